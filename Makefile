@@ -1,0 +1,37 @@
+# `make` lists the targets. The work is in scripts/, so that what continuous integration runs is what you run.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-build demo test check bench fix web
+
+# Arguments of `make demo`: SERVE=1 leaves the console running, DIR=… keeps the node's directory there.
+demo_arguments := $(if $(SERVE),--serve) $(if $(DIR),--dir '$(DIR)')
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: setup-build web ## the life of data, end to end, on real input (SERVE=1 leaves the console running)
+	@cargo run --package lingqu -- demo $(demo_arguments)
+
+test: setup web ## every test, on SQLite and a private PostgreSQL
+	@scripts/test
+
+check: setup ## format, structure, licences, unused dependencies, lints, web checks
+	@scripts/check
+
+bench: setup-build web ## measurements with the machine's description, one table
+	@bench/run
+
+fix: setup ## mend what machines can mend: format and lint suggestions
+	@cargo clippy --quiet --workspace --all-targets --fix --allow-dirty --allow-staged
+	@cargo fmt --all
+	@if [ -f web/package.json ]; then npm run --silent --prefix web fix; fi
+
+web: setup-build ## build the web app that the binary embeds
+	@scripts/web
+
+setup: ## bring what is missing on this machine (silent when nothing is)
+	@scripts/setup all
+
+# Not listed: the part of setup that the demo needs.
+setup-build:
+	@scripts/setup build

@@ -1,0 +1,203 @@
+//! Which commands a user could give on an entity now, and why not the others: each is tried on the folded state, so the
+//! console offers exactly what `decide` would accept and shows the domain's own sentence where it would not.
+
+use lingqu_domain::command::Command;
+use lingqu_domain::decide::{Context, decide};
+use lingqu_domain::id::CommandId;
+use lingqu_domain::refusal::RefusalCode;
+use lingqu_domain::state::State;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::session::Viewer;
+
+/// A command on an entity: what to send, what to ask the user for, and whether it may be given now.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CommandChoice {
+    /// The command's name.
+    pub(crate) command: String,
+    /// Whether it would be accepted now.
+    pub(crate) allowed: bool,
+    /// The body for `POST /api/v1/commands`, but for the inputs.
+    #[schema(value_type = Object)]
+    form: Value,
+    /// What the user adds.
+    inputs: Vec<CommandInput>,
+    /// Why not, as a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// Why not, in Chinese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Why not, in English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_en: Option<String>,
+}
+
+/// A field that the user fills in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CommandInput {
+    /// The field's name.
+    name: String,
+    /// What is typed: `text`, `yuan` (a decimal) or `flag`.
+    kind: String,
+    /// What stands there at first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+}
+
+/// A command whose form is small enough for a button: its name, the kind of entity by prefix, the field that names the
+/// entity, and the texts that it asks for.
+struct Offer {
+    command: &'static str,
+    prefix: &'static str,
+    target: &'static str,
+    texts: &'static [&'static str],
+}
+
+const fn offer(
+    command: &'static str,
+    prefix: &'static str,
+    target: &'static str,
+    texts: &'static [&'static str],
+) -> Offer {
+    Offer { command, prefix, target, texts }
+}
+
+const REASON: &[&str] = &["reason"];
+
+/// In the order in which an entity meets them. Larger drafts are made by programs.
+const OFFERS: &[Offer] = &[
+    offer("disable_user", "usr_", "user", &[]),
+    offer("sign_resource", "res_", "resource", &[]),
+    offer("request_supply", "res_", "resource", &["need"]),
+    offer("answer_ticket", "tkt_", "ticket", &["answer"]),
+    offer("close_ticket", "tkt_", "ticket", &["verification"]),
+    offer("accept_registration", "reg_", "registration", &[]),
+    offer("return_registration", "reg_", "registration", &["missing"]),
+    offer("review_registration", "reg_", "registration", &[]),
+    offer("certify_registration", "reg_", "registration", &[]),
+    offer("confirm_supply", "sup_", "supply", &[]),
+    offer("refuse_supply", "sup_", "supply", &["basis"]),
+    offer("withdraw_supply", "sup_", "supply", REASON),
+    offer("submit_plan", "pln_", "plan", &["minutes"]),
+    offer("approve_plan", "pln_", "plan", &["document"]),
+    offer("return_plan", "pln_", "plan", REASON),
+    offer("approve_mandate", "mdt_", "mandate", &[]),
+    offer("sign_agreement", "mdt_", "mandate", &[]),
+    offer("suspend_mandate", "mdt_", "mandate", REASON),
+    offer("resume_mandate", "mdt_", "mandate", REASON),
+    offer("revoke_mandate", "mdt_", "mandate", REASON),
+    offer("confirm_permit", "pmt_", "permit", &[]),
+    offer("give_opinion", "pmt_", "permit", &["text"]),
+    offer("approve_permit", "pmt_", "permit", &[]),
+    offer("refuse_permit", "pmt_", "permit", REASON),
+    offer("suspend_permit", "pmt_", "permit", REASON),
+    offer("resume_permit", "pmt_", "permit", REASON),
+    offer("review_product_output", "prd_", "product", &["findings"]),
+    offer("list_product", "prd_", "product", &[]),
+    offer("delist_product", "prd_", "product", REASON),
+    offer("sign_contract", "ord_", "order", &[]),
+    offer("suspend_order", "ord_", "order", REASON),
+    offer("resume_order", "ord_", "order", REASON),
+    offer("end_order", "ord_", "order", REASON),
+    offer("confirm_settlement", "stl_", "settlement", &[]),
+    offer("record_voucher", "stl_", "settlement", &["number"]),
+];
+
+/// The commands on an entity, tried for a viewer.
+pub(crate) fn choices(state: &State, viewer: &Viewer, now: jiff::Timestamp, entity: &str) -> Vec<CommandChoice> {
+    let context = Context { now, actor: viewer.actor(), command_id: trial_id() };
+    let mut choices = Vec::new();
+    for offer in OFFERS.iter().filter(|offer| entity.starts_with(offer.prefix)) {
+        let form = form_of(state, offer, entity);
+        let inputs = inputs_of(state, viewer, offer, entity);
+        let mut trial = form.clone();
+        for input in &inputs {
+            trial[&input.name] = match input.kind.as_str() {
+                "flag" => true.into(),
+                _ => input.value.clone().unwrap_or_else(|| "…".to_owned()).into(),
+            };
+        }
+        let Ok(command) = serde_json::from_value::<Command>(trial) else { continue };
+        let refusal = decide(state, &command, &context).err();
+        choices.push(CommandChoice {
+            command: offer.command.to_owned(),
+            allowed: refusal.is_none(),
+            form,
+            inputs,
+            code: refusal.as_ref().map(|refusal| refusal.code.code().to_owned()),
+            reason: refusal.as_ref().map(|refusal| refusal.zh.clone()),
+            reason_en: refusal.map(|refusal| refusal.en),
+        });
+    }
+    choices
+}
+
+/// Commands that break off or undo: always there for whoever holds the duty, but nobody waits for them.
+const EXCEPTIONAL: [&str; 9] = [
+    "disable_user",
+    "request_supply",
+    "withdraw_supply",
+    "suspend_mandate",
+    "revoke_mandate",
+    "suspend_permit",
+    "delist_product",
+    "suspend_order",
+    "end_order",
+];
+
+/// True when the command is a next step that the viewer could take now.
+pub(crate) fn is_due(choice: &CommandChoice) -> bool {
+    choice.allowed && !EXCEPTIONAL.contains(&choice.command.as_str())
+}
+
+/// True when the command is within the viewer's duty, whether or not it may be given now.
+pub(crate) fn is_of_his_duty(choice: &CommandChoice) -> bool {
+    choice.allowed || choice.code.as_deref() != Some(RefusalCode::NotPermitted.code())
+}
+
+/// What is sent besides the inputs.
+fn form_of(state: &State, offer: &Offer, entity: &str) -> Value {
+    let mut form = json!({ "command": offer.command, offer.target: entity });
+    match offer.command {
+        // The button confirms the whole of what the resource allows; less than that is confirmed by a program.
+        "confirm_supply" => form["narrowing"] = json!({}),
+        "sign_contract" => {
+            let order = entity.parse().ok().and_then(|id| state.orders.get(&id));
+            form["terms_digest"] = order.map(|order| order.value.contract.terms_digest.clone()).into();
+        }
+        _ => {}
+    }
+    form
+}
+
+fn inputs_of(state: &State, viewer: &Viewer, offer: &Offer, entity: &str) -> Vec<CommandInput> {
+    let mut inputs = Vec::new();
+    for name in offer.texts {
+        inputs.push(CommandInput { name: (*name).to_owned(), kind: "text".to_owned(), value: None });
+    }
+    match offer.command {
+        "give_opinion" => {
+            inputs.push(CommandInput { name: "agrees".to_owned(), kind: "flag".to_owned(), value: None });
+        }
+        "record_voucher" => {
+            let due = entity.parse().ok().and_then(|id| {
+                let settlement = &state.settlements.get(&id)?.value;
+                let due = *settlement.due.get(&viewer.session.party)?;
+                let paid = settlement.paid_in.get(&viewer.session.party).copied().unwrap_or_default();
+                due.checked_sub(paid).ok()
+            });
+            let value = due.map(|due| due.to_string());
+            inputs.push(CommandInput { name: "amount".to_owned(), kind: "yuan".to_owned(), value });
+        }
+        _ => {}
+    }
+    inputs
+}
+
+/// The id under which commands are tried; nothing made with it is ever kept.
+fn trial_id() -> CommandId {
+    "cmd_00000000000000000000000000000000".parse().expect("32 hexadecimal digits after the prefix")
+}

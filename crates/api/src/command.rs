@@ -1,0 +1,103 @@
+//! `POST /api/v1/commands`: the one way to change anything. The body is the serde form of a domain command.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use lingqu_app::CommandOptions;
+use lingqu_domain::command::Command;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Shared;
+use crate::problem::{Body, ProblemDocument};
+use crate::session::Changing;
+
+/// Longest idempotency key, in characters.
+const KEY_CHARS_MAX: usize = 128;
+/// Most streams of an `If-Match`.
+const EXPECTED_MAX: usize = 32;
+
+/// What a command came to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CommandResult {
+    /// The command's id in the journal.
+    command_id: String,
+    /// Journal position of its last event.
+    position: u64,
+    /// What happened, in order.
+    events: Vec<CommandEvent>,
+    /// True when the idempotency key was known: this is the first answer again, and nothing happened a second time.
+    repeated: bool,
+}
+
+/// One event of a command.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CommandEvent {
+    /// Its place in the journal.
+    position: u64,
+    /// The entity it happened to.
+    stream: String,
+    /// Its kind, such as `mandate.suspended`.
+    kind: String,
+}
+
+/// Gives a command. Commands that carry facts which the node itself establishes (snapshots, metering windows, service
+/// keys) are refused here; they have addresses of their own.
+#[utoipa::path(post, path = "/api/v1/commands", operation_id = "give_command", tag = "commands", request_body = Command,
+    params(
+        ("Idempotency-Key" = String, Header, description = "1 to 128 printable characters; the same key and command again answer the first result"),
+        ("If-Match" = Option<String>, Header, description = "what the user saw: `stream=version`, several separated by commas; a stream that has moved since is a conflict (409)"),
+    ),
+    responses((status = 200, body = CommandResult), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument),
+        (status = 404, body = ProblemDocument), (status = 409, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+pub(crate) async fn give(
+    State(api): Shared,
+    Changing(viewer): Changing,
+    headers: HeaderMap,
+    Body(command): Body<Command>,
+) -> Result<Json<CommandResult>, ProblemDocument> {
+    let options = options(&headers)?;
+    let executed = api.app.execute(&viewer.actor(), command, options).await?;
+    let mut events = Vec::new();
+    for event in executed.events {
+        events.push(CommandEvent { position: event.position, stream: event.stream, kind: event.kind });
+    }
+    Ok(Json(CommandResult {
+        command_id: executed.command_id.to_string(),
+        position: executed.position,
+        events,
+        repeated: executed.repeated,
+    }))
+}
+
+/// Reads `Idempotency-Key`, which every change needs, and `If-Match`, which it may have.
+pub(crate) fn options(headers: &HeaderMap) -> Result<CommandOptions, ProblemDocument> {
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::trim);
+    let key = key.filter(|key| !key.is_empty() && key.len() <= KEY_CHARS_MAX).ok_or_else(|| {
+        ProblemDocument::invalid(
+            "Idempotency-Key",
+            format!("请在 Idempotency-Key 请求头中给出 1 至 {KEY_CHARS_MAX} 个字符，每次办理各用一个"),
+            format!("send an Idempotency-Key header of 1 to {KEY_CHARS_MAX} characters, a new one for each change"),
+        )
+    })?;
+    let mut expected = Vec::new();
+    if let Some(matched) = headers.get("if-match") {
+        for part in matched.to_str().unwrap_or_default().split(',').take(EXPECTED_MAX + 1) {
+            let pair = part.trim().trim_matches('"').split_once('=');
+            let pair = pair.and_then(|(stream, version)| Some((stream.to_owned(), version.parse().ok()?)));
+            expected.push(pair.ok_or_else(bad_match)?);
+        }
+    }
+    if expected.len() > EXPECTED_MAX {
+        return Err(bad_match());
+    }
+    Ok(CommandOptions { idempotency_key: Some(key.to_owned()), expected })
+}
+
+fn bad_match() -> ProblemDocument {
+    ProblemDocument::invalid(
+        "If-Match",
+        format!("If-Match 的形式为“编号=版本”，以逗号分隔，最多 {EXPECTED_MAX} 项"),
+        format!("If-Match is a list of `stream=version`, separated by commas, at most {EXPECTED_MAX}"),
+    )
+}

@@ -1,0 +1,211 @@
+//! What belongs to one order beyond the entity itself: its journey, its receipts, its evidence, its service keys.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lingqu_domain::id::OrderId;
+use lingqu_domain::receipt::ReceiptRecord;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::command::options;
+use crate::problem::{ProblemDocument, Query};
+use crate::session::{Changing, Viewer};
+use crate::visibility::Visible;
+use crate::{Api, Shared};
+
+/// Receipt records of a page when the request does not say, and at most.
+const PAGE_RECORDS: u32 = 100;
+const PAGE_RECORDS_MAX: u32 = 500;
+
+/// One link of an order's journey.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JourneyStep {
+    /// The kind of entity, such as `mandate`.
+    kind: String,
+    /// Its id.
+    id: String,
+    /// Its title.
+    title: String,
+    /// Its state.
+    state: String,
+    /// Whether it is in force now, as far as the order hangs on it.
+    in_force: bool,
+    /// Why not, in Chinese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+    /// … in English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal_en: Option<String>,
+    /// What happened to it, in order.
+    events: Vec<JourneyEvent>,
+}
+
+/// One event of a link.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct JourneyEvent {
+    /// Its place in the journal.
+    position: u64,
+    /// When, RFC 3339.
+    at: String,
+    /// Its kind, such as `mandate.suspended`.
+    kind: String,
+    /// Who gave the command: a user's id, a subject's id or `node`.
+    actor: String,
+    /// The party he acted for, in Chinese; absent for subjects and the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    party: Option<String>,
+    /// … in English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    party_en: Option<String>,
+}
+
+/// An order's way from the resources it is made of to the settlement of what it used.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Journey {
+    /// The order.
+    order: String,
+    /// Whether it has a grant now.
+    granted: bool,
+    /// Why not, in Chinese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+    /// … in English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal_en: Option<String>,
+    /// The links in the order of the life of data.
+    steps: Vec<JourneyStep>,
+}
+
+/// A receipt record with its place in the receipt log.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlacedReceipt {
+    /// Its place.
+    position: u64,
+    /// The record.
+    record: ReceiptRecord,
+}
+
+/// A page of receipt records.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReceiptPage {
+    /// The records, oldest first.
+    items: Vec<PlacedReceipt>,
+    /// What `after` of the next page is; absent after the last record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_after: Option<u64>,
+}
+
+/// Which records are shown.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReceiptQuery {
+    /// Only records after this position.
+    after: Option<u64>,
+    /// At most so many: 1 to 500.
+    limit: Option<u32>,
+}
+
+/// A service key, shown this once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ServiceKey {
+    /// Its id.
+    id: String,
+    /// The key itself. It is kept nowhere.
+    key: String,
+    /// Its last four characters, by which it is told from others later.
+    last_four: String,
+}
+
+/// The order, if the viewer may know of it.
+fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<OrderId, ProblemDocument> {
+    let visible = api.app.read(|state| {
+        let order = id.parse().ok().and_then(|id| state.orders.get(&id))?;
+        order.value.is_visible(viewer, state).then(|| order.value.id.clone())
+    });
+    visible.ok_or_else(|| ProblemDocument::not_found(id))
+}
+
+/// The way of an order, link by link, with what happened to each and who did it.
+#[utoipa::path(get, path = "/api/v1/orders/{id}/journey", operation_id = "get_journey", tag = "orders",
+    params(("id" = String, Path, description = "the order's id")),
+    responses((status = 200, body = Journey), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument)))]
+pub(crate) async fn journey(
+    State(api): Shared,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Json<Journey>, ProblemDocument> {
+    let order = seen(&api, &viewer, &id)?;
+    Ok(Json(crate::journey::of(&api, &order).await?))
+}
+
+/// The order's receipt records, oldest first. They hold no personal data.
+#[utoipa::path(get, path = "/api/v1/orders/{id}/receipts", operation_id = "list_receipts", tag = "orders",
+    params(("id" = String, Path, description = "the order's id"), ReceiptQuery),
+    responses((status = 200, body = ReceiptPage), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+pub(crate) async fn receipts(
+    State(api): Shared,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    Query(query): Query<ReceiptQuery>,
+) -> Result<Json<ReceiptPage>, ProblemDocument> {
+    let order = seen(&api, &viewer, &id)?;
+    let limit = query.limit.unwrap_or(PAGE_RECORDS);
+    if limit == 0 || limit > PAGE_RECORDS_MAX {
+        return Err(ProblemDocument::invalid(
+            "limit",
+            format!("limit 为 1 至 {PAGE_RECORDS_MAX}"),
+            format!("limit is 1 to {PAGE_RECORDS_MAX}"),
+        ));
+    }
+    let limit = limit as usize;
+    let records = api.app.order_receipts(&order, query.after.unwrap_or(0), limit).await?;
+    let is_full = records.len() == limit;
+    let mut items = Vec::new();
+    for (position, record) in records {
+        items.push(PlacedReceipt { position, record });
+    }
+    let next_after = if is_full { items.last().map(|item| item.position) } else { None };
+    Ok(Json(ReceiptPage { items, next_after }))
+}
+
+/// The order's evidence as a file that anyone can check offline with `lingqu audit verify`.
+#[utoipa::path(get, path = "/api/v1/orders/{id}/evidence", operation_id = "export_evidence", tag = "orders",
+    params(("id" = String, Path, description = "the order's id")),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument)))]
+pub(crate) async fn evidence(
+    State(api): Shared,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, ProblemDocument> {
+    let order = seen(&api, &viewer, &id)?;
+    let bytes = api.app.export_evidence(&order).await?;
+    let disposition = format!("attachment; filename=\"{order}.evidence\"");
+    let disposition = HeaderValue::from_str(&disposition)
+        .map_err(|_| ProblemDocument::fault("an order id is not fit for a header"))?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// Issues a service key of the order. It is shown in this answer and never again.
+#[utoipa::path(post, path = "/api/v1/orders/{id}/service-keys", operation_id = "issue_service_key", tag = "orders",
+    params(("id" = String, Path, description = "the order's id"), ("Idempotency-Key" = String, Header, description = "a new one for each change")),
+    responses((status = 201, body = ServiceKey), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument),
+        (status = 404, body = ProblemDocument), (status = 409, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+pub(crate) async fn issue_service_key(
+    State(api): Shared,
+    Changing(viewer): Changing,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<ServiceKey>), ProblemDocument> {
+    let options = options(&headers)?;
+    let order = seen(&api, &viewer, &id)?;
+    let issued = api.app.issue_service_key(&viewer.actor(), &order, options).await?;
+    let key = ServiceKey { id: issued.id.to_string(), key: issued.key.to_string(), last_four: issued.last_four };
+    Ok((StatusCode::CREATED, Json(key)))
+}

@@ -1,0 +1,229 @@
+//! The node in memory: its store, its folded state, its engine and keys.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lingqu_domain::event::{Event, Recorded};
+use lingqu_domain::state::State;
+use lingqu_engine::product::ProductStore;
+use lingqu_engine::snapshot::SnapshotStore;
+use lingqu_engine::{Engine, EngineSettings};
+use lingqu_store::journal::{READ_LIMIT_MAX, Record};
+use lingqu_store::log::LogPublisher;
+use lingqu_store::quota::Quota;
+use lingqu_store::receipt::ReceiptLog;
+use lingqu_store::{Backend, Store, StoreConfig};
+
+use crate::clock::Clock;
+use crate::error::AppError;
+use crate::keys::NodeKeys;
+use crate::serving::ServingCache;
+
+/// How long a request waits for the node to catch up with the journal.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
+/// Connections to the database.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// How a node is opened.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    /// The node's directory: keys, data, receipts, log and, by default, the database.
+    pub directory: PathBuf,
+    /// The database; none: SQLite in the directory.
+    pub database_url: Option<String>,
+    /// The clock.
+    pub clock: Clock,
+    /// False opens a node beside a running one to look at it; receipts can then be read but not written.
+    pub exclusive: bool,
+}
+
+/// A node. Shared as `Arc<App>`.
+pub struct App {
+    pub(crate) directory: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) state: RwLock<State>,
+    catching_up: tokio::sync::Mutex<()>,
+    pub(crate) keys: NodeKeys,
+    pub(crate) clock: Clock,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) snapshots: SnapshotStore,
+    pub(crate) products: ProductStore,
+    pub(crate) receipts: ReceiptLog,
+    pub(crate) quota: Quota,
+    pub(crate) serving: ServingCache,
+    pub(crate) metering: tokio::sync::Mutex<()>,
+    pub(crate) publishing: tokio::sync::Mutex<Option<LogPublisher>>,
+    /// True when no other process can write the journal, so the state never falls behind.
+    is_only_writer: bool,
+    /// Held for the life of the process.
+    _lock: Option<File>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("App").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Opens a node: makes what is missing in its directory, brings the schema up to date, folds the journal, closes
+    /// deliveries that a crash left open. Errors say what to mend.
+    pub async fn open(settings: AppSettings) -> Result<Arc<App>, AppError> {
+        let directory = settings.directory;
+        std::fs::create_dir_all(&directory).map_err(|error| AppError::file("make", &directory, &error))?;
+        let lock = if settings.exclusive { Some(lock(&directory)?) } else { None };
+        let keys = NodeKeys::open(&directory)?;
+        let url = settings
+            .database_url
+            .unwrap_or_else(|| format!("sqlite:{}", directory.join("node.db").display()));
+        let config = StoreConfig { url, vault_key: keys.vault.clone(), connections_max: CONNECTIONS_MAX };
+        let store = Store::open(config).await?;
+        let receipts = if settings.exclusive {
+            ReceiptLog::open(&store, &directory).await?
+        } else {
+            ReceiptLog::open_for_reading(&store, &directory).await?
+        };
+        let is_only_writer = settings.exclusive && store.backend() == Backend::Sqlite;
+        let quota = Quota::register(&store, is_only_writer).await?;
+        let app = App {
+            engine: Arc::new(Engine::new(&EngineSettings::moderate(directory.join("spill")))?),
+            snapshots: SnapshotStore::open(&directory.join("snapshots"))?,
+            products: ProductStore::open(&directory.join("products"))?,
+            directory,
+            store,
+            state: RwLock::new(State::default()),
+            catching_up: tokio::sync::Mutex::new(()),
+            keys,
+            clock: settings.clock,
+            receipts,
+            quota,
+            serving: ServingCache::default(),
+            metering: tokio::sync::Mutex::new(()),
+            publishing: tokio::sync::Mutex::new(None),
+            is_only_writer,
+            _lock: lock,
+        };
+        app.catch_up().await?;
+        if settings.exclusive {
+            app.close_interrupted().await?;
+            app.reconcile_quota().await?;
+        }
+        Ok(Arc::new(app))
+    }
+
+    /// The node's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The node's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The node's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The node's store, for read tables and the like.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Looks at the folded state. The look is short and does not wait for anything.
+    pub fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Brings the state to the journal's head when another process may have written. Error: `behind` when that takes
+    /// longer than a second; a state of unknown age is not served from.
+    pub async fn refresh(&self) -> Result<(), AppError> {
+        if self.is_only_writer {
+            return Ok(());
+        }
+        match tokio::time::timeout(CATCH_UP_MAX, self.catch_up()).await {
+            Ok(caught_up) => caught_up,
+            Err(_) => Err(AppError::Behind),
+        }
+    }
+
+    /// Folds what the journal has beyond the state.
+    pub(crate) async fn catch_up(&self) -> Result<(), AppError> {
+        let _turn = self.catching_up.lock().await;
+        loop {
+            let position = self.read(|state| state.position);
+            let records = self.store.read_after(position, READ_LIMIT_MAX).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            let mut folded = Vec::with_capacity(records.len());
+            for record in &records {
+                folded.push(recorded(record)?);
+            }
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            for recorded in &folded {
+                state.apply(recorded)?;
+            }
+        }
+    }
+
+    /// Ends the node's work in order: what was leased comes back, the receipt log is closed.
+    pub async fn close(&self) -> Result<(), AppError> {
+        self.quota.give_back().await?;
+        self.receipts.close().await;
+        self.store.close().await?;
+        Ok(())
+    }
+}
+
+/// Takes the node directory's lock, so that two processes never write one node's receipts.
+fn lock(directory: &Path) -> Result<File, AppError> {
+    let path = directory.join("node.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| AppError::file("open", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(AppError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(error)) => Err(AppError::file("lock", &path, &error)),
+    }
+}
+
+/// Reads a journal record back into the domain's form.
+pub(crate) fn recorded(record: &Record) -> Result<Recorded, AppError> {
+    let unreadable = |what: &str, problem: String| {
+        AppError::Fold(lingqu_domain::state::FoldError {
+            position: record.position,
+            problem: format!("{what} can't be read: {problem}"),
+        })
+    };
+    let event: Event = serde_json::from_str(&record.body).map_err(|error| unreadable("the event", error.to_string()))?;
+    Ok(Recorded {
+        position: record.position,
+        at: record.at.parse().map_err(|error: jiff::Error| unreadable("the time", error.to_string()))?,
+        actor: record.actor.parse().map_err(|error: lingqu_domain::id::BadId| unreadable("the actor", error.to_string()))?,
+        stream: record.stream.clone(),
+        stream_version: record.stream_version,
+        event,
+    })
+}
+
+/// The versions after some events, for excerpts of the state.
+pub(crate) fn next_versions(state: &State, streams: &[String]) -> Vec<u64> {
+    let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut next = Vec::with_capacity(streams.len());
+    for stream in streams {
+        let version = versions.entry(stream).or_insert_with(|| state.version(stream));
+        *version += 1;
+        next.push(*version);
+    }
+    next
+}

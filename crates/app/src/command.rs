@@ -1,0 +1,393 @@
+//! Giving commands: decide on the folded state, append with the versions of all that was read, fold back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use lingqu_crypto::sha256;
+use lingqu_domain::access::{self, Actor};
+use lingqu_domain::command::Command;
+use lingqu_domain::decide::{Context, Decision, decide};
+use lingqu_domain::event::{Event, Recorded, canonical};
+use lingqu_domain::id::{CommandId, UserId};
+use lingqu_domain::refusal::Refusal;
+use lingqu_domain::settlement::SettlementEvent;
+use lingqu_domain::state::State;
+use lingqu_ledger::Transaction;
+use lingqu_store::AppendError;
+use lingqu_store::idempotency::Idempotency;
+use lingqu_store::identity::NewLogin;
+use lingqu_store::journal::{Append, Appended, NewRecord};
+use lingqu_store::posting::NewPosting;
+use lingqu_store::row::RowChange;
+use lingqu_store::service_key::ServiceKeyChange;
+use lingqu_store::vault::VaultItem;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{App, next_versions};
+use crate::error::AppError;
+use crate::keys::random;
+
+/// How often a command is decided anew when another writer was faster.
+const ATTEMPTS_MAX: usize = 16;
+/// How long a repeated request gets the same answer.
+const IDEMPOTENCY_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How a command is given.
+#[derive(Clone, Debug, Default)]
+pub struct CommandOptions {
+    /// The same key with the same command is carried out once.
+    pub idempotency_key: Option<String>,
+    /// Versions of streams that the user saw; the command is refused when one has moved.
+    pub expected: Vec<(String, u64)>,
+}
+
+/// An event that a command led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutedEvent {
+    /// The entity.
+    pub stream: String,
+    /// What happened, such as `mandate.suspended`.
+    pub kind: String,
+}
+
+/// A command that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// The command's id.
+    pub command_id: String,
+    /// What it led to.
+    pub events: Vec<ExecutedEvent>,
+    /// True when it had been carried out before under the same idempotency key.
+    #[serde(default)]
+    pub repeated: bool,
+}
+
+impl Executed {
+    /// The entity of the first event of a kind. For use cases that know what their command makes.
+    pub fn stream_of(&self, kind: &str) -> Option<&str> {
+        self.events.iter().find(|event| event.kind == kind).map(|event| event.stream.as_str())
+    }
+}
+
+/// What is written beside a command's events, in the same transaction.
+#[derive(Default)]
+pub(crate) struct Extras {
+    pub(crate) vault: Vec<VaultItem>,
+    pub(crate) service_keys: Vec<ServiceKeyChange>,
+    /// A login without its user id, which the command's events bring.
+    pub(crate) login: Option<NewLogin>,
+}
+
+impl App {
+    /// Carries out a command of a client. Errors: the domain's refusal; `conflict` when a version that the user saw has
+    /// moved; `not_permitted` for commands that only the node's own use cases give.
+    pub async fn execute(
+        &self,
+        actor: &Actor,
+        command: Command,
+        options: CommandOptions,
+    ) -> Result<Executed, AppError> {
+        let is_internal = access::permission(command.name()).is_none_or(|permission| permission.internal);
+        if is_internal {
+            return Err(Refusal::not_permitted(
+                command.name(),
+                "此命令由节点在办理相应业务时给出，不能直接提交",
+                "this command is given by the node itself when the matching work is done",
+            )
+            .into());
+        }
+        let command = match command {
+            Command::DraftProduct { details } => Command::DraftProduct { details: self.with_shape(*details).await? },
+            other => other,
+        };
+        let extras = match &command {
+            Command::RevokeServiceKey { order, key } => self.revocation(order, key).await?,
+            Command::EndOrder { order, .. } => Extras {
+                service_keys: vec![ServiceKeyChange::RevokeAll { order_id: order.to_string() }],
+                ..Extras::default()
+            },
+            _ => Extras::default(),
+        };
+        self.carry_out(actor, &command, options, extras).await
+    }
+
+    /// Carries out a command with what is written beside it.
+    pub(crate) async fn carry_out(
+        &self,
+        actor: &Actor,
+        command: &Command,
+        options: CommandOptions,
+        extras: Extras,
+    ) -> Result<Executed, AppError> {
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            attempts_left -= 1;
+            self.catch_up().await?;
+            let prepared = self.prepare(actor, command, &options, &extras)?;
+            let executed = prepared.executed.clone();
+            match self.store.append(prepared.append).await {
+                Ok(Appended::New { .. }) => {
+                    self.catch_up().await?;
+                    return Ok(executed);
+                }
+                Ok(Appended::Repeated { response }) => {
+                    let earlier: Executed = serde_json::from_str(&response)
+                        .map_err(|error| AppError::Fault(format!("a remembered answer can't be read: {error}")))?;
+                    return Ok(Executed { repeated: true, ..earlier });
+                }
+                // Another command was faster: what was read has moved, or was decided a moment later.
+                Err(AppendError::Conflict { .. } | AppendError::ClockRanBack { .. }) if attempts_left > 0 => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn prepare(
+        &self,
+        actor: &Actor,
+        command: &Command,
+        options: &CommandOptions,
+        extras: &Extras,
+    ) -> Result<Prepared, AppError> {
+        let now = self.clock.now();
+        let command_id = CommandId::of_random(now, random()?);
+        let context = Context { now, actor: actor.clone(), command_id: command_id.clone() };
+        self.read(|state| {
+            for (stream, expected) in &options.expected {
+                let found = state.version(stream);
+                if found != *expected {
+                    return Err(AppError::Conflict { stream: stream.clone(), expected: *expected, found });
+                }
+            }
+            let decision = decide(state, command, &context)?;
+            let executed = Executed {
+                command_id: command_id.to_string(),
+                events: decision
+                    .events
+                    .iter()
+                    .map(|event| ExecutedEvent { stream: event.stream.clone(), kind: event.event.kind() })
+                    .collect(),
+                repeated: false,
+            };
+            let append = append_of(state, decision, &context, command, options, extras, &executed)?;
+            Ok(Prepared { append, executed })
+        })
+    }
+
+    /// The commands that a user could give now on an entity and that need nothing but its id: what the console offers.
+    pub fn allowed_commands(&self, user: &UserId, entity: &str) -> Vec<&'static str> {
+        let actor = Actor::User(user.clone());
+        let now = self.clock.now();
+        self.read(|state| {
+            let mut allowed = Vec::new();
+            for (name, command) in trial_commands(entity) {
+                let Ok(command_id) = random().map(|bytes| CommandId::of_random(now, bytes)) else { break };
+                let context = Context { now, actor: actor.clone(), command_id };
+                if decide(state, &command, &context).is_ok() {
+                    allowed.push(name);
+                }
+            }
+            allowed
+        })
+    }
+}
+
+struct Prepared {
+    append: Append,
+    executed: Executed,
+}
+
+fn append_of(
+    state: &State,
+    decision: Decision,
+    context: &Context,
+    command: &Command,
+    options: &CommandOptions,
+    extras: &Extras,
+    executed: &Executed,
+) -> Result<Append, AppError> {
+    let streams: Vec<String> = decision.events.iter().map(|event| event.stream.clone()).collect();
+    let versions = next_versions(state, &streams);
+    let mut excerpt = state.excerpt(streams.iter().map(String::as_str));
+    let mut postings = Vec::new();
+    for (event, version) in decision.events.iter().zip(versions) {
+        let recorded = Recorded {
+            position: excerpt.position + 1,
+            at: context.now.max(state.last_at.unwrap_or(context.now)),
+            actor: context.actor.clone(),
+            stream: event.stream.clone(),
+            stream_version: version,
+            event: event.event.clone(),
+        };
+        excerpt.apply(&recorded)?;
+        postings.extend(postings_of(&event.stream, &event.event));
+    }
+    let mut rows = Vec::new();
+    for stream in streams.iter().collect::<BTreeSet<_>>() {
+        let row = excerpt.row(stream).ok_or_else(|| AppError::Fault(format!("{stream} has no row after its event")))?;
+        rows.push(row_change(&row)?);
+    }
+    let mut records = Vec::new();
+    for event in &decision.events {
+        let body = serde_json::to_value(&event.event).map_err(|error| AppError::Fault(error.to_string()))?;
+        records.push(NewRecord { stream: event.stream.clone(), kind: event.event.kind(), body });
+    }
+    let mut logins = Vec::new();
+    if let Some(login) = &extras.login {
+        let user = executed
+            .events
+            .iter()
+            .find(|event| event.kind == "user.added")
+            .ok_or_else(|| AppError::Fault("a login without a new user".to_owned()))?;
+        logins.push(NewLogin { user_id: user.stream.clone(), ..login.clone() });
+    }
+    let rulebook = excerpt_rulebook_version(state);
+    Ok(Append {
+        command_id: context.command_id.to_string(),
+        actor: context.actor.to_string(),
+        at: context.now.to_string(),
+        rulebook_version: rulebook,
+        reads: decision.reads.into_iter().collect(),
+        records,
+        rows,
+        postings,
+        vault: extras.vault.clone(),
+        logins,
+        service_keys: extras.service_keys.clone(),
+        idempotency: idempotency_of(context, command, options, executed)?,
+    })
+}
+
+/// Rulebook and calendar version of a decision.
+fn excerpt_rulebook_version(state: &State) -> String {
+    let rulebook = state.rulebook();
+    format!("{}/{}", rulebook.version, rulebook.calendar.version)
+}
+
+fn idempotency_of(
+    context: &Context,
+    command: &Command,
+    options: &CommandOptions,
+    executed: &Executed,
+) -> Result<Option<Idempotency>, AppError> {
+    let Some(key) = &options.idempotency_key else { return Ok(None) };
+    if key.is_empty() || key.len() > 200 {
+        return Err(AppError::Invalid("an idempotency key has 1 to 200 characters".to_owned()));
+    }
+    Ok(Some(Idempotency {
+        key: format!("{}/{key}", context.actor),
+        request_digest: sha256(canonical(command).as_bytes()).0,
+        response: canonical(executed),
+        expires_at: context.now.checked_add(IDEMPOTENCY_KEPT).unwrap_or(Timestamp::MAX),
+    }))
+}
+
+/// A row of the domain's projection in the store's form.
+pub(crate) fn row_change(row: &lingqu_domain::state::Row) -> Result<RowChange, AppError> {
+    let body = serde_json::from_str(&row.body).map_err(|error| AppError::Fault(error.to_string()))?;
+    Ok(RowChange {
+        table: row.kind.table().to_owned(),
+        id: row.id.clone(),
+        stream_version: row.stream_version,
+        state: row.state.clone(),
+        title: row.title.clone(),
+        owner: row.owner.clone(),
+        created_at: row.created_at.to_string(),
+        updated_at: row.updated_at.to_string(),
+        body,
+    })
+}
+
+/// The ledger lines of an event.
+pub(crate) fn postings_of(stream: &str, event: &Event) -> Vec<NewPosting> {
+    let transactions: Vec<&Transaction> = match event {
+        Event::Settlement(SettlementEvent::Closed { transactions, .. }) => transactions.iter().collect(),
+        Event::Settlement(SettlementEvent::VoucherRecorded { transaction, .. }) => vec![transaction],
+        _ => Vec::new(),
+    };
+    let mut postings = Vec::new();
+    for transaction in transactions {
+        // A fee's transaction is named `<settlement>/<order>`.
+        let order_id = transaction.id().split('/').nth(1).filter(|part| part.starts_with("ord_"));
+        for (line, posting) in transaction.postings().iter().enumerate() {
+            let (debit_fen, credit_fen) = match posting.side {
+                lingqu_ledger::Side::Debit => (posting.amount.0, 0),
+                lingqu_ledger::Side::Credit => (0, posting.amount.0),
+            };
+            postings.push(NewPosting {
+                transaction_id: transaction.id().to_owned(),
+                line: line as u64,
+                account: posting.account.code.as_str().to_owned(),
+                owner: posting.account.owner.clone(),
+                debit_fen,
+                credit_fen,
+                memo: transaction.memo().to_owned(),
+                settlement: Some(stream.to_owned()),
+                order_id: order_id.map(str::to_owned),
+            });
+        }
+    }
+    postings
+}
+
+/// Commands that need no more than an entity's id and a text, for trying what a user may do.
+fn trial_commands(entity: &str) -> BTreeMap<&'static str, Command> {
+    let mut commands = BTreeMap::new();
+    for permission in access::PERMISSIONS.iter().filter(|permission| !permission.internal) {
+        let Some((prefix, field)) = trial_target(permission.command) else { continue };
+        if !entity.starts_with(prefix) {
+            continue;
+        }
+        let mut form = serde_json::json!({ "command": permission.command, field: entity });
+        for text in trial_texts(permission.command) {
+            form[*text] = "…".into();
+        }
+        if permission.command == "give_opinion" {
+            form["agrees"] = true.into();
+        }
+        if let Ok(command) = serde_json::from_value::<Command>(form) {
+            commands.insert(permission.command, command);
+        }
+    }
+    commands
+}
+
+fn trial_target(command: &str) -> Option<(&'static str, &'static str)> {
+    let target = match command {
+        "sign_resource" => ("res_", "resource"),
+        "answer_ticket" | "close_ticket" => ("tkt_", "ticket"),
+        "accept_registration" | "return_registration" | "review_registration" | "certify_registration" => {
+            ("reg_", "registration")
+        }
+        "refuse_supply" | "withdraw_supply" => ("sup_", "supply"),
+        "submit_plan" | "approve_plan" | "return_plan" => ("pln_", "plan"),
+        "approve_mandate" | "sign_agreement" | "suspend_mandate" | "resume_mandate" | "revoke_mandate" => {
+            ("mdt_", "mandate")
+        }
+        "confirm_permit" | "give_opinion" | "approve_permit" | "refuse_permit" | "suspend_permit"
+        | "resume_permit" => ("pmt_", "permit"),
+        "review_product_output" | "list_product" | "delist_product" => ("prd_", "product"),
+        "suspend_order" | "resume_order" | "end_order" => ("ord_", "order"),
+        "confirm_settlement" => ("stl_", "settlement"),
+        "disable_user" => ("usr_", "user"),
+        _ => return None,
+    };
+    Some(target)
+}
+
+fn trial_texts(command: &str) -> &'static [&'static str] {
+    match command {
+        "answer_ticket" => &["answer"],
+        "close_ticket" => &["verification"],
+        "return_registration" => &["missing"],
+        "refuse_supply" => &["basis"],
+        "submit_plan" => &["minutes"],
+        "approve_plan" => &["document"],
+        "give_opinion" => &["text"],
+        "review_product_output" => &["findings"],
+        "withdraw_supply" | "return_plan" | "suspend_mandate" | "resume_mandate" | "revoke_mandate"
+        | "refuse_permit" | "suspend_permit" | "resume_permit" | "delist_product" | "suspend_order"
+        | "resume_order" | "end_order" => &["reason"],
+        _ => &[],
+    }
+}

@@ -1,0 +1,366 @@
+//! Everything a use case can say no or fail with, and the one place that turns it into a problem document (RFC 9457).
+
+use std::path::{Path, PathBuf};
+
+use lingqu_domain::refusal::{Refusal, RefusalCode};
+use lingqu_domain::state::FoldError;
+use lingqu_engine::allow::RefusalCode as StatementCode;
+use lingqu_engine::lookup::LookupError;
+use lingqu_engine::product::ProductError;
+use lingqu_engine::snapshot::SnapshotError;
+use lingqu_engine::source::SourceError;
+use lingqu_engine::EngineError;
+use lingqu_quality::QualityError;
+use lingqu_store::quota::QuotaError;
+use lingqu_store::{AppendError, StoreError};
+use serde::Serialize;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The domain said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Something the command read has changed since.
+    #[error("{stream} has changed since you looked at it (version {expected}, now {found}); load it again and decide anew")]
+    Conflict {
+        /// What moved.
+        stream: String,
+        /// The version that was expected.
+        expected: u64,
+        /// The version found.
+        found: u64,
+    },
+    /// An idempotency key was used for another request.
+    #[error("this idempotency key was used for another request; use a new one")]
+    KeyReused,
+    /// Login or password is wrong; which of the two is not told.
+    #[error("login or password is wrong")]
+    BadCredentials,
+    /// A service key that is unknown, malformed or revoked; which is not told.
+    #[error("the service key is not valid")]
+    BadKey,
+    /// The node could not catch up with the journal in time.
+    #[error("the node has not caught up with its journal; try again in a moment")]
+    Behind,
+    /// A request that is malformed in itself.
+    #[error("{0}")]
+    Invalid(String),
+    /// The node directory is in use.
+    #[error("{} is in use by another lingqu process; stop it or name another directory", .0.display())]
+    InUse(PathBuf),
+    /// The node directory is not initialised.
+    #[error("{} holds no node; run `lingqu init` first", .0.display())]
+    NotInitialised(PathBuf),
+    /// A file operation failed.
+    #[error("can't {doing} {}: {reason}", path.display())]
+    File {
+        /// The operation as a verb.
+        doing: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said and what to do.
+        reason: String,
+    },
+    /// A file of the node is damaged.
+    #[error("{} is damaged: {hint}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The journal can't be folded.
+    #[error("the journal does not fold: {0}; restore the database from a backup and tell the data authority")]
+    Fold(#[from] FoldError),
+    /// The system gives no randomness.
+    #[error("the operating system gives no random bytes ({reason})")]
+    NoRandom {
+        /// What the system said.
+        reason: String,
+    },
+    /// A source file was refused.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A snapshot could not be stored or opened.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A product could not be made.
+    #[error(transparent)]
+    Product(#[from] ProductError),
+    /// A key or claim was refused.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A rule set was refused or failed.
+    #[error(transparent)]
+    Quality(#[from] QualityError),
+    /// The quota is used up.
+    #[error(transparent)]
+    Quota(#[from] QuotaError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The transparency log can't be published or read.
+    #[error(transparent)]
+    Log(lingqu_store::log::LogError),
+    /// Something that must not happen.
+    #[error("internal fault: {0}")]
+    Fault(String),
+}
+
+impl From<AppendError> for AppError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict { stream, expected, found } => AppError::Conflict { stream, expected, found },
+            AppendError::KeyReused => AppError::KeyReused,
+            AppendError::Store(error) => AppError::Store(error),
+            // Both texts say what to do.
+            AppendError::ClockRanBack { .. } | AppendError::Erased { .. } => AppError::Invalid(error.to_string()),
+        }
+    }
+}
+
+/// A problem document (RFC 9457), with its title and detail in Chinese and English.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `urn:lingqu:problem:<code>`
+    #[serde(rename = "type")]
+    pub problem_type: String,
+    /// HTTP status.
+    pub status: u16,
+    /// The stable code.
+    pub code: String,
+    /// Chinese title.
+    pub title: String,
+    /// Chinese sentence that says what to do.
+    pub detail: String,
+    /// English title.
+    pub title_en: String,
+    /// English sentence.
+    pub detail_en: String,
+    /// What it concerns, such as an id or column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// For faults: the id under which the log has the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<String>,
+}
+
+impl Problem {
+    /// A problem without a subject.
+    pub fn new(
+        status: u16,
+        code: &str,
+        (title, title_en): (&str, &str),
+        detail: impl Into<String>,
+        detail_en: impl Into<String>,
+    ) -> Self {
+        Self {
+            problem_type: format!("urn:lingqu:problem:{code}"),
+            status,
+            code: code.to_owned(),
+            title: title.to_owned(),
+            detail: detail.into(),
+            title_en: title_en.to_owned(),
+            detail_en: detail_en.into(),
+            subject: None,
+            correlation: None,
+        }
+    }
+}
+
+impl AppError {
+    pub(crate) fn file(doing: &'static str, path: &Path, error: &std::io::Error) -> Self {
+        let reason = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                "the disk is full; free some space and try again".to_owned()
+            }
+            std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => {
+                format!("{error}; give the user that runs lingqu the right to write there, or name another directory")
+            }
+            _ => error.to_string(),
+        };
+        AppError::File { doing, path: path.to_owned(), reason }
+    }
+
+    /// The problem document for whoever asked. A fault is logged here under the correlation id that the document names.
+    pub fn problem(&self) -> Problem {
+        match self {
+            AppError::Refused(refusal) => of_refusal(refusal),
+            AppError::Conflict { stream, .. } => {
+                let zh = format!("{stream} 已被他人更改，请重新打开后再办理");
+                let mut problem = Problem::new(409, "conflict", ("内容已变更", "Changed meanwhile"), zh, self.to_string());
+                problem.subject = Some(stream.clone());
+                problem
+            }
+            AppError::KeyReused => Problem::new(
+                422,
+                "idempotency_key_reused",
+                ("幂等键重复使用", "Idempotency key reused"),
+                "该幂等键已用于另一请求，请换用新的幂等键",
+                self.to_string(),
+            ),
+            AppError::BadCredentials => {
+                Problem::new(401, "bad_credentials", ("登录失败", "Sign-in failed"), "用户名或密码错误", self.to_string())
+            }
+            AppError::BadKey => Problem::new(
+                401,
+                "bad_service_key",
+                ("服务密钥无效", "Invalid service key"),
+                "服务密钥无效或已注销，请使用订单的有效密钥",
+                "the service key is unknown or revoked; use a key of the order",
+            ),
+            AppError::Behind => Problem::new(
+                503,
+                "behind",
+                ("节点正在同步", "Node is catching up"),
+                "节点尚未同步到最新记录，请稍后重试",
+                self.to_string(),
+            ),
+            AppError::Quota(QuotaError::Exhausted { account, limit }) => {
+                let zh = format!("配额 {limit} 已用完，请增订或等待下一周期");
+                let en = format!("the quota of {limit} is used up; order more, or wait for the next period");
+                let mut problem = Problem::new(403, "quota_exceeded", ("配额已用完", "Quota exceeded"), zh, en);
+                problem.subject = Some(account.clone());
+                problem
+            }
+            AppError::Engine(error) => of_engine(error).unwrap_or_else(|| self.fault()),
+            AppError::Lookup(LookupError::Engine(error)) => of_engine(error).unwrap_or_else(|| self.fault()),
+            AppError::Lookup(LookupError::ColumnNotGranted { column, granted }) => {
+                column_not_granted(column, granted)
+            }
+            AppError::Lookup(LookupError::Storage(_)) => self.fault(),
+            AppError::Lookup(error) => {
+                Problem::new(422, "invalid", ("请求有误", "Invalid request"), error.to_string(), error.to_string())
+            }
+            AppError::Product(ProductError::Engine(error)) => of_engine(error).unwrap_or_else(|| self.fault()),
+            AppError::Product(
+                error @ (ProductError::NotAKey { .. } | ProductError::KeyMissing | ProductError::ColumnMissing { .. }),
+            ) => Problem::new(422, "invalid", ("产品定义有误", "Invalid product"), error.to_string(), error.to_string()),
+            AppError::Source(error) => {
+                Problem::new(422, "bad_source_file", ("数据文件有误", "Bad source file"), error.to_string(), error.to_string())
+            }
+            AppError::Quality(QualityError::Engine { .. }) => self.fault(),
+            AppError::Quality(error) => {
+                Problem::new(422, "invalid", ("规则有误", "Invalid rules"), error.to_string(), error.to_string())
+            }
+            AppError::Invalid(what) => Problem::new(422, "invalid", ("请求有误", "Invalid request"), what, what),
+            _ => self.fault(),
+        }
+    }
+
+    /// What he can't mend gets a correlation id, and the log has the rest.
+    fn fault(&self) -> Problem {
+        let correlation = match crate::keys::random::<8>() {
+            Ok(bytes) => hex::encode(bytes),
+            Err(_) => "none".to_owned(),
+        };
+        tracing::error!(correlation, error = %self, "request failed");
+        let mut problem = Problem::new(
+            500,
+            "fault",
+            ("系统故障", "Internal fault"),
+            format!("系统故障，请将编号 {correlation} 告知节点运维人员"),
+            format!("something failed here; tell the operator of the node the number {correlation}"),
+        );
+        problem.correlation = Some(correlation);
+        problem
+    }
+}
+
+fn of_refusal(refusal: &Refusal) -> Problem {
+    let (status, title, title_en) = match refusal.code {
+        RefusalCode::NotPermitted => (403, "无权办理", "Not permitted"),
+        RefusalCode::NotFound => (404, "不存在", "Not found"),
+        RefusalCode::WrongState => (409, "状态不符", "Wrong state"),
+        RefusalCode::FourEyes => (403, "须由他人审批", "Four eyes"),
+        RefusalCode::RolesNotDistinct => (422, "角色不得兼任", "Roles not distinct"),
+        RefusalCode::ScopeTooWide => (422, "超出上级权限范围", "Scope too wide"),
+        RefusalCode::Invalid => (422, "内容有误", "Invalid"),
+        RefusalCode::TooEarly => (409, "未到时间", "Too early"),
+        RefusalCode::Expired => (409, "已过期", "Expired"),
+        RefusalCode::RightMissing => (403, "缺少数据权利", "Right missing"),
+        RefusalCode::NotInForce => (403, "尚未生效", "Not in force"),
+        RefusalCode::PriceAboveCeiling => (422, "超出上限收费标准", "Price above ceiling"),
+        RefusalCode::GradeRefused => (422, "级别不予收录", "Grade refused"),
+        RefusalCode::ModeNotGranted => (403, "交付方式未授权", "Mode not granted"),
+        RefusalCode::ColumnNotGranted => (403, "字段未授权", "Column not granted"),
+        RefusalCode::PurposeNotPermitted => (403, "用途未授权", "Purpose not permitted"),
+        RefusalCode::GrantSuspended => (403, "授权已中止", "Grant suspended"),
+        RefusalCode::GrantEnded => (403, "授权已终止", "Grant ended"),
+        RefusalCode::ConsentMissing => (403, "未取得本人同意", "Consent missing"),
+        RefusalCode::QuotaExceeded => (403, "配额已用完", "Quota exceeded"),
+        RefusalCode::CohortTooSmall => (403, "群组过小", "Cohort too small"),
+        RefusalCode::RelatedParties => (403, "存在关联关系", "Related parties"),
+        RefusalCode::AlreadyExists => (409, "已存在", "Already exists"),
+        RefusalCode::LimitExceeded => (422, "超出限额", "Limit exceeded"),
+        RefusalCode::NodeState => (409, "节点状态不符", "Node state"),
+    };
+    let mut problem =
+        Problem::new(status, refusal.code.code(), (title, title_en), refusal.zh.as_str(), refusal.en.as_str());
+    problem.subject = Some(refusal.subject.clone()).filter(|subject| !subject.is_empty());
+    problem
+}
+
+fn column_not_granted(column: &str, granted: &[String]) -> Problem {
+    let list = granted.join(", ");
+    let mut problem = Problem::new(
+        403,
+        "column_not_granted",
+        ("字段未授权", "Column not granted"),
+        format!("字段 {column} 不存在或未授权；已授权的字段：{list}"),
+        format!("column `{column}` does not exist or is not granted; granted: {list}"),
+    );
+    problem.subject = Some(column.to_owned());
+    problem
+}
+
+/// Problems of the engine that whoever asked can mend; `None` for faults.
+fn of_engine(error: &EngineError) -> Option<Problem> {
+    let simple = |status: u16, code: &str, title: &str, title_en: &str, zh: &str, en: String| {
+        Some(Problem::new(status, code, (title, title_en), zh, en))
+    };
+    match error {
+        EngineError::Refused(refusal) => {
+            let code = refusal.code.as_str();
+            let (status, title, title_en, zh) = match refusal.code {
+                StatementCode::ColumnNotGranted => (403, "字段未授权", "Column not granted", "查询中的字段不存在或未授权"),
+                StatementCode::TableNotGranted => (403, "表未授权", "Table not granted", "查询中的表不存在或未授权"),
+                StatementCode::CohortTooSmall => {
+                    (403, "群组过小", "Cohort too small", "结果涉及的群组小于最小群组，请扩大统计范围")
+                }
+                _ => (422, "查询不被允许", "Statement refused", "该查询语句不被允许"),
+            };
+            let zh = if refusal.granted.is_empty() {
+                format!("{zh}：{}", refusal.what)
+            } else {
+                format!("{zh}；可用：{}", refusal.granted.join("、"))
+            };
+            let mut problem = Problem::new(status, code, (title, title_en), zh, refusal.what.as_str());
+            problem.subject = refusal.granted.first().map(|_| refusal.granted.join(","));
+            Some(problem)
+        }
+        EngineError::Busy => {
+            simple(503, "busy", "系统繁忙", "Busy", "当前查询过多，请稍后重试", error.to_string())
+        }
+        EngineError::Govern(lingqu_engine::governed::GovernError::SchemaChanged { column }) => {
+            let mut problem = Problem::new(
+                409,
+                "schema_changed",
+                ("数据结构已变更", "Schema changed"),
+                format!("字段 {column} 已不可用，请重新获取产品说明"),
+                error.to_string(),
+            );
+            problem.subject = Some(column.clone());
+            Some(problem)
+        }
+        EngineError::Govern(lingqu_engine::governed::GovernError::NothingVisible { .. }) => {
+            simple(403, "mode_not_granted", "交付方式未授权", "Mode not granted", "该交付方式下没有可见字段", error.to_string())
+        }
+        EngineError::Storage(_) | EngineError::Settings { .. } | EngineError::Govern(_) => None,
+        other => simple(422, "query_stopped", "查询已中止", "Query stopped", "查询超出限额或执行失败", other.to_string()),
+    }
+}

@@ -1,0 +1,253 @@
+//! Who is who: users who log in, their sessions, and the service keys of orders.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+use lingqu_crypto::{ServiceKey, password, sha256};
+use lingqu_domain::access::{Actor, Duty};
+use lingqu_domain::command::Command;
+use lingqu_domain::id::{OrderId, PartyId, ServiceKeyId, UserId};
+use lingqu_domain::party::{Division, PartyDetails, Tier};
+use lingqu_domain::refusal::Refusal;
+use lingqu_store::identity::{NewLogin, NewSession};
+use lingqu_store::service_key::ServiceKeyChange;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::command::{CommandOptions, Extras};
+use crate::error::AppError;
+use crate::keys::random;
+
+/// A session lives this long at most.
+const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(12);
+/// … and this long without a request.
+const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(30);
+/// Shortest password, in characters.
+const PASSWORD_CHARS_MIN: usize = 12;
+
+/// A user to add.
+pub struct NewUser {
+    /// The party he acts for.
+    pub party: PartyId,
+    /// His posts.
+    pub duties: BTreeSet<Duty>,
+    /// What he types to log in.
+    pub login: String,
+    /// His name; sealed in the vault.
+    pub display_name: Zeroizing<String>,
+    /// His first password.
+    pub password: Zeroizing<String>,
+}
+
+/// A session as its user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// The user.
+    pub user: UserId,
+    /// His party.
+    pub party: PartyId,
+    /// His posts.
+    pub duties: BTreeSet<Duty>,
+    /// His name.
+    pub display_name: String,
+    /// What mutations repeat.
+    pub csrf: String,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+}
+
+/// A session that begins.
+pub struct SignedIn {
+    /// What the browser keeps as a cookie.
+    pub token: Zeroizing<String>,
+    /// The session.
+    pub session: SessionView,
+}
+
+/// A service key, shown this once.
+pub struct IssuedKey {
+    /// Its id.
+    pub id: ServiceKeyId,
+    /// The key.
+    pub key: Zeroizing<String>,
+    /// Its last four characters, by which it is told from others later.
+    pub last_four: String,
+}
+
+impl App {
+    /// Brings the node into being: tier, division, the first data authority and its first administrator.
+    pub async fn initialise(
+        &self,
+        tier: Tier,
+        division: Division,
+        authority: PartyDetails,
+        login: &str,
+        display_name: Zeroizing<String>,
+        password: &str,
+    ) -> Result<UserId, AppError> {
+        let login = self.login_of(login, display_name, password).await?;
+        let command = Command::InitialiseNode { tier, division, authority };
+        let extras = Extras { login: Some(login), ..Extras::default() };
+        let executed = self.carry_out(&Actor::Node, &command, CommandOptions::default(), extras).await?;
+        made(&executed, "user.added")
+    }
+
+    /// Adds a user with his login. Errors: the domain's refusal; a login that is taken; a password that is too short.
+    pub async fn add_user(
+        &self,
+        actor: &Actor,
+        new: NewUser,
+        options: CommandOptions,
+    ) -> Result<UserId, AppError> {
+        let login = self.login_of(&new.login, new.display_name, &new.password).await?;
+        let command = Command::AddUser { party: new.party, duties: new.duties };
+        let executed =
+            self.carry_out(actor, &command, options, Extras { login: Some(login), ..Extras::default() }).await?;
+        made(&executed, "user.added")
+    }
+
+    /// A checked login whose user id is filled in with the command's events.
+    pub(crate) async fn login_of(
+        &self,
+        login: &str,
+        display_name: Zeroizing<String>,
+        password: &str,
+    ) -> Result<NewLogin, AppError> {
+        let is_login = (2..=64).contains(&login.len())
+            && login.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte));
+        if !is_login {
+            return Err(AppError::Invalid("a login has 2 to 64 of a-z, 0-9, `.`, `_` and `-`".to_owned()));
+        }
+        if password.chars().count() < PASSWORD_CHARS_MIN {
+            return Err(AppError::Invalid(format!("a password has at least {PASSWORD_CHARS_MIN} characters")));
+        }
+        if self.store.login(login).await?.is_some() {
+            return Err(AppError::Invalid(format!("the login `{login}` is taken; choose another")));
+        }
+        let (password, salt) = (Zeroizing::new(password.to_owned()), random::<16>()?);
+        let password_phc = on_blocking(move || password::hash(&password, salt)).await?;
+        Ok(NewLogin { user_id: String::new(), login: login.to_owned(), password_phc, display_name })
+    }
+
+    /// Starts a session. Error: `bad_credentials`, the same and after the same work whether the login exists or not.
+    pub async fn sign_in(&self, login: &str, password: &str) -> Result<SignedIn, AppError> {
+        // What an unknown login is compared with, so that it takes as long as a known one.
+        const NOBODY: &str =
+            "$argon2id$v=19$m=19456,t=2,p=1$bGluZ3F1LW5vYm9keS0xMQ$0J2vW4kBz1h5nO0rJQm2l8yqB7C7m0e9wq3sZ8x1d2E";
+        let known = self.store.login(login).await?;
+        let phc = known.as_ref().map_or(NOBODY.to_owned(), |login| login.password_phc.clone());
+        let password = Zeroizing::new(password.to_owned());
+        let fits = on_blocking(move || Ok(password::verify(&password, &phc).unwrap_or(false))).await?;
+        let Some(known) = known.filter(|_| fits) else { return Err(AppError::BadCredentials) };
+        let user: UserId = known.user_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
+        self.refresh().await?;
+        let Some((party, duties)) = self.acting_user(&user) else { return Err(AppError::BadCredentials) };
+        let token = Zeroizing::new(hex::encode(random::<32>()?));
+        let csrf = hex::encode(random::<32>()?);
+        let at = self.clock.now();
+        let expires_at = at.checked_add(SESSION_LIFE).unwrap_or(Timestamp::MAX);
+        let session = NewSession {
+            token_hash: sha256(token.as_bytes()).0,
+            user_id: user.to_string(),
+            csrf: csrf.clone(),
+            at,
+            expires_at,
+            idle: SESSION_IDLE,
+        };
+        self.store.start_session(&session).await?;
+        let display_name = self.store.display_name(user.as_str()).await?.unwrap_or_default();
+        Ok(SignedIn { token, session: SessionView { user, party, duties, display_name, csrf, expires_at } })
+    }
+
+    /// The session of a token, if it is in force and its user may act.
+    pub async fn session(&self, token: &str) -> Result<Option<SessionView>, AppError> {
+        let hash = sha256(token.as_bytes()).0;
+        let Some(session) = self.store.session(&hash, self.clock.now(), SESSION_IDLE).await? else { return Ok(None) };
+        let user: UserId = session.user_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
+        self.refresh().await?;
+        let Some((party, duties)) = self.acting_user(&user) else { return Ok(None) };
+        let display_name = self.store.display_name(user.as_str()).await?.unwrap_or_default();
+        let (csrf, expires_at) = (session.csrf, session.expires_at);
+        Ok(Some(SessionView { user, party, duties, display_name, csrf, expires_at }))
+    }
+
+    /// Ends a session.
+    pub async fn sign_out(&self, token: &str) -> Result<(), AppError> {
+        Ok(self.store.end_session(&sha256(token.as_bytes()).0).await?)
+    }
+
+    fn acting_user(&self, user: &UserId) -> Option<(PartyId, BTreeSet<Duty>)> {
+        self.read(|state| {
+            let user = &state.users.get(user)?.value;
+            (!user.disabled).then(|| (user.party.clone(), user.duties.clone()))
+        })
+    }
+
+    /// Issues a service key. It is shown this once: only its hash is kept.
+    pub async fn issue_service_key(
+        &self,
+        actor: &Actor,
+        order: &OrderId,
+        options: CommandOptions,
+    ) -> Result<IssuedKey, AppError> {
+        let secret = ServiceKey::from_bytes(random::<32>()?);
+        let key = secret.to_text();
+        let last_four = key[key.len() - 4..].to_owned();
+        let issue = ServiceKeyChange::Issue {
+            hash: secret.hash().0,
+            order_id: order.to_string(),
+            last_four: last_four.clone(),
+        };
+        let extras = Extras { service_keys: vec![issue], ..Extras::default() };
+        let command = Command::IssueServiceKey { order: order.clone() };
+        let executed = self.carry_out(actor, &command, options, extras).await?;
+        if executed.repeated {
+            return Err(AppError::Invalid(
+                "this request was carried out before; a key is shown once: revoke it and issue another".to_owned(),
+            ));
+        }
+        let id = self.read(|state| {
+            let order = state.orders.get(order)?;
+            order.value.service_keys.last().map(|key| key.id.clone())
+        });
+        let id = id.ok_or_else(|| AppError::Fault("the issued key is not in the order".to_owned()))?;
+        Ok(IssuedKey { id, key, last_four })
+    }
+
+    /// The order that a service key belongs to. Error: `bad_service_key` for anything but a key that is in force.
+    pub async fn authenticate_key(&self, key: &str) -> Result<OrderId, AppError> {
+        let Ok(key) = ServiceKey::parse(key) else { return Err(AppError::BadKey) };
+        let stored = self.store.service_key(&key.hash().0).await?.filter(|key| key.revoked_at.is_none());
+        let Some(stored) = stored else { return Err(AppError::BadKey) };
+        stored.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))
+    }
+
+    /// The hash that goes with a key's id: keys of an order are issued, in the journal and in the store, in one order.
+    pub(crate) async fn revocation(&self, order: &OrderId, key: &ServiceKeyId) -> Result<Extras, AppError> {
+        let place = self.read(|state| {
+            let order = state.orders.get(order)?;
+            order.value.service_keys.iter().position(|known| known.id == *key)
+        });
+        let stored = self.store.service_keys_of(order.as_str()).await?;
+        let Some(stored) = place.and_then(|place| stored.into_iter().nth(place)) else {
+            return Err(Refusal::not_found(key).into());
+        };
+        Ok(Extras { service_keys: vec![ServiceKeyChange::Revoke { hash: stored.hash }], ..Extras::default() })
+    }
+}
+
+/// The id of what a command made.
+pub(crate) fn made<T: FromStr>(executed: &crate::command::Executed, kind: &str) -> Result<T, AppError> {
+    let stream = executed.stream_of(kind).ok_or_else(|| AppError::Fault(format!("no event {kind}")))?;
+    stream.parse().map_err(|_| AppError::Fault(format!("{stream} is not the id of {kind}")))
+}
+
+async fn on_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, lingqu_crypto::CryptoError> + Send + 'static,
+) -> Result<T, AppError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| AppError::Fault(error.to_string()))?
+        .map_err(|error| AppError::Invalid(error.to_string()))
+}

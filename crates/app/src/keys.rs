@@ -1,0 +1,94 @@
+//! The node's keys, all derived from one secret of 32 random bytes in `keys/node.secret`, readable by its owner alone.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use lingqu_crypto::{IndexKey, SealKey, SigningKey};
+use zeroize::Zeroizing;
+
+use crate::error::AppError;
+
+/// The node's keys. `Debug` shows none.
+pub struct NodeKeys {
+    signing_seed: Zeroizing<[u8; 32]>,
+    /// Wraps the vault's per-subject keys.
+    pub vault: SealKey,
+    /// Finds subjects in the vault by their identity.
+    pub identity: IndexKey,
+    /// Root of the pseudonym keys.
+    pub pseudonym: IndexKey,
+    /// Authenticates cursors.
+    pub cursor: IndexKey,
+}
+
+impl std::fmt::Debug for NodeKeys {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("NodeKeys")
+    }
+}
+
+/// Fills an array with the system's randomness.
+pub fn random<const N: usize>() -> Result<[u8; N], AppError> {
+    let mut bytes = [0u8; N];
+    getrandom::fill(&mut bytes).map_err(|error| AppError::NoRandom { reason: error.to_string() })?;
+    Ok(bytes)
+}
+
+impl NodeKeys {
+    /// Signs checkpoints, certificates and evidence.
+    pub fn signing(&self) -> SigningKey {
+        SigningKey::from_seed(*self.signing_seed)
+    }
+
+    /// Reads the secret of a node directory, making it when the node has none yet.
+    pub fn open(directory: &Path) -> Result<Self, AppError> {
+        let path = directory.join("keys").join("node.secret");
+        let secret = match std::fs::read_to_string(&path) {
+            Ok(text) => read_secret(&path, &Zeroizing::new(text))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_secret(&path)?,
+            Err(error) => return Err(AppError::file("read", &path, &error)),
+        };
+        let root = IndexKey::from_bytes(*secret);
+        let derive = |context: &str| root.digest("lingqu node key v1", context.as_bytes()).0;
+        Ok(Self {
+            signing_seed: Zeroizing::new(derive("signing")),
+            vault: SealKey::from_bytes(derive("vault")),
+            identity: IndexKey::from_bytes(derive("identity")),
+            pseudonym: IndexKey::from_bytes(derive("pseudonym")),
+            cursor: IndexKey::from_bytes(derive("cursor")),
+        })
+    }
+}
+
+fn read_secret(path: &Path, text: &str) -> Result<Zeroizing<[u8; 32]>, AppError> {
+    let mut secret = Zeroizing::new([0u8; 32]);
+    match hex::decode_to_slice(text.trim(), &mut secret[..]) {
+        Ok(()) => Ok(secret),
+        Err(_) => Err(AppError::Damaged {
+            path: path.to_owned(),
+            hint: "it must hold 64 hexadecimal digits; restore it from the backup, nothing sealed opens without it",
+        }),
+    }
+}
+
+fn make_secret(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>, AppError> {
+    let secret = Zeroizing::new(random::<32>()?);
+    let write = || -> std::io::Result<()> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory)?;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
+            options.mode(0o600);
+        }
+        let mut file = options.open(path)?;
+        file.write_all(hex::encode(&secret[..]).as_bytes())?;
+        file.sync_all()?;
+        std::fs::File::open(directory)?.sync_all()
+    };
+    write().map_err(|error| AppError::file("write", path, &error))?;
+    Ok(secret)
+}

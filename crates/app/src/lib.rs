@@ -1,0 +1,38 @@
+//! The use cases of a node: load the state, decide, append, publish; import and measure data; open an order's grant for
+//! delivery; meter, settle and hand out evidence.
+//!
+//! Everything goes through one [`App`]. A command is decided on the folded [`lingqu_domain::state::State`], appended with
+//! the versions of all it read, and folded back; when another writer was faster, it is decided anew. The data plane asks
+//! [`App::serving`] for an order and gets the grant as of the journal's head, compiled into governed tables. Background
+//! work is plain functions here ([`App::meter`], [`App::publish_log`]); who calls them when is the binary's business.
+//!
+//! Not here: HTTP and its forms, SQL text against the store, and rules: those are `api`, `gateway`, `store` and `domain`.
+
+pub mod app;
+mod certificate;
+mod clock;
+mod command;
+mod consent;
+mod data;
+mod error;
+mod evidence;
+mod identity;
+mod journey;
+mod keys;
+mod log;
+mod metering;
+mod receipts;
+mod replay;
+mod serving;
+
+pub use app::{App, AppSettings};
+pub use certificate::CertificateView;
+pub use clock::Clock;
+pub use command::{CommandOptions, Executed, ExecutedEvent};
+pub use error::{AppError, Problem};
+pub use evidence::{EvidenceReport, verify_evidence};
+pub use identity::{IssuedKey, NewUser, SessionView, SignedIn};
+pub use journey::{Journey, JourneyStep};
+pub use log::CheckpointView;
+pub use replay::{Difference, ReplayReport};
+pub use serving::Serving;

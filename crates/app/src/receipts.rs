@@ -1,0 +1,107 @@
+//! Receipts of deliveries: written before bytes leave, read back for metering, evidence and whoever may see them.
+
+use std::collections::BTreeMap;
+
+use lingqu_crypto::{Salt, sha256};
+use lingqu_domain::id::{CommandId, IdSource, OrderId, ReceiptId};
+use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
+use lingqu_store::receipt::{NewReceipt, READ_LIMIT_MAX, Receipt};
+
+use crate::app::App;
+use crate::error::AppError;
+use crate::keys::random;
+
+impl App {
+    /// An id for a delivery.
+    pub fn new_receipt_id(&self) -> Result<ReceiptId, AppError> {
+        let now = self.clock.now();
+        Ok(ReceiptId::next(&mut IdSource::new(CommandId::of_random(now, random()?), now)))
+    }
+
+    /// Writes one receipt record. When this returns, it is durable.
+    pub async fn write_receipt(&self, order: &OrderId, record: &ReceiptRecord) -> Result<u64, AppError> {
+        let receipt = NewReceipt {
+            receipt_id: record.receipt.to_string(),
+            order_id: order.to_string(),
+            kind: record.kind().to_owned(),
+            record: record.canonical().into_bytes(),
+        };
+        Ok(self.receipts.append(receipt).await?)
+    }
+
+    /// The salted digest by which a receipt names a request (claim, key or SQL): `<salt>:<SHA-256 of salt and text>`.
+    pub fn request_digest(&self, text: &str) -> Result<String, AppError> {
+        let salt = Salt(random()?);
+        let mut salted = salt.0.to_vec();
+        salted.extend_from_slice(text.as_bytes());
+        Ok(format!("{}:{}", hex::encode(salt.0), sha256(&salted)))
+    }
+
+    /// Seals a request's text into the vault under its receipt's id.
+    pub async fn keep_request(&self, receipt: &ReceiptId, text: &str) -> Result<(), AppError> {
+        self.store.vault_put(receipt.as_str(), "request", text.as_bytes()).await?;
+        Ok(())
+    }
+
+    /// Receipt records of an order after a position, at most `limit`, with their positions.
+    pub async fn order_receipts(
+        &self,
+        order: &OrderId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, ReceiptRecord)>, AppError> {
+        let positions = self.receipts.positions_of_order(order.as_str(), after, limit).await?;
+        let mut records = Vec::with_capacity(positions.len());
+        for position in positions {
+            if let Some(receipt) = self.receipts.read(position).await? {
+                records.push((position, parse(&receipt)?));
+            }
+        }
+        Ok(records)
+    }
+
+    /// The receipt log.
+    pub fn receipts(&self) -> &lingqu_store::receipt::ReceiptLog {
+        &self.receipts
+    }
+
+    /// Closes deliveries that were open when the node stopped: as interrupted, free of charge.
+    pub(crate) async fn close_interrupted(&self) -> Result<(), AppError> {
+        let mut open: BTreeMap<ReceiptId, (OrderId, Opening)> = BTreeMap::new();
+        let mut position = 0;
+        loop {
+            let receipts = self.receipts.read_after(position, READ_LIMIT_MAX).await?;
+            let Some(last) = receipts.last() else { break };
+            position = last.position;
+            for receipt in &receipts {
+                // Parts are the bulk of the log and say nothing of this.
+                match receipt.receipt.kind.as_str() {
+                    "opened" => {
+                        let record = parse(receipt)?;
+                        if let ReceiptBody::Opened(opening) = record.body {
+                            open.insert(record.receipt, (opening.order.clone(), opening));
+                        }
+                    }
+                    "closed" => {
+                        open.remove(&parse(receipt)?.receipt);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (receipt, (order, _)) in open {
+            let body = ReceiptBody::Closed {
+                outcome: Outcome::Stopped { code: "interrupted".to_owned() },
+                totals: Totals::default(),
+            };
+            self.write_receipt(&order, &ReceiptRecord { receipt, at: self.clock.now(), body }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a stored record back.
+pub(crate) fn parse(receipt: &Receipt) -> Result<ReceiptRecord, AppError> {
+    serde_json::from_slice(&receipt.receipt.record)
+        .map_err(|error| AppError::Fault(format!("receipt record {} can't be read: {error}", receipt.position)))
+}

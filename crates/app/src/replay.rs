@@ -1,0 +1,162 @@
+//! Replay: fold the journal from nothing and hold the read tables and postings against it.
+
+use std::collections::BTreeMap;
+
+use lingqu_domain::event::Recorded;
+use lingqu_domain::state::{EntityKind, State};
+use lingqu_store::journal::READ_LIMIT_MAX;
+use lingqu_store::posting::{NewPosting, PAGE_POSTINGS_MAX, PostingFilter};
+use lingqu_store::row::{PAGE_ROWS_MAX, RowFilter};
+use serde::Serialize;
+
+use crate::app::{App, recorded};
+use crate::command::postings_of;
+use crate::error::AppError;
+
+/// Most differences that are listed.
+const DIFFERENCES_MAX: usize = 100;
+
+/// Where journal and tables disagree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The table.
+    pub table: String,
+    /// The row.
+    pub id: String,
+    /// How it differs.
+    pub problem: String,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplayReport {
+    /// True when journal, tables, postings and log agree.
+    pub agrees: bool,
+    /// Events folded.
+    pub events: u64,
+    /// Rows compared.
+    pub rows: u64,
+    /// Postings compared.
+    pub postings: u64,
+    /// Entries of the published log that were compared with the database.
+    pub log_entries: u64,
+    /// Where they differ, at most a hundred.
+    pub differences: Vec<Difference>,
+}
+
+impl App {
+    /// Folds the journal from nothing, in one consistent view of the database, and compares.
+    pub async fn replay_check(&self) -> Result<ReplayReport, AppError> {
+        let view = self.store.snapshot().await?;
+        let mut state = State::default();
+        let mut postings: BTreeMap<(String, u64), NewPosting> = BTreeMap::new();
+        loop {
+            let records = view.read_after(state.position, READ_LIMIT_MAX).await?;
+            if records.is_empty() {
+                break;
+            }
+            for record in &records {
+                let recorded: Recorded = recorded(record)?;
+                for posting in postings_of(&recorded.stream, &recorded.event) {
+                    postings.insert((posting.transaction_id.clone(), posting.line), posting);
+                }
+                state.apply(&recorded)?;
+            }
+        }
+        let mut report = ReplayReport {
+            agrees: false,
+            events: state.position,
+            rows: 0,
+            postings: 0,
+            log_entries: 0,
+            differences: Vec::new(),
+        };
+        for kind in EntityKind::ALL {
+            compare_table(&view, &state, *kind, &mut report).await?;
+        }
+        compare_postings(&view, postings, &mut report).await?;
+        drop(view);
+        match lingqu_store::log::check_log(&self.store, &self.log_reader()?).await {
+            Ok(entries) => report.log_entries = entries,
+            Err(error) => report.add("log_entry", "log", error.to_string()),
+        }
+        report.agrees = report.differences.is_empty();
+        Ok(report)
+    }
+}
+
+impl ReplayReport {
+    fn add(&mut self, table: &str, id: &str, problem: impl Into<String>) {
+        if self.differences.len() < DIFFERENCES_MAX {
+            self.differences.push(Difference { table: table.to_owned(), id: id.to_owned(), problem: problem.into() });
+        }
+    }
+}
+
+async fn compare_table(
+    view: &lingqu_store::snapshot::Snapshot,
+    state: &State,
+    kind: EntityKind,
+    report: &mut ReplayReport,
+) -> Result<(), AppError> {
+    let table = kind.table();
+    let mut expected: BTreeMap<String, lingqu_domain::state::Row> =
+        state.rows(kind).into_iter().map(|row| (row.id.clone(), row)).collect();
+    let mut after = None;
+    loop {
+        let filter = RowFilter { after: after.clone(), limit: PAGE_ROWS_MAX, ..RowFilter::default() };
+        let page = view.rows(table, &filter).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        for row in page {
+            report.rows += 1;
+            let Some(folded) = expected.remove(&row.id) else {
+                report.add(table, &row.id, "the table has a row that the journal does not lead to");
+                continue;
+            };
+            let fields = [
+                ("body", row.body == folded.body),
+                ("stream_version", row.stream_version == folded.stream_version),
+                ("state", row.state == folded.state),
+                ("title", row.title == folded.title),
+                ("owner", row.owner == folded.owner),
+                ("created_at", row.created_at == folded.created_at.to_string()),
+                ("updated_at", row.updated_at == folded.updated_at.to_string()),
+            ];
+            for (field, is_same) in fields {
+                if !is_same {
+                    report.add(table, &row.id, format!("{field} is not what the journal leads to"));
+                }
+            }
+        }
+    }
+    for id in expected.into_keys() {
+        report.add(table, &id, "the journal leads to a row that the table does not have");
+    }
+    Ok(())
+}
+
+async fn compare_postings(
+    view: &lingqu_store::snapshot::Snapshot,
+    mut expected: BTreeMap<(String, u64), NewPosting>,
+    report: &mut ReplayReport,
+) -> Result<(), AppError> {
+    let mut after = None;
+    loop {
+        let filter = PostingFilter { after: after.clone(), limit: PAGE_POSTINGS_MAX, ..PostingFilter::default() };
+        let page = view.postings(&filter).await?;
+        let Some(last) = page.last() else { break };
+        after = Some((last.line.transaction_id.clone(), last.line.line));
+        for posting in page {
+            report.postings += 1;
+            let key = (posting.line.transaction_id.clone(), posting.line.line);
+            if expected.remove(&key).as_ref() != Some(&posting.line) {
+                report.add("posting", &format!("{}#{}", key.0, key.1), "the line is not what the journal leads to");
+            }
+        }
+    }
+    for (transaction, line) in expected.into_keys() {
+        report.add("posting", &format!("{transaction}#{line}"), "the journal leads to a line that the table does not have");
+    }
+    Ok(())
+}

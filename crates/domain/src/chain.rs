@@ -1,0 +1,201 @@
+//! The chain of rights from a resource to an order, walked link by link as of now.
+//!
+//! In the resource segment (resource › supply › plan › mandate › permit) a scope speaks of one source table's columns; in
+//! the product segment (product › order) of the product's output columns. The bridge: an output column's ceiling is the
+//! meet of the precisions in its lineage; purposes, term, modes, floor and consent are the meet over all inputs. Every
+//! function answers the scope that is in force now, or the refusal that names the link that is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::decide::Reader;
+use crate::id::{MandateId, OrderId, PermitId, PlanId, ProductId, ResourceId, SupplyId};
+use crate::mandate::MandateStage;
+use crate::order::OrderStage;
+use crate::permit::PermitStage;
+use crate::plan::PlanStage;
+use crate::product::{ProductColumn, ProductDetails};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::scope::{Mode, Narrowing, Precision, Precisions, Scope};
+use crate::state::Listed;
+use crate::supply::SupplyStage;
+
+fn not_in_force(id: impl std::fmt::Display, is: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::NotInForce,
+        &id,
+        format!("{id} 尚未生效（{is}）"),
+        format!("{id} is not in force ({is})"),
+    )
+}
+
+fn suspended(id: impl std::fmt::Display, reason: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::GrantSuspended,
+        &id,
+        format!("{id} 已中止：{reason}"),
+        format!("{id} is suspended: {reason}"),
+    )
+}
+
+fn ended(id: impl std::fmt::Display, reason: &str) -> Refusal {
+    Refusal::new(RefusalCode::GrantEnded, &id, format!("{id} 已终止：{reason}"), format!("{id} has ended: {reason}"))
+}
+
+fn in_term(scope: Scope, id: impl std::fmt::Display, reader: &Reader<'_>) -> Result<Scope, Refusal> {
+    if reader.now < scope.term.from {
+        return Err(not_in_force(id, &format!("from {}", scope.term.from)));
+    }
+    if reader.now >= scope.term.until {
+        return Err(ended(id, &format!("its term ended at {}", scope.term.until)));
+    }
+    Ok(scope)
+}
+
+/// A resource's ceiling, while its certificate holds.
+pub fn resource_scope(reader: &mut Reader<'_>, id: &ResourceId) -> Result<Scope, Refusal> {
+    let resource = reader.resource(id)?;
+    let ceiling =
+        resource.ceiling(&reader.state.rulebook()).ok_or_else(|| not_in_force(id, resource.state()))?;
+    in_term(ceiling, id, reader)
+}
+
+/// What the provider confirmed.
+pub fn supply_scope(reader: &mut Reader<'_>, id: &SupplyId) -> Result<Scope, Refusal> {
+    let supply = reader.supply(id)?;
+    let narrowing = match &supply.stage {
+        SupplyStage::Confirmed { narrowing, .. } => narrowing,
+        SupplyStage::Withdrawn { reason, .. } => return Err(ended(id, reason)),
+        SupplyStage::Requested { .. } | SupplyStage::Refused { .. } => return Err(not_in_force(id, supply.state())),
+    };
+    let scope = resource_scope(reader, &supply.resource)?.restrict(narrowing);
+    in_term(scope, id, reader)
+}
+
+/// One line of an approved plan. A plan that is drafted or submitted bounds nothing yet.
+pub fn plan_scope(reader: &mut Reader<'_>, id: &PlanId, resource: &ResourceId) -> Result<Scope, Refusal> {
+    let plan = reader.plan(id)?;
+    if !matches!(plan.stage, PlanStage::Approved { .. }) {
+        return Err(not_in_force(id, plan.state()));
+    }
+    let Some(item) = plan.details.items.get(resource) else {
+        return Err(Refusal::new(
+            RefusalCode::ScopeTooWide,
+            resource,
+            format!("{resource} 不在实施方案 {id} 的清单内"),
+            format!("{resource} is not on the list of plan {id}"),
+        ));
+    };
+    let narrowing = Narrowing { term: Some(plan.details.term), ..item.narrowing.clone() };
+    // The plan's term bounds what is authorised under it and may begin later than now.
+    Ok(supply_scope(reader, &item.supply)?.restrict(&narrowing))
+}
+
+/// One resource of a mandate.
+pub fn mandate_scope(reader: &mut Reader<'_>, id: &MandateId, resource: &ResourceId) -> Result<Scope, Refusal> {
+    let mandate = reader.mandate(id)?;
+    match &mandate.stage {
+        MandateStage::InForce => {}
+        MandateStage::Suspended { reason, .. } => return Err(suspended(id, reason)),
+        MandateStage::Revoked { reason, .. } => return Err(ended(id, reason)),
+        MandateStage::Drafted | MandateStage::Approved => return Err(not_in_force(id, mandate.state())),
+    }
+    let Some(narrowing) = mandate.details.items.get(resource) else {
+        return Err(Refusal::new(
+            RefusalCode::ScopeTooWide,
+            resource,
+            format!("{resource} 不在授权 {id} 的范围内"),
+            format!("{resource} is not covered by mandate {id}"),
+        ));
+    };
+    let narrowing = Narrowing { term: Some(mandate.details.term), ..narrowing.clone() };
+    let scope = plan_scope(reader, &mandate.details.plan, resource)?.restrict(&narrowing);
+    in_term(scope, id, reader)
+}
+
+/// One resource of a permit.
+pub fn permit_scope(reader: &mut Reader<'_>, id: &PermitId, resource: &ResourceId) -> Result<Scope, Refusal> {
+    let permit = reader.permit(id)?;
+    match &permit.stage {
+        PermitStage::Approved { .. } => {}
+        PermitStage::Suspended { reason, .. } => return Err(suspended(id, reason)),
+        PermitStage::Applied | PermitStage::Refused { .. } => return Err(not_in_force(id, permit.state())),
+    }
+    let Some(narrowing) = permit.details.narrowing(resource) else {
+        return Err(Refusal::new(
+            RefusalCode::ScopeTooWide,
+            resource,
+            format!("{resource} 不在场景授权 {id} 的范围内"),
+            format!("{resource} is not covered by permit {id}"),
+        ));
+    };
+    let scope = mandate_scope(reader, &permit.details.mandate, resource)?.restrict(&narrowing);
+    in_term(scope, id, reader)
+}
+
+/// The scopes of a product's inputs, each by its own line of parents.
+pub fn input_scopes(
+    reader: &mut Reader<'_>,
+    details: &ProductDetails,
+) -> Result<BTreeMap<ResourceId, Scope>, Refusal> {
+    let mut scopes = BTreeMap::new();
+    for (resource, permit) in &details.inputs {
+        scopes.insert(resource.clone(), permit_scope(reader, permit, resource)?);
+    }
+    Ok(scopes)
+}
+
+/// What a product may at most offer, before its own narrowing.
+pub fn product_base_scope(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<Scope, Refusal> {
+    let inputs = input_scopes(reader, details)?;
+    let Some(first) = inputs.values().next() else {
+        return Err(Refusal::invalid("inputs", "至少一项资源", "at least one resource"));
+    };
+    let mut scope = Scope { columns: BTreeMap::new(), rows: BTreeSet::new(), ..first.clone() };
+    for input in inputs.values() {
+        // Of two tables only the table-free parts are met: columns and rows speak of different things.
+        let bare = Scope { columns: BTreeMap::new(), rows: BTreeSet::new(), ..input.clone() };
+        scope = scope.meet(&bare);
+    }
+    for column in &details.shape.columns {
+        scope.columns.insert(column.name.clone(), column_ceiling(column, &inputs));
+    }
+    Ok(scope)
+}
+
+/// Mode by mode the meet of the precisions in a column's lineage. A computed column of anything but exact values is
+/// hidden: what is left of a coarsened value after computing with it can't be told.
+fn column_ceiling(column: &ProductColumn, inputs: &BTreeMap<ResourceId, Scope>) -> Precisions {
+    let mut ceiling = Precisions::all_of(&Mode::ALL, Precision::Exact);
+    for source in &column.lineage {
+        let of_source = inputs
+            .get(&source.resource)
+            .and_then(|scope| scope.columns.get(&source.column))
+            .cloned()
+            .unwrap_or_default();
+        ceiling = ceiling.meet(&of_source);
+    }
+    if column.computed {
+        ceiling.0.retain(|_, precision| *precision == Precision::Exact);
+    }
+    ceiling
+}
+
+/// What a product offers now. Delisting closes it to new orders only.
+pub fn product_scope(reader: &mut Reader<'_>, id: &ProductId) -> Result<Scope, Refusal> {
+    let product = reader.product(id)?;
+    let scope = product_base_scope(reader, &product.details)?.restrict(&product.details.narrowing);
+    in_term(scope, id, reader)
+}
+
+/// What an order's grant allows now.
+pub fn order_scope(reader: &mut Reader<'_>, id: &OrderId) -> Result<Scope, Refusal> {
+    let order = reader.order(id)?;
+    match &order.stage {
+        OrderStage::Active => {}
+        OrderStage::Suspended { reason } => return Err(suspended(id, reason)),
+        OrderStage::Ended { reason } => return Err(ended(id, reason)),
+        OrderStage::Placed => return Err(not_in_force(id, order.state())),
+    }
+    let scope = product_scope(reader, &order.details.product)?.restrict(&order.details.narrowing());
+    in_term(scope, id, reader)
+}

@@ -1,0 +1,388 @@
+//! Orders (订单) and contracts (合同): a consumer's request for a product, the terms both sides sign, and service keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lingqu_crypto::sha256;
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Acting, Actor};
+use crate::chain;
+use crate::decide::Deciding;
+use crate::event::Event;
+use crate::id::{OrderId, PartyId, ProductId, ServiceKeyId};
+use crate::price::Price;
+use crate::product::ProductStage;
+use crate::refusal::{Refusal, RefusalCode};
+use crate::scope::{Mode, Narrowing, Purpose, Term};
+use crate::state::{Listed, Meta};
+
+/// Most service keys of one order that are not revoked.
+pub const SERVICE_KEYS_MAX: usize = 10;
+
+/// What may be used under an order; the quota account of the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Calls: verifications, lookups, queries, pages of rows.
+    pub calls: u64,
+    /// Files.
+    pub data_sets: u64,
+}
+
+/// What is ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OrderDetails {
+    /// The product.
+    pub product: ProductId,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// By which modes.
+    pub modes: BTreeSet<Mode>,
+    /// From when until when.
+    pub term: Term,
+    /// How much.
+    pub quota: Quota,
+}
+
+impl OrderDetails {
+    /// What the order keeps of the product's scope.
+    pub fn narrowing(&self) -> Narrowing {
+        Narrowing {
+            purposes: Some(BTreeSet::from([self.purpose.clone()])),
+            modes: Some(self.modes.clone()),
+            term: Some(self.term),
+            ..Narrowing::default()
+        }
+    }
+}
+
+/// The terms that both sides sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Contract {
+    /// The price at the time of ordering, which later changes do not touch.
+    pub price: Price,
+    /// SHA-256 of the terms' canonical JSON (order details, parties and price), hexadecimal: what is signed.
+    pub terms_digest: String,
+    /// Who signed for which party.
+    pub signatures: BTreeMap<PartyId, Actor>,
+}
+
+/// A service key, as the journal knows it; its hash stands in the identity store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServiceKeyRecord {
+    /// Its id.
+    pub id: ServiceKeyId,
+    /// Whether it is revoked.
+    pub revoked: bool,
+}
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Who orders.
+    pub consumer: PartyId,
+    /// The product's operator.
+    pub operator: PartyId,
+    /// What.
+    pub details: OrderDetails,
+    /// Who placed it.
+    pub placed_by: Actor,
+    /// The contract.
+    pub contract: Contract,
+    /// Service keys.
+    pub service_keys: Vec<ServiceKeyRecord>,
+    /// Where it stands.
+    pub stage: OrderStage,
+}
+
+/// Where an order stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStage {
+    /// Both sides have yet to sign.
+    Placed,
+    /// Signed by both: there is a grant.
+    Active,
+    /// Suspended.
+    Suspended {
+        /// Why.
+        reason: String,
+    },
+    /// Over.
+    Ended {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What happened to an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderEvent {
+    /// It was placed.
+    Placed {
+        /// Who orders.
+        consumer: PartyId,
+        /// The operator.
+        operator: PartyId,
+        /// What.
+        details: Box<OrderDetails>,
+        /// The price.
+        price: Price,
+        /// Digest of the terms.
+        terms_digest: String,
+    },
+    /// The contract was signed for a party.
+    Signed {
+        /// The party.
+        party: PartyId,
+    },
+    /// Both have signed.
+    Activated,
+    /// A service key was issued.
+    KeyIssued {
+        /// The key.
+        key: ServiceKeyId,
+    },
+    /// A service key was revoked.
+    KeyRevoked {
+        /// The key.
+        key: ServiceKeyId,
+    },
+    /// It was suspended.
+    Suspended {
+        /// Why.
+        reason: String,
+    },
+    /// It was resumed.
+    Resumed {
+        /// Why.
+        reason: String,
+    },
+    /// It ended.
+    Ended {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Order {
+    pub(crate) fn fold(previous: Option<Self>, id: OrderId, event: &OrderEvent, meta: &Meta) -> Option<Self> {
+        let mut order = match (previous, event) {
+            (None, OrderEvent::Placed { consumer, operator, details, price, terms_digest }) => {
+                return Some(Self {
+                    id,
+                    consumer: consumer.clone(),
+                    operator: operator.clone(),
+                    details: (**details).clone(),
+                    placed_by: meta.actor.clone(),
+                    contract: Contract {
+                        price: price.clone(),
+                        terms_digest: terms_digest.clone(),
+                        signatures: BTreeMap::new(),
+                    },
+                    service_keys: Vec::new(),
+                    stage: OrderStage::Placed,
+                });
+            }
+            (Some(order), _) => order,
+            (None, _) => return None,
+        };
+        match event {
+            OrderEvent::Placed { .. } => return None,
+            OrderEvent::Signed { party } => {
+                order.contract.signatures.insert(party.clone(), meta.actor.clone());
+            }
+            OrderEvent::Activated | OrderEvent::Resumed { .. } => order.stage = OrderStage::Active,
+            OrderEvent::KeyIssued { key } => {
+                order.service_keys.push(ServiceKeyRecord { id: key.clone(), revoked: false });
+            }
+            OrderEvent::KeyRevoked { key } => {
+                for known in &mut order.service_keys {
+                    known.revoked = known.revoked || known.id == *key;
+                }
+            }
+            OrderEvent::Suspended { reason } => order.stage = OrderStage::Suspended { reason: reason.clone() },
+            OrderEvent::Ended { reason } => order.stage = OrderStage::Ended { reason: reason.clone() },
+        }
+        Some(order)
+    }
+}
+
+impl Listed for Order {
+    fn state(&self) -> &'static str {
+        match self.stage {
+            OrderStage::Placed => "placed",
+            OrderStage::Active => "active",
+            OrderStage::Suspended { .. } => "suspended",
+            OrderStage::Ended { .. } => "ended",
+        }
+    }
+    fn title(&self) -> String {
+        self.details.product.to_string()
+    }
+    fn owner(&self) -> String {
+        self.consumer.to_string()
+    }
+}
+
+pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &OrderDetails) -> Result<(), Refusal> {
+    let consumer_id = acting.party()?.clone();
+    let product = deciding.product(&details.product)?;
+    if !matches!(product.stage, ProductStage::Listed) {
+        return Err(Refusal::wrong_state(&details.product, product.state(), "listed"));
+    }
+    let consumer = deciding.party(&consumer_id)?;
+    let operator = deciding.party(&product.operator)?;
+    if consumer.is_tied_to(operator) {
+        return Err(Refusal::new(
+            RefusalCode::RelatedParties,
+            &consumer_id,
+            "运营机构及其关联方不得以使用方身份取得本机构授权形成的产品再行开发",
+            "an operator and those tied to it do not order products delivered under its own authorisation",
+        ));
+    }
+    let Some(price) = product.price.clone() else {
+        return Err(Refusal::wrong_state(&details.product, "without a price", "a price"));
+    };
+    if details.modes.is_empty() || details.modes.contains(&Mode::Compute) {
+        return Err(Refusal::invalid("modes", "至少一种对外交付方式", "at least one mode by which answers leave"));
+    }
+    let scope = chain::product_scope(deciding, &details.product)?;
+    if !scope.allows_purpose(&details.purpose) {
+        return Err(Refusal::new(
+            RefusalCode::PurposeNotPermitted,
+            &details.purpose.0,
+            format!("场景授权不包含用途 {}", details.purpose.0),
+            format!("the permit does not cover the purpose {}", details.purpose.0),
+        ));
+    }
+    scope.narrow(&details.narrowing())?;
+    let terms = serde_json::json!({
+        "consumer": consumer_id, "operator": product.operator, "order": details, "price": price,
+    });
+    let terms_digest = sha256(crate::event::canonical(&terms).as_bytes()).to_string();
+    let id = OrderId::next(&mut deciding.ids);
+    let placed = OrderEvent::Placed {
+        consumer: consumer_id,
+        operator: product.operator.clone(),
+        details: Box::new(details.clone()),
+        price,
+        terms_digest,
+    };
+    deciding.emit(&id, Event::Order(placed));
+    Ok(())
+}
+
+pub(crate) fn sign_contract(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &OrderId,
+    terms_digest: &str,
+) -> Result<(), Refusal> {
+    let order = deciding.order(id)?;
+    let party = acting.party()?.clone();
+    if party != order.consumer && party != order.operator {
+        return Err(Refusal::not_permitted(id, "合同由使用方和运营机构签署", "the contract is signed by consumer and operator"));
+    }
+    if !matches!(order.stage, OrderStage::Placed) || order.contract.signatures.contains_key(&party) {
+        return Err(Refusal::wrong_state(id, order.state(), "placed and not yet signed for this party"));
+    }
+    if order.placed_by == acting.actor {
+        return Err(Refusal::four_eyes(id));
+    }
+    if terms_digest != order.contract.terms_digest {
+        return Err(Refusal::invalid(
+            "terms_digest",
+            "所签条款与订单条款不一致，请重新打开合同核对",
+            "these are not the terms of the order; open the contract again",
+        ));
+    }
+    deciding.emit(id, Event::Order(OrderEvent::Signed { party }));
+    if order.contract.signatures.len() == 1 {
+        deciding.emit(id, Event::Order(OrderEvent::Activated));
+    }
+    Ok(())
+}
+
+pub(crate) fn issue_key(deciding: &mut Deciding<'_>, acting: &Acting, id: &OrderId) -> Result<(), Refusal> {
+    let order = deciding.order(id)?;
+    acting.must_act_for(&order.consumer)?;
+    if !matches!(order.stage, OrderStage::Active) {
+        return Err(Refusal::wrong_state(id, order.state(), "active"));
+    }
+    if order.service_keys.iter().filter(|key| !key.revoked).count() >= SERVICE_KEYS_MAX {
+        return Err(Refusal::new(
+            RefusalCode::LimitExceeded,
+            id,
+            format!("每个订单最多 {SERVICE_KEYS_MAX} 个有效密钥，请先注销一个"),
+            format!("an order has at most {SERVICE_KEYS_MAX} keys; revoke one first"),
+        ));
+    }
+    let key = ServiceKeyId::next(&mut deciding.ids);
+    deciding.emit(id, Event::Order(OrderEvent::KeyIssued { key }));
+    Ok(())
+}
+
+pub(crate) fn revoke_key(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &OrderId,
+    key: &ServiceKeyId,
+) -> Result<(), Refusal> {
+    let order = of_either_side(deciding, acting, id)?;
+    if !order.service_keys.iter().any(|known| known.id == *key && !known.revoked) {
+        return Err(Refusal::not_found(key));
+    }
+    deciding.emit(id, Event::Order(OrderEvent::KeyRevoked { key: key.clone() }));
+    Ok(())
+}
+
+fn of_either_side<'a>(deciding: &mut Deciding<'a>, acting: &Acting, id: &OrderId) -> Result<&'a Order, Refusal> {
+    let order = deciding.order(id)?;
+    if acting.party()? != &order.operator {
+        acting.must_act_for(&order.consumer)?;
+    }
+    Ok(order)
+}
+
+pub(crate) fn suspend(deciding: &mut Deciding<'_>, acting: &Acting, id: &OrderId, reason: &str) -> Result<(), Refusal> {
+    let order = deciding.order(id)?;
+    acting.must_act_for(&order.operator)?;
+    if !matches!(order.stage, OrderStage::Active) {
+        return Err(Refusal::wrong_state(id, order.state(), "active"));
+    }
+    let reason = deciding.text("reason", reason)?;
+    deciding.emit(id, Event::Order(OrderEvent::Suspended { reason }));
+    Ok(())
+}
+
+pub(crate) fn resume(deciding: &mut Deciding<'_>, acting: &Acting, id: &OrderId, reason: &str) -> Result<(), Refusal> {
+    let order = deciding.order(id)?;
+    acting.must_act_for(&order.operator)?;
+    if !matches!(order.stage, OrderStage::Suspended { .. }) {
+        return Err(Refusal::wrong_state(id, order.state(), "suspended"));
+    }
+    let reason = deciding.text("reason", reason)?;
+    deciding.emit(id, Event::Order(OrderEvent::Resumed { reason }));
+    Ok(())
+}
+
+pub(crate) fn end(deciding: &mut Deciding<'_>, acting: &Acting, id: &OrderId, reason: &str) -> Result<(), Refusal> {
+    let order = of_either_side(deciding, acting, id)?;
+    if matches!(order.stage, OrderStage::Ended { .. }) {
+        return Err(Refusal::wrong_state(id, order.state(), "not ended"));
+    }
+    let reason = deciding.text("reason", reason)?;
+    deciding.emit(id, Event::Order(OrderEvent::Ended { reason }));
+    Ok(())
+}

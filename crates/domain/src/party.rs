@@ -1,0 +1,314 @@
+//! Parties (主体): organisations that take part, with the roles they hold; and the users who act for them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Acting, Duty};
+use crate::decide::Deciding;
+use crate::event::Event;
+use crate::id::{PartyId, UserId};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::state::{Listed, Meta};
+
+/// What a party may be in the life of data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// 数据提供方
+    Provider,
+    /// 实施机构
+    Implementer,
+    /// 数据主管部门
+    DataAuthority,
+    /// 登记机构
+    Registrar,
+    /// 运营机构
+    Operator,
+    /// 使用方
+    Consumer,
+    /// 行业主管部门
+    CompetentDepartment,
+    /// 发展改革（价格）
+    PriceAuthority,
+    /// 财政
+    Finance,
+    /// 审计
+    Auditor,
+}
+
+/// The roles that no party holds two of: implementer, data authority and operator are pairwise different (OP-27) and
+/// the operator is not the registration institution (REG-26); Lingqu keeps all four apart.
+pub const DISTINCT_ROLES: [Role; 4] = [Role::Implementer, Role::DataAuthority, Role::Operator, Role::Registrar];
+
+/// 层级
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// 自治区
+    Region,
+    /// 设区市
+    City,
+    /// 县
+    County,
+}
+
+/// What kind of organisation a party is; an administrative unit receives no cash share of revenue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Organisation {
+    /// 行政机关
+    Department,
+    /// 事业单位
+    PublicInstitution,
+    /// 企业
+    Enterprise,
+}
+
+/// A GB/T 2260 division code: six digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String))]
+#[serde(transparent)]
+pub struct Division(String);
+
+impl Division {
+    /// Checks and wraps a code. Error: `invalid`.
+    pub fn new(code: &str) -> Result<Self, Refusal> {
+        if code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(Self(code.to_owned()))
+        } else {
+            Err(Refusal::invalid("division", "行政区划代码是六位数字（GB/T 2260）", "a division code has six digits (GB/T 2260)"))
+        }
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Division {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Division::new(&String::deserialize(deserializer)?).map_err(|refusal| serde::de::Error::custom(refusal.en))
+    }
+}
+
+/// What is said of a party when it is registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PartyDetails {
+    /// Name in Chinese.
+    pub name: String,
+    /// Name in English, for the English console.
+    pub name_en: String,
+    /// 统一社会信用代码, 18 characters (GB 32100).
+    pub credit_code: String,
+    /// Kind of organisation.
+    pub organisation: Organisation,
+    /// Roles.
+    pub roles: BTreeSet<Role>,
+    /// Tier.
+    pub tier: Tier,
+    /// Division.
+    pub division: Division,
+    /// Declared equity ties to other parties.
+    #[serde(default)]
+    pub ties: BTreeSet<PartyId>,
+}
+
+/// A registered party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Party {
+    /// Its id.
+    pub id: PartyId,
+    /// Name in Chinese.
+    pub name: String,
+    /// Name in English.
+    pub name_en: String,
+    /// 统一社会信用代码.
+    pub credit_code: String,
+    /// Kind of organisation.
+    pub organisation: Organisation,
+    /// Roles.
+    pub roles: BTreeSet<Role>,
+    /// Tier.
+    pub tier: Tier,
+    /// Division.
+    pub division: Division,
+    /// Declared equity ties.
+    pub ties: BTreeSet<PartyId>,
+}
+
+/// A user; login name, display name and password stand outside the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// The party he acts for.
+    pub party: PartyId,
+    /// His posts.
+    pub duties: BTreeSet<Duty>,
+    /// Whether he may act no more.
+    pub disabled: bool,
+}
+
+/// What happened to a party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartyEvent {
+    /// It was registered.
+    Registered(PartyDetails),
+}
+
+/// What happened to a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserEvent {
+    /// He was added.
+    Added {
+        /// The party he acts for.
+        party: PartyId,
+        /// His posts.
+        duties: BTreeSet<Duty>,
+    },
+    /// He may act no more.
+    Disabled,
+}
+
+impl Party {
+    pub(crate) fn fold(previous: Option<Self>, id: PartyId, event: &PartyEvent, _meta: &Meta) -> Option<Self> {
+        match (previous, event) {
+            (None, PartyEvent::Registered(details)) => {
+                let PartyDetails { name, name_en, credit_code, organisation, roles, tier, division, ties } =
+                    details.clone();
+                Some(Self { id, name, name_en, credit_code, organisation, roles, tier, division, ties })
+            }
+            _ => None,
+        }
+    }
+
+    /// Ties to another party, declared by either.
+    pub fn is_tied_to(&self, other: &Party) -> bool {
+        self.id == other.id || self.ties.contains(&other.id) || other.ties.contains(&self.id)
+    }
+}
+
+impl User {
+    pub(crate) fn fold(previous: Option<Self>, id: UserId, event: &UserEvent, _meta: &Meta) -> Option<Self> {
+        match (previous, event) {
+            (None, UserEvent::Added { party, duties }) => {
+                Some(Self { id, party: party.clone(), duties: duties.clone(), disabled: false })
+            }
+            (Some(user), UserEvent::Disabled) => Some(Self { disabled: true, ..user }),
+            _ => None,
+        }
+    }
+}
+
+impl Listed for Party {
+    fn state(&self) -> &'static str {
+        "registered"
+    }
+    fn title(&self) -> String {
+        self.name.clone()
+    }
+    fn owner(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+impl Listed for User {
+    fn state(&self) -> &'static str {
+        if self.disabled { "disabled" } else { "active" }
+    }
+    fn title(&self) -> String {
+        self.id.to_string()
+    }
+    fn owner(&self) -> String {
+        self.party.to_string()
+    }
+}
+
+/// Checks what is said of a party. Errors: `invalid`, `roles_not_distinct`.
+pub(crate) fn check_details(details: &PartyDetails) -> Result<(), Refusal> {
+    if details.name.trim().is_empty() || details.name.chars().count() > 120 {
+        return Err(Refusal::invalid("name", "名称为 1 至 120 个字", "a name has 1 to 120 characters"));
+    }
+    let code = details.credit_code.as_bytes();
+    if code.len() != 18 || !code.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()) {
+        return Err(Refusal::invalid(
+            "credit_code",
+            "统一社会信用代码为 18 位数字或大写字母（GB 32100）",
+            "a unified social credit code has 18 digits or capital letters (GB 32100)",
+        ));
+    }
+    if details.roles.is_empty() {
+        return Err(Refusal::invalid("roles", "至少一个角色", "at least one role"));
+    }
+    let held: Vec<Role> = DISTINCT_ROLES.iter().filter(|role| details.roles.contains(role)).copied().collect();
+    if held.len() > 1 {
+        return Err(Refusal::new(
+            RefusalCode::RolesNotDistinct,
+            &details.credit_code,
+            "实施机构、数据主管部门、运营机构、登记机构须为不同主体",
+            "implementer, data authority, operator and registrar are different parties",
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn register(deciding: &mut Deciding<'_>, details: &PartyDetails) -> Result<(), Refusal> {
+    check_details(details)?;
+    if let Some(twin) = deciding.state.parties.values().find(|party| party.value.credit_code == details.credit_code) {
+        return Err(Refusal::new(
+            RefusalCode::AlreadyExists,
+            &twin.value.id,
+            format!("该统一社会信用代码已登记为 {}", twin.value.id),
+            format!("this credit code is already registered as {}", twin.value.id),
+        ));
+    }
+    for tie in &details.ties {
+        deciding.party(tie)?;
+    }
+    let id = PartyId::next(&mut deciding.ids);
+    deciding.emit(&id, Event::Party(PartyEvent::Registered(details.clone())));
+    Ok(())
+}
+
+pub(crate) fn add_user(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    party: &PartyId,
+    duties: &BTreeSet<Duty>,
+) -> Result<(), Refusal> {
+    deciding.party(party)?;
+    // An administrator adds users of his own party; the data authority's brings up the others.
+    if !acting.roles.contains(&Role::DataAuthority) {
+        acting.must_act_for(party)?;
+    }
+    if duties.is_empty() {
+        return Err(Refusal::invalid("duties", "至少一个岗位", "at least one duty"));
+    }
+    let id = UserId::next(&mut deciding.ids);
+    deciding.emit(&id, Event::User(UserEvent::Added { party: party.clone(), duties: duties.clone() }));
+    Ok(())
+}
+
+pub(crate) fn disable_user(deciding: &mut Deciding<'_>, acting: &Acting, id: &UserId) -> Result<(), Refusal> {
+    let user = deciding.user(id)?;
+    if !acting.roles.contains(&Role::DataAuthority) {
+        acting.must_act_for(&user.party)?;
+    }
+    if user.disabled {
+        return Err(Refusal::wrong_state(id, "disabled", "active"));
+    }
+    deciding.emit(id, Event::User(UserEvent::Disabled));
+    Ok(())
+}

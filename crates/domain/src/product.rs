@@ -1,0 +1,388 @@
+//! Products (数据产品): what is sold or given, written as SQL over what permits cover.
+//!
+//! A product stands on one permit per input resource, all of one operator. Its output columns carry their lineage, which
+//! the node computes from the SQL; from it follows how far each column may be shown. Before it is listed its output is
+//! reviewed by the implementer, it is registered, and it has a ceiling and a price.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Acting, Actor};
+use crate::chain;
+use crate::decide::Deciding;
+use crate::event::Event;
+use crate::id::{PartyId, PermitId, ProductId, RegistrationId, ResourceId};
+use crate::price::{Ceiling, Price};
+use crate::refusal::Refusal;
+use crate::registration::Certificate;
+use crate::resource::DataType;
+use crate::right::{self, RightKind};
+use crate::scope::{ColumnName, Mode, Narrowing, Precision};
+use crate::state::{Listed, Meta};
+
+/// Longest SQL text of a product, in bytes.
+pub const PRODUCT_SQL_BYTES_MAX: usize = 20_000;
+
+/// A column of an input resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SourceColumn {
+    /// The resource.
+    pub resource: ResourceId,
+    /// Its column.
+    pub column: ColumnName,
+}
+
+/// A column of a product's output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProductColumn {
+    /// Its name.
+    pub name: ColumnName,
+    /// Its type.
+    pub data_type: DataType,
+    /// The source columns it was computed from.
+    pub lineage: BTreeSet<SourceColumn>,
+    /// False where it is a source column as it stands.
+    pub computed: bool,
+}
+
+/// What the node found out about a product's SQL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProductShape {
+    /// Output columns in their order.
+    pub columns: Vec<ProductColumn>,
+    /// Source columns that decide which rows there are: filters, join keys, groupings.
+    pub conditions: BTreeSet<SourceColumn>,
+}
+
+/// What a product is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProductDetails {
+    /// 名称
+    pub name: String,
+    /// Name in English.
+    pub name_en: String,
+    /// 摘要
+    pub summary: String,
+    /// Table name in consumers' SQL; unique in the node.
+    pub table: ColumnName,
+    /// The permit that each input resource stands on.
+    pub inputs: BTreeMap<ResourceId, PermitId>,
+    /// SQL over the inputs' table names.
+    pub sql: String,
+    /// Output columns that identify a row.
+    pub key: Vec<ColumnName>,
+    /// Output column that names the subject, where rows are about persons.
+    pub subject: Option<ColumnName>,
+    /// Output columns by which statistics may group and filter.
+    pub dimensions: Vec<ColumnName>,
+    /// What of the inputs' rights the product offers: modes, precision of output columns.
+    #[serde(default)]
+    pub narrowing: Narrowing,
+    /// What the node found out about the SQL; what a client sends here is replaced.
+    #[serde(default)]
+    pub shape: ProductShape,
+}
+
+/// A product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Product {
+    /// Its id.
+    pub id: ProductId,
+    /// Whose.
+    pub operator: PartyId,
+    /// What it is.
+    pub details: ProductDetails,
+    /// Who drafted it.
+    pub drafted_by: Actor,
+    /// Its registration, if applied for.
+    pub registration: Option<RegistrationId>,
+    /// Its certificate.
+    pub certificate: Option<Certificate>,
+    /// What its price may not exceed.
+    pub ceiling: Option<Ceiling>,
+    /// Its price.
+    pub price: Option<Price>,
+    /// Where it stands.
+    pub stage: ProductStage,
+}
+
+/// Where a product stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ProductStage {
+    /// A draft; the implementer reviews its output.
+    Drafted,
+    /// Output review passed.
+    Reviewed {
+        /// What was looked at.
+        findings: String,
+        /// Who reviewed.
+        by: Actor,
+    },
+    /// Open to orders.
+    Listed,
+    /// No longer open to orders; running orders go on.
+    Delisted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What happened to a product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProductEvent {
+    /// It was drafted.
+    Drafted {
+        /// Whose.
+        operator: PartyId,
+        /// What it is.
+        details: Box<ProductDetails>,
+    },
+    /// Output review passed.
+    OutputReviewed {
+        /// What was looked at.
+        findings: String,
+    },
+    /// A registration was applied for.
+    RegistrationApplied(RegistrationId),
+    /// A certificate was issued.
+    Certified(Certificate),
+    /// Its ceiling was set.
+    CeilingSet(Ceiling),
+    /// Its price was set.
+    PriceSet(Price),
+    /// It was listed.
+    Listed,
+    /// It was delisted.
+    Delisted {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Product {
+    pub(crate) fn fold(previous: Option<Self>, id: ProductId, event: &ProductEvent, meta: &Meta) -> Option<Self> {
+        let by = meta.actor.clone();
+        let mut product = match (previous, event) {
+            (None, ProductEvent::Drafted { operator, details }) => {
+                return Some(Self {
+                    id,
+                    operator: operator.clone(),
+                    details: (**details).clone(),
+                    drafted_by: by,
+                    registration: None,
+                    certificate: None,
+                    ceiling: None,
+                    price: None,
+                    stage: ProductStage::Drafted,
+                });
+            }
+            (Some(product), _) => product,
+            (None, _) => return None,
+        };
+        match event {
+            ProductEvent::Drafted { .. } => return None,
+            ProductEvent::OutputReviewed { findings } => {
+                product.stage = ProductStage::Reviewed { findings: findings.clone(), by };
+            }
+            ProductEvent::RegistrationApplied(registration) => product.registration = Some(registration.clone()),
+            ProductEvent::Certified(certificate) => product.certificate = Some(certificate.clone()),
+            ProductEvent::CeilingSet(ceiling) => product.ceiling = Some(ceiling.clone()),
+            ProductEvent::PriceSet(price) => product.price = Some(price.clone()),
+            ProductEvent::Listed => product.stage = ProductStage::Listed,
+            ProductEvent::Delisted { reason } => product.stage = ProductStage::Delisted { reason: reason.clone() },
+        }
+        Some(product)
+    }
+}
+
+impl Listed for Product {
+    fn state(&self) -> &'static str {
+        match self.stage {
+            ProductStage::Drafted => "drafted",
+            ProductStage::Reviewed { .. } => "reviewed",
+            ProductStage::Listed => "listed",
+            ProductStage::Delisted { .. } => "delisted",
+        }
+    }
+    fn title(&self) -> String {
+        self.details.name.clone()
+    }
+    fn owner(&self) -> String {
+        self.operator.to_string()
+    }
+}
+
+pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &ProductDetails) -> Result<(), Refusal> {
+    let operator = acting.party()?.clone();
+    deciding.text("name", &details.name)?;
+    deciding.text("summary", &details.summary)?;
+    if details.sql.len() > PRODUCT_SQL_BYTES_MAX {
+        return Err(Refusal::invalid(
+            "sql",
+            format!("不超过 {PRODUCT_SQL_BYTES_MAX} 字节"),
+            format!("at most {PRODUCT_SQL_BYTES_MAX} bytes"),
+        ));
+    }
+    deciding.scan();
+    if deciding.state.products.values().any(|other| other.value.details.table == details.table) {
+        return Err(Refusal::invalid("table", "表名已被使用", "this table name is taken"));
+    }
+    check_inputs(deciding, &operator, details)?;
+    check_shape(details)?;
+    check_conditions(deciding, details)?;
+    chain::product_base_scope(deciding, details)?.narrow(&details.narrowing)?;
+    let id = ProductId::next(&mut deciding.ids);
+    deciding.emit(&id, Event::Product(ProductEvent::Drafted { operator, details: Box::new(details.clone()) }));
+    Ok(())
+}
+
+fn check_inputs(deciding: &mut Deciding<'_>, operator: &PartyId, details: &ProductDetails) -> Result<(), Refusal> {
+    if details.inputs.is_empty() {
+        return Err(Refusal::invalid("inputs", "至少一项资源", "at least one resource"));
+    }
+    let mut scenario = None;
+    let mut revenue = None;
+    for (resource, permit_id) in &details.inputs {
+        right::must_hold(deciding, RightKind::Use, resource.as_str(), operator)?;
+        let permit = deciding.permit(permit_id)?;
+        if permit.operator != *operator {
+            return Err(Refusal::not_permitted(
+                permit_id,
+                "该场景授权属于其他运营机构",
+                "this permit belongs to another operator",
+            ));
+        }
+        let mandate = deciding.mandate(&permit.details.mandate)?;
+        if scenario.get_or_insert(&permit.details.scenario) != &&permit.details.scenario {
+            return Err(Refusal::invalid(
+                "inputs",
+                "一个产品的各项场景授权须为同一场景",
+                "the permits of one product are for one scenario",
+            ));
+        }
+        if revenue.get_or_insert(&mandate.details.revenue) != &&mandate.details.revenue {
+            return Err(Refusal::invalid(
+                "inputs",
+                "各项授权的收益分配须一致，才能为同一产品结算",
+                "the mandates under one product have the same revenue terms, or its fee could not be split",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
+    let mut names = BTreeSet::new();
+    for column in &details.shape.columns {
+        if !names.insert(&column.name) {
+            return Err(Refusal::invalid(
+                "sql",
+                format!("输出列 {} 重复，请用 AS 改名", column.name),
+                format!("output column {} appears twice; rename one with AS", column.name),
+            ));
+        }
+        for source in &column.lineage {
+            if !details.inputs.contains_key(&source.resource) {
+                return Err(Refusal::not_found(&source.resource));
+            }
+        }
+    }
+    for name in details.key.iter().chain(&details.subject).chain(&details.dimensions) {
+        if !names.contains(name) {
+            return Err(Refusal::invalid(
+                "key",
+                format!("{name} 不是产品的输出列"),
+                format!("{name} is not an output column of the product"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A column that decides which rows there are must be exact for in-domain computing, else the row set would be an
+/// oracle for what the permit coarsened.
+fn check_conditions(deciding: &mut Deciding<'_>, details: &ProductDetails) -> Result<(), Refusal> {
+    for source in &details.shape.conditions {
+        let Some(permit) = details.inputs.get(&source.resource) else {
+            return Err(Refusal::not_found(&source.resource));
+        };
+        let scope = chain::permit_scope(deciding, permit, &source.resource)?;
+        let precision = scope.columns.get(&source.column).map(|precisions| precisions.in_mode(Mode::Compute));
+        if precision != Some(Precision::Exact) {
+            return Err(Refusal::from(crate::scope::ScopeError::PredicateColumnNotExact(source.column.clone())));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn review_output(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &ProductId,
+    findings: &str,
+) -> Result<(), Refusal> {
+    let product = deciding.product(id)?;
+    for permit in product.details.inputs.values() {
+        let permit = deciding.permit(permit)?;
+        acting.must_act_for(&permit.implementer)?;
+    }
+    if !matches!(product.stage, ProductStage::Drafted) {
+        return Err(Refusal::wrong_state(id, product.state(), "drafted"));
+    }
+    let findings = deciding.text("findings", findings)?;
+    deciding.emit(id, Event::Product(ProductEvent::OutputReviewed { findings }));
+    Ok(())
+}
+
+pub(crate) fn list(deciding: &mut Deciding<'_>, acting: &Acting, id: &ProductId) -> Result<(), Refusal> {
+    let product = deciding.product(id)?;
+    acting.must_act_for(&product.operator)?;
+    if !matches!(product.stage, ProductStage::Reviewed { .. } | ProductStage::Delisted { .. }) {
+        return Err(Refusal::wrong_state(id, product.state(), "reviewed"));
+    }
+    if deciding.state.rulebook().product_registration_required {
+        right::must_hold(deciding, RightKind::Operate, id.as_str(), &product.operator)?;
+    }
+    if product.price.is_none() {
+        return Err(Refusal::wrong_state(id, "without a price", "a price"));
+    }
+    chain::product_scope(deciding, id)?;
+    deciding.emit(id, Event::Product(ProductEvent::Listed));
+    Ok(())
+}
+
+pub(crate) fn delist(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &ProductId,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let product = deciding.product(id)?;
+    let mut allowed = acting.must_act_for(&product.operator).is_ok();
+    for permit in product.details.inputs.values() {
+        let permit = deciding.permit(permit)?;
+        allowed = allowed || acting.must_act_for(&permit.implementer).is_ok();
+    }
+    if !allowed {
+        acting.must_act_for(&product.operator)?;
+    }
+    if !matches!(product.stage, ProductStage::Listed) {
+        return Err(Refusal::wrong_state(id, product.state(), "listed"));
+    }
+    let reason = deciding.text("reason", reason)?;
+    deciding.emit(id, Event::Product(ProductEvent::Delisted { reason }));
+    Ok(())
+}

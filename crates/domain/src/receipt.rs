@@ -1,0 +1,135 @@
+//! Receipts (交付回执): the durable record of one answer that left, in its canonical form.
+//!
+//! A delivery of a stream has an opening record, parts that name the rows of each batch before the batch leaves, and a
+//! closing record with totals or the reason it stopped. A verification or lookup is a single record. Fees are computed
+//! from closed receipts alone. No record holds personal data: keys and claims are salted digests, query texts are
+//! references into the vault.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OrderId, PartyId, ProductId, ReceiptId};
+use crate::resource::Nature;
+use crate::scope::{Mode, Purpose};
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything left.
+    Delivered,
+    /// It stopped: a stable code, such as `grant_suspended`, `cancelled`, `interrupted`.
+    Stopped {
+        /// Why.
+        code: String,
+    },
+}
+
+/// What is known when a delivery begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Opening {
+    /// The order.
+    pub order: OrderId,
+    /// The recipient.
+    pub consumer: PartyId,
+    /// The product.
+    pub product: ProductId,
+    /// The purpose.
+    pub purpose: Purpose,
+    /// The mode.
+    pub mode: Mode,
+    /// The protocol: `rest`.
+    pub protocol: String,
+    /// Digest of the grant it was made under.
+    pub grant_digest: String,
+    /// Rulebook version.
+    pub rulebook_version: String,
+    /// REAL or SYNTHETIC.
+    pub nature: Nature,
+    /// Versions of the snapshots it was made from, as `resource@version`, in order.
+    pub snapshots: Vec<String>,
+    /// Salted SHA-256 of the request (claim, key or SQL); the text itself stands in the vault under the receipt's id.
+    pub request_digest: String,
+}
+
+/// Totals of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Totals {
+    /// Rows of the governed table that left it into the plan.
+    pub rows: u64,
+    /// Rows of the answer.
+    pub answer_rows: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Chargeable calls: 1, or the size of a batch.
+    pub calls: u64,
+    /// Chargeable data sets: 1 for a finished file.
+    pub data_sets: u64,
+}
+
+/// What a receipt record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptBody {
+    /// A delivery begins.
+    Opened(Opening),
+    /// The rows of one batch, before the batch leaves.
+    Part {
+        /// Counted from 0.
+        number: u64,
+        /// Rows that the batch names.
+        rows: u64,
+        /// Row numbers of the governed table: a Roaring bitmap in the portable 64-bit form, base64.
+        row_set: String,
+    },
+    /// The delivery ended.
+    Closed {
+        /// How.
+        outcome: Outcome,
+        /// Totals.
+        totals: Totals,
+    },
+    /// A verification or lookup: opening and closing in one.
+    Single {
+        /// What is known of it.
+        opening: Opening,
+        /// Totals.
+        totals: Totals,
+        /// Row numbers that were looked at, as in a part.
+        row_set: String,
+    },
+}
+
+/// One record of the receipt log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReceiptRecord {
+    /// The delivery.
+    pub receipt: ReceiptId,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub at: Timestamp,
+    /// What.
+    pub body: ReceiptBody,
+}
+
+impl ReceiptRecord {
+    /// The canonical bytes that are stored and committed to the log.
+    pub fn canonical(&self) -> String {
+        crate::event::canonical(self)
+    }
+
+    /// Short name of the record's kind.
+    pub fn kind(&self) -> &'static str {
+        match self.body {
+            ReceiptBody::Opened(_) => "opened",
+            ReceiptBody::Part { .. } => "part",
+            ReceiptBody::Closed { .. } => "closed",
+            ReceiptBody::Single { .. } => "single",
+        }
+    }
+}

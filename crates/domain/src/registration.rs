@@ -1,0 +1,366 @@
+//! Registration (登记) of resources and products: application, acceptance, review, publicity, certificate (REG-26).
+//!
+//! Registration makes a thing public knowledge; it does not create rights. The applicant is the party that holds the
+//! resource or operates the product. Publicity starts when review passes and lasts the rulebook's working days; a
+//! certificate before its end is refused with the day from which it may be issued.
+
+use jiff::Timestamp;
+use jiff::ToSpan;
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Acting, Actor};
+use crate::calendar::{Calendar, Deadline, beijing};
+use crate::decide::Deciding;
+use crate::event::Event;
+use crate::id::{PartyId, ProductId, RegistrationId, ResourceId};
+use crate::product::{ProductEvent, ProductStage};
+use crate::refusal::{Refusal, RefusalCode};
+use crate::resource::ResourceEvent;
+use crate::right::{self, RightKind};
+use crate::state::{Listed, Meta};
+
+/// What is registered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Registrable {
+    /// A resource.
+    Resource(ResourceId),
+    /// A product.
+    Product(ProductId),
+}
+
+impl Registrable {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Registrable::Resource(id) => id.as_str(),
+            Registrable::Product(id) => id.as_str(),
+        }
+    }
+}
+
+/// What a registration ends in: a code that anyone can check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Certificate {
+    /// 登记编码: division, kind, year, serial; unique in the node.
+    pub code: String,
+    /// The registration it came from.
+    pub registration: RegistrationId,
+    /// When it was issued.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub issued_at: Timestamp,
+    /// Until when it holds.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub valid_until: Timestamp,
+}
+
+/// A registration procedure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Registration {
+    /// Its id.
+    pub id: RegistrationId,
+    /// What is registered.
+    pub object: Registrable,
+    /// Its name, as publicity shows it.
+    pub name: String,
+    /// Brief content, as publicity shows it.
+    pub content: String,
+    /// The registering party.
+    pub applicant: PartyId,
+    /// Who applied.
+    pub applied_by: Actor,
+    /// The registrar, from acceptance on.
+    pub registrar: Option<PartyId>,
+    /// Where it stands.
+    pub stage: RegistrationStage,
+}
+
+/// Where a registration stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationStage {
+    /// The registrar must accept or return it.
+    Applied {
+        /// By when.
+        deadline: Deadline,
+    },
+    /// Returned: what is missing, told once. A new application starts afresh.
+    Returned {
+        /// What is missing.
+        missing: String,
+    },
+    /// The registrar must review it.
+    Accepted {
+        /// By when.
+        deadline: Deadline,
+        /// Who accepted.
+        by: Actor,
+    },
+    /// In publicity (公示).
+    Publicity {
+        /// The last day of publicity.
+        until: Deadline,
+        /// Who reviewed.
+        by: Actor,
+    },
+    /// Certified.
+    Certified(Certificate),
+}
+
+/// What happened to a registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationEvent {
+    /// It was applied for.
+    Applied {
+        /// What is registered.
+        object: Registrable,
+        /// Name.
+        name: String,
+        /// Brief content.
+        content: String,
+        /// The registering party.
+        applicant: PartyId,
+        /// By when it must be accepted.
+        deadline: Deadline,
+    },
+    /// The registrar accepted it.
+    Accepted {
+        /// The registrar.
+        registrar: PartyId,
+        /// By when it must be reviewed.
+        deadline: Deadline,
+    },
+    /// The registrar returned it.
+    Returned {
+        /// The registrar.
+        registrar: PartyId,
+        /// What is missing.
+        missing: String,
+    },
+    /// Review passed; publicity began.
+    Publicised {
+        /// The last day of publicity.
+        until: Deadline,
+    },
+    /// The certificate was issued.
+    Certified(Certificate),
+}
+
+impl Registration {
+    pub(crate) fn fold(
+        previous: Option<Self>,
+        id: RegistrationId,
+        event: &RegistrationEvent,
+        meta: &Meta,
+    ) -> Option<Self> {
+        let mut registration = match (previous, event) {
+            (None, RegistrationEvent::Applied { object, name, content, applicant, deadline }) => {
+                return Some(Self {
+                    id,
+                    object: object.clone(),
+                    name: name.clone(),
+                    content: content.clone(),
+                    applicant: applicant.clone(),
+                    applied_by: meta.actor.clone(),
+                    registrar: None,
+                    stage: RegistrationStage::Applied { deadline: *deadline },
+                });
+            }
+            (Some(registration), _) => registration,
+            (None, _) => return None,
+        };
+        match event {
+            RegistrationEvent::Applied { .. } => return None,
+            RegistrationEvent::Accepted { registrar, deadline } => {
+                registration.registrar = Some(registrar.clone());
+                registration.stage = RegistrationStage::Accepted { deadline: *deadline, by: meta.actor.clone() };
+            }
+            RegistrationEvent::Returned { registrar, missing } => {
+                registration.registrar = Some(registrar.clone());
+                registration.stage = RegistrationStage::Returned { missing: missing.clone() };
+            }
+            RegistrationEvent::Publicised { until } => {
+                registration.stage = RegistrationStage::Publicity { until: *until, by: meta.actor.clone() };
+            }
+            RegistrationEvent::Certified(certificate) => {
+                registration.stage = RegistrationStage::Certified(certificate.clone());
+            }
+        }
+        Some(registration)
+    }
+}
+
+impl Listed for Registration {
+    fn state(&self) -> &'static str {
+        match self.stage {
+            RegistrationStage::Applied { .. } => "applied",
+            RegistrationStage::Returned { .. } => "returned",
+            RegistrationStage::Accepted { .. } => "accepted",
+            RegistrationStage::Publicity { .. } => "publicity",
+            RegistrationStage::Certified(_) => "certified",
+        }
+    }
+    fn title(&self) -> String {
+        self.name.clone()
+    }
+    fn owner(&self) -> String {
+        self.applicant.to_string()
+    }
+}
+
+pub(crate) fn apply(deciding: &mut Deciding<'_>, acting: &Acting, object: &Registrable) -> Result<(), Refusal> {
+    let (name, content, holder, under_way) = match object {
+        Registrable::Resource(id) => {
+            let resource = deciding.resource(id)?;
+            if resource.signed_by.is_none() || resource.snapshot.is_none() {
+                return Err(Refusal::wrong_state(id, resource.state(), "signed, with a snapshot"));
+            }
+            let details = &resource.details;
+            (&details.name, &details.summary, &resource.provider, resource.registration.clone())
+        }
+        Registrable::Product(id) => {
+            let product = deciding.product(id)?;
+            if !matches!(product.stage, ProductStage::Reviewed { .. }) {
+                return Err(Refusal::wrong_state(id, product.state(), "reviewed"));
+            }
+            (&product.details.name, &product.details.summary, &product.operator, product.registration.clone())
+        }
+    };
+    acting.must_act_for(holder)?;
+    if let Some(under_way) = under_way {
+        let registration = deciding.registration(&under_way)?;
+        if !matches!(registration.stage, RegistrationStage::Returned { .. }) {
+            return Err(Refusal::new(
+                RefusalCode::AlreadyExists,
+                &under_way,
+                format!("{under_way} 正在办理或已办结"),
+                format!("{under_way} is under way or done"),
+            ));
+        }
+    }
+    let rulebook = deciding.state.rulebook();
+    let deadline = rulebook.calendar.working_days_after(deciding.context.now, rulebook.acceptance_days);
+    let id = RegistrationId::next(&mut deciding.ids);
+    let applied = RegistrationEvent::Applied {
+        object: object.clone(),
+        name: name.clone(),
+        content: content.clone(),
+        applicant: holder.clone(),
+        deadline,
+    };
+    deciding.emit(&id, Event::Registration(applied));
+    match object {
+        Registrable::Resource(resource) => {
+            deciding.emit(resource, Event::Resource(ResourceEvent::RegistrationApplied(id)));
+        }
+        Registrable::Product(product) => {
+            deciding.emit(product, Event::Product(ProductEvent::RegistrationApplied(id)));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn accept(deciding: &mut Deciding<'_>, acting: &Acting, id: &RegistrationId) -> Result<(), Refusal> {
+    let registration = deciding.registration(id)?;
+    if !matches!(registration.stage, RegistrationStage::Applied { .. }) {
+        return Err(Refusal::wrong_state(id, registration.state(), "applied"));
+    }
+    let rulebook = deciding.state.rulebook();
+    let deadline = rulebook.calendar.working_days_after(deciding.context.now, rulebook.review_days);
+    let registrar = acting.party()?.clone();
+    deciding.emit(id, Event::Registration(RegistrationEvent::Accepted { registrar, deadline }));
+    Ok(())
+}
+
+pub(crate) fn give_back(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &RegistrationId,
+    missing: &str,
+) -> Result<(), Refusal> {
+    let registration = deciding.registration(id)?;
+    if !matches!(registration.stage, RegistrationStage::Applied { .. }) {
+        return Err(Refusal::wrong_state(id, registration.state(), "applied"));
+    }
+    let missing = deciding.text("missing", missing)?;
+    let registrar = acting.party()?.clone();
+    deciding.emit(id, Event::Registration(RegistrationEvent::Returned { registrar, missing }));
+    Ok(())
+}
+
+pub(crate) fn review(deciding: &mut Deciding<'_>, acting: &Acting, id: &RegistrationId) -> Result<(), Refusal> {
+    let registration = deciding.registration(id)?;
+    let RegistrationStage::Accepted { by, .. } = &registration.stage else {
+        return Err(Refusal::wrong_state(id, registration.state(), "accepted"));
+    };
+    if let Some(registrar) = &registration.registrar {
+        acting.must_act_for(registrar)?;
+    }
+    if *by == acting.actor {
+        return Err(Refusal::four_eyes(id));
+    }
+    let rulebook = deciding.state.rulebook();
+    let until = rulebook.calendar.working_days_after(deciding.context.now, rulebook.publicity_days);
+    deciding.emit(id, Event::Registration(RegistrationEvent::Publicised { until }));
+    Ok(())
+}
+
+pub(crate) fn certify(deciding: &mut Deciding<'_>, acting: &Acting, id: &RegistrationId) -> Result<(), Refusal> {
+    let registration = deciding.registration(id)?;
+    let RegistrationStage::Publicity { until, .. } = &registration.stage else {
+        return Err(Refusal::wrong_state(id, registration.state(), "publicity"));
+    };
+    if let Some(registrar) = &registration.registrar {
+        acting.must_act_for(registrar)?;
+    }
+    let now = deciding.context.now;
+    if !Calendar::has_passed(*until, now) {
+        return Err(Refusal::new(
+            RefusalCode::TooEarly,
+            id,
+            format!("公示期至 {}（含），期满后方可发证", until.on),
+            format!("publicity lasts through {}; the certificate may be issued after that day", until.on),
+        ));
+    }
+    // The serial is the count of certificates so far, so any other certificate that slips in is a conflict.
+    deciding.scan();
+    let issued = |registration: &&crate::state::Entity<Registration>| {
+        matches!(registration.value.stage, RegistrationStage::Certified(_))
+    };
+    let serial = deciding.state.registrations.values().filter(issued).count() + 1;
+    let today = now.to_zoned_datetime(beijing()).date();
+    let (kind, division) = match &registration.object {
+        Registrable::Resource(resource) => ("R", deciding.resource(resource)?.details.division.clone()),
+        Registrable::Product(_) => ("P", deciding.party(&registration.applicant)?.division.clone()),
+    };
+    let rulebook = deciding.state.rulebook();
+    let valid_until = today
+        .saturating_add(i64::from(rulebook.certificate_years).years())
+        .to_zoned_datetime(beijing())
+        .map_or(now, |zoned| zoned.timestamp());
+    let certificate = Certificate {
+        code: format!("{}-{kind}-{}-{serial:06}", division.as_str(), today.year()),
+        registration: id.clone(),
+        issued_at: now,
+        valid_until,
+    };
+    let holder = registration.applicant.clone();
+    let term = crate::scope::Term { from: now, until: valid_until };
+    deciding.emit(id, Event::Registration(RegistrationEvent::Certified(certificate.clone())));
+    match &registration.object {
+        Registrable::Resource(resource) => {
+            deciding.emit(resource, Event::Resource(ResourceEvent::Certified(certificate.clone())));
+            right::record(deciding, RightKind::Hold, resource.as_str(), &holder, &certificate.code, term);
+        }
+        Registrable::Product(product) => {
+            deciding.emit(product, Event::Product(ProductEvent::Certified(certificate.clone())));
+            right::record(deciding, RightKind::Operate, product.as_str(), &holder, &certificate.code, term);
+        }
+    }
+    Ok(())
+}

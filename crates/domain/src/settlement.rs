@@ -1,0 +1,426 @@
+//! Metering and settlement (计量、结算): from closed receipts to fees, shares and vouchers.
+//!
+//! The node closes metering windows: each names the receipts it counted by range and digest, so the ledger replays
+//! without the receipts and every fen can be walked back to them. A settlement takes all windows of an operator that are
+//! not yet settled, makes one fee per order, and splits it by the mandate's terms into balanced postings. What is due to
+//! the treasury is paid in against a voucher.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use lingqu_ledger::{Fen, SettlementLine, SettlementSummary, Transaction, settle, treasury_voucher};
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Acting, Actor};
+use crate::decide::Deciding;
+use crate::event::Event;
+use crate::id::{MeterId, OrderId, PartyId, SettlementId};
+use crate::price::PermittedRevenueEvent;
+use crate::refusal::Refusal;
+use crate::state::{Listed, Meta};
+
+/// Most metering windows that one settlement takes.
+pub const METERS_MAX: usize = 10_000;
+
+/// What one order used in one window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct MeterReading {
+    /// The order.
+    pub order: OrderId,
+    /// Position of the first receipt record that the window looked at.
+    pub first_position: u64,
+    /// Position after the last.
+    pub end_position: u64,
+    /// Chargeable calls.
+    pub calls: u64,
+    /// Chargeable data sets.
+    pub data_sets: u64,
+    /// Rows that left.
+    pub rows: u64,
+    /// Closed deliveries.
+    pub deliveries: u64,
+    /// Deliveries that were refused or interrupted, free of charge.
+    pub free_deliveries: u64,
+    /// SHA-256 over the ids of the counted receipts in order, hexadecimal.
+    pub receipts_digest: String,
+}
+
+/// A closed metering window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Meter {
+    /// Its id.
+    pub id: MeterId,
+    /// What was used.
+    pub reading: MeterReading,
+    /// When it was closed.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub closed_at: Timestamp,
+    /// The settlement that took it.
+    pub settlement: Option<SettlementId>,
+}
+
+/// One order's line of a settlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StatementLine {
+    /// The order.
+    pub order: OrderId,
+    /// The windows it sums up.
+    pub meters: Vec<MeterId>,
+    /// Calls.
+    pub calls: u64,
+    /// Data sets.
+    pub data_sets: u64,
+    /// The fee.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub fee: Fen,
+}
+
+/// A settlement of an operator's period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Settlement {
+    /// Its id.
+    pub id: SettlementId,
+    /// Whose.
+    pub operator: PartyId,
+    /// Name of the period.
+    pub period: String,
+    /// One line per order.
+    pub lines: Vec<StatementLine>,
+    /// Totals.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub summary: SettlementSummary,
+    /// Postings of fees, shares and vouchers.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    pub transactions: Vec<Transaction>,
+    /// Paid in to each treasury so far.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<PartyId, String>))]
+    pub paid_in: BTreeMap<PartyId, Fen>,
+    /// Due to each treasury.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<PartyId, String>))]
+    pub due: BTreeMap<PartyId, Fen>,
+    /// Numbers of the vouchers.
+    pub vouchers: Vec<String>,
+    /// Who closed it.
+    pub closed_by: Actor,
+    /// Who confirmed it for which implementer.
+    pub confirmed_by: Option<Actor>,
+}
+
+/// What happened to a metering window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeterEvent {
+    /// It was closed.
+    Closed(MeterReading),
+    /// A settlement took it.
+    Settled {
+        /// The settlement.
+        settlement: SettlementId,
+    },
+}
+
+/// What happened to a settlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettlementEvent {
+    /// It was closed.
+    Closed {
+        /// Whose.
+        operator: PartyId,
+        /// Name of the period.
+        period: String,
+        /// Lines.
+        lines: Vec<StatementLine>,
+        /// Totals.
+        summary: SettlementSummary,
+        /// Postings.
+        transactions: Vec<Transaction>,
+        /// Due to each treasury.
+        due: BTreeMap<PartyId, Fen>,
+    },
+    /// The implementer confirmed it.
+    Confirmed,
+    /// Fiscal revenue was paid in against a voucher.
+    VoucherRecorded {
+        /// The treasury.
+        treasury: PartyId,
+        /// Number of the voucher.
+        number: String,
+        /// How much.
+        amount: Fen,
+        /// Its postings.
+        transaction: Transaction,
+    },
+}
+
+impl Meter {
+    pub(crate) fn fold(previous: Option<Self>, id: MeterId, event: &MeterEvent, meta: &Meta) -> Option<Self> {
+        match (previous, event) {
+            (None, MeterEvent::Closed(reading)) => {
+                Some(Self { id, reading: reading.clone(), closed_at: meta.at, settlement: None })
+            }
+            (Some(meter), MeterEvent::Settled { settlement }) if meter.settlement.is_none() => {
+                Some(Self { settlement: Some(settlement.clone()), ..meter })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Settlement {
+    pub(crate) fn fold(previous: Option<Self>, id: SettlementId, event: &SettlementEvent, meta: &Meta) -> Option<Self> {
+        match (previous, event) {
+            (None, SettlementEvent::Closed { operator, period, lines, summary, transactions, due }) => Some(Self {
+                id,
+                operator: operator.clone(),
+                period: period.clone(),
+                lines: lines.clone(),
+                summary: summary.clone(),
+                transactions: transactions.clone(),
+                paid_in: BTreeMap::new(),
+                due: due.clone(),
+                vouchers: Vec::new(),
+                closed_by: meta.actor.clone(),
+                confirmed_by: None,
+            }),
+            (Some(settlement), SettlementEvent::Confirmed) => {
+                Some(Self { confirmed_by: Some(meta.actor.clone()), ..settlement })
+            }
+            (Some(mut settlement), SettlementEvent::VoucherRecorded { treasury, number, amount, transaction }) => {
+                let paid = settlement.paid_in.entry(treasury.clone()).or_default();
+                *paid = paid.checked_add(*amount).ok()?;
+                settlement.vouchers.push(number.clone());
+                settlement.transactions.push(transaction.clone());
+                Some(settlement)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is still to be paid in to a treasury.
+    pub fn outstanding(&self, treasury: &PartyId) -> Fen {
+        let due = self.due.get(treasury).copied().unwrap_or(Fen::ZERO);
+        let paid = self.paid_in.get(treasury).copied().unwrap_or(Fen::ZERO);
+        due.checked_sub(paid).unwrap_or(Fen::ZERO)
+    }
+}
+
+impl Listed for Meter {
+    fn state(&self) -> &'static str {
+        if self.settlement.is_some() { "settled" } else { "closed" }
+    }
+    fn title(&self) -> String {
+        self.reading.order.to_string()
+    }
+    fn owner(&self) -> String {
+        self.reading.order.to_string()
+    }
+}
+
+impl Listed for Settlement {
+    fn state(&self) -> &'static str {
+        let paid = self.due.keys().all(|treasury| self.outstanding(treasury) == Fen::ZERO);
+        match (&self.confirmed_by, paid) {
+            (None, _) => "closed",
+            (Some(_), false) => "confirmed",
+            (Some(_), true) => "paid_in",
+        }
+    }
+    fn title(&self) -> String {
+        self.period.clone()
+    }
+    fn owner(&self) -> String {
+        self.operator.to_string()
+    }
+}
+
+pub(crate) fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<(), Refusal> {
+    deciding.order(&reading.order)?;
+    if reading.first_position >= reading.end_position {
+        return Err(Refusal::invalid("first_position", "计量区间为空", "the window is empty"));
+    }
+    // Windows of one order never overlap, so no receipt is charged twice.
+    deciding.scan();
+    for other in deciding.state.meters.values() {
+        let other = &other.value.reading;
+        let apart =
+            reading.first_position >= other.end_position || reading.end_position <= other.first_position;
+        if other.order == reading.order && !apart {
+            return Err(Refusal::invalid(
+                "first_position",
+                "与已关闭的计量区间重叠",
+                "the window overlaps one that is closed",
+            ));
+        }
+    }
+    let id = MeterId::next(&mut deciding.ids);
+    deciding.emit(&id, Event::Meter(MeterEvent::Closed(reading.clone())));
+    Ok(())
+}
+
+pub(crate) fn close(deciding: &mut Deciding<'_>, acting: &Acting, period: &str) -> Result<(), Refusal> {
+    let operator = acting.party()?.clone();
+    let period = deciding.text("period", period)?;
+    deciding.scan();
+    let mut by_order: BTreeMap<OrderId, Vec<&Meter>> = BTreeMap::new();
+    let mut meter_count = 0;
+    for meter in deciding.state.meters.values().map(|meter| &meter.value) {
+        let is_own =
+            deciding.state.orders.get(&meter.reading.order).is_some_and(|order| order.value.operator == operator);
+        if is_own && meter.settlement.is_none() {
+            by_order.entry(meter.reading.order.clone()).or_default().push(meter);
+            meter_count += 1;
+        }
+    }
+    if meter_count == 0 || meter_count > METERS_MAX {
+        return Err(Refusal::invalid(
+            "period",
+            format!("待结算的计量区间有 {meter_count} 个，应为 1 至 {METERS_MAX} 个"),
+            format!("{meter_count} metering windows are unsettled; 1 to {METERS_MAX} can be settled at once"),
+        ));
+    }
+    let id = SettlementId::next(&mut deciding.ids);
+    let mut lines = Vec::new();
+    let mut ledger_lines = Vec::new();
+    for (order_id, meters) in &by_order {
+        let line = statement_line(deciding, order_id, meters)?;
+        ledger_lines.push(ledger_line(deciding, &id, &line)?);
+        lines.push(line);
+    }
+    let at = deciding.context.now.to_string();
+    let settled = settle(&period, &at, &ledger_lines).map_err(|error| Refusal::invalid("period", &error, &error))?;
+    let mut due: BTreeMap<PartyId, Fen> = BTreeMap::new();
+    for treasury in ledger_lines.iter().map(|line| line.split.treasury().owner.clone()).collect::<BTreeSet<_>>() {
+        let amount = settled.summary.by_party.get(&treasury).copied().unwrap_or(Fen::ZERO);
+        let treasury = treasury.parse().map_err(|error| Refusal::invalid("treasury", &error, &error))?;
+        due.insert(treasury, amount);
+    }
+    let income = settled.summary.operators;
+    for line in &lines {
+        for meter in &line.meters {
+            deciding.emit(meter, Event::Meter(MeterEvent::Settled { settlement: id.clone() }));
+        }
+    }
+    let now = deciding.context.now;
+    let revenue = deciding
+        .state
+        .permitted_revenues
+        .values()
+        .find(|revenue| revenue.value.operator == operator && revenue.value.term.covers(now))
+        .map(|revenue| revenue.value.id.clone());
+    if let (Some(revenue), true) = (revenue, income > Fen::ZERO) {
+        deciding.emit(&revenue, Event::PermittedRevenue(PermittedRevenueEvent::Earned { amount: income }));
+    }
+    let closed = SettlementEvent::Closed {
+        operator,
+        period,
+        lines,
+        summary: settled.summary,
+        transactions: settled.transactions,
+        due,
+    };
+    deciding.emit(&id, Event::Settlement(closed));
+    Ok(())
+}
+
+fn statement_line(
+    deciding: &mut Deciding<'_>,
+    order_id: &OrderId,
+    meters: &[&Meter],
+) -> Result<StatementLine, Refusal> {
+    let order = deciding.order(order_id)?;
+    let too_much = || Refusal::invalid("period", "计量数值过大", "the metered quantity is too large");
+    let mut calls: u64 = 0;
+    let mut data_sets: u64 = 0;
+    for meter in meters {
+        calls = calls.checked_add(meter.reading.calls).ok_or_else(too_much)?;
+        data_sets = data_sets.checked_add(meter.reading.data_sets).ok_or_else(too_much)?;
+    }
+    let fee = order
+        .contract
+        .price
+        .fee(&order.details.purpose, calls, data_sets)
+        .map_err(|error| Refusal::invalid("period", &error, &error))?;
+    let meters = meters.iter().map(|meter| meter.id.clone()).collect();
+    Ok(StatementLine { order: order_id.clone(), meters, calls, data_sets, fee })
+}
+
+fn ledger_line(
+    deciding: &mut Deciding<'_>,
+    settlement: &SettlementId,
+    line: &StatementLine,
+) -> Result<SettlementLine, Refusal> {
+    let order = deciding.order(&line.order)?;
+    let product = deciding.product(&order.details.product)?;
+    let Some(permit) = product.details.inputs.values().next() else {
+        return Err(Refusal::not_found(&order.details.product));
+    };
+    let permit = deciding.permit(permit)?;
+    let mandate = deciding.mandate(&permit.details.mandate)?;
+    Ok(SettlementLine {
+        transaction_id: format!("{settlement}/{}", line.order),
+        order: line.order.to_string(),
+        product: order.details.product.to_string(),
+        consumer: order.consumer.to_string(),
+        fee: line.fee,
+        split: mandate.details.revenue.split(&order.operator)?,
+    })
+}
+
+pub(crate) fn confirm(deciding: &mut Deciding<'_>, acting: &Acting, id: &SettlementId) -> Result<(), Refusal> {
+    let settlement = deciding.settlement(id)?;
+    if settlement.confirmed_by.is_some() {
+        return Err(Refusal::wrong_state(id, settlement.state(), "closed"));
+    }
+    let implementer = acting.party()?;
+    for line in &settlement.lines {
+        let order = deciding.order(&line.order)?;
+        let product = deciding.product(&order.details.product)?;
+        for permit in product.details.inputs.values() {
+            let permit = deciding.permit(permit)?;
+            if permit.implementer != *implementer {
+                acting.must_act_for(&permit.implementer)?;
+            }
+        }
+    }
+    deciding.emit(id, Event::Settlement(SettlementEvent::Confirmed));
+    Ok(())
+}
+
+pub(crate) fn record_voucher(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &SettlementId,
+    number: &str,
+    amount: Fen,
+) -> Result<(), Refusal> {
+    let settlement = deciding.settlement(id)?;
+    let treasury = acting.party()?.clone();
+    if settlement.confirmed_by.is_none() {
+        return Err(Refusal::wrong_state(id, settlement.state(), "confirmed"));
+    }
+    let number = deciding.text("number", number)?;
+    let outstanding = settlement.outstanding(&treasury);
+    if amount <= Fen::ZERO || amount > outstanding {
+        return Err(Refusal::invalid(
+            "amount",
+            format!("应缴余额为 {outstanding} 元"),
+            format!("{outstanding} yuan is outstanding"),
+        ));
+    }
+    let transaction_id = format!("{id}/voucher/{}", settlement.vouchers.len() + 1);
+    let at = deciding.context.now.to_string();
+    let (operator, owner) = (settlement.operator.to_string(), treasury.to_string());
+    let transaction = treasury_voucher(&transaction_id, &at, &operator, &owner, &number, amount)
+        .map_err(|error| Refusal::invalid("amount", &error, &error))?;
+    deciding.emit(
+        id,
+        Event::Settlement(SettlementEvent::VoucherRecorded { treasury, number, amount, transaction }),
+    );
+    Ok(())
+}

@@ -1,0 +1,400 @@
+//! The allow-list: what a statement may be made of.
+//!
+//! A statement is parsed to exactly one query, planned against the session's tables, and its plan is walked, subqueries
+//! included: every node, expression, operator and function must be on the list. What is not is refused by a code; a
+//! column or table that was not granted reads the same as one that does not exist.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::config::Dialect;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::expr::WindowFunctionDefinition;
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use serde::Serialize;
+
+/// Longest statement, in bytes.
+pub const STATEMENT_BYTES_MAX: usize = 16_384;
+/// Most table references of a statement.
+pub const TABLES_MAX: usize = 8;
+/// Largest factor by which text-building functions of one statement may multiply a text. Their memory is outside the
+/// pool that bounds the operators.
+const TEXT_GROWTH_MAX: u64 = 4_096;
+
+const SCALAR_FUNCTIONS: &[&str] = &[
+    "abs", "btrim", "ceil", "character_length", "coalesce", "concat", "date_part", "date_trunc", "exp", "floor",
+    "greatest", "least", "left", "ln", "log", "log10", "log2", "lower", "ltrim", "nullif", "nvl", "power", "replace",
+    "reverse", "right", "round", "rtrim", "signum", "split_part", "sqrt", "starts_with", "strpos", "substr", "trunc",
+    "upper",
+];
+const AGGREGATE_FUNCTIONS: &[&str] = &[
+    "avg", "bool_and", "bool_or", "corr", "count", "max", "median", "min", "stddev", "stddev_pop", "sum", "var",
+    "var_pop",
+];
+const WINDOW_FUNCTIONS: &[&str] =
+    &["dense_rank", "first_value", "lag", "last_value", "lead", "ntile", "percent_rank", "rank", "row_number"];
+
+/// True for scalar functions that are pure, total in memory and of use.
+pub(crate) fn is_scalar_allowed(name: &str) -> bool {
+    SCALAR_FUNCTIONS.contains(&name)
+}
+
+/// True for aggregate functions that keep a bounded state a group (the median keeps its values, within the query's
+/// memory).
+pub(crate) fn is_aggregate_allowed(name: &str) -> bool {
+    AGGREGATE_FUNCTIONS.contains(&name)
+}
+
+/// True for window functions.
+pub(crate) fn is_window_allowed(name: &str) -> bool {
+    WINDOW_FUNCTIONS.contains(&name)
+}
+
+/// Why a statement is refused, as a stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// Longer than [`STATEMENT_BYTES_MAX`], or too many tables.
+    StatementTooLarge,
+    /// Not SQL, or SQL that makes no sense.
+    StatementNotUnderstood,
+    /// Not exactly one query.
+    StatementNotAllowed,
+    /// A clause or expression that is not on the list.
+    ClauseNotAllowed,
+    /// A function that is not on the list.
+    FunctionNotAllowed,
+    /// A column that was not granted or does not exist.
+    ColumnNotGranted,
+    /// A table that was not granted or does not exist.
+    TableNotGranted,
+    /// Statistics: not one aggregate over declared dimensions.
+    NotAnAggregate,
+    /// Statistics: grouping or filtering by a column that is not a declared dimension.
+    DimensionNotDeclared,
+    /// Statistics: an aggregate that could tell of single subjects.
+    AggregateNotAllowed,
+    /// Statistics: every group is smaller than the cohort floor.
+    CohortTooSmall,
+}
+
+impl RefusalCode {
+    /// The code as text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefusalCode::StatementTooLarge => "statement_too_large",
+            RefusalCode::StatementNotUnderstood => "statement_not_understood",
+            RefusalCode::StatementNotAllowed => "statement_not_allowed",
+            RefusalCode::ClauseNotAllowed => "clause_not_allowed",
+            RefusalCode::FunctionNotAllowed => "function_not_allowed",
+            RefusalCode::ColumnNotGranted => "column_not_granted",
+            RefusalCode::TableNotGranted => "table_not_granted",
+            RefusalCode::NotAnAggregate => "not_an_aggregate",
+            RefusalCode::DimensionNotDeclared => "dimension_not_declared",
+            RefusalCode::AggregateNotAllowed => "aggregate_not_allowed",
+            RefusalCode::CohortTooSmall => "cohort_too_small",
+        }
+    }
+}
+
+/// A refused statement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Refusal {
+    /// The code.
+    pub code: RefusalCode,
+    /// What was refused and what can be done instead, in one sentence. May quote the statement, never data.
+    pub what: String,
+    /// For [`RefusalCode::ColumnNotGranted`] the columns, for [`RefusalCode::TableNotGranted`] the tables, for
+    /// [`RefusalCode::DimensionNotDeclared`] the dimensions that may be used; else empty.
+    pub granted: Vec<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.what)
+    }
+}
+
+impl Refusal {
+    pub(crate) fn new(code: RefusalCode, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), granted: Vec::new() }
+    }
+
+    pub(crate) fn granting(mut self, granted: Vec<String>) -> Self {
+        self.granted = granted;
+        self
+    }
+}
+
+/// The tables of a session with their visible columns.
+pub(crate) type Granted = BTreeMap<String, Vec<String>>;
+
+/// Parses, plans and checks a statement. The plan is not optimised.
+pub(crate) async fn plan(state: &SessionState, sql: &str, granted: &Granted) -> Result<LogicalPlan, Refusal> {
+    let statement = parse(state, sql)?;
+    check_tables(state, &statement, granted)?;
+    let plan = state.statement_to_plan(statement).await.map_err(|error| planning_refusal(&error, granted))?;
+    check_plan(&plan)?;
+    Ok(plan)
+}
+
+fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
+    if sql.len() > STATEMENT_BYTES_MAX {
+        let what = format!("the statement has {} bytes, at most {STATEMENT_BYTES_MAX} are allowed", sql.len());
+        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+    }
+    let statement = state.sql_to_statement(sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
+        DataFusionError::NotImplemented(_) => {
+            Refusal::new(RefusalCode::StatementNotAllowed, "give exactly one SELECT statement")
+        }
+        root => Refusal::new(
+            RefusalCode::StatementNotUnderstood,
+            format!("the statement can't be read: {}", first_line(&root.strip_backtrace())),
+        ),
+    })?;
+    match &statement {
+        Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => Ok(statement),
+        _ => Err(Refusal::new(RefusalCode::StatementNotAllowed, "only a SELECT statement is allowed")),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn check_tables(state: &SessionState, statement: &Statement, granted: &Granted) -> Result<(), Refusal> {
+    let references = state.resolve_table_references(statement).map_err(|error| planning_refusal(&error, granted))?;
+    if references.len() > TABLES_MAX {
+        let what = format!("the statement names {} tables, at most {TABLES_MAX} are allowed", references.len());
+        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+    }
+    for reference in references {
+        let is_own_schema = reference.catalog().is_none() && reference.schema().is_none();
+        if !is_own_schema || !granted.contains_key(reference.table()) {
+            let tables: Vec<String> = granted.keys().cloned().collect();
+            let what = format!("there is no table `{reference}`; you have {}", tables.join(", "));
+            return Err(Refusal::new(RefusalCode::TableNotGranted, what).granting(tables));
+        }
+    }
+    Ok(())
+}
+
+/// What a planning error means. These errors are about the statement and the granted schema; no data was read.
+fn planning_refusal(error: &DataFusionError, granted: &Granted) -> Refusal {
+    match error.find_root() {
+        DataFusionError::SchemaError(error, _) if let SchemaError::FieldNotFound { field, .. } = error.as_ref() => {
+            let mut columns: Vec<String> = granted.values().flatten().cloned().collect();
+            columns.sort();
+            columns.dedup();
+            let what = format!("there is no column `{}`; you have {}", field.name, columns.join(", "));
+            Refusal::new(RefusalCode::ColumnNotGranted, what).granting(columns)
+        }
+        root => {
+            let message = root.strip_backtrace();
+            let message = first_line(&message);
+            if message.contains("Invalid function") || message.contains("Invalid window function") {
+                let what = format!("a function of the statement is not allowed: {}", function_named_in(message));
+                return Refusal::new(RefusalCode::FunctionNotAllowed, what);
+            }
+            Refusal::new(RefusalCode::StatementNotUnderstood, format!("the statement can't be planned: {message}"))
+        }
+    }
+}
+
+fn function_named_in(message: &str) -> &str {
+    message.split('\'').nth(1).unwrap_or("unknown")
+}
+
+/// Walks a plan, subqueries included.
+pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Refusal> {
+    let mut refusal: Option<Refusal> = None;
+    let mut tables = 0;
+    let mut growth: u64 = 1;
+    let walked = plan.apply_with_subqueries(|node| {
+        let checked = check_node(node, &mut tables).and_then(|()| check_expressions(node, &mut growth));
+        Ok(match checked {
+            Ok(()) => TreeNodeRecursion::Continue,
+            Err(found) => {
+                refusal = Some(found);
+                TreeNodeRecursion::Stop
+            }
+        })
+    });
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    if walked.is_err() {
+        return Err(Refusal::new(RefusalCode::StatementNotUnderstood, "the statement can't be walked; simplify it"));
+    }
+    Ok(())
+}
+
+fn check_node(node: &LogicalPlan, tables: &mut usize) -> Result<(), Refusal> {
+    let clause = match node {
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Join(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::EmptyRelation(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Distinct(_) => None,
+        LogicalPlan::TableScan(_) => {
+            *tables += 1;
+            if *tables > TABLES_MAX {
+                let what = format!("the statement reads more than {TABLES_MAX} tables");
+                return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+            }
+            None
+        }
+        LogicalPlan::Repartition(_) => Some("repartitioning"),
+        LogicalPlan::Statement(_) => Some("session statements"),
+        LogicalPlan::Values(_) => Some("VALUES"),
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => Some("EXPLAIN"),
+        LogicalPlan::Extension(_) => Some("extensions"),
+        LogicalPlan::Dml(_) => Some("changing data"),
+        LogicalPlan::Ddl(_) => Some("defining data"),
+        LogicalPlan::Copy(_) => Some("COPY"),
+        LogicalPlan::DescribeTable(_) => Some("DESCRIBE"),
+        LogicalPlan::Unnest(_) => Some("UNNEST"),
+        LogicalPlan::RecursiveQuery(_) => Some("WITH RECURSIVE"),
+    };
+    if let Some(clause) = clause {
+        return Err(Refusal::new(RefusalCode::ClauseNotAllowed, format!("{clause} is not allowed")));
+    }
+    for field in node.schema().fields() {
+        if field.name().starts_with("__") {
+            return Err(Refusal::new(RefusalCode::ClauseNotAllowed, "names that begin with __ are reserved"));
+        }
+    }
+    Ok(())
+}
+
+fn check_expressions(node: &LogicalPlan, growth: &mut u64) -> Result<(), Refusal> {
+    let mut refusal = None;
+    let walked: DataFusionResult<TreeNodeRecursion> = node.apply_expressions(|expression| {
+        expression.apply(|part| {
+            Ok(match check_expression(part, growth) {
+                Ok(()) => TreeNodeRecursion::Continue,
+                Err(found) => {
+                    refusal = Some(found);
+                    TreeNodeRecursion::Stop
+                }
+            })
+        })
+    });
+    match (refusal, walked) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Ok(_)) => Ok(()),
+        (None, Err(_)) => {
+            Err(Refusal::new(RefusalCode::StatementNotUnderstood, "the statement can't be walked; simplify it"))
+        }
+    }
+}
+
+fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
+    let not_allowed = |what: &str| Err(Refusal::new(RefusalCode::ClauseNotAllowed, format!("{what} is not allowed")));
+    match part {
+        Expr::Alias(_)
+        | Expr::Column(_)
+        | Expr::Literal(..)
+        | Expr::Like(_)
+        | Expr::Not(_)
+        | Expr::IsNotNull(_)
+        | Expr::IsNull(_)
+        | Expr::IsTrue(_)
+        | Expr::IsFalse(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsNotUnknown(_)
+        | Expr::Negative(_)
+        | Expr::Between(_)
+        | Expr::Case(_)
+        | Expr::Cast(_)
+        | Expr::TryCast(_)
+        | Expr::InList(_)
+        | Expr::Exists(_)
+        | Expr::InSubquery(_)
+        | Expr::ScalarSubquery(_)
+        | Expr::OuterReferenceColumn(..)
+        | Expr::GroupingSet(_) => Ok(()),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::Plus
+            | Operator::Minus
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo
+            | Operator::And
+            | Operator::Or
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom => Ok(()),
+            Operator::StringConcat => grow(growth, changing_count(&[left.as_ref(), right.as_ref()])),
+            other => not_allowed(&format!("the operator {other}")),
+        },
+        Expr::ScalarFunction(call) => {
+            let name = call.func.name();
+            if !is_scalar_allowed(name) {
+                return Err(function_refusal(name));
+            }
+            let arguments: Vec<&Expr> = call.args.iter().collect();
+            match name {
+                "concat" => grow(growth, changing_count(&arguments)),
+                "replace" => match arguments.get(2) {
+                    Some(Expr::Literal(value, _)) => {
+                        grow(growth, value.try_as_str().flatten().map_or(1, str::len) as u64)
+                    }
+                    _ => not_allowed("replace() by anything but a constant"),
+                },
+                _ => Ok(()),
+            }
+        }
+        Expr::AggregateFunction(call) if is_aggregate_allowed(call.func.name()) => Ok(()),
+        Expr::AggregateFunction(call) => Err(function_refusal(call.func.name())),
+        Expr::WindowFunction(call) => {
+            let is_allowed = match &call.fun {
+                WindowFunctionDefinition::AggregateUDF(function) => is_aggregate_allowed(function.name()),
+                WindowFunctionDefinition::WindowUDF(function) => is_window_allowed(function.name()),
+            };
+            if is_allowed { Ok(()) } else { Err(function_refusal(call.fun.name())) }
+        }
+        Expr::ScalarVariable(..) => not_allowed("a variable"),
+        Expr::SimilarTo(_) => not_allowed("SIMILAR TO"),
+        Expr::SetComparison(_) => not_allowed("ANY or ALL"),
+        Expr::Placeholder(_) => not_allowed("a parameter"),
+        Expr::Unnest(_) => not_allowed("UNNEST"),
+        _ => not_allowed("this kind of expression"),
+    }
+}
+
+fn function_refusal(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::FunctionNotAllowed, format!("a function of the statement is not allowed: {name}"))
+}
+
+fn changing_count(arguments: &[&Expr]) -> u64 {
+    arguments.iter().filter(|argument| !matches!(argument, Expr::Literal(..))).count() as u64
+}
+
+fn grow(growth: &mut u64, factor: u64) -> Result<(), Refusal> {
+    *growth = growth.saturating_mul(factor.max(1));
+    if *growth > TEXT_GROWTH_MAX {
+        let what = "the statement builds too much text; use fewer concat, || and replace";
+        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The engine's runtime: memory, spill space and the session states that queries are planned in.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::not_impl_datafusion_err;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::TaskContext;
+use datafusion::execution::context::SessionContext;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::prelude::SessionConfig;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+use crate::BATCH_ROWS;
+use crate::allow;
+use crate::execution::EngineError;
+use crate::rows_left::RowsLeft;
+
+/// The address under which the engine's own scans reach the local disk. Statements have no way to name it.
+pub(crate) const LOCAL_STORE_URL: &str = "lingqu://local";
+/// The catalog and schema of every session.
+const CATALOG: &str = "lingqu";
+const SCHEMA: &str = "data";
+
+/// What the engine may use of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Where large sorts and aggregations spill; made readable for the owner alone. Its contents do not outlive the
+    /// process.
+    pub spill_directory: PathBuf,
+    /// Most bytes on disk for spilling.
+    pub spill_bytes_max: u64,
+    /// Most queries that run at one time; others wait.
+    pub queries_max: usize,
+    /// Threads that one aggregation may use.
+    pub partitions: usize,
+}
+
+impl EngineSettings {
+    /// Moderate settings with a given spill directory: 4 GiB, 16 queries, as many partitions as cores (at most 8).
+    pub fn moderate(spill_directory: PathBuf) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Self { spill_directory, spill_bytes_max: 4 << 30, queries_max: 16, partitions: cores.min(8) }
+    }
+}
+
+/// The engine: one per process.
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+    partitions: usize,
+    running: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// Starts the engine. Errors: [`EngineError::Settings`] when the spill directory can't be made.
+    pub fn new(settings: &EngineSettings) -> Result<Engine, EngineError> {
+        let settings_error = |reason: String| EngineError::Settings { reason };
+        std::fs::create_dir_all(&settings.spill_directory).map_err(|error| {
+            let directory = settings.spill_directory.display();
+            settings_error(format!("the spill directory {directory} can't be made ({error}); name one that can be written"))
+        })?;
+        restrict_to_owner(&settings.spill_directory)?;
+        if settings.queries_max == 0 || settings.partitions == 0 {
+            return Err(settings_error("queries_max and partitions must be at least 1".to_owned()));
+        }
+        let runtime = RuntimeEnvBuilder::new()
+            .with_temp_file_path(&settings.spill_directory)
+            .with_max_temp_directory_size(settings.spill_bytes_max)
+            .with_object_store_registry(Arc::new(LocalOnly { store: Arc::new(LocalFileSystem::new()) }))
+            .build_arc()
+            .map_err(|error| settings_error(error.strip_backtrace()))?;
+        Ok(Engine {
+            runtime,
+            partitions: settings.partitions,
+            running: Arc::new(Semaphore::new(settings.queries_max)),
+        })
+    }
+
+    /// Waits for a place among the running queries. Errors: [`EngineError::Busy`] after `patience`.
+    pub(crate) async fn place(&self, patience: Duration) -> Result<OwnedSemaphorePermit, EngineError> {
+        match tokio::time::timeout(patience, Arc::clone(&self.running).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(EngineError::Busy),
+        }
+    }
+
+    /// A session state that knows the allowed functions and nothing else: no tables, files, formats, factories.
+    pub(crate) fn governed_state(&self, partitions: usize) -> SessionState {
+        let scalar = SessionStateDefaults::default_scalar_functions();
+        let scalar = scalar.into_iter().filter(|function| allow::is_scalar_allowed(function.name())).collect();
+        let aggregate = SessionStateDefaults::default_aggregate_functions();
+        let aggregate = aggregate.into_iter().filter(|function| allow::is_aggregate_allowed(function.name())).collect();
+        let window = SessionStateDefaults::default_window_functions();
+        let window = window.into_iter().filter(|function| allow::is_window_allowed(function.name())).collect();
+        SessionStateBuilder::new()
+            .with_config(config(partitions.min(self.partitions)))
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_scalar_functions(scalar)
+            .with_aggregate_functions(aggregate)
+            .with_window_functions(window)
+            .build()
+    }
+
+    /// A session state with all functions, for trusted code.
+    pub(crate) fn trusted_state(&self) -> SessionState {
+        SessionStateBuilder::new()
+            .with_config(config(self.partitions))
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_window_functions(SessionStateDefaults::default_window_functions())
+            .build()
+    }
+
+    /// What a plan is executed in: memory of its own, and the record of the rows that leave governed tables.
+    pub(crate) fn task(&self, state: &SessionState, memory_bytes: usize, left: &RowsLeft) -> Result<Arc<TaskContext>, EngineError> {
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+            .build_arc()
+            .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
+        let config = state.config().clone().with_extension(Arc::new(left.clone()));
+        Ok(Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
+    }
+
+    /// The most partitions of a plan.
+    pub(crate) fn partitions(&self) -> usize {
+        self.partitions
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("partitions", &self.partitions).finish_non_exhaustive()
+    }
+}
+
+/// Registers a table in a state's only schema.
+pub(crate) fn register(state: &SessionState, name: &str, table: Arc<dyn TableProvider>) -> DataFusionResult<()> {
+    let context = SessionContext::new_with_state(state.clone());
+    context.register_table(datafusion::common::TableReference::bare(name), table)?;
+    Ok(())
+}
+
+fn config(partitions: usize) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(partitions)
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(true)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_collect_statistics(false);
+    let options = config.options_mut();
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.parquet.schema_force_view_types = false;
+    // The footers of files that never change are worth keeping; what a predicate reads is not.
+    options.execution.parquet.pushdown_filters = false;
+    // Filters made while a query runs would cross the barrier's place in the plan; the barrier refuses them, and they
+    // are not made in the first place.
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    // Many small memory pools: the default of 10 MiB a partition would fail sorts in them.
+    options.execution.sort_spill_reservation_bytes = 1 << 20;
+    config
+}
+
+#[cfg(unix)]
+fn restrict_to_owner(directory: &std::path::Path) -> Result<(), EngineError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).map_err(|error| {
+        EngineError::Settings { reason: format!("the spill directory {} can't be closed to others ({error})", directory.display()) }
+    })
+}
+
+#[cfg(not(unix))]
+fn restrict_to_owner(_directory: &std::path::Path) -> Result<(), EngineError> {
+    Ok(())
+}
+
+/// A registry of one store that only the engine's own scans name. There is no `file://` in it, and nothing can be
+/// added.
+#[derive(Debug)]
+struct LocalOnly {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl ObjectStoreRegistry for LocalOnly {
+    fn register_store(&self, _url: &Url, _store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
+        if url.scheme() == "lingqu" && url.host_str() == Some("local") {
+            Ok(Arc::clone(&self.store))
+        } else {
+            let error: DataFusionError = not_impl_datafusion_err!("no such store");
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The governed table: one table of data as one grant allows it to be seen.
+//!
+//! A statement is planned against a schema that holds the granted columns and nothing else. When the table is
+//! scanned, it plans itself: scan, then row filter and consent set, then masks, each masked or exact column guarded by
+//! the row filter once more. The finished plan is put behind a [`BarrierExec`](crate::barrier::BarrierExec), a leaf
+//! that no rule of the optimiser can look into or move anything across. Of the consumer's own conditions only those go
+//! below it that can't tell anything by failing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TableProviderFilterPushDown, TableType, Volatility, when,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use lingqu_domain::predicate::Predicate;
+use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
+use roaring::RoaringTreemap;
+
+use crate::barrier::BarrierExec;
+use crate::columns::{ColumnType, ColumnView, SchemaView, row_field};
+use crate::files::TableFiles;
+use crate::mask::{Mask, MaskUnfit, PseudonymKeys};
+use crate::predicate::{column, compile, is_leak_proof};
+use crate::{ROW_COLUMN, SUBJECT_COLUMN};
+
+/// Why a grant can't be applied to a table. The table is then not served at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GovernError {
+    /// A granted column is not in the table any more.
+    #[error("column `{column}` was granted, but this version of the data does not have it (schema_changed)")]
+    SchemaChanged {
+        /// The column.
+        column: String,
+    },
+    /// A precision that the column's type does not have.
+    #[error("column `{column}` of type {data_type} has no precision {precision}; correct the scope")]
+    PrecisionUnfit {
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: String,
+        /// The precision.
+        precision: String,
+    },
+    /// A row condition compares a column with a constant that its type can't hold.
+    #[error("a row condition compares column `{column}` of type {data_type} with a constant of another type; correct the scope")]
+    LiteralUnfit {
+        /// The column.
+        column: String,
+        /// Its type.
+        data_type: String,
+    },
+    /// A pseudonym needs a key that was not given.
+    #[error("column `{column}` is to be a pseudonym, but the key for it was not given")]
+    KeyMissing {
+        /// The column.
+        column: String,
+    },
+    /// Consent is required but no set of consenting subjects was given, or the table does not know its subjects.
+    #[error("consent is required for `{table}`, but {missing}")]
+    ConsentUnknown {
+        /// The table.
+        table: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// Nothing is visible.
+    #[error("`{table}` has no column that may be seen in this mode")]
+    NothingVisible {
+        /// The table.
+        table: String,
+    },
+}
+
+/// What a grant allows of one table in one mode.
+#[derive(Clone, Debug)]
+pub struct Governance {
+    /// The name that statements use.
+    pub name: String,
+    /// The columns that can be seen, with their precision; [`Precision::Hidden`] is the same as absence.
+    pub columns: Vec<(ColumnName, Precision)>,
+    /// Conditions that all hold for a row that exists.
+    pub rows: Vec<Predicate>,
+    /// Ordinals of the subjects who consented; rows of others do not exist. None: consent is not required.
+    pub consent: Option<Arc<RoaringTreemap>>,
+    /// Keys of pseudonyms.
+    pub keys: PseudonymKeys,
+}
+
+impl Governance {
+    /// What a scope allows in a mode. `consent` must be given where the scope requires it and is ignored elsewhere.
+    /// Errors: [`GovernError::ConsentUnknown`], [`GovernError::NothingVisible`].
+    pub fn of_scope(
+        name: &str,
+        scope: &Scope,
+        mode: Mode,
+        keys: PseudonymKeys,
+        consent: Option<Arc<RoaringTreemap>>,
+    ) -> Result<Governance, GovernError> {
+        if scope.consent_required && consent.is_none() {
+            let missing = "the set of consenting subjects was not given";
+            return Err(GovernError::ConsentUnknown { table: name.to_owned(), missing });
+        }
+        let mut columns = Vec::new();
+        for (column, precision) in scope.visible_in(mode) {
+            columns.push((column.clone(), precision));
+        }
+        if columns.is_empty() {
+            return Err(GovernError::NothingVisible { table: name.to_owned() });
+        }
+        Ok(Governance {
+            name: name.to_owned(),
+            columns,
+            rows: scope.rows.iter().cloned().collect(),
+            consent: if scope.consent_required { consent } else { None },
+            keys,
+        })
+    }
+}
+
+/// A visible column of a governed table.
+#[derive(Clone, Debug)]
+pub(crate) struct GovernedColumn {
+    pub(crate) name: ColumnName,
+    pub(crate) raw_index: usize,
+    pub(crate) mask: Option<Mask>,
+    pub(crate) data_type: DataType,
+}
+
+/// A table as one grant allows it to be seen in one mode.
+#[derive(Debug)]
+pub struct GovernedTable {
+    name: String,
+    raw: Arc<TableFiles>,
+    columns: Vec<GovernedColumn>,
+    /// The row conditions over raw columns; none: every row.
+    row_filter: Option<Expr>,
+    consent: Option<Arc<RoaringTreemap>>,
+    /// The columns that conditions of the consumer may be evaluated on below the barrier.
+    exact_columns: HashMap<String, DataType>,
+    has_subject: bool,
+}
+
+impl GovernedTable {
+    /// Compiles a grant for the files of one version of a table. The visible columns stand in the order of the table.
+    pub fn new(raw: Arc<TableFiles>, governance: &Governance) -> Result<Arc<GovernedTable>, GovernError> {
+        let raw_schema = raw.arrow_schema();
+        let mut columns = Vec::with_capacity(governance.columns.len());
+        let mut exact_columns = HashMap::new();
+        for (name, precision) in &governance.columns {
+            if *precision == Precision::Hidden {
+                continue;
+            }
+            let Some((raw_index, field)) = raw_schema.column_with_name(name.as_str()) else {
+                return Err(GovernError::SchemaChanged { column: name.to_string() });
+            };
+            let mask = match Mask::of(*precision, field.data_type(), &governance.keys) {
+                Ok(mask) => mask,
+                Err(MaskUnfit::KeyMissing) => return Err(GovernError::KeyMissing { column: name.to_string() }),
+                Err(MaskUnfit::Type) => {
+                    return Err(GovernError::PrecisionUnfit {
+                        column: name.to_string(),
+                        data_type: field.data_type().to_string(),
+                        precision: precision.to_string(),
+                    });
+                }
+            };
+            if mask.is_none() {
+                exact_columns.insert(name.to_string(), field.data_type().clone());
+            }
+            let data_type = mask.as_ref().map_or_else(|| field.data_type().clone(), |mask| mask.output().clone());
+            columns.push(GovernedColumn { name: name.clone(), raw_index, mask, data_type });
+        }
+        if columns.is_empty() {
+            return Err(GovernError::NothingVisible { table: governance.name.clone() });
+        }
+        columns.sort_by_key(|column| column.raw_index);
+        let has_subject = raw_schema.column_with_name(SUBJECT_COLUMN).is_some();
+        if governance.consent.is_some() && !has_subject {
+            let missing = "the table does not name its subjects; declare the product's subject column";
+            return Err(GovernError::ConsentUnknown { table: governance.name.clone(), missing });
+        }
+        let mut row_filter: Option<Expr> = None;
+        for predicate in &governance.rows {
+            let condition = compile(predicate, &raw_schema)?;
+            row_filter = Some(match row_filter {
+                None => condition,
+                Some(conditions) => conditions.and(condition),
+            });
+        }
+        Ok(Arc::new(GovernedTable {
+            name: governance.name.clone(),
+            raw,
+            columns,
+            row_filter,
+            consent: governance.consent.clone(),
+            exact_columns,
+            has_subject,
+        }))
+    }
+
+    /// The name that statements use.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The visible columns.
+    pub fn schema_view(&self) -> SchemaView {
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let column_type = ColumnType::of_arrow(&column.data_type)
+                .expect("snapshots and products hold only columns of the engine's types, and masks keep to them");
+            columns.push(ColumnView { name: column.name.clone(), column_type });
+        }
+        SchemaView { columns }
+    }
+
+    pub(crate) fn columns(&self) -> &[GovernedColumn] {
+        &self.columns
+    }
+
+    pub(crate) fn column_names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.to_string()).collect()
+    }
+
+    pub(crate) fn row_filter(&self) -> Option<&Expr> {
+        self.row_filter.as_ref()
+    }
+
+    pub(crate) fn consent(&self) -> Option<&Arc<RoaringTreemap>> {
+        self.consent.as_ref()
+    }
+
+    pub(crate) fn has_subject(&self) -> bool {
+        self.has_subject
+    }
+
+    pub(crate) fn raw(&self) -> &Arc<TableFiles> {
+        &self.raw
+    }
+
+    /// The table for planning; `hidden` adds engine columns after the visible ones.
+    pub(crate) fn provider(self: &Arc<Self>, hidden: HiddenColumns) -> Arc<GovernedProvider> {
+        let mut fields: Vec<Field> = Vec::with_capacity(self.columns.len() + 1);
+        for column in &self.columns {
+            fields.push(Field::new(column.name.as_str(), column.data_type.clone(), true));
+        }
+        match hidden {
+            HiddenColumns::None => {}
+            HiddenColumns::Row => fields.push(row_field()),
+            HiddenColumns::Subject => fields.push(Field::new(SUBJECT_COLUMN, DataType::Int64, true)),
+        }
+        Arc::new(GovernedProvider { table: Arc::clone(self), hidden, schema: Arc::new(Schema::new(fields)) })
+    }
+}
+
+/// The engine columns that a rewritten plan reads, never a consumer's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HiddenColumns {
+    None,
+    Row,
+    Subject,
+}
+
+/// A governed table as the planner sees it. It gives no logical plan (else the planner would inline it), no
+/// definition, no statistics and no constraints.
+#[derive(Debug)]
+pub(crate) struct GovernedProvider {
+    table: Arc<GovernedTable>,
+    hidden: HiddenColumns,
+    schema: SchemaRef,
+}
+
+impl GovernedProvider {
+    pub(crate) fn table(&self) -> &Arc<GovernedTable> {
+        &self.table
+    }
+
+    /// The expression that yields a column of the provider's schema from the raw table.
+    fn output_expr(&self, index: usize) -> DataFusionResult<Expr> {
+        let Some(governed) = self.table.columns.get(index) else {
+            let name = if self.hidden == HiddenColumns::Row { ROW_COLUMN } else { SUBJECT_COLUMN };
+            return Ok(column(name));
+        };
+        let raw = column(governed.name.as_str());
+        let shown = match &governed.mask {
+            Some(mask) => mask.expr(raw),
+            None => raw,
+        };
+        let guarded = match &self.table.row_filter {
+            // The filter below has dropped uncovered rows already. The guard holds even if a later version of the
+            // optimiser evaluates this projection on rows that the filter has not seen.
+            Some(condition) => when(condition.clone(), shown).end()?,
+            None => shown,
+        };
+        Ok(guarded.alias(governed.name.as_str()))
+    }
+}
+
+#[async_trait]
+impl TableProvider for GovernedProvider {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+        let mut supported = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let is_safe = is_leak_proof(filter, &self.table.exact_columns);
+            supported.push(if is_safe {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Unsupported
+            });
+        }
+        Ok(supported)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let raw: Arc<dyn TableProvider> = Arc::clone(&self.table.raw) as Arc<dyn TableProvider>;
+        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(raw), None)?;
+        if let Some(condition) = &self.table.row_filter {
+            plan = plan.filter(condition.clone())?;
+        }
+        if let Some(subjects) = &self.table.consent {
+            plan = plan.filter(consented(subjects).call(vec![column(SUBJECT_COLUMN)]))?;
+        }
+        for filter in filters {
+            debug_assert!(is_leak_proof(filter, &self.table.exact_columns), "only safe conditions were accepted");
+            plan = plan.filter(unqualified(filter.clone())?)?;
+        }
+        let indices: Vec<usize> = match projection {
+            Some(indices) => indices.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        let mut outputs = Vec::with_capacity(indices.len() + 1);
+        for index in &indices {
+            outputs.push(self.output_expr(*index)?);
+        }
+        // The row number always comes last, for the barrier to record; under a name of its own, since the consumer's
+        // plan may read it too.
+        outputs.push(column(ROW_COLUMN).alias(BARRIER_ROW_COLUMN));
+        let plan = plan.project(outputs)?.build()?;
+        let inner = state.create_physical_plan(&plan).await?;
+        let schema = Arc::new(self.schema.project(&indices)?);
+        Ok(Arc::new(BarrierExec::new(self.table.name.clone(), inner, schema)))
+    }
+}
+
+/// The row number on its way to the barrier.
+pub(crate) const BARRIER_ROW_COLUMN: &str = "__left_row";
+
+fn unqualified(expr: Expr) -> DataFusionResult<Expr> {
+    expr.transform(|part| {
+        Ok(match part {
+            Expr::Column(qualified) => Transformed::yes(column(&qualified.name)),
+            other => Transformed::no(other),
+        })
+    })
+    .data()
+}
+
+fn consented(subjects: &Arc<RoaringTreemap>) -> ScalarUDF {
+    ScalarUDF::new_from_impl(Consented {
+        subjects: Arc::clone(subjects),
+        signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable),
+    })
+}
+
+/// True for the ordinals of a set of subjects; a row without a subject has nobody's consent.
+#[derive(Debug)]
+struct Consented {
+    subjects: Arc<RoaringTreemap>,
+    signature: Signature,
+}
+
+impl PartialEq for Consented {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.subjects, &other.subjects)
+    }
+}
+
+impl Eq for Consented {}
+
+impl std::hash::Hash for Consented {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.subjects).hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Consented {
+    fn name(&self) -> &'static str {
+        "consented"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _argument_types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let ordinals = arguments.args[0].to_array(arguments.number_rows)?;
+        let ordinals = ordinals.as_primitive::<Int64Type>();
+        let covered: BooleanArray = (0..ordinals.len())
+            .map(|row| Some(ordinals.is_valid(row) && contains(&self.subjects, ordinals.value(row))))
+            .collect();
+        Ok(ColumnarValue::Array(Arc::new(covered)))
+    }
+}
+
+pub(crate) fn contains(subjects: &RoaringTreemap, ordinal: i64) -> bool {
+    u64::try_from(ordinal).is_ok_and(|ordinal| subjects.contains(ordinal))
+}

@@ -1,0 +1,47 @@
+//! The engine: everything that touches the rows of data, on Apache DataFusion, Arrow, Parquet and Delta tables.
+//!
+//! A [`source`] file is read once, checked and typed; its batches become a [`snapshot`], an immutable version of a
+//! resource as a Delta table whose rows carry a hidden number. A [`product`] is SQL over the permitted part of some
+//! snapshots, materialised as a keyed table; its columns' origins are worked out by [`lineage`]. Consumers meet data
+//! only through a [`governed`] table, in which row filter, consent and masks of one grant are compiled into the scan
+//! behind a barrier that no predicate of theirs can cross; a [`session`] holds such tables and nothing else, checks
+//! each statement against the allow-list in [`allow`] and yields answers batch by batch, each with the numbers of the
+//! rows it reveals. [`lookup`] answers questions about one key without SQL, [`export`] turns an answer into a file.
+//! [`internal`] is the plain session of trusted code, such as the quality room.
+//!
+//! What is not here: who may have a grant (domain), receipts, quotas and money (app), protocols (gateway). The engine
+//! is told what a grant allows and enforces it; it never decides it.
+
+pub mod allow;
+mod barrier;
+mod columns;
+pub mod engine;
+mod execution;
+pub mod export;
+mod files;
+pub mod governed;
+mod guard;
+pub mod internal;
+pub mod lineage;
+pub mod lookup;
+mod mask;
+mod predicate;
+pub mod product;
+mod rows_left;
+pub mod session;
+pub mod snapshot;
+pub mod source;
+
+pub use columns::{ColumnType, ColumnView, SchemaView};
+pub use engine::{Engine, EngineSettings};
+pub use execution::{EngineError, Limits};
+pub use files::{DataFile, StorageError, TableFiles};
+pub use mask::PseudonymKeys;
+pub use rows_left::{RowsExactness, RowsLeft};
+
+/// The hidden column that numbers the rows of a snapshot or product, from 0, in the order of the source or the key.
+pub const ROW_COLUMN: &str = "__row";
+/// The hidden column of a product that numbers the data subjects, from 0, without gaps.
+pub const SUBJECT_COLUMN: &str = "__subject";
+/// Rows in a batch, everywhere in the engine.
+pub const BATCH_ROWS: usize = 8_192;

@@ -1,0 +1,426 @@
+//! Lookup and verification: questions about one key of a product, answered from memory without planning SQL.
+//!
+//! A [`ProductIndex`] holds a product's sorted keys and columns once; a [`LookupTable`] is one grant's view of it.
+//! Row filter, consent and masks apply as in a governed table: a row that the grant does not cover is not found.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, new_empty_array};
+use arrow::compute::{concat, kernels::cmp};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use lingqu_domain::predicate::Literal;
+use lingqu_domain::scope::ColumnName;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::columns::SchemaView;
+use crate::execution::EngineError;
+use crate::files::StorageError;
+use crate::governed::{GovernedTable, contains};
+use crate::mask::Mask;
+use crate::predicate::literal_for;
+use crate::product::Product;
+use crate::{BATCH_ROWS, ROW_COLUMN, SUBJECT_COLUMN};
+
+/// Most keys of one batch.
+pub const KEYS_MAX: usize = 1_000;
+
+/// Why a lookup can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The product is too large to be held in memory.
+    #[error("the product takes {bytes} bytes in memory, at most {bytes_max} are allowed; raise the limit or serve it by rows")]
+    TooLarge {
+        /// What it takes so far.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// A key with too few or too many parts.
+    #[error("the key has {found} parts, {expected} were expected: {}", names.join(", "))]
+    KeyParts {
+        /// Parts given.
+        found: usize,
+        /// Parts of the key.
+        expected: usize,
+        /// Names of the parts.
+        names: Vec<String>,
+    },
+    /// A key part or claimed value of another type than its column.
+    #[error("`{column}` is {expected}")]
+    WrongType {
+        /// The column.
+        column: String,
+        /// What it is.
+        expected: String,
+    },
+    /// A claim about a column that was not granted or does not exist.
+    #[error("there is no column `{column}`; you have {}", granted.join(", "))]
+    ColumnNotGranted {
+        /// The column.
+        column: String,
+        /// The granted columns.
+        granted: Vec<String>,
+    },
+    /// A claim about nothing.
+    #[error("the claim is empty; state at least one column and its value")]
+    EmptyClaim,
+    /// Too many keys.
+    #[error("{found} keys were asked for at once, at most {KEYS_MAX} are allowed")]
+    TooManyKeys {
+        /// Keys given.
+        found: usize,
+    },
+}
+
+/// A product's keys and columns in memory, shared by all grants.
+pub struct ProductIndex {
+    key: Vec<ColumnName>,
+    key_types: Vec<DataType>,
+    converter: RowConverter,
+    /// The keys in row order, which is sorted order.
+    keys: Vec<Rows>,
+    /// The first row of each batch.
+    starts: Vec<usize>,
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl ProductIndex {
+    /// Reads a product into memory. Errors: [`LookupError::TooLarge`] as soon as it passes `bytes_max`.
+    pub fn open(product: &Product, bytes_max: usize) -> Result<ProductIndex, LookupError> {
+        let schema = product.files.arrow_schema();
+        let mut key_indices = Vec::new();
+        let mut key_types = Vec::new();
+        for name in &product.key {
+            let (index, field) =
+                schema.column_with_name(name.as_str()).expect("a product's key is among its columns");
+            key_indices.push(index);
+            key_types.push(field.data_type().clone());
+        }
+        let fields = key_types.iter().cloned().map(SortField::new).collect();
+        let converter = RowConverter::new(fields).expect("the engine's column types can be sorted");
+        let mut index = ProductIndex {
+            key: product.key.clone(),
+            key_types,
+            converter,
+            keys: Vec::new(),
+            starts: Vec::new(),
+            batches: Vec::new(),
+            rows: 0,
+            bytes: 0,
+        };
+        for file in product.files.files() {
+            let path = product.files.path_of(file);
+            let damaged =
+                |error: &dyn std::fmt::Display| StorageError::Damaged { path: path.clone(), reason: error.to_string() };
+            let handle = std::fs::File::open(&path).map_err(|error| StorageError::io(&path, "read", &error))?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| damaged(&error))?;
+            let reader = reader.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
+            for batch in reader {
+                index.add(batch.map_err(|error| damaged(&error))?, &key_indices, bytes_max)?;
+            }
+        }
+        Ok(index)
+    }
+
+    fn add(&mut self, batch: RecordBatch, key_indices: &[usize], bytes_max: usize) -> Result<(), LookupError> {
+        let columns: Vec<ArrayRef> = key_indices.iter().map(|index| Arc::clone(batch.column(*index))).collect();
+        let keys = self.converter.convert_columns(&columns).expect("the converter was made for these columns");
+        self.bytes += keys.size() + batch.get_array_memory_size();
+        if self.bytes > bytes_max {
+            return Err(LookupError::TooLarge { bytes: self.bytes, bytes_max });
+        }
+        self.starts.push(self.rows);
+        self.rows += batch.num_rows();
+        self.keys.push(keys);
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes held in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The names and types of the key's parts.
+    pub fn key(&self) -> &[ColumnName] {
+        &self.key
+    }
+
+    /// The place of a key: batch and row in it.
+    fn find(&self, key: &[Literal]) -> Result<Option<(usize, usize)>, LookupError> {
+        if key.len() != self.key.len() {
+            return Err(LookupError::KeyParts {
+                found: key.len(),
+                expected: self.key.len(),
+                names: self.key.iter().map(ToString::to_string).collect(),
+            });
+        }
+        let mut parts = Vec::with_capacity(key.len());
+        for ((part, name), data_type) in key.iter().zip(&self.key).zip(&self.key_types) {
+            let value = typed(part, data_type, name.as_str())?;
+            parts.push(value.to_array().map_err(|error| crate::execution::sanitise(&error))?);
+        }
+        let rows = self.converter.convert_columns(&parts).expect("the parts are of the key's types");
+        let wanted = rows.row(0);
+        // The batch is the last one whose first key is not greater.
+        let after = self.keys.partition_point(|keys| keys.row(0) <= wanted);
+        let Some(batch) = after.checked_sub(1) else { return Ok(None) };
+        let keys = &self.keys[batch];
+        let (mut low, mut high) = (0, keys.num_rows());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if keys.row(middle) < wanted {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok((low < keys.num_rows() && keys.row(low) == wanted).then_some((batch, low)))
+    }
+}
+
+impl std::fmt::Debug for ProductIndex {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ProductIndex").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+fn typed(literal: &Literal, data_type: &DataType, name: &str) -> Result<ScalarValue, LookupError> {
+    literal_for(literal, data_type, name).map_err(|_| LookupError::WrongType {
+        column: name.to_owned(),
+        expected: crate::ColumnType::of_arrow(data_type).map_or("of another type", crate::ColumnType::describe).to_owned(),
+    })
+}
+
+/// What comes of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The row exists and every claimed value is its value.
+    Match,
+    /// The row exists and a claimed value is not its value.
+    Mismatch,
+    /// There is no such row for this grant.
+    NotFound,
+}
+
+/// A verdict and the row that it tells of, for the receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The row; none when it was not found.
+    pub row: Option<u64>,
+}
+
+/// A row found by its key.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The row's number, for the receipt.
+    pub row: u64,
+    /// One row of the granted, masked columns.
+    pub values: RecordBatch,
+}
+
+/// One grant's view of a product, for lookup or verification.
+pub struct LookupTable {
+    index: Arc<ProductIndex>,
+    table: Arc<GovernedTable>,
+    row_filter: Option<Arc<dyn PhysicalExpr>>,
+    schema: SchemaRef,
+    row_column: usize,
+    subject_column: Option<usize>,
+    by_name: HashMap<String, usize>,
+}
+
+impl LookupTable {
+    /// Joins an index and a governed table over the same product.
+    pub fn new(index: Arc<ProductIndex>, table: Arc<GovernedTable>) -> Result<LookupTable, LookupError> {
+        let raw = table.raw().arrow_schema();
+        let fault = |error: datafusion::error::DataFusionError| LookupError::Engine(crate::execution::sanitise(&error));
+        let row_filter = match table.row_filter() {
+            None => None,
+            Some(condition) => {
+                let schema = DFSchema::try_from(raw.as_ref().clone()).map_err(fault)?;
+                Some(create_physical_expr(condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+                    .map_err(fault)?)
+            }
+        };
+        let schema = table.schema_view().arrow();
+        let by_name = table.columns().iter().enumerate().map(|(at, column)| (column.name.to_string(), at)).collect();
+        let row_column = raw.index_of(ROW_COLUMN).expect("a product has row numbers");
+        let subject_column = raw.index_of(SUBJECT_COLUMN).ok();
+        Ok(LookupTable { index, table, row_filter, schema, row_column, subject_column, by_name })
+    }
+
+    /// The visible columns.
+    pub fn schema_view(&self) -> SchemaView {
+        self.table.schema_view()
+    }
+
+    /// The schema of [`Found::values`].
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The row of a key, if the grant covers it.
+    pub fn lookup(&self, key: &[Literal]) -> Result<Option<Found>, LookupError> {
+        let Some(raw) = self.covered_row(key)? else { return Ok(None) };
+        let mut columns = Vec::with_capacity(self.table.columns().len());
+        for at in 0..self.table.columns().len() {
+            columns.push(self.shown(&raw, at)?);
+        }
+        let values = RecordBatch::try_new(self.schema(), columns).expect("masks keep to the governed schema");
+        Ok(Some(Found { row: self.row_number(&raw), values }))
+    }
+
+    /// The rows of up to [`KEYS_MAX`] keys, in their order.
+    pub fn lookup_batch(&self, keys: &[Vec<Literal>]) -> Result<Vec<Option<Found>>, LookupError> {
+        check_count(keys.len())?;
+        keys.iter().map(|key| self.lookup(key)).collect()
+    }
+
+    /// Compares a claim, equality on granted columns at their granted precision, with the row of a key. A claimed value
+    /// of none states that the value is missing.
+    pub fn verify(
+        &self,
+        key: &[Literal],
+        claim: &BTreeMap<String, Option<Literal>>,
+    ) -> Result<Verified, LookupError> {
+        if claim.is_empty() {
+            return Err(LookupError::EmptyClaim);
+        }
+        // The claim is checked whole before the row is looked for, so that a wrong claim fails the same way for every
+        // key.
+        let mut wanted = Vec::with_capacity(claim.len());
+        for (name, value) in claim {
+            let Some(at) = self.by_name.get(name) else {
+                let granted = self.table.column_names();
+                return Err(LookupError::ColumnNotGranted { column: name.clone(), granted });
+            };
+            let data_type = &self.table.columns()[*at].data_type;
+            let value = value.as_ref().map(|value| typed(value, data_type, name)).transpose()?;
+            wanted.push((*at, value));
+        }
+        let Some(raw) = self.covered_row(key)? else {
+            return Ok(Verified { verdict: Verdict::NotFound, row: None });
+        };
+        let mut verdict = Verdict::Match;
+        for (at, value) in wanted {
+            let shown = self.shown(&raw, at)?;
+            let is_same = match value {
+                None => shown.is_null(0),
+                Some(_) if shown.is_null(0) => false,
+                Some(value) => equals(&shown, &value)?,
+            };
+            if !is_same {
+                verdict = Verdict::Mismatch;
+            }
+        }
+        Ok(Verified { verdict, row: Some(self.row_number(&raw)) })
+    }
+
+    /// The verdicts on up to [`KEYS_MAX`] claims, in their order.
+    pub fn verify_batch(
+        &self,
+        claims: &[(Vec<Literal>, BTreeMap<String, Option<Literal>>)],
+    ) -> Result<Vec<Verified>, LookupError> {
+        check_count(claims.len())?;
+        claims.iter().map(|(key, claim)| self.verify(key, claim)).collect()
+    }
+
+    /// The raw row of a key, if row filter and consent let it exist.
+    fn covered_row(&self, key: &[Literal]) -> Result<Option<RecordBatch>, LookupError> {
+        let Some((batch, row)) = self.index.find(key)? else { return Ok(None) };
+        let raw = self.index.batches[batch].slice(row, 1);
+        if let Some(condition) = &self.row_filter {
+            let covered = condition
+                .evaluate(&raw)
+                .and_then(|value| value.into_array(1))
+                .map_err(|error| crate::execution::sanitise(&error))?;
+            let covered = covered.as_boolean();
+            if covered.is_null(0) || !covered.value(0) {
+                return Ok(None);
+            }
+        }
+        if let Some(subjects) = self.table.consent() {
+            let ordinals = self.subject_column.map(|column| raw.column(column).as_primitive::<Int64Type>());
+            let consents = ordinals.is_some_and(|ordinals| ordinals.is_valid(0) && contains(subjects, ordinals.value(0)));
+            if !consents {
+                return Ok(None);
+            }
+        }
+        Ok(Some(raw))
+    }
+
+    /// A granted column of a raw row at its precision.
+    fn shown(&self, raw: &RecordBatch, at: usize) -> Result<ArrayRef, LookupError> {
+        let column = &self.table.columns()[at];
+        let value = raw.column(column.raw_index);
+        match &column.mask {
+            Some(mask) => Ok(masked(mask, value)?),
+            None => Ok(Arc::clone(value)),
+        }
+    }
+
+    fn row_number(&self, raw: &RecordBatch) -> u64 {
+        let number = raw.column(self.row_column).as_primitive::<Int64Type>().value(0);
+        u64::try_from(number).expect("row numbers are counted from 0")
+    }
+}
+
+impl std::fmt::Debug for LookupTable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LookupTable").field("table", &self.table.name()).finish_non_exhaustive()
+    }
+}
+
+fn masked(mask: &Mask, value: &ArrayRef) -> Result<ArrayRef, EngineError> {
+    mask.apply(value).map_err(|error| crate::execution::sanitise(&error))
+}
+
+fn equals(shown: &ArrayRef, value: &ScalarValue) -> Result<bool, EngineError> {
+    let wanted = value.to_array().map_err(|error| crate::execution::sanitise(&error))?;
+    let same: BooleanArray =
+        cmp::eq(shown, &Scalar::new(wanted)).map_err(|error| crate::execution::sanitise(&error.into()))?;
+    Ok(same.value(0))
+}
+
+fn check_count(found: usize) -> Result<(), LookupError> {
+    if found > KEYS_MAX { Err(LookupError::TooManyKeys { found }) } else { Ok(()) }
+}
+
+/// Joins found rows into one batch, for encoders; missing keys are left out.
+pub fn joined(schema: &SchemaRef, found: &[Option<Found>]) -> Result<RecordBatch, EngineError> {
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for (at, field) in schema.fields().iter().enumerate() {
+        let values: Vec<&dyn Array> = found.iter().flatten().map(|found| found.values.column(at).as_ref()).collect();
+        let column = if values.is_empty() {
+            new_empty_array(field.data_type())
+        } else {
+            concat(&values).map_err(|error| crate::execution::sanitise(&error.into()))?
+        };
+        columns.push(column);
+    }
+    let schema: Arc<Schema> = Arc::clone(schema);
+    RecordBatch::try_new(schema, columns).map_err(|error| crate::execution::sanitise(&error.into()))
+}

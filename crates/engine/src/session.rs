@@ -1,0 +1,404 @@
+//! A session: the tables of one order and nothing else.
+//!
+//! A session's catalogue is built from governed tables only. A statement is checked and planned in [`crate::allow`];
+//! then either its plan carries the row numbers up to the answer (filter, projection, sort and limit over one table:
+//! the receipt is exact), or the rows that crossed the barriers are named (everything else), or it is a guarded
+//! aggregate ([`crate::guard`]). Batches come one by one, each with the rows to be written into the receipt before the
+//! batch may leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use datafusion::common::Column;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::session_state::SessionState;
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
+use futures::StreamExt;
+use lingqu_domain::scope::ColumnName;
+use roaring::RoaringTreemap;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::ROW_COLUMN;
+use crate::allow::{self, Granted};
+use crate::barrier::row_numbers;
+use crate::engine::{Engine, register};
+use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
+use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
+use crate::guard;
+use crate::rows_left::{RowsExactness, RowsLeft};
+
+/// Batches computed ahead of the receiver.
+const BATCHES_AHEAD: usize = 2;
+
+/// What to do with groups below the cohort floor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmallGroups {
+    /// Leave them out and say how many; refuse when nothing is left.
+    Suppress,
+    /// Refuse the whole answer.
+    Refuse,
+}
+
+/// What a statistics session may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatisticsRules {
+    /// The columns by which answers may be grouped and filtered.
+    pub dimensions: BTreeSet<ColumnName>,
+    /// The smallest number of subjects (of rows where the table names no subjects) that an answer may describe.
+    pub cohort_floor: u32,
+    /// What to do with smaller groups.
+    pub small_groups: SmallGroups,
+}
+
+/// The kind of answers a session gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerShape {
+    /// Any allowed statement over the granted columns (modes rows and file, and in-domain computing).
+    Rows,
+    /// One aggregate over declared dimensions (mode statistics).
+    Statistics(StatisticsRules),
+}
+
+/// The session of one order.
+pub struct GovernedSession {
+    engine: Arc<Engine>,
+    granted: Granted,
+    limits: Limits,
+    shape: AnswerShape,
+    /// Plans aggregates and joins, on several threads.
+    wide: SessionState,
+    /// Plans what keeps the order of the table, so that a LIMIT without ORDER BY always gives the same rows.
+    ordered: SessionState,
+}
+
+impl GovernedSession {
+    /// Builds a session. Table names must differ. Errors: [`EngineError::Settings`].
+    pub fn new(
+        engine: &Arc<Engine>,
+        tables: &[Arc<GovernedTable>],
+        limits: Limits,
+        shape: AnswerShape,
+    ) -> Result<GovernedSession, EngineError> {
+        let wide = engine.governed_state(engine.partitions());
+        let ordered = engine.governed_state(1);
+        let mut granted = Granted::new();
+        for table in tables {
+            if granted.insert(table.name().to_owned(), table.column_names()).is_some() {
+                let reason = format!("two tables of a session are named `{}`", table.name());
+                return Err(EngineError::Settings { reason });
+            }
+            for state in [&wide, &ordered] {
+                register(state, table.name(), table.provider(HiddenColumns::None))
+                    .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
+            }
+        }
+        Ok(GovernedSession { engine: Arc::clone(engine), granted, limits, shape, wide, ordered })
+    }
+
+    /// Answers a statement. Planning and, for statistics, the guarded aggregate happen before this returns; the rest
+    /// as the answer is drawn.
+    pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
+        let deadline = Instant::now() + self.limits.time_max;
+        let place = self.engine.place(self.limits.time_max).await?;
+        let prepared = tokio::time::timeout_at(deadline, self.prepare(sql, deadline)).await;
+        let Prepared { stream, exactness, groups_suppressed, left, carried_from } = match prepared {
+            Ok(prepared) => prepared?,
+            Err(_) => return Err(timed_out(&self.limits)),
+        };
+        let mut fields = stream.schema().fields().to_vec();
+        if carried_from.is_some() {
+            fields.pop();
+        }
+        Ok(Answer {
+            schema: Arc::new(Schema::new(fields)),
+            exactness,
+            groups_suppressed,
+            batches: Some(LimitedBatches::new(stream, self.limits, deadline)),
+            left,
+            carried_from,
+            _place: place,
+        })
+    }
+
+    async fn prepare(&self, sql: &str, deadline: Instant) -> Result<Prepared, EngineError> {
+        let plan = allow::plan(&self.wide, sql, &self.granted).await?;
+        match &self.shape {
+            AnswerShape::Statistics(rules) => {
+                let left = RowsLeft::default();
+                let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
+                let guarded = guard::answer(&self.wide, &task, &plan, rules, &self.limits, deadline).await?;
+                let stream = start(&self.ordered, &guarded.plan, task).await?;
+                Ok(Prepared {
+                    stream,
+                    exactness: RowsExactness::Superset,
+                    groups_suppressed: guarded.groups_suppressed,
+                    left,
+                    carried_from: None,
+                })
+            }
+            AnswerShape::Rows => {
+                let left = RowsLeft::default();
+                if let Some(table) = linear_table(&plan) {
+                    let carrying = carry_row(&plan).map_err(|error| sanitise(&error))?;
+                    // The barrier writes to a record that nobody reads: the rows are those of the answer.
+                    let crossed = RowsLeft::default();
+                    let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &crossed)?;
+                    let stream = start(&self.ordered, &carrying, task).await?;
+                    let exactness = RowsExactness::Exact;
+                    Ok(Prepared { stream, exactness, groups_suppressed: 0, left, carried_from: Some(table) })
+                } else {
+                    let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
+                    let stream = start(&self.wide, &plan, task).await?;
+                    let exactness = RowsExactness::Superset;
+                    Ok(Prepared { stream, exactness, groups_suppressed: 0, left, carried_from: None })
+                }
+            }
+        }
+    }
+
+    /// The tables and columns of the session.
+    pub fn granted(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.granted
+    }
+}
+
+impl fmt::Debug for GovernedSession {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("GovernedSession").field("granted", &self.granted).finish_non_exhaustive()
+    }
+}
+
+struct Prepared {
+    stream: SendableRecordBatchStream,
+    exactness: RowsExactness,
+    groups_suppressed: u64,
+    left: RowsLeft,
+    carried_from: Option<String>,
+}
+
+/// Plans physically and starts computing, a few batches ahead of the receiver. Dropping the stream stops it.
+pub(crate) async fn start(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    task: Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream, EngineError> {
+    let physical = state.create_physical_plan(plan).await.map_err(|error| sanitise(&error))?;
+    let single: Arc<dyn ExecutionPlan> = if physical.output_partitioning().partition_count() == 1 {
+        physical
+    } else {
+        Arc::new(CoalescePartitionsExec::new(physical))
+    };
+    let mut ahead = RecordBatchReceiverStream::builder(single.schema(), BATCHES_AHEAD);
+    let mut batches = single.execute(0, task).map_err(|error| sanitise(&error))?;
+    let sender = ahead.tx();
+    ahead.spawn(async move {
+        while let Some(batch) = batches.next().await {
+            // The receiver is gone: nobody wants the rest.
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    Ok(ahead.build())
+}
+
+/// The name of the governed table when a plan is nothing but filters, projections, sorts, limits and aliases over it.
+fn linear_table(plan: &LogicalPlan) -> Option<String> {
+    let has_subquery = |expressions: Vec<Expr>| {
+        expressions.iter().any(|expression| {
+            expression
+                .exists(|part| {
+                    Ok(matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)))
+                })
+                .unwrap_or(true)
+        })
+    };
+    let mut node = plan;
+    loop {
+        if has_subquery(node.expressions()) {
+            return None;
+        }
+        node = match node {
+            LogicalPlan::Projection(projection) => &projection.input,
+            LogicalPlan::Filter(filter) => &filter.input,
+            LogicalPlan::Sort(sort) => &sort.input,
+            LogicalPlan::Limit(limit) => &limit.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::TableScan(scan) => {
+                let provider = source_as_provider(&scan.source).ok()?;
+                return provider.downcast_ref::<GovernedProvider>().map(|governed| governed.table().name().to_owned());
+            }
+            _ => return None,
+        };
+    }
+}
+
+/// The same linear plan with the row number as its last column.
+fn carry_row(plan: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
+    Ok(match plan {
+        LogicalPlan::TableScan(_) => with_hidden(plan, HiddenColumns::Row)?,
+        LogicalPlan::Filter(filter) => {
+            LogicalPlan::Filter(Filter::try_new(filter.predicate.clone(), Arc::new(carry_row(&filter.input)?))?)
+        }
+        LogicalPlan::Projection(projection) => {
+            let input = carry_row(&projection.input)?;
+            let (qualifier, field) = input.schema().qualified_field_with_unqualified_name(ROW_COLUMN)?;
+            let mut expressions = projection.expr.clone();
+            expressions.push(Expr::Column(Column::from((qualifier, field))));
+            LogicalPlan::Projection(Projection::try_new(expressions, Arc::new(input))?)
+        }
+        LogicalPlan::Sort(sort) => LogicalPlan::Sort(Sort {
+            expr: sort.expr.clone(),
+            input: Arc::new(carry_row(&sort.input)?),
+            fetch: sort.fetch,
+        }),
+        LogicalPlan::Limit(limit) => LogicalPlan::Limit(Limit {
+            skip: limit.skip.clone(),
+            fetch: limit.fetch.clone(),
+            input: Arc::new(carry_row(&limit.input)?),
+        }),
+        LogicalPlan::SubqueryAlias(alias) => LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
+            Arc::new(carry_row(&alias.input)?),
+            alias.alias.clone(),
+        )?),
+        _ => return datafusion::common::internal_err!("only linear plans carry row numbers"),
+    })
+}
+
+/// A scan of a governed table that also yields an engine column.
+pub(crate) fn with_hidden(scan: &LogicalPlan, hidden: HiddenColumns) -> DataFusionResult<LogicalPlan> {
+    let LogicalPlan::TableScan(scan) = scan else {
+        return datafusion::common::internal_err!("a table scan was expected");
+    };
+    let provider = source_as_provider(&scan.source)?;
+    let Some(governed) = provider.downcast_ref::<GovernedProvider>() else {
+        return datafusion::common::internal_err!("a governed table was expected");
+    };
+    let source = provider_as_source(governed.table().provider(hidden));
+    Ok(LogicalPlan::TableScan(TableScanBuilder::new(scan.table_name.clone(), source).build()?))
+}
+
+/// A batch that may leave once the receipt names its rows.
+#[derive(Debug)]
+pub struct AnswerPart {
+    /// The rows of the answer; the last part may have none.
+    pub batch: RecordBatch,
+    /// Numbers of rows, by table, that no earlier part of this answer named.
+    pub rows: BTreeMap<String, RoaringTreemap>,
+}
+
+/// An answer being drawn. Dropping it stops the query.
+pub struct Answer {
+    schema: SchemaRef,
+    exactness: RowsExactness,
+    groups_suppressed: u64,
+    batches: Option<LimitedBatches>,
+    left: RowsLeft,
+    carried_from: Option<String>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Answer {
+    /// The schema of every batch.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// What the named rows are.
+    pub fn rows_exactness(&self) -> RowsExactness {
+        self.exactness
+    }
+
+    /// Groups left out because they were smaller than the cohort floor.
+    pub fn groups_suppressed(&self) -> u64 {
+        self.groups_suppressed
+    }
+
+    /// All rows named so far, by table.
+    pub fn rows_left(&self) -> BTreeMap<String, RoaringTreemap> {
+        self.left.total()
+    }
+
+    /// The next part; nothing at the end and after an error. At the end, rows that left a governed table without
+    /// bearing on any batch are named by a last part without rows.
+    pub async fn next(&mut self) -> Option<Result<AnswerPart, EngineError>> {
+        let batches = self.batches.as_mut()?;
+        match batches.next().await {
+            Some(Ok(batch)) => Some(Ok(self.part_of(batch))),
+            Some(Err(error)) => {
+                self.batches = None;
+                Some(Err(error))
+            }
+            None => {
+                self.batches = None;
+                let rows = self.left.take_untold();
+                if rows.is_empty() {
+                    return None;
+                }
+                Some(Ok(AnswerPart { batch: RecordBatch::new_empty(self.schema()), rows }))
+            }
+        }
+    }
+
+    /// Draws the whole answer. For answers known to be small, and for tests.
+    pub async fn collect(mut self) -> Result<(Vec<RecordBatch>, BTreeMap<String, RoaringTreemap>), EngineError> {
+        let mut batches = Vec::new();
+        while let Some(part) = self.next().await {
+            let part = part?;
+            if part.batch.num_rows() > 0 {
+                batches.push(part.batch);
+            }
+        }
+        Ok((batches, self.rows_left()))
+    }
+
+    fn part_of(&self, batch: RecordBatch) -> AnswerPart {
+        let batch = match &self.carried_from {
+            None => batch,
+            Some(table) => {
+                let mut columns = batch.columns().to_vec();
+                let rows = columns.pop().expect("a carrying plan ends in the row number");
+                self.left.record(table, &row_numbers(rows.as_primitive::<Int64Type>().values()));
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                RecordBatch::try_new_with_options(self.schema(), columns, &options)
+                    .expect("the schema is that of the batch without its last column")
+            }
+        };
+        AnswerPart { batch, rows: self.left.take_untold() }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Answer").field("exactness", &self.exactness).finish_non_exhaustive()
+    }
+}
+
+/// Visits every expression of a node until one is found that a check refuses.
+pub(crate) fn first_refused<E>(node: &LogicalPlan, mut check: impl FnMut(&Expr) -> Result<(), E>) -> Option<E> {
+    let mut refused = None;
+    let walked = node.apply_expressions(|expression| {
+        expression.apply(|part| {
+            Ok(match check(part) {
+                Ok(()) => TreeNodeRecursion::Continue,
+                Err(found) => {
+                    refused = Some(found);
+                    TreeNodeRecursion::Stop
+                }
+            })
+        })
+    });
+    debug_assert!(walked.is_ok(), "the visit itself does not fail");
+    refused
+}

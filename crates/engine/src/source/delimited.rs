@@ -1,0 +1,143 @@
+//! Separated values (CSV, RFC 4180) with a header line.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use csv::{ByteRecord, ReaderBuilder};
+
+use super::typed::Cell;
+use super::{RECORD_BYTES_MAX, Records, SourceError, SourceFile, SourceOptions};
+
+/// Bytes that the reader may have taken ahead of the record it is at.
+const READ_AHEAD_BYTES: u64 = 256 * 1024;
+
+pub(super) struct DelimitedRecords {
+    file: SourceFile,
+    reader: csv::Reader<BoundedRead>,
+    spent: Arc<AtomicU64>,
+    headers: Vec<String>,
+    null_tokens: Vec<Vec<u8>>,
+    record: ByteRecord,
+    line: u64,
+}
+
+impl DelimitedRecords {
+    pub(super) fn open(file: &SourceFile, options: &SourceOptions) -> Result<Self, SourceError> {
+        let spent = Arc::new(AtomicU64::new(0));
+        let bounded = BoundedRead { inner: file.open()?, spent: Arc::clone(&spent) };
+        // Ragged records are let through by the reader and refused below, where the line is known.
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(options.delimiter as u8)
+            .from_reader(bounded);
+        let null_tokens = options.null_tokens.iter().map(|token| token.clone().into_bytes()).collect();
+        let mut records = Self {
+            file: file.clone(),
+            reader,
+            spent,
+            headers: Vec::new(),
+            null_tokens,
+            record: ByteRecord::new(),
+            line: 0,
+        };
+        records.read_headers()?;
+        Ok(records)
+    }
+
+    pub(super) fn headers(&self) -> &[String] {
+        &self.headers
+    }
+
+    fn read_headers(&mut self) -> Result<(), SourceError> {
+        if !self.read()? {
+            return Err(SourceError::NoColumns { file: self.file.name() });
+        }
+        let mut headers = Vec::with_capacity(self.record.len());
+        for (index, field) in self.record.iter().enumerate() {
+            let Ok(text) = std::str::from_utf8(field) else {
+                let column = format!("number {}", index + 1);
+                return Err(SourceError::NotUtf8 { file: self.file.name(), line: self.line, column });
+            };
+            headers.push(text.trim_start_matches('\u{feff}').to_owned());
+        }
+        self.headers = headers;
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<bool, SourceError> {
+        self.spent.store(0, Ordering::Relaxed);
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(more) => {
+                self.line = self.record.position().map_or(self.line, csv::Position::line);
+                Ok(more)
+            }
+            Err(error) if is_too_long(&error) => {
+                let line = self.line.max(self.reader.position().line());
+                Err(SourceError::RecordTooLong { file: self.file.name(), line })
+            }
+            Err(error) => Err(self.file.unreadable(&error)),
+        }
+    }
+}
+
+impl Records for DelimitedRecords {
+    fn advance(&mut self) -> Result<bool, SourceError> {
+        if !self.read()? {
+            return Ok(false);
+        }
+        if self.record.len() != self.headers.len() {
+            return Err(SourceError::RaggedRecord {
+                file: self.file.name(),
+                line: self.line,
+                found: self.record.len(),
+                expected: self.headers.len(),
+            });
+        }
+        Ok(true)
+    }
+
+    fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn cell(&self, index: usize) -> Result<Cell<'_>, SourceError> {
+        let field = self.record.get(index).unwrap_or_default();
+        if field.is_empty() || self.null_tokens.iter().any(|token| token == field) {
+            return Ok(Cell::Null);
+        }
+        match std::str::from_utf8(field) {
+            Ok(text) => Ok(Cell::Raw(text)),
+            Err(_) => Err(SourceError::NotUtf8 {
+                file: self.file.name(),
+                line: self.line,
+                column: self.headers[index].clone(),
+            }),
+        }
+    }
+}
+
+const TOO_LONG: &str = "record too long";
+
+fn is_too_long(error: &csv::Error) -> bool {
+    matches!(error.kind(), csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData && error.to_string() == TOO_LONG)
+}
+
+/// Stops reading when one record takes more bytes than a record may have, so that a quote that is never closed does
+/// not bring the whole file into memory.
+struct BoundedRead {
+    inner: Box<dyn Read + Send>,
+    spent: Arc<AtomicU64>,
+}
+
+impl Read for BoundedRead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.spent.load(Ordering::Relaxed) > RECORD_BYTES_MAX + READ_AHEAD_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
+        }
+        let count = self.inner.read(buffer)?;
+        self.spent.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

@@ -1,0 +1,247 @@
+//! JSON: one object a line (NDJSON), or one array of objects.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::StreamDeserializer;
+use serde_json::de::IoRead;
+
+use super::typed::Cell;
+use super::{COLUMNS_MAX, RECORD_BYTES_MAX, Records, SourceError, SourceFile};
+
+/// The names that the objects of a file use, in the order in which they first appear.
+pub(super) fn discover_headers(file: &SourceFile) -> Result<Vec<String>, SourceError> {
+    let mut records = JsonRecords::open(file, &[])?;
+    let mut headers: Vec<String> = Vec::new();
+    while let Some(object) = records.read()? {
+        for (name, _) in object.0 {
+            if !headers.contains(&name) && headers.len() <= COLUMNS_MAX {
+                headers.push(name);
+            }
+        }
+    }
+    Ok(headers)
+}
+
+pub(super) struct JsonRecords {
+    file: SourceFile,
+    objects: StreamDeserializer<'static, IoRead<Unwrapped>, JsonObject>,
+    progress: Arc<Progress>,
+    headers: Vec<String>,
+    record: Vec<JsonValue>,
+}
+
+impl JsonRecords {
+    pub(super) fn open(file: &SourceFile, headers: &[String]) -> Result<Self, SourceError> {
+        let progress = Arc::new(Progress::default());
+        let bytes = Unwrapped::new(file.open()?, Arc::clone(&progress));
+        let objects = serde_json::Deserializer::from_reader(bytes).into_iter::<JsonObject>();
+        Ok(Self { file: file.clone(), objects, progress, headers: headers.to_vec(), record: Vec::new() })
+    }
+
+    fn read(&mut self) -> Result<Option<JsonObject>, SourceError> {
+        self.progress.record_bytes.store(0, Ordering::Relaxed);
+        match self.objects.next() {
+            None => Ok(None),
+            Some(Ok(object)) => Ok(Some(object)),
+            Some(Err(error)) if error.is_io() => {
+                if self.progress.record_bytes.load(Ordering::Relaxed) > RECORD_BYTES_MAX {
+                    return Err(SourceError::RecordTooLong { file: self.file.name(), line: self.line() });
+                }
+                Err(self.file.unreadable(&error))
+            }
+            // The message of the parser may quote the input; its place is enough.
+            Some(Err(error)) => Err(SourceError::BadJson {
+                file: self.file.name(),
+                line: error.line() as u64,
+                character: error.column() as u64,
+            }),
+        }
+    }
+}
+
+impl Records for JsonRecords {
+    fn advance(&mut self) -> Result<bool, SourceError> {
+        let Some(object) = self.read()? else { return Ok(false) };
+        self.record.clear();
+        self.record.resize(self.headers.len(), JsonValue::Null);
+        for (name, value) in object.0 {
+            if let Some(index) = self.headers.iter().position(|header| *header == name) {
+                self.record[index] = value;
+            }
+        }
+        Ok(true)
+    }
+
+    fn line(&self) -> u64 {
+        self.progress.lines.load(Ordering::Relaxed) + 1
+    }
+
+    fn cell(&self, index: usize) -> Result<Cell<'_>, SourceError> {
+        Ok(match &self.record[index] {
+            JsonValue::Null => Cell::Null,
+            JsonValue::Boolean(value) => Cell::Boolean(*value),
+            JsonValue::Integer(value) => Cell::Integer(*value),
+            JsonValue::Float(value) => Cell::Float(*value),
+            JsonValue::Text(text) => Cell::Text(text),
+            JsonValue::Nested => Cell::Nested,
+        })
+    }
+}
+
+/// An object's members in their order. (`serde_json`'s own map sorts them.)
+struct JsonObject(Vec<(String, JsonValue)>);
+
+#[derive(Clone)]
+enum JsonValue {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    Nested,
+}
+
+impl<'de> Deserialize<'de> for JsonObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = JsonObject;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry::<String, JsonValue>()? {
+                    members.push(member);
+                }
+                Ok(JsonObject(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = JsonValue;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a value")
+            }
+            fn visit_unit<E>(self) -> Result<JsonValue, E> {
+                Ok(JsonValue::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<JsonValue, E> {
+                Ok(JsonValue::Boolean(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<JsonValue, E> {
+                Ok(JsonValue::Integer(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<JsonValue, E> {
+                #[expect(clippy::cast_precision_loss, reason = "a number beyond 64 signed bits can only be a float")]
+                Ok(i64::try_from(value).map_or(JsonValue::Float(value as f64), JsonValue::Integer))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<JsonValue, E> {
+                Ok(JsonValue::Float(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<JsonValue, E> {
+                Ok(JsonValue::Text(value.to_owned()))
+            }
+            fn visit_string<E>(self, value: String) -> Result<JsonValue, E> {
+                Ok(JsonValue::Text(value))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonValue, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(JsonValue::Nested)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<JsonValue, A::Error> {
+                while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(JsonValue::Nested)
+            }
+        }
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+#[derive(Default)]
+struct Progress {
+    lines: AtomicU64,
+    record_bytes: AtomicU64,
+}
+
+/// The bytes of a JSON file with the brackets and commas of an outer array turned into spaces, so that both forms
+/// are a stream of objects and line numbers stay true. A record that is too long ends the reading.
+struct Unwrapped {
+    inner: Box<dyn Read + Send>,
+    progress: Arc<Progress>,
+    is_array: Option<bool>,
+    depth: u32,
+    in_text: bool,
+    escaped: bool,
+    at_start: bool,
+}
+
+impl Unwrapped {
+    fn new(inner: Box<dyn Read + Send>, progress: Arc<Progress>) -> Self {
+        Self { inner, progress, is_array: None, depth: 0, in_text: false, escaped: false, at_start: true }
+    }
+
+    fn unwrap_byte(&mut self, byte: u8) -> u8 {
+        if self.is_array.is_none() && !byte.is_ascii_whitespace() && !matches!(byte, 0xef | 0xbb | 0xbf) {
+            self.is_array = Some(byte == b'[');
+        }
+        if self.in_text {
+            self.in_text = byte != b'"' || self.escaped;
+            self.escaped = byte == b'\\' && !self.escaped;
+            return byte;
+        }
+        match byte {
+            b'"' => self.in_text = true,
+            b'{' | b'[' => {
+                self.depth += 1;
+                if self.depth == 1 && self.is_array == Some(true) && byte == b'[' {
+                    return b' ';
+                }
+            }
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                if self.depth == 0 && self.is_array == Some(true) && byte == b']' {
+                    return b' ';
+                }
+            }
+            b',' if self.depth == 1 && self.is_array == Some(true) => return b' ',
+            _ => {}
+        }
+        byte
+    }
+}
+
+impl Read for Unwrapped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // The parser asks for one byte at a time (`io::Bytes`), which keeps the counts below in step with it.
+        if self.progress.record_bytes.load(Ordering::Relaxed) > RECORD_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "record too long"));
+        }
+        let count = self.inner.read(buffer)?;
+        for byte in &mut buffer[..count] {
+            let was_start = self.at_start;
+            // A byte order mark is no JSON.
+            self.at_start = was_start && matches!(*byte, 0xef | 0xbb | 0xbf);
+            if self.at_start {
+                *byte = b' ';
+                continue;
+            }
+            if *byte == b'\n' {
+                self.progress.lines.fetch_add(1, Ordering::Relaxed);
+            }
+            *byte = self.unwrap_byte(*byte);
+        }
+        self.progress.record_bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

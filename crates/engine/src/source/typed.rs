@@ -1,0 +1,442 @@
+//! Values of text sources: working out a column's type, and building its array.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+
+use super::FoundKind;
+use crate::BATCH_ROWS;
+use crate::columns::ColumnType;
+
+/// One value as the file gives it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cell<'a> {
+    /// No value.
+    Null,
+    /// Text that may mean anything (CSV).
+    Raw(&'a str),
+    /// Text that is meant as text (a JSON string); it may still be a date.
+    Text(&'a str),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// An object or array.
+    Nested,
+}
+
+/// Most fractional digits of a column that is taken for an exact decimal.
+const DECIMAL_SCALE_MAX: usize = 4;
+/// Most digits of a column that is taken for an exact decimal.
+const DECIMAL_DIGITS_MAX: usize = 18;
+
+/// The types that all values of a column seen so far would fit.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    seen: bool,
+    integer: bool,
+    float: bool,
+    /// An exact decimal is assumed only where every value has the same number of fractional digits, as amounts of
+    /// money do; measured numbers do not.
+    decimal: bool,
+    decimal_scale: Option<usize>,
+    decimal_digits: usize,
+    date: bool,
+    local_timestamp: bool,
+    timestamp: bool,
+    boolean: bool,
+}
+
+impl Default for Candidate {
+    fn default() -> Self {
+        Self {
+            seen: false,
+            integer: true,
+            float: true,
+            decimal: true,
+            decimal_scale: None,
+            decimal_digits: 0,
+            date: true,
+            local_timestamp: true,
+            timestamp: true,
+            boolean: true,
+        }
+    }
+}
+
+impl Candidate {
+    /// Narrows the types by one more value.
+    pub(super) fn observe(&mut self, cell: Cell<'_>) {
+        let none = Candidate {
+            seen: true,
+            integer: false,
+            float: false,
+            decimal: false,
+            date: false,
+            local_timestamp: false,
+            timestamp: false,
+            boolean: false,
+            ..self.clone()
+        };
+        match cell {
+            Cell::Null => {}
+            Cell::Nested => *self = none,
+            Cell::Integer(_) => *self = Candidate { integer: self.integer, float: self.float, ..none },
+            Cell::Float(_) => *self = Candidate { float: self.float, ..none },
+            Cell::Boolean(_) => *self = Candidate { boolean: self.boolean, ..none },
+            Cell::Text(text) => {
+                self.observe_text(text);
+                self.integer = false;
+                self.float = false;
+                self.decimal = false;
+                self.boolean = false;
+            }
+            Cell::Raw(text) => self.observe_text(text),
+        }
+    }
+
+    fn observe_text(&mut self, text: &str) {
+        self.seen = true;
+        // Parsing is skipped for a type that is ruled out already: most columns settle within a few rows.
+        self.integer = self.integer && parse_integer(text).is_some();
+        self.float = self.float && parse_float(text).is_some();
+        self.decimal = self.decimal && self.fits_decimal(text);
+        self.date = self.date && parse_date(text).is_some();
+        if self.local_timestamp || self.timestamp {
+            let parsed = parse_timestamp(text);
+            self.local_timestamp = self.local_timestamp && matches!(parsed, Some((_, false)));
+            self.timestamp = self.timestamp && matches!(parsed, Some((_, true)));
+        }
+        self.boolean = self.boolean && parse_boolean(text).is_some();
+    }
+
+    fn fits_decimal(&mut self, text: &str) -> bool {
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let Some((whole, fraction)) = unsigned.split_once('.') else { return false };
+        if !is_plain_whole(whole) || fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return false;
+        }
+        self.decimal_digits = self.decimal_digits.max(whole.len() + fraction.len());
+        let scale = *self.decimal_scale.get_or_insert(fraction.len());
+        scale == fraction.len() && scale <= DECIMAL_SCALE_MAX && self.decimal_digits <= DECIMAL_DIGITS_MAX
+    }
+
+    /// The narrowest type that all values fit; a column without values is text.
+    pub(super) fn decide(&self) -> ColumnType {
+        if !self.seen {
+            ColumnType::Text
+        } else if self.boolean {
+            ColumnType::Boolean
+        } else if self.integer {
+            ColumnType::Integer
+        } else if self.decimal {
+            let scale = i8::try_from(self.decimal_scale.unwrap_or(0)).expect("at most DECIMAL_SCALE_MAX");
+            ColumnType::Decimal { precision: 18, scale }
+        } else if self.float {
+            ColumnType::Float
+        } else if self.date {
+            ColumnType::Date
+        } else if self.local_timestamp {
+            ColumnType::LocalTimestamp
+        } else if self.timestamp {
+            ColumnType::Timestamp
+        } else {
+            ColumnType::Text
+        }
+    }
+}
+
+/// A value that does not fit the column.
+pub(super) struct Misfit {
+    pub(super) kind: FoundKind,
+    pub(super) length: usize,
+}
+
+impl Misfit {
+    fn of(cell: Cell<'_>) -> Misfit {
+        let (kind, length) = match cell {
+            Cell::Raw(text) | Cell::Text(text) => {
+                let is_number = matches!(cell, Cell::Raw(_)) && parse_float(text).is_some();
+                (if is_number { FoundKind::Number } else { FoundKind::Text }, text.chars().count())
+            }
+            Cell::Integer(value) => (FoundKind::Number, value.to_string().len()),
+            Cell::Float(value) => (FoundKind::Number, value.to_string().len()),
+            Cell::Boolean(value) => (FoundKind::Boolean, value.to_string().len()),
+            Cell::Nested | Cell::Null => (FoundKind::Nested, 0),
+        };
+        Misfit { kind, length }
+    }
+}
+
+/// Builds one column of a batch.
+pub(super) enum ColumnBuilder {
+    Integer(Int64Builder),
+    Float(Float64Builder),
+    Decimal(Decimal128Builder, u8, i8),
+    Date(Date32Builder),
+    Timestamp(TimestampMicrosecondBuilder, bool),
+    Boolean(BooleanBuilder),
+    Text(StringBuilder),
+}
+
+impl ColumnBuilder {
+    pub(super) fn new(column_type: ColumnType) -> Self {
+        match column_type {
+            ColumnType::Integer => ColumnBuilder::Integer(Int64Builder::with_capacity(BATCH_ROWS)),
+            ColumnType::Float => ColumnBuilder::Float(Float64Builder::with_capacity(BATCH_ROWS)),
+            ColumnType::Decimal { precision, scale } => {
+                let builder = Decimal128Builder::with_capacity(BATCH_ROWS).with_data_type(column_type.arrow());
+                ColumnBuilder::Decimal(builder, precision, scale)
+            }
+            ColumnType::Date => ColumnBuilder::Date(Date32Builder::with_capacity(BATCH_ROWS)),
+            ColumnType::LocalTimestamp | ColumnType::Timestamp => {
+                let builder =
+                    TimestampMicrosecondBuilder::with_capacity(BATCH_ROWS).with_data_type(column_type.arrow());
+                ColumnBuilder::Timestamp(builder, column_type == ColumnType::Timestamp)
+            }
+            ColumnType::Boolean => ColumnBuilder::Boolean(BooleanBuilder::with_capacity(BATCH_ROWS)),
+            ColumnType::Text => ColumnBuilder::Text(StringBuilder::new()),
+        }
+    }
+
+    /// Appends a value, or says that it does not fit.
+    pub(super) fn append(&mut self, cell: Cell<'_>) -> Result<(), Misfit> {
+        let misfit = Misfit::of;
+        match self {
+            ColumnBuilder::Integer(builder) => builder.append_option(match cell {
+                Cell::Null => None,
+                Cell::Raw(text) => Some(parse_integer(text).ok_or_else(|| misfit(cell))?),
+                Cell::Integer(value) => Some(value),
+                other => return Err(misfit(other)),
+            }),
+            ColumnBuilder::Float(builder) => builder.append_option(match cell {
+                Cell::Null => None,
+                Cell::Raw(text) => Some(parse_float(text).ok_or_else(|| misfit(cell))?),
+                #[expect(clippy::cast_precision_loss, reason = "a float column takes whole numbers as floats")]
+                Cell::Integer(value) => Some(value as f64),
+                Cell::Float(value) => Some(value),
+                other => return Err(misfit(other)),
+            }),
+            ColumnBuilder::Decimal(builder, precision, scale) => builder.append_option(match cell {
+                Cell::Null => None,
+                Cell::Raw(text) => Some(parse_decimal(text, *precision, *scale).ok_or_else(|| misfit(cell))?),
+                Cell::Integer(value) => {
+                    Some(parse_decimal(&value.to_string(), *precision, *scale).ok_or_else(|| misfit(cell))?)
+                }
+                Cell::Float(value) => {
+                    Some(parse_decimal(&value.to_string(), *precision, *scale).ok_or_else(|| misfit(cell))?)
+                }
+                other => return Err(misfit(other)),
+            }),
+            ColumnBuilder::Date(builder) => builder.append_option(match cell {
+                Cell::Null => None,
+                Cell::Raw(text) | Cell::Text(text) => Some(parse_date(text).ok_or_else(|| misfit(cell))?),
+                other => return Err(misfit(other)),
+            }),
+            ColumnBuilder::Timestamp(builder, with_offset) => builder.append_option(match cell {
+                Cell::Null => None,
+                Cell::Raw(text) | Cell::Text(text) => match parse_timestamp(text) {
+                    Some((value, has_offset)) if has_offset == *with_offset => Some(value),
+                    _ => return Err(misfit(cell)),
+                },
+                other => return Err(misfit(other)),
+            }),
+            ColumnBuilder::Boolean(builder) => builder.append_option(match cell {
+                Cell::Null => None,
+                Cell::Raw(text) => Some(parse_boolean(text).ok_or_else(|| misfit(cell))?),
+                Cell::Boolean(value) => Some(value),
+                other => return Err(misfit(other)),
+            }),
+            ColumnBuilder::Text(builder) => match cell {
+                Cell::Null => builder.append_null(),
+                Cell::Raw(text) | Cell::Text(text) => builder.append_value(text),
+                Cell::Integer(value) => builder.append_value(value.to_string()),
+                Cell::Float(value) => builder.append_value(value.to_string()),
+                Cell::Boolean(value) => builder.append_value(value.to_string()),
+                Cell::Nested => return Err(misfit(cell)),
+            },
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> ArrayRef {
+        match self {
+            ColumnBuilder::Integer(mut builder) => Arc::new(builder.finish()),
+            ColumnBuilder::Float(mut builder) => Arc::new(builder.finish()),
+            ColumnBuilder::Decimal(mut builder, ..) => Arc::new(builder.finish()),
+            ColumnBuilder::Date(mut builder) => Arc::new(builder.finish()),
+            ColumnBuilder::Timestamp(mut builder, _) => Arc::new(builder.finish()),
+            ColumnBuilder::Boolean(mut builder) => Arc::new(builder.finish()),
+            ColumnBuilder::Text(mut builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+/// Digits without a leading zero (but for zero itself): codes such as `0450` must stay text.
+fn is_plain_whole(digits: &str) -> bool {
+    !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (digits.len() == 1 || !digits.starts_with('0'))
+}
+
+fn parse_integer(text: &str) -> Option<i64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    if is_plain_whole(unsigned) { text.parse().ok() } else { None }
+}
+
+fn parse_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let is_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let exponent_fits = exponent.is_none_or(|exponent| {
+        is_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
+    });
+    if !is_plain_whole(whole) || fraction.is_some_and(|fraction| !is_digits(fraction)) || !exponent_fits {
+        return None;
+    }
+    text.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// The unscaled value of a decimal; nothing when it has more digits than the type.
+fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text),
+    };
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let scale = usize::try_from(scale).ok()?;
+    if !is_plain_whole(whole) || fraction.len() > scale || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let mut value: i128 = 0;
+    let padding = std::iter::repeat_n(b'0', scale - fraction.len());
+    for digit in whole.bytes().chain(fraction.bytes()).chain(padding) {
+        value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+    }
+    (value < 10_i128.checked_pow(u32::from(precision))?).then_some(sign * value)
+}
+
+fn parse_boolean(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("true") {
+        Some(true)
+    } else if text.eq_ignore_ascii_case("false") {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn two_digits(bytes: &[u8], at: usize) -> Option<i8> {
+    let tens = bytes.get(at).filter(|byte| byte.is_ascii_digit())?;
+    let ones = bytes.get(at + 1).filter(|byte| byte.is_ascii_digit())?;
+    i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()
+}
+
+fn civil_date(bytes: &[u8]) -> Option<jiff::civil::Date> {
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    let year = i16::from(two_digits(bytes, 0)?) * 100 + i16::from(two_digits(bytes, 2)?);
+    jiff::civil::Date::new(year, two_digits(bytes, 5)?, two_digits(bytes, 8)?).ok()
+}
+
+/// Days since 1970-01-01 of `YYYY-MM-DD`.
+fn parse_date(text: &str) -> Option<i32> {
+    let date = civil_date(text.as_bytes())?;
+    let midnight = jiff::tz::Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    i32::try_from(midnight.as_second() / 86_400).ok()
+}
+
+/// Microseconds since 1970-01-01 of `YYYY-MM-DD HH:MM[:SS[.ffffff]]`, with `T` or a space between, and whether an
+/// offset (`Z`, `+08:00`) was given; the value is then in UTC.
+fn parse_timestamp(text: &str) -> Option<(i64, bool)> {
+    let bytes = text.as_bytes();
+    if bytes.len() < 16 || !matches!(bytes[10], b' ' | b'T') || bytes[13] != b':' {
+        return None;
+    }
+    let date = civil_date(&bytes[..10])?;
+    let (hour, minute) = (two_digits(bytes, 11)?, two_digits(bytes, 14)?);
+    let mut rest = &bytes[16..];
+    let mut second = 0;
+    let mut nanoseconds: i32 = 0;
+    if rest.first() == Some(&b':') {
+        second = two_digits(rest, 1)?;
+        rest = &rest[3..];
+        if rest.first() == Some(&b'.') {
+            let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 || digits > 6 {
+                return None;
+            }
+            for place in 0..9 {
+                let digit = if place < digits { i32::from(rest[1 + place] - b'0') } else { 0 };
+                nanoseconds = nanoseconds * 10 + digit;
+            }
+            rest = &rest[1 + digits..];
+        }
+    }
+    let time = jiff::civil::Time::new(hour, minute, second, nanoseconds).ok()?;
+    let (offset_minutes, has_offset) = match rest {
+        [] => (0, false),
+        [b'Z'] => (0, true),
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let minutes = i64::from(two_digits(rest, 1)?) * 60 + i64::from(two_digits(rest, 4)?);
+            (if *sign == b'-' { -minutes } else { minutes }, true)
+        }
+        _ => return None,
+    };
+    let local = jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(time)).ok()?;
+    Some((local.as_microsecond() - offset_minutes * 60_000_000, has_offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(values: &[&str]) -> ColumnType {
+        let mut candidate = Candidate::default();
+        for value in values {
+            candidate.observe(Cell::Raw(value));
+        }
+        candidate.decide()
+    }
+
+    #[test]
+    fn types_are_the_narrowest_that_fit_all_values() {
+        assert_eq!(decide(&["1", "-20", "0"]), ColumnType::Integer);
+        assert_eq!(decide(&["1", "2.5"]), ColumnType::Float);
+        assert_eq!(decide(&["1.50", "20.00"]), ColumnType::Decimal { precision: 18, scale: 2 });
+        assert_eq!(decide(&["1.5", "20.00"]), ColumnType::Float);
+        assert_eq!(decide(&["1e-3", "4"]), ColumnType::Float);
+        assert_eq!(decide(&["0450", "1200"]), ColumnType::Text);
+        assert_eq!(decide(&["00.5", "1.0"]), ColumnType::Text);
+        assert_eq!(decide(&["9223372036854775808"]), ColumnType::Float);
+        assert_eq!(decide(&["true", "FALSE"]), ColumnType::Boolean);
+        assert_eq!(decide(&["2013-01-01", "2012-02-29"]), ColumnType::Date);
+        assert_eq!(decide(&["2013-01-01", "2013-02-29"]), ColumnType::Text);
+        assert_eq!(decide(&["2013-01-01 05:00:00", "2013-01-01T05:00"]), ColumnType::LocalTimestamp);
+        assert_eq!(decide(&["2013-01-01T10:00:00Z", "2013-01-01T10:00:00.25+08:00"]), ColumnType::Timestamp);
+        assert_eq!(decide(&["2013-01-01T10:00:00Z", "2013-01-01T10:00:00"]), ColumnType::Text);
+        assert_eq!(decide(&[]), ColumnType::Text);
+        assert_eq!(decide(&["NaN"]), ColumnType::Text);
+    }
+
+    #[test]
+    fn values_keep_their_meaning() {
+        assert_eq!(parse_date("1970-01-02"), Some(1));
+        assert_eq!(parse_date("1969-12-31"), Some(-1));
+        assert_eq!(parse_timestamp("1970-01-01T08:00:01.5+08:00"), Some((1_500_000, true)));
+        assert_eq!(parse_timestamp("1970-01-01 00:00:01"), Some((1_000_000, false)));
+        assert_eq!(parse_decimal("-12.5", 5, 2), Some(-1250));
+        assert_eq!(parse_decimal("1000.00", 5, 2), None);
+        assert_eq!(parse_decimal("0.125", 5, 2), None);
+    }
+}

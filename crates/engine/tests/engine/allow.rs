@@ -1,0 +1,169 @@
+//! The allow-list, as a table of statements and refusals.
+
+use lingqu_engine::allow::RefusalCode::{
+    self, ClauseNotAllowed, ColumnNotGranted, FunctionNotAllowed, StatementNotAllowed, StatementNotUnderstood,
+    StatementTooLarge, TableNotGranted,
+};
+use lingqu_engine::EngineError;
+
+use crate::data::{ALL_EXACT, Place, batches, tenant_a};
+
+const REFUSED: &[(&str, RefusalCode)] = &[
+    ("", StatementNotUnderstood),
+    ("select", StatementNotUnderstood),
+    ("selec id from people", StatementNotUnderstood),
+    ("select id from people; select id from people", StatementNotAllowed),
+    ("select id from people; drop table people", StatementNotAllowed),
+    ("drop table people", StatementNotAllowed),
+    ("create table t as select * from people", StatementNotAllowed),
+    ("create view v as select * from people", StatementNotAllowed),
+    ("create external table t stored as csv location '/etc/passwd'", StatementNotAllowed),
+    ("create schema s", StatementNotAllowed),
+    ("create function f(bigint) returns bigint return $1", StatementNotAllowed),
+    ("insert into people values (1)", StatementNotAllowed),
+    ("update people set id = 1", StatementNotAllowed),
+    ("delete from people", StatementNotAllowed),
+    ("copy people to '/tmp/out.csv'", StatementNotAllowed),
+    ("copy (select * from people) to '/tmp/out.parquet'", StatementNotAllowed),
+    ("explain select id from people", StatementNotAllowed),
+    ("explain analyze select id from people", StatementNotAllowed),
+    ("explain verbose select id from people", StatementNotAllowed),
+    ("describe people", StatementNotAllowed),
+    ("show tables", StatementNotAllowed),
+    ("show columns from people", StatementNotAllowed),
+    ("show all", StatementNotAllowed),
+    ("show create table people", StatementNotAllowed),
+    ("set datafusion.execution.batch_size = 1", StatementNotAllowed),
+    ("begin", StatementNotAllowed),
+    ("prepare p as select id from people", StatementNotAllowed),
+    ("deallocate p", StatementNotAllowed),
+    ("truncate table people", StatementNotAllowed),
+    ("select * from information_schema.tables", TableNotGranted),
+    ("select * from information_schema.columns", TableNotGranted),
+    ("select * from pg_catalog.pg_tables", TableNotGranted),
+    ("select * from lingqu.data.people", TableNotGranted),
+    ("select * from raw", TableNotGranted),
+    ("select * from '/etc/passwd'", TableNotGranted),
+    ("select * from 'file:///etc/passwd'", TableNotGranted),
+    ("select id from people where id in (select id from orders)", TableNotGranted),
+    ("select * from range(1, 1000000000)", TableNotGranted),
+    ("select * from generate_series(1, 1000000000)", TableNotGranted),
+    ("select ssn from people", ColumnNotGranted),
+    ("select people.ssn from people", ColumnNotGranted),
+    ("select id from people where ssn = '1'", ColumnNotGranted),
+    ("select id from people order by ssn", ColumnNotGranted),
+    ("select __row from people", ColumnNotGranted),
+    ("select id as __row from people", ClauseNotAllowed),
+    ("select p.x from (select id as __subject, id as x from people) p", ClauseNotAllowed),
+    ("values (1), (2)", ClauseNotAllowed),
+    ("select * from (values (1), (2)) v", ClauseNotAllowed),
+    ("with recursive n as (select 1 as i union all select i + 1 from n) select * from n", ClauseNotAllowed),
+    ("select random() from people", FunctionNotAllowed),
+    ("select now() from people", FunctionNotAllowed),
+    ("select uuid() from people", FunctionNotAllowed),
+    ("select version()", FunctionNotAllowed),
+    ("select arrow_cast(code, 'Int32') from people", FunctionNotAllowed),
+    ("select arrow_typeof(code) from people", FunctionNotAllowed),
+    ("select repeat('a', 1073741824) from people", FunctionNotAllowed),
+    ("select rpad('a', 1073741824) from people", FunctionNotAllowed),
+    ("select lpad(code, 1073741824) from people", FunctionNotAllowed),
+    ("select array_agg(id) from people", FunctionNotAllowed),
+    ("select string_agg(code, ',') from people", FunctionNotAllowed),
+    ("select count(*) from people where exists (select repeat('a', 9) from people)", FunctionNotAllowed),
+    ("select id from people where id in (select cast(random() as bigint) from people)", FunctionNotAllowed),
+    ("select (select max(uuid()) from people)", FunctionNotAllowed),
+    ("select approx_percentile_cont(salary, 0.5) from people", FunctionNotAllowed),
+    ("select nth_value(id, 3) over (order by id) from people", FunctionNotAllowed),
+    ("select id from people where code ~ '.*'", ClauseNotAllowed),
+    ("select id from people where code similar to 'a'", ClauseNotAllowed),
+    ("select id from people where id = $1", ClauseNotAllowed),
+    ("select replace(code, 'a', code) from people", ClauseNotAllowed),
+    ("select code||code||code||code||code||code||code||code||code||code||code||code||code||code from people",
+        StatementTooLarge),
+    ("select 1 from people a, people b, people c, people d, people e, people f, people g, people h, people i",
+        StatementTooLarge),
+];
+
+#[tokio::test]
+async fn refusals_are_those_of_the_table() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, ALL_EXACT)]);
+    let mut wrong = Vec::new();
+    for (sql, expected) in REFUSED {
+        match batches(&session, sql).await {
+            Err(EngineError::Refused(refusal)) if refusal.code == *expected => {
+                assert!(!refusal.what.is_empty());
+            }
+            Err(other) => wrong.push(format!("{sql}: expected {expected:?}, got {other:?}")),
+            Ok(_) => wrong.push(format!("{sql}: expected {expected:?}, got an answer")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn long_and_deep_statements_are_refused() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, ALL_EXACT)]);
+    let long = format!("select id from people where code = '{}'", "x".repeat(20_000));
+    let refused = batches(&session, &long).await;
+    assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == StatementTooLarge));
+    let deep = format!("select {}1{} from people", "(".repeat(500), ")".repeat(500));
+    let refused = batches(&session, &deep).await;
+    assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == StatementNotUnderstood));
+}
+
+#[tokio::test]
+async fn ordinary_statements_are_answered() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, ALL_EXACT)]);
+    for sql in [
+        "select 1",
+        "SELECT ID FROM People",
+        "select p.id, p.salary * 2 as double from people as p where p.salary between 3100 and 3200",
+        "select division, count(*), avg(salary), stddev(score) from people group by division order by 2 desc",
+        "select division, sum(salary) from people group by rollup (division)",
+        "select extract(year from born) as year, count(*) from people group by 1",
+        "select date_trunc('month', born), upper(trim(code)), substring(code from 1 for 2) from people limit 3",
+        "select id, rank() over (partition by division order by salary desc) as place from people limit 3",
+        "select a.id from people a join people b on a.id = b.id + 1 where b.active",
+        "select id from people where division like '4501%' and score is not null",
+        "select case when salary > 4000 then 'high' else 'low' end as band, count(*) from people group by 1",
+        "select round(balance, 0), floor(score), cast(id as text) from people",
+        "select concat(division, '-', code) from people",
+        "select distinct on (division) division, id from people order by division, id",
+        "with top as (select id, salary from people order by salary desc limit 10) select avg(salary) from top",
+    ] {
+        if let Err(error) = batches(&session, sql).await {
+            panic!("{sql}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_end_a_query_with_an_error_of_their_own() {
+    use lingqu_engine::Limits;
+    use lingqu_engine::session::{AnswerShape, GovernedSession};
+    use std::time::Duration;
+    let place = Place::new();
+    let people = place.people().await;
+    let table = tenant_a(&people, ALL_EXACT);
+    let with = |limits: Limits| {
+        GovernedSession::new(&place.engine, &[table.clone()], limits, AnswerShape::Rows).expect("a session")
+    };
+    let few_rows = with(Limits { rows_max: 10, ..Limits::default() });
+    assert!(matches!(batches(&few_rows, "select id from people").await, Err(EngineError::TooManyRows { rows_max: 10 })));
+    let few_bytes = with(Limits { bytes_max: 100, ..Limits::default() });
+    assert!(matches!(batches(&few_bytes, "select id from people").await, Err(EngineError::TooManyBytes { .. })));
+    let little_memory = with(Limits { memory_bytes_max: 4_096, ..Limits::default() });
+    let grouped = "select code, count(*) from people group by code";
+    assert!(matches!(batches(&little_memory, grouped).await, Err(EngineError::OutOfMemory)));
+    let short = with(Limits { time_max: Duration::from_millis(300), ..Limits::default() });
+    let crossed = "select count(*) from people a, people b, people c, people d where a.id + b.id + c.id + d.id < 0";
+    let began = std::time::Instant::now();
+    assert!(matches!(batches(&short, crossed).await, Err(EngineError::TimedOut { .. })));
+    assert!(began.elapsed() < Duration::from_secs(5), "the query ran on after its time");
+}

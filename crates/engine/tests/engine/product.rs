@@ -1,0 +1,94 @@
+//! Products: made once, sorted, keyed, and never more than their inputs allow.
+
+use std::sync::Arc;
+
+use lingqu_engine::allow::RefusalCode;
+use lingqu_engine::governed::GovernedTable;
+use lingqu_engine::internal::internal_session;
+use lingqu_engine::product::{ProductError, ProductSpec, ProductStore};
+use lingqu_engine::{EngineError, Limits};
+
+use crate::data::{ALL_EXACT, Place, governance, name, tenant_a, text_rows};
+
+fn spec(sql: &str, key: &[&str]) -> ProductSpec {
+    ProductSpec { sql: sql.to_owned(), key: key.iter().map(|column| name(column)).collect(), subject: None }
+}
+
+fn store(place: &Place) -> ProductStore {
+    ProductStore::open(&place.directory.path().join("products")).expect("a store")
+}
+
+#[tokio::test]
+async fn a_product_is_sorted_by_its_key_and_numbered() {
+    let place = Place::new();
+    let people = place.people().await;
+    let input = tenant_a(&people, ALL_EXACT);
+    let spec = spec("select division, id, salary / 12 as monthly from people where active", &["division", "id"]);
+    let store = store(&place);
+    let product = store
+        .materialise(&place.engine, "prd_1", "set_1", &spec, &[Arc::clone(&input)], Limits::default())
+        .await
+        .expect("a product");
+    assert_eq!(product.rows, 400);
+    let session = internal_session(&place.engine, &[("p", Arc::clone(&product.files))], Limits::default());
+    let session = session.expect("a session");
+    let out_of_order = "select count(*) from (select __row, row_number() over (order by division, id) - 1 as n from p) \
+        where __row <> n";
+    assert_eq!(text_rows(&session.query(out_of_order).await.expect("an answer")), ["0"]);
+    product.files.check_contents().expect("unchanged");
+
+    // Made again, or opened: the same.
+    let again = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
+    assert_eq!(again.expect("a product").digest, product.digest);
+    let opened = store.get("prd_1", "set_1").expect("opens");
+    assert_eq!((opened.digest, opened.shape, opened.rows), (product.digest, product.shape, 400));
+    assert!(matches!(store.get("prd_1", "set_2"), Err(ProductError::NotMade { .. })));
+    assert!(matches!(store.get("../prd", "set_2"), Err(ProductError::BadId(_))));
+}
+
+#[tokio::test]
+async fn the_inputs_masks_bound_the_product() {
+    let place = Place::new();
+    let people = place.people().await;
+    let columns = [("id", "exact"), ("division", "city"), ("salary", "rounded:1000")];
+    let input = tenant_a(&people, &columns);
+    let store = store(&place);
+    let spec = spec("select id, division, salary from people", &["id"]);
+    let product = store
+        .materialise(&place.engine, "prd_1", "set_1", &spec, &[Arc::clone(&input)], Limits::default())
+        .await
+        .expect("a product");
+    assert_eq!(product.rows, 900, "rows of the other tenant are not in it");
+    let session = internal_session(&place.engine, &[("p", product.files)], Limits::default()).expect("a session");
+    let sql = "select count(distinct division), count(*) filter (where salary % 1000 <> 0) from p";
+    assert_eq!(text_rows(&session.query(sql).await.expect("an answer")), ["3|0"]);
+
+    let mut hidden = spec;
+    hidden.sql = "select id, tenant from people".to_owned();
+    let made = store.materialise(&place.engine, "prd_2", "set_1", &hidden, &[input], Limits::default()).await;
+    assert!(matches!(made, Err(ProductError::Engine(EngineError::Refused(refusal))) if refusal.code == RefusalCode::ColumnNotGranted));
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused_with_counts() {
+    let place = Place::new();
+    let csv = "id,part\n1,a\n1,a\n1,b\n,c\n2,\n2,a\n";
+    let snapshot = place.snapshot("res_1", csv).await;
+    let columns = governance("t", &[("id", "exact"), ("part", "exact")], vec![], None);
+    let input = GovernedTable::new(snapshot.files, &columns).expect("a table");
+    let store = store(&place);
+    let made = |key: &'static [&'static str]| {
+        let (store, engine, input) = (&store, &place.engine, Arc::clone(&input));
+        async move {
+            let spec = spec("select id, part from t", key);
+            store.materialise(engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await
+        }
+    };
+    let error = made(&["id", "part"]).await.expect_err("no key");
+    assert!(matches!(error, ProductError::NotAKey { duplicates: 1, missing: 2, rows: 6, .. }), "{error}");
+    let error = made(&["id"]).await.expect_err("no key");
+    assert!(matches!(error, ProductError::NotAKey { duplicates: 3, missing: 1, .. }), "{error}");
+    assert!(matches!(made(&[]).await, Err(ProductError::KeyMissing)));
+    assert!(matches!(made(&["other"]).await, Err(ProductError::ColumnMissing { role: "key", .. })));
+    assert!(matches!(store.get("prd_1", "set_1"), Err(ProductError::NotMade { .. })), "nothing was left behind");
+}

@@ -1,0 +1,183 @@
+//! Sources: types, forms, compression, and errors with their place.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use lingqu_engine::ColumnType;
+use lingqu_engine::source::{DeclaredColumn, FoundKind, Source, SourceError, SourceOptions};
+
+use crate::data::{Place, name, text_rows};
+
+fn types(source: &Source) -> Vec<(String, ColumnType)> {
+    source.schema().columns.iter().map(|column| (column.name.to_string(), column.column_type)).collect()
+}
+
+fn read(source: &Source) -> Result<Vec<String>, SourceError> {
+    let batches: Result<Vec<_>, _> = source.batches()?.collect();
+    Ok(text_rows(&batches?))
+}
+
+fn open(path: &Path) -> Result<Source, SourceError> {
+    Source::open(path, SourceOptions::default())
+}
+
+const CSV: &str = "\u{feff}Flight No,dep time,code,price,day,seen at,late,note\n\
+    1,517.5,0450,12.50,2013-01-01,2013-01-01T10:00:00Z,true,\"a, \"\"b\"\"\nc\"\n\
+    2,NA,0451,7.00,2013-01-02,2013-01-01T11:00:00+08:00,false,\n\
+    3,600,NA,NA,NA,NA,NA,南宁\n";
+
+#[test]
+fn types_are_worked_out_over_the_whole_file() {
+    let place = Place::new();
+    let path = place.file("flights.csv", CSV);
+    let options = SourceOptions { null_tokens: vec!["NA".to_owned()], ..SourceOptions::default() };
+    let source = Source::open(&path, options).expect("a good file");
+    assert_eq!(
+        types(&source),
+        [
+            ("flight_no".to_owned(), ColumnType::Integer),
+            ("dep_time".to_owned(), ColumnType::Float),
+            ("code".to_owned(), ColumnType::Text),
+            ("price".to_owned(), ColumnType::Decimal { precision: 18, scale: 2 }),
+            ("day".to_owned(), ColumnType::Date),
+            ("seen_at".to_owned(), ColumnType::Timestamp),
+            ("late".to_owned(), ColumnType::Boolean),
+            ("note".to_owned(), ColumnType::Text),
+        ]
+    );
+    assert_eq!(source.rows_seen(), 3);
+    let rows = read(&source).expect("a good file");
+    assert_eq!(rows[0], "1|517.5|0450|12.50|2013-01-01|2013-01-01T10:00:00Z|true|a, \"b\"");
+    assert!(rows.iter().any(|row| row == "2||0451|7.00|2013-01-02|2013-01-01T03:00:00Z|false|"), "{rows:?}");
+    assert!(rows.iter().any(|row| row == "3|600.0|||||" .to_owned().as_str() || row == "3|600.0||||||南宁"), "{rows:?}");
+}
+
+#[test]
+fn compressed_files_read_the_same() {
+    let place = Place::new();
+    let plain = read(&open(&place.file("plain.csv", CSV)).expect("good")).expect("good");
+    let zipped = place.directory.path().join("plain.csv.gz");
+    let mut encoder = flate2::write::GzEncoder::new(fs::File::create(&zipped).expect("a file"), flate2::Compression::fast());
+    encoder.write_all(CSV.as_bytes()).and_then(|()| encoder.finish()).expect("written");
+    assert_eq!(read(&open(&zipped).expect("good")).expect("good"), plain);
+    let squeezed = place.directory.path().join("plain.csv.zst");
+    fs::write(&squeezed, zstd::encode_all(CSV.as_bytes(), 3).expect("squeezed")).expect("written");
+    assert_eq!(read(&open(&squeezed).expect("good")).expect("good"), plain);
+}
+
+#[test]
+fn json_lines_and_arrays_read_the_same() {
+    let place = Place::new();
+    let lines = "{\"id\": 1, \"name\": \"a, ]\\\"\", \"day\": \"2013-01-01\", \"ratio\": 0.5}\n\n\
+        {\"id\": 2, \"ratio\": 3, \"extra\": true}\n";
+    let array = "[\n{\"id\": 1, \"name\": \"a, ]\\\"\", \"day\": \"2013-01-01\", \"ratio\": 0.5},\n\
+        {\"id\": 2, \"ratio\": 3, \"extra\": true}\n]\n";
+    let of_lines = open(&place.file("a.ndjson", lines)).expect("good");
+    let of_array = open(&place.file("a.json", array)).expect("good");
+    let expected = [
+        ("id".to_owned(), ColumnType::Integer),
+        ("name".to_owned(), ColumnType::Text),
+        ("day".to_owned(), ColumnType::Date),
+        ("ratio".to_owned(), ColumnType::Float),
+        ("extra".to_owned(), ColumnType::Boolean),
+    ];
+    assert_eq!(types(&of_lines), expected);
+    assert_eq!(types(&of_array), expected);
+    assert_eq!(read(&of_lines).expect("good"), read(&of_array).expect("good"));
+    assert_eq!(read(&of_lines).expect("good").len(), 2);
+}
+
+#[test]
+fn a_parquet_source_reads_as_the_csv_it_was_made_from() {
+    let place = Place::new();
+    let csv = open(&place.file("plain.csv", CSV)).expect("good");
+    let path = place.directory.path().join("plain.parquet");
+    let batches: Vec<_> = csv.batches().expect("good").map(|batch| batch.expect("good")).collect();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(fs::File::create(&path).expect("a file"), batches[0].schema(), None)
+            .expect("a writer");
+    for batch in &batches {
+        writer.write(batch).expect("written");
+    }
+    writer.close().expect("closed");
+    let source = open(&path).expect("good");
+    assert_eq!(source.schema(), csv.schema());
+    assert_eq!(read(&source).expect("good"), read(&csv).expect("good"));
+    let bytes = fs::read(&path).expect("read");
+    fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
+    assert!(matches!(open(&path), Err(SourceError::Unreadable { .. })));
+}
+
+fn declared(header: &str, column: &str, column_type: ColumnType) -> DeclaredColumn {
+    DeclaredColumn { header: header.to_owned(), name: name(column), column_type }
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_refused_with_line_and_column_but_not_repeated() {
+    let place = Place::new();
+    let path = place.file("people.csv", "ID,Age\n1,30\n2,\"secret\nthing\"\n3,40\n");
+    let options = SourceOptions {
+        declared: Some(vec![
+            declared("Age", "age", ColumnType::Integer),
+            declared("ID", "id", ColumnType::Integer),
+        ]),
+        ..SourceOptions::default()
+    };
+    let source = Source::open(&path, options).expect("the columns are there");
+    let error = read(&source).expect_err("a word is no number");
+    let SourceError::BadValue { file, line, column, expected, found_kind, found_length } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((file.as_str(), *line, column.as_str()), ("people.csv", 3, "age"));
+    assert_eq!((*expected, *found_kind, *found_length), (ColumnType::Integer, FoundKind::Text, 12));
+    assert!(!error.to_string().contains("secret"));
+    let mut batches = source.batches().expect("opened again");
+    assert!(batches.next().is_some_and(|batch| batch.is_err()));
+    assert!(batches.next().is_none(), "nothing comes after an error");
+}
+
+#[test]
+fn json_values_are_placed_too() {
+    let place = Place::new();
+    let path = place.file("people.ndjson", "{\"id\": 1}\n{\"id\": 2}\n\n{\"id\": \"three\"}\n");
+    let options =
+        SourceOptions { declared: Some(vec![declared("id", "id", ColumnType::Integer)]), ..SourceOptions::default() };
+    let error = read(&Source::open(&path, options).expect("good so far")).expect_err("text is no number");
+    assert!(matches!(error, SourceError::BadValue { line: 4, found_length: 5, .. }), "{error}");
+}
+
+#[test]
+fn bad_files_are_refused_with_their_place() {
+    let place = Place::new();
+    let bad = |file: &str, contents: &[u8]| {
+        let path = place.directory.path().join(file);
+        fs::write(&path, contents).expect("written");
+        open(&path).map(|source| read(&source).map(|_| ()).err()).map_or_else(Some, |error| error).expect("refused")
+    };
+    let ragged = bad("ragged.csv", b"a,b\n1,2\n\"x\ny\",2\n3\n");
+    assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");
+    let encoding = bad("latin.csv", b"a,b\n1,caf\xe9\n");
+    assert!(matches!(&encoding, SourceError::NotUtf8 { line: 2, column, .. } if column == "b"), "{encoding}");
+    let json = bad("broken.ndjson", b"{\"a\": 1}\n{\"a\": }\n");
+    assert!(matches!(json, SourceError::BadJson { line: 2, .. }), "{json}");
+    let nested = bad("nested.ndjson", b"{\"a\": [1]}\n");
+    assert!(matches!(nested, SourceError::BadType { .. }), "{nested}");
+    assert!(matches!(bad("empty.csv", b""), SourceError::NoColumns { .. }));
+    assert!(matches!(bad("header.csv", "姓名\n1\n".as_bytes()), SourceError::BadHeader { position: 1, .. }));
+    assert!(matches!(bad("twice.csv", b"A,a\n1,2\n"), SourceError::BadHeader { position: 2, .. }));
+    assert!(matches!(bad("data.xlsx", b"PK"), SourceError::UnknownFormat { .. }));
+    assert!(matches!(bad("cut.csv.gz", b"\x1f\x8b\x08\x00\x00"), SourceError::Unreadable { .. }));
+    let mut endless = b"a,b\n1,\"".to_vec();
+    endless.extend(std::iter::repeat_n(b'x', 3 << 20));
+    assert!(matches!(bad("endless.csv", &endless), SourceError::RecordTooLong { .. }));
+    let mut endless = b"{\"a\": \"".to_vec();
+    endless.extend(std::iter::repeat_n(b'x', 3 << 20));
+    assert!(matches!(bad("endless.ndjson", &endless), SourceError::RecordTooLong { .. }));
+    let missing = open(&place.directory.path().join("none.csv")).expect_err("missing");
+    assert!(matches!(missing, SourceError::Unreadable { .. }));
+    let path = place.file("few.csv", "a,b\n1,2\n");
+    let options = SourceOptions { declared: Some(vec![declared("a", "a", ColumnType::Integer)]), ..SourceOptions::default() };
+    let mismatch = Source::open(&path, options).expect_err("b is not declared");
+    assert!(matches!(&mismatch, SourceError::DeclarationMismatch { column, .. } if column == "b"), "{mismatch}");
+}

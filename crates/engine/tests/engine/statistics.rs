@@ -1,0 +1,159 @@
+//! Guarded aggregates: declared dimensions, the cohort floor, and nothing that singles subjects out.
+
+use std::sync::Arc;
+
+use lingqu_engine::allow::RefusalCode::{
+    self, AggregateNotAllowed, CohortTooSmall, ColumnNotGranted, DimensionNotDeclared, NotAnAggregate,
+};
+use lingqu_engine::governed::GovernedTable;
+use lingqu_engine::product::{ProductSpec, ProductStore};
+use lingqu_engine::session::{AnswerShape, GovernedSession, SmallGroups, StatisticsRules};
+use lingqu_engine::{EngineError, Limits};
+
+use crate::data::{ALL_EXACT, Place, batches, governance, left, name, rows, tenant_a};
+
+fn rules(floor: u32, small_groups: SmallGroups, dimensions: &[&str]) -> StatisticsRules {
+    StatisticsRules {
+        dimensions: dimensions.iter().map(|column| name(column)).collect(),
+        cohort_floor: floor,
+        small_groups,
+    }
+}
+
+fn statistics(place: &Place, table: Arc<GovernedTable>, rules: StatisticsRules) -> GovernedSession {
+    GovernedSession::new(&place.engine, &[table], Limits::default(), AnswerShape::Statistics(rules)).expect("a session")
+}
+
+#[tokio::test]
+async fn one_aggregate_over_declared_dimensions_is_answered() {
+    let place = Place::new();
+    let people = place.people().await;
+    let table = tenant_a(&people, ALL_EXACT);
+    let open = place.session(&[Arc::clone(&table)]);
+    let guarded = statistics(&place, table, rules(5, SmallGroups::Suppress, &["division", "active", "born"]));
+    for sql in [
+        "select division, count(*), avg(salary) from people group by division order by division",
+        "select count(*) from people",
+        "select division, active, sum(balance) as total, stddev(score) from people where active group by 1, 2 order by 1",
+        "select p.division, count(distinct p.code) from people p where p.division like '4501%' group by p.division order by 1",
+        "select division, avg(salary) from people group by division having count(*) > 200 order by 2 desc limit 2",
+        "select x.d, x.n * 2 as twice from (select division as d, count(*) as n from people group by division) x order by 1",
+        "select extract(year from born) as year, count(score) from people group by 1 order by 1",
+    ] {
+        assert_eq!(rows(&guarded, sql).await, rows(&open, sql).await, "{sql}");
+        assert!(!left(&guarded, sql).await.is_empty(), "{sql}");
+    }
+}
+
+const REFUSED: &[(&str, RefusalCode)] = &[
+    ("select * from people", NotAnAggregate),
+    ("select id from people limit 1", NotAnAggregate),
+    ("select distinct division from people", NotAnAggregate),
+    ("select count(*) from people union all select count(*) from people", NotAnAggregate),
+    ("select count(*) from people a join people b on a.id = b.id", NotAnAggregate),
+    ("select avg(n) from (select division, count(*) as n from people group by division) x", NotAnAggregate),
+    ("select count(*) from (select division from people limit 3) x", NotAnAggregate),
+    ("select count(*) from (select salary as division from people) x", NotAnAggregate),
+    ("select division, count(*), rank() over (order by count(*)) from people group by division", NotAnAggregate),
+    ("select (select max(salary) from people) from people", NotAnAggregate),
+    ("select count(*) from people where division in (select division from people where id = 5)", NotAnAggregate),
+    ("select count(*) from people where exists (select 1 from people where id = 5)", NotAnAggregate),
+    ("select count(*) from people where id = 5", DimensionNotDeclared),
+    ("select avg(salary) from people where division = '450102' and salary > 3000", DimensionNotDeclared),
+    ("select id, avg(salary) from people group by id", DimensionNotDeclared),
+    ("select case when id = 5 then 1 end, count(*) from people group by 1", DimensionNotDeclared),
+    ("select division || code, count(*) from people group by 1", DimensionNotDeclared),
+    ("select max(salary) from people", AggregateNotAllowed),
+    ("select min(salary) from people group by division", AggregateNotAllowed),
+    ("select median(salary) from people group by division", AggregateNotAllowed),
+    ("select sum(case when id = 5 then salary end) from people", AggregateNotAllowed),
+    ("select sum(salary * active::int) from people", AggregateNotAllowed),
+    ("select avg(salary + 1) from people", AggregateNotAllowed),
+    ("select sum(salary) filter (where id = 5) from people", AggregateNotAllowed),
+    ("select sum(distinct salary) from people", AggregateNotAllowed),
+    ("select division, sum(salary) from people group by rollup (division)", AggregateNotAllowed),
+    ("select division, sum(salary) from people group by grouping sets ((division), ())", AggregateNotAllowed),
+    ("select division, active, count(*) from people group by cube (division, active)", AggregateNotAllowed),
+    ("select bool_or(active) from people", AggregateNotAllowed),
+    ("select sum(ssn) from people", ColumnNotGranted),
+];
+
+#[tokio::test]
+async fn other_statements_are_refused() {
+    let place = Place::new();
+    let people = place.people().await;
+    let table = tenant_a(&people, ALL_EXACT);
+    let session = statistics(&place, table, rules(5, SmallGroups::Suppress, &["division", "active"]));
+    let mut wrong = Vec::new();
+    for (sql, expected) in REFUSED {
+        match batches(&session, sql).await {
+            Err(EngineError::Refused(refusal)) if refusal.code == *expected => {}
+            other => wrong.push(format!("{sql}: expected {expected:?}, got {:?}", other.map(|_| "an answer"))),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn small_groups_are_left_out_and_counted() {
+    let place = Place::new();
+    // Group a: 6 rows with 6 values, b: 4 rows, c: 7 rows of which 2 have a value, d: 8 rows without a value.
+    let mut csv = String::from("kind,amount\n");
+    for (kind, count, valued) in [("a", 6, 6), ("b", 4, 4), ("c", 7, 2), ("d", 8, 0)] {
+        for row in 0..count {
+            let amount = if row < valued { row.to_string() } else { String::new() };
+            csv.push_str(&format!("{kind},{amount}\n"));
+        }
+    }
+    let snapshot = place.snapshot("res_1", &csv).await;
+    let governed = governance("t", &[("kind", "exact"), ("amount", "exact")], vec![], None);
+    let table = GovernedTable::new(snapshot.files, &governed).expect("a table");
+    let session = statistics(&place, Arc::clone(&table), rules(5, SmallGroups::Suppress, &["kind"]));
+    let counted = "select kind, count(*) from t group by kind order by kind";
+    assert_eq!(rows(&session, counted).await, ["a|6", "c|7", "d|8"]);
+    assert_eq!(session.query(counted).await.expect("an answer").groups_suppressed(), 1);
+    // Where the amount is measured, only rows that have it count.
+    let measured = "select kind, sum(amount) from t group by kind order by kind";
+    assert_eq!(rows(&session, measured).await, ["a|15", "d|"]);
+    assert_eq!(session.query(measured).await.expect("an answer").groups_suppressed(), 2);
+    // HAVING, sort and limit see guarded groups only: no group below the floor can be asked for.
+    assert!(rows(&session, "select kind, count(*) from t group by kind having count(*) < 5").await.is_empty());
+    assert_eq!(rows(&session, "select count(*) as n from t group by kind order by n limit 1").await, ["6"]);
+    for nothing_left in [
+        "select count(*) from t where kind = 'b'",
+        "select kind, count(*) from t where kind = 'b' group by kind",
+        "select count(*) from t where kind = 'nothing'",
+    ] {
+        let refused = batches(&session, nothing_left).await;
+        assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall), "{nothing_left}");
+    }
+    let strict = statistics(&place, table, rules(5, SmallGroups::Refuse, &["kind"]));
+    let refused = batches(&strict, counted).await;
+    assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall));
+}
+
+#[tokio::test]
+async fn the_floor_counts_subjects_where_the_table_names_them() {
+    let place = Place::new();
+    // Kind a: 30 rows of 2 drivers; kind b: 30 rows of 10 drivers.
+    let mut csv = String::from("offence,kind,driver\n");
+    for offence in 0..60 {
+        let (kind, driver) = if offence < 30 { ("a", offence % 2) } else { ("b", offence % 10) };
+        csv.push_str(&format!("{offence},{kind},d{driver}\n"));
+    }
+    let snapshot = place.snapshot("res_1", &csv).await;
+    let columns = [("offence", "exact"), ("kind", "exact"), ("driver", "exact")];
+    let input = GovernedTable::new(snapshot.files, &governance("t", &columns, vec![], None)).expect("a table");
+    let spec = ProductSpec {
+        sql: "select offence, kind, driver from t".to_owned(),
+        key: vec![name("offence")],
+        subject: Some(name("driver")),
+    };
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let product = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
+    let governed = governance("p", &[("kind", "exact"), ("offence", "exact")], vec![], None);
+    let table = GovernedTable::new(product.expect("a product").files, &governed).expect("a table");
+    let session = statistics(&place, table, rules(5, SmallGroups::Suppress, &["kind"]));
+    assert_eq!(rows(&session, "select kind, count(*) from p group by kind").await, ["b|30"]);
+    assert_eq!(rows(&session, "select count(*), count(offence) from p").await, ["60|60"]);
+}

@@ -1,0 +1,125 @@
+//! The one delivery path, whatever the protocol.
+//!
+//! [`Deliveries::admit`] authenticates a service key and meets its order's grant. Then either one record is written and an
+//! answer about a few keys is handed out ([`Deliveries::verify`], [`Deliveries::look_up`]), or an answer is drawn batch by
+//! batch between an opening and a closing record ([`Deliveries::stream`]). In both, quota is reserved before the question
+//! is answered and comes back when nothing left.
+//!
+//! What is done for a receipt is done in a task of its own, so that a client who hangs up can stop neither a record that is
+//! being written nor the closing of one that was opened.
+
+mod place;
+mod receipt;
+mod reservation;
+mod single;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lingqu_app::{App, AppError, Serving};
+use lingqu_domain::id::OrderId;
+use lingqu_domain::scope::Mode;
+use lingqu_engine::Limits;
+
+use crate::error::GatewayError;
+use place::Places;
+
+pub use single::{Claim, Finding, Label, LookedUp, Recorded};
+pub use stream::{Body, Cut, StreamRequest, Streamed};
+
+/// Most streams (queries, pages, exports) of one order at a time.
+pub const STREAMS_PER_ORDER_MAX: u32 = 8;
+/// Most verifications and lookups of one order at a time.
+pub const SINGLES_PER_ORDER_MAX: u32 = 256;
+
+/// The delivery path of a node. Cheap to clone; clones count places together.
+#[derive(Clone, Debug)]
+pub struct Deliveries {
+    app: Arc<App>,
+    streams: Arc<Places>,
+    singles: Arc<Places>,
+}
+
+/// An authenticated order with its grant as of the journal's head.
+#[derive(Clone)]
+pub struct Admission {
+    /// The order.
+    pub order: OrderId,
+    /// What it may be served.
+    pub serving: Arc<Serving>,
+    /// The protocol, for receipts.
+    pub protocol: &'static str,
+}
+
+impl Deliveries {
+    /// The delivery path of a node.
+    pub fn new(app: Arc<App>) -> Self {
+        let streams = Places::new(STREAMS_PER_ORDER_MAX);
+        let singles = Places::new(SINGLES_PER_ORDER_MAX);
+        Self { app, streams: Arc::new(streams), singles: Arc::new(singles) }
+    }
+
+    /// Authenticates a key and meets its order's grant. `product` is the product's table name or id.
+    ///
+    /// Errors: `service_key_missing`, `bad_service_key`; the refusal of the first link of the grant that is not in force;
+    /// `order_product_mismatch` when the order is for another product, and the same when there is no such product at all.
+    pub async fn admit(
+        &self,
+        key: Option<&str>,
+        product: &str,
+        protocol: &'static str,
+    ) -> Result<Admission, GatewayError> {
+        let key = key.ok_or(GatewayError::NoKey)?;
+        let order = self.app.authenticate_key(key).await?;
+        let serving = self.app.serving(&order).await?;
+        if product != serving.details.table.as_str() && product != serving.grant.product.as_str() {
+            return Err(GatewayError::OrderProductMismatch);
+        }
+        Ok(Admission { order, serving, protocol })
+    }
+
+    /// The node whose data this is.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+}
+
+impl Admission {
+    /// The mode by which a statement is answered: `wanted`, or else rows where they are granted, else statistics. Error:
+    /// `mode_not_granted`.
+    pub fn statement_mode(&self, wanted: Option<Mode>) -> Result<Mode, GatewayError> {
+        let granted = &self.serving.grant.scope.modes;
+        let mode = match wanted {
+            Some(mode) => mode,
+            None if granted.contains(&Mode::Rows) => Mode::Rows,
+            None => Mode::Statistics,
+        };
+        self.serving.must_allow(mode)?;
+        Ok(mode)
+    }
+
+    /// Limits of an answer in a mode. The time includes waiting for the receiver, so a file has longer.
+    pub fn limits(mode: Mode) -> Limits {
+        match mode {
+            Mode::File => Limits {
+                time_max: Duration::from_secs(900),
+                rows_max: 1_000_000_000,
+                bytes_max: 256 << 30,
+                ..Limits::default()
+            },
+            _ => Limits { rows_max: 1_000_000, bytes_max: 1 << 30, ..Limits::default() },
+        }
+    }
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Admission").field("order", &self.order).finish_non_exhaustive()
+    }
+}
+
+/// The error for a task that ended without its result, which only a panic or the end of the process brings about.
+fn task_lost(error: &tokio::task::JoinError) -> AppError {
+    AppError::Fault(format!("a delivery's task ended early: {error}"))
+}

@@ -1,0 +1,137 @@
+//! The records of a delivery.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lingqu_app::{App, AppError};
+use lingqu_domain::id::ReceiptId;
+use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
+use lingqu_domain::scope::Mode;
+use roaring::RoaringTreemap;
+
+use super::Admission;
+
+/// Most bytes of a bitmap in one record; its base64 form stays well below what the receipt log takes.
+const ROW_SET_BYTES_MAX: usize = 512 * 1024;
+
+/// What is known of a delivery when it begins. `request` is the text of what was asked; the record has its salted digest.
+pub(super) fn opening(app: &App, admission: &Admission, mode: Mode, request: &str) -> Result<Opening, AppError> {
+    let grant = &admission.serving.grant;
+    Ok(Opening {
+        order: grant.order.clone(),
+        consumer: grant.consumer.clone(),
+        product: grant.product.clone(),
+        purpose: grant.purpose.clone(),
+        mode,
+        protocol: admission.protocol.to_owned(),
+        grant_digest: admission.serving.grant_digest.clone(),
+        rulebook_version: grant.rulebook_version.clone(),
+        nature: grant.nature,
+        snapshots: admission.serving.snapshots.clone(),
+        request_digest: app.request_digest(request)?,
+    })
+}
+
+/// Seals the request's text into the vault under the receipt's id and writes the delivery's first record, in this order: a
+/// receipt never names a text that is not there.
+pub(super) async fn begin(
+    app: &App,
+    admission: &Admission,
+    receipt: &ReceiptId,
+    request: &str,
+    body: ReceiptBody,
+) -> Result<(), AppError> {
+    app.keep_request(receipt, request).await?;
+    write(app, admission, receipt, body).await
+}
+
+/// Writes a record; it is durable when this returns.
+pub(super) async fn write(
+    app: &App,
+    admission: &Admission,
+    receipt: &ReceiptId,
+    body: ReceiptBody,
+) -> Result<(), AppError> {
+    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    app.write_receipt(&admission.order, &record).await?;
+    Ok(())
+}
+
+/// The rows of the one table that a session has.
+pub(super) fn rows_of(tables: BTreeMap<String, RoaringTreemap>) -> RoaringTreemap {
+    let mut rows = RoaringTreemap::new();
+    for (_, of_table) in tables {
+        rows |= of_table;
+    }
+    rows
+}
+
+/// Rows as they stand in records: how many, and the bitmap as base64. More than one where the bitmap is too large for one
+/// record; none where there is no row.
+pub(super) fn row_sets(rows: RoaringTreemap) -> Vec<(u64, String)> {
+    let mut sets = Vec::new();
+    let mut waiting = vec![rows];
+    while let Some(mut rows) = waiting.pop() {
+        let count = rows.len();
+        if count == 0 {
+            continue;
+        }
+        rows.optimize();
+        if rows.serialized_size() <= ROW_SET_BYTES_MAX {
+            sets.push((count, encode(&rows)));
+            continue;
+        }
+        let middle = rows.select(count / 2).expect("half the count is below the count");
+        let mut low = rows.clone();
+        low.remove_range(middle..);
+        rows.remove_range(..middle);
+        waiting.push(rows);
+        waiting.push(low);
+    }
+    sets
+}
+
+/// A bitmap as base64 of the portable 64-bit form.
+pub(super) fn encode(rows: &RoaringTreemap) -> String {
+    let mut bytes = Vec::with_capacity(rows.serialized_size());
+    rows.serialize_into(&mut bytes).expect("writing into memory can't fail");
+    STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(text: &str) -> RoaringTreemap {
+        RoaringTreemap::deserialize_from(&STANDARD.decode(text).unwrap()[..]).unwrap()
+    }
+
+    #[test]
+    fn a_run_of_rows_is_small_and_comes_back() {
+        let rows: RoaringTreemap = (0..336_776).collect();
+        let sets = row_sets(rows.clone());
+        assert_eq!(sets.len(), 1);
+        assert_eq!(sets[0].0, 336_776);
+        assert!(sets[0].1.len() < 200, "{}", sets[0].1.len());
+        assert_eq!(decode(&sets[0].1), rows);
+        assert_eq!(row_sets(RoaringTreemap::new()), []);
+    }
+
+    #[test]
+    fn a_large_bitmap_is_cut_into_records_that_together_hold_it() {
+        // Every third row of 12 million can't be written as runs: about 8 KiB for each 65,536 rows.
+        let rows: RoaringTreemap = (0..12_000_000).step_by(3).collect();
+        let sets = row_sets(rows.clone());
+        assert!(sets.len() > 1);
+        let mut joined = RoaringTreemap::new();
+        for (count, text) in &sets {
+            assert!(text.len() < 900 * 1024);
+            let part = decode(text);
+            assert_eq!(part.len(), *count);
+            assert!(part.is_disjoint(&joined));
+            joined |= part;
+        }
+        assert_eq!(joined, rows);
+    }
+}

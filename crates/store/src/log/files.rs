@@ -1,0 +1,173 @@
+//! Where the published log is kept: a directory of this machine, or an object store. Tiles and bundles never change once
+//! written; only the checkpoint is replaced.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lingqu_transparency::TilePath;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use tokio::runtime::Handle;
+
+use super::LogError;
+use crate::error::StoreError;
+
+/// Name of the checkpoint below the log's prefix (tlog-tiles, "Checkpoints").
+pub const CHECKPOINT_PATH: &str = "checkpoint";
+
+/// A place for the files of one log.
+#[derive(Clone)]
+pub enum LogFiles {
+    /// A directory; files are synced before a checkpoint names them.
+    Directory(PathBuf),
+    /// A prefix of an object store; a put that returns is durable.
+    Objects {
+        /// The store.
+        store: Arc<dyn ObjectStore>,
+        /// The prefix, such as `node-450100/log`.
+        prefix: String,
+    },
+}
+
+/// The methods block; they are called off the async threads.
+impl LogFiles {
+    /// The content of a file, if it exists.
+    pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            LogFiles::Directory(directory) => match fs::read(directory.join(path)) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(StoreError::file("read", directory.join(path), error)),
+            },
+            LogFiles::Objects { store, prefix } => {
+                let location = location(prefix, path);
+                let got = Handle::current().block_on(async { store.get(&location).await?.bytes().await });
+                match got {
+                    Ok(bytes) => Ok(Some(bytes.to_vec())),
+                    Err(object_store::Error::NotFound { .. }) => Ok(None),
+                    Err(error) => Err(object_fault("read", path, error)),
+                }
+            }
+        }
+    }
+
+    /// Writes tiles and bundles durably. A file that is there already must have the same content.
+    pub(super) fn write_tiles(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {
+        for (path, _) in files {
+            if let Err(error) = path.parse::<TilePath>() {
+                return Err(LogError::Log(error));
+            }
+        }
+        match self {
+            LogFiles::Directory(directory) => {
+                let mut changed = BTreeSet::new();
+                for (path, bytes) in files {
+                    write_tile(directory, path, bytes, &mut changed)?;
+                }
+                // From the leaves to the root, so that no directory is durable in its parent before its own content is.
+                for directory in changed.iter().rev() {
+                    sync_directory(directory)?;
+                }
+                Ok(())
+            }
+            LogFiles::Objects { store, prefix } => {
+                for (path, bytes) in files {
+                    let location = location(prefix, path);
+                    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+                    match Handle::current().block_on(store.put_opts(&location, bytes.clone().into(), options)) {
+                        Ok(_) => {}
+                        Err(object_store::Error::AlreadyExists { .. }) => self.check_same(path, bytes)?,
+                        Err(error) => return Err(object_fault("write", path, error).into()),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Replaces the checkpoint durably and at once.
+    pub(super) fn write_checkpoint(&self, note: &str) -> Result<(), LogError> {
+        match self {
+            LogFiles::Directory(directory) => {
+                fs::create_dir_all(directory).map_err(|error| StoreError::file("create", directory, error))?;
+                replace(&directory.join(CHECKPOINT_PATH), note.as_bytes())?;
+                Ok(sync_directory(directory)?)
+            }
+            LogFiles::Objects { store, prefix } => {
+                let location = location(prefix, CHECKPOINT_PATH);
+                let put = Handle::current().block_on(store.put(&location, note.to_owned().into()));
+                put.map_err(|error| object_fault("write", CHECKPOINT_PATH, error))?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the directory's lock, so that one publisher at a time writes. An object store has none: there the caller sees
+    /// to it that one publisher runs, and two of them could only let the checkpoint step back for a moment, never fork.
+    pub(super) fn lock(&self) -> Result<Option<File>, LogError> {
+        let LogFiles::Directory(directory) = self else { return Ok(None) };
+        fs::create_dir_all(directory).map_err(|error| StoreError::file("create", directory, error))?;
+        let path = directory.join("lock");
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = opened.map_err(|error| StoreError::file("create", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Err(LogError::InUse { directory: directory.clone() }),
+            Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error).into()),
+        }
+    }
+
+    fn check_same(&self, path: &str, bytes: &[u8]) -> Result<(), LogError> {
+        match self.read(path)? {
+            Some(found) if found == bytes => Ok(()),
+            _ => Err(LogError::FileDiffers { path: path.to_owned() }),
+        }
+    }
+}
+
+fn write_tile(directory: &Path, path: &str, bytes: &[u8], changed: &mut BTreeSet<PathBuf>) -> Result<(), LogError> {
+    let file = directory.join(path);
+    match fs::read(&file) {
+        Ok(found) if found == bytes => {
+            // It may have been written by a process that was killed before its sync.
+            File::open(&file).and_then(|opened| opened.sync_all()).map_err(|error| StoreError::file("sync", &file, error))?;
+        }
+        Ok(_) => return Err(LogError::FileDiffers { path: path.to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let parent = file.parent().unwrap_or(directory);
+            fs::create_dir_all(parent).map_err(|error| StoreError::file("create", parent, error))?;
+            replace(&file, bytes)?;
+        }
+        Err(error) => return Err(StoreError::file("read", file, error).into()),
+    }
+    let below = file.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(directory));
+    changed.extend(below.map(Path::to_owned));
+    Ok(())
+}
+
+/// Writes a file beside its place, syncs it and moves it there, so that nobody ever sees a part of it.
+fn replace(file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = file.with_file_name(name);
+    let written = File::create(&beside).and_then(|mut created| {
+        created.write_all(bytes)?;
+        created.sync_all()
+    });
+    written.map_err(|error| StoreError::file("write", &beside, error))?;
+    fs::rename(&beside, file).map_err(|error| StoreError::file("move into place", file, error))
+}
+
+fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(|error| StoreError::file("sync", directory, error))
+}
+
+fn location(prefix: &str, path: &str) -> object_store::path::Path {
+    object_store::path::Path::from(format!("{prefix}/{path}"))
+}
+
+fn object_fault(doing: &'static str, path: &str, error: object_store::Error) -> StoreError {
+    StoreError::file(doing, path, std::io::Error::other(error))
+}

@@ -1,0 +1,392 @@
+//! Quota accounts that are never exceeded. A process leases a chunk of an account durably, spends it in memory, and gives
+//! back what it did not spend. A process that dies keeps its lease until another one folds it back with the true use,
+//! which the receipts tell.
+//!
+//! Who is alive: each process shows itself in the database, by the database's clock. A process that has not shown itself
+//! for [`RENEW_AFTER`] by its own clocks spends nothing before it did so again, and one unseen for [`DEAD_AFTER`] is taken
+//! for dead; the gap between the two is what clocks may differ in speed.
+
+use std::cmp::{max, min};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use tokio::sync::Mutex;
+
+use crate::error::StoreError;
+use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
+use crate::vault::hex_text;
+
+/// After so long without showing itself a process spends nothing until it has.
+pub const RENEW_AFTER: Duration = Duration::from_secs(20);
+/// After so long unseen a process is taken for dead.
+pub const DEAD_AFTER: Duration = Duration::from_secs(60);
+/// A lease takes at most this part of what is free, so that one process can't starve the others.
+const FREE_SHARE: u64 = 16;
+/// The largest chunk of one lease beyond what is needed at once.
+const CHUNK_MAX: u64 = 10_000;
+/// Most accounts that one use debits.
+pub const DEBITS_MAX: usize = 64;
+/// Most accounts that [`Quota::dead_accounts`] returns.
+pub const DEAD_ACCOUNTS_MAX: u64 = 10_000;
+
+/// One account's part of a use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Debit {
+    /// The account; a period belongs to its name.
+    pub account: String,
+    /// The account's limit now.
+    pub limit: u64,
+    /// How much is used.
+    pub amount: u64,
+}
+
+/// Why a use was refused or failed. Nothing of a refused use is debited.
+#[derive(Debug, thiserror::Error)]
+pub enum QuotaError {
+    /// The account has not enough left.
+    #[error("the quota {account} of {limit} is used up")]
+    Exhausted {
+        /// The first account that had too little.
+        account: String,
+        /// Its limit.
+        limit: u64,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// This process's share of the quota accounts.
+pub struct Quota {
+    store: Store,
+    process: String,
+    local: Mutex<Local>,
+}
+
+struct Local {
+    leases: BTreeMap<String, Lease>,
+    /// When this process last showed itself; `None` when it must do so before it spends, because that is long ago or the
+    /// outcome of a commit is not known.
+    seen: Option<(Instant, SystemTime)>,
+}
+
+#[derive(Clone, Copy)]
+struct Lease {
+    limit: u64,
+    granted: u64,
+    spent: u64,
+}
+
+impl Quota {
+    /// Registers this process. With `alone` the caller states that it holds the node's exclusive lock, so every other
+    /// process that is still registered is dead and need not be waited for.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn register(store: &Store, alone: bool) -> Result<Quota, StoreError> {
+        const DOING: &str = "registering for quotas";
+        let process = format!("prc_{}", hex_text(&random::<16>()?));
+        let write = store.begin_write(WriterLock::Journal, DOING).await?;
+        if alone {
+            let bury = Query::update().table("quota_process").value("seen_at_unix", 0i64).take();
+            write.db().execute(&bury).await.map_err(|error| StoreError::database(DOING, error))?;
+        }
+        show(write.db(), store.backend(), &process).await?;
+        write.commit(DOING).await?;
+        let local = Local { leases: BTreeMap::new(), seen: Some((Instant::now(), SystemTime::now())) };
+        Ok(Quota { store: store.clone(), process, local: Mutex::new(local) })
+    }
+
+    /// The id under which this process is registered.
+    pub fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// Debits all accounts of one use, or none. Mostly in memory.
+    ///
+    /// # Errors
+    /// [`QuotaError::Exhausted`] names the first account with too little left.
+    pub async fn spend(&self, debits: &[Debit]) -> Result<(), QuotaError> {
+        if debits.len() > DEBITS_MAX {
+            return Err(StoreError::invalid(format!("one use debits {} accounts; the most is {DEBITS_MAX}", debits.len())).into());
+        }
+        let mut local = self.local.lock().await;
+        self.renew(&mut local).await?;
+        for (index, debit) in debits.iter().enumerate() {
+            let refused = match self.debit(&mut local, debit).await {
+                Ok(()) => continue,
+                Err(refused) => refused,
+            };
+            for earlier in &debits[..index] {
+                credit(&mut local, earlier);
+            }
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    /// Takes back debits of a use that did not happen. What has been given back to the database meanwhile stays used.
+    pub async fn refund(&self, debits: &[Debit]) {
+        let mut local = self.local.lock().await;
+        for debit in debits {
+            credit(&mut local, debit);
+        }
+    }
+
+    /// Leases at least `want` of an account, durably, and gives how much was granted: 0 when less than `want` is free.
+    /// [`Quota::spend`] calls this by itself.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn lease(&self, account: &str, limit: u64, want: u64) -> Result<u64, StoreError> {
+        let mut local = self.local.lock().await;
+        self.renew(&mut local).await?;
+        self.lease_more(&mut local, account, limit, want).await
+    }
+
+    /// Gives everything unspent back. Call it before the process ends and from time to time.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn give_back(&self) -> Result<(), StoreError> {
+        let mut local = self.local.lock().await;
+        self.renew(&mut local).await?;
+        let accounts: Vec<String> = local.leases.keys().cloned().collect();
+        for account in accounts {
+            self.give_back_one(&mut local, &account).await?;
+        }
+        Ok(())
+    }
+
+    /// Accounts in which dead processes hold leases, in order, at most [`DEAD_ACCOUNTS_MAX`].
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn dead_accounts(&self) -> Result<Vec<String>, StoreError> {
+        let fault = |error| StoreError::database("finding leases of dead processes", error);
+        let query = Query::select()
+            .distinct()
+            .column(("quota_lease", "account"))
+            .from("quota_lease")
+            .inner_join("quota_process", Expr::col(("quota_lease", "process")).equals(("quota_process", "process")))
+            .and_where(Expr::col(("quota_process", "seen_at_unix")).lt(dead_line(self.store.backend())))
+            .order_by(("quota_lease", "account"), Order::Asc)
+            .limit(DEAD_ACCOUNTS_MAX)
+            .take();
+        let rows = self.store.db().query_all(&query).await.map_err(fault)?;
+        rows.iter().map(|row| row.try_get_by_index(0).map_err(fault)).collect()
+    }
+
+    /// Folds the leases of dead processes in `account` back, given its true use so far, as the receipts tell it.
+    ///
+    /// While other live processes hold leases, part of the true use may be theirs and still uncounted; then the account is
+    /// charged for the dead at most what they had leased. That may count a use twice, never not at all; the next call
+    /// without live leases sets the account exactly.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn reconcile(&self, account: &str, used: u64) -> Result<(), StoreError> {
+        const DOING: &str = "folding back leases";
+        let fault = |error| StoreError::database(DOING, error);
+        let mut local = self.local.lock().await;
+        self.renew(&mut local).await?;
+        self.give_back_one(&mut local, account).await?;
+        let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let (settled, leased) = account_state(write.db(), account).await?;
+        let dead_processes =
+            || Query::select().column("process").from("quota_process").and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend()))).take();
+        let query = Query::select()
+            .expr(Expr::col("granted").sum().cast_as("bigint"))
+            .from("quota_lease")
+            .and_where(Expr::col("account").eq(account))
+            .and_where(Expr::col("process").in_subquery(dead_processes()))
+            .take();
+        let row = write.db().query_one(&query).await.map_err(fault)?;
+        let dead: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?.flatten();
+        let dead = from_sql(DOING, dead.unwrap_or(0))?;
+        let settled = if leased == dead { used } else { max(min(used, settled + dead), settled) };
+        let delete = Query::delete()
+            .from_table("quota_lease")
+            .and_where(Expr::col("account").eq(account))
+            .and_where(Expr::col("process").in_subquery(dead_processes()))
+            .take();
+        write.db().execute(&delete).await.map_err(fault)?;
+        set_used(write.db(), account, settled).await?;
+        let forget = Query::delete()
+            .from_table("quota_process")
+            .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
+            .and_where(Expr::col("process").not_in_subquery(Query::select().column("process").from("quota_lease").take()))
+            .take();
+        write.db().execute(&forget).await.map_err(fault)?;
+        write.commit(DOING).await
+    }
+
+    async fn debit(&self, local: &mut Local, debit: &Debit) -> Result<(), QuotaError> {
+        if local.leases.get(&debit.account).is_some_and(|lease| lease.limit != debit.limit) {
+            // A lease under another limit must not outlive the change.
+            self.give_back_one(local, &debit.account).await?;
+        }
+        let left = local.leases.get(&debit.account).map_or(0, |lease| lease.granted - lease.spent);
+        if left < debit.amount {
+            let granted = self.lease_more(local, &debit.account, debit.limit, debit.amount - left).await?;
+            if granted == 0 {
+                return Err(QuotaError::Exhausted { account: debit.account.clone(), limit: debit.limit });
+            }
+        }
+        if let Some(lease) = local.leases.get_mut(&debit.account) {
+            lease.spent += debit.amount;
+        }
+        Ok(())
+    }
+
+    async fn lease_more(&self, local: &mut Local, account: &str, limit: u64, want: u64) -> Result<u64, StoreError> {
+        const DOING: &str = "leasing quota";
+        let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let (used, leased) = account_state(write.db(), account).await?;
+        let free = limit.saturating_sub(used.saturating_add(leased));
+        if want == 0 || free < want {
+            return Ok(0);
+        }
+        let granted = max(want, min(free / FREE_SHARE, CHUNK_MAX));
+        let held = local.leases.get(account).map_or(0, |lease| lease.granted);
+        set_used(write.db(), account, used).await?;
+        set_lease(write.db(), account, &self.process, held + granted).await?;
+        let seen = local.seen.take();
+        write.commit(DOING).await?;
+        local.seen = seen;
+        let lease = local.leases.entry(account.to_owned()).or_insert(Lease { limit, granted: 0, spent: 0 });
+        lease.limit = limit;
+        lease.granted += granted;
+        Ok(granted)
+    }
+
+    async fn give_back_one(&self, local: &mut Local, account: &str) -> Result<(), StoreError> {
+        const DOING: &str = "giving quota back";
+        let Some(lease) = local.leases.get(account).copied() else { return Ok(()) };
+        let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let (used, _) = account_state(write.db(), account).await?;
+        set_used(write.db(), account, used.saturating_add(lease.spent)).await?;
+        let delete = Query::delete()
+            .from_table("quota_lease")
+            .and_where(Expr::col("account").eq(account))
+            .and_where(Expr::col("process").eq(self.process.as_str()))
+            .take();
+        write.db().execute(&delete).await.map_err(|error| StoreError::database(DOING, error))?;
+        let seen = local.seen.take();
+        write.commit(DOING).await?;
+        local.seen = seen;
+        local.leases.remove(account);
+        Ok(())
+    }
+
+    /// Shows this process in the database when it hasn't been seen for a while. If it was taken for dead meanwhile, its
+    /// leases have been folded back by others, and what it had in memory is void.
+    async fn renew(&self, local: &mut Local) -> Result<(), StoreError> {
+        const DOING: &str = "renewing quota leases";
+        if let Some((instant, system)) = local.seen {
+            // The monotonic clock stands still while a machine sleeps, and the system clock may be set back.
+            let by_system = SystemTime::now().duration_since(system).unwrap_or(DEAD_AFTER);
+            if instant.elapsed() < RENEW_AFTER && by_system < RENEW_AFTER {
+                return Ok(());
+            }
+        }
+        local.seen = None;
+        let before = (Instant::now(), SystemTime::now());
+        let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let mine = Query::select()
+            .columns(["account", "granted"])
+            .from("quota_lease")
+            .and_where(Expr::col("process").eq(self.process.as_str()))
+            .take();
+        let fault = |error| StoreError::database(DOING, error);
+        let mut held = BTreeMap::new();
+        for row in write.db().query_all(&mine).await.map_err(fault)? {
+            let account: String = row.try_get_by_index(0).map_err(fault)?;
+            held.insert(account, from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?);
+        }
+        show(write.db(), self.store.backend(), &self.process).await?;
+        write.commit(DOING).await?;
+        local.leases.retain(|account, lease| match held.get(account) {
+            // More than is known here was granted when a commit succeeded whose answer was lost.
+            Some(granted) => {
+                lease.granted = max(lease.granted, *granted);
+                true
+            }
+            None => false,
+        });
+        local.seen = Some(before);
+        Ok(())
+    }
+}
+
+fn credit(local: &mut Local, debit: &Debit) {
+    if let Some(lease) = local.leases.get_mut(&debit.account) {
+        lease.spent = lease.spent.saturating_sub(debit.amount);
+    }
+}
+
+/// Used and leased amounts of an account; zeros when it doesn't exist yet.
+async fn account_state(db: &DatabaseTransaction, account: &str) -> Result<(u64, u64), StoreError> {
+    const DOING: &str = "reading a quota account";
+    let fault = |error| StoreError::database(DOING, error);
+    let used = Query::select().column("used").from("quota_account").and_where(Expr::col("account").eq(account)).take();
+    let used: i64 = match db.query_one(&used).await.map_err(fault)? {
+        Some(row) => row.try_get_by_index(0).map_err(fault)?,
+        None => 0,
+    };
+    let leased = Query::select()
+        .expr(Expr::col("granted").sum().cast_as("bigint"))
+        .from("quota_lease")
+        .and_where(Expr::col("account").eq(account))
+        .take();
+    let row = db.query_one(&leased).await.map_err(fault)?;
+    let leased: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?.flatten();
+    Ok((from_sql(DOING, used)?, from_sql(DOING, leased.unwrap_or(0))?))
+}
+
+async fn set_used(db: &DatabaseTransaction, account: &str, used: u64) -> Result<(), StoreError> {
+    let insert = Query::insert()
+        .into_table("quota_account")
+        .columns(["account", "used"])
+        .values_panic([account.into(), to_sql(used).into()])
+        .on_conflict(OnConflict::column("account").update_column("used").to_owned())
+        .take();
+    db.execute(&insert).await.map_err(|error| StoreError::database("writing a quota account", error))?;
+    Ok(())
+}
+
+async fn set_lease(db: &DatabaseTransaction, account: &str, process: &str, granted: u64) -> Result<(), StoreError> {
+    let insert = Query::insert()
+        .into_table("quota_lease")
+        .columns(["account", "process", "granted"])
+        .values_panic([account.into(), process.into(), to_sql(granted).into()])
+        .on_conflict(OnConflict::columns(["account", "process"]).update_column("granted").to_owned())
+        .take();
+    db.execute(&insert).await.map_err(|error| StoreError::database("writing a quota lease", error))?;
+    Ok(())
+}
+
+async fn show(db: &DatabaseTransaction, backend: Backend, process: &str) -> Result<(), StoreError> {
+    let insert = Query::insert()
+        .into_table("quota_process")
+        .columns(["process", "seen_at_unix"])
+        .values_panic([process.into(), now_unix(backend)])
+        .on_conflict(OnConflict::column("process").update_column("seen_at_unix").to_owned())
+        .take();
+    db.execute(&insert).await.map_err(|error| StoreError::database("registering for quotas", error))?;
+    Ok(())
+}
+
+/// The database's clock in seconds: one clock for all processes, and not the node's, which a demonstration may shift.
+fn now_unix(backend: Backend) -> Expr {
+    match backend {
+        Backend::Sqlite => Expr::cust("unixepoch()"),
+        Backend::Postgres => Expr::cust("CAST(extract(epoch FROM clock_timestamp()) AS bigint)"),
+    }
+}
+
+fn dead_line(backend: Backend) -> Expr {
+    now_unix(backend).sub(DEAD_AFTER.as_secs() as i64)
+}

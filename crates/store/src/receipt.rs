@@ -1,0 +1,401 @@
+//! The log of delivery receipts: append-only, thousands a second, durable before the call returns.
+//!
+//! Receipts are written in groups: a writer takes what waits, up to [`GROUP_RECORDS_MAX`] and [`GROUP_BYTES_MAX`], and
+//! makes the group durable at once. It never sleeps to gather more, so a lone receipt costs one sync and a crowd shares
+//! it. On a SQLite node a group is one frame in a segment file with one fsync; on PostgreSQL it is one compressed row.
+//!
+//! A follower calls [`ReceiptLog::commit_to_log`], which takes the receipts that no log entry holds yet, in order and at
+//! most 1,000 at a time, and writes one entry for them, exactly once, whatever crashed in between.
+
+mod block;
+mod group;
+mod segment;
+
+use std::cmp::max;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lingqu_crypto::{DigestPair, Salt};
+use lingqu_transparency::{LogEntry, RecordKind};
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::error::StoreError;
+use crate::journal::{ENTRY_DIGESTS_MAX, INSERT_ROWS_MAX};
+use crate::log::{insert_entry, next_entry_index};
+use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
+use segment::Segments;
+
+pub use group::{ID_BYTES_MAX, RECORD_BYTES_MAX};
+
+/// Most receipts of one group.
+pub const GROUP_RECORDS_MAX: usize = 1_000;
+/// A group takes no further receipt once it has so many bytes.
+pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Receipts that may wait for the writer; further callers wait for room.
+pub const QUEUE_MAX: usize = 4_096;
+/// Most receipts that one read returns.
+pub const READ_LIMIT_MAX: usize = 1_000;
+
+/// A receipt to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReceipt {
+    /// Which delivery: opening, parts and closing share it.
+    pub receipt_id: String,
+    /// The order that the delivery belongs to.
+    pub order_id: String,
+    /// `opening`, `part`, `closing`, `single`, or what else the caller tells apart.
+    pub kind: String,
+    /// The canonical record, at most [`RECORD_BYTES_MAX`].
+    pub record: Vec<u8>,
+}
+
+/// A receipt as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Position, from 1, without gaps.
+    pub position: u64,
+    /// Salt of its digests in the transparency log.
+    pub salt: Salt,
+    /// What was appended.
+    pub receipt: NewReceipt,
+}
+
+/// Where the transparency log commits to a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptCommit {
+    /// Index of the log entry.
+    pub log_entry: u64,
+    /// Place of the receipt's digests within the entry, from 0.
+    pub place: u64,
+}
+
+/// The receipt log of a node. Cheap to clone; [`ReceiptLog::close`] or dropping the last clone ends the writer.
+#[derive(Clone)]
+pub struct ReceiptLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    /// On a SQLite node; PostgreSQL keeps receipts in the database.
+    segments: Option<Segments>,
+    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    finished: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+/// A receipt that waits for the writer, and the one who waits for it.
+struct Waiting {
+    salt: Salt,
+    receipt: NewReceipt,
+    answer: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+impl ReceiptLog {
+    /// Opens the log for appending. On a SQLite node `directory/receipts` holds the segments and one process at a time may
+    /// append; a group that a crash tore at the very end is cut off, it was never acknowledged. On PostgreSQL the
+    /// directory isn't used.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when another process appends; [`StoreError::Unreadable`] names file and offset of any damage
+    /// but a torn end; faults of the disk.
+    pub async fn open(store: &Store, directory: &Path) -> Result<ReceiptLog, StoreError> {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        let (finish, finished) = oneshot::channel();
+        let segments = match store.backend() {
+            Backend::Sqlite => {
+                let (segments, writer) = blocking(segments_path(directory), segment::open_for_appending).await?;
+                std::thread::Builder::new()
+                    .name("receipts".to_owned())
+                    .spawn(move || {
+                        segment::run(writer, receiver);
+                        drop(finish);
+                    })
+                    .map_err(|error| StoreError::file("start the receipt writer of", directory, error))?;
+                Some(segments)
+            }
+            Backend::Postgres => {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    block::run(&store, receiver).await;
+                    drop(finish);
+                });
+                None
+            }
+        };
+        Ok(Self::new(store, segments, Some(sender), Some(finished)))
+    }
+
+    /// Opens the log for reading only, beside a process that appends. Receipts appended later aren't seen on a SQLite node.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::open`], but for the lock.
+    pub async fn open_for_reading(store: &Store, directory: &Path) -> Result<ReceiptLog, StoreError> {
+        let segments = match store.backend() {
+            Backend::Sqlite => Some(blocking(segments_path(directory), segment::open_for_reading).await?),
+            Backend::Postgres => None,
+        };
+        Ok(Self::new(store, segments, None, None))
+    }
+
+    fn new(
+        store: &Store,
+        segments: Option<Segments>,
+        queue: Option<mpsc::Sender<Waiting>>,
+        finished: Option<oneshot::Receiver<()>>,
+    ) -> ReceiptLog {
+        let inner = Inner { store: store.clone(), segments, queue: Mutex::new(queue), finished: Mutex::new(finished) };
+        ReceiptLog { inner: Arc::new(inner) }
+    }
+
+    /// Appends one receipt and gives its position once it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when it is beyond a limit or the log is closed or open for reading; [`StoreError::Full`] and
+    /// other faults of the disk or database. After a failed sync every further append fails until the log is opened anew,
+    /// because what reached the disk is unknown.
+    pub async fn append(&self, receipt: NewReceipt) -> Result<u64, StoreError> {
+        group::check(&receipt)?;
+        let closed = || StoreError::invalid("the receipt log isn't open for appending; restart the node");
+        let sender = self.inner.queue.lock().await.clone().ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { salt: Salt(random()?), receipt, answer };
+        sender.send(waiting).await.map_err(|_| closed())?;
+        drop(sender);
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Position of the last durable receipt; 0 when there is none.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn head(&self) -> Result<u64, StoreError> {
+        match &self.inner.segments {
+            Some(segments) => Ok(segments.head()),
+            None => block::head(self.inner.store.db()).await,
+        }
+    }
+
+    /// At most `limit` receipts after `position`, in order; `limit` is capped at [`READ_LIMIT_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] names file and offset of damage; faults of the disk or database.
+    pub async fn read_after(&self, position: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
+        let limit = limit.min(READ_LIMIT_MAX);
+        match &self.inner.segments {
+            Some(segments) => {
+                let segments = segments.clone();
+                blocking((), move |()| segments.read_after(position, limit)).await
+            }
+            None => block::read_after(self.inner.store.db(), position, limit).await,
+        }
+    }
+
+    /// The receipt at `position`, if there is one.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::read_after`].
+    pub async fn read(&self, position: u64) -> Result<Option<Receipt>, StoreError> {
+        let Some(before) = position.checked_sub(1) else { return Ok(None) };
+        Ok(self.read_after(before, 1).await?.pop())
+    }
+
+    /// Positions after `position` of an order's receipts, in order, at most `limit` (capped at [`READ_LIMIT_MAX`]).
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::read_after`].
+    pub async fn positions_of_order(&self, order_id: &str, position: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.positions("order_id", order_id, position, limit).await
+    }
+
+    /// Positions of the receipts of one delivery, in order, at most [`READ_LIMIT_MAX`].
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::read_after`].
+    pub async fn positions_of_receipt(&self, receipt_id: &str) -> Result<Vec<u64>, StoreError> {
+        self.positions("receipt_id", receipt_id, 0, READ_LIMIT_MAX).await
+    }
+
+    /// Where the transparency log commits to the receipt at `position`; `None` before the follower has come to it.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn commit_of(&self, position: u64) -> Result<Option<ReceiptCommit>, StoreError> {
+        const DOING: &str = "reading receipt commits";
+        let fault = |error| StoreError::database(DOING, error);
+        let query = Query::select()
+            .columns(["first_position", "count", "log_entry"])
+            .from("receipt_commit")
+            .and_where(Expr::col("first_position").lte(to_sql(position)))
+            .order_by("first_position", Order::Desc)
+            .limit(1)
+            .take();
+        let Some(row) = self.inner.store.db().query_one(&query).await.map_err(fault)? else { return Ok(None) };
+        let first = from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?;
+        let count = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
+        let log_entry = from_sql(DOING, row.try_get_by_index(2).map_err(fault)?)?;
+        let place = position - first;
+        Ok((place < count).then_some(ReceiptCommit { log_entry, place }))
+    }
+
+    /// Writes log entries for all receipts that were durable when the call began and that no entry holds yet; gives how
+    /// many receipts that were. Safe to call from several processes at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when the database has committed to receipts that the segments lack; faults.
+    pub async fn commit_to_log(&self) -> Result<u64, StoreError> {
+        let head = self.head().await?;
+        let start = committed_head(self.inner.store.db()).await?;
+        if start > head {
+            return Err(StoreError::Unreadable {
+                what: "the receipt log",
+                problem: format!("the log holds entries for {start} receipts but only {head} are on the disk; restore the segments"),
+            });
+        }
+        let mut position = start;
+        while position < head {
+            let limit = usize::try_from(head - position).unwrap_or(ENTRY_DIGESTS_MAX).min(ENTRY_DIGESTS_MAX);
+            let receipts = self.read_after(position, limit).await?;
+            position = self.commit_group(&receipts, position).await?;
+        }
+        Ok(head.saturating_sub(start))
+    }
+
+    /// Commits to `receipts`, which follow `before`; gives the position up to which receipts are committed then.
+    async fn commit_group(&self, receipts: &[Receipt], before: u64) -> Result<u64, StoreError> {
+        const DOING: &str = "committing receipts to the log";
+        let store = &self.inner.store;
+        let Some(first) = receipts.first() else {
+            return Err(StoreError::Unreadable { what: "the receipt log", problem: format!("there is no receipt after {before}") });
+        };
+        let digests = receipts.iter().map(|receipt| DigestPair::of_salted(&receipt.salt, &receipt.receipt.record)).collect();
+        let entry = LogEntry::new(RecordKind::Receipt, first.position, digests)
+            .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
+        let write = store.begin_write(WriterLock::Journal, DOING).await?;
+        let committed = committed_head(write.db()).await?;
+        if committed != before {
+            // Another process was quicker; go on after what it committed.
+            return Ok(committed);
+        }
+        let index = next_entry_index(write.db()).await?;
+        insert_entry(write.db(), index, &entry).await?;
+        let insert = Query::insert()
+            .into_table("receipt_commit")
+            .columns(["first_position", "count", "log_entry"])
+            .values_panic([to_sql(first.position).into(), to_sql(receipts.len() as u64).into(), to_sql(index).into()])
+            .take();
+        write.db().execute(&insert).await.map_err(|error| StoreError::database(DOING, error))?;
+        if self.inner.segments.is_some() {
+            insert_index(write.db(), receipts).await?;
+        }
+        write.commit(DOING).await?;
+        Ok(before + receipts.len() as u64)
+    }
+
+    /// Positions by a column of the index. On a SQLite node the index reaches as far as the follower; the receipts after
+    /// that are looked through one by one.
+    async fn positions(&self, column: &'static str, id: &str, position: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        const DOING: &str = "searching receipts";
+        let fault = |error| StoreError::database(DOING, error);
+        let limit = limit.min(READ_LIMIT_MAX);
+        let mut indexed = match &self.inner.segments {
+            Some(_) => committed_head(self.inner.store.db()).await?,
+            None => u64::MAX,
+        };
+        let query = Query::select()
+            .column("position")
+            .from("receipt_index")
+            .and_where(Expr::col(column).eq(id))
+            .and_where(Expr::col("position").gt(to_sql(position)))
+            .order_by("position", Order::Asc)
+            .limit(limit as u64)
+            .take();
+        let mut positions = Vec::new();
+        for row in self.inner.store.db().query_all(&query).await.map_err(fault)? {
+            positions.push(from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?);
+        }
+        if indexed == u64::MAX {
+            return Ok(positions);
+        }
+        // The follower may have gone on between the two reads.
+        indexed = max(max(indexed, positions.last().copied().unwrap_or(0)), position);
+        while positions.len() < limit {
+            let receipts = self.read_after(indexed, READ_LIMIT_MAX).await?;
+            let Some(last) = receipts.last() else { break };
+            indexed = last.position;
+            for found in receipts {
+                let value = if column == "order_id" { &found.receipt.order_id } else { &found.receipt.receipt_id };
+                if value == id && positions.len() < limit {
+                    positions.push(found.position);
+                }
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Ends the writer after everything that waits has been written. Appends after this are refused.
+    pub async fn close(&self) {
+        drop(self.inner.queue.lock().await.take());
+        if let Some(finished) = self.inner.finished.lock().await.take() {
+            // The writer drops its end when it is done; nothing is ever sent.
+            drop(finished.await);
+        }
+    }
+}
+
+fn segments_path(directory: &Path) -> PathBuf {
+    directory.join("receipts")
+}
+
+/// Runs file work off the async threads.
+async fn blocking<A, T>(argument: A, work: impl FnOnce(A) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError>
+where
+    A: Send + 'static,
+    T: Send + 'static,
+{
+    match tokio::task::spawn_blocking(move || work(argument)).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::invalid("reading receipts was interrupted; the node is shutting down")),
+    }
+}
+
+/// Position up to which the log has entries for receipts.
+async fn committed_head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
+    const DOING: &str = "reading receipt commits";
+    let fault = |error| StoreError::database(DOING, error);
+    let query =
+        Query::select().columns(["first_position", "count"]).from("receipt_commit").order_by("first_position", Order::Desc).limit(1).take();
+    let Some(row) = db.query_one(&query).await.map_err(fault)? else { return Ok(0) };
+    let first = from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?;
+    let count = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
+    Ok(first + count - 1)
+}
+
+async fn insert_index(db: &DatabaseTransaction, receipts: &[Receipt]) -> Result<(), StoreError> {
+    for chunk in receipts.chunks(INSERT_ROWS_MAX) {
+        let mut insert = Query::insert().into_table("receipt_index").columns(["position", "order_id", "receipt_id", "kind"]).take();
+        for found in chunk {
+            insert.values_panic([
+                to_sql(found.position).into(),
+                found.receipt.order_id.as_str().into(),
+                found.receipt.receipt_id.as_str().into(),
+                found.receipt.kind.as_str().into(),
+            ]);
+        }
+        db.execute(&insert).await.map_err(|error| StoreError::database("indexing receipts", error))?;
+    }
+    Ok(())
+}
+
+/// Takes what waits, without waiting for more, up to the limits of a group. `first` has been received already.
+fn gather(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
+    let mut bytes = group::record_bytes(&first.receipt);
+    let mut waiting = vec![first];
+    while waiting.len() < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
+        let Ok(next) = queue.try_recv() else { break };
+        bytes += group::record_bytes(&next.receipt);
+        waiting.push(next);
+    }
+    waiting
+}

@@ -1,0 +1,483 @@
+//! Receipts in segment files `receipts/NNNNNNNN.seg`, numbered from 1. All numbers are big-endian.
+//!
+//! ```text
+//! segment := "LQRSEG01" · first_position u64 · crc32c u32 of the 16 bytes before · frame*
+//! frame   := "LQRG" · length u32 · crc32c u32 of length and group · group
+//! ```
+//!
+//! A frame is written only after the one before it was synced. So a bad frame with no good one after it is the torn end of
+//! a group that nobody was told about, and is cut off; a bad frame anywhere else is damage, and is named by file and
+//! offset. Records are canonical JSON and hold no zero byte, which every frame's length does: none can look like a frame.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crc::{CRC_32_ISCSI, Crc};
+use tokio::sync::mpsc;
+
+use super::{Receipt, Waiting, gather, group};
+use crate::error::StoreError;
+
+/// A segment takes no further group once it has so many bytes.
+const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most segments of a node: 100 million of 64 MiB each, beyond any disk.
+const SEGMENTS_MAX: u64 = 99_999_999;
+/// A read stops after a group when it holds so many bytes.
+const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const SEGMENT_MAGIC: &[u8; 8] = b"LQRSEG01";
+const FRAME_MAGIC: &[u8; 4] = b"LQRG";
+const SEGMENT_HEADER_BYTES: usize = 8 + 8 + 4;
+const FRAME_HEADER_BYTES: usize = 4 + 4 + 4;
+
+/// CRC-32C, as iSCSI and most storage formats use it.
+const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+
+/// What can be read. Shared by the writer, which extends it after each sync, and all readers.
+#[derive(Clone)]
+pub(super) struct Segments {
+    set: Arc<RwLock<Set>>,
+}
+
+struct Set {
+    /// In order; the places of a segment's groups are found when it is first read.
+    files: Vec<SegmentFile>,
+    /// Position of the last durable receipt.
+    head: u64,
+}
+
+struct SegmentFile {
+    path: PathBuf,
+    first_position: u64,
+    groups: Option<Vec<GroupPlace>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct GroupPlace {
+    first_position: u64,
+    offset: u64,
+    /// Bytes of the whole frame.
+    frame_bytes: usize,
+}
+
+/// The one who appends.
+pub(super) struct Writer {
+    directory: PathBuf,
+    number: u64,
+    file: File,
+    length: u64,
+    next_position: u64,
+    segments: Segments,
+    /// Set when what reached the disk is unknown.
+    stopped: bool,
+    /// Held for as long as the writer lives.
+    _lock: File,
+}
+
+/// Opens the directory for appending: takes the lock, cuts a torn end off.
+pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer), StoreError> {
+    std::fs::create_dir_all(&directory).map_err(|error| StoreError::file("create", &directory, error))?;
+    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_directory(parent)?;
+    }
+    let lock = take_lock(&directory)?;
+    let mut found = list(&directory)?;
+    remove_torn_creation(&directory, &mut found)?;
+    let files = read_headers(&found)?;
+    let Some((last_number, last_path)) = found.last().cloned() else {
+        let segments = Segments::new(Vec::new(), 0);
+        let (file, path) = create_segment(&directory, 1, 1)?;
+        segments.write().files.push(SegmentFile { path, first_position: 1, groups: Some(Vec::new()) });
+        let writer = Writer {
+            directory,
+            number: 1,
+            file,
+            length: SEGMENT_HEADER_BYTES as u64,
+            next_position: 1,
+            segments: segments.clone(),
+            stopped: false,
+            _lock: lock,
+        };
+        return Ok((segments, writer));
+    };
+    let (segments, good_bytes) = scan_last(files)?;
+    let file = OpenOptions::new().read(true).write(true).open(&last_path).map_err(|error| StoreError::file("open", &last_path, error))?;
+    let bytes = file.metadata().map_err(|error| StoreError::file("read", &last_path, error))?.len();
+    if bytes > good_bytes {
+        tracing::warn!(file = %last_path.display(), offset = good_bytes, cut = bytes - good_bytes, "cut off the torn end of a receipt segment");
+        file.set_len(good_bytes).map_err(|error| StoreError::file("cut the torn end of", &last_path, error))?;
+    }
+    // What a killed process wrote may be in the cache only; from here on others will rely on it.
+    file.sync_all().map_err(|error| StoreError::file("sync", &last_path, error))?;
+    let next_position = segments.head() + 1;
+    let writer =
+        Writer { directory, number: last_number, file, length: good_bytes, next_position, segments: segments.clone(), stopped: false, _lock: lock };
+    Ok((segments, writer))
+}
+
+/// Opens the directory for reading beside a writer: a torn or unfinished end is left alone.
+pub(super) fn open_for_reading(directory: PathBuf) -> Result<Segments, StoreError> {
+    if !directory.is_dir() {
+        return Ok(Segments::new(Vec::new(), 0));
+    }
+    let mut found = list(&directory)?;
+    if let Some((_, path)) = found.last()
+        && byte_length(path)? < SEGMENT_HEADER_BYTES as u64
+    {
+        found.pop();
+    }
+    let files = read_headers(&found)?;
+    if files.is_empty() {
+        return Ok(Segments::new(Vec::new(), 0));
+    }
+    Ok(scan_last(files)?.0)
+}
+
+/// Writes groups until the queue is closed and empty.
+pub(super) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Waiting>) {
+    while let Some(first) = queue.blocking_recv() {
+        let waiting = gather(first, &mut queue);
+        let written = writer.write(&waiting);
+        if let Err(error) = &written {
+            tracing::error!(%error, receipts = waiting.len(), "receipts could not be written");
+        }
+        for (index, waiting) in waiting.into_iter().enumerate() {
+            // Who no longer waits has gone away; the receipt stays all the same.
+            drop(waiting.answer.send(written.clone().map(|first_position| first_position + index as u64)));
+        }
+    }
+}
+
+impl Writer {
+    /// Makes one group durable; gives the position of its first receipt.
+    fn write(&mut self, waiting: &[Waiting]) -> Result<u64, StoreError> {
+        const DOING: &str = "writing receipts";
+        if self.stopped {
+            return Err(StoreError::Stopped { doing: DOING });
+        }
+        if self.length >= SEGMENT_BYTES_MAX {
+            self.begin_next_segment()?;
+        }
+        let first_position = self.next_position;
+        let frame = encode_frame(&group::encode(first_position, waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt))));
+        if let Err(error) = self.file.write_all_at(&frame, self.length) {
+            // A frame that is there in part would be taken for damage once another one follows.
+            if self.file.set_len(self.length).is_err() {
+                self.stopped = true;
+            }
+            return Err(StoreError::file(DOING, self.segments.last_path(), error));
+        }
+        if let Err(error) = self.file.sync_data() {
+            // After a failed sync the cache may claim what the disk doesn't have; only a restart reads the truth.
+            self.stopped = true;
+            return Err(StoreError::file("sync", self.segments.last_path(), error));
+        }
+        let place = GroupPlace { first_position, offset: self.length, frame_bytes: frame.len() };
+        self.length += frame.len() as u64;
+        self.next_position += waiting.len() as u64;
+        self.segments.extend(place, self.next_position - 1);
+        Ok(first_position)
+    }
+
+    fn begin_next_segment(&mut self) -> Result<(), StoreError> {
+        let number = self.number + 1;
+        let (file, path) = create_segment(&self.directory, number, self.next_position)?;
+        self.segments.write().files.push(SegmentFile { path, first_position: self.next_position, groups: Some(Vec::new()) });
+        self.file = file;
+        self.number = number;
+        self.length = SEGMENT_HEADER_BYTES as u64;
+        Ok(())
+    }
+}
+
+impl Segments {
+    fn new(files: Vec<SegmentFile>, head: u64) -> Segments {
+        Segments { set: Arc::new(RwLock::new(Set { files, head })) }
+    }
+
+    /// Position of the last durable receipt; 0 when there is none.
+    pub(super) fn head(&self) -> u64 {
+        self.read().head
+    }
+
+    /// At most `limit` receipts after `position`, and fewer when they are large, but at least one if there is one.
+    pub(super) fn read_after(&self, position: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
+        let mut receipts: Vec<Receipt> = Vec::new();
+        let mut after = position;
+        let mut bytes = 0;
+        while receipts.len() < limit && bytes < READ_BYTES_MAX {
+            let Some((path, place)) = self.place_of(after + 1)? else { break };
+            for receipt in read_group(&path, place)? {
+                if receipt.position > after && receipts.len() < limit {
+                    after = receipt.position;
+                    receipts.push(receipt);
+                }
+            }
+            bytes += place.frame_bytes;
+        }
+        Ok(receipts)
+    }
+
+    /// File and place of the group that holds `position`.
+    fn place_of(&self, position: u64) -> Result<Option<(PathBuf, GroupPlace)>, StoreError> {
+        let set = self.read();
+        if position > set.head {
+            return Ok(None);
+        }
+        let after = set.files.partition_point(|file| file.first_position <= position);
+        let Some(index) = after.checked_sub(1) else { return Ok(None) };
+        let file = &set.files[index];
+        if let Some(groups) = &file.groups {
+            return Ok(place_in(groups, position).map(|place| (file.path.clone(), place)));
+        }
+        let (path, first_position) = (file.path.clone(), file.first_position);
+        let next_first = set.files.get(index + 1).map(|next| next.first_position);
+        drop(set);
+        let scan = scan(&path, first_position)?;
+        let damage = scan.end.or((Some(scan.next_position) != next_first).then_some(scan.good_bytes));
+        if let Some(offset) = damage {
+            return Err(damaged(&path, offset));
+        }
+        let place = place_in(&scan.groups, position);
+        self.write().files[index].groups = Some(scan.groups);
+        Ok(place.map(|place| (path, place)))
+    }
+
+    fn extend(&self, place: GroupPlace, head: u64) {
+        let mut set = self.write();
+        if let Some(groups) = set.files.last_mut().and_then(|file| file.groups.as_mut()) {
+            groups.push(place);
+        }
+        set.head = head;
+    }
+
+    fn last_path(&self) -> PathBuf {
+        self.read().files.last().map_or_else(PathBuf::new, |file| file.path.clone())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Set> {
+        self.set.read().expect("no holder of this lock panics")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Set> {
+        self.set.write().expect("no holder of this lock panics")
+    }
+}
+
+fn place_in(groups: &[GroupPlace], position: u64) -> Option<GroupPlace> {
+    let after = groups.partition_point(|group| group.first_position <= position);
+    after.checked_sub(1).map(|index| groups[index])
+}
+
+/// Scans the last of `files`; gives the set and the number of good bytes in that file.
+fn scan_last(mut files: Vec<SegmentFile>) -> Result<(Segments, u64), StoreError> {
+    let last = files.last_mut().expect("callers pass at least one file");
+    let scan = scan(&last.path, last.first_position)?;
+    if let Some(offset) = scan.end
+        && scan.good_frame_follows
+    {
+        return Err(damaged(&last.path, offset));
+    }
+    last.groups = Some(scan.groups);
+    Ok((Segments::new(files, scan.next_position - 1), scan.good_bytes))
+}
+
+struct Scan {
+    groups: Vec<GroupPlace>,
+    /// Position after the last good group.
+    next_position: u64,
+    /// Bytes up to the end of the last good frame.
+    good_bytes: u64,
+    /// Where the first bad frame begins, if there is one.
+    end: Option<u64>,
+    /// Whether a good frame stands anywhere after the bad one.
+    good_frame_follows: bool,
+}
+
+fn scan(path: &Path, first_position: u64) -> Result<Scan, StoreError> {
+    let bytes = std::fs::read(path).map_err(|error| StoreError::file("read", path, error))?;
+    let mut scan =
+        Scan { groups: Vec::new(), next_position: first_position, good_bytes: SEGMENT_HEADER_BYTES as u64, end: None, good_frame_follows: false };
+    let mut offset = SEGMENT_HEADER_BYTES;
+    while offset < bytes.len() {
+        let good = frame_at(&bytes, offset).and_then(|group| Some((group::header(group)?, group.len())));
+        match good {
+            Some(((first, count), group_bytes)) if first == scan.next_position => {
+                let frame_bytes = FRAME_HEADER_BYTES + group_bytes;
+                scan.groups.push(GroupPlace { first_position: first, offset: offset as u64, frame_bytes });
+                scan.next_position += u64::from(count);
+                offset += frame_bytes;
+                scan.good_bytes = offset as u64;
+            }
+            _ => {
+                scan.end = Some(offset as u64);
+                scan.good_frame_follows = (offset + 1..bytes.len()).any(|later| frame_at(&bytes, later).is_some());
+                break;
+            }
+        }
+    }
+    Ok(scan)
+}
+
+fn read_group(path: &Path, place: GroupPlace) -> Result<Vec<Receipt>, StoreError> {
+    let file = File::open(path).map_err(|error| StoreError::file("open", path, error))?;
+    let mut bytes = vec![0; place.frame_bytes];
+    file.read_exact_at(&mut bytes, place.offset).map_err(|error| StoreError::file("read", path, error))?;
+    let receipts = frame_at(&bytes, 0).and_then(group::decode).ok_or_else(|| damaged(path, place.offset))?;
+    if receipts.first().map(|receipt| receipt.position) != Some(place.first_position) {
+        return Err(damaged(path, place.offset));
+    }
+    Ok(receipts)
+}
+
+fn encode_frame(group: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(group.len()).expect("a group is bounded by ENCODED_BYTES_MAX").to_be_bytes();
+    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + group.len());
+    frame.extend(FRAME_MAGIC);
+    frame.extend(length);
+    frame.extend(frame_crc(&length, group).to_be_bytes());
+    frame.extend(group);
+    frame
+}
+
+/// The group of the good frame that begins at `offset`, if one does.
+fn frame_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
+    let frame = bytes.get(offset..)?;
+    if !frame.starts_with(FRAME_MAGIC) {
+        return None;
+    }
+    let length_bytes: [u8; 4] = frame.get(4..8)?.try_into().ok()?;
+    let length = u32::from_be_bytes(length_bytes) as usize;
+    if length > group::ENCODED_BYTES_MAX {
+        return None;
+    }
+    let crc = u32::from_be_bytes(frame.get(8..FRAME_HEADER_BYTES)?.try_into().ok()?);
+    let group = frame.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + length)?;
+    (frame_crc(&length_bytes, group) == crc).then_some(group)
+}
+
+fn frame_crc(length: &[u8; 4], group: &[u8]) -> u32 {
+    let mut digest = CRC32C.digest();
+    digest.update(length);
+    digest.update(group);
+    digest.finalize()
+}
+
+fn damaged(path: &Path, offset: u64) -> StoreError {
+    StoreError::Unreadable {
+        what: "the receipt log",
+        problem: format!("{} is damaged at offset {offset}; restore the file from a backup", path.display()),
+    }
+}
+
+fn take_lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| StoreError::file("create", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::invalid(format!(
+            "another lingqu process appends receipts in {}; end it before starting this one",
+            directory.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error)),
+    }
+}
+
+/// Numbers and paths of the segments, which must be 1, 2, 3, …
+fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    let fault = |error| StoreError::file("list", directory, error);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg")) else { continue };
+        let number = name.parse::<u64>().ok().filter(|_| name.len() == 8).ok_or_else(|| StoreError::Unreadable {
+            what: "the receipt log",
+            problem: format!("{} is no segment's name; move the file away", path.display()),
+        })?;
+        found.push((number, path));
+    }
+    found.sort();
+    for (index, (number, path)) in found.iter().enumerate() {
+        if *number != index as u64 + 1 {
+            return Err(StoreError::Unreadable {
+                what: "the receipt log",
+                problem: format!("the segment before {} is missing; restore it from a backup", path.display()),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A crash while a segment was created leaves a file without its header; nothing was ever written to it.
+fn remove_torn_creation(directory: &Path, found: &mut Vec<(u64, PathBuf)>) -> Result<(), StoreError> {
+    let Some((_, path)) = found.last() else { return Ok(()) };
+    let bytes = std::fs::read(path).map_err(|error| StoreError::file("read", path, error))?;
+    if bytes.len() <= SEGMENT_HEADER_BYTES && segment_header(&bytes).is_none() {
+        std::fs::remove_file(path).map_err(|error| StoreError::file("remove", path, error))?;
+        sync_directory(directory)?;
+        found.pop();
+    }
+    Ok(())
+}
+
+fn read_headers(found: &[(u64, PathBuf)]) -> Result<Vec<SegmentFile>, StoreError> {
+    let mut files: Vec<SegmentFile> = Vec::with_capacity(found.len());
+    for (_, path) in found {
+        let file = File::open(path).map_err(|error| StoreError::file("open", path, error))?;
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let read = file.read_exact_at(&mut header, 0);
+        let first_position = read.ok().and_then(|()| segment_header(&header)).ok_or_else(|| damaged(path, 0))?;
+        let before = files.last().map_or(0, |file| file.first_position);
+        if first_position <= before || (files.is_empty() && first_position != 1) {
+            return Err(damaged(path, 0));
+        }
+        files.push(SegmentFile { path: path.clone(), first_position, groups: None });
+    }
+    Ok(files)
+}
+
+fn segment_header(bytes: &[u8]) -> Option<u64> {
+    if !bytes.starts_with(SEGMENT_MAGIC) {
+        return None;
+    }
+    let first_position = u64::from_be_bytes(bytes.get(8..16)?.try_into().ok()?);
+    let crc = u32::from_be_bytes(bytes.get(16..SEGMENT_HEADER_BYTES)?.try_into().ok()?);
+    (CRC32C.checksum(&bytes[..16]) == crc).then_some(first_position)
+}
+
+fn create_segment(directory: &Path, number: u64, first_position: u64) -> Result<(File, PathBuf), StoreError> {
+    if number > SEGMENTS_MAX {
+        return Err(StoreError::invalid("the receipt log has its last segment; move the node to PostgreSQL"));
+    }
+    let path = directory.join(format!("{number:08}.seg"));
+    let fault = |error| StoreError::file("create", &path, error);
+    let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES);
+    header.extend(SEGMENT_MAGIC);
+    header.extend(first_position.to_be_bytes());
+    header.extend(CRC32C.checksum(&header).to_be_bytes());
+    // A creation that failed half-way may have left a file without its header.
+    let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path).map_err(fault)?;
+    let written = file.write_all_at(&header, 0).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Left behind it would be removed at the next start; if this fails too, that is what happens.
+        drop(std::fs::remove_file(&path));
+        return Err(fault(error));
+    }
+    sync_directory(directory)?;
+    Ok((file, path))
+}
+
+fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(|error| StoreError::file("sync", directory, error))
+}
+
+fn byte_length(path: &Path) -> Result<u64, StoreError> {
+    Ok(std::fs::metadata(path).map_err(|error| StoreError::file("read", path, error))?.len())
+}

@@ -1,0 +1,40 @@
+//! The transparency log of a node: what was recorded can be proven to anyone, and can't be changed afterwards unseen.
+//!
+//! Records of journal and receipts come in as digest pairs ([`LogEntry`]); the tree over the entries grows by tiles
+//! ([`TreeState`]); its head is signed as a [`Checkpoint`] in a signed note ([`SignedNote`]); proofs ([`LogProof`],
+//! [`verify_inclusion`], [`verify_consistency`]) and evidence bundles ([`EvidenceBuilder`], [`verify_evidence`]) go out
+//! to people who need not trust the node. The formats are those of C2SP (signed-note, tlog-checkpoint, tlog-tiles,
+//! tlog-proof) over SHA-256 and Ed25519; each function names its section.
+//!
+//! This room does not know what entries mean, and it performs no I/O: tiles are read through a function that is passed
+//! in, and files to write are handed back with their paths.
+
+mod checkpoint;
+mod entry;
+mod error;
+mod evidence;
+mod evidence_verify;
+mod growth;
+mod merkle;
+mod note;
+mod proof;
+mod tile_path;
+mod tiles;
+
+pub use checkpoint::Checkpoint;
+pub use entry::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
+pub use error::TransparencyError;
+pub use evidence::{EVIDENCE_ITEMS_MAX, Evidence, EvidenceBuilder, EvidenceItem, EvidenceRecord};
+pub use evidence_verify::{Finding, Report, verify_evidence};
+pub use growth::{APPEND_ENTRIES_MAX, Growth, TreeState};
+pub use merkle::{
+    Hash, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root, verify_consistency,
+    verify_inclusion,
+};
+pub use note::{NOTE_BYTES_MAX, NoteSignature, NoteSigner, NoteVerifier, SIGNATURES_MAX, SignedNote, sign_note};
+pub use proof::LogProof;
+pub use tile_path::{TILE_WIDTH, TileKind, TilePath};
+pub use tiles::{
+    ENTRY_BYTES_MAX, TileRead, consistency_proof_from_tiles, decode_bundle, encode_bundle, entry_from_tiles,
+    inclusion_proof_from_tiles, root_from_tiles,
+};

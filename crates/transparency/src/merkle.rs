@@ -1,0 +1,374 @@
+//! The Merkle tree of RFC 6962 section 2.1 over SHA-256, with the verification algorithms of RFC 9162 section 2.1.
+
+use lingqu_crypto::sha256;
+
+use crate::TransparencyError;
+
+/// A SHA-256 hash of a leaf, a node or a whole tree.
+pub type Hash = [u8; 32];
+
+/// The hash of a tree without leaves: SHA-256 of nothing (RFC 6962 section 2.1).
+pub fn empty_root() -> Hash {
+    sha256(b"").0
+}
+
+/// The hash of a leaf: SHA-256 of a zero byte and the entry (RFC 6962 section 2.1).
+pub fn leaf_hash(entry: &[u8]) -> Hash {
+    let mut input = Vec::with_capacity(1 + entry.len());
+    input.push(0);
+    input.extend_from_slice(entry);
+    sha256(&input).0
+}
+
+/// The hash of an inner node: SHA-256 of a one byte and both children (RFC 6962 section 2.1).
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    let mut input = [1; 65];
+    input[1..33].copy_from_slice(left);
+    input[33..].copy_from_slice(right);
+    sha256(&input).0
+}
+
+/// The root over leaf hashes held in memory.
+pub fn root(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => empty_root(),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(split_point(leaves.len() as u64) as usize);
+            node_hash(&root(left), &root(right))
+        }
+    }
+}
+
+/// The inclusion path of a leaf, from its sibling up to the root's child (RFC 6962 section 2.1.1).
+///
+/// # Errors
+/// [`TransparencyError::OutOfRange`] when there is no such leaf.
+pub fn inclusion_proof(leaves: &[Hash], index: u64) -> Result<Vec<Hash>, TransparencyError> {
+    inclusion_ranges(index, leaves.len() as u64)?
+        .into_iter()
+        .map(|range| Ok(root(&leaves[range.start as usize..range.end as usize])))
+        .collect()
+}
+
+/// The proof that the tree of the first `old_size` leaves is a prefix of the whole (RFC 6962 section 2.1.2).
+///
+/// # Errors
+/// [`TransparencyError::OutOfRange`] when the old tree is larger than the new one.
+pub fn consistency_proof(leaves: &[Hash], old_size: u64) -> Result<Vec<Hash>, TransparencyError> {
+    consistency_ranges(old_size, leaves.len() as u64)?
+        .into_iter()
+        .map(|range| Ok(root(&leaves[range.start as usize..range.end as usize])))
+        .collect()
+}
+
+/// Checks that a leaf stands at `index` in the tree of `size` leaves and this root (RFC 9162 section 2.1.3.2).
+///
+/// # Errors
+/// [`TransparencyError::ProofFailed`], or [`TransparencyError::OutOfRange`] when `index` is not below `size`.
+pub fn verify_inclusion(
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<(), TransparencyError> {
+    check_index(index, size)?;
+    let failed = TransparencyError::ProofFailed { what: "inclusion" };
+    let mut node = index;
+    let mut last = size - 1;
+    let mut hash = *leaf;
+    for sibling in proof {
+        if last == 0 {
+            return Err(failed);
+        }
+        if node & 1 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            // At the right edge a node without sibling moves up unchanged until it is a right child.
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    if last == 0 && hash == *root { Ok(()) } else { Err(failed) }
+}
+
+/// Checks that the tree of `new_size` only appends to the tree of `old_size` (RFC 9162 section 2.1.4.2).
+///
+/// The empty tree is a prefix of every tree, with an empty proof.
+///
+/// # Errors
+/// [`TransparencyError::ProofFailed`], or [`TransparencyError::OutOfRange`] when the old tree is the larger one.
+pub fn verify_consistency(
+    old_size: u64,
+    old_root: &Hash,
+    new_size: u64,
+    new_root: &Hash,
+    proof: &[Hash],
+) -> Result<(), TransparencyError> {
+    check_sizes(old_size, new_size)?;
+    let failed = Err(TransparencyError::ProofFailed { what: "consistency" });
+    if old_size == new_size {
+        return if proof.is_empty() && old_root == new_root { Ok(()) } else { failed };
+    }
+    if old_size == 0 {
+        return if proof.is_empty() && *old_root == empty_root() { Ok(()) } else { failed };
+    }
+    // A complete old tree is itself a node of the new one and is left out of the proof.
+    let (first, rest) = if old_size.is_power_of_two() {
+        (old_root, proof)
+    } else {
+        match proof.split_first() {
+            Some((first, rest)) => (first, rest),
+            None => return failed,
+        }
+    };
+    let mut node = old_size - 1;
+    let mut last = new_size - 1;
+    while node & 1 == 1 {
+        node >>= 1;
+        last >>= 1;
+    }
+    let mut old_hash = *first;
+    let mut new_hash = *first;
+    for sibling in rest {
+        if last == 0 {
+            return failed;
+        }
+        if node & 1 == 1 || node == last {
+            old_hash = node_hash(sibling, &old_hash);
+            new_hash = node_hash(sibling, &new_hash);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            new_hash = node_hash(&new_hash, sibling);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    if last == 0 && old_hash == *old_root && new_hash == *new_root {
+        Ok(())
+    } else {
+        failed
+    }
+}
+
+/// A range of leaves whose tree hash stands in a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeafRange {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl LeafRange {
+    pub(crate) fn size(self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// The ranges whose hashes make the inclusion path, leaf's sibling first.
+pub(crate) fn inclusion_ranges(index: u64, size: u64) -> Result<Vec<LeafRange>, TransparencyError> {
+    check_index(index, size)?;
+    let mut ranges = Vec::new();
+    let (mut start, mut end) = (0, size);
+    while end - start > 1 {
+        let middle = start + split_point(end - start);
+        if index < middle {
+            ranges.push(LeafRange { start: middle, end });
+            end = middle;
+        } else {
+            ranges.push(LeafRange { start, end: middle });
+            start = middle;
+        }
+    }
+    ranges.reverse();
+    Ok(ranges)
+}
+
+/// The ranges whose hashes make the consistency proof, in its order. `SUBPROOF` of RFC 6962 section 2.1.2, unrolled.
+pub(crate) fn consistency_ranges(old_size: u64, new_size: u64) -> Result<Vec<LeafRange>, TransparencyError> {
+    check_sizes(old_size, new_size)?;
+    if old_size == 0 || old_size == new_size {
+        return Ok(Vec::new());
+    }
+    let mut ranges = Vec::new();
+    let (mut start, mut end) = (0, new_size);
+    // The verifier knows the old root, so the old tree is left out while it is a whole subtree from the start.
+    let mut known = true;
+    while end != old_size {
+        let middle = start + split_point(end - start);
+        if old_size <= middle {
+            ranges.push(LeafRange { start: middle, end });
+            end = middle;
+        } else {
+            ranges.push(LeafRange { start, end: middle });
+            start = middle;
+            known = false;
+        }
+    }
+    if !known {
+        ranges.push(LeafRange { start, end });
+    }
+    ranges.reverse();
+    Ok(ranges)
+}
+
+/// The largest power of two smaller than `count`, which is at least 2.
+pub(crate) fn split_point(count: u64) -> u64 {
+    1 << (63 - (count - 1).leading_zeros())
+}
+
+fn check_index(index: u64, size: u64) -> Result<(), TransparencyError> {
+    if index < size {
+        return Ok(());
+    }
+    Err(TransparencyError::OutOfRange {
+        what: "the entry",
+        problem: format!("index {index} of a tree of {size} entries"),
+    })
+}
+
+fn check_sizes(old_size: u64, new_size: u64) -> Result<(), TransparencyError> {
+    if old_size <= new_size {
+        return Ok(());
+    }
+    Err(TransparencyError::OutOfRange {
+        what: "the old tree",
+        problem: format!("its {old_size} entries are more than the new tree's {new_size}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ct_merkle::mem_backed_tree::MemoryBackedTree;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn known_roots() {
+        // The eight leaves and roots that the reference implementations of Certificate Transparency test with.
+        let leaves: [&[u8]; 8] = [
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
+            b"\x50\x51\x52\x53\x54\x55\x56\x57",
+            b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
+        ];
+        let roots = [
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+        ];
+        let hashes: Vec<Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        for (size, expected) in roots.iter().enumerate() {
+            assert_eq!(lingqu_crypto::Sha256Digest(root(&hashes[..size])).to_string(), *expected);
+        }
+    }
+
+    fn entries(count: usize) -> Vec<Vec<u8>> {
+        (0..count).map(|number| format!("entry {number}").into_bytes()).collect()
+    }
+
+    fn hashes(entries: &[Vec<u8>]) -> Vec<Hash> {
+        entries.iter().map(|entry| leaf_hash(entry)).collect()
+    }
+
+    #[test]
+    fn proofs_equal_those_of_another_implementation() {
+        let all = entries(70);
+        for size in 1..=all.len() {
+            let mut other: MemoryBackedTree<sha2::Sha256, Vec<u8>> = MemoryBackedTree::new();
+            for entry in &all[..size] {
+                other.push(entry.clone());
+            }
+            let leaves = hashes(&all[..size]);
+            assert_eq!(root(&leaves)[..], other.root().as_bytes()[..]);
+            for index in 0..size {
+                let proof = inclusion_proof(&leaves, index as u64).unwrap().concat();
+                assert_eq!(proof, other.prove_inclusion(index).as_bytes());
+            }
+            for old_size in 1..size {
+                let proof = consistency_proof(&leaves, old_size as u64).unwrap().concat();
+                assert_eq!(proof, other.prove_consistency(size - old_size).as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn every_proof_verifies_and_no_other() {
+        let leaves = hashes(&entries(40));
+        for size in 1..=leaves.len() {
+            let tree = root(&leaves[..size]);
+            let size = size as u64;
+            for index in 0..size {
+                let proof = inclusion_proof(&leaves[..size as usize], index).unwrap();
+                let leaf = &leaves[index as usize];
+                verify_inclusion(leaf, index, size, &proof, &tree).unwrap();
+                for other in (0..size).filter(|other| *other != index) {
+                    assert!(verify_inclusion(leaf, other, size, &proof, &tree).is_err());
+                }
+                let longer = [&proof[..], &[[0; 32]]].concat();
+                assert!(verify_inclusion(leaf, index, size, &longer, &tree).is_err());
+                if let Some((_, shorter)) = proof.split_last() {
+                    assert!(verify_inclusion(leaf, index, size, shorter, &tree).is_err());
+                }
+            }
+            for old_size in 0..=size {
+                let old = root(&leaves[..old_size as usize]);
+                let proof = consistency_proof(&leaves[..size as usize], old_size).unwrap();
+                verify_consistency(old_size, &old, size, &tree, &proof).unwrap();
+                let longer = [&proof[..], &[[0; 32]]].concat();
+                assert!(verify_consistency(old_size, &old, size, &tree, &longer).is_err());
+                assert!(verify_consistency(old_size, &[9; 32], size, &tree, &proof).is_err());
+                if old_size > 0 {
+                    assert!(verify_consistency(old_size, &old, size, &[9; 32], &proof).is_err());
+                }
+                if let Some((_, shorter)) = proof.split_last() {
+                    assert!(verify_consistency(old_size, &old, size, &tree, shorter).is_err());
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn verification_never_panics(
+            index: u64, size: u64, old_size: u64, proof: Vec<[u8; 32]>, hash: [u8; 32],
+        ) {
+            let _ = verify_inclusion(&hash, index, size, &proof, &hash);
+            let _ = verify_inclusion(&hash, index % size.max(1), size, &proof, &[0; 32]);
+            let _ = verify_consistency(old_size, &hash, size, &hash, &proof);
+            let _ = verify_consistency(old_size % size.max(1), &hash, size, &[0; 32], &proof);
+            let _ = inclusion_ranges(index, size);
+            let _ = consistency_ranges(old_size, size);
+        }
+
+        #[test]
+        fn a_changed_proof_fails(size in 2..300_usize, index: usize, at: usize, bit in 0..8_u8) {
+            let leaves = hashes(&entries(size));
+            let index = (index % size) as u64;
+            let mut proof = inclusion_proof(&leaves, index).unwrap();
+            let at = at % (proof.len() * 32);
+            proof[at / 32][at % 32] ^= 1 << bit;
+            let tree = root(&leaves);
+            prop_assert!(verify_inclusion(&leaves[index as usize], index, size as u64, &proof, &tree).is_err());
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Signed notes (C2SP signed-note v1.0.0) with Ed25519 keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lingqu_crypto::{Signature, SigningKey, Suite, VerifyingKey, sha256};
+
+use crate::TransparencyError;
+use crate::error::malformed;
+
+/// The largest note that is read, in bytes.
+pub const NOTE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many signature lines are read; the specification asks for at least 16.
+pub const SIGNATURES_MAX: usize = 100;
+
+/// The signature type of Ed25519 (signed-note, "Signature types").
+const TYPE_ED25519: u8 = 1;
+
+/// A key that signs notes under a name.
+#[derive(Debug)]
+pub struct NoteSigner {
+    verifier: NoteVerifier,
+    key: SigningKey,
+}
+
+impl NoteSigner {
+    /// A signer of this name, which should be a URL without scheme.
+    ///
+    /// # Errors
+    /// Refused when the name is empty or has blanks, plus signs or control characters.
+    pub fn new(name: &str, key: SigningKey) -> Result<NoteSigner, TransparencyError> {
+        let verifier = NoteVerifier::new(name, key.verifying_key())?;
+        Ok(NoteSigner { verifier, key })
+    }
+
+    /// The public half, whose text form is given to those who verify.
+    pub fn verifier(&self) -> &NoteVerifier {
+        &self.verifier
+    }
+
+    fn signature_line(&self, text: &str) -> String {
+        let mut blob = self.verifier.key_id().to_be_bytes().to_vec();
+        blob.extend_from_slice(self.key.sign(text.as_bytes()).as_bytes());
+        format!("— {} {}\n", self.verifier.name, STANDARD.encode(blob))
+    }
+}
+
+/// A public key under a name. Text form (vkey): name, key id in hexadecimal, base64 of type and key, joined by `+`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteVerifier {
+    name: String,
+    key: VerifyingKey,
+}
+
+impl NoteVerifier {
+    /// A verifier of this name; see [`NoteSigner::new`] for names.
+    pub fn new(name: &str, key: VerifyingKey) -> Result<NoteVerifier, TransparencyError> {
+        check_name(name)?;
+        Ok(NoteVerifier {
+            name: name.to_owned(),
+            key,
+        })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The public key.
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    /// The first four bytes of SHA-256 over name, newline, type and key (signed-note, "Signatures").
+    pub fn key_id(&self) -> u32 {
+        let mut input = self.name.as_bytes().to_vec();
+        input.push(b'\n');
+        input.extend_from_slice(&self.typed_key());
+        let digest = sha256(&input).0;
+        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
+
+    fn typed_key(&self) -> Vec<u8> {
+        let mut typed = vec![TYPE_ED25519];
+        typed.extend_from_slice(self.key.as_bytes());
+        typed
+    }
+
+    fn is_of(&self, signature: &NoteSignature) -> bool {
+        signature.name == self.name && signature.key_id == self.key_id()
+    }
+}
+
+impl fmt::Display for NoteVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{:08x}+{}", self.name, self.key_id(), STANDARD.encode(self.typed_key()))
+    }
+}
+
+impl FromStr for NoteVerifier {
+    type Err = TransparencyError;
+
+    fn from_str(text: &str) -> Result<NoteVerifier, TransparencyError> {
+        let refused = |problem: &str| malformed("a verifier key", problem);
+        let form = "expected name+id+key with an Ed25519 key";
+        // The key is base64 and may contain plus signs itself.
+        let mut parts = text.splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(refused(form));
+        };
+        let typed = STANDARD.decode(key).map_err(|_| refused(form))?;
+        let Some((&TYPE_ED25519, key)) = typed.split_first() else {
+            return Err(refused(form));
+        };
+        let key = VerifyingKey::from_bytes(Suite::International, key).map_err(|_| refused(form))?;
+        let verifier = NoteVerifier::new(name, key)?;
+        if id != format!("{:08x}", verifier.key_id()) {
+            return Err(refused("the key id does not belong to name and key"));
+        }
+        Ok(verifier)
+    }
+}
+
+/// Signs a text; the result is text, blank line, one line per signer.
+///
+/// # Errors
+/// Refused when the text is empty, does not end in a newline or has other control characters, without signers or with
+/// more than [`SIGNATURES_MAX`], or above [`NOTE_BYTES_MAX`].
+pub fn sign_note(text: &str, signers: &[&NoteSigner]) -> Result<String, TransparencyError> {
+    let mut note = format!("{text}\n");
+    for signer in signers {
+        note += &signer.signature_line(text);
+    }
+    // Reading it back applies the rules of the format once, for writers and readers alike.
+    SignedNote::parse(&note)?;
+    Ok(note)
+}
+
+/// A note as read; nothing in it may be believed before [`SignedNote::verify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedNote {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+/// One signature line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteSignature {
+    /// The name of the key.
+    pub name: String,
+    /// Its id.
+    pub key_id: u32,
+    /// The signature's bytes, as the key's type defines them.
+    pub bytes: Vec<u8>,
+}
+
+impl SignedNote {
+    /// Reads a note (signed-note, "Format").
+    ///
+    /// # Errors
+    /// [`TransparencyError::Malformed`] with the line that is wrong, [`TransparencyError::TooLarge`].
+    pub fn parse(note: &str) -> Result<SignedNote, TransparencyError> {
+        let what = "a signed note";
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(TransparencyError::TooLarge {
+                what: "the length of a signed note in bytes",
+                limit: NOTE_BYTES_MAX as u64,
+            });
+        }
+        if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
+            return Err(malformed(what, "it has control characters other than newline"));
+        }
+        // The last blank line separates, as the text may have blank lines of its own.
+        let Some(at) = note.rfind("\n\n") else {
+            return Err(malformed(what, "no blank line separates text and signatures"));
+        };
+        let (text, lines) = (&note[..=at], &note[at + 2..]);
+        let Some(lines) = lines.strip_suffix('\n') else {
+            return Err(malformed(what, "it does not end in a signature line and a newline"));
+        };
+        let mut signatures = Vec::new();
+        for (number, line) in lines.split('\n').enumerate() {
+            if number == SIGNATURES_MAX {
+                return Err(TransparencyError::TooLarge {
+                    what: "the number of signatures of a note",
+                    limit: SIGNATURES_MAX as u64,
+                });
+            }
+            let signature = NoteSignature::parse(line)
+                .ok_or_else(|| malformed(what, format!("signature line {} is wrong", number + 1)))?;
+            signatures.push(signature);
+        }
+        Ok(SignedNote {
+            text: text.to_owned(),
+            signatures,
+        })
+    }
+
+    /// The signed text with its final newline.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature lines in their order, of known and unknown keys.
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
+    /// Checks every signature of a known key and returns those keys; lines of unknown keys are ignored.
+    ///
+    /// # Errors
+    /// [`TransparencyError::NotSigned`] when a known key's signature fails or no known key signed.
+    pub fn verify<'k>(&self, known: &'k [NoteVerifier]) -> Result<Vec<&'k NoteVerifier>, TransparencyError> {
+        let mut verified: Vec<&NoteVerifier> = Vec::new();
+        for signature in &self.signatures {
+            let Some(verifier) = known.iter().find(|verifier| verifier.is_of(signature)) else {
+                continue;
+            };
+            let valid = Signature::from_bytes(Suite::International, &signature.bytes)
+                .is_ok_and(|bytes| verifier.key.verify(self.text.as_bytes(), &bytes).is_ok());
+            if !valid {
+                return Err(TransparencyError::NotSigned {
+                    problem: format!("the signature of `{}` does not fit the text", verifier.name),
+                });
+            }
+            if !verified.contains(&verifier) {
+                verified.push(verifier);
+            }
+        }
+        if verified.is_empty() {
+            return Err(TransparencyError::NotSigned {
+                problem: "none of its signatures is by a known key".to_owned(),
+            });
+        }
+        Ok(verified)
+    }
+}
+
+impl NoteSignature {
+    fn parse(line: &str) -> Option<NoteSignature> {
+        let (name, encoded) = line.strip_prefix("— ")?.split_once(' ')?;
+        check_name(name).ok()?;
+        let blob = STANDARD.decode(encoded).ok()?;
+        let (key_id, bytes) = blob.split_first_chunk::<4>()?;
+        if bytes.is_empty() {
+            return None;
+        }
+        Some(NoteSignature {
+            name: name.to_owned(),
+            key_id: u32::from_be_bytes(*key_id),
+            bytes: bytes.to_vec(),
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), TransparencyError> {
+    let barred = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+    if name.is_empty() || name.contains(barred) {
+        return Err(malformed("a key name", "it must not be empty or hold blanks, plus signs or control characters"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // The example of the documentation of Go's package golang.org/x/mod/sumdb/note.
+    const GO_VKEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    const GO_SEED: [u8; 32] = [
+        0x81, 0x0a, 0x14, 0x02, 0xd5, 0x14, 0x6c, 0x8d, 0x84, 0xf2, 0x44, 0x33, 0x30, 0xf5, 0x40, 0x80, 0xeb, 0xf9,
+        0x8e, 0xe1, 0x7d, 0x9c, 0x74, 0xf6, 0x25, 0x2f, 0xc5, 0xd5, 0xc7, 0x28, 0x31, 0x73,
+    ];
+    const GO_NOTE: &str = "If you think cryptography is the answer to your problem,\n\
+        then you don't know what your problem is.\n\
+        \n\
+        — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+
+    fn signer(name: &str, seed: u8) -> NoteSigner {
+        NoteSigner::new(name, SigningKey::from_seed([seed; 32])).unwrap()
+    }
+
+    #[test]
+    fn the_example_of_go() {
+        let verifier: NoteVerifier = GO_VKEY.parse().unwrap();
+        assert_eq!(verifier.to_string(), GO_VKEY);
+        let note = SignedNote::parse(GO_NOTE).unwrap();
+        assert_eq!(note.verify(std::slice::from_ref(&verifier)).unwrap(), [&verifier]);
+        let signer = NoteSigner::new("PeterNeumann", SigningKey::from_seed(GO_SEED)).unwrap();
+        assert_eq!(signer.verifier(), &verifier);
+        assert_eq!(sign_note(note.text(), &[&signer]).unwrap(), GO_NOTE);
+    }
+
+    #[test]
+    fn unknown_keys_are_ignored_and_failing_known_ones_are_not() {
+        let (node, witness, other) = (signer("node", 1), signer("witness", 2), signer("node", 3));
+        let note = sign_note("text\n\nmore\n", &[&node, &witness, &other]).unwrap();
+        let note = SignedNote::parse(&note).unwrap();
+        assert_eq!(note.text(), "text\n\nmore\n");
+        let known = [node.verifier().clone(), witness.verifier().clone()];
+        assert_eq!(note.verify(&known).unwrap().len(), 2);
+        assert!(note.verify(&[signer("witness", 9).verifier().clone()]).is_err());
+        assert!(note.verify(&[]).is_err());
+
+        let mut changed = note.clone();
+        changed.signatures[1].bytes[5] ^= 1;
+        assert!(changed.verify(&known).is_err());
+        assert!(changed.verify(&known[..1]).is_ok());
+    }
+
+    #[test]
+    fn sixteen_signatures_are_accepted_and_a_flood_is_not() {
+        let signers: Vec<NoteSigner> = (0..101).map(|n| signer(&format!("k{n}"), n)).collect();
+        let all: Vec<&NoteSigner> = signers.iter().collect();
+        let note = sign_note("text\n", &all[..100]).unwrap();
+        let note = SignedNote::parse(&note).unwrap();
+        assert!(note.verify(&[all[99].verifier().clone()]).is_ok());
+        assert!(matches!(sign_note("text\n", &all), Err(TransparencyError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        let node = signer("node", 1);
+        for text in ["", "text", "te\txt\n", "te\rxt\n"] {
+            assert!(sign_note(text, &[&node]).is_err(), "{text:?}");
+        }
+        assert!(sign_note("text\n", &[]).is_err());
+        let good = sign_note("text\n", &[&node]).unwrap();
+        for (from, to) in [("\n\n", "\n"), ("— ", "- "), ("node ", "no de "), ("node ", "no+de "), ("=\n", "=")] {
+            assert!(SignedNote::parse(&good.replace(from, to)).is_err(), "{from:?}");
+        }
+        for name in ["", "a b", "a+b", "a\u{3000}b", "a\nb"] {
+            assert!(NoteSigner::new(name, SigningKey::from_seed([0; 32])).is_err());
+        }
+        let vkey = node.verifier().to_string();
+        assert!(vkey.replacen("node", "nose", 1).parse::<NoteVerifier>().is_err());
+        assert!("node+00000000".parse::<NoteVerifier>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn notes_round_trip(text in "[^\\x00-\\x1f]{0,40}(\n[^\\x00-\\x1f]{0,40}){0,5}", seed: u8) {
+            let node = signer("node.example/1", seed);
+            let text = format!("{text}\n");
+            // A text that is one empty line and a text that ends in a blank line are still texts.
+            let note = sign_note(&text, &[&node]).unwrap();
+            let note = SignedNote::parse(&note).unwrap();
+            prop_assert_eq!(note.text(), &text);
+            prop_assert!(note.verify(&[node.verifier().clone()]).is_ok());
+            let vkey = node.verifier().to_string();
+            prop_assert_eq!(&vkey.parse::<NoteVerifier>().unwrap(), node.verifier());
+        }
+
+        #[test]
+        fn reading_never_panics(text: String, near in "[a\n]{0,5}\n\n(— [a-z]{0,3} [A-Za-z=/+]{0,12}\n?){0,3}") {
+            let _ = SignedNote::parse(&text);
+            let _ = SignedNote::parse(&near);
+            let _ = text.parse::<NoteVerifier>();
+            let _ = format!("a+{text}").parse::<NoteVerifier>();
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A private PostgreSQL server: its own data directory, socket and loopback port, stopped when it is dropped.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, Database};
+use tempfile::TempDir;
+
+/// How long a server may take to accept connections.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Another process may take a free port before the server does.
+const PORT_ATTEMPTS_MAX: u32 = 5;
+
+/// A running server. One is shared by the tests of a process that run at the same time.
+pub struct PrivatePostgres {
+    child: Child,
+    port: u16,
+    databases: AtomicU32,
+    // Dropped after the server has stopped.
+    directory: TempDir,
+}
+
+static SHARED: Mutex<Weak<PrivatePostgres>> = Mutex::new(Weak::new());
+
+impl PrivatePostgres {
+    /// The server of this process, started when none runs; `None` when the machine has no PostgreSQL.
+    pub fn shared() -> Option<Arc<PrivatePostgres>> {
+        let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(running) = shared.upgrade() {
+            return Some(running);
+        }
+        let started = Arc::new(PrivatePostgres::start()?);
+        *shared = Arc::downgrade(&started);
+        Some(started)
+    }
+
+    /// Makes a data directory and starts a server on it; `None` when the machine has no PostgreSQL.
+    ///
+    /// # Panics
+    /// When there is a PostgreSQL but it doesn't start; the message holds its log.
+    pub fn start() -> Option<PrivatePostgres> {
+        let binaries = find_binaries()?;
+        let directory = tempfile::Builder::new().prefix("lingqu-pg-").tempdir().expect("the temporary directory is writable");
+        let user = server_user(directory.path());
+        initialise(&binaries, directory.path(), user);
+        for _ in 0..PORT_ATTEMPTS_MAX {
+            let port = free_port();
+            let mut child = spawn(&binaries, directory.path(), user, port);
+            if wait_until_ready(&mut child, directory.path()) {
+                return Some(PrivatePostgres { child, port, databases: AtomicU32::new(0), directory });
+            }
+        }
+        panic!("PostgreSQL doesn't start: {}", fs::read_to_string(directory.path().join("log")).unwrap_or_default());
+    }
+
+    /// Creates a new, empty database and gives its URL (by the unix socket).
+    pub async fn create_database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let admin = Database::connect(self.url("postgres")).await.expect("the private server accepts connections");
+        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a new name is free");
+        admin.close().await.expect("the connection closes");
+        self.url(&name)
+    }
+
+    /// The URL of a database by the unix socket.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://lingqu@localhost:{}/{database}?host={}", self.port, self.directory.path().display())
+    }
+
+    /// The URL of a database by the loopback port.
+    pub fn loopback_url(&self, database: &str) -> String {
+        format!("postgres://lingqu@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        // The shell that started the server waits for its input to end and then stops the server by its own pid. The same
+        // happens when the test process dies, so that no server is ever left behind.
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+    }
+}
+
+/// The directory with `initdb` and `postgres`.
+fn find_binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut packaged: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
+        .unwrap_or_default();
+    packaged.sort();
+    packaged.reverse();
+    directories.extend(packaged);
+    directories.into_iter().find(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file())
+}
+
+/// PostgreSQL refuses to run as root; then the system's user `postgres` runs it and owns the directory.
+fn server_user(directory: &Path) -> Option<&'static str> {
+    let is_root = output(Command::new("id").arg("-u")).trim() == "0";
+    if !is_root {
+        return None;
+    }
+    let uid = output(Command::new("id").args(["-u", "postgres"])).trim().parse().expect("root needs a system user postgres to run the server");
+    std::os::unix::fs::chown(directory, Some(uid), None).expect("root may give a directory away");
+    Some("postgres")
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("the system has the command id");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn initialise(binaries: &Path, directory: &Path, user: Option<&str>) {
+    let made = as_user(user, &binaries.join("initdb"))
+        .arg("--pgdata")
+        .arg(directory.join("data"))
+        .args(["--username=lingqu", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .expect("initdb can be run");
+    assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+}
+
+fn spawn(binaries: &Path, directory: &Path, user: Option<&str>, port: u16) -> Child {
+    const RUN: &str = "\"$0\" \"$@\" >log 2>&1 & pid=$!; cat >/dev/null; kill -INT $pid; wait $pid";
+    as_user(user, Path::new("/bin/sh"))
+        .args(["-c", RUN])
+        .arg(binaries.join("postgres"))
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
+        .args(["-c", "shared_buffers=16MB", "-c", &format!("unix_socket_directories={}", directory.display())])
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell can be run")
+}
+
+fn as_user(user: Option<&str>, program: &Path) -> Command {
+    match user {
+        Some(user) => {
+            let mut command = Command::new("runuser");
+            command.args(["-u", user, "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
+/// Whether the server accepts connections; `false` when it ended instead.
+fn wait_until_ready(child: &mut Child, directory: &Path) -> bool {
+    let begin = Instant::now();
+    let pid_file = directory.join("data/postmaster.pid");
+    while begin.elapsed() < START_MAX {
+        // The last line of the file tells the state (see PostgreSQL's miscadmin.h, LOCK_FILE_LINE_PM_STATUS).
+        let state = fs::read_to_string(&pid_file).unwrap_or_default();
+        if state.lines().last().is_some_and(|line| line.trim() == "ready") {
+            return true;
+        }
+        let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
+        if log.contains("FATAL:") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(child.stdin.take());
+    drop(child.wait());
+    false
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback address has a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}

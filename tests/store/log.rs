@@ -1,0 +1,264 @@
+//! Publishing the transparency log: crashes between any two writes, damage, and logs that don't belong together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lingqu_crypto::{DigestPair, SigningKey};
+use lingqu_store::Store;
+use lingqu_store::journal::committed_bytes;
+use lingqu_store::log::{LogError, LogFiles, LogPublisher, LogReader, Published, check_log};
+use lingqu_store::receipt::{NewReceipt, ReceiptLog};
+use lingqu_tests::{StoreFactory, both};
+use lingqu_transparency::{LogEntry, NoteSigner, RecordKind, TransparencyError, verify_consistency};
+use object_store::memory::InMemory;
+
+use crate::sample::{append, append_new};
+
+const ORIGIN: &str = "lingqu.example/450100";
+
+fn signer() -> NoteSigner {
+    NoteSigner::new(ORIGIN, SigningKey::from_seed([5; 32])).unwrap()
+}
+
+fn directory(factory: &StoreFactory) -> PathBuf {
+    factory.directory().join("log")
+}
+
+async fn open(store: &Store, directory: &Path) -> Result<LogPublisher, LogError> {
+    LogPublisher::open(store, LogFiles::Directory(directory.to_owned()), signer()).await
+}
+
+/// Appends `count` records, each with an entry of its own.
+async fn grow(store: &Store, count: u64) {
+    let head = store.head().await.unwrap();
+    for number in head..head + count {
+        append_new(store, append(&format!("tkt_{number}"), 0, "ticket_opened")).await;
+    }
+}
+
+#[tokio::test]
+async fn records_and_receipts_are_proven_by_the_published_log() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let receipts = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let publisher = open(&store, &directory(&factory)).await.unwrap();
+        assert_eq!(publisher.publish().await.unwrap().checkpoint.size, 0);
+        grow(&store, 2).await;
+        let receipt = NewReceipt { receipt_id: "rcp_1".into(), order_id: "ord_1".into(), kind: "single".into(), record: b"{}".to_vec() };
+        let position = receipts.append(receipt).await.unwrap();
+        receipts.commit_to_log().await.unwrap();
+        grow(&store, 1).await;
+        let published = publisher.publish().await.unwrap();
+        assert_eq!(published.checkpoint.size, 4);
+        assert_eq!(publisher.publish().await.unwrap(), published);
+
+        let reader = publisher.reader();
+        let key = signer().verifier().clone();
+        for record in store.read_after(0, 10).await.unwrap() {
+            let (entry, proof) = reader.prove(record.log_entry).await.unwrap();
+            assert_eq!(proof.verify(&entry, &key).unwrap(), published.checkpoint);
+            let entry = LogEntry::decode(&entry).unwrap();
+            assert_eq!(entry.kind(), RecordKind::Journal);
+            assert_eq!(entry.pair_at(record.position), Some(&DigestPair::of_salted(&record.salt, &committed_bytes(&record))));
+        }
+        let commit = receipts.commit_of(position).await.unwrap().unwrap();
+        let (entry, proof) = reader.prove(commit.log_entry).await.unwrap();
+        proof.verify(&entry, &key).unwrap();
+        let stored = receipts.read(position).await.unwrap().unwrap();
+        let digest = DigestPair::of_salted(&stored.salt, &stored.receipt.record);
+        assert_eq!(LogEntry::decode(&entry).unwrap().pairs()[commit.place as usize], digest);
+
+        assert!(matches!(reader.prove(4).await, Err(LogError::NotPublished { index: 4, size: 4 })));
+        assert_eq!(reader.file("checkpoint").await.unwrap().unwrap(), published.note.as_bytes());
+        assert!(reader.file("tile/0/000.p/4").await.unwrap().is_some());
+        assert_eq!(reader.file("../lingqu.db").await.unwrap(), None);
+        assert_eq!(reader.file("lock").await.unwrap(), None);
+        assert_eq!(check_log(&store, reader).await.unwrap(), 4);
+    })
+    .await;
+}
+
+/// Every file below a directory.
+fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.file_name().unwrap() != "lock" {
+                let content = std::fs::read(&path).unwrap();
+                files.insert(path.strip_prefix(directory).unwrap().to_owned(), content);
+            }
+        }
+    }
+    files
+}
+
+fn write_files<'a>(directory: &Path, files: impl IntoIterator<Item = (&'a PathBuf, &'a Vec<u8>)>) {
+    for (path, content) in files {
+        let path = directory.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+}
+
+/// A log published at 5 and then at 300 entries: the files of both moments and the checkpoints.
+async fn two_moments(store: &Store, directory: &Path) -> [(BTreeMap<PathBuf, Vec<u8>>, Published); 2] {
+    let publisher = open(store, directory).await.unwrap();
+    grow(store, 5).await;
+    let early = publisher.publish().await.unwrap();
+    let early_files = files_of(directory);
+    grow(store, 295).await;
+    let late = publisher.publish().await.unwrap();
+    [(early_files, early), (files_of(directory), late)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_any_two_writes_leads_to_the_same_log() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let [(early_files, early), (late_files, late)] = two_moments(&store, &directory(&factory)).await;
+    let (hashes, _) = LogReader::new(LogFiles::Directory(directory(&factory)), signer().verifier().clone()).prove_consistency(5).await.unwrap();
+    verify_consistency(5, &early.checkpoint.root, 300, &late.checkpoint.root, &hashes).unwrap();
+
+    let new_files: Vec<_> = late_files.iter().filter(|(path, _)| !early_files.contains_key(*path)).collect();
+    assert!(new_files.len() >= 5, "{new_files:?}");
+    // The process dies after any number of the new files, in any order that the disk may have kept them, with a torn file
+    // beside the next one; the checkpoint is still the early one.
+    for kept in 0..=new_files.len() {
+        for reversed in [false, true] {
+            let crashed = factory.directory().join(format!("crashed-{kept}-{reversed}"));
+            write_files(&crashed, &early_files);
+            let mut order = new_files.clone();
+            if reversed {
+                order.reverse();
+            }
+            write_files(&crashed, order[..kept].iter().copied());
+            if let Some((path, content)) = order.get(kept) {
+                let torn = path.with_file_name(format!("{}.new", path.file_name().unwrap().to_str().unwrap()));
+                write_files(&crashed, [(&torn, &content[..content.len() / 2].to_vec())]);
+            }
+            let publisher = open(&store, &crashed).await.unwrap();
+            assert_eq!(publisher.reader().published().await.unwrap(), Some(early.clone()));
+            assert_eq!(publisher.publish().await.unwrap(), late);
+            let mut files = files_of(&crashed);
+            files.retain(|path, _| !path.to_str().unwrap().ends_with(".new"));
+            assert_eq!(files, late_files);
+        }
+    }
+    // Before the first checkpoint nothing is published, whatever files there are.
+    let crashed = factory.directory().join("crashed-first");
+    write_files(&crashed, new_files.iter().copied());
+    assert_eq!(open(&store, &crashed).await.unwrap().publish().await.unwrap(), late);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_named() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let [_, (files, late)] = two_moments(&store, &directory(&factory)).await;
+    for (path, content) in &files {
+        for damage in ["truncated", "changed", "missing"] {
+            let damaged = factory.directory().join(format!("{damage}-{}", path.display().to_string().replace('/', "-")));
+            write_files(&damaged, &files);
+            let file = damaged.join(path);
+            match damage {
+                "truncated" => std::fs::write(&file, &content[..content.len() / 2]).unwrap(),
+                "changed" => {
+                    let mut content = content.clone();
+                    let middle = content.len() / 2;
+                    content[middle] ^= 1;
+                    std::fs::write(&file, content).unwrap();
+                }
+                _ => std::fs::remove_file(&file).unwrap(),
+            }
+            let name = path.to_str().unwrap();
+            let partial_of_early = name.contains(".p/5");
+            let reader = LogReader::new(LogFiles::Directory(damaged.clone()), signer().verifier().clone());
+            let checked = check_log(&store, &reader).await;
+            let opened = open(&store, &damaged).await;
+            if name == "checkpoint" && damage == "missing" {
+                // Nothing is published then, and publishing writes the same log again.
+                assert_eq!(opened.unwrap().publish().await.unwrap(), late);
+            } else if name == "checkpoint" {
+                let message = opened.err().unwrap().to_string();
+                assert!(message.contains("checkpoint"), "{message}");
+            } else if name.starts_with("tile/entries/") && !partial_of_early {
+                // The bundles are what check_log reads in full.
+                let error = checked.err().unwrap_or_else(|| panic!("{damage} {name} was not found"));
+                let named = match &error {
+                    LogError::Log(TransparencyError::TileMissing { path } | TransparencyError::TileDamaged { path, .. }) => path == name,
+                    LogError::EntryDiffers { .. } => damage == "changed",
+                    _ => false,
+                };
+                assert!(named, "{damage} {name}: {error}");
+            } else if name == "tile/1/000.p/1" || name == "tile/0/001.p/44" {
+                // The right edge is read at the start.
+                let message = opened.err().unwrap_or_else(|| panic!("{damage} {name} was not found")).to_string();
+                assert!(message.contains(name) || message.contains("checkpoint of size 300"), "{damage} {name}: {message}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_and_a_database_that_do_not_belong_together_are_refused() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = directory(&factory);
+        let publisher = open(&store, &log).await.unwrap();
+        grow(&store, 3).await;
+        publisher.publish().await.unwrap();
+        match open(&store, &log).await.err() {
+            Some(LogError::InUse { directory }) => assert_eq!(directory, log),
+            other => panic!("{other:?}"),
+        }
+        drop(publisher);
+
+        let older = StoreFactory::sqlite();
+        let older_store = older.open().await;
+        grow(&older_store, 2).await;
+        assert!(matches!(open(&older_store, &log).await.err(), Some(LogError::DatabaseBehind { published: 3, database: 2 })));
+        grow(&older_store, 2).await;
+        assert!(matches!(open(&older_store, &log).await.err(), Some(LogError::EntryDiffers { index: 2 })));
+        let reader = LogReader::new(LogFiles::Directory(log.clone()), signer().verifier().clone());
+        assert!(matches!(check_log(&older_store, &reader).await, Err(LogError::EntryDiffers { index: 0 })));
+
+        // Another node's key.
+        let other = NoteSigner::new(ORIGIN, SigningKey::from_seed([6; 32])).unwrap();
+        let refused = LogPublisher::open(&store, LogFiles::Directory(log.clone()), other).await.err();
+        assert!(matches!(refused, Some(LogError::Log(TransparencyError::TileDamaged { .. }))), "{refused:?}");
+
+        // A tile beyond the checkpoint that the database's entries don't give.
+        let publisher = open(&store, &log).await.unwrap();
+        grow(&store, 1).await;
+        std::fs::write(log.join("tile/0/000.p/4"), [0; 128]).unwrap();
+        match publisher.publish().await {
+            Err(LogError::FileDiffers { path }) => assert_eq!(path, "tile/0/000.p/4"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(publisher.reader().published().await.unwrap().unwrap().checkpoint.size, 3);
+        std::fs::remove_file(log.join("tile/0/000.p/4")).unwrap();
+        assert_eq!(publisher.publish().await.unwrap().checkpoint.size, 4);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_store_holds_the_same_log() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let [_, (files, late)] = two_moments(&store, &directory(&factory)).await;
+    let objects = LogFiles::Objects { store: Arc::new(InMemory::new()), prefix: "node/log".into() };
+    let publisher = LogPublisher::open(&store, objects.clone(), signer()).await.unwrap();
+    assert_eq!(publisher.publish().await.unwrap(), late);
+    drop(publisher);
+    let publisher = LogPublisher::open(&store, objects, signer()).await.unwrap();
+    for (path, content) in files.iter().filter(|(path, _)| !path.to_str().unwrap().contains(".p/5")) {
+        assert_eq!(publisher.reader().file(path.to_str().unwrap()).await.unwrap().as_ref(), Some(content), "{}", path.display());
+    }
+    assert_eq!(check_log(&store, publisher.reader()).await.unwrap(), 300);
+}

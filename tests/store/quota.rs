@@ -1,0 +1,128 @@
+//! Quota accounts are never exceeded, and what a dead process had leased comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lingqu_store::quota::{Debit, Quota, QuotaError};
+use lingqu_tests::{StoreFactory, both};
+use sea_orm::ConnectionTrait;
+
+fn debit(account: &str, limit: u64, amount: u64) -> Debit {
+    Debit { account: account.into(), limit, amount }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn eight_processes_never_exceed_a_limit() {
+    const LIMIT: u64 = 400;
+    both(async |factory: StoreFactory| {
+        let spent = Arc::new(AtomicU64::new(0));
+        let mut processes = Vec::new();
+        for process in 0..8u64 {
+            let store = factory.open().await;
+            let spent = spent.clone();
+            processes.push(tokio::spawn(async move {
+                let quota = Quota::register(&store, false).await.unwrap();
+                for use_number in 0..200 {
+                    let amount = 1 + (process + use_number) % 3;
+                    match quota.spend(&[debit("ord_1/2026-03", LIMIT, amount)]).await {
+                        Ok(()) => {
+                            let before = spent.fetch_add(amount, Ordering::SeqCst);
+                            assert!(before + amount <= LIMIT, "the quota was exceeded");
+                        }
+                        Err(QuotaError::Exhausted { account, limit }) => assert_eq!((account.as_str(), limit), ("ord_1/2026-03", LIMIT)),
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                quota.give_back().await.unwrap();
+            }));
+        }
+        for process in processes {
+            process.await.unwrap();
+        }
+        // All leases are back, so a last process can spend exactly the rest.
+        let spent = spent.load(Ordering::SeqCst);
+        let store = factory.open().await;
+        let quota = Quota::register(&store, false).await.unwrap();
+        assert!(spent >= LIMIT / 2, "only {spent} of {LIMIT} were spent");
+        quota.spend(&[debit("ord_1/2026-03", LIMIT, LIMIT - spent)]).await.unwrap();
+        assert!(matches!(quota.spend(&[debit("ord_1/2026-03", LIMIT, 1)]).await, Err(QuotaError::Exhausted { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_use_debits_no_account() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let quota = Quota::register(&store, true).await.unwrap();
+        let both_accounts = |amount| [debit("mdt_1", 100, amount), debit("ord_1", 10, amount)];
+        quota.spend(&both_accounts(6)).await.unwrap();
+        match quota.spend(&both_accounts(6)).await {
+            Err(QuotaError::Exhausted { account, limit: 10 }) => assert_eq!(account, "ord_1"),
+            other => panic!("{other:?}"),
+        }
+        quota.spend(&[debit("mdt_1", 100, 94)]).await.unwrap();
+        quota.refund(&[debit("mdt_1", 100, 94)]).await;
+        // A limit that is lowered holds from the next use on.
+        assert!(quota.spend(&[debit("mdt_1", 10, 5)]).await.is_err());
+        quota.spend(&[debit("mdt_1", 10, 4)]).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn leases_of_the_dead_come_back_with_their_true_use() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let dead = Quota::register(&store, true).await.unwrap();
+        assert_eq!(dead.lease("ord_1", 100, 80).await.unwrap(), 80);
+        dead.spend(&[debit("ord_1", 100, 30)]).await.unwrap();
+        drop(dead);
+
+        // Another process that is not alone must wait: the lease may still be spent.
+        let careful = Quota::register(&store, false).await.unwrap();
+        assert_eq!(careful.dead_accounts().await.unwrap(), Vec::<String>::new());
+        assert!(careful.spend(&[debit("ord_1", 100, 21)]).await.is_err());
+        careful.spend(&[debit("ord_1", 100, 5)]).await.unwrap();
+
+        // One that holds the node's lock need not.
+        let next = Quota::register(&store, true).await.unwrap();
+        assert_eq!(next.dead_accounts().await.unwrap(), ["ord_1"]);
+        next.reconcile("ord_1", 35).await.unwrap();
+        assert_eq!(next.dead_accounts().await.unwrap(), Vec::<String>::new());
+        next.spend(&[debit("ord_1", 100, 65)]).await.unwrap();
+        assert!(matches!(next.spend(&[debit("ord_1", 100, 1)]).await, Err(QuotaError::Exhausted { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn folding_back_beside_the_living_never_frees_too_much() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let dead = Quota::register(&store, true).await.unwrap();
+        let living = Quota::register(&store, false).await.unwrap();
+        dead.lease("ord_1", 100, 40).await.unwrap();
+        dead.spend(&[debit("ord_1", 100, 10)]).await.unwrap();
+        living.lease("ord_1", 100, 40).await.unwrap();
+        living.spend(&[debit("ord_1", 100, 20)]).await.unwrap();
+        let raw = factory.raw().await;
+        let bury = format!("UPDATE quota_process SET seen_at_unix = 0 WHERE process = '{}'", dead.process());
+        raw.execute_unprepared(&bury).await.unwrap();
+
+        let next = Quota::register(&store, false).await.unwrap();
+        next.reconcile("ord_1", 30).await.unwrap();
+        // 30 used in truth; the 20 that the living one spent are counted twice until it gives back: never not at all.
+        let mut free = 0;
+        while next.spend(&[debit("ord_1", 100, 1)]).await.is_ok() {
+            free += 1;
+        }
+        assert_eq!(free, 30);
+        next.give_back().await.unwrap();
+        living.give_back().await.unwrap();
+        next.reconcile("ord_1", 30 + free).await.unwrap();
+        next.spend(&[debit("ord_1", 100, 70 - free)]).await.unwrap();
+        assert!(next.spend(&[debit("ord_1", 100, 1)]).await.is_err());
+    })
+    .await;
+}

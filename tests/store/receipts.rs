@@ -1,0 +1,318 @@
+//! The receipt log: durable and in order, torn ends, damage that is named, and exactly one log entry for each receipt.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use lingqu_store::receipt::{NewReceipt, Receipt, ReceiptCommit, ReceiptLog};
+use lingqu_store::{Backend, StoreError};
+use lingqu_tests::{StoreFactory, both};
+use sea_orm::ConnectionTrait;
+
+use crate::sample::{append, append_new};
+
+fn receipt(number: u64) -> NewReceipt {
+    NewReceipt {
+        receipt_id: format!("rcp_{}", number / 3),
+        order_id: format!("ord_{}", number % 4),
+        kind: ["opening", "part", "closing"][(number % 3) as usize].into(),
+        record: format!("{{\"n\":{number}}}").into_bytes(),
+    }
+}
+
+async fn append_many(log: &ReceiptLog, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        assert_eq!(log.append(receipt(number)).await.unwrap(), number + 1);
+    }
+}
+
+#[tokio::test]
+async fn receipts_are_read_back_by_position_order_and_delivery() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        assert_eq!(log.head().await.unwrap(), 0);
+        assert_eq!(log.read(1).await.unwrap(), None);
+        append_many(&log, 0..20).await;
+        assert_eq!(log.head().await.unwrap(), 20);
+        let read = log.read_after(4, 3).await.unwrap();
+        assert_eq!(read.iter().map(|found| found.position).collect::<Vec<_>>(), [5, 6, 7]);
+        assert_eq!(read[0].receipt, receipt(4));
+        assert_eq!(log.read(20).await.unwrap().unwrap().receipt, receipt(19));
+        assert_eq!(log.read(21).await.unwrap(), None);
+        assert_eq!(log.read(0).await.unwrap(), None);
+        // Before the follower has come, after it has, and when it has come half-way.
+        for round in 0..3 {
+            if round == 1 {
+                assert_eq!(log.commit_to_log().await.unwrap(), 20);
+                assert_eq!(log.commit_to_log().await.unwrap(), 0);
+            }
+            if round == 2 {
+                append_many(&log, 20..24).await;
+            }
+            let all: Vec<u64> = [2, 6, 10, 14, 18, 22].into_iter().filter(|position| round == 2 || *position < 20).collect();
+            assert_eq!(log.positions_of_order("ord_1", 0, 100).await.unwrap(), all);
+            assert_eq!(log.positions_of_order("ord_1", 6, 2).await.unwrap(), [10, 14]);
+            assert_eq!(log.positions_of_receipt("rcp_5").await.unwrap(), [16, 17, 18]);
+            assert_eq!(log.positions_of_order("ord_9", 0, 100).await.unwrap(), Vec::<u64>::new());
+        }
+        log.close().await;
+        assert!(matches!(log.append(receipt(99)).await, Err(StoreError::Invalid { .. })));
+        let again = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        append_many(&again, 24..26).await;
+        assert_eq!(again.read(24).await.unwrap().unwrap().receipt, receipt(23));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn crowds_share_a_sync_and_positions_have_no_gap() {
+    const CALLERS: u64 = 64;
+    const EACH: u64 = 40;
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let begin = Instant::now();
+        let mut callers = Vec::new();
+        for caller in 0..CALLERS {
+            let log = log.clone();
+            callers.push(tokio::spawn(async move {
+                let mut positions = Vec::new();
+                for number in 0..EACH {
+                    let position = log.append(receipt(caller * EACH + number)).await.unwrap();
+                    // Acknowledged means that it can be read.
+                    assert_eq!(log.read(position).await.unwrap().unwrap().receipt, receipt(caller * EACH + number));
+                    positions.push(position);
+                }
+                positions
+            }));
+        }
+        let mut positions = Vec::new();
+        for caller in callers {
+            positions.extend(caller.await.unwrap());
+        }
+        println!("{:?}: {} receipts, written and read back, in {:?}", factory.backend(), positions.len(), begin.elapsed());
+        positions.sort_unstable();
+        assert_eq!(positions, (1..=CALLERS * EACH).collect::<Vec<_>>());
+        assert_eq!(log.commit_to_log().await.unwrap(), CALLERS * EACH);
+        assert_eq!(log.commit_of(1).await.unwrap(), Some(ReceiptCommit { log_entry: 0, place: 0 }));
+        assert_eq!(log.commit_of(1_001).await.unwrap(), Some(ReceiptCommit { log_entry: 1, place: 0 }));
+        assert_eq!(log.commit_of(CALLERS * EACH).await.unwrap(), Some(ReceiptCommit { log_entry: 2, place: 559 }));
+        assert_eq!(log.commit_of(CALLERS * EACH + 1).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_followers_and_the_journal_commit_each_receipt_once() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        append_many(&log, 0..30).await;
+        let mut tasks = Vec::new();
+        for follower in 0..3u64 {
+            let log = log.clone();
+            let store = factory.open().await;
+            tasks.push(tokio::spawn(async move {
+                log.commit_to_log().await.unwrap();
+                append_new(&store, append(&format!("tkt_{follower}"), 0, "ticket_opened")).await;
+                log.append(receipt(30)).await.unwrap();
+                log.commit_to_log().await.unwrap();
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let raw = factory.raw().await;
+        let backend = raw.get_database_backend();
+        let query = |sql: &str| sea_orm::Statement::from_string(backend, sql);
+        let rows = raw.query_all_raw(query("SELECT first_position, \"count\", log_entry FROM receipt_commit ORDER BY 1")).await.unwrap();
+        let mut next = 1;
+        let mut entries = Vec::new();
+        for row in rows {
+            assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), next);
+            next += row.try_get_by_index::<i64>(1).unwrap();
+            entries.push(row.try_get_by_index::<i64>(2).unwrap());
+        }
+        assert_eq!(next, 34);
+        let rows = raw.query_all_raw(query("SELECT DISTINCT log_entry FROM journal")).await.unwrap();
+        entries.extend(rows.iter().map(|row| row.try_get_by_index::<i64>(0).unwrap()));
+        entries.sort_unstable();
+        assert_eq!(entries, (0..entries.len() as i64).collect::<Vec<_>>(), "log entries have a gap or serve twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn postgres_refuses_to_change_receipts() {
+    both(async |factory: StoreFactory| {
+        if factory.backend() == Backend::Sqlite {
+            return;
+        }
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        append_many(&log, 0..3).await;
+        log.commit_to_log().await.unwrap();
+        let raw = factory.raw().await;
+        for attempt in [
+            "UPDATE receipt_block SET block = ''",
+            "DELETE FROM receipt_block",
+            "TRUNCATE receipt_block",
+            "UPDATE receipt_commit SET log_entry = 0",
+            "DELETE FROM receipt_commit",
+            "INSERT INTO receipt_block (first_position, \"count\", block) VALUES (9, 1, '')",
+        ] {
+            assert!(raw.execute_unprepared(attempt).await.is_err(), "not refused: {attempt}");
+        }
+    })
+    .await;
+}
+
+/// A SQLite node with some receipts, each in a group of its own, and its only segment file.
+async fn segment_with(count: u64) -> (StoreFactory, PathBuf, Vec<Receipt>) {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    append_many(&log, 0..count).await;
+    let receipts = log.read_after(0, 1_000).await.unwrap();
+    log.close().await;
+    let file = factory.directory().join("receipts/00000001.seg");
+    (factory, file, receipts)
+}
+
+#[tokio::test]
+async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
+    let (factory, file, receipts) = segment_with(4).await;
+    let store = factory.open().await;
+    let whole = std::fs::read(&file).unwrap();
+    let last_begins = begin_of_last_frame(&whole);
+    for length in last_begins..whole.len() {
+        // The file may end early, or be as long as it should with the end not written.
+        for zeros in [0, whole.len() - length] {
+            let mut torn = whole[..length].to_vec();
+            torn.extend(std::iter::repeat_n(0, zeros));
+            if torn == whole {
+                continue;
+            }
+            std::fs::write(&file, &torn).unwrap();
+            let reader = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
+            assert_eq!(reader.head().await.unwrap(), 3, "torn at {length}");
+            assert_eq!(std::fs::read(&file).unwrap(), torn, "a reader changed the file");
+            let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+            assert_eq!(log.read_after(0, 10).await.unwrap(), receipts[..3], "torn at {length}");
+            log.close().await;
+            assert_eq!(std::fs::read(&file).unwrap(), whole[..last_begins]);
+        }
+    }
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    append_many(&log, 3..6).await;
+    assert_eq!(log.head().await.unwrap(), 6);
+}
+
+fn begin_of_last_frame(segment: &[u8]) -> usize {
+    segment.windows(4).rposition(|window| window == b"LQRG").unwrap()
+}
+
+#[tokio::test]
+async fn damage_before_the_end_is_named_by_file_and_offset() {
+    let (factory, file, _) = segment_with(4).await;
+    let store = factory.open().await;
+    let whole = std::fs::read(&file).unwrap();
+    let frames: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(b"LQRG")).collect();
+    for at in 0..frames[3] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x40;
+        std::fs::write(&file, &damaged).unwrap();
+        let offset = frames.iter().rev().find(|begin| **begin <= at).copied().unwrap_or(0);
+        for result in [
+            ReceiptLog::open(&store, factory.directory()).await.err(),
+            ReceiptLog::open_for_reading(&store, factory.directory()).await.err(),
+        ] {
+            let message = result.unwrap_or_else(|| panic!("a changed byte at {at} was not found")).to_string();
+            assert!(message.contains("00000001.seg is damaged") && message.contains(&format!("offset {offset};")), "{at}: {message}");
+        }
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(ReceiptLog::open(&store, factory.directory()).await.unwrap().head().await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn damage_after_opening_is_found_when_it_is_read() {
+    let (factory, file, _) = segment_with(4).await;
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    let mut damaged = std::fs::read(&file).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(&file, damaged).unwrap();
+    assert!(matches!(log.read_after(0, 10).await, Err(StoreError::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn segments_follow_each_other_and_a_missing_one_is_named() {
+    const RECORD: usize = 900 * 1024;
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    let large = |number: u64| NewReceipt { record: vec![b'a' + (number % 26) as u8; RECORD], ..receipt(number) };
+    for number in 0..80 {
+        log.append(large(number)).await.unwrap();
+    }
+    log.close().await;
+    let directory = factory.directory().join("receipts");
+    assert!(directory.join("00000002.seg").is_file() && !directory.join("00000003.seg").exists());
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    for position in [1, 72, 73, 74, 75, 80] {
+        assert_eq!(log.read(position).await.unwrap().unwrap().receipt, large(position - 1));
+    }
+    // Large receipts come fewer at a time, and the follower still commits to all of them.
+    assert!(log.read_after(0, 100).await.unwrap().len() < 20);
+    assert_eq!(log.commit_to_log().await.unwrap(), 80);
+    log.close().await;
+
+    // A crash right after a segment was created leaves an empty file.
+    std::fs::write(directory.join("00000003.seg"), b"LQR").unwrap();
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    assert_eq!(log.append(large(80)).await.unwrap(), 81);
+    log.close().await;
+    std::fs::remove_file(directory.join("00000001.seg")).unwrap();
+    let message = ReceiptLog::open(&store, factory.directory()).await.err().unwrap().to_string();
+    assert!(message.contains("before") && message.contains("00000002.seg is missing"), "{message}");
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_appends() {
+    let (factory, _, _) = segment_with(1).await;
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    let message = ReceiptLog::open(&store, factory.directory()).await.err().unwrap().to_string();
+    assert!(message.contains("another lingqu process"), "{message}");
+    assert_eq!(ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap().head().await.unwrap(), 1);
+    log.close().await;
+    ReceiptLog::open(&store, factory.directory()).await.unwrap();
+}
+
+#[tokio::test]
+async fn lost_segments_are_told_when_the_log_has_committed_to_them() {
+    let (factory, file, _) = segment_with(4).await;
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    log.commit_to_log().await.unwrap();
+    log.close().await;
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..begin_of_last_frame(&whole)]).unwrap();
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    let message = log.commit_to_log().await.unwrap_err().to_string();
+    assert!(message.contains("entries for 4 receipts but only 3"), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let large = NewReceipt { record: vec![b'x'; lingqu_store::receipt::RECORD_BYTES_MAX + 1], ..receipt(0) };
+        assert!(matches!(log.append(large).await, Err(StoreError::Invalid { .. })));
+        append_many(&log, 0..1).await;
+    })
+    .await;
+}
