@@ -5,6 +5,7 @@
 //! a new database of the private server second, and opens as many stores on it as it likes.
 
 mod postgres;
+pub mod scenario;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -84,8 +85,12 @@ where
     match PrivatePostgres::shared() {
         Some(server) => test(StoreFactory::postgres(server).await).await,
         None if std::env::var_os("CI").is_some() => {
-            panic!("no initdb and postgres found in PATH or /usr/lib/postgresql/*/bin; install PostgreSQL, CI tests both databases")
+            panic!(
+                "no initdb and postgres found in PATH or /usr/lib/postgresql/*/bin; install PostgreSQL, CI tests both databases"
+            )
         }
-        None => eprintln!("\n*** NO POSTGRESQL FOUND: THIS TEST RAN ON SQLITE ONLY. Install PostgreSQL to test both. ***\n"),
+        None => {
+            eprintln!("\n*** NO POSTGRESQL FOUND: THIS TEST RAN ON SQLITE ONLY. Install PostgreSQL to test both. ***\n")
+        }
     }
 }

@@ -45,7 +45,8 @@ impl PrivatePostgres {
     /// When there is a PostgreSQL but it doesn't start; the message holds its log.
     pub fn start() -> Option<PrivatePostgres> {
         let binaries = find_binaries()?;
-        let directory = tempfile::Builder::new().prefix("lingqu-pg-").tempdir().expect("the temporary directory is writable");
+        let directory =
+            tempfile::Builder::new().prefix("lingqu-pg-").tempdir().expect("the temporary directory is writable");
         let user = server_user(directory.path());
         initialise(&binaries, directory.path(), user);
         for _ in 0..PORT_ATTEMPTS_MAX {
@@ -106,7 +107,10 @@ fn server_user(directory: &Path) -> Option<&'static str> {
     if !is_root {
         return None;
     }
-    let uid = output(Command::new("id").args(["-u", "postgres"])).trim().parse().expect("root needs a system user postgres to run the server");
+    let uid = output(Command::new("id").args(["-u", "postgres"]))
+        .trim()
+        .parse()
+        .expect("root needs a system user postgres to run the server");
     std::os::unix::fs::chown(directory, Some(uid), None).expect("root may give a directory away");
     Some("postgres")
 }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use lingqu_crypto::SealKey;
 use lingqu_store::receipt::{NewReceipt, ReceiptLog};
-use lingqu_store::{AppendError, Store, StoreConfig, StoreError};
+use lingqu_store::{AppendError, Backend, Store, StoreConfig, StoreError};
 use lingqu_tests::{PrivatePostgres, StoreFactory, both};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use crate::sample::{append, append_new};
 
@@ -18,7 +19,9 @@ async fn open_error(url: &str) -> String {
 
 #[tokio::test]
 async fn wrong_urls_say_what_to_write_and_show_no_password() {
-    for url in ["mysql://root:secret@host/db", "sqlite::memory:", "sqlite:", "postgres://user:secret@host", "nonsense secret"] {
+    for url in
+        ["mysql://root:secret@host/db", "sqlite::memory:", "sqlite:", "postgres://user:secret@host", "nonsense secret"]
+    {
         let message = open_error(url).await;
         assert!(message.contains("sqlite:FILE") && !message.contains("secret"), "{message}");
     }
@@ -35,7 +38,8 @@ async fn a_database_file_that_cannot_be_opened_says_why() {
     let message = open_error(&format!("sqlite:{}", directory.path().display())).await;
     assert!(message.contains("this is a directory"), "{message}");
     let text = directory.path().join("text.db");
-    std::fs::write(&text, "this is no database, only a text that is long enough to be taken for one".repeat(20)).unwrap();
+    std::fs::write(&text, "this is no database, only a text that is long enough to be taken for one".repeat(20))
+        .unwrap();
     let message = open_error(&format!("sqlite:{}", text.display())).await;
     assert!(message.contains("no SQLite database or damaged"), "{message}");
 }
@@ -51,11 +55,37 @@ async fn a_missing_postgres_database_says_so() {
 }
 
 #[tokio::test]
+async fn a_database_that_another_program_locks_says_so() {
+    both(async |factory: StoreFactory| {
+        let store = Store::open_with_lock_wait(factory.config(), Duration::from_millis(200)).await.unwrap();
+        let raw = factory.raw().await;
+        let holding = raw.begin().await.unwrap();
+        let hold = match factory.backend() {
+            Backend::Sqlite => "UPDATE quota_account SET used = 0",
+            Backend::Postgres => "LOCK TABLE journal IN EXCLUSIVE MODE",
+        };
+        holding.execute_unprepared(hold).await.unwrap();
+        let refused = store.append(append("mdt_1", 0, "mandate_granted")).await;
+        match refused {
+            Err(AppendError::Store(StoreError::Locked { doing })) => assert!(!doing.is_empty()),
+            other => panic!("{other:?}"),
+        }
+        // Readers go on meanwhile, and writers afterwards.
+        assert_eq!(store.head().await.unwrap(), 0);
+        holding.rollback().await.unwrap();
+        append_new(&store, append("mdt_1", 0, "mandate_granted")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_newer_schema_is_refused() {
     both(async |factory: StoreFactory| {
         factory.open().await.close().await.unwrap();
         let raw = factory.raw().await;
-        raw.execute_unprepared("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)").await.unwrap();
+        raw.execute_unprepared("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)")
+            .await
+            .unwrap();
         let message = Store::open(factory.config()).await.err().unwrap().to_string();
         assert!(message.contains("run the newer version"), "{message}");
     })
@@ -85,7 +115,11 @@ struct SmallDisk {
 impl SmallDisk {
     fn mount() -> Option<SmallDisk> {
         let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(directory.path()).output().ok()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(directory.path())
+            .output()
+            .ok()?;
         mounted.status.success().then_some(SmallDisk { directory })
     }
 

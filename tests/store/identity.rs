@@ -9,7 +9,12 @@ use lingqu_tests::{StoreFactory, both};
 use crate::sample::{append, append_new};
 
 fn login(user: &str, name: &str) -> NewLogin {
-    NewLogin { user_id: user.into(), login: name.into(), password_phc: "$argon2id$v=19$…".into(), display_name: "李四".to_owned().into() }
+    NewLogin {
+        user_id: user.into(),
+        login: name.into(),
+        password_phc: "$argon2id$v=19$…".into(),
+        display_name: "李四".to_owned().into(),
+    }
 }
 
 #[tokio::test]

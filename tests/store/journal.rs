@@ -19,19 +19,32 @@ async fn records_get_gap_free_positions_and_stream_versions() {
         assert_eq!(store.head().await.unwrap(), 0);
         let mut first = append("mdt_1", 0, "mandate_drafted");
         first.records.push(NewRecord { stream: "pmt_1".into(), kind: "permit_drafted".into(), body: json!({}) });
-        first.records.push(NewRecord { stream: "mdt_1".into(), kind: "mandate_granted".into(), body: json!({"b": 1, "a": [1, null]}) });
+        first.records.push(NewRecord {
+            stream: "mdt_1".into(),
+            kind: "mandate_granted".into(),
+            body: json!({"b": 1, "a": [1, null]}),
+        });
         assert_eq!(store.append(first).await.unwrap(), Appended::New { positions: 1..4, log_entries: 0..1 });
-        assert_eq!(store.append(append("mdt_1", 2, "mandate_suspended")).await.unwrap(), Appended::New { positions: 4..5, log_entries: 1..2 });
+        assert_eq!(
+            store.append(append("mdt_1", 2, "mandate_suspended")).await.unwrap(),
+            Appended::New { positions: 4..5, log_entries: 1..2 }
+        );
 
         let records = store.read_after(0, 10).await.unwrap();
-        let seen: Vec<_> = records.iter().map(|record| (record.position, record.stream.as_str(), record.stream_version, record.log_entry)).collect();
+        let seen: Vec<_> = records
+            .iter()
+            .map(|record| (record.position, record.stream.as_str(), record.stream_version, record.log_entry))
+            .collect();
         assert_eq!(seen, [(1, "mdt_1", 1, 0), (2, "pmt_1", 1, 0), (3, "mdt_1", 2, 0), (4, "mdt_1", 3, 1)]);
         assert_eq!(records[2].body, r#"{"a":[1,null],"b":1}"#);
         assert_ne!(records[0].salt, records[1].salt);
         assert_eq!(store.read_after(2, 1).await.unwrap(), records[2..3]);
         assert_eq!(store.read_stream("mdt_1", 1, 10).await.unwrap(), [records[2].clone(), records[3].clone()]);
         let versions = store.stream_versions(&["mdt_1", "pmt_1", "none"]).await.unwrap();
-        assert_eq!(versions.into_iter().collect::<Vec<_>>(), [("mdt_1".into(), 3), ("none".into(), 0), ("pmt_1".into(), 1)]);
+        assert_eq!(
+            versions.into_iter().collect::<Vec<_>>(),
+            [("mdt_1".into(), 3), ("none".into(), 0), ("pmt_1".into(), 1)]
+        );
     })
     .await;
 }
@@ -41,7 +54,9 @@ async fn an_append_of_many_records_makes_several_log_entries() {
     both(async |factory: StoreFactory| {
         let store = factory.open().await;
         let mut many = append("csn_0", 0, "consent_given");
-        many.records = (0..2_500).map(|n| NewRecord { stream: format!("csn_{n}"), kind: "consent_given".into(), body: json!({"n": n}) }).collect();
+        many.records = (0..2_500)
+            .map(|n| NewRecord { stream: format!("csn_{n}"), kind: "consent_given".into(), body: json!({"n": n}) })
+            .collect();
         assert_eq!(store.append(many).await.unwrap(), Appended::New { positions: 1..2_501, log_entries: 0..3 });
         assert_eq!(store.read_after(2_499, 10).await.unwrap()[0].log_entry, 2);
     })
@@ -169,10 +184,16 @@ async fn a_repeated_request_gets_the_same_answer_and_writes_nothing() {
         assert!(matches!(store.append(with_key("mdt_2", 0, 2, today)).await, Err(AppendError::KeyReused)));
         assert_eq!(store.head().await.unwrap(), 1);
         let now = "2026-03-02T02:00:00Z".parse().unwrap();
-        assert_eq!(store.idempotent_response("usr_1/key-1", &[1; 32], now).await.unwrap(), Some(r#"{"id":"mdt_1"}"#.into()));
+        assert_eq!(
+            store.idempotent_response("usr_1/key-1", &[1; 32], now).await.unwrap(),
+            Some(r#"{"id":"mdt_1"}"#.into())
+        );
         assert_eq!(store.idempotent_response("usr_1/key-2", &[1; 32], now).await.unwrap(), None);
         // Forgotten after its time, and free for another request.
-        assert!(matches!(store.append(with_key("mdt_2", 0, 2, "2026-03-03T09:00:00+08:00")).await.unwrap(), Appended::New { .. }));
+        assert!(matches!(
+            store.append(with_key("mdt_2", 0, 2, "2026-03-03T09:00:00+08:00")).await.unwrap(),
+            Appended::New { .. }
+        ));
         assert_eq!(store.sweep_idempotency("2026-03-04T00:00:00Z".parse().unwrap()).await.unwrap(), 1);
     })
     .await;
@@ -183,7 +204,8 @@ async fn rows_are_replaced_listed_and_paged() {
     both(async |factory: StoreFactory| {
         let store = factory.open().await;
         let mut first = append("mdt_1", 0, "mandate_granted");
-        first.rows = (1..=7).map(|n| row(&format!("mdt_{n}"), 1, if n % 2 == 0 { "active" } else { "draft" })).collect();
+        first.rows =
+            (1..=7).map(|n| row(&format!("mdt_{n}"), 1, if n % 2 == 0 { "active" } else { "draft" })).collect();
         append_new(&store, first).await;
         let mut second = append("mdt_1", 1, "mandate_suspended");
         second.rows.push(row("mdt_1", 2, "suspended"));
@@ -195,14 +217,18 @@ async fn rows_are_replaced_listed_and_paged() {
         let mut ids = Vec::new();
         let mut after = None;
         loop {
-            let page = store.rows("mandate", &RowFilter { after: after.clone(), limit: 3, ..RowFilter::default() }).await.unwrap();
+            let page = store
+                .rows("mandate", &RowFilter { after: after.clone(), limit: 3, ..RowFilter::default() })
+                .await
+                .unwrap();
             let Some(last) = page.last() else { break };
             assert!(page.len() <= 3);
             after = Some(last.id.clone());
             ids.extend(page.into_iter().map(|row| row.id));
         }
         assert_eq!(ids, ["mdt_1", "mdt_2", "mdt_3", "mdt_4", "mdt_5", "mdt_6", "mdt_7"]);
-        let active = RowFilter { state: Some("active".into()), owner: Some("pty_1".into()), limit: 500, ..RowFilter::default() };
+        let active =
+            RowFilter { state: Some("active".into()), owner: Some("pty_1".into()), limit: 500, ..RowFilter::default() };
         assert_eq!(store.rows("mandate", &active).await.unwrap().len(), 3);
         let others = RowFilter { owner: Some("pty_2".into()), limit: 500, ..RowFilter::default() };
         assert_eq!(store.rows("mandate", &others).await.unwrap(), []);
@@ -228,7 +254,10 @@ async fn a_snapshot_sees_one_moment() {
         second.rows.push(row("mdt_1", 2, "suspended"));
         append_new(&store, second).await;
         assert_eq!(snapshot.head().await.unwrap(), 1);
-        assert_eq!(snapshot.rows("mandate", &RowFilter { limit: 5, ..RowFilter::default() }).await.unwrap()[0].state, "active");
+        assert_eq!(
+            snapshot.rows("mandate", &RowFilter { limit: 5, ..RowFilter::default() }).await.unwrap()[0].state,
+            "active"
+        );
         assert_eq!(snapshot.read_after(0, 5).await.unwrap().len(), 1);
         drop(snapshot);
         assert_eq!(store.snapshot().await.unwrap().head().await.unwrap(), 2);
@@ -244,13 +273,25 @@ async fn postings_balance_and_are_summed() {
         first.postings = [transfer("txn_1", 12_345), transfer("txn_2", 5)].concat();
         append_new(&store, first).await;
         let balances = store.balances(None).await.unwrap();
-        let seen: Vec<_> = balances.iter().map(|balance| (balance.account.as_str(), balance.debit_fen, balance.credit_fen)).collect();
+        let seen: Vec<_> =
+            balances.iter().map(|balance| (balance.account.as_str(), balance.debit_fen, balance.credit_fen)).collect();
         assert_eq!(seen, [("cash", 12_350, 0), ("revenue", 0, 12_350)]);
         assert_eq!(store.balances(Some("pty_1")).await.unwrap().len(), 1);
-        let page = store.postings(&PostingFilter { after: Some(("txn_1".into(), 1)), limit: 10, ..PostingFilter::default() }).await.unwrap();
-        let seen: Vec<_> = page.iter().map(|posting| (posting.line.transaction_id.as_str(), posting.line.line, posting.position)).collect();
+        let page = store
+            .postings(&PostingFilter { after: Some(("txn_1".into(), 1)), limit: 10, ..PostingFilter::default() })
+            .await
+            .unwrap();
+        let seen: Vec<_> = page
+            .iter()
+            .map(|posting| (posting.line.transaction_id.as_str(), posting.line.line, posting.position))
+            .collect();
         assert_eq!(seen, [("txn_1", 2, 1), ("txn_2", 1, 1), ("txn_2", 2, 1)]);
-        let of_order = PostingFilter { order_id: Some("ord_1".into()), settlement: Some("stl_1".into()), limit: 10, ..PostingFilter::default() };
+        let of_order = PostingFilter {
+            order_id: Some("ord_1".into()),
+            settlement: Some("stl_1".into()),
+            limit: 10,
+            ..PostingFilter::default()
+        };
         assert_eq!(store.postings(&of_order).await.unwrap().len(), 4);
 
         for wrong in [vec![transfer("txn_3", 7).remove(0)], {
@@ -284,7 +325,10 @@ async fn service_keys_are_issued_and_revoked_with_their_events() {
         let mut revoke = append("ord_1", 1, "key_revoked");
         revoke.service_keys = vec![ServiceKeyChange::Revoke { hash: [1; 32] }];
         append_new(&store, revoke).await;
-        assert_eq!(store.service_key(&[1; 32]).await.unwrap().unwrap().revoked_at.as_deref(), Some("2026-03-02T09:00:00+08:00"));
+        assert_eq!(
+            store.service_key(&[1; 32]).await.unwrap().unwrap().revoked_at.as_deref(),
+            Some("2026-03-02T09:00:00+08:00")
+        );
         let second = store.service_key(&[2; 32]).await.unwrap().unwrap();
         assert_eq!((second.order_id.as_str(), second.last_four.as_str(), second.revoked_at), ("ord_1", "efgh", None));
         let mut revoke_all = append("ord_1", 2, "order_ended");

@@ -8,4 +8,5 @@ mod quota;
 mod race;
 mod receipts;
 mod sample;
+mod schema;
 mod vault;

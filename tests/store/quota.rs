@@ -29,7 +29,9 @@ async fn eight_processes_never_exceed_a_limit() {
                             let before = spent.fetch_add(amount, Ordering::SeqCst);
                             assert!(before + amount <= LIMIT, "the quota was exceeded");
                         }
-                        Err(QuotaError::Exhausted { account, limit }) => assert_eq!((account.as_str(), limit), ("ord_1/2026-03", LIMIT)),
+                        Err(QuotaError::Exhausted { account, limit }) => {
+                            assert_eq!((account.as_str(), limit), ("ord_1/2026-03", LIMIT))
+                        }
                         Err(other) => panic!("{other:?}"),
                     }
                 }

@@ -27,9 +27,10 @@ impl Random {
 /// database. A permit that was granted must stand before the suspension; after it, every permit must be a conflict.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_permit_is_granted_after_the_suspension_it_did_not_see() {
-    let seed = std::env::var("LINGQU_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64 | 1)
-    });
+    let seed = std::env::var("LINGQU_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64 | 1));
     println!("seed {seed} (run again with LINGQU_SEED={seed})");
     both(async |factory: StoreFactory| {
         let mut random = Random(seed);
@@ -65,7 +66,10 @@ async fn no_permit_is_granted_after_the_suspension_it_did_not_see() {
             }
         }
         assert_eq!(granted_count + refused_count, ROUNDS * PERMITS_PER_ROUND);
-        println!("{:?}: {granted_count} permits granted before, {refused_count} refused after the suspension", factory.backend());
+        println!(
+            "{:?}: {granted_count} permits granted before, {refused_count} refused after the suspension",
+            factory.backend()
+        );
 
         let records = stores[1].read_after(0, 1_000).await.unwrap();
         let positions: Vec<u64> = records.iter().map(|record| record.position).collect();
@@ -74,11 +78,18 @@ async fn no_permit_is_granted_after_the_suspension_it_did_not_see() {
         for round in 0..ROUNDS {
             let of_round: Vec<&str> = records
                 .iter()
-                .filter(|record| record.stream == format!("mdt_{round}") || record.stream.starts_with(&format!("pmt_{round}_")))
+                .filter(|record| {
+                    record.stream == format!("mdt_{round}") || record.stream.starts_with(&format!("pmt_{round}_"))
+                })
                 .map(|record| record.kind.as_str())
                 .collect();
-            let suspended = of_round.iter().position(|kind| *kind == "mandate_suspended").expect("the suspension always commits");
-            assert_eq!(suspended, of_round.len() - 1, "round {round}: a permit stands after the suspension: {of_round:?}");
+            let suspended =
+                of_round.iter().position(|kind| *kind == "mandate_suspended").expect("the suspension always commits");
+            assert_eq!(
+                suspended,
+                of_round.len() - 1,
+                "round {round}: a permit stands after the suspension: {of_round:?}"
+            );
         }
     })
     .await;

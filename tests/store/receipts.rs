@@ -49,7 +49,8 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
             if round == 2 {
                 append_many(&log, 20..24).await;
             }
-            let all: Vec<u64> = [2, 6, 10, 14, 18, 22].into_iter().filter(|position| round == 2 || *position < 20).collect();
+            let all: Vec<u64> =
+                [2, 6, 10, 14, 18, 22].into_iter().filter(|position| round == 2 || *position < 20).collect();
             assert_eq!(log.positions_of_order("ord_1", 0, 100).await.unwrap(), all);
             assert_eq!(log.positions_of_order("ord_1", 6, 2).await.unwrap(), [10, 14]);
             assert_eq!(log.positions_of_receipt("rcp_5").await.unwrap(), [16, 17, 18]);
@@ -90,7 +91,12 @@ async fn crowds_share_a_sync_and_positions_have_no_gap() {
         for caller in callers {
             positions.extend(caller.await.unwrap());
         }
-        println!("{:?}: {} receipts, written and read back, in {:?}", factory.backend(), positions.len(), begin.elapsed());
+        println!(
+            "{:?}: {} receipts, written and read back, in {:?}",
+            factory.backend(),
+            positions.len(),
+            begin.elapsed()
+        );
         positions.sort_unstable();
         assert_eq!(positions, (1..=CALLERS * EACH).collect::<Vec<_>>());
         assert_eq!(log.commit_to_log().await.unwrap(), CALLERS * EACH);
@@ -125,7 +131,10 @@ async fn several_followers_and_the_journal_commit_each_receipt_once() {
         let raw = factory.raw().await;
         let backend = raw.get_database_backend();
         let query = |sql: &str| sea_orm::Statement::from_string(backend, sql);
-        let rows = raw.query_all_raw(query("SELECT first_position, \"count\", log_entry FROM receipt_commit ORDER BY 1")).await.unwrap();
+        let rows = raw
+            .query_all_raw(query("SELECT first_position, \"count\", log_entry FROM receipt_commit ORDER BY 1"))
+            .await
+            .unwrap();
         let mut next = 1;
         let mut entries = Vec::new();
         for row in rows {
@@ -228,7 +237,10 @@ async fn damage_before_the_end_is_named_by_file_and_offset() {
             ReceiptLog::open_for_reading(&store, factory.directory()).await.err(),
         ] {
             let message = result.unwrap_or_else(|| panic!("a changed byte at {at} was not found")).to_string();
-            assert!(message.contains("00000001.seg is damaged") && message.contains(&format!("offset {offset};")), "{at}: {message}");
+            assert!(
+                message.contains("00000001.seg is damaged") && message.contains(&format!("offset {offset};")),
+                "{at}: {message}"
+            );
         }
     }
     std::fs::write(&file, &whole).unwrap();

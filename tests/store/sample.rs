@@ -13,7 +13,11 @@ pub fn append(stream: &str, version: u64, kind: &str) -> Append {
         at: "2026-03-02T09:00:00+08:00".into(),
         rulebook_version: "2026-1".into(),
         reads: vec![(stream.into(), version)],
-        records: vec![NewRecord { stream: stream.into(), kind: kind.into(), body: json!({"id": stream, "n": version + 1}) }],
+        records: vec![NewRecord {
+            stream: stream.into(),
+            kind: kind.into(),
+            body: json!({"id": stream, "n": version + 1}),
+        }],
         ..Append::default()
     }
 }

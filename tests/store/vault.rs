@@ -27,7 +27,10 @@ async fn an_erased_subject_is_gone_and_reads_as_erased() {
         let second = store.vault_put("sub_1", "contact", b"phone").await.unwrap();
         let other = store.vault_put("sub_2", "contact", b"kept").await.unwrap();
 
-        assert_eq!(store.vault_get("sub_1", "vlt_1").await.unwrap(), VaultRead::Present(SECRET.as_bytes().to_vec().into()));
+        assert_eq!(
+            store.vault_get("sub_1", "vlt_1").await.unwrap(),
+            VaultRead::Present(SECRET.as_bytes().to_vec().into())
+        );
         assert_eq!(store.vault_get("sub_2", "vlt_1").await.unwrap(), VaultRead::Unknown);
         assert_eq!(store.vault_get("sub_1", "vlt_none").await.unwrap(), VaultRead::Unknown);
         assert_eq!(store.vault_subject(&index).await.unwrap().as_deref(), Some("sub_1"));
@@ -84,7 +87,8 @@ async fn items_cannot_be_moved_and_another_key_opens_nothing() {
         let store = factory.open().await;
         let id = store.vault_put("sub_1", "name", b"one").await.unwrap();
         store.vault_put("sub_2", "name", b"two").await.unwrap();
-        let other_key = Store::open(StoreConfig { vault_key: SealKey::from_bytes([8; 32]), ..factory.config() }).await.unwrap();
+        let other_key =
+            Store::open(StoreConfig { vault_key: SealKey::from_bytes([8; 32]), ..factory.config() }).await.unwrap();
         assert!(matches!(other_key.vault_get("sub_1", &id).await, Err(StoreError::Sealed { .. })));
         // Someone with the database but without the key gives the item to another subject.
         let raw = factory.raw().await;
@@ -115,7 +119,9 @@ async fn one_identity_belongs_to_one_subject() {
         let mut second = append("csn_2", 0, "consent_given");
         second.vault = vec![item("vlt_3", "sub_2")];
         match store.append(second).await {
-            Err(AppendError::Store(StoreError::Constraint { name, .. })) => assert_eq!(name, "vault_index_digest_unique"),
+            Err(AppendError::Store(StoreError::Constraint { name, .. })) => {
+                assert_eq!(name, "vault_index_digest_unique")
+            }
             other => panic!("{other:?}"),
         }
     })

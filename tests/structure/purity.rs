@@ -57,6 +57,10 @@ fn shipped_code(repository: &Repository, package_folder: &str) -> Vec<(File, Str
     let mut test_files = Vec::new();
     for file in repository.rust_below(&format!("{package_folder}/src")) {
         let (code, test_modules) = without_tests(&code_only(file.text()));
+        // Whole files of tests, under whatever attribute they are included.
+        if file.name() == "tests.rs" || file.name().ends_with("_tests.rs") {
+            continue;
+        }
         // `mod x;` in `a/lib.rs`, `a/main.rs` or `a/mod.rs` is `a/x.rs`; in `a/b.rs` it is `a/b/x.rs`.
         let stem = file.path.trim_end_matches(".rs");
         let folder = match file.name() {

@@ -99,6 +99,8 @@ const OFFERS: &[Offer] = &[
     offer("list_product", "prd_", "product", &[]),
     offer("delist_product", "prd_", "product", REASON),
     offer("sign_contract", "ord_", "order", &[]),
+    // Given at an address of its own, which shows the key.
+    offer("issue_service_key", "ord_", "order", &[]),
     offer("suspend_order", "ord_", "order", REASON),
     offer("resume_order", "ord_", "order", REASON),
     offer("end_order", "ord_", "order", REASON),
@@ -135,10 +137,11 @@ pub(crate) fn choices(state: &State, viewer: &Viewer, now: jiff::Timestamp, enti
     choices
 }
 
-/// Commands that break off or undo: always there for whoever holds the duty, but nobody waits for them.
-const EXCEPTIONAL: [&str; 9] = [
+/// Commands that break off, undo or begin something new: there for whoever holds the duty, but nobody waits for them.
+const EXCEPTIONAL: [&str; 10] = [
     "disable_user",
     "request_supply",
+    "issue_service_key",
     "withdraw_supply",
     "suspend_mandate",
     "revoke_mandate",

@@ -22,8 +22,6 @@ const EXPECTED_MAX: usize = 32;
 pub(crate) struct CommandResult {
     /// The command's id in the journal.
     command_id: String,
-    /// Journal position of its last event.
-    position: u64,
     /// What happened, in order.
     events: Vec<CommandEvent>,
     /// True when the idempotency key was known: this is the first answer again, and nothing happened a second time.
@@ -33,8 +31,6 @@ pub(crate) struct CommandResult {
 /// One event of a command.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CommandEvent {
-    /// Its place in the journal.
-    position: u64,
     /// The entity it happened to.
     stream: String,
     /// Its kind, such as `mandate.suspended`.
@@ -60,11 +56,10 @@ pub(crate) async fn give(
     let executed = api.app.execute(&viewer.actor(), command, options).await?;
     let mut events = Vec::new();
     for event in executed.events {
-        events.push(CommandEvent { position: event.position, stream: event.stream, kind: event.kind });
+        events.push(CommandEvent { stream: event.stream, kind: event.kind });
     }
     Ok(Json(CommandResult {
-        command_id: executed.command_id.to_string(),
-        position: executed.position,
+        command_id: executed.command_id,
         events,
         repeated: executed.repeated,
     }))

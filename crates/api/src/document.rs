@@ -1,5 +1,8 @@
 //! The OpenAPI document: what the handlers say of themselves, with title, security and tags added.
 
+use lingqu_domain::predicate::{Comparison, Literal};
+use lingqu_domain::scope::Precisions;
+use utoipa::ToSchema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, SecurityRequirement};
@@ -46,8 +49,16 @@ pub(crate) fn complete(document: &mut OpenApi) {
             "the session's `csrf`, repeated by every change",
         ))),
     );
+    // Types that are named only by schemas written by hand, where nothing collects them.
+    name_schema::<Precisions>(components);
+    name_schema::<Literal>(components);
+    name_schema::<Comparison>(components);
     let both = SecurityRequirement::new("session", Vec::<String>::new()).add("csrf", Vec::<String>::new());
     document.security = Some(vec![both]);
+}
+
+fn name_schema<T: ToSchema>(components: &mut Components) {
+    components.schemas.insert(T::name().into_owned(), T::schema());
 }
 
 /// The document as text.

@@ -32,7 +32,6 @@ mod tiles;
 mod user;
 mod visibility;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -55,14 +54,13 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 const PASSWORD_CHECKS_MAX: usize = 2;
 
 /// What the binary decides about the control plane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ApiSettings {
     /// Whether the session's cookie is sent over TLS alone; true wherever TLS ends before or in the node.
     pub secure_cookies: bool,
-    /// A directory of the node for files while they are uploaded; on the disk that holds the snapshots.
-    pub upload_dir: PathBuf,
-    /// The directory with the transparency log's tiles and checkpoint.
-    pub log_dir: PathBuf,
+    /// Where people reach the node, such as `https://data.example.gov.cn`: what the QR codes of certificates hold. None: the
+    /// address that the reader came by.
+    pub public_url: Option<String>,
 }
 
 /// What every handler can reach.

@@ -7,9 +7,9 @@ use lingqu_domain::party::{Division, Tier};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::Shared;
 use crate::problem::ProblemDocument;
 use crate::session::Viewer;
-use crate::{Api, Shared};
 
 /// The newest signed head of the transparency log.
 #[derive(Serialize, ToSchema)]
@@ -22,6 +22,8 @@ pub(crate) struct Checkpoint {
     root: String,
     /// The whole signed note (C2SP tlog-checkpoint).
     note: String,
+    /// The key that verifies it, in the form of C2SP signed-note.
+    vkey: String,
 }
 
 /// The node.
@@ -55,7 +57,15 @@ pub(crate) struct NodeView {
 #[utoipa::path(get, path = "/api/v1/node", operation_id = "get_node", tag = "node",
     responses((status = 200, body = NodeView), (status = 401, body = ProblemDocument)))]
 pub(crate) async fn node(State(api): Shared, _viewer: Viewer) -> Result<Json<NodeView>, ProblemDocument> {
-    let checkpoint = checkpoint(&api).await?;
+    let checkpoint = match api.app.log_origin() {
+        Ok(_) => api.app.checkpoint().await?,
+        // A node without an id has no log yet.
+        Err(_) => None,
+    };
+    let checkpoint = checkpoint.map(|published| {
+        let lingqu_app::CheckpointView { origin, size, root, note, vkey } = published;
+        Checkpoint { origin, size, root, note, vkey }
+    });
     let now = api.app.now().to_string();
     Ok(Json(api.app.read(|state| {
         let node = state.node.get(NODE_STREAM).map(|node| &node.value);
@@ -72,21 +82,4 @@ pub(crate) async fn node(State(api): Shared, _viewer: Viewer) -> Result<Json<Nod
             checkpoint,
         }
     })))
-}
-
-/// Reads the checkpoint that the log serves. Its first three lines are origin, size and root.
-async fn checkpoint(api: &Api) -> Result<Option<Checkpoint>, ProblemDocument> {
-    let path = api.settings.log_dir.join("checkpoint");
-    let note = match tokio::fs::read_to_string(&path).await {
-        Ok(note) => note,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ProblemDocument::fault(format!("can't read the log's checkpoint: {error}"))),
-    };
-    let mut lines = note.lines();
-    let (origin, size, root) = (lines.next(), lines.next().and_then(|size| size.parse().ok()), lines.next());
-    let (Some(origin), Some(size), Some(root)) = (origin, size, root) else {
-        return Err(ProblemDocument::fault("the log's checkpoint is malformed"));
-    };
-    let (origin, root) = (origin.to_owned(), root.to_owned());
-    Ok(Some(Checkpoint { origin, size, root, note }))
 }

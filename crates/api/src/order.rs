@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lingqu_domain::id::OrderId;
+use lingqu_domain::id::{OrderId, UserId};
 use lingqu_domain::receipt::ReceiptRecord;
+use lingqu_domain::state::State as Folded;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,14 +31,6 @@ pub(crate) struct JourneyStep {
     title: String,
     /// Its state.
     state: String,
-    /// Whether it is in force now, as far as the order hangs on it.
-    in_force: bool,
-    /// Why not, in Chinese.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<String>,
-    /// … in English.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal_en: Option<String>,
     /// What happened to it, in order.
     events: Vec<JourneyEvent>,
 }
@@ -74,6 +67,9 @@ pub(crate) struct Journey {
     /// … in English.
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal_en: Option<String>,
+    /// Which link is not in force, by id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_link: Option<String>,
     /// The links in the order of the life of data.
     steps: Vec<JourneyStep>,
 }
@@ -138,7 +134,37 @@ pub(crate) async fn journey(
     Path(id): Path<String>,
 ) -> Result<Json<Journey>, ProblemDocument> {
     let order = seen(&api, &viewer, &id)?;
-    Ok(Json(crate::journey::of(&api, &order).await?))
+    let found = api.app.journey(&order).await?;
+    Ok(Json(api.app.read(|state| describe(state, found))))
+}
+
+/// Names the parties in both languages.
+fn describe(state: &Folded, found: lingqu_app::Journey) -> Journey {
+    let mut steps = Vec::new();
+    for step in found.steps {
+        let mut events = Vec::new();
+        for event in step.events {
+            let user = event.actor.parse::<UserId>().ok().and_then(|id| state.users.get(&id));
+            let party = user.and_then(|user| state.parties.get(&user.value.party)).map(|party| &party.value);
+            events.push(JourneyEvent {
+                position: event.position,
+                at: event.at,
+                kind: event.kind,
+                actor: event.actor,
+                party: party.map(|party| party.name.clone()),
+                party_en: party.map(|party| party.name_en.clone()),
+            });
+        }
+        steps.push(JourneyStep { kind: step.kind, id: step.id, title: step.title, state: step.state, events });
+    }
+    Journey {
+        order: found.order,
+        granted: found.in_force,
+        refusal: found.refusal.as_ref().map(|refusal| refusal.zh.clone()),
+        refused_link: found.refusal.as_ref().map(|refusal| refusal.subject.clone()),
+        refusal_en: found.refusal.map(|refusal| refusal.en),
+        steps,
+    }
 }
 
 /// The order's receipt records, oldest first. They hold no personal data.

@@ -80,6 +80,8 @@ pub(crate) struct OfferPermit {
 pub(crate) struct Offer {
     /// As the market shows it.
     item: MarketItem,
+    /// Output columns that identify a row.
+    key: Vec<String>,
     /// Output columns in their order.
     columns: Vec<OfferedColumn>,
     /// Source columns that decide which rows there are.
@@ -131,6 +133,7 @@ fn describe(state: &Folded, id: &ProductId, now: jiff::Timestamp) -> Option<Offe
     }
     Some(Offer {
         item: item(state, entity, now),
+        key: details.key.iter().map(ToString::to_string).collect(),
         columns,
         conditions: details.shape.conditions.iter().map(|source| lineage_item(state, source)).collect(),
         permits,

@@ -68,11 +68,15 @@ pub(crate) async fn import_snapshot(
         UploadFormat::Json => (SourceFormat::Json, ".json"),
         UploadFormat::Parquet => (SourceFormat::Parquet, ".parquet"),
     };
+    let directory = api.app.directory().join("uploads");
+    tokio::fs::create_dir_all(&directory)
+        .await
+        .map_err(|error| ProblemDocument::fault(format!("can't keep an upload: {error}")))?;
     // The file vanishes with this handle, whatever happens below.
     let file = tempfile::Builder::new()
         .prefix("upload-")
         .suffix(ending)
-        .tempfile_in(&api.settings.upload_dir)
+        .tempfile_in(&directory)
         .map_err(|error| ProblemDocument::fault(format!("can't keep an upload: {error}")))?;
     keep(body, file.path()).await?;
     let options = SourceOptions {

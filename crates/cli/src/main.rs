@@ -1,1 +1,65 @@
-fn main(){}
+//! The binary `lingqu`: a node's server and its command line. It reads the configuration, opens the node, puts control
+//! plane, data plane and log on one listener, starts what the node does by itself, and ends it in order.
+//!
+//! A subcommand is a file of its own with its arguments and a `run`; what it prints goes through [`output`], why it
+//! failed is a [`failure::Failure`], one sentence on stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+//!
+//! Not here: rules, SQL, HTTP of either plane. Those are `domain`, `store`, `api` and `gateway`; the use cases are `app`'s.
+
+mod admin;
+mod config;
+mod demo;
+mod failure;
+mod jobs;
+mod metrics;
+mod node;
+mod output;
+mod serve;
+mod server;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// Stack of a worker thread, in bytes: query plans nest, and unoptimised builds take large frames for each level.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Lingqu 灵渠: public data under authorisation
+#[derive(Debug, Parser)]
+#[command(name = "lingqu", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::DemoArguments),
+    Serve(serve::ServeArguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments.command)),
+        Err(error) => Err(Failure::Mend(format!("the system gives no threads: {error}; end other programs and try again"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::tell(&format!("lingqu: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Serve(arguments) => serve::run(arguments).await,
+    }
+}

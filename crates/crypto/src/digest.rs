@@ -84,22 +84,14 @@ impl DigestPair {
 
     /// Digests `bytes` as they are. For anything that could be guessed use [`DigestPair::of_salted`].
     pub fn of(bytes: &[u8]) -> Self {
-        Self {
-            sha256: sha2::Sha256::digest(bytes).into(),
-            sm3: sm3::Sm3::digest(bytes).into(),
-        }
+        Self { sha256: sha2::Sha256::digest(bytes).into(), sm3: sm3::Sm3::digest(bytes).into() }
     }
 
     /// Digests the salt followed by the record. The salt has a fixed length, so no two pairs give the same input.
     pub fn of_salted(salt: &Salt, record: &[u8]) -> Self {
-        let sha256 = sha2::Sha256::new()
-            .chain_update(salt.0)
-            .chain_update(record);
+        let sha256 = sha2::Sha256::new().chain_update(salt.0).chain_update(record);
         let sm3 = sm3::Sm3::new().chain_update(salt.0).chain_update(record);
-        Self {
-            sha256: sha256.finalize().into(),
-            sm3: sm3.finalize().into(),
-        }
+        Self { sha256: sha256.finalize().into(), sm3: sm3.finalize().into() }
     }
 
     /// The binary form: SHA-256, then SM3.
@@ -112,10 +104,7 @@ impl DigestPair {
 
     /// The inverse of [`DigestPair::to_bytes`].
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        let mut pair = Self {
-            sha256: [0; 32],
-            sm3: [0; 32],
-        };
+        let mut pair = Self { sha256: [0; 32], sm3: [0; 32] };
         pair.sha256.copy_from_slice(&bytes[..32]);
         pair.sm3.copy_from_slice(&bytes[32..]);
         pair
@@ -140,13 +129,8 @@ impl FromStr for DigestPair {
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         let what = "a digest pair";
         let expected = "64 hexadecimal digits of SHA-256, a colon and 64 of SM3, in lower case";
-        let (sha256, sm3) = text
-            .split_once(':')
-            .ok_or(CryptoError::Malformed { what, expected })?;
-        Ok(Self {
-            sha256: bytes_from_hex(sha256, what, expected)?,
-            sm3: bytes_from_hex(sm3, what, expected)?,
-        })
+        let (sha256, sm3) = text.split_once(':').ok_or(CryptoError::Malformed { what, expected })?;
+        Ok(Self { sha256: bytes_from_hex(sha256, what, expected)?, sm3: bytes_from_hex(sm3, what, expected)? })
     }
 }
 

@@ -30,8 +30,6 @@ pub enum CryptoError {
         bytes_max: usize,
     },
     /// A stored password hash asks for another algorithm or more work than this node would spend.
-    #[error(
-        "the stored password hash is not an argon2id hash within this node's limits; set the password again"
-    )]
+    #[error("the stored password hash is not an argon2id hash within this node's limits; set the password again")]
     PasswordHashRefused,
 }

@@ -25,12 +25,8 @@ impl IndexKey {
     ///
     /// The same value in two contexts gives unrelated digests, so indexes of two tables can't be joined.
     pub fn digest(&self, context: &str, value: &[u8]) -> KeyedDigest {
-        let length =
-            u32::try_from(context.len()).expect("a context is a short literal of the program");
-        KeyedDigest(hmac_sha256(
-            &self.0[..],
-            &[&length.to_be_bytes(), context.as_bytes(), value],
-        ))
+        let length = u32::try_from(context.len()).expect("a context is a short literal of the program");
+        KeyedDigest(hmac_sha256(&self.0[..], &[&length.to_be_bytes(), context.as_bytes(), value]))
     }
 }
 
@@ -41,10 +37,10 @@ impl fmt::Debug for IndexKey {
 }
 
 /// A digest under an [`IndexKey`]; compared in constant time. Text form: 64 lower-case hexadecimal digits.
+#[expect(clippy::derived_hash_with_manual_eq, reason = "equality is the derived one, only in constant time")]
 #[derive(Clone, Copy, PartialOrd, Ord, Hash, Eq)]
 pub struct KeyedDigest(pub [u8; 32]);
 
-#[allow(clippy::derived_hash_with_manual_eq)] // Equality is the derived one, only in constant time.
 impl PartialEq for KeyedDigest {
     fn eq(&self, other: &Self) -> bool {
         constant_time_equal(&self.0, &other.0)
@@ -100,10 +96,7 @@ mod tests {
             "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
         );
         assert_eq!(
-            hex::encode(hmac_sha256(
-                b"Jefe",
-                &[b"what do ya want ", b"for nothing?"]
-            )),
+            hex::encode(hmac_sha256(b"Jefe", &[b"what do ya want ", b"for nothing?"])),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }
@@ -112,10 +105,7 @@ mod tests {
     fn index_known_answer() {
         // Computed with another implementation from the definition above.
         let digest = IndexKey::from_bytes([7; 32]).digest("subject", b"450100199001011234");
-        assert_eq!(
-            digest.to_string(),
-            "3e42358adb9e4ed64a93107e90510943393fdb6f309943135858ad1f3f163606"
-        );
+        assert_eq!(digest.to_string(), "3e42358adb9e4ed64a93107e90510943393fdb6f309943135858ad1f3f163606");
         assert_eq!(digest.to_string().parse(), Ok(digest));
     }
 

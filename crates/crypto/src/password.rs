@@ -29,9 +29,7 @@ pub fn hash(password: &str, salt: [u8; 16]) -> Result<String, CryptoError> {
     check_length(password)?;
     let hash: PasswordHash = hasher()
         .hash_password_with_salt(password.as_bytes(), &salt)
-        .expect(
-            "the parameters are constants within the algorithm's limits and the salt has 16 bytes",
-        );
+        .expect("the parameters are constants within the algorithm's limits and the salt has 16 bytes");
     Ok(hash.to_string())
 }
 
@@ -46,9 +44,7 @@ pub fn verify(password: &str, phc: &str) -> Result<bool, CryptoError> {
     }
     let stored = PasswordHash::new(phc).map_err(|_| CryptoError::PasswordHashRefused)?;
     let params = Params::try_from(&stored).map_err(|_| CryptoError::PasswordHashRefused)?;
-    let bounded = params.m_cost() <= MEMORY_KIB_MAX
-        && params.t_cost() <= PASSES_MAX
-        && params.p_cost() <= LANES_MAX;
+    let bounded = params.m_cost() <= MEMORY_KIB_MAX && params.t_cost() <= PASSES_MAX && params.p_cost() <= LANES_MAX;
     if stored.algorithm.as_str() != "argon2id" || !bounded {
         return Err(CryptoError::PasswordHashRefused);
     }
@@ -67,9 +63,7 @@ fn hasher() -> Argon2<'static> {
 
 fn check_length(password: &str) -> Result<(), CryptoError> {
     if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
-        return Err(CryptoError::PasswordLength {
-            bytes_max: PASSWORD_BYTES_MAX,
-        });
+        return Err(CryptoError::PasswordLength { bytes_max: PASSWORD_BYTES_MAX });
     }
     Ok(())
 }
@@ -113,11 +107,7 @@ mod tests {
         ];
         for head in heads {
             let phc = format!("{head}{tail}");
-            assert_eq!(
-                verify("a", &phc),
-                Err(CryptoError::PasswordHashRefused),
-                "{phc}"
-            );
+            assert_eq!(verify("a", &phc), Err(CryptoError::PasswordHashRefused), "{phc}");
         }
     }
 

@@ -30,11 +30,7 @@ impl SealKey {
     /// erased by forgetting the one key that opens it.
     pub fn derive(&self, context: &str) -> SealKey {
         let mut derived = Zeroizing::new([0; 32]);
-        expand(
-            &self.0[..],
-            &[b"lingqu/v1/", context.as_bytes()],
-            &mut derived[..],
-        );
+        expand(&self.0[..], &[b"lingqu/v1/", context.as_bytes()], &mut derived[..]);
         SealKey(derived)
     }
 
@@ -64,10 +60,7 @@ impl SealKey {
         let Some((nonce, ciphertext)) = sealed.split_first_chunk::<SEAL_NONCE_BYTES>() else {
             return Err(CryptoError::CannotOpen);
         };
-        let payload = Payload {
-            msg: ciphertext,
-            aad,
-        };
+        let payload = Payload { msg: ciphertext, aad };
         match self.cipher().decrypt(&Nonce::from(*nonce), payload) {
             Ok(plain) => Ok(Zeroizing::new(plain)),
             Err(_) => Err(CryptoError::CannotOpen),
@@ -101,19 +94,13 @@ mod tests {
     fn aes_gcm_known_answers() {
         // The GCM specification of McGrew and Viega, test cases 14 and 16; nonce in front as this room stores it.
         let zero = SealKey::from_bytes([0; 32]).seal([0; 12], b"", &[0; 16]);
-        assert_eq!(
-            hex::encode(&zero[12..]),
-            "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"
-        );
+        assert_eq!(hex::encode(&zero[12..]), "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919");
         let key = "feffe9928665731c6d6a8f9467308308".repeat(2);
         let plain = "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72\
                      1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39";
         let aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2";
         let sealed = SealKey::from_bytes(hex::decode(key).unwrap().try_into().unwrap()).seal(
-            hex::decode("cafebabefacedbaddecaf888")
-                .unwrap()
-                .try_into()
-                .unwrap(),
+            hex::decode("cafebabefacedbaddecaf888").unwrap().try_into().unwrap(),
             &hex::decode(aad).unwrap(),
             &hex::decode(plain).unwrap(),
         );
@@ -136,7 +123,7 @@ mod tests {
         );
         let key: [u8; 32] = std::array::from_fn(|i| i as u8);
         assert_eq!(
-            hex::encode(&*SealKey::from_bytes(key).derive("vault").0),
+            hex::encode(*SealKey::from_bytes(key).derive("vault").0),
             "c2d6e3db5d9a02c4c9a59cb39078f2cee92b779d02ff7e746da1af434ec201cd"
         );
     }

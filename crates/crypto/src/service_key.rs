@@ -23,18 +23,13 @@ impl ServiceKey {
 
     /// The text that the holder keeps: `lqk_` and 43 characters of base64url without padding.
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(format!(
-            "{SERVICE_KEY_PREFIX}{}",
-            URL_SAFE_NO_PAD.encode(&self.0[..])
-        ))
+        Zeroizing::new(format!("{SERVICE_KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(&self.0[..])))
     }
 
     /// Reads what [`ServiceKey::to_text`] wrote; nothing else, not even surrounding blanks, is accepted.
     pub fn parse(text: &str) -> Result<Self, CryptoError> {
-        let refused = CryptoError::Malformed {
-            what: "a service key",
-            expected: "`lqk_` and 43 characters of base64url",
-        };
+        let refused =
+            CryptoError::Malformed { what: "a service key", expected: "`lqk_` and 43 characters of base64url" };
         let Some(encoded) = text.strip_prefix(SERVICE_KEY_PREFIX) else {
             return Err(refused);
         };
@@ -70,14 +65,8 @@ mod tests {
     #[test]
     fn known_answer() {
         let key = ServiceKey::from_bytes(std::array::from_fn(|i| i as u8));
-        assert_eq!(
-            &*key.to_text(),
-            "lqk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-        );
-        assert_eq!(
-            key.hash().to_string(),
-            "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd"
-        );
+        assert_eq!(&*key.to_text(), "lqk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+        assert_eq!(key.hash().to_string(), "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd");
         assert_eq!(format!("{key:?}"), "ServiceKey(hidden)");
     }
 
@@ -86,14 +75,7 @@ mod tests {
         let text = "lqk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
         // The last of 43 characters carries two bits that must be zero, else one key would have four texts.
         let non_canonical = "lqk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9";
-        for other in [
-            non_canonical,
-            &text[4..],
-            &text[..46],
-            "LQK_",
-            "",
-            &format!("{text} "),
-        ] {
+        for other in [non_canonical, &text[4..], &text[..46], "LQK_", "", &format!("{text} ")] {
             assert!(ServiceKey::parse(other).is_err(), "{other}");
         }
     }

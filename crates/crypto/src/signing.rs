@@ -33,9 +33,7 @@ impl SigningKey {
     /// The key of the international suite that belongs to a seed of 32 random bytes (RFC 8032 section 5.1.5).
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let seed = zeroize::Zeroizing::new(seed);
-        Self(SigningKeyForm::International(
-            ed25519_dalek::SigningKey::from_bytes(&seed),
-        ))
+        Self(SigningKeyForm::International(ed25519_dalek::SigningKey::from_bytes(&seed)))
     }
 
     /// The suite this key belongs to.
@@ -48,18 +46,14 @@ impl SigningKey {
     /// Signs a message; the same key and message always give the same signature.
     pub fn sign(&self, message: &[u8]) -> Signature {
         match &self.0 {
-            SigningKeyForm::International(key) => {
-                Signature::International(key.sign(message).to_bytes())
-            }
+            SigningKeyForm::International(key) => Signature::International(key.sign(message).to_bytes()),
         }
     }
 
     /// The public half of this key.
     pub fn verifying_key(&self) -> VerifyingKey {
         match &self.0 {
-            SigningKeyForm::International(key) => {
-                VerifyingKey(VerifyingKeyForm::International(key.verifying_key()))
-            }
+            SigningKeyForm::International(key) => VerifyingKey(VerifyingKeyForm::International(key.verifying_key())),
         }
     }
 }
@@ -82,16 +76,13 @@ enum VerifyingKeyForm {
 impl VerifyingKey {
     /// Reads a public key of a suite: 32 bytes for the international one. Refuses bytes that are no key.
     pub fn from_bytes(suite: Suite, bytes: &[u8]) -> Result<Self, CryptoError> {
-        let refused = CryptoError::NotAPublicKey {
-            suite: suite.signature_name(),
-        };
+        let refused = CryptoError::NotAPublicKey { suite: suite.signature_name() };
         match suite {
             Suite::International => {
                 let Ok(bytes) = bytes.try_into() else {
                     return Err(refused);
                 };
-                let key =
-                    ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| refused.clone())?;
+                let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| refused.clone())?;
                 // A key of small order accepts signatures for messages that nobody signed.
                 if key.is_weak() {
                     return Err(refused);
@@ -129,12 +120,7 @@ impl VerifyingKey {
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}",
-            self.suite().signature_name(),
-            hex::encode(self.as_bytes())
-        )
+        write!(f, "{}:{}", self.suite().signature_name(), hex::encode(self.as_bytes()))
     }
 }
 
@@ -150,9 +136,7 @@ impl FromStr for VerifyingKey {
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         let what = "a public key";
         let expected = "`ed25519:` and 64 lower-case hexadecimal digits";
-        let digits = text
-            .strip_prefix("ed25519:")
-            .ok_or(CryptoError::Malformed { what, expected })?;
+        let digits = text.strip_prefix("ed25519:").ok_or(CryptoError::Malformed { what, expected })?;
         let bytes: [u8; 32] = bytes_from_hex(digits, what, expected)?;
         Self::from_bytes(Suite::International, &bytes)
     }
@@ -173,10 +157,7 @@ impl Signature {
         match suite {
             Suite::International => match bytes.try_into() {
                 Ok(bytes) => Ok(Signature::International(bytes)),
-                Err(_) => Err(CryptoError::Malformed {
-                    what: "a signature",
-                    expected: "64 bytes",
-                }),
+                Err(_) => Err(CryptoError::Malformed { what: "a signature", expected: "64 bytes" }),
             },
         }
     }
@@ -198,12 +179,7 @@ impl Signature {
 
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}",
-            self.suite().signature_name(),
-            hex::encode(self.as_bytes())
-        )
+        write!(f, "{}:{}", self.suite().signature_name(), hex::encode(self.as_bytes()))
     }
 }
 
@@ -219,9 +195,7 @@ impl FromStr for Signature {
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         let what = "a signature";
         let expected = "`ed25519:` and 128 lower-case hexadecimal digits";
-        let digits = text
-            .strip_prefix("ed25519:")
-            .ok_or(CryptoError::Malformed { what, expected })?;
+        let digits = text.strip_prefix("ed25519:").ok_or(CryptoError::Malformed { what, expected })?;
         bytes_from_hex(digits, what, expected).map(Signature::International)
     }
 }
@@ -241,9 +215,7 @@ mod tests {
     #[test]
     fn known_answers() {
         // RFC 8032 section 7.1, tests 1 and 2.
-        let empty = SigningKey::from_seed(seed(
-            "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-        ));
+        let empty = SigningKey::from_seed(seed("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
         assert_eq!(
             empty.verifying_key().to_string(),
             "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
@@ -252,9 +224,7 @@ mod tests {
             empty.sign(b"").to_string(),
             "ed25519:e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
         );
-        let one_byte = SigningKey::from_seed(seed(
-            "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
-        ));
+        let one_byte = SigningKey::from_seed(seed("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"));
         assert_eq!(
             one_byte.sign(&[0x72]).to_string(),
             "ed25519:92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"

@@ -15,7 +15,8 @@ use crate::permit::PermitStage;
 use crate::plan::PlanStage;
 use crate::product::{ProductColumn, ProductDetails};
 use crate::refusal::{Refusal, RefusalCode};
-use crate::scope::{Mode, Narrowing, Precision, Precisions, Scope};
+use crate::resource::Openness;
+use crate::scope::{Mode, Narrowing, Precision, Precisions, Scope, ScopeError};
 use crate::state::Listed;
 use crate::supply::SupplyStage;
 
@@ -51,6 +52,23 @@ fn in_term(scope: Scope, id: impl std::fmt::Display, reader: &Reader<'_>) -> Res
     Ok(scope)
 }
 
+/// What a link keeps of its parent now. Refused when a row condition of the link names a column that the parent no
+/// longer shows exact (another rulebook may have coarsened it since): kept, the condition would tell what is hidden;
+/// dropped, it would widen the right.
+fn restricted(parent: &Scope, narrowing: &Narrowing, id: impl std::fmt::Display) -> Result<Scope, Refusal> {
+    for predicate in &narrowing.rows {
+        if let Err(error) = parent.check_predicate(predicate) {
+            return Err(Refusal::new(
+                RefusalCode::NotInForce,
+                &id,
+                format!("{id} 的行条件不再成立，须按现行规则重新办理：{error}"),
+                format!("{id} is not in force under the rules of today; apply anew: {error}"),
+            ));
+        }
+    }
+    Ok(parent.restrict(narrowing))
+}
+
 /// A resource's ceiling, while its certificate holds.
 pub fn resource_scope(reader: &mut Reader<'_>, id: &ResourceId) -> Result<Scope, Refusal> {
     let resource = reader.resource(id)?;
@@ -67,7 +85,7 @@ pub fn supply_scope(reader: &mut Reader<'_>, id: &SupplyId) -> Result<Scope, Ref
         SupplyStage::Withdrawn { reason, .. } => return Err(ended(id, reason)),
         SupplyStage::Requested { .. } | SupplyStage::Refused { .. } => return Err(not_in_force(id, supply.state())),
     };
-    let scope = resource_scope(reader, &supply.resource)?.restrict(narrowing);
+    let scope = restricted(&resource_scope(reader, &supply.resource)?, narrowing, id)?;
     in_term(scope, id, reader)
 }
 
@@ -85,9 +103,9 @@ pub fn plan_scope(reader: &mut Reader<'_>, id: &PlanId, resource: &ResourceId) -
             format!("{resource} is not on the list of plan {id}"),
         ));
     };
-    let narrowing = Narrowing { term: Some(plan.details.term), ..item.narrowing.clone() };
+    let narrowing = item.narrowing.within_term(plan.details.term);
     // The plan's term bounds what is authorised under it and may begin later than now.
-    Ok(supply_scope(reader, &item.supply)?.restrict(&narrowing))
+    restricted(&supply_scope(reader, &item.supply)?, &narrowing, id)
 }
 
 /// One resource of a mandate.
@@ -107,8 +125,8 @@ pub fn mandate_scope(reader: &mut Reader<'_>, id: &MandateId, resource: &Resourc
             format!("{resource} is not covered by mandate {id}"),
         ));
     };
-    let narrowing = Narrowing { term: Some(mandate.details.term), ..narrowing.clone() };
-    let scope = plan_scope(reader, &mandate.details.plan, resource)?.restrict(&narrowing);
+    let narrowing = narrowing.within_term(mandate.details.term);
+    let scope = restricted(&plan_scope(reader, &mandate.details.plan, resource)?, &narrowing, id)?;
     in_term(scope, id, reader)
 }
 
@@ -120,7 +138,7 @@ pub fn permit_scope(reader: &mut Reader<'_>, id: &PermitId, resource: &ResourceI
         PermitStage::Suspended { reason, .. } => return Err(suspended(id, reason)),
         PermitStage::Applied | PermitStage::Refused { .. } => return Err(not_in_force(id, permit.state())),
     }
-    let Some(narrowing) = permit.details.narrowing(resource) else {
+    let Some(mut narrowing) = permit.details.narrowing(resource) else {
         return Err(Refusal::new(
             RefusalCode::ScopeTooWide,
             resource,
@@ -128,7 +146,12 @@ pub fn permit_scope(reader: &mut Reader<'_>, id: &PermitId, resource: &ResourceI
             format!("{resource} is not covered by permit {id}"),
         ));
     };
-    let scope = mandate_scope(reader, &permit.details.mandate, resource)?.restrict(&narrowing);
+    if narrowing.modes.is_none() && reader.resource(resource)?.details.openness == Openness::Conditional {
+        // Rows of a conditionally open resource leave only where the permit names the mode: a rulebook that allows more
+        // modes since must not add one to it.
+        narrowing.modes = Some(Mode::IN_DOMAIN.into());
+    }
+    let scope = restricted(&mandate_scope(reader, &permit.details.mandate, resource)?, &narrowing, id)?;
     in_term(scope, id, reader)
 }
 
@@ -147,6 +170,7 @@ pub fn input_scopes(
 /// What a product may at most offer, before its own narrowing.
 pub fn product_base_scope(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<Scope, Refusal> {
     let inputs = input_scopes(reader, details)?;
+    check_conditions(details, &inputs)?;
     let Some(first) = inputs.values().next() else {
         return Err(Refusal::invalid("inputs", "至少一项资源", "at least one resource"));
     };
@@ -160,6 +184,21 @@ pub fn product_base_scope(reader: &mut Reader<'_>, details: &ProductDetails) -> 
         scope.columns.insert(column.name.clone(), column_ceiling(column, &inputs));
     }
     Ok(scope)
+}
+
+/// A column that decides which rows there are must be exact for in-domain computing, else the row set would be an
+/// oracle for what the permit coarsened.
+fn check_conditions(details: &ProductDetails, inputs: &BTreeMap<ResourceId, Scope>) -> Result<(), Refusal> {
+    for source in &details.shape.conditions {
+        let Some(scope) = inputs.get(&source.resource) else {
+            return Err(Refusal::not_found(&source.resource));
+        };
+        let precision = scope.columns.get(&source.column).map(|precisions| precisions.in_mode(Mode::Compute));
+        if precision != Some(Precision::Exact) {
+            return Err(Refusal::from(ScopeError::PredicateColumnNotExact(source.column.clone())));
+        }
+    }
+    Ok(())
 }
 
 /// Mode by mode the meet of the precisions in a column's lineage. A computed column of anything but exact values is
@@ -183,7 +222,8 @@ fn column_ceiling(column: &ProductColumn, inputs: &BTreeMap<ResourceId, Scope>) 
 /// What a product offers now. Delisting closes it to new orders only.
 pub fn product_scope(reader: &mut Reader<'_>, id: &ProductId) -> Result<Scope, Refusal> {
     let product = reader.product(id)?;
-    let scope = product_base_scope(reader, &product.details)?.restrict(&product.details.narrowing);
+    let base = product_base_scope(reader, &product.details)?;
+    let scope = restricted(&base, &product.details.narrowing, id)?;
     in_term(scope, id, reader)
 }
 

@@ -134,6 +134,13 @@ pub(crate) fn give(deciding: &mut Deciding<'_>, acting: &Acting, details: &Conse
     if details.resources.is_empty() || details.term.from >= details.term.until {
         return Err(Refusal::invalid("term", "须写明数据资源和期限", "name the resources and a term"));
     }
+    if details.purpose == Purpose::any() {
+        return Err(Refusal::invalid(
+            "purpose",
+            "同意须针对具体用途（个人信息保护法第十四条）",
+            "a consent is bound to a stated purpose (PIPL art. 14)",
+        ));
+    }
     deciding.text("statement", &details.statement)?;
     let id = ConsentId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Consent(ConsentEvent::Given { subject, details: Box::new(details.clone()) }));

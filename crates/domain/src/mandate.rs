@@ -41,10 +41,11 @@ pub struct RevenueTerms {
 impl RevenueTerms {
     /// The split with the operator's rest. Error: `invalid` when the parts are not within one.
     pub fn split(&self, operator: &PartyId) -> Result<RevenueSplit, Refusal> {
-        let mut rest = rust_decimal::Decimal::ONE - self.treasury_rate;
+        let too_large = || Refusal::invalid("revenue", "收益分配比例过大", "a rate is too large");
+        let mut rest = rust_decimal::Decimal::ONE.checked_sub(self.treasury_rate).ok_or_else(too_large)?;
         let mut providers = Vec::new();
         for (owner, rate) in &self.provider_rates {
-            rest -= *rate;
+            rest = rest.checked_sub(*rate).ok_or_else(too_large)?;
             providers.push(PartyShare { owner: owner.to_string(), rate: *rate });
         }
         let operator = PartyShare { owner: operator.to_string(), rate: rest };
@@ -260,6 +261,16 @@ fn check_parties(
             ));
         }
     }
+    for provider in details.revenue.provider_rates.keys() {
+        // What is due to a treasury is told by its party alone, so it receives nothing in another quality.
+        if deciding.party(provider)?.roles.contains(&Role::Finance) {
+            return Err(Refusal::invalid(
+                "revenue.provider_rates",
+                format!("{provider} 是财政部门，不得同时作为提供方取得分成"),
+                format!("{provider} is a finance department and receives no provider's part"),
+            ));
+        }
+    }
     details.revenue.split(&details.operator)?;
     Ok(())
 }
@@ -283,7 +294,7 @@ fn check_scopes(deciding: &mut Deciding<'_>, implementer: &PartyId, details: &Ma
         ));
     }
     for (resource, narrowing) in &details.items {
-        let narrowing = Narrowing { term: Some(details.term), ..narrowing.clone() };
+        let narrowing = narrowing.within_term(details.term);
         chain::plan_scope(deciding, &details.plan, resource)?.narrow(&narrowing)?;
     }
     Ok(())
@@ -358,8 +369,21 @@ pub(crate) fn resume(
     reason: &str,
 ) -> Result<(), Refusal> {
     let mandate = supervised(deciding, acting, id)?;
-    if !matches!(mandate.stage, MandateStage::Suspended { .. }) {
+    let MandateStage::Suspended { by, .. } = &mandate.stage else {
         return Err(Refusal::wrong_state(id, mandate.state(), "suspended"));
+    };
+    // What its supervisor shut, the implementer can't open again.
+    if let Actor::User(user) = by
+        && !acting.roles.contains(&Role::DataAuthority)
+    {
+        let party = deciding.user(user)?.party.clone();
+        if deciding.party(&party)?.roles.contains(&Role::DataAuthority) {
+            return Err(Refusal::not_permitted(
+                id,
+                "由数据主管部门中止的授权，只能由数据主管部门恢复",
+                "a mandate that the data authority suspended is resumed by the data authority alone",
+            ));
+        }
     }
     let reason = deciding.text("reason", reason)?;
     deciding.emit(id, Event::Mandate(MandateEvent::Resumed { reason }));

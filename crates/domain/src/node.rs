@@ -119,6 +119,7 @@ pub(crate) fn adopt_rulebook(deciding: &mut Deciding<'_>, rulebook: &Rulebook) -
             "another rulebook has another version name",
         ));
     }
+    rulebook.check()?;
     deciding.emit(&NODE_STREAM, Event::Node(NodeEvent::RulebookAdopted(Box::new(rulebook.clone()))));
     Ok(())
 }

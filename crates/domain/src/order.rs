@@ -10,8 +10,8 @@ use crate::chain;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{OrderId, PartyId, ProductId, ServiceKeyId};
-use crate::price::Price;
-use crate::product::ProductStage;
+use crate::price::{self, Price};
+use crate::product::{Product, ProductStage};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::scope::{Mode, Narrowing, Purpose, Term};
 use crate::state::{Listed, Meta};
@@ -251,9 +251,7 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
             "an operator and those tied to it do not order products delivered under its own authorisation",
         ));
     }
-    let Some(price) = product.price.clone() else {
-        return Err(Refusal::wrong_state(&details.product, "without a price", "a price"));
-    };
+    let price = price::in_force(&details.product, product)?.clone();
     if details.modes.is_empty() || details.modes.contains(&Mode::Compute) {
         return Err(Refusal::invalid("modes", "至少一种对外交付方式", "at least one mode by which answers leave"));
     }
@@ -267,6 +265,7 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
         ));
     }
     scope.narrow(&details.narrowing())?;
+    check_payer(deciding, &consumer_id, product, details, &price)?;
     let terms = serde_json::json!({
         "consumer": consumer_id, "operator": product.operator, "order": details, "price": price,
     });
@@ -280,6 +279,32 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
         terms_digest,
     };
     deciding.emit(&id, Event::Order(placed));
+    Ok(())
+}
+
+/// Who receives part of a product's fees can't owe them: the settlement of the whole period would be refused.
+fn check_payer(
+    deciding: &mut Deciding<'_>,
+    consumer: &PartyId,
+    product: &Product,
+    details: &OrderDetails,
+    price: &Price,
+) -> Result<(), Refusal> {
+    if price.is_free_for(&details.purpose) {
+        return Ok(());
+    }
+    for permit in product.details.inputs.values() {
+        let permit = deciding.permit(permit)?;
+        let revenue = &deciding.mandate(&permit.details.mandate)?.details.revenue;
+        if revenue.treasury == *consumer || revenue.provider_rates.contains_key(consumer) {
+            return Err(Refusal::new(
+                RefusalCode::RelatedParties,
+                consumer,
+                "该主体参与本产品的收益分配，只能按免费用途订购",
+                "this party receives part of the product's fees; it can order only for a purpose that is free of charge",
+            ));
+        }
+    }
     Ok(())
 }
 

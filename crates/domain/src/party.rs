@@ -266,6 +266,8 @@ pub(crate) fn check_details(details: &PartyDetails) -> Result<(), Refusal> {
 
 pub(crate) fn register(deciding: &mut Deciding<'_>, details: &PartyDetails) -> Result<(), Refusal> {
     check_details(details)?;
+    // Another registration of the same code that slips in is a conflict.
+    deciding.scan();
     if let Some(twin) = deciding.state.parties.values().find(|party| party.value.credit_code == details.credit_code) {
         return Err(Refusal::new(
             RefusalCode::AlreadyExists,

@@ -35,10 +35,10 @@ pub struct PermitDetails {
 }
 
 impl PermitDetails {
-    /// An item's narrowing with the scenario's purposes, which bound every item.
+    /// An item's narrowing within the scenario's purposes, which bound every item.
     pub fn narrowing(&self, resource: &ResourceId) -> Option<Narrowing> {
         let item = self.items.get(resource)?;
-        Some(Narrowing { purposes: Some(self.purposes.clone()), ..item.clone() })
+        Some(item.within_purposes(&self.purposes))
     }
 }
 
@@ -57,6 +57,7 @@ pub struct Permit {
     /// Who applied.
     pub applied_by: Actor,
     /// Providers that must confirm, each with who did.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::scope::map_of_nullable::<Actor>))]
     pub confirmations: BTreeMap<PartyId, Option<Actor>>,
     /// The competent department's opinion.
     pub opinion: Option<Opinion>,
@@ -250,6 +251,9 @@ pub(crate) fn confirm(deciding: &mut Deciding<'_>, acting: &Acting, id: &PermitI
     if !matches!(permit.stage, PermitStage::Applied) || permit.confirmations.get(&provider) != Some(&None) {
         return Err(Refusal::wrong_state(id, permit.state(), "applied and awaiting this provider's confirmation"));
     }
+    if permit.applied_by == acting.actor {
+        return Err(Refusal::four_eyes(id));
+    }
     deciding.emit(id, Event::Permit(PermitEvent::Confirmed { provider }));
     Ok(())
 }
@@ -265,6 +269,9 @@ pub(crate) fn give_opinion(
     acting.must_act_for(&permit.details.competent)?;
     if !matches!(permit.stage, PermitStage::Applied) || permit.confirmations.values().any(Option::is_none) {
         return Err(Refusal::wrong_state(id, permit.state(), "applied and confirmed by every provider"));
+    }
+    if permit.applied_by == acting.actor {
+        return Err(Refusal::four_eyes(id));
     }
     let text = deciding.text("text", text)?;
     deciding.emit(id, Event::Permit(PermitEvent::OpinionGiven { agrees, text }));

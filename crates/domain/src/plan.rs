@@ -208,7 +208,7 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Plan
                 format!("{} is not a supply of {resource} to this implementer", item.supply),
             ));
         }
-        let narrowing = Narrowing { term: Some(details.term), ..item.narrowing.clone() };
+        let narrowing = item.narrowing.within_term(details.term);
         chain::supply_scope(deciding, &item.supply)?.narrow(&narrowing)?;
     }
     let id = PlanId::next(&mut deciding.ids);
@@ -237,7 +237,7 @@ pub(crate) fn approve(deciding: &mut Deciding<'_>, id: &PlanId, document: &str) 
     }
     // What has shrunk since the draft would be approved wider than its parent: look again.
     for item in plan.details.items.values() {
-        let narrowing = Narrowing { term: Some(plan.details.term), ..item.narrowing.clone() };
+        let narrowing = item.narrowing.within_term(plan.details.term);
         chain::supply_scope(deciding, &item.supply)?.narrow(&narrowing)?;
     }
     let document = deciding.text("document", document)?;

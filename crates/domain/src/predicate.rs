@@ -19,7 +19,6 @@ pub const PREDICATE_NODES_MAX: usize = 2_000;
 
 /// A typed constant. Text, dates and timestamps are compared by their own order, never by conversion.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Literal {
     /// UTF-8 text, compared byte by byte.
@@ -27,13 +26,40 @@ pub enum Literal {
     /// A whole number.
     Integer(i64),
     /// An exact decimal, written as a string.
-    Decimal(#[cfg_attr(feature = "openapi", schema(value_type = String))] Decimal),
+    Decimal(Decimal),
     /// A day, `YYYY-MM-DD`.
-    Date(#[cfg_attr(feature = "openapi", schema(value_type = String))] jiff::civil::Date),
+    Date(jiff::civil::Date),
     /// A point in time, RFC 3339.
-    Timestamp(#[cfg_attr(feature = "openapi", schema(value_type = String))] jiff::Timestamp),
+    Timestamp(jiff::Timestamp),
     /// True or false.
     Boolean(bool),
+}
+
+/// The schema of a literal's wire form: the derive can't be told that a variant's value is written as text.
+#[cfg(feature = "openapi")]
+mod schema {
+    #[expect(dead_code, reason = "only its schema is used")]
+    #[derive(utoipa::ToSchema)]
+    #[schema(rename_all = "snake_case")]
+    enum Literal {
+        Text(String),
+        Integer(i64),
+        /// An exact decimal.
+        Decimal(String),
+        /// `YYYY-MM-DD`
+        Date(String),
+        /// RFC 3339
+        Timestamp(String),
+        Boolean(bool),
+    }
+
+    impl utoipa::PartialSchema for super::Literal {
+        fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+            <Literal as utoipa::PartialSchema>::schema()
+        }
+    }
+
+    impl utoipa::ToSchema for super::Literal {}
 }
 
 /// How a column is compared with a literal.

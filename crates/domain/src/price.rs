@@ -11,7 +11,7 @@ use crate::access::{Acting, Actor};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, PermittedRevenueId, ProductId};
-use crate::product::ProductEvent;
+use crate::product::{Product, ProductEvent};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::scope::{Purpose, Term};
 use crate::state::{Listed, Meta};
@@ -225,6 +225,23 @@ pub(crate) fn set_price(
     let Some(ceiling) = &product.ceiling else {
         return Err(Refusal::wrong_state(id, "without a ceiling", "a ceiling set by the implementer"));
     };
+    check_within(price, ceiling)?;
+    deciding.emit(id, Event::Product(ProductEvent::PriceSet(price.clone())));
+    Ok(())
+}
+
+/// The price of a product, which must not be above its ceiling: the implementer may have lowered that since.
+pub(crate) fn in_force<'a>(id: &ProductId, product: &'a Product) -> Result<&'a Price, Refusal> {
+    match (&product.price, &product.ceiling) {
+        (Some(price), Some(ceiling)) => {
+            check_within(price, ceiling)?;
+            Ok(price)
+        }
+        _ => Err(Refusal::wrong_state(id, "without a price", "a price")),
+    }
+}
+
+fn check_within(price: &Price, ceiling: &Ceiling) -> Result<(), Refusal> {
     for (field, asked, allowed) in [
         ("per_call", price.per_call, ceiling.per_call),
         ("per_data_set", price.per_data_set, ceiling.per_data_set),
@@ -238,6 +255,5 @@ pub(crate) fn set_price(
             ));
         }
     }
-    deciding.emit(id, Event::Product(ProductEvent::PriceSet(price.clone())));
     Ok(())
 }

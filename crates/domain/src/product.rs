@@ -13,12 +13,12 @@ use crate::chain;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, PermitId, ProductId, RegistrationId, ResourceId};
-use crate::price::{Ceiling, Price};
+use crate::price::{self, Ceiling, Price};
 use crate::refusal::Refusal;
 use crate::registration::Certificate;
 use crate::resource::DataType;
 use crate::right::{self, RightKind};
-use crate::scope::{ColumnName, Mode, Narrowing, Precision};
+use crate::scope::{ColumnName, Narrowing, Scope};
 use crate::state::{Listed, Meta};
 
 /// Longest SQL text of a product, in bytes.
@@ -242,8 +242,9 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Prod
     }
     check_inputs(deciding, &operator, details)?;
     check_shape(details)?;
-    check_conditions(deciding, details)?;
-    chain::product_base_scope(deciding, details)?.narrow(&details.narrowing)?;
+    let base = chain::product_base_scope(deciding, details)?;
+    check_subject(deciding, details, &base)?;
+    base.narrow(&details.narrowing)?;
     let id = ProductId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Product(ProductEvent::Drafted { operator, details: Box::new(details.clone()) }));
     Ok(())
@@ -312,17 +313,27 @@ fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A column that decides which rows there are must be exact for in-domain computing, else the row set would be an
-/// oracle for what the permit coarsened.
-fn check_conditions(deciding: &mut Deciding<'_>, details: &ProductDetails) -> Result<(), Refusal> {
-    for source in &details.shape.conditions {
-        let Some(permit) = details.inputs.get(&source.resource) else {
-            return Err(Refusal::not_found(&source.resource));
-        };
-        let scope = chain::permit_scope(deciding, permit, &source.resource)?;
-        let precision = scope.columns.get(&source.column).map(|precisions| precisions.in_mode(Mode::Compute));
-        if precision != Some(Precision::Exact) {
-            return Err(Refusal::from(crate::scope::ScopeError::PredicateColumnNotExact(source.column.clone())));
+/// Where consent is needed, it is asked of the person whom the product's subject column names. That column must be the
+/// subject column of an input as it stands: one that was computed or chosen freely could name somebody who consented.
+fn check_subject(deciding: &mut Deciding<'_>, details: &ProductDetails, base: &Scope) -> Result<(), Refusal> {
+    if !base.consent_required {
+        return Ok(());
+    }
+    let refused = || {
+        Refusal::invalid(
+            "subject",
+            "需要本人同意的产品须以某一输入资源的主体字段（未经计算）作为主体字段",
+            "a product that needs consent names as its subject an output column that is the subject column of an input as it stands",
+        )
+    };
+    let subject = details.subject.as_ref().ok_or_else(refused)?;
+    let column = details.shape.columns.iter().find(|column| column.name == *subject).ok_or_else(refused)?;
+    if column.computed || column.lineage.is_empty() {
+        return Err(refused());
+    }
+    for source in &column.lineage {
+        if deciding.resource(&source.resource)?.details.subject.as_ref() != Some(&source.column) {
+            return Err(refused());
         }
     }
     Ok(())
@@ -356,9 +367,7 @@ pub(crate) fn list(deciding: &mut Deciding<'_>, acting: &Acting, id: &ProductId)
     if deciding.state.rulebook().product_registration_required {
         right::must_hold(deciding, RightKind::Operate, id.as_str(), &product.operator)?;
     }
-    if product.price.is_none() {
-        return Err(Refusal::wrong_state(id, "without a price", "a price"));
-    }
+    price::in_force(id, product)?;
     chain::product_scope(deciding, id)?;
     deciding.emit(id, Event::Product(ProductEvent::Listed));
     Ok(())

@@ -277,8 +277,12 @@ pub(crate) fn answer(
 
 pub(crate) fn close(deciding: &mut Deciding<'_>, id: &TicketId, verification: &str) -> Result<(), Refusal> {
     let ticket = deciding.ticket(id)?;
-    if !matches!(ticket.stage, TicketStage::Answered { .. }) {
+    let TicketStage::Answered { by, .. } = &ticket.stage else {
         return Err(Refusal::wrong_state(id, ticket.state(), "answered"));
+    };
+    // A data authority may be a provider too; nobody verifies his own rectification.
+    if *by == deciding.context.actor {
+        return Err(Refusal::four_eyes(id));
     }
     let verification = deciding.text("verification", verification)?;
     deciding.emit(id, Event::Ticket(TicketEvent::Closed { verification }));

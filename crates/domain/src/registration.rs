@@ -270,6 +270,10 @@ pub(crate) fn accept(deciding: &mut Deciding<'_>, acting: &Acting, id: &Registra
     if !matches!(registration.stage, RegistrationStage::Applied { .. }) {
         return Err(Refusal::wrong_state(id, registration.state(), "applied"));
     }
+    // A registrar may hold resources of its own; then another of its people decides on them.
+    if registration.applied_by == acting.actor {
+        return Err(Refusal::four_eyes(id));
+    }
     let rulebook = deciding.state.rulebook();
     let deadline = rulebook.calendar.working_days_after(deciding.context.now, rulebook.review_days);
     let registrar = acting.party()?.clone();
@@ -301,7 +305,7 @@ pub(crate) fn review(deciding: &mut Deciding<'_>, acting: &Acting, id: &Registra
     if let Some(registrar) = &registration.registrar {
         acting.must_act_for(registrar)?;
     }
-    if *by == acting.actor {
+    if *by == acting.actor || registration.applied_by == acting.actor {
         return Err(Refusal::four_eyes(id));
     }
     let rulebook = deciding.state.rulebook();
@@ -317,6 +321,9 @@ pub(crate) fn certify(deciding: &mut Deciding<'_>, acting: &Acting, id: &Registr
     };
     if let Some(registrar) = &registration.registrar {
         acting.must_act_for(registrar)?;
+    }
+    if registration.applied_by == acting.actor {
+        return Err(Refusal::four_eyes(id));
     }
     let now = deciding.context.now;
     if !Calendar::has_passed(*until, now) {

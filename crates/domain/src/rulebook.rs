@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendar;
+use crate::refusal::Refusal;
 use crate::resource::Grade;
 use crate::scope::Mode;
 
@@ -48,7 +49,30 @@ pub struct Rulebook {
     pub calendar: Calendar,
 }
 
+/// Longest validity or term that a rulebook may set, in years.
+pub const YEARS_MAX: i16 = 100;
+
 impl Rulebook {
+    /// Checks the values that a date is computed from. Error: `invalid` with the field.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let version_chars = self.version.trim().chars().count();
+        if version_chars == 0 || version_chars > 60 {
+            return Err(Refusal::invalid("version", "版本号为 1 至 60 个字", "a version name has 1 to 60 characters"));
+        }
+        for (field, years) in
+            [("certificate_years", self.certificate_years), ("mandate_years_max", self.mandate_years_max)]
+        {
+            if !(1..=YEARS_MAX).contains(&years) {
+                return Err(Refusal::invalid(
+                    field,
+                    format!("为 1 至 {YEARS_MAX} 年"),
+                    format!("1 to {YEARS_MAX} years"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The defaults.
     pub fn initial() -> Self {
         let mut grade_modes = BTreeMap::new();

@@ -93,8 +93,14 @@ impl Mode {
     }
 }
 
+/// Most decimals a rounding step may have.
+pub const STEP_DECIMALS_MAX: u32 = 9;
+/// Largest rounding step.
+pub const STEP_MAX: i64 = 1_000_000_000_000;
+
 /// How far a column's value is coarsened. Levels of one kind form a chain; [`Precision::meet`] of two levels of one
-/// chain is the coarser, of two kinds [`Precision::Hidden`]. Written as text: `exact`, `month`, `year`, `county`,
+/// chain is the coarser, of two rounding steps the least step that both divide (so that the meet is the same in whatever
+/// order it is taken), of two kinds [`Precision::Hidden`]. Written as text: `exact`, `month`, `year`, `county`,
 /// `city`, `rounded:10`, `pseudonym:permit`, `pseudonym:consumer`, `pseudonym:order`, `hidden`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
@@ -108,7 +114,8 @@ pub enum Precision {
     County,
     /// A division code or address cut to the city (four digits, filled with zeros).
     City,
-    /// A number rounded to the nearest multiple of the step (> 0). Steps of a chain divide one another.
+    /// A number rounded to a multiple of the step (above 0, at most [`STEP_MAX`], at most [`STEP_DECIMALS_MAX`]
+    /// decimals). Steps of a chain divide one another.
     Rounded(Decimal),
     /// An identifier replaced by a pseudonym that is the same within one permit.
     PseudonymOfPermit,
@@ -128,10 +135,7 @@ impl Precision {
         match (self, other) {
             (Exact, any) | (any, Exact) => any,
             (left, right) if left == right => left,
-            (Rounded(left), Rounded(right)) => {
-                let (small, large) = if left < right { (left, right) } else { (right, left) };
-                if !small.is_zero() && (large % small).is_zero() { Rounded(large) } else { Hidden }
-            }
+            (Rounded(left), Rounded(right)) => least_common_step(left, right).map_or(Hidden, Rounded),
             (left, right) => match (left.chain_place(), right.chain_place()) {
                 (Some((left_chain, left_place)), Some((right_chain, right_place))) if left_chain == right_chain => {
                     if left_place > right_place { left } else { right }
@@ -159,6 +163,30 @@ impl Precision {
             Precision::Exact | Precision::Rounded(_) | Precision::Hidden => None,
         }
     }
+}
+
+/// The least step that two steps divide. None where it is above [`STEP_MAX`] or a step is malformed.
+fn least_common_step(left: Decimal, right: Decimal) -> Option<Decimal> {
+    let (left, right) = (step_in_units(left)?, step_in_units(right)?);
+    let (mut divisor, mut rest) = (left, right);
+    // Euclid's algorithm: at most about 100 rounds for numbers of 70 bits.
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    let units = (left / divisor).checked_mul(right)?;
+    let step = Decimal::try_from_i128_with_scale(units, STEP_DECIMALS_MAX).ok()?;
+    step_in_units(step)?;
+    Some(step.normalize())
+}
+
+/// A step in units of its last allowed decimal. None unless it is above zero, at most [`STEP_MAX`] and has at most
+/// [`STEP_DECIMALS_MAX`] decimals.
+fn step_in_units(step: Decimal) -> Option<i128> {
+    let step = step.normalize();
+    if step <= Decimal::ZERO || step > Decimal::from(STEP_MAX) || step.scale() > STEP_DECIMALS_MAX {
+        return None;
+    }
+    Some(step.mantissa() * 10_i128.pow(STEP_DECIMALS_MAX - step.scale()))
 }
 
 impl fmt::Display for Precision {
@@ -195,8 +223,8 @@ impl FromStr for Precision {
             other => {
                 let step = other.strip_prefix("rounded:").and_then(|step| Decimal::from_str(step).ok());
                 match step {
-                    Some(step) if step > Decimal::ZERO => Precision::Rounded(step.normalize()),
-                    _ => return Err(ScopeError::BadPrecision(text.to_owned())),
+                    Some(step) if step_in_units(step).is_some() => Precision::Rounded(step.normalize()),
+                    _ => return Err(ScopeError::BadPrecision(text.chars().take(80).collect())),
                 }
             }
         };
@@ -256,8 +284,12 @@ impl Precisions {
     }
 }
 
-/// A purpose code: parts joined by `/`, from general to special (`insurance/claim`). `any` is the root of the tree.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Longest purpose code, in bytes.
+pub const PURPOSE_BYTES_MAX: usize = 120;
+
+/// A purpose code: parts of `a-z`, `0-9`, `_` and `-` joined by `/`, from general to special (`insurance/claim`). `any`
+/// is the root of the tree. The form is checked where a purpose is read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = String))]
 #[serde(transparent)]
@@ -274,6 +306,21 @@ impl Purpose {
         parent.0 == "any"
             || self.0 == parent.0
             || (self.0.starts_with(&parent.0) && self.0.as_bytes().get(parent.0.len()) == Some(&b'/'))
+    }
+}
+
+impl<'de> Deserialize<'de> for Purpose {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        let is_part = |part: &str| {
+            let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+            !part.is_empty() && part.bytes().all(allowed)
+        };
+        if code.len() <= PURPOSE_BYTES_MAX && code.split('/').all(is_part) {
+            return Ok(Self(code));
+        }
+        let refused = ScopeError::BadPurpose(code.chars().take(80).collect());
+        Err(serde::de::Error::custom(refused))
     }
 }
 
@@ -335,6 +382,7 @@ pub struct Scope {
 pub struct Narrowing {
     /// The columns kept; a column with `null` keeps its parent's precision.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = map_of_nullable::<Precisions>))]
     pub columns: Option<BTreeMap<ColumnName, Option<Precisions>>>,
     /// Conditions added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -356,6 +404,33 @@ pub struct Narrowing {
     pub consent_required: Option<bool>,
 }
 
+/// The schema of a map whose values may be `null`, which the derive can't write.
+#[cfg(feature = "openapi")]
+pub(crate) fn map_of_nullable<T: utoipa::ToSchema>() -> utoipa::openapi::schema::Object {
+    use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type};
+    use utoipa::openapi::{Ref, RefOr};
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    let value = OneOfBuilder::new().item(Ref::from_schema_name(T::name())).item(null).build();
+    let value = AdditionalProperties::RefOr(RefOr::T(Schema::OneOf(value)));
+    ObjectBuilder::new().additional_properties(Some(value)).build()
+}
+
+impl Narrowing {
+    /// The narrowing of one item with a term that bounds every item: of two terms, what both cover.
+    #[must_use]
+    pub fn within_term(&self, term: Term) -> Narrowing {
+        let met = self.term.map_or(term, |own| own.meet(&term));
+        Narrowing { term: Some(met), ..self.clone() }
+    }
+
+    /// The narrowing of one item with purposes that bound every item: of two sets, what lies in both.
+    #[must_use]
+    pub fn within_purposes(&self, purposes: &BTreeSet<Purpose>) -> Narrowing {
+        let met = self.purposes.as_ref().map_or_else(|| purposes.clone(), |own| meet_purposes(own, purposes));
+        Narrowing { purposes: Some(met), ..self.clone() }
+    }
+}
+
 /// Why a narrowing is refused or a part of a scope is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
@@ -365,6 +440,9 @@ pub enum ScopeError {
     /// Not a precision.
     #[error("`{0}` is not a precision: use exact, month, year, county, city, rounded:STEP, pseudonym:permit, pseudonym:consumer, pseudonym:order or hidden")]
     BadPrecision(String),
+    /// Not a purpose code.
+    #[error("`{0}` is not a purpose: use parts of a-z, 0-9, _ and - joined by /, at most {max} characters", max = PURPOSE_BYTES_MAX)]
+    BadPurpose(String),
     /// A column that the parent does not have.
     #[error("column `{0}` is not in the scope above; leave it out or have the scope above widened first")]
     ColumnNotInParent(ColumnName),
@@ -473,7 +551,8 @@ impl Scope {
         Ok(())
     }
 
-    fn check_predicate(&self, predicate: &Predicate) -> Result<(), ScopeError> {
+    /// Checks that a row condition is within its limits and looks only at columns that are exact here.
+    pub(crate) fn check_predicate(&self, predicate: &Predicate) -> Result<(), ScopeError> {
         if !predicate.is_within_limits() {
             return Err(ScopeError::PredicateTooLarge);
         }

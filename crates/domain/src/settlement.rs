@@ -240,7 +240,10 @@ impl Listed for Settlement {
 }
 
 pub(crate) fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<(), Refusal> {
-    deciding.order(&reading.order)?;
+    let order = deciding.order(&reading.order)?;
+    if order.contract.signatures.len() < 2 {
+        return Err(Refusal::wrong_state(&reading.order, "without a signed contract", "a contract that both sides signed"));
+    }
     if reading.first_position >= reading.end_position {
         return Err(Refusal::invalid("first_position", "计量区间为空", "the window is empty"));
     }

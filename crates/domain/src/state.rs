@@ -170,7 +170,7 @@ macro_rules! entities {
         }
 
         /// Everything that the journal says, as of a position.
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct State {
             /// Position of the last event; 0 before the first.
             pub position: u64,

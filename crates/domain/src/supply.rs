@@ -214,5 +214,9 @@ fn requested<'a>(deciding: &mut Deciding<'a>, acting: &Acting, id: &SupplyId) ->
     if !matches!(supply.stage, SupplyStage::Requested { .. }) {
         return Err(Refusal::wrong_state(id, supply.state(), "requested"));
     }
+    // A department may be implementer and provider at once; then two of its people act.
+    if supply.requested_by == acting.actor {
+        return Err(Refusal::four_eyes(id));
+    }
     Ok(supply)
 }

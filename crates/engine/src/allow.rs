@@ -27,13 +27,58 @@ pub const TABLES_MAX: usize = 8;
 const TEXT_GROWTH_MAX: u64 = 4_096;
 
 const SCALAR_FUNCTIONS: &[&str] = &[
-    "abs", "btrim", "ceil", "character_length", "coalesce", "concat", "date_part", "date_trunc", "exp", "floor",
-    "greatest", "least", "left", "ln", "log", "log10", "log2", "lower", "ltrim", "nullif", "nvl", "power", "replace",
-    "reverse", "right", "round", "rtrim", "signum", "split_part", "sqrt", "starts_with", "strpos", "substr", "trunc",
+    "abs",
+    "btrim",
+    "ceil",
+    "character_length",
+    "coalesce",
+    "concat",
+    "date_part",
+    "date_trunc",
+    "exp",
+    "floor",
+    "greatest",
+    "least",
+    "left",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "lower",
+    "ltrim",
+    "nullif",
+    "nvl",
+    "power",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "rtrim",
+    "signum",
+    "split_part",
+    "sqrt",
+    "starts_with",
+    "strpos",
+    "substr",
+    "trunc",
     "upper",
 ];
+// DISTINCT ON is planned as first_value.
 const AGGREGATE_FUNCTIONS: &[&str] = &[
-    "avg", "bool_and", "bool_or", "corr", "count", "max", "median", "min", "stddev", "stddev_pop", "sum", "var",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "first_value",
+    "last_value",
+    "max",
+    "median",
+    "min",
+    "stddev",
+    "stddev_pop",
+    "sum",
+    "var",
     "var_pop",
 ];
 const WINDOW_FUNCTIONS: &[&str] =
@@ -140,7 +185,15 @@ pub(crate) async fn plan(state: &SessionState, sql: &str, granted: &Granted) -> 
     check_tables(state, &statement, granted)?;
     let plan = state.statement_to_plan(statement).await.map_err(|error| planning_refusal(&error, granted))?;
     check_plan(&plan)?;
+    check_types(state, &plan, granted)?;
     Ok(plan)
+}
+
+/// Types that do not fit together, found here where the planner's message is about the statement alone. Later errors
+/// are not told, since they may be about the governed tables' own plans.
+fn check_types(state: &SessionState, plan: &LogicalPlan, granted: &Granted) -> Result<(), Refusal> {
+    let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+    analysed.map(|_| ()).map_err(|error| planning_refusal(&error, granted))
 }
 
 fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
@@ -271,8 +324,12 @@ fn check_node(node: &LogicalPlan, tables: &mut usize) -> Result<(), Refusal> {
     if let Some(clause) = clause {
         return Err(Refusal::new(RefusalCode::ClauseNotAllowed, format!("{clause} is not allowed")));
     }
+    // The planner's own name for which grouping set a row is of; only a projection or alias is the user's naming.
+    let is_planners = |name: &str| {
+        name == "__grouping_id" && !matches!(node, LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_))
+    };
     for field in node.schema().fields() {
-        if field.name().starts_with("__") {
+        if field.name().starts_with("__") && !is_planners(field.name()) {
             return Err(Refusal::new(RefusalCode::ClauseNotAllowed, "names that begin with __ are reserved"));
         }
     }

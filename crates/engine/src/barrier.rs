@@ -86,11 +86,7 @@ impl ExecutionPlan for BarrierExec {
         if children.is_empty() { Ok(self) } else { internal_err!("a barrier has no children") }
     }
 
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> DataFusionResult<SendableRecordBatchStream> {
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         // Without a record to write to, nothing leaves.
         let Some(left) = context.session_config().get_extension::<RowsLeft>() else {
             return internal_err!("a governed table was run without a record of the rows that leave it");

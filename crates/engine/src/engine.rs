@@ -8,13 +8,13 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 use datafusion::common::not_impl_datafusion_err;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::SessionStateDefaults;
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -67,7 +67,9 @@ impl Engine {
         let settings_error = |reason: String| EngineError::Settings { reason };
         std::fs::create_dir_all(&settings.spill_directory).map_err(|error| {
             let directory = settings.spill_directory.display();
-            settings_error(format!("the spill directory {directory} can't be made ({error}); name one that can be written"))
+            settings_error(format!(
+                "the spill directory {directory} can't be made ({error}); name one that can be written"
+            ))
         })?;
         restrict_to_owner(&settings.spill_directory)?;
         if settings.queries_max == 0 || settings.partitions == 0 {
@@ -79,11 +81,7 @@ impl Engine {
             .with_object_store_registry(Arc::new(LocalOnly { store: Arc::new(LocalFileSystem::new()) }))
             .build_arc()
             .map_err(|error| settings_error(error.strip_backtrace()))?;
-        Ok(Engine {
-            runtime,
-            partitions: settings.partitions,
-            running: Arc::new(Semaphore::new(settings.queries_max)),
-        })
+        Ok(Engine { runtime, partitions: settings.partitions, running: Arc::new(Semaphore::new(settings.queries_max)) })
     }
 
     /// Waits for a place among the running queries. Errors: [`EngineError::Busy`] after `patience`.
@@ -125,7 +123,12 @@ impl Engine {
     }
 
     /// What a plan is executed in: memory of its own, and the record of the rows that leave governed tables.
-    pub(crate) fn task(&self, state: &SessionState, memory_bytes: usize, left: &RowsLeft) -> Result<Arc<TaskContext>, EngineError> {
+    pub(crate) fn task(
+        &self,
+        state: &SessionState,
+        memory_bytes: usize,
+        left: &RowsLeft,
+    ) -> Result<Arc<TaskContext>, EngineError> {
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
             .build_arc()
@@ -177,8 +180,8 @@ fn config(partitions: usize) -> SessionConfig {
 #[cfg(unix)]
 fn restrict_to_owner(directory: &std::path::Path) -> Result<(), EngineError> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).map_err(|error| {
-        EngineError::Settings { reason: format!("the spill directory {} can't be closed to others ({error})", directory.display()) }
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).map_err(|error| EngineError::Settings {
+        reason: format!("the spill directory {} can't be closed to others ({error})", directory.display()),
     })
 }
 

@@ -83,7 +83,9 @@ pub enum EngineError {
     #[error("the query needs more memory than it may use; group by fewer columns, sort less or narrow the filter")]
     OutOfMemory,
     /// Anything else. The log has more under the correlation id, and no values either.
-    #[error("the query failed while it ran (for instance a division by zero or a value that can't be converted); correlation id {correlation}")]
+    #[error(
+        "the query failed while it ran (for instance a division by zero or a value that can't be converted); correlation id {correlation}"
+    )]
     Execution {
         /// What to look for in the log.
         correlation: String,

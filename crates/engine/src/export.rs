@@ -152,8 +152,7 @@ impl Encoder {
                     .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
                     .set_write_batch_size(BATCH_ROWS)
                     .build();
-                let options =
-                    ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
                 let writer = ArrowWriter::try_new_with_options(outbox.clone(), Arc::clone(&schema), options)
                     .map_err(|error| sanitise(&error.into()))?;
                 EncoderKind::Parquet(Some(Box::new(writer)))
@@ -161,9 +160,7 @@ impl Encoder {
             ExportFormat::Csv => {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(outbox.clone());
                 // An empty answer still has its header.
-                writer
-                    .write(&RecordBatch::new_empty(Arc::clone(&schema)))
-                    .map_err(|error| sanitise(&error.into()))?;
+                writer.write(&RecordBatch::new_empty(Arc::clone(&schema))).map_err(|error| sanitise(&error.into()))?;
                 EncoderKind::Csv(Box::new(writer))
             }
             ExportFormat::Ndjson => {
@@ -179,13 +176,12 @@ impl Encoder {
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())
             .expect("the parts of an answer have its schema");
-        let written = match &mut self.kind {
+        match &mut self.kind {
             EncoderKind::Parquet(Some(writer)) => writer.write(&batch).map_err(|error| sanitise(&error.into())),
             EncoderKind::Parquet(None) => Ok(()),
             EncoderKind::Csv(writer) => writer.write(&batch).map_err(|error| sanitise(&error.into())),
             EncoderKind::Ndjson(writer) => writer.write(&batch).map_err(|error| sanitise(&error.into())),
-        };
-        written
+        }
     }
 
     fn finish(&mut self) -> Result<(), EngineError> {

@@ -216,8 +216,8 @@ impl TableProvider for TableFiles {
             group.push(PartitionedFile::new(String::from(path), file.size));
         }
         let options = state.default_table_options().parquet;
-        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
-            .with_table_parquet_options(options);
+        let source =
+            ParquetSource::new(TableSchema::from(Arc::clone(&self.schema))).with_table_parquet_options(options);
         let url = ObjectStoreUrl::parse(LOCAL_STORE_URL)?;
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(group)])
@@ -232,7 +232,7 @@ impl TableProvider for TableFiles {
 pub(crate) struct DataFileWriter {
     directory: PathBuf,
     prefix: String,
-    unfinished: PathBuf,
+    unfinished: Unfinished,
     writer: ArrowWriter<HashingFile>,
     rows: u64,
 }
@@ -240,11 +240,12 @@ pub(crate) struct DataFileWriter {
 impl DataFileWriter {
     /// Begins a file in a directory that exists; its name will be `PREFIX-SHA256.parquet`.
     pub(crate) fn create(directory: &Path, prefix: &str, schema: SchemaRef) -> Result<Self, StorageError> {
-        let unfinished = directory.join(format!(".{prefix}-{}.unfinished", uuid::Uuid::now_v7().simple()));
-        let file = File::create_new(&unfinished).map_err(|error| StorageError::io(&unfinished, "created", &error))?;
+        let path = directory.join(format!(".{prefix}-{}.unfinished", uuid::Uuid::now_v7().simple()));
+        let file = File::create_new(&path).map_err(|error| StorageError::io(&path, "created", &error))?;
+        let unfinished = Unfinished { path };
         let hashing = HashingFile { file, hasher: Sha256::new(), bytes: 0 };
         let writer = ArrowWriter::try_new(hashing, schema, Some(writer_properties()))
-            .map_err(|error| parquet_fault(&unfinished, error))?;
+            .map_err(|error| parquet_fault(&unfinished.path, error))?;
         Ok(Self { directory: directory.to_owned(), prefix: prefix.to_owned(), unfinished, writer, rows: 0 })
     }
 
@@ -256,21 +257,33 @@ impl DataFileWriter {
     /// Appends a batch.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
         self.rows += batch.num_rows() as u64;
-        self.writer.write(batch).map_err(|error| parquet_fault(&self.unfinished, error))
+        self.writer.write(batch).map_err(|error| parquet_fault(&self.unfinished.path, error))
     }
 
     /// Ends the file. When this returns, the file survives a loss of power.
     pub(crate) fn finish(self) -> Result<DataFile, StorageError> {
         let Self { directory, prefix, unfinished, writer, rows } = self;
         let HashingFile { file, hasher, bytes } =
-            writer.into_inner().map_err(|error| parquet_fault(&unfinished, error))?;
-        file.sync_all().map_err(|error| StorageError::io(&unfinished, "synced", &error))?;
+            writer.into_inner().map_err(|error| parquet_fault(&unfinished.path, error))?;
+        file.sync_all().map_err(|error| StorageError::io(&unfinished.path, "synced", &error))?;
         let sha256 = hex::encode(hasher.finalize());
         let name = format!("{prefix}-{sha256}.parquet");
         let path = directory.join(&name);
-        fs::rename(&unfinished, &path).map_err(|error| StorageError::io(&path, "named", &error))?;
+        fs::rename(&unfinished.path, &path).map_err(|error| StorageError::io(&path, "named", &error))?;
         sync_directory(&directory)?;
         Ok(DataFile { path: name, size: bytes, sha256, rows })
+    }
+}
+
+/// A file that is removed again unless it was given its name.
+struct Unfinished {
+    path: PathBuf,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // After the renaming there is nothing to remove; otherwise a file that stays only takes space.
+        drop(fs::remove_file(&self.path));
     }
 }
 
@@ -339,6 +352,6 @@ impl Write for HashingFile {
 
 impl fmt::Debug for DataFileWriter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("DataFileWriter").field("unfinished", &self.unfinished).finish_non_exhaustive()
+        formatter.debug_struct("DataFileWriter").field("unfinished", &self.unfinished.path).finish_non_exhaustive()
     }
 }

@@ -52,7 +52,9 @@ pub enum GovernError {
         precision: String,
     },
     /// A row condition compares a column with a constant that its type can't hold.
-    #[error("a row condition compares column `{column}` of type {data_type} with a constant of another type; correct the scope")]
+    #[error(
+        "a row condition compares column `{column}` of type {data_type} with a constant of another type; correct the scope"
+    )]
     LiteralUnfit {
         /// The column.
         column: String,

@@ -63,9 +63,7 @@ pub(crate) async fn answer(
         let columns = batch.columns()[..kept_schema.fields().len()].to_vec();
         let batch = RecordBatch::try_new(Arc::clone(&kept_schema), columns)
             .expect("the aggregate's own columns come first, in its own types");
-        kept.push(
-            filter_record_batch(&batch, &large_enough).expect("the selection has one entry a row of the batch"),
-        );
+        kept.push(filter_record_batch(&batch, &large_enough).expect("the selection has one entry a row of the batch"));
     }
     let groups_kept: usize = kept.iter().map(RecordBatch::num_rows).sum();
     if groups_suppressed > 0 && (groups_kept == 0 || rules.small_groups == SmallGroups::Refuse) {
@@ -168,7 +166,9 @@ fn measures_of(expression: &Expr) -> Result<Vec<Expr>, Refusal> {
         return refuse(format!("{name} tells of single subjects; use {}", GROUP_AGGREGATES.join(", ")));
     }
     if call.params.filter.is_some() || !call.params.order_by.is_empty() {
-        return refuse("FILTER and ORDER BY inside an aggregate are not allowed; filter by dimensions in WHERE".to_owned());
+        return refuse(
+            "FILTER and ORDER BY inside an aggregate are not allowed; filter by dimensions in WHERE".to_owned(),
+        );
     }
     if call.params.distinct && name != "count" {
         return refuse("DISTINCT is allowed in count only".to_owned());
@@ -209,9 +209,7 @@ fn has_subject(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
     plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let provider = source_as_provider(&scan.source)?;
-            found = provider
-                .downcast_ref::<GovernedProvider>()
-                .is_some_and(|governed| governed.table().has_subject());
+            found = provider.downcast_ref::<GovernedProvider>().is_some_and(|governed| governed.table().has_subject());
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
@@ -271,8 +269,7 @@ fn rest_of_plan(
             for (index, (qualifier, field)) in aggregate.schema.iter().enumerate() {
                 outputs.push(column(&format!("c{index}")).alias_qualified(qualifier.cloned(), field.name()));
             }
-            let groups =
-                LogicalPlanBuilder::scan("guarded", Arc::clone(&source), None)?.project(outputs)?.build()?;
+            let groups = LogicalPlanBuilder::scan("guarded", Arc::clone(&source), None)?.project(outputs)?.build()?;
             Ok(Transformed::new(groups, true, TreeNodeRecursion::Jump))
         })
         .data()

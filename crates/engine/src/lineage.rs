@@ -132,7 +132,8 @@ impl Walk {
             LogicalPlan::TableScan(scan) => {
                 let mut traced = Vec::new();
                 for field in scan.projected_schema.fields() {
-                    let column = ColumnName::new(field.name().as_str()).map_err(|_| not_understood("a hidden column"))?;
+                    let column =
+                        ColumnName::new(field.name().as_str()).map_err(|_| not_understood("a hidden column"))?;
                     let input = InputColumn { table: scan.table_name.table().to_owned(), column };
                     traced.push(Traced { sources: BTreeSet::from([input]), computed: false });
                 }
@@ -184,9 +185,8 @@ impl Walk {
                 let mut both = left.clone();
                 both.extend(right.iter().cloned());
                 if let Some(condition) = &join.filter {
-                    let schema = Arc::new(
-                        join.left.schema().join(join.right.schema()).map_err(|_| not_understood("a join"))?,
-                    );
+                    let schema =
+                        Arc::new(join.left.schema().join(join.right.schema()).map_err(|_| not_understood("a join"))?);
                     self.condition(condition, &schema, &both)?;
                 }
                 Ok(match join.join_type {

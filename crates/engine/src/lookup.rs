@@ -40,7 +40,9 @@ pub enum LookupError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The product is too large to be held in memory.
-    #[error("the product takes {bytes} bytes in memory, at most {bytes_max} are allowed; raise the limit or serve it by rows")]
+    #[error(
+        "the product takes {bytes} bytes in memory, at most {bytes_max} are allowed; raise the limit or serve it by rows"
+    )]
     TooLarge {
         /// What it takes so far.
         bytes: usize,
@@ -105,8 +107,7 @@ impl ProductIndex {
         let mut key_indices = Vec::new();
         let mut key_types = Vec::new();
         for name in &product.key {
-            let (index, field) =
-                schema.column_with_name(name.as_str()).expect("a product's key is among its columns");
+            let (index, field) = schema.column_with_name(name.as_str()).expect("a product's key is among its columns");
             key_indices.push(index);
             key_types.push(field.data_type().clone());
         }
@@ -207,9 +208,14 @@ impl std::fmt::Debug for ProductIndex {
 fn typed(literal: &Literal, data_type: &DataType, name: &str) -> Result<ScalarValue, LookupError> {
     literal_for(literal, data_type, name).map_err(|_| LookupError::WrongType {
         column: name.to_owned(),
-        expected: crate::ColumnType::of_arrow(data_type).map_or("of another type", crate::ColumnType::describe).to_owned(),
+        expected: crate::ColumnType::of_arrow(data_type)
+            .map_or("of another type", crate::ColumnType::describe)
+            .to_owned(),
     })
 }
+
+/// What is claimed of a row: for each column its value, or none where the value is said to be missing.
+pub type Claim = BTreeMap<String, Option<Literal>>;
 
 /// What comes of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -261,8 +267,15 @@ impl LookupTable {
             None => None,
             Some(condition) => {
                 let schema = DFSchema::try_from(raw.as_ref().clone()).map_err(fault)?;
-                Some(create_physical_expr(condition, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                    .map_err(fault)?)
+                Some(
+                    create_physical_expr(
+                        condition,
+                        &schema,
+                        &ExecutionProps::new(),
+                        &PhysicalPlanningContext::default(),
+                    )
+                    .map_err(fault)?,
+                )
             }
         };
         let schema = table.schema_view().arrow();
@@ -299,13 +312,8 @@ impl LookupTable {
         keys.iter().map(|key| self.lookup(key)).collect()
     }
 
-    /// Compares a claim, equality on granted columns at their granted precision, with the row of a key. A claimed value
-    /// of none states that the value is missing.
-    pub fn verify(
-        &self,
-        key: &[Literal],
-        claim: &BTreeMap<String, Option<Literal>>,
-    ) -> Result<Verified, LookupError> {
+    /// Compares a claim, equality on granted columns at their granted precision, with the row of a key.
+    pub fn verify(&self, key: &[Literal], claim: &Claim) -> Result<Verified, LookupError> {
         if claim.is_empty() {
             return Err(LookupError::EmptyClaim);
         }
@@ -340,10 +348,7 @@ impl LookupTable {
     }
 
     /// The verdicts on up to [`KEYS_MAX`] claims, in their order.
-    pub fn verify_batch(
-        &self,
-        claims: &[(Vec<Literal>, BTreeMap<String, Option<Literal>>)],
-    ) -> Result<Vec<Verified>, LookupError> {
+    pub fn verify_batch(&self, claims: &[(Vec<Literal>, Claim)]) -> Result<Vec<Verified>, LookupError> {
         check_count(claims.len())?;
         claims.iter().map(|(key, claim)| self.verify(key, claim)).collect()
     }
@@ -364,7 +369,8 @@ impl LookupTable {
         }
         if let Some(subjects) = self.table.consent() {
             let ordinals = self.subject_column.map(|column| raw.column(column).as_primitive::<Int64Type>());
-            let consents = ordinals.is_some_and(|ordinals| ordinals.is_valid(0) && contains(subjects, ordinals.value(0)));
+            let consents =
+                ordinals.is_some_and(|ordinals| ordinals.is_valid(0) && contains(subjects, ordinals.value(0)));
             if !consents {
                 return Ok(None);
             }

@@ -9,7 +9,9 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::common::internal_err;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{
@@ -81,7 +83,11 @@ pub(crate) enum MaskUnfit {
 
 impl Mask {
     /// The mask that brings a column of a type to a precision; none for [`Precision::Exact`].
-    pub(crate) fn of(precision: Precision, data_type: &DataType, keys: &PseudonymKeys) -> Result<Option<Mask>, MaskUnfit> {
+    pub(crate) fn of(
+        precision: Precision,
+        data_type: &DataType,
+        keys: &PseudonymKeys,
+    ) -> Result<Option<Mask>, MaskUnfit> {
         let is_calendar = matches!(data_type, DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _));
         let is_code = matches!(data_type, DataType::Utf8 | DataType::Int64);
         let kind = match precision {
@@ -119,9 +125,9 @@ impl Mask {
         Ok(match (&self.kind, values.data_type()) {
             (MaskKind::Month | MaskKind::Year, DataType::Date32) => {
                 let is_year = self.kind == MaskKind::Year;
-                let cut: Date32Array = values.as_primitive::<Date32Type>().unary_opt(|days| {
-                    i32::try_from(first_day(i64::from(days), is_year)).ok()
-                });
+                let cut: Date32Array = values
+                    .as_primitive::<Date32Type>()
+                    .unary_opt(|days| i32::try_from(first_day(i64::from(days), is_year)).ok());
                 Arc::new(cut)
             }
             (MaskKind::Month | MaskKind::Year, DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
@@ -148,17 +154,16 @@ impl Mask {
                 Arc::new(cut)
             }
             (MaskKind::RoundedInteger(step), DataType::Int64) => {
-                let rounded: Int64Array = values.as_primitive::<Int64Type>().unary_opt(|value| {
-                    i64::try_from(nearest(i128::from(value), i128::from(*step))?).ok()
-                });
+                let rounded: Int64Array = values
+                    .as_primitive::<Int64Type>()
+                    .unary_opt(|value| i64::try_from(nearest(i128::from(value), i128::from(*step))?).ok());
                 Arc::new(rounded)
             }
             (MaskKind::RoundedFloat(step), DataType::Float64) => {
                 let step: f64 = step.parse().unwrap_or(f64::INFINITY);
-                let rounded: Float64Array =
-                    values.as_primitive::<Float64Type>().unary_opt(|value| {
-                        Some((value / step).round() * step).filter(|rounded| rounded.is_finite())
-                    });
+                let rounded: Float64Array = values
+                    .as_primitive::<Float64Type>()
+                    .unary_opt(|value| Some((value / step).round() * step).filter(|rounded| rounded.is_finite()));
                 Arc::new(rounded)
             }
             (MaskKind::RoundedDecimal(step), DataType::Decimal128(precision, scale)) => {

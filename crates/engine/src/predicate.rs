@@ -87,7 +87,9 @@ pub(crate) fn literal_for(literal: &Literal, data_type: &DataType, name: &str) -
         }
         #[expect(clippy::cast_precision_loss, reason = "a float column can only be compared as floats")]
         (Literal::Integer(value), DataType::Float64) => Some(ScalarValue::Float64(Some(*value as f64))),
-        (Literal::Decimal(value), DataType::Float64) => value.to_f64().map(|value| ScalarValue::Float64(Some(value))),
+        (Literal::Decimal(value), DataType::Float64) => {
+            value.to_string().parse().ok().map(|value| ScalarValue::Float64(Some(value)))
+        }
         (Literal::Integer(value), DataType::Decimal128(precision, scale)) => {
             decimal_for(Decimal::from(*value), *precision, *scale)
         }
@@ -131,8 +133,7 @@ pub(crate) fn is_leak_proof(expr: &Expr, exact_columns: &HashMap<String, DataTyp
                 op,
                 Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
             );
-            is_comparison
-                && (is_literal_of(right, left, exact_columns) || is_literal_of(left, right, exact_columns))
+            is_comparison && (is_literal_of(right, left, exact_columns) || is_literal_of(left, right, exact_columns))
         }
         Expr::Not(part) => is_leak_proof(part, exact_columns),
         Expr::IsNull(part) | Expr::IsNotNull(part) => is_exact(part),

@@ -60,7 +60,9 @@ pub enum ProductError {
     #[error("`{0}` can't name a product's directory: use letters, digits, `_` and `-`")]
     BadId(String),
     /// A declared key or subject column is not among the output columns.
-    #[error("the declared {role} column `{column}` is not an output column of the product; correct the declaration or the SQL")]
+    #[error(
+        "the declared {role} column `{column}` is not an output column of the product; correct the declaration or the SQL"
+    )]
     ColumnMissing {
         /// `key` or `subject`.
         role: &'static str,
@@ -71,7 +73,10 @@ pub enum ProductError {
     #[error("the product declares no key; name the columns that are unique together")]
     KeyMissing,
     /// The declared key is not unique or has missing values.
-    #[error("the declared key ({}) is not a key: {duplicates} of {rows} rows repeat an earlier key and {missing} miss a part of it; declare more columns or filter these rows", names(key))]
+    #[error(
+        "the declared key ({}) is not a key: {duplicates} of {rows} rows repeat an earlier key and {missing} miss a part of it; declare more columns or filter these rows",
+        names(key)
+    )]
     NotAKey {
         /// The declared key.
         key: Vec<ColumnName>,
@@ -274,10 +279,8 @@ async fn make(
     // Without this the sort below would be ambiguous where the statement's own columns are qualified.
     let mut keys = Vec::with_capacity(spec.key.len());
     for name in &spec.key {
-        let (qualifier, field) = plan
-            .schema()
-            .qualified_field_with_unqualified_name(name.as_str())
-            .map_err(|error| sanitise(&error))?;
+        let (qualifier, field) =
+            plan.schema().qualified_field_with_unqualified_name(name.as_str()).map_err(|error| sanitise(&error))?;
         let key = datafusion::common::Column::from((qualifier, field));
         keys.push(datafusion::logical_expr::Expr::Column(key).sort(true, true));
     }

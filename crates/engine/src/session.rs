@@ -15,9 +15,9 @@ use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::error::Result as DataFusionResult;
-use datafusion::execution::session_state::SessionState;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
@@ -29,7 +29,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::ROW_COLUMN;
-use crate::allow::{self, Granted};
+use crate::allow::{self, Granted, Refusal, RefusalCode};
 use crate::barrier::row_numbers;
 use crate::engine::{Engine, register};
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
@@ -192,7 +192,15 @@ pub(crate) async fn start(
     plan: &LogicalPlan,
     task: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream, EngineError> {
-    let physical = state.create_physical_plan(plan).await.map_err(|error| sanitise(&error))?;
+    let physical = state.create_physical_plan(plan).await.map_err(|error| match error.find_root() {
+        // Said of the form of the statement; no data was read.
+        DataFusionError::NotImplemented(_) | DataFusionError::Plan(_) | DataFusionError::Internal(_) => {
+            tracing::debug!("a plan of an allowed statement could not be made");
+            let what = "the engine can't run this combination of clauses; compute a part of it in a subquery, or write a subquery as a join";
+            Refusal::new(RefusalCode::ClauseNotAllowed, what).into()
+        }
+        _ => sanitise(&error),
+    })?;
     let single: Arc<dyn ExecutionPlan> = if physical.output_partitioning().partition_count() == 1 {
         physical
     } else {
@@ -218,9 +226,7 @@ fn linear_table(plan: &LogicalPlan) -> Option<String> {
     let has_subquery = |expressions: Vec<Expr>| {
         expressions.iter().any(|expression| {
             expression
-                .exists(|part| {
-                    Ok(matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_)))
-                })
+                .exists(|part| Ok(matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_))))
                 .unwrap_or(true)
         })
     };
@@ -268,10 +274,9 @@ fn carry_row(plan: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
             fetch: limit.fetch.clone(),
             input: Arc::new(carry_row(&limit.input)?),
         }),
-        LogicalPlan::SubqueryAlias(alias) => LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
-            Arc::new(carry_row(&alias.input)?),
-            alias.alias.clone(),
-        )?),
+        LogicalPlan::SubqueryAlias(alias) => {
+            LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(carry_row(&alias.input)?), alias.alias.clone())?)
+        }
         _ => return datafusion::common::internal_err!("only linear plans carry row numbers"),
     })
 }
@@ -401,4 +406,81 @@ pub(crate) fn first_refused<E>(node: &LogicalPlan, mut check: impl FnMut(&Expr) 
     });
     debug_assert!(walked.is_ok(), "the visit itself does not fail");
     refused
+}
+
+#[cfg(test)]
+mod tests {
+    //! What a consumer's plan shows of a governed table: a name and columns. Checked on every shape of plan, since
+    //! each rule of the optimiser is a chance to move something across the barrier.
+
+    use datafusion::physical_plan::displayable;
+    use lingqu_domain::predicate::{Comparison, Literal, Predicate};
+    use lingqu_domain::scope::Precision;
+
+    use super::*;
+    use crate::governed::Governance;
+    use crate::mask::PseudonymKeys;
+    use crate::snapshot::SnapshotStore;
+    use crate::source::{Source, SourceOptions};
+    use crate::{EngineSettings, Limits};
+
+    #[tokio::test]
+    async fn plans_show_nothing_of_what_lies_behind_the_barrier() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = Engine::new(&EngineSettings::moderate(directory.path().join("spill"))).expect("an engine");
+        let engine = Arc::new(engine);
+        let path = directory.path().join("people.csv");
+        std::fs::write(&path, "id,tenant,born\n1,acme,2000-01-02\n2,other,2001-01-02\n").expect("written");
+        let source = Source::open(&path, SourceOptions::default()).expect("a source");
+        let store = SnapshotStore::open(&directory.path().join("snapshots")).expect("a store");
+        let snapshot = store.write_source("res_1", &source).await.expect("a snapshot");
+        let name = |text: &str| ColumnName::new(text).expect("a name");
+        let governance = Governance {
+            name: "people".to_owned(),
+            columns: vec![(name("id"), Precision::Exact), (name("born"), Precision::Year)],
+            rows: vec![Predicate::Compare {
+                column: name("tenant"),
+                comparison: Comparison::Equal,
+                value: Literal::Text("acme".to_owned()),
+            }],
+            consent: None,
+            keys: PseudonymKeys::default(),
+        };
+        let table = GovernedTable::new(snapshot.files, &governance).expect("a table");
+        let session = GovernedSession::new(&engine, &[table], Limits::default(), AnswerShape::Rows);
+        let session = session.expect("a session");
+        for (sql, barrier) in [
+            ("select * from people", "BarrierExec: table=people, columns=[id, born]"),
+            ("select id from people where id > 1 limit 1", "BarrierExec: table=people, columns=[id]"),
+            ("select count(*) from people", "BarrierExec: table=people, columns=[]"),
+            (
+                "select max(id) from people where cast(born as text) like '2%'",
+                "BarrierExec: table=people, columns=[id, born]",
+            ),
+            ("select born from people order by id desc limit 3", "BarrierExec: table=people, columns=[id, born]"),
+            ("select distinct born from people", "BarrierExec: table=people, columns=[born]"),
+            ("select a.id from people a join people b on a.id = b.id", "BarrierExec: table=people, columns=[id]"),
+            (
+                "select id from people union select id from people where id = 3",
+                "BarrierExec: table=people, columns=[id]",
+            ),
+            ("select id, sum(id) over (order by born) from people", "BarrierExec: table=people, columns=[id, born]"),
+            ("select id from people where id in (select id from people)", "BarrierExec: table=people, columns=[id]"),
+        ] {
+            let plan = allow::plan(&session.wide, sql, &session.granted).await.expect("an allowed statement");
+            let mut plans = vec![(&session.wide, plan.clone())];
+            if linear_table(&plan).is_some() {
+                plans.push((&session.ordered, carry_row(&plan).expect("a linear plan")));
+            }
+            for (state, plan) in plans {
+                let physical = state.create_physical_plan(&plan).await.expect("a physical plan");
+                let shown = displayable(physical.as_ref()).indent(true).to_string();
+                let shown_exactly = shown.contains(barrier) || shown.contains(&barrier.replace(']', ", __row]"));
+                assert!(shown_exactly, "{sql}\n{shown}");
+                for secret in ["tenant", "acme", "DataSource", "raw", "mask", ".parquet", "snapshots"] {
+                    assert!(!shown.contains(secret), "{sql} shows {secret}\n{shown}");
+                }
+            }
+        }
+    }
 }

@@ -50,7 +50,9 @@ pub enum SnapshotError {
         version: u64,
     },
     /// The table's log can't be read or written.
-    #[error("the table log of resource {resource} can't be used ({reason}); restore it from a backup of the node's directory")]
+    #[error(
+        "the table log of resource {resource} can't be used ({reason}); restore it from a backup of the node's directory"
+    )]
     TableLog {
         /// The resource.
         resource: String,
@@ -94,8 +96,7 @@ impl SnapshotStore {
     /// Opens the store, making its directory when it is not there.
     pub fn open(directory: &Path) -> Result<SnapshotStore, SnapshotError> {
         std::fs::create_dir_all(directory).map_err(|error| StorageError::io(directory, "made", &error))?;
-        let directory =
-            directory.canonicalize().map_err(|error| StorageError::io(directory, "found", &error))?;
+        let directory = directory.canonicalize().map_err(|error| StorageError::io(directory, "found", &error))?;
         Ok(SnapshotStore { directory, writing: Mutex::new(()) })
     }
 
@@ -108,12 +109,7 @@ impl SnapshotStore {
 
     /// Writes batches of a schema as a new version of a resource. When this returns, the version survives a loss of
     /// power; when it fails, no version was made.
-    pub async fn write<I>(
-        &self,
-        resource: &str,
-        schema: &SchemaView,
-        batches: I,
-    ) -> Result<Snapshot, SnapshotError>
+    pub async fn write<I>(&self, resource: &str, schema: &SchemaView, batches: I) -> Result<Snapshot, SnapshotError>
     where
         I: Iterator<Item = Result<RecordBatch, SourceError>> + Send + 'static,
     {
@@ -139,9 +135,10 @@ impl SnapshotStore {
 
     /// Opens a version and checks that its files are there with their sizes. Errors name the file.
     pub async fn version(&self, resource: &str, version: u64) -> Result<Snapshot, SnapshotError> {
-        let (table, table_directory) = self.load(resource, Some(version)).await?.ok_or_else(|| {
-            SnapshotError::NoSuchVersion { resource: resource.to_owned(), version }
-        })?;
+        let (table, table_directory) = self
+            .load(resource, Some(version))
+            .await?
+            .ok_or_else(|| SnapshotError::NoSuchVersion { resource: resource.to_owned(), version })?;
         read_version(resource, &table, table_directory).await
     }
 
@@ -160,11 +157,7 @@ impl SnapshotStore {
         if is_name { Ok(self.directory.join(resource)) } else { Err(SnapshotError::BadResourceId(resource.to_owned())) }
     }
 
-    async fn load(
-        &self,
-        resource: &str,
-        version: Option<u64>,
-    ) -> Result<Option<(DeltaTable, PathBuf)>, SnapshotError> {
+    async fn load(&self, resource: &str, version: Option<u64>) -> Result<Option<(DeltaTable, PathBuf)>, SnapshotError> {
         let table_directory = self.table_directory(resource)?;
         if !table_directory.join("_delta_log").is_dir() {
             return Ok(None);
@@ -215,11 +208,27 @@ struct PartWriter {
 }
 
 impl PartWriter {
+    /// Writes all parts; when one fails, those before it are removed again.
     fn write_all<I>(self, batches: I) -> Result<Vec<DataFile>, SnapshotError>
     where
         I: Iterator<Item = Result<RecordBatch, SourceError>>,
     {
         let mut files = Vec::new();
+        let written = self.write_parts(batches, &mut files);
+        if let Err(error) = written {
+            for file in &files {
+                // No version names them; one that stays only takes space.
+                drop(std::fs::remove_file(self.directory.join(&file.path)));
+            }
+            return Err(error);
+        }
+        Ok(files)
+    }
+
+    fn write_parts<I>(&self, batches: I, files: &mut Vec<DataFile>) -> Result<(), SnapshotError>
+    where
+        I: Iterator<Item = Result<RecordBatch, SourceError>>,
+    {
         let mut rows: u64 = 0;
         let mut part = self.begin_part(0)?;
         for batch in batches {
@@ -227,7 +236,7 @@ impl PartWriter {
             if part.rows() + batch.num_rows() as u64 > FILE_ROWS_MAX {
                 files.push(part.finish()?);
                 if files.len() >= FILES_MAX {
-                    return Err(SnapshotError::TooLarge { resource: self.resource });
+                    return Err(SnapshotError::TooLarge { resource: self.resource.clone() });
                 }
                 part = self.begin_part(files.len())?;
             }
@@ -235,7 +244,7 @@ impl PartWriter {
             rows += batch.num_rows() as u64;
         }
         files.push(part.finish()?);
-        Ok(files)
+        Ok(())
     }
 
     fn begin_part(&self, index: usize) -> Result<DataFileWriter, StorageError> {
@@ -277,8 +286,7 @@ async fn commit(
         }));
     }
     // Neither checkpoints nor clean-up: old versions must stay readable for ever.
-    let properties =
-        CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
+    let properties = CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
     let table = CreateBuilder::new()
         .with_location(directory_url(resource, table_directory)?)
         .with_save_mode(SaveMode::Overwrite)
@@ -300,11 +308,7 @@ fn sync_commit(table_directory: &Path, version: u64) -> Result<(), StorageError>
     sync_directory(table_directory)
 }
 
-async fn read_version(
-    resource: &str,
-    table: &DeltaTable,
-    table_directory: PathBuf,
-) -> Result<Snapshot, SnapshotError> {
+async fn read_version(resource: &str, table: &DeltaTable, table_directory: PathBuf) -> Result<Snapshot, SnapshotError> {
     let state = table.snapshot().map_err(|error| table_log(resource, &error))?;
     let views: Vec<_> = state
         .snapshot()
@@ -334,8 +338,8 @@ async fn read_version(
         fields.push(Field::new(field.name(), field.data_type().clone(), field.is_nullable()));
     }
     let stored = Arc::new(Schema::new(fields));
-    let view = SchemaView::of_arrow(&stored)
-        .ok_or_else(|| table_log(resource, &"its schema was not written by lingqu"))?;
+    let view =
+        SchemaView::of_arrow(&stored).ok_or_else(|| table_log(resource, &"its schema was not written by lingqu"))?;
     let snapshot = snapshot_of(resource, version, table_directory, files, stored, view);
     snapshot.files.check_presence()?;
     Ok(snapshot)
@@ -350,12 +354,5 @@ fn snapshot_of(
     schema: SchemaView,
 ) -> Snapshot {
     let files = Arc::new(TableFiles::new(table_directory, files, stored_schema));
-    Snapshot {
-        resource: resource.to_owned(),
-        version,
-        rows: files.rows(),
-        schema,
-        digest: files.digest(),
-        files,
-    }
+    Snapshot { resource: resource.to_owned(), version, rows: files.rows(), schema, digest: files.digest(), files }
 }

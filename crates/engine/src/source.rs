@@ -112,7 +112,9 @@ pub enum SourceError {
         reason: String,
     },
     /// The extension tells no format.
-    #[error("the format of {file} can't be told from its name; name it .csv, .json, .ndjson or .parquet (.gz and .zst may follow the text formats), or state the format")]
+    #[error(
+        "the format of {file} can't be told from its name; name it .csv, .json, .ndjson or .parquet (.gz and .zst may follow the text formats), or state the format"
+    )]
     UnknownFormat {
         /// The file.
         file: String,
@@ -150,7 +152,9 @@ pub enum SourceError {
         problem: &'static str,
     },
     /// A record with too few or too many fields.
-    #[error("{file}, line {line}: {found} fields where {expected} were expected; look for an unquoted separator or quote")]
+    #[error(
+        "{file}, line {line}: {found} fields where {expected} were expected; look for an unquoted separator or quote"
+    )]
     RaggedRecord {
         /// The file.
         file: String,
@@ -162,7 +166,9 @@ pub enum SourceError {
         expected: usize,
     },
     /// A record that does not end.
-    #[error("{file}, line {line}: the record is longer than {RECORD_BYTES_MAX} bytes; a quote or bracket was probably never closed")]
+    #[error(
+        "{file}, line {line}: the record is longer than {RECORD_BYTES_MAX} bytes; a quote or bracket was probably never closed"
+    )]
     RecordTooLong {
         /// The file.
         file: String,
@@ -180,7 +186,9 @@ pub enum SourceError {
         column: String,
     },
     /// Not JSON.
-    #[error("{file}, line {line}, character {character}: not valid JSON; one object a line or one array of objects is expected")]
+    #[error(
+        "{file}, line {line}, character {character}: not valid JSON; one object a line or one array of objects is expected"
+    )]
     BadJson {
         /// The file.
         file: String,
@@ -260,8 +268,7 @@ impl Source {
             let reason = format!("{} has {} columns, at most {COLUMNS_MAX} can be taken", file.name(), headers.len());
             return Err(SourceError::BadOptions { reason });
         }
-        let mut source =
-            Source { file, format, options, headers, schema: SchemaView { columns: Vec::new() }, rows: 0 };
+        let mut source = Source { file, format, options, headers, schema: SchemaView { columns: Vec::new() }, rows: 0 };
         match &source.options.declared {
             Some(declared) => source.schema = declared_schema(&source.file, declared, &source.headers)?,
             None => source.infer()?,
@@ -323,7 +330,11 @@ impl Source {
                 let cell = records.cell(index)?;
                 if let Cell::Nested = cell {
                     let found = "object or array".to_owned();
-                    return Err(SourceError::BadType { file: self.file.name(), column: self.headers[index].clone(), found });
+                    return Err(SourceError::BadType {
+                        file: self.file.name(),
+                        column: self.headers[index].clone(),
+                        found,
+                    });
                 }
                 candidate.observe(cell);
             }
@@ -462,11 +473,7 @@ impl SourceFile {
     }
 }
 
-fn inferred_schema(
-    file: &SourceFile,
-    headers: &[String],
-    types: &[ColumnType],
-) -> Result<SchemaView, SourceError> {
+fn inferred_schema(file: &SourceFile, headers: &[String], types: &[ColumnType]) -> Result<SchemaView, SourceError> {
     let mut columns: Vec<ColumnView> = Vec::with_capacity(headers.len());
     for (index, (header, column_type)) in headers.iter().zip(types).enumerate() {
         let bad = |reason: String| SourceError::BadHeader { file: file.name(), position: index + 1, reason };

@@ -25,7 +25,7 @@ use lingqu_engine::Limits;
 use crate::error::GatewayError;
 use place::Places;
 
-pub use single::{Claim, Finding, Label, LookedUp, Recorded};
+pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 
 /// Most streams (queries, pages, exports) of one order at a time.

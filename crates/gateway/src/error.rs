@@ -93,9 +93,12 @@ impl GatewayError {
         let own = |status, code, titles, zh: &str| Problem::new(status, code, titles, zh, self.to_string());
         match self {
             GatewayError::App(error) => error.problem(),
-            GatewayError::NoKey => {
-                own(401, "service_key_missing", ("缺少服务密钥", "Service key missing"), "请以 Bearer 方式提供订单的服务密钥")
-            }
+            GatewayError::NoKey => own(
+                401,
+                "service_key_missing",
+                ("缺少服务密钥", "Service key missing"),
+                "请以 Bearer 方式提供订单的服务密钥",
+            ),
             // Nothing is told of the product that was asked for, not even whether there is one.
             GatewayError::OrderProductMismatch => own(
                 403,
@@ -109,7 +112,9 @@ impl GatewayError {
                 ("并发交付过多", "Too many deliveries"),
                 &format!("该订单同时进行的交付已达上限 {limit}，请待其中之一结束后再试"),
             ),
-            GatewayError::Malformed { zh, .. } => own(400, "malformed_request", ("请求格式有误", "Malformed request"), zh),
+            GatewayError::Malformed { zh, .. } => {
+                own(400, "malformed_request", ("请求格式有误", "Malformed request"), zh)
+            }
             GatewayError::CursorNotValid => own(
                 400,
                 "cursor_not_valid",
@@ -125,7 +130,9 @@ impl GatewayError {
                 ("请求过大", "Request too large"),
                 &format!("请求不得超过 {bytes_max} 字节，请分批发送"),
             ),
-            GatewayError::NoRoute => own(404, "no_such_address", ("地址不存在", "No such address"), "该地址不存在，请核对"),
+            GatewayError::NoRoute => {
+                own(404, "no_such_address", ("地址不存在", "No such address"), "该地址不存在，请核对")
+            }
             GatewayError::MethodNotAllowed => {
                 own(405, "method_not_allowed", ("方法不支持", "Method not allowed"), "该地址不支持此方法")
             }

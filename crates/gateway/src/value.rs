@@ -62,7 +62,8 @@ fn parse(column_type: ColumnType, text: &str) -> Option<Literal> {
 }
 
 fn wrong_type(column: &ColumnView) -> GatewayError {
-    LookupError::WrongType { column: column.name.to_string(), expected: column.column_type.describe().to_owned() }.into()
+    LookupError::WrongType { column: column.name.to_string(), expected: column.column_type.describe().to_owned() }
+        .into()
 }
 
 /// A constant as SQL. Text is quoted and its quotes doubled; nothing that a client wrote reaches SQL in another way.

@@ -105,76 +105,38 @@ impl AccountCode {
 
     /// Finds a code by the text that stands in records.
     pub fn from_code(text: &str) -> Option<AccountCode> {
-        AccountCode::ALL
-            .into_iter()
-            .find(|code| code.as_str() == text)
+        AccountCode::ALL.into_iter().find(|code| code.as_str() == text)
     }
 
     fn row(self) -> (&'static str, AccountKind, &'static str, &'static str) {
         use AccountKind::{Asset, Equity, Expense, Income, Liability};
         match self {
             AccountCode::Bank => ("bank", Asset, "银行存款", "Bank deposits"),
-            AccountCode::ServiceFeeReceivable => (
-                "service_fee_receivable",
-                Asset,
-                "应收公共数据运营服务费",
-                "Service fees receivable",
-            ),
-            AccountCode::FiscalRevenueReceivable => (
-                "fiscal_revenue_receivable",
-                Asset,
-                "应收财政收入（非税收入）",
-                "Fiscal revenue receivable",
-            ),
-            AccountCode::ProviderRevenueReceivable => (
-                "provider_revenue_receivable",
-                Asset,
-                "应收数据提供收益",
-                "Provider revenue receivable",
-            ),
-            AccountCode::ServiceFeePayable => (
-                "service_fee_payable",
-                Liability,
-                "应付公共数据运营服务费",
-                "Service fees payable",
-            ),
-            AccountCode::FiscalRevenuePayable => (
-                "fiscal_revenue_payable",
-                Liability,
-                "应缴财政收入（非税收入）",
-                "Fiscal revenue payable",
-            ),
-            AccountCode::ProviderRevenuePayable => (
-                "provider_revenue_payable",
-                Liability,
-                "应付数据提供方收益",
-                "Provider revenue payable",
-            ),
+            AccountCode::ServiceFeeReceivable => {
+                ("service_fee_receivable", Asset, "应收公共数据运营服务费", "Service fees receivable")
+            }
+            AccountCode::FiscalRevenueReceivable => {
+                ("fiscal_revenue_receivable", Asset, "应收财政收入（非税收入）", "Fiscal revenue receivable")
+            }
+            AccountCode::ProviderRevenueReceivable => {
+                ("provider_revenue_receivable", Asset, "应收数据提供收益", "Provider revenue receivable")
+            }
+            AccountCode::ServiceFeePayable => {
+                ("service_fee_payable", Liability, "应付公共数据运营服务费", "Service fees payable")
+            }
+            AccountCode::FiscalRevenuePayable => {
+                ("fiscal_revenue_payable", Liability, "应缴财政收入（非税收入）", "Fiscal revenue payable")
+            }
+            AccountCode::ProviderRevenuePayable => {
+                ("provider_revenue_payable", Liability, "应付数据提供方收益", "Provider revenue payable")
+            }
             AccountCode::OpeningEquity => ("opening_equity", Equity, "期初权益", "Opening equity"),
-            AccountCode::OperationIncome => (
-                "operation_income",
-                Income,
-                "运营服务收入",
-                "Operation income",
-            ),
-            AccountCode::FiscalRevenue => (
-                "fiscal_revenue",
-                Income,
-                "财政收入（非税收入）",
-                "Fiscal revenue",
-            ),
-            AccountCode::ProviderRevenue => (
-                "provider_revenue",
-                Income,
-                "数据提供收益",
-                "Provider revenue",
-            ),
-            AccountCode::ServiceFeeExpense => (
-                "service_fee_expense",
-                Expense,
-                "公共数据运营服务费支出",
-                "Service fee expense",
-            ),
+            AccountCode::OperationIncome => ("operation_income", Income, "运营服务收入", "Operation income"),
+            AccountCode::FiscalRevenue => ("fiscal_revenue", Income, "财政收入（非税收入）", "Fiscal revenue"),
+            AccountCode::ProviderRevenue => ("provider_revenue", Income, "数据提供收益", "Provider revenue"),
+            AccountCode::ServiceFeeExpense => {
+                ("service_fee_expense", Expense, "公共数据运营服务费支出", "Service fee expense")
+            }
         }
     }
 }
@@ -192,10 +154,7 @@ pub struct Account {
 impl Account {
     /// The account of this owner and code.
     pub fn new(owner: &str, code: AccountCode) -> Account {
-        Account {
-            owner: owner.to_owned(),
-            code,
-        }
+        Account { owner: owner.to_owned(), code }
     }
 
     /// What kind of account this is.
@@ -218,18 +177,9 @@ mod tests {
     fn the_chart_is_complete_and_its_records_are_stable() {
         let mut text = String::new();
         for code in AccountCode::ALL {
-            assert_eq!(
-                serde_json::to_string(&code).unwrap(),
-                format!("\"{}\"", code.as_str())
-            );
+            assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
             assert_eq!(AccountCode::from_code(code.as_str()), Some(code));
-            text += &format!(
-                "{} {} {} {}\n",
-                code.as_str(),
-                code.kind().as_str(),
-                code.name_zh(),
-                code.name_en()
-            );
+            text += &format!("{} {} {} {}\n", code.as_str(), code.kind().as_str(), code.name_zh(), code.name_en());
         }
         assert_eq!(text, include_str!("../golden/chart.txt"));
         assert_eq!(AccountCode::from_code("cash"), None);

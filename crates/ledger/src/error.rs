@@ -12,9 +12,7 @@ pub enum LedgerError {
         text: String,
     },
     /// The text or number is no unit price.
-    #[error(
-        "`{text}` is not a unit price: write non-negative yuan below 1,000,000,000 with at most six decimals"
-    )]
+    #[error("`{text}` is not a unit price: write non-negative yuan below 1,000,000,000 with at most six decimals")]
     NotAUnitPrice {
         /// What was read, cut to 40 characters.
         text: String,
@@ -29,9 +27,7 @@ pub enum LedgerError {
         reason: &'static str,
     },
     /// A transaction without postings, with one, or with too many.
-    #[error(
-        "a transaction needs between 2 and {posting_count_max} postings, this one has {posting_count}"
-    )]
+    #[error("a transaction needs between 2 and {posting_count_max} postings, this one has {posting_count}")]
     PostingCount {
         /// How many were given.
         posting_count: usize,
@@ -39,9 +35,7 @@ pub enum LedgerError {
         posting_count_max: usize,
     },
     /// A posting of nothing or of less than nothing.
-    #[error(
-        "a posting to {account} has the amount {amount}; post a positive amount on the other side instead"
-    )]
+    #[error("a posting to {account} has the amount {amount}; post a positive amount on the other side instead")]
     AmountNotPositive {
         /// The account, as owner and code.
         account: String,
@@ -73,9 +67,7 @@ pub enum LedgerError {
         id: String,
     },
     /// A fee below zero in a settlement; a refund is a reversal.
-    #[error(
-        "the fee of order {order} is {fee}; give money back by reversing the transaction that took it"
-    )]
+    #[error("the fee of order {order} is {fee}; give money back by reversing the transaction that took it")]
     NegativeFee {
         /// The order.
         order: String,

@@ -19,18 +19,12 @@ impl Fen {
 
     /// The sum, or [`LedgerError::TooLarge`].
     pub fn checked_add(self, other: Fen) -> Result<Fen, LedgerError> {
-        self.0
-            .checked_add(other.0)
-            .map(Fen)
-            .ok_or(LedgerError::TooLarge)
+        self.0.checked_add(other.0).map(Fen).ok_or(LedgerError::TooLarge)
     }
 
     /// The difference, or [`LedgerError::TooLarge`].
     pub fn checked_sub(self, other: Fen) -> Result<Fen, LedgerError> {
-        self.0
-            .checked_sub(other.0)
-            .map(Fen)
-            .ok_or(LedgerError::TooLarge)
+        self.0.checked_sub(other.0).map(Fen).ok_or(LedgerError::TooLarge)
     }
 
     /// The amount with the other sign, or [`LedgerError::TooLarge`] for the one amount that has none.
@@ -56,17 +50,10 @@ impl Fen {
     pub fn from_yuan(yuan: Decimal) -> Result<Fen, LedgerError> {
         let exact = yuan.normalize();
         if exact.scale() > 2 {
-            return Err(LedgerError::NotAnAmount {
-                text: cut(&yuan.to_string()),
-            });
+            return Err(LedgerError::NotAnAmount { text: cut(&yuan.to_string()) });
         }
-        let fen = exact
-            .mantissa()
-            .checked_mul(10_i128.pow(2 - exact.scale()))
-            .ok_or(LedgerError::TooLarge)?;
-        i64::try_from(fen)
-            .map(Fen)
-            .map_err(|_| LedgerError::TooLarge)
+        let fen = exact.mantissa().checked_mul(10_i128.pow(2 - exact.scale())).ok_or(LedgerError::TooLarge)?;
+        i64::try_from(fen).map(Fen).map_err(|_| LedgerError::TooLarge)
     }
 }
 
@@ -107,9 +94,7 @@ impl FromStr for Fen {
             fen = fen * 10 + i128::from(digit - b'0');
         }
         let signed = if negative { -fen } else { fen };
-        i64::try_from(signed)
-            .map(Fen)
-            .map_err(|_| LedgerError::TooLarge)
+        i64::try_from(signed).map(Fen).map_err(|_| LedgerError::TooLarge)
     }
 }
 
@@ -149,28 +134,17 @@ mod tests {
         assert_eq!("7".parse(), Ok(Fen(700)));
         assert_eq!("7.5".parse(), Ok(Fen(750)));
         assert_eq!(format!("{:>8}", Fen(5)), "    0.05");
-        for text in [
-            "", "-", ".5", "5.", "1.234", "+1", "1e3", "1,000", " 1", "--1", "1.-5", "１",
-        ] {
+        for text in ["", "-", ".5", "5.", "1.234", "+1", "1e3", "1,000", " 1", "--1", "1.-5", "１"] {
             assert!(text.parse::<Fen>().is_err(), "{text}");
         }
-        assert_eq!(
-            "92233720368547758.08".parse::<Fen>(),
-            Err(LedgerError::TooLarge)
-        );
+        assert_eq!("92233720368547758.08".parse::<Fen>(), Err(LedgerError::TooLarge));
         assert_eq!("9".repeat(500).parse::<Fen>(), Err(LedgerError::TooLarge));
     }
 
     #[test]
     fn arithmetic_is_checked() {
-        assert_eq!(
-            Fen(i64::MAX).checked_add(Fen(1)),
-            Err(LedgerError::TooLarge)
-        );
-        assert_eq!(
-            Fen(i64::MIN).checked_sub(Fen(1)),
-            Err(LedgerError::TooLarge)
-        );
+        assert_eq!(Fen(i64::MAX).checked_add(Fen(1)), Err(LedgerError::TooLarge));
+        assert_eq!(Fen(i64::MIN).checked_sub(Fen(1)), Err(LedgerError::TooLarge));
         assert_eq!(Fen(i64::MIN).checked_neg(), Err(LedgerError::TooLarge));
         assert_eq!(Fen::from_yuan("1.230".parse().unwrap()), Ok(Fen(123)));
         assert!(Fen::from_yuan("1.234".parse().unwrap()).is_err());

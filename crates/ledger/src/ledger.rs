@@ -30,19 +30,14 @@ impl Ledger {
     /// credits of an account would outgrow [`Fen`].
     pub fn apply(&mut self, transaction: &Transaction) -> Result<(), LedgerError> {
         if self.applied.contains(transaction.id()) {
-            return Err(LedgerError::AlreadyApplied {
-                id: transaction.id().to_owned(),
-            });
+            return Err(LedgerError::AlreadyApplied { id: transaction.id().to_owned() });
         }
         // New totals are computed beside the old ones, so a failure half-way leaves no trace.
         let mut changed: BTreeMap<&Account, Totals> = BTreeMap::new();
         for posting in transaction.postings() {
-            let totals = changed.entry(&posting.account).or_insert_with(|| {
-                self.totals
-                    .get(&posting.account)
-                    .copied()
-                    .unwrap_or_default()
-            });
+            let totals = changed
+                .entry(&posting.account)
+                .or_insert_with(|| self.totals.get(&posting.account).copied().unwrap_or_default());
             let side = match posting.side {
                 Side::Debit => &mut totals.debit,
                 Side::Credit => &mut totals.credit,
@@ -88,24 +83,15 @@ impl Ledger {
                 balance: totals.balance(account),
             });
         }
-        Ok(TrialBalance {
-            rows,
-            debits,
-            credits,
-        })
+        Ok(TrialBalance { rows, debits, credits })
     }
 }
 
 impl Totals {
     fn balance(self, account: &Account) -> Fen {
-        let (grown, shrunk) = if account.kind().grows_by_debit() {
-            (self.debit, self.credit)
-        } else {
-            (self.credit, self.debit)
-        };
-        grown
-            .checked_sub(shrunk)
-            .expect("both totals are sums of positive amounts, so their difference fits")
+        let (grown, shrunk) =
+            if account.kind().grows_by_debit() { (self.debit, self.credit) } else { (self.credit, self.debit) };
+        grown.checked_sub(shrunk).expect("both totals are sums of positive amounts, so their difference fits")
     }
 }
 
@@ -150,14 +136,7 @@ mod tests {
     /// Transactions over three owners: each owner touched gets one debit and two credits that balance.
     fn transactions() -> impl Strategy<Value = Vec<Transaction>> {
         let code = (0..AccountCode::ALL.len()).prop_map(|index| AccountCode::ALL[index]);
-        let leg = (
-            0..3_u8,
-            code.clone(),
-            code.clone(),
-            code,
-            1..1_000_000_i64,
-            1..1_000_000_i64,
-        );
+        let leg = (0..3_u8, code.clone(), code.clone(), code, 1..1_000_000_i64, 1..1_000_000_i64);
         let one = proptest::collection::vec(leg, 1..4);
         proptest::collection::vec(one, 0..20).prop_map(|all| {
             let mut made = Vec::new();
@@ -242,14 +221,8 @@ mod tests {
         let mut ledger = Ledger::new();
         ledger.apply(&transaction("1", Fen(i64::MAX))).unwrap();
         let before = ledger.clone();
-        assert_eq!(
-            ledger.apply(&transaction("2", Fen(1))),
-            Err(LedgerError::TooLarge)
-        );
-        assert_eq!(
-            ledger.apply(&transaction("1", Fen(1))),
-            Err(LedgerError::AlreadyApplied { id: "1".to_owned() })
-        );
+        assert_eq!(ledger.apply(&transaction("2", Fen(1))), Err(LedgerError::TooLarge));
+        assert_eq!(ledger.apply(&transaction("1", Fen(1))), Err(LedgerError::AlreadyApplied { id: "1".to_owned() }));
         assert_eq!(ledger, before);
         assert_eq!(ledger.balance(&account(AccountCode::Bank)), Fen(i64::MAX));
     }

@@ -26,9 +26,7 @@ pub use fen::Fen;
 pub use ledger::{Ledger, TrialBalance, TrialBalanceRow};
 pub use payment::{deposit, fee_payment, provider_payment, treasury_voucher};
 pub use permitted_revenue::{PermittedRevenue, profit_rate_ceiling};
-pub use settlement::{
-    PartyShare, RevenueSplit, Settlement, SettlementLine, SettlementSummary, settle,
-};
+pub use settlement::{PartyShare, RevenueSplit, Settlement, SettlementLine, SettlementSummary, settle};
 pub use split::{RATE_DECIMALS_MAX, SHARES_MAX, Shares, split};
 pub use statement::{Statement, StatementLine, statement};
 pub use transaction::{MEMO_CHARS_MAX, POSTINGS_MAX, Posting, Side, Transaction};

@@ -4,11 +4,7 @@ use crate::{Account, AccountCode, Fen, LedgerError, Posting, Transaction};
 pub fn deposit(id: &str, at: &str, owner: &str, amount: Fen) -> Result<Transaction, LedgerError> {
     let postings = vec![
         Posting::debit(Account::new(owner, AccountCode::Bank), None, amount),
-        Posting::credit(
-            Account::new(owner, AccountCode::OpeningEquity),
-            None,
-            amount,
-        ),
+        Posting::credit(Account::new(owner, AccountCode::OpeningEquity), None, amount),
     ];
     Transaction::new(id, at, "deposit", postings)
 }
@@ -45,12 +41,7 @@ pub fn treasury_voucher(
         creditor: treasury,
         receivable: AccountCode::FiscalRevenueReceivable,
     };
-    Transaction::new(
-        id,
-        at,
-        format!("fiscal revenue paid in, voucher {voucher}"),
-        debt.paid(amount),
-    )
+    Transaction::new(id, at, format!("fiscal revenue paid in, voucher {voucher}"), debt.paid(amount))
 }
 
 /// An operator pays an enterprise provider (or a trust's beneficiary) its part in cash.
@@ -83,16 +74,8 @@ impl Debt<'_> {
         let (debtor, creditor) = (Some(self.debtor), Some(self.creditor));
         vec![
             Posting::debit(Account::new(self.debtor, self.payable), creditor, amount),
-            Posting::credit(
-                Account::new(self.debtor, AccountCode::Bank),
-                creditor,
-                amount,
-            ),
-            Posting::debit(
-                Account::new(self.creditor, AccountCode::Bank),
-                debtor,
-                amount,
-            ),
+            Posting::credit(Account::new(self.debtor, AccountCode::Bank), creditor, amount),
+            Posting::debit(Account::new(self.creditor, AccountCode::Bank), debtor, amount),
             Posting::credit(Account::new(self.creditor, self.receivable), debtor, amount),
         ]
     }

@@ -10,16 +10,9 @@ use crate::{Fen, LedgerError};
 ///
 /// # Errors
 /// [`LedgerError::TooLarge`] for figures that no decimal can hold.
-pub fn profit_rate_ceiling(
-    treasury_yield: Decimal,
-    points_max: Decimal,
-) -> Result<Decimal, LedgerError> {
-    let points = points_max
-        .checked_mul(Decimal::new(1, 2))
-        .ok_or(LedgerError::TooLarge)?;
-    treasury_yield
-        .checked_add(points)
-        .ok_or(LedgerError::TooLarge)
+pub fn profit_rate_ceiling(treasury_yield: Decimal, points_max: Decimal) -> Result<Decimal, LedgerError> {
+    let points = points_max.checked_mul(Decimal::new(1, 2)).ok_or(LedgerError::TooLarge)?;
+    treasury_yield.checked_add(points).ok_or(LedgerError::TooLarge)
 }
 
 /// What an operator may earn in a period (最高准许收入): operating cost, permitted profit on it, and taxes (PRICE-65).
@@ -53,27 +46,16 @@ impl PermittedRevenue {
             return Err(LedgerError::NegativePart { field: "the tax" });
         }
         if profit_rate < Decimal::ZERO || profit_rate > rate_ceiling {
-            return Err(LedgerError::ProfitRate {
-                rate: profit_rate.to_string(),
-                ceiling: rate_ceiling.to_string(),
-            });
+            return Err(LedgerError::ProfitRate { rate: profit_rate.to_string(), ceiling: rate_ceiling.to_string() });
         }
-        let permitted = PermittedRevenue {
-            cost,
-            profit_rate: profit_rate.normalize(),
-            tax,
-        };
+        let permitted = PermittedRevenue { cost, profit_rate: profit_rate.normalize(), tax };
         permitted.total()?;
         Ok(permitted)
     }
 
     /// The permitted profit: cost times rate, rounded half up to fen.
     pub fn profit(&self) -> Result<Fen, LedgerError> {
-        let profit = self
-            .cost
-            .to_yuan()
-            .checked_mul(self.profit_rate)
-            .ok_or(LedgerError::TooLarge)?;
+        let profit = self.cost.to_yuan().checked_mul(self.profit_rate).ok_or(LedgerError::TooLarge)?;
         Fen::from_yuan(profit.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero))
     }
 
@@ -94,11 +76,7 @@ impl PermittedRevenue {
 
     /// Whether what was earned has reached the share of the permitted revenue at which the rulebook wants an alert.
     pub fn is_near(&self, earned: Fen, alert_share: Decimal) -> Result<bool, LedgerError> {
-        let threshold = self
-            .total()?
-            .to_yuan()
-            .checked_mul(alert_share)
-            .ok_or(LedgerError::TooLarge)?;
+        let threshold = self.total()?.to_yuan().checked_mul(alert_share).ok_or(LedgerError::TooLarge)?;
         Ok(earned.to_yuan() >= threshold)
     }
 }
@@ -115,8 +93,7 @@ mod tests {
     fn cost_profit_and_tax() {
         let ceiling = profit_rate_ceiling(decimal("0.0175"), decimal("6")).unwrap();
         assert_eq!(ceiling, decimal("0.0775"));
-        let permitted =
-            PermittedRevenue::new(Fen(1_000_033), decimal("0.0500"), Fen(60_000), ceiling).unwrap();
+        let permitted = PermittedRevenue::new(Fen(1_000_033), decimal("0.0500"), Fen(60_000), ceiling).unwrap();
         assert_eq!(permitted.profit(), Ok(Fen(50_002))); // 500.0165 yuan
         assert_eq!(permitted.total(), Ok(Fen(1_110_035)));
         assert_eq!(permitted.remaining(Fen(1_110_000)), Ok(Fen(35)));
@@ -133,8 +110,7 @@ mod tests {
     #[test]
     fn rates_above_the_ceiling_and_negative_parts_are_refused() {
         let ceiling = decimal("0.0775");
-        let with_rate =
-            |rate: &str| PermittedRevenue::new(Fen(100), decimal(rate), Fen(0), ceiling);
+        let with_rate = |rate: &str| PermittedRevenue::new(Fen(100), decimal(rate), Fen(0), ceiling);
         assert!(with_rate("0.0775").is_ok());
         assert_eq!(
             with_rate("0.0776").unwrap_err().to_string(),

@@ -54,17 +54,11 @@ impl RevenueSplit {
         treasury: PartyShare,
         providers: Vec<PartyShare>,
     ) -> Result<RevenueSplit, LedgerError> {
-        let split = RevenueSplit {
-            operator,
-            treasury,
-            providers,
-        };
+        let split = RevenueSplit { operator, treasury, providers };
         let mut owners = BTreeSet::new();
         for party in split.parties() {
             if !owners.insert(&party.owner) {
-                return Err(LedgerError::PartyTwice {
-                    owner: party.owner.clone(),
-                });
+                return Err(LedgerError::PartyTwice { owner: party.owner.clone() });
             }
         }
         split.shares()?;
@@ -87,9 +81,7 @@ impl RevenueSplit {
     }
 
     fn parties(&self) -> impl Iterator<Item = &PartyShare> {
-        [&self.operator, &self.treasury]
-            .into_iter()
-            .chain(&self.providers)
+        [&self.operator, &self.treasury].into_iter().chain(&self.providers)
     }
 
     fn shares(&self) -> Result<Shares, LedgerError> {
@@ -165,75 +157,42 @@ pub fn settle(period: &str, at: &str, lines: &[SettlementLine]) -> Result<Settle
     let mut summary = SettlementSummary::default();
     for line in lines {
         if line.fee < Fen::ZERO {
-            return Err(LedgerError::NegativeFee {
-                order: line.order.clone(),
-                fee: line.fee,
-            });
+            return Err(LedgerError::NegativeFee { order: line.order.clone(), fee: line.fee });
         }
         if line.fee == Fen::ZERO {
             summary.free_count += 1;
             continue;
         }
         let amounts = split(line.fee, &line.split.shares()?);
-        let memo = format!(
-            "settlement of {period}: order {}, product {}",
-            line.order, line.product
-        );
+        let memo = format!("settlement of {period}: order {}, product {}", line.order, line.product);
         let postings = line_postings(line, &amounts)?;
-        transactions.push(Transaction::new(
-            line.transaction_id.as_str(),
-            at,
-            memo,
-            postings,
-        )?);
+        transactions.push(Transaction::new(line.transaction_id.as_str(), at, memo, postings)?);
         summary.add(line, &amounts)?;
     }
-    Ok(Settlement {
-        transactions,
-        summary,
-    })
+    Ok(Settlement { transactions, summary })
 }
 
 /// `amounts` holds the operator's part, the treasury's, then the providers' in their order.
 fn line_postings(line: &SettlementLine, amounts: &[Fen]) -> Result<Vec<Posting>, LedgerError> {
     use AccountCode::{
-        FiscalRevenue, FiscalRevenuePayable, FiscalRevenueReceivable, OperationIncome,
-        ProviderRevenue, ProviderRevenuePayable, ProviderRevenueReceivable, ServiceFeeExpense,
-        ServiceFeePayable, ServiceFeeReceivable,
+        FiscalRevenue, FiscalRevenuePayable, FiscalRevenueReceivable, OperationIncome, ProviderRevenue,
+        ProviderRevenuePayable, ProviderRevenueReceivable, ServiceFeeExpense, ServiceFeePayable, ServiceFeeReceivable,
     };
     let consumer = line.consumer.as_str();
     let operator = line.split.operator.owner.as_str();
     let treasury = line.split.treasury.owner.as_str();
     if line.split.parties().any(|party| party.owner == consumer) {
-        return Err(LedgerError::PartyTwice {
-            owner: consumer.to_owned(),
-        });
+        return Err(LedgerError::PartyTwice { owner: consumer.to_owned() });
     }
     let (own, due_to_treasury, due_to_providers) = (amounts[0], amounts[1], &amounts[2..]);
 
     let mut postings = vec![
-        Posting::debit(
-            Account::new(consumer, ServiceFeeExpense),
-            Some(operator),
-            line.fee,
-        ),
-        Posting::credit(
-            Account::new(consumer, ServiceFeePayable),
-            Some(operator),
-            line.fee,
-        ),
-        Posting::debit(
-            Account::new(operator, ServiceFeeReceivable),
-            Some(consumer),
-            line.fee,
-        ),
+        Posting::debit(Account::new(consumer, ServiceFeeExpense), Some(operator), line.fee),
+        Posting::credit(Account::new(consumer, ServiceFeePayable), Some(operator), line.fee),
+        Posting::debit(Account::new(operator, ServiceFeeReceivable), Some(consumer), line.fee),
     ];
     if own > Fen::ZERO {
-        postings.push(Posting::credit(
-            Account::new(operator, OperationIncome),
-            Some(consumer),
-            own,
-        ));
+        postings.push(Posting::credit(Account::new(operator, OperationIncome), Some(consumer), own));
     }
     if due_to_treasury > Fen::ZERO {
         let payable = Account::new(operator, FiscalRevenuePayable);

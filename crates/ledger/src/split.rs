@@ -33,22 +33,16 @@ impl Shares {
         let mut billionths = Vec::with_capacity(rates.len());
         for rate in rates {
             let exact = rate.normalize();
-            if exact.is_sign_negative() || exact > Decimal::ONE || exact.scale() > RATE_DECIMALS_MAX
-            {
+            if exact.is_sign_negative() || exact > Decimal::ONE || exact.scale() > RATE_DECIMALS_MAX {
                 return refused("each rate lies between 0 and 1 and has at most nine decimals");
             }
             let scaled = exact.mantissa() * 10_i128.pow(RATE_DECIMALS_MAX - exact.scale());
-            billionths.push(
-                i64::try_from(scaled).expect("a rate of at most one is at most 10^9 billionths"),
-            );
+            billionths.push(i64::try_from(scaled).expect("a rate of at most one is at most 10^9 billionths"));
         }
         if billionths.iter().sum::<i64>() != ONE_IN_BILLIONTHS {
             return refused("the rates must sum to exactly 1");
         }
-        Ok(Shares {
-            billionths,
-            remainder_holder,
-        })
+        Ok(Shares { billionths, remainder_holder })
     }
 
     /// How many shares there are.
@@ -81,8 +75,7 @@ pub fn split(total: Fen, shares: &Shares) -> Vec<Fen> {
         let holder_first = index != shares.remainder_holder;
         (std::cmp::Reverse(fraction), holder_first, index)
     });
-    let left = usize::try_from(left)
-        .expect("each share loses less than one fen, so fewer are left than shares");
+    let left = usize::try_from(left).expect("each share loses less than one fen, so fewer are left than shares");
     for &(_, index) in fractions.iter().take(left) {
         amounts[index] += 1;
     }
@@ -113,21 +106,12 @@ mod tests {
         assert_eq!(split(Fen(-1), &halves), [Fen(0), Fen(-1)]);
         // Exact parts 168,003.5, 48,001 and 24,000.5: the holder has no fraction, so the earlier share gets the fen.
         let revenue = shares(&["0.7", "0.2", "0.1"], 1).unwrap();
-        assert_eq!(
-            split(Fen(240_005), &revenue),
-            [Fen(168_004), Fen(48_001), Fen(24_000)]
-        );
+        assert_eq!(split(Fen(240_005), &revenue), [Fen(168_004), Fen(48_001), Fen(24_000)]);
     }
 
     #[test]
     fn shares_that_do_not_make_one_are_refused() {
-        for rates in [
-            &["0.5", "0.4"][..],
-            &["0.5", "0.6"],
-            &["-0.5", "1.5"],
-            &["0.9999999999", "0.0000000001"],
-            &[],
-        ] {
+        for rates in [&["0.5", "0.4"][..], &["0.5", "0.6"], &["-0.5", "1.5"], &["0.9999999999", "0.0000000001"], &[]] {
             assert!(shares(rates, 0).is_err(), "{rates:?}");
         }
         assert!(shares(&["1"], 1).is_err());

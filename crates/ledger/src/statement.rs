@@ -38,11 +38,7 @@ pub struct StatementLine {
 ///
 /// # Errors
 /// [`LedgerError::TooLarge`] when a balance does not fit into [`Fen`].
-pub fn statement(
-    account: &Account,
-    opening: Fen,
-    transactions: &[Transaction],
-) -> Result<Statement, LedgerError> {
+pub fn statement(account: &Account, opening: Fen, transactions: &[Transaction]) -> Result<Statement, LedgerError> {
     let mut balance = opening;
     let mut lines = Vec::new();
     for transaction in transactions {
@@ -51,11 +47,7 @@ pub fn statement(
                 continue;
             }
             let grows = account.kind().grows_by_debit() == (posting.side == Side::Debit);
-            balance = if grows {
-                balance.checked_add(posting.amount)?
-            } else {
-                balance.checked_sub(posting.amount)?
-            };
+            balance = if grows { balance.checked_add(posting.amount)? } else { balance.checked_sub(posting.amount)? };
             lines.push(StatementLine {
                 transaction_id: transaction.id().to_owned(),
                 at: transaction.at().to_owned(),
@@ -67,10 +59,5 @@ pub fn statement(
             });
         }
     }
-    Ok(Statement {
-        account: account.clone(),
-        opening,
-        lines,
-        closing: balance,
-    })
+    Ok(Statement { account: account.clone(), opening, lines, closing: balance })
 }

@@ -50,20 +50,12 @@ pub struct Posting {
 impl Posting {
     /// A debit.
     pub fn debit(account: Account, counterparty: Option<&str>, amount: Fen) -> Posting {
-        Posting {
-            account,
-            counterparty: counterparty.map(str::to_owned),
-            side: Side::Debit,
-            amount,
-        }
+        Posting { account, counterparty: counterparty.map(str::to_owned), side: Side::Debit, amount }
     }
 
     /// A credit.
     pub fn credit(account: Account, counterparty: Option<&str>, amount: Fen) -> Posting {
-        Posting {
-            side: Side::Credit,
-            ..Posting::debit(account, counterparty, amount)
-        }
+        Posting { side: Side::Credit, ..Posting::debit(account, counterparty, amount) }
     }
 }
 
@@ -108,12 +100,7 @@ impl Transaction {
         memo: impl Into<String>,
         postings: Vec<Posting>,
     ) -> Result<Transaction, LedgerError> {
-        let transaction = Transaction {
-            id: id.into(),
-            at: at.into(),
-            memo: memo.into(),
-            postings,
-        };
+        let transaction = Transaction { id: id.into(), at: at.into(), memo: memo.into(), postings };
         check_text("the id", &transaction.id, ID_CHARS_MAX)?;
         check_text("the instant", &transaction.at, ID_CHARS_MAX)?;
         check_text("the memo", &transaction.memo, MEMO_CHARS_MAX)?;
@@ -165,10 +152,7 @@ fn check_text(field: &'static str, text: &str, chars_max: usize) -> Result<(), L
 
 fn check_balance(postings: &[Posting]) -> Result<(), LedgerError> {
     if postings.len() < 2 || postings.len() > POSTINGS_MAX {
-        return Err(LedgerError::PostingCount {
-            posting_count: postings.len(),
-            posting_count_max: POSTINGS_MAX,
-        });
+        return Err(LedgerError::PostingCount { posting_count: postings.len(), posting_count_max: POSTINGS_MAX });
     }
     let mut by_owner: BTreeMap<&str, (Fen, Fen)> = BTreeMap::new();
     for posting in postings {
@@ -187,11 +171,7 @@ fn check_balance(postings: &[Posting]) -> Result<(), LedgerError> {
     }
     for (owner, (debit, credit)) in by_owner {
         if debit != credit {
-            return Err(LedgerError::Unbalanced {
-                owner: owner.to_owned(),
-                debit,
-                credit,
-            });
+            return Err(LedgerError::Unbalanced { owner: owner.to_owned(), debit, credit });
         }
     }
     Ok(())
@@ -216,33 +196,18 @@ mod tests {
 
     #[test]
     fn only_balanced_transactions_exist() {
-        assert!(matches!(
-            make(vec![]),
-            Err(LedgerError::PostingCount { .. })
-        ));
-        let one_sided = vec![
-            Posting::debit(bank("a"), None, Fen(5)),
-            Posting::credit(equity("a"), None, Fen(4)),
-        ];
+        assert!(matches!(make(vec![]), Err(LedgerError::PostingCount { .. })));
+        let one_sided = vec![Posting::debit(bank("a"), None, Fen(5)), Posting::credit(equity("a"), None, Fen(4))];
         assert_eq!(
             make(one_sided).unwrap_err().to_string(),
             "the postings of a do not balance: debits 0.05, credits 0.04"
         );
         // Balanced in sum, but money would have moved between two books without a claim in either.
-        let across = vec![
-            Posting::debit(bank("a"), Some("b"), Fen(5)),
-            Posting::credit(bank("b"), Some("a"), Fen(5)),
-        ];
+        let across = vec![Posting::debit(bank("a"), Some("b"), Fen(5)), Posting::credit(bank("b"), Some("a"), Fen(5))];
         assert!(matches!(make(across), Err(LedgerError::Unbalanced { .. })));
         for amount in [Fen(0), Fen(-1), Fen(i64::MIN)] {
-            let postings = vec![
-                Posting::debit(bank("a"), None, amount),
-                Posting::credit(equity("a"), None, amount),
-            ];
-            assert!(matches!(
-                make(postings),
-                Err(LedgerError::AmountNotPositive { .. })
-            ));
+            let postings = vec![Posting::debit(bank("a"), None, amount), Posting::credit(equity("a"), None, amount)];
+            assert!(matches!(make(postings), Err(LedgerError::AmountNotPositive { .. })));
         }
         let huge = vec![Posting::debit(bank("a"), None, Fen(i64::MAX)); 2];
         assert_eq!(make(huge), Err(LedgerError::TooLarge));
@@ -250,11 +215,8 @@ mod tests {
 
     #[test]
     fn reading_checks_as_making_does() {
-        let good = make(vec![
-            Posting::debit(bank("a"), None, Fen(5)),
-            Posting::credit(equity("a"), None, Fen(5)),
-        ])
-        .unwrap();
+        let good =
+            make(vec![Posting::debit(bank("a"), None, Fen(5)), Posting::credit(equity("a"), None, Fen(5))]).unwrap();
         let json = serde_json::to_string(&good).unwrap();
         assert_eq!(
             json,
@@ -269,10 +231,7 @@ mod tests {
 
     #[test]
     fn texts_are_bounded() {
-        let postings = vec![
-            Posting::debit(bank("a"), None, Fen(5)),
-            Posting::credit(equity("a"), None, Fen(5)),
-        ];
+        let postings = vec![Posting::debit(bank("a"), None, Fen(5)), Posting::credit(equity("a"), None, Fen(5))];
         assert!(Transaction::new("", "t", "m", postings.clone()).is_err());
         assert!(Transaction::new("i", "t", "中".repeat(501), postings.clone()).is_err());
         assert!(Transaction::new("i", "t", "中".repeat(500), postings).is_ok());

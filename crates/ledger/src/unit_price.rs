@@ -28,9 +28,7 @@ impl UnitPrice {
         let exact = yuan.normalize();
         let below = Decimal::from_i128_with_scale(UNIT_PRICE_YUAN_BELOW, 0);
         if exact.is_sign_negative() || exact.scale() > UNIT_PRICE_DECIMALS_MAX || exact >= below {
-            return Err(LedgerError::NotAUnitPrice {
-                text: cut(&yuan.to_string()),
-            });
+            return Err(LedgerError::NotAUnitPrice { text: cut(&yuan.to_string()) });
         }
         Ok(UnitPrice(exact))
     }
@@ -56,9 +54,7 @@ impl UnitPrice {
         let micro_yuan = self.0.mantissa() * 10_i128.pow(UNIT_PRICE_DECIMALS_MAX - self.0.scale());
         let product = micro_yuan * i128::from(quantity);
         // One fen is 10,000 millionths; both factors are non-negative, so adding half rounds half up.
-        i64::try_from((product + 5_000) / 10_000)
-            .map(Fen)
-            .map_err(|_| LedgerError::TooLarge)
+        i64::try_from((product + 5_000) / 10_000).map(Fen).map_err(|_| LedgerError::TooLarge)
     }
 }
 
@@ -74,9 +70,7 @@ impl FromStr for UnitPrice {
     fn from_str(text: &str) -> Result<UnitPrice, LedgerError> {
         let refused = || LedgerError::NotAUnitPrice { text: cut(text) };
         // The decimal library also reads `_` and `+`; one price has one spelling but for trailing zeros.
-        let plain = text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         if !plain || !text.starts_with(|c: char| c.is_ascii_digit()) || text.ends_with('.') {
             return Err(refused());
         }
@@ -115,27 +109,12 @@ mod tests {
         assert_eq!(price("0.0325").amount(1_234), Ok(Fen(4_011))); // 40.105 yuan
         assert_eq!(price("2400").amount(1), Ok(Fen(240_000)));
         assert_eq!(UnitPrice::FREE.amount(u64::MAX), Ok(Fen::ZERO));
-        assert_eq!(
-            price("999999999.999999").amount(u64::MAX),
-            Err(LedgerError::TooLarge)
-        );
+        assert_eq!(price("999999999.999999").amount(u64::MAX), Err(LedgerError::TooLarge));
     }
 
     #[test]
     fn other_prices_are_refused() {
-        for text in [
-            "-1",
-            "0.0000001",
-            "1000000000",
-            "",
-            ".",
-            "1.",
-            ".5",
-            "1_0",
-            "+1",
-            "1e3",
-            "NaN",
-        ] {
+        for text in ["-1", "0.0000001", "1000000000", "", ".", "1.", ".5", "1_0", "+1", "1e3", "NaN"] {
             assert!(text.parse::<UnitPrice>().is_err(), "{text}");
         }
         assert_eq!(price("1.500000").to_string(), "1.5");

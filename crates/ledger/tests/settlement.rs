@@ -1,8 +1,8 @@
 //! A period from fees to paid-out money, checked to the fen, and the same for arbitrary fees and splits.
 
 use lingqu_ledger::{
-    Account, AccountCode, Fen, Ledger, LedgerError, PartyShare, RevenueSplit, SettlementLine,
-    UnitPrice, deposit, fee_payment, provider_payment, settle, statement, treasury_voucher,
+    Account, AccountCode, Fen, Ledger, LedgerError, PartyShare, RevenueSplit, SettlementLine, UnitPrice, deposit,
+    fee_payment, provider_payment, settle, statement, treasury_voucher,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -10,10 +10,7 @@ use rust_decimal::Decimal;
 const AT: &str = "2026-11-30T18:00:00+08:00";
 
 fn party(owner: &str, rate: &str) -> PartyShare {
-    PartyShare {
-        owner: owner.to_owned(),
-        rate: rate.parse().unwrap(),
-    }
+    PartyShare { owner: owner.to_owned(), rate: rate.parse().unwrap() }
 }
 
 fn line(number: usize, consumer: &str, fee: Fen, split: &RevenueSplit) -> SettlementLine {
@@ -29,26 +26,13 @@ fn line(number: usize, consumer: &str, fee: Fen, split: &RevenueSplit) -> Settle
 
 #[test]
 fn a_period_is_settled_paid_and_leaves_no_debt() {
-    let with_grid = RevenueSplit::new(
-        party("pty_operator", "0.7"),
-        party("pty_treasury", "0.2"),
-        vec![party("pty_grid", "0.1")],
-    )
-    .unwrap();
-    let public_only = RevenueSplit::new(
-        party("pty_operator", "0.75"),
-        party("pty_treasury", "0.25"),
-        vec![],
-    )
-    .unwrap();
+    let with_grid =
+        RevenueSplit::new(party("pty_operator", "0.7"), party("pty_treasury", "0.2"), vec![party("pty_grid", "0.1")])
+            .unwrap();
+    let public_only = RevenueSplit::new(party("pty_operator", "0.75"), party("pty_treasury", "0.25"), vec![]).unwrap();
     let per_call: UnitPrice = "0.0325".parse().unwrap();
     let lines = [
-        line(
-            1,
-            "pty_insurer",
-            per_call.amount(1_234).unwrap(),
-            &with_grid,
-        ),
+        line(1, "pty_insurer", per_call.amount(1_234).unwrap(), &with_grid),
         line(2, "pty_insurer", "2400".parse().unwrap(), &public_only),
         line(3, "pty_traffic", Fen::ZERO, &public_only),
     ];
@@ -68,27 +52,13 @@ fn a_period_is_settled_paid_and_leaves_no_debt() {
         ledger.apply(transaction).unwrap();
     }
     let balance = |ledger: &Ledger, owner, code| ledger.balance(&Account::new(owner, code));
-    assert_eq!(
-        balance(&ledger, "pty_insurer", AccountCode::ServiceFeePayable),
-        Fen(244_011)
-    );
-    assert_eq!(
-        balance(&ledger, "pty_operator", AccountCode::FiscalRevenuePayable),
-        Fen(60_802)
-    );
+    assert_eq!(balance(&ledger, "pty_insurer", AccountCode::ServiceFeePayable), Fen(244_011));
+    assert_eq!(balance(&ledger, "pty_operator", AccountCode::FiscalRevenuePayable), Fen(60_802));
 
     let payments = [
         deposit("txn_10", AT, "pty_insurer", Fen(300_000)).unwrap(),
         fee_payment("txn_11", AT, "pty_insurer", "pty_operator", summary.fees).unwrap(),
-        treasury_voucher(
-            "txn_12",
-            AT,
-            "pty_operator",
-            "pty_treasury",
-            "4500-1",
-            summary.treasuries,
-        )
-        .unwrap(),
+        treasury_voucher("txn_12", AT, "pty_operator", "pty_treasury", "4500-1", summary.treasuries).unwrap(),
         provider_payment("txn_13", AT, "pty_operator", "pty_grid", summary.providers).unwrap(),
     ];
     for payment in &payments {
@@ -104,58 +74,26 @@ fn a_period_is_settled_paid_and_leaves_no_debt() {
     ] {
         assert_eq!(balance(&ledger, owner, code), Fen::ZERO, "{owner} {code:?}");
     }
-    assert_eq!(
-        balance(&ledger, "pty_insurer", AccountCode::Bank),
-        Fen(300_000 - 244_011)
-    );
-    assert_eq!(
-        balance(&ledger, "pty_operator", AccountCode::Bank),
-        summary.operators
-    );
-    assert_eq!(
-        balance(&ledger, "pty_treasury", AccountCode::Bank),
-        summary.treasuries
-    );
-    assert_eq!(
-        balance(&ledger, "pty_grid", AccountCode::Bank),
-        summary.providers
-    );
+    assert_eq!(balance(&ledger, "pty_insurer", AccountCode::Bank), Fen(300_000 - 244_011));
+    assert_eq!(balance(&ledger, "pty_operator", AccountCode::Bank), summary.operators);
+    assert_eq!(balance(&ledger, "pty_treasury", AccountCode::Bank), summary.treasuries);
+    assert_eq!(balance(&ledger, "pty_grid", AccountCode::Bank), summary.providers);
 
     // The statement of an account closes at the ledger's balance and names the counterparties.
     let account = Account::new("pty_operator", AccountCode::FiscalRevenuePayable);
-    let all: Vec<_> = settlement
-        .transactions
-        .iter()
-        .chain(&payments)
-        .cloned()
-        .collect();
+    let all: Vec<_> = settlement.transactions.iter().chain(&payments).cloned().collect();
     let walked = statement(&account, Fen::ZERO, &all).unwrap();
-    let balances: Vec<String> = walked
-        .lines
-        .iter()
-        .map(|line| line.balance.to_string())
-        .collect();
+    let balances: Vec<String> = walked.lines.iter().map(|line| line.balance.to_string()).collect();
     assert_eq!(balances, ["8.02", "608.02", "0.00"]);
     assert_eq!(walked.closing, ledger.balance(&account));
-    assert!(
-        walked
-            .lines
-            .iter()
-            .all(|line| line.counterparty.as_deref() == Some("pty_treasury"))
-    );
+    assert!(walked.lines.iter().all(|line| line.counterparty.as_deref() == Some("pty_treasury")));
 }
 
 #[test]
 fn what_can_not_be_settled_is_refused() {
     let split = RevenueSplit::new(party("o", "0.8"), party("t", "0.2"), vec![]).unwrap();
-    assert!(matches!(
-        settle("p", AT, &[line(1, "c", Fen(-1), &split)]),
-        Err(LedgerError::NegativeFee { .. })
-    ));
-    assert!(matches!(
-        settle("p", AT, &[line(1, "t", Fen(100), &split)]),
-        Err(LedgerError::PartyTwice { .. })
-    ));
+    assert!(matches!(settle("p", AT, &[line(1, "c", Fen(-1), &split)]), Err(LedgerError::NegativeFee { .. })));
+    assert!(matches!(settle("p", AT, &[line(1, "t", Fen(100), &split)]), Err(LedgerError::PartyTwice { .. })));
     assert!(RevenueSplit::new(party("o", "0.8"), party("o", "0.2"), vec![]).is_err());
     assert!(RevenueSplit::new(party("o", "0.8"), party("t", "0.1"), vec![]).is_err());
     let json = serde_json::to_string(&split).unwrap();

@@ -28,7 +28,9 @@ pub enum StoreError {
         problem: String,
     },
     /// The schema was written by a newer program.
-    #[error("the database {database} has a schema this program doesn't know ({problem}); run the newer version of lingqu")]
+    #[error(
+        "the database {database} has a schema this program doesn't know ({problem}); run the newer version of lingqu"
+    )]
     NewerSchema {
         /// The database without password.
         database: String,
@@ -42,7 +44,9 @@ pub enum StoreError {
         doing: &'static str,
     },
     /// The database, directory or file system can only be read.
-    #[error("can't write while {doing}: the database or its directory is read-only; give the program's user the right to write")]
+    #[error(
+        "can't write while {doing}: the database or its directory is read-only; give the program's user the right to write"
+    )]
     ReadOnly {
         /// The operation.
         doing: &'static str,
@@ -134,7 +138,9 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// A stream that the decision read has moved since. Load again and decide anew.
-    #[error("{stream} has changed since it was read (version {expected} was read, {found} is there now); load it again")]
+    #[error(
+        "{stream} has changed since it was read (version {expected} was read, {found} is there now); load it again"
+    )]
     Conflict {
         /// The stream that moved.
         stream: String,
@@ -192,9 +198,9 @@ impl StoreError {
                 let constraint = constraint_name(error.as_ref());
                 class_of_code(doing, &code, constraint, source)
             }
-            Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed) => {
-                StoreError::Unreachable { doing }
-            }
+            Some(
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed,
+            ) => StoreError::Unreachable { doing },
             _ => StoreError::Database { doing, source },
         }
     }
@@ -243,5 +249,9 @@ fn constraint_name(error: &dyn sqlx::error::DatabaseError) -> Option<String> {
         return Some("foreign_key".to_owned());
     }
     // The append-only and gap-free triggers raise `NAME: sentence` on both databases.
-    message.split_once(": ").map(|(name, _)| name).filter(|name| name.ends_with("_append_only") || name.ends_with("_gap_free")).map(str::to_owned)
+    message
+        .split_once(": ")
+        .map(|(name, _)| name)
+        .filter(|name| name.ends_with("_append_only") || name.ends_with("_gap_free"))
+        .map(str::to_owned)
 }

@@ -31,7 +31,12 @@ impl Store {
     ///
     /// # Errors
     /// [`AppendError::KeyReused`] when the key belongs to another request; faults of the database.
-    pub async fn idempotent_response(&self, key: &str, request_digest: &[u8; 32], now: Timestamp) -> Result<Option<String>, AppendError> {
+    pub async fn idempotent_response(
+        &self,
+        key: &str,
+        request_digest: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<String>, AppendError> {
         find(self.db(), key, request_digest, now).await
     }
 
@@ -42,20 +47,35 @@ impl Store {
     pub async fn sweep_idempotency(&self, now: Timestamp) -> Result<u64, StoreError> {
         const DOING: &str = "sweeping idempotency keys";
         let write = self.begin_write(WriterLock::Journal, DOING).await?;
-        let delete = Query::delete().from_table("idempotency").and_where(Expr::col("expires_at").lte(sortable(now))).take();
-        let swept = write.db().execute(&delete).await.map_err(|error| StoreError::database(DOING, error))?.rows_affected();
+        let delete =
+            Query::delete().from_table("idempotency").and_where(Expr::col("expires_at").lte(sortable(now))).take();
+        let swept =
+            write.db().execute(&delete).await.map_err(|error| StoreError::database(DOING, error))?.rows_affected();
         write.commit(DOING).await?;
         Ok(swept)
     }
 }
 
-pub(crate) async fn answered(db: &DatabaseTransaction, idempotency: &Idempotency, at: &str) -> Result<Option<String>, AppendError> {
+pub(crate) async fn answered(
+    db: &DatabaseTransaction,
+    idempotency: &Idempotency,
+    at: &str,
+) -> Result<Option<String>, AppendError> {
     find(db, &idempotency.key, &idempotency.request_digest, parse_time(at)?).await
 }
 
-async fn find<C: ConnectionTrait>(db: &C, key: &str, request_digest: &[u8; 32], now: Timestamp) -> Result<Option<String>, AppendError> {
+async fn find<C: ConnectionTrait>(
+    db: &C,
+    key: &str,
+    request_digest: &[u8; 32],
+    now: Timestamp,
+) -> Result<Option<String>, AppendError> {
     let fault = |error| StoreError::database("reading an idempotency key", error);
-    let query = Query::select().columns(["request_digest", "response", "expires_at"]).from("idempotency").and_where(Expr::col("key").eq(key)).take();
+    let query = Query::select()
+        .columns(["request_digest", "response", "expires_at"])
+        .from("idempotency")
+        .and_where(Expr::col("key").eq(key))
+        .take();
     let Some(row) = db.query_one(&query).await.map_err(fault)? else { return Ok(None) };
     if read_sortable(row.try_get_by_index(2).map_err(fault)?)? <= now {
         return Ok(None);
@@ -69,7 +89,9 @@ async fn find<C: ConnectionTrait>(db: &C, key: &str, request_digest: &[u8; 32], 
 
 pub(crate) async fn remember(db: &DatabaseTransaction, idempotency: &Idempotency) -> Result<(), StoreError> {
     if idempotency.response.len() > RESPONSE_BYTES_MAX {
-        return Err(StoreError::invalid(format!("the answer to remember is larger than {RESPONSE_BYTES_MAX} bytes; remember its id only")));
+        return Err(StoreError::invalid(format!(
+            "the answer to remember is larger than {RESPONSE_BYTES_MAX} bytes; remember its id only"
+        )));
     }
     let insert = Query::insert()
         .into_table("idempotency")

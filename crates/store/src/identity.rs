@@ -89,7 +89,11 @@ impl Store {
     /// Faults of the database.
     pub async fn login(&self, login: &str) -> Result<Option<Login>, StoreError> {
         let fault = |error| StoreError::database("reading a login", error);
-        let query = Query::select().columns(["user_id", "password_phc", "created_at"]).from("login").and_where(Expr::col("login").eq(login)).take();
+        let query = Query::select()
+            .columns(["user_id", "password_phc", "created_at"])
+            .from("login")
+            .and_where(Expr::col("login").eq(login))
+            .take();
         let Some(row) = self.db().query_one(&query).await.map_err(fault)? else { return Ok(None) };
         Ok(Some(Login {
             user_id: row.try_get_by_index(0).map_err(fault)?,
@@ -105,10 +109,16 @@ impl Store {
     pub async fn display_name(&self, user_id: &str) -> Result<Option<String>, StoreError> {
         const DOING: &str = "reading a display name";
         let fault = |error| StoreError::database(DOING, error);
-        let query = Query::select().column("display_name_sealed").from("login").and_where(Expr::col("user_id").eq(user_id)).take();
+        let query = Query::select()
+            .column("display_name_sealed")
+            .from("login")
+            .and_where(Expr::col("user_id").eq(user_id))
+            .take();
         let Some(row) = self.db().query_one(&query).await.map_err(fault)? else { return Ok(None) };
         let sealed: Vec<u8> = row.try_get_by_index(0).map_err(fault)?;
-        let name = name_key(self.vault_key()).open(user_id.as_bytes(), &sealed).map_err(|_| StoreError::Sealed { doing: DOING })?;
+        let name = name_key(self.vault_key())
+            .open(user_id.as_bytes(), &sealed)
+            .map_err(|_| StoreError::Sealed { doing: DOING })?;
         String::from_utf8(name.to_vec()).map(Some).map_err(|_| StoreError::Sealed { doing: DOING })
     }
 
@@ -120,7 +130,11 @@ impl Store {
         const DOING: &str = "changing a password";
         let fault = |error| StoreError::database(DOING, error);
         let write = self.begin_write(WriterLock::Journal, DOING).await?;
-        let update = Query::update().table("login").value("password_phc", password_phc).and_where(Expr::col("user_id").eq(user_id)).take();
+        let update = Query::update()
+            .table("login")
+            .value("password_phc", password_phc)
+            .and_where(Expr::col("user_id").eq(user_id))
+            .take();
         write.db().execute(&update).await.map_err(fault)?;
         delete_sessions_of(write.db(), user_id).await?;
         write.commit(DOING).await
@@ -172,7 +186,12 @@ impl Store {
     ///
     /// # Errors
     /// Faults of the database.
-    pub async fn session(&self, token_hash: &[u8; 32], now: Timestamp, idle: SignedDuration) -> Result<Option<Session>, StoreError> {
+    pub async fn session(
+        &self,
+        token_hash: &[u8; 32],
+        now: Timestamp,
+        idle: SignedDuration,
+    ) -> Result<Option<Session>, StoreError> {
         const DOING: &str = "reading a session";
         let fault = |error| StoreError::database(DOING, error);
         let query = Query::select()
@@ -198,7 +217,11 @@ impl Store {
             write.db().execute(&update).await.map_err(fault)?;
             write.commit(DOING).await?;
         }
-        Ok(Some(Session { user_id: row.try_get_by_index(0).map_err(fault)?, csrf: row.try_get_by_index(1).map_err(fault)?, expires_at }))
+        Ok(Some(Session {
+            user_id: row.try_get_by_index(0).map_err(fault)?,
+            csrf: row.try_get_by_index(1).map_err(fault)?,
+            expires_at,
+        }))
     }
 
     /// Ends one session. Ending it twice changes nothing.
@@ -208,16 +231,27 @@ impl Store {
     pub async fn end_session(&self, token_hash: &[u8; 32]) -> Result<(), StoreError> {
         const DOING: &str = "ending a session";
         let write = self.begin_write(WriterLock::Journal, DOING).await?;
-        let delete = Query::delete().from_table("session").and_where(Expr::col("token_hash").eq(token_hash.to_vec())).take();
+        let delete =
+            Query::delete().from_table("session").and_where(Expr::col("token_hash").eq(token_hash.to_vec())).take();
         write.db().execute(&delete).await.map_err(|error| StoreError::database(DOING, error))?;
         write.commit(DOING).await
     }
 }
 
-pub(crate) async fn insert_logins(db: &DatabaseTransaction, vault_key: &SealKey, logins: &[NewLogin], at: &str) -> Result<(), StoreError> {
+pub(crate) async fn insert_logins(
+    db: &DatabaseTransaction,
+    vault_key: &SealKey,
+    logins: &[NewLogin],
+    at: &str,
+) -> Result<(), StoreError> {
     for login in logins {
-        if login.login.is_empty() || login.login.chars().count() > NAME_CHARS_MAX || login.display_name.chars().count() > NAME_CHARS_MAX {
-            return Err(StoreError::invalid(format!("a login needs 1 to {NAME_CHARS_MAX} characters, and a name at most as many")));
+        if login.login.is_empty()
+            || login.login.chars().count() > NAME_CHARS_MAX
+            || login.display_name.chars().count() > NAME_CHARS_MAX
+        {
+            return Err(StoreError::invalid(format!(
+                "a login needs 1 to {NAME_CHARS_MAX} characters, and a name at most as many"
+            )));
         }
         let sealed = name_key(vault_key).seal(random()?, login.user_id.as_bytes(), login.display_name.as_bytes());
         let insert = Query::insert()

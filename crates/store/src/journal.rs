@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use lingqu_crypto::{DigestPair, Salt};
-use lingqu_transparency::{LogEntry, RecordKind};
+use lingqu_transparency::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde_json::Value;
@@ -27,6 +27,9 @@ use crate::service_key::{self, ServiceKeyChange};
 use crate::store::{Store, WriterLock, from_sql, random, to_sql};
 use crate::vault::{self, VaultItem};
 
+/// The stream that stands for the whole journal among an append's reads: its version is the last position. A decision that
+/// looked through a collection names it, so that whatever is appended meanwhile is a conflict.
+pub const JOURNAL_STREAM: &str = "journal";
 /// Most records of one append.
 pub const RECORDS_MAX: usize = 10_000;
 /// Most streams that one append may name as read.
@@ -37,8 +40,6 @@ pub const ITEMS_MAX: usize = 20_000;
 pub const READ_LIMIT_MAX: u32 = 1_000;
 /// Most bytes of one record's canonical body.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Most digests of one log entry (see DESIGN, "Two records, one log").
-pub(crate) const ENTRY_DIGESTS_MAX: usize = 1_000;
 /// Rows per INSERT: far below the drivers' limits of bound values (32,766 in SQLite).
 pub(crate) const INSERT_ROWS_MAX: usize = 500;
 
@@ -222,7 +223,10 @@ impl Store {
     /// [`StoreError::Invalid`] for too many names; faults of the database.
     pub async fn stream_versions(&self, streams: &[&str]) -> Result<BTreeMap<String, u64>, StoreError> {
         if streams.len() > READS_MAX {
-            return Err(StoreError::invalid(format!("{} streams were asked for at once; ask for at most {READS_MAX}", streams.len())));
+            return Err(StoreError::invalid(format!(
+                "{} streams were asked for at once; ask for at most {READS_MAX}",
+                streams.len()
+            )));
         }
         stream_versions(self.db(), streams).await
     }
@@ -248,9 +252,14 @@ fn check(append: &Append) -> Result<Vec<String>, StoreError> {
     posting::check(&append.postings)?;
     let mut bodies = Vec::with_capacity(append.records.len());
     for record in &append.records {
-        let body = canonical_json(&record.body).map_err(|error| StoreError::invalid(format!("{}: {error}", record.kind)))?;
+        let body =
+            canonical_json(&record.body).map_err(|error| StoreError::invalid(format!("{}: {error}", record.kind)))?;
         if body.len() > BODY_BYTES_MAX {
-            return Err(StoreError::invalid(format!("{} has a body of {} bytes; the most is {BODY_BYTES_MAX}", record.kind, body.len())));
+            return Err(StoreError::invalid(format!(
+                "{} has a body of {} bytes; the most is {BODY_BYTES_MAX}",
+                record.kind,
+                body.len()
+            )));
         }
         bodies.push(body);
     }
@@ -264,7 +273,7 @@ async fn check_reads(db: &DatabaseTransaction, append: &Append) -> Result<BTreeM
     let names: Vec<&str> = names.into_iter().collect();
     let mut versions = stream_versions(db, &names).await?;
     for (stream, expected) in &append.reads {
-        let found = versions[stream];
+        let found = if stream == JOURNAL_STREAM { head(db).await? } else { versions[stream] };
         if found != *expected {
             return Err(AppendError::Conflict { stream: stream.clone(), expected: *expected, found });
         }
@@ -291,7 +300,8 @@ fn check_clock(at: &str, last: Option<&(u64, String)>) -> Result<(), AppendError
 
 /// Reads an RFC 3339 time with offset.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, StoreError> {
-    text.parse().map_err(|_| StoreError::invalid("a time isn't RFC 3339 with an offset, such as 2026-01-31T09:00:00+08:00"))
+    text.parse()
+        .map_err(|_| StoreError::invalid("a time isn't RFC 3339 with an offset, such as 2026-01-31T09:00:00+08:00"))
 }
 
 fn number_records(
@@ -316,16 +326,21 @@ fn number_records(
             rulebook_version: append.rulebook_version.clone(),
             body,
             salt: Salt(random()?),
-            log_entry: first_entry + (index / ENTRY_DIGESTS_MAX) as u64,
+            log_entry: first_entry + (index / ENTRY_PAIRS_MAX) as u64,
         });
     }
     Ok(records)
 }
 
-async fn insert_log_entries(db: &DatabaseTransaction, records: &[Record], first_entry: u64) -> Result<Range<u64>, StoreError> {
+async fn insert_log_entries(
+    db: &DatabaseTransaction,
+    records: &[Record],
+    first_entry: u64,
+) -> Result<Range<u64>, StoreError> {
     let mut index = first_entry;
-    for chunk in records.chunks(ENTRY_DIGESTS_MAX) {
-        let digests = chunk.iter().map(|record| DigestPair::of_salted(&record.salt, &committed_bytes(record))).collect();
+    for chunk in records.chunks(ENTRY_PAIRS_MAX) {
+        let digests =
+            chunk.iter().map(|record| DigestPair::of_salted(&record.salt, &committed_bytes(record))).collect();
         let entry = LogEntry::new(RecordKind::Journal, chunk[0].position, digests)
             .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
         insert_entry(db, index, &entry).await?;
@@ -372,7 +387,8 @@ async fn insert_records(db: &DatabaseTransaction, records: &[Record]) -> Result<
 }
 
 async fn bump_streams(db: &DatabaseTransaction, records: &[Record]) -> Result<(), StoreError> {
-    let versions: BTreeMap<&str, u64> = records.iter().map(|record| (record.stream.as_str(), record.stream_version)).collect();
+    let versions: BTreeMap<&str, u64> =
+        records.iter().map(|record| (record.stream.as_str(), record.stream_version)).collect();
     let versions: Vec<(&str, u64)> = versions.into_iter().collect();
     for chunk in versions.chunks(INSERT_ROWS_MAX) {
         let mut insert = Query::insert().into_table("stream").columns(["stream", "version"]).take();
@@ -406,7 +422,8 @@ async fn stream_versions<C: ConnectionTrait>(db: &C, streams: &[&str]) -> Result
 async fn last_position_and_time<C: ConnectionTrait>(db: &C) -> Result<Option<(u64, String)>, StoreError> {
     const DOING: &str = "reading the journal's head";
     let fault = |error| StoreError::database(DOING, error);
-    let query = Query::select().columns(["position", "at"]).from("journal").order_by("position", Order::Desc).limit(1).take();
+    let query =
+        Query::select().columns(["position", "at"]).from("journal").order_by("position", Order::Desc).limit(1).take();
     let Some(row) = db.query_one(&query).await.map_err(fault)? else { return Ok(None) };
     Ok(Some((from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?, row.try_get_by_index(1).map_err(fault)?)))
 }
@@ -415,7 +432,11 @@ pub(crate) async fn head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> 
     Ok(last_position_and_time(db).await?.map_or(0, |(position, _)| position))
 }
 
-pub(crate) async fn read_after<C: ConnectionTrait>(db: &C, position: u64, limit: u32) -> Result<Vec<Record>, StoreError> {
+pub(crate) async fn read_after<C: ConnectionTrait>(
+    db: &C,
+    position: u64,
+    limit: u32,
+) -> Result<Vec<Record>, StoreError> {
     let query = select_records()
         .and_where(Expr::col("position").gt(to_sql(position)))
         .order_by("position", Order::Asc)
@@ -428,7 +449,10 @@ fn select_records() -> sea_orm::sea_query::SelectStatement {
     Query::select().columns(RECORD_COLUMNS).from("journal").take()
 }
 
-async fn records_of<C: ConnectionTrait>(db: &C, query: &sea_orm::sea_query::SelectStatement) -> Result<Vec<Record>, StoreError> {
+async fn records_of<C: ConnectionTrait>(
+    db: &C,
+    query: &sea_orm::sea_query::SelectStatement,
+) -> Result<Vec<Record>, StoreError> {
     let rows = db.query_all(query).await.map_err(|error| StoreError::database("reading the journal", error))?;
     rows.iter().map(record_of).collect()
 }
@@ -437,7 +461,9 @@ fn record_of(row: &QueryResult) -> Result<Record, StoreError> {
     const WHAT: &str = "a journal record";
     let fault = |error| StoreError::database("reading a journal record", error);
     let salt: Vec<u8> = row.try_get_by_index(9).map_err(fault)?;
-    let salt = salt.try_into().map_err(|_| StoreError::Unreadable { what: WHAT, problem: "its salt isn't 16 bytes".to_owned() })?;
+    let salt = salt
+        .try_into()
+        .map_err(|_| StoreError::Unreadable { what: WHAT, problem: "its salt isn't 16 bytes".to_owned() })?;
     Ok(Record {
         position: from_sql(WHAT, row.try_get_by_index(0).map_err(fault)?)?,
         at: row.try_get_by_index(1).map_err(fault)?,

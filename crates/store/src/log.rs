@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use lingqu_transparency::{
-    Checkpoint, LogProof, NoteSigner, NoteVerifier, TILE_WIDTH, TilePath, TransparencyError, TreeState, consistency_proof_from_tiles,
-    decode_bundle, entry_from_tiles, inclusion_proof_from_tiles,
+    Checkpoint, LogProof, NoteSigner, NoteVerifier, TILE_WIDTH, TilePath, TransparencyError, TreeState,
+    consistency_proof_from_tiles, decode_bundle, entry_from_tiles, inclusion_proof_from_tiles,
 };
 
 use crate::error::StoreError;
 use crate::store::Store;
-pub(crate) use entries::{insert_entry, next_entry_index};
 use entries::read_entries;
+pub(crate) use entries::{insert_entry, next_entry_index};
 
 pub use files::{CHECKPOINT_PATH, LogFiles};
 
@@ -50,13 +50,17 @@ pub enum LogError {
         index: u64,
     },
     /// The stored tiles don't lead to the root that the checkpoint signs.
-    #[error("the log's files don't lead to the root of its checkpoint of size {size}; restore them from a copy of the log's directory")]
+    #[error(
+        "the log's files don't lead to the root of its checkpoint of size {size}; restore them from a copy of the log's directory"
+    )]
     RootDiffers {
         /// The checkpoint's size.
         size: u64,
     },
     /// A file that should never change has another content than the entries give.
-    #[error("the log file {path} has another content than the database's entries give; restore the log's directory from a copy")]
+    #[error(
+        "the log file {path} has another content than the database's entries give; restore the log's directory from a copy"
+    )]
     FileDiffers {
         /// Its path below the log's prefix.
         path: String,
@@ -144,12 +148,17 @@ impl LogReader {
     ///
     /// # Errors
     /// [`LogError::NotPublished`] when the log is smaller; [`LogError::Log`] names a missing or damaged file.
-    pub async fn prove_consistency(&self, old_size: u64) -> Result<(Vec<lingqu_transparency::Hash>, Published), LogError> {
+    pub async fn prove_consistency(
+        &self,
+        old_size: u64,
+    ) -> Result<(Vec<lingqu_transparency::Hash>, Published), LogError> {
         let reader = self.clone();
         blocking(move || {
             let published = reader.read_published()?;
             let size = published.as_ref().map_or(0, |published| published.checkpoint.size);
-            let published = published.filter(|_| old_size <= size).ok_or(LogError::NotPublished { index: old_size.saturating_sub(1), size })?;
+            let published = published
+                .filter(|_| old_size <= size)
+                .ok_or(LogError::NotPublished { index: old_size.saturating_sub(1), size })?;
             let hashes = reader.with_tiles(|read| consistency_proof_from_tiles(read, old_size, size))?;
             Ok((hashes, published))
         })
@@ -165,7 +174,10 @@ impl LogReader {
     }
 
     /// Calls `work` with a function that reads tiles. A fault of the disk is told as such, not as a missing file.
-    fn with_tiles<T>(&self, work: impl FnOnce(lingqu_transparency::TileRead<'_>) -> Result<T, TransparencyError>) -> Result<T, LogError> {
+    fn with_tiles<T>(
+        &self,
+        work: impl FnOnce(lingqu_transparency::TileRead<'_>) -> Result<T, TransparencyError>,
+    ) -> Result<T, LogError> {
         let fault = Mutex::new(None);
         let result = work(&|path| {
             self.files.read(path).unwrap_or_else(|error| {
@@ -233,7 +245,13 @@ impl LogPublisher {
                 return Err(LogError::EntryDiffers { index });
             }
         }
-        Ok(LogPublisher { store: store.clone(), reader, signer: Arc::new(signer), state: tokio::sync::Mutex::new(state), _lock: lock })
+        Ok(LogPublisher {
+            store: store.clone(),
+            reader,
+            signer: Arc::new(signer),
+            state: tokio::sync::Mutex::new(state),
+            _lock: lock,
+        })
     }
 
     /// The reader of the same log.
@@ -255,7 +273,10 @@ impl LogPublisher {
             let count = (TILE_WIDTH - tree.size() % TILE_WIDTH).min(target - tree.size());
             let entries = read_entries(&self.store, tree.size(), count).await?;
             if entries.len() as u64 != count {
-                return Err(LogError::DatabaseBehind { published: tree.size(), database: tree.size() + entries.len() as u64 });
+                return Err(LogError::DatabaseBehind {
+                    published: tree.size(),
+                    database: tree.size() + entries.len() as u64,
+                });
             }
             let growth = tree.append(&entries)?;
             let files = self.reader.files.clone();
@@ -267,7 +288,8 @@ impl LogPublisher {
         {
             return Ok(published.clone());
         }
-        let checkpoint = Checkpoint { origin: self.reader.verifier.name().to_owned(), size: tree.size(), root: tree.root() };
+        let checkpoint =
+            Checkpoint { origin: self.reader.verifier.name().to_owned(), size: tree.size(), root: tree.root() };
         let note = checkpoint.sign(&self.signer)?;
         let (files, text) = (self.reader.files.clone(), note.clone());
         blocking(move || files.write_checkpoint(&text)).await?;
@@ -328,7 +350,9 @@ impl LogReader {
 }
 
 /// Runs file work off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, LogError> + Send + 'static) -> Result<T, LogError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(_) => Err(StoreError::invalid("publishing the log was interrupted; the node is shutting down").into()),

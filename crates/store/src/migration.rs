@@ -22,7 +22,8 @@ impl MigratorTrait for Migrator {
 /// SQLite reports the columns of a UNIQUE constraint instead of its name. `columns` is `table.column, table.column`.
 pub(crate) fn sqlite_unique_name(columns: &str) -> Option<String> {
     let (table, _) = columns.split_once('.')?;
-    let names: Vec<&str> = columns.split(", ").filter_map(|column| column.split_once('.').map(|(_, name)| name)).collect();
+    let names: Vec<&str> =
+        columns.split(", ").filter_map(|column| column.split_once('.').map(|(_, name)| name)).collect();
     Some(unique_name(table, &names))
 }
 

@@ -119,8 +119,18 @@ impl Store {
     }
 }
 
-const COLUMNS: [&str; 10] =
-    ["transaction_id", "line", "account", "owner", "debit_fen", "credit_fen", "memo", "settlement", "order_id", "position"];
+const COLUMNS: [&str; 10] = [
+    "transaction_id",
+    "line",
+    "account",
+    "owner",
+    "debit_fen",
+    "credit_fen",
+    "memo",
+    "settlement",
+    "order_id",
+    "position",
+];
 
 pub(crate) async fn page<C: ConnectionTrait>(db: &C, filter: &PostingFilter) -> Result<Vec<Posting>, StoreError> {
     let after = filter.after.as_ref().map(|(transaction, line)| {
@@ -153,10 +163,13 @@ pub(crate) fn check(postings: &[NewPosting]) -> Result<(), StoreError> {
                 posting.line, posting.transaction_id
             )));
         }
-        *sums.entry(&posting.transaction_id).or_default() += i128::from(posting.debit_fen) - i128::from(posting.credit_fen);
+        *sums.entry(&posting.transaction_id).or_default() +=
+            i128::from(posting.debit_fen) - i128::from(posting.credit_fen);
     }
     match sums.iter().find(|(_, sum)| **sum != 0) {
-        Some((transaction, sum)) => Err(StoreError::invalid(format!("{transaction} doesn't balance: debits less credits are {sum} fen"))),
+        Some((transaction, sum)) => {
+            Err(StoreError::invalid(format!("{transaction} doesn't balance: debits less credits are {sum} fen")))
+        }
         None => Ok(()),
     }
 }

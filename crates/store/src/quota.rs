@@ -110,7 +110,11 @@ impl Quota {
     /// [`QuotaError::Exhausted`] names the first account with too little left.
     pub async fn spend(&self, debits: &[Debit]) -> Result<(), QuotaError> {
         if debits.len() > DEBITS_MAX {
-            return Err(StoreError::invalid(format!("one use debits {} accounts; the most is {DEBITS_MAX}", debits.len())).into());
+            return Err(StoreError::invalid(format!(
+                "one use debits {} accounts; the most is {DEBITS_MAX}",
+                debits.len()
+            ))
+            .into());
         }
         let mut local = self.local.lock().await;
         self.renew(&mut local).await?;
@@ -195,8 +199,13 @@ impl Quota {
         self.give_back_one(&mut local, account).await?;
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
         let (settled, leased) = account_state(write.db(), account).await?;
-        let dead_processes =
-            || Query::select().column("process").from("quota_process").and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend()))).take();
+        let dead_processes = || {
+            Query::select()
+                .column("process")
+                .from("quota_process")
+                .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
+                .take()
+        };
         let query = Query::select()
             .expr(Expr::col("granted").sum().cast_as("bigint"))
             .from("quota_lease")
@@ -217,7 +226,9 @@ impl Quota {
         let forget = Query::delete()
             .from_table("quota_process")
             .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
-            .and_where(Expr::col("process").not_in_subquery(Query::select().column("process").from("quota_lease").take()))
+            .and_where(
+                Expr::col("process").not_in_subquery(Query::select().column("process").from("quota_lease").take()),
+            )
             .take();
         write.db().execute(&forget).await.map_err(fault)?;
         write.commit(DOING).await

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lingqu_crypto::{DigestPair, Salt};
-use lingqu_transparency::{LogEntry, RecordKind};
+use lingqu_transparency::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::journal::{ENTRY_DIGESTS_MAX, INSERT_ROWS_MAX};
+use crate::journal::INSERT_ROWS_MAX;
 use crate::log::{insert_entry, next_entry_index};
 use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
 use segment::Segments;
@@ -205,7 +205,12 @@ impl ReceiptLog {
     ///
     /// # Errors
     /// As [`ReceiptLog::read_after`].
-    pub async fn positions_of_order(&self, order_id: &str, position: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+    pub async fn positions_of_order(
+        &self,
+        order_id: &str,
+        position: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
         self.positions("order_id", order_id, position, limit).await
     }
 
@@ -250,12 +255,14 @@ impl ReceiptLog {
         if start > head {
             return Err(StoreError::Unreadable {
                 what: "the receipt log",
-                problem: format!("the log holds entries for {start} receipts but only {head} are on the disk; restore the segments"),
+                problem: format!(
+                    "the log holds entries for {start} receipts but only {head} are on the disk; restore the segments"
+                ),
             });
         }
         let mut position = start;
         while position < head {
-            let limit = usize::try_from(head - position).unwrap_or(ENTRY_DIGESTS_MAX).min(ENTRY_DIGESTS_MAX);
+            let limit = usize::try_from(head - position).unwrap_or(ENTRY_PAIRS_MAX).min(ENTRY_PAIRS_MAX);
             let receipts = self.read_after(position, limit).await?;
             position = self.commit_group(&receipts, position).await?;
         }
@@ -267,9 +274,13 @@ impl ReceiptLog {
         const DOING: &str = "committing receipts to the log";
         let store = &self.inner.store;
         let Some(first) = receipts.first() else {
-            return Err(StoreError::Unreadable { what: "the receipt log", problem: format!("there is no receipt after {before}") });
+            return Err(StoreError::Unreadable {
+                what: "the receipt log",
+                problem: format!("there is no receipt after {before}"),
+            });
         };
-        let digests = receipts.iter().map(|receipt| DigestPair::of_salted(&receipt.salt, &receipt.receipt.record)).collect();
+        let digests =
+            receipts.iter().map(|receipt| DigestPair::of_salted(&receipt.salt, &receipt.receipt.record)).collect();
         let entry = LogEntry::new(RecordKind::Receipt, first.position, digests)
             .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
         let write = store.begin_write(WriterLock::Journal, DOING).await?;
@@ -295,7 +306,13 @@ impl ReceiptLog {
 
     /// Positions by a column of the index. On a SQLite node the index reaches as far as the follower; the receipts after
     /// that are looked through one by one.
-    async fn positions(&self, column: &'static str, id: &str, position: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+    async fn positions(
+        &self,
+        column: &'static str,
+        id: &str,
+        position: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
         const DOING: &str = "searching receipts";
         let fault = |error| StoreError::database(DOING, error);
         let limit = limit.min(READ_LIMIT_MAX);
@@ -349,7 +366,10 @@ fn segments_path(directory: &Path) -> PathBuf {
 }
 
 /// Runs file work off the async threads.
-async fn blocking<A, T>(argument: A, work: impl FnOnce(A) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError>
+async fn blocking<A, T>(
+    argument: A,
+    work: impl FnOnce(A) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError>
 where
     A: Send + 'static,
     T: Send + 'static,
@@ -364,8 +384,12 @@ where
 async fn committed_head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
     const DOING: &str = "reading receipt commits";
     let fault = |error| StoreError::database(DOING, error);
-    let query =
-        Query::select().columns(["first_position", "count"]).from("receipt_commit").order_by("first_position", Order::Desc).limit(1).take();
+    let query = Query::select()
+        .columns(["first_position", "count"])
+        .from("receipt_commit")
+        .order_by("first_position", Order::Desc)
+        .limit(1)
+        .take();
     let Some(row) = db.query_one(&query).await.map_err(fault)? else { return Ok(0) };
     let first = from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?;
     let count = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
@@ -374,7 +398,8 @@ async fn committed_head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
 
 async fn insert_index(db: &DatabaseTransaction, receipts: &[Receipt]) -> Result<(), StoreError> {
     for chunk in receipts.chunks(INSERT_ROWS_MAX) {
-        let mut insert = Query::insert().into_table("receipt_index").columns(["position", "order_id", "receipt_id", "kind"]).take();
+        let mut insert =
+            Query::insert().into_table("receipt_index").columns(["position", "order_id", "receipt_id", "kind"]).take();
         for found in chunk {
             insert.values_panic([
                 to_sql(found.position).into(),

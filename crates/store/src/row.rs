@@ -121,7 +121,8 @@ pub(crate) fn check(rows: &[RowChange]) -> Result<(), StoreError> {
     Ok(())
 }
 
-const COLUMNS: [&str; 9] = ["id", "stream_version", "state", "title", "owner", "created_at", "updated_at", "position", "body"];
+const COLUMNS: [&str; 9] =
+    ["id", "stream_version", "state", "title", "owner", "created_at", "updated_at", "position", "body"];
 
 pub(crate) async fn upsert(db: &DatabaseTransaction, rows: &[RowChange], position: u64) -> Result<(), StoreError> {
     let mut by_table: BTreeMap<&'static str, Vec<&RowChange>> = BTreeMap::new();
@@ -132,7 +133,8 @@ pub(crate) async fn upsert(db: &DatabaseTransaction, rows: &[RowChange], positio
         for chunk in rows.chunks(INSERT_ROWS_MAX) {
             let mut insert = Query::insert().into_table(table).columns(COLUMNS).take();
             for row in chunk {
-                let body = canonical_json(&row.body).map_err(|error| StoreError::invalid(format!("{}: {error}", row.id)))?;
+                let body =
+                    canonical_json(&row.body).map_err(|error| StoreError::invalid(format!("{}: {error}", row.id)))?;
                 insert.values_panic([
                     row.id.as_str().into(),
                     to_sql(row.stream_version).into(),
@@ -158,7 +160,9 @@ fn select_rows(table: &str) -> Result<sea_orm::sea_query::SelectStatement, Store
 
 fn read_table(name: &str) -> Result<&'static str, StoreError> {
     let found = READ_TABLES.iter().find(|table| **table == name);
-    found.copied().ok_or_else(|| StoreError::invalid(format!("{name} is no read table; name one of {}", READ_TABLES.join(", "))))
+    found
+        .copied()
+        .ok_or_else(|| StoreError::invalid(format!("{name} is no read table; name one of {}", READ_TABLES.join(", "))))
 }
 
 fn row_of(row: &QueryResult) -> Result<Row, StoreError> {

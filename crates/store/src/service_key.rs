@@ -81,7 +81,10 @@ async fn keys_where(store: &Store, condition: Expr) -> Result<Vec<StoredServiceK
     for row in store.db().query_all(&query).await.map_err(fault)? {
         let hash: Vec<u8> = row.try_get_by_index(0).map_err(fault)?;
         keys.push(StoredServiceKey {
-            hash: hash.try_into().map_err(|_| StoreError::Unreadable { what: "a service key", problem: "its hash isn't 32 bytes".to_owned() })?,
+            hash: hash.try_into().map_err(|_| StoreError::Unreadable {
+                what: "a service key",
+                problem: "its hash isn't 32 bytes".to_owned(),
+            })?,
             order_id: row.try_get_by_index(1).map_err(fault)?,
             last_four: row.try_get_by_index(2).map_err(fault)?,
             created_at: row.try_get_by_index(3).map_err(fault)?,
@@ -94,7 +97,12 @@ async fn keys_where(store: &Store, condition: Expr) -> Result<Vec<StoredServiceK
 pub(crate) async fn apply(db: &DatabaseTransaction, changes: &[ServiceKeyChange], at: &str) -> Result<(), StoreError> {
     let fault = |error| StoreError::database("changing service keys", error);
     let revoke = |condition| {
-        Query::update().table("service_key").value("revoked_at", at).and_where(condition).and_where(Expr::col("revoked_at").is_null()).take()
+        Query::update()
+            .table("service_key")
+            .value("revoked_at", at)
+            .and_where(condition)
+            .and_where(Expr::col("revoked_at").is_null())
+            .take()
     };
     for change in changes {
         match change {
@@ -102,7 +110,12 @@ pub(crate) async fn apply(db: &DatabaseTransaction, changes: &[ServiceKeyChange]
                 let insert = Query::insert()
                     .into_table("service_key")
                     .columns(["hash", "order_id", "last_four", "created_at"])
-                    .values_panic([hash.to_vec().into(), order_id.as_str().into(), last_four.as_str().into(), at.into()])
+                    .values_panic([
+                        hash.to_vec().into(),
+                        order_id.as_str().into(),
+                        last_four.as_str().into(),
+                        at.into(),
+                    ])
                     .take();
                 db.execute(&insert).await.map_err(fault)?;
             }

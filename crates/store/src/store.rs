@@ -9,9 +9,10 @@ use std::time::Duration;
 use lingqu_crypto::SealKey;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::{Mutex, MutexGuard};
@@ -23,6 +24,8 @@ use crate::migration::Migrator;
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// How long a caller waits for a free connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
+/// How long a server may take to answer when the store is opened.
+const PROBE_WAIT: Duration = Duration::from_secs(10);
 
 /// Where the database is and what it is sealed with.
 #[derive(Clone)]
@@ -81,14 +84,25 @@ impl Store {
     /// [`StoreError::BadUrl`], [`StoreError::CannotOpen`] with what to mend, [`StoreError::NewerSchema`], or the class of
     /// fault that the migration met.
     pub async fn open(config: StoreConfig) -> Result<Store, StoreError> {
+        Store::open_with_lock_wait(config, LOCK_WAIT).await
+    }
+
+    /// As [`Store::open`], with the time that a writer waits for writers of other processes before it answers
+    /// [`StoreError::Locked`]; 30 seconds otherwise.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with_lock_wait(config: StoreConfig, lock_wait: Duration) -> Result<Store, StoreError> {
         if config.connections_max == 0 {
             return Err(StoreError::invalid("connections_max is 0; set it to at least 1"));
         }
         let target = Target::parse(&config.url)?;
         let database = target.description();
-        let connection = Database::connect(target.options(&config))
+        let cannot_open = |problem| StoreError::CannotOpen { database: database.clone(), problem };
+        target.probe().await.map_err(cannot_open)?;
+        let connection = Database::connect(target.options(&config, lock_wait))
             .await
-            .map_err(|error| StoreError::CannotOpen { database: database.clone(), problem: target.explain(&error) })?;
+            .map_err(|error| cannot_open(target.explain(&error)))?;
         let store = Store {
             inner: Arc::new(Inner {
                 connection,
@@ -133,16 +147,27 @@ impl Store {
     /// Begins a transaction that may write. Writers of this process take turns in order; against other processes SQLite
     /// takes the file's write lock at once and PostgreSQL an advisory lock before anything is read, so what the
     /// transaction reads can't change before it commits.
-    pub(crate) async fn begin_write(&self, lock: WriterLock, doing: &'static str) -> Result<WriteTransaction<'_>, StoreError> {
+    pub(crate) async fn begin_write(
+        &self,
+        lock: WriterLock,
+        doing: &'static str,
+    ) -> Result<WriteTransaction<'_>, StoreError> {
         let fault = |error| StoreError::database(doing, error);
         let turn = match (self.inner.backend, lock) {
             (Backend::Sqlite, _) | (_, WriterLock::Journal) => self.inner.journal_writer.lock().await,
             (Backend::Postgres, WriterLock::Receipts) => self.inner.receipt_writer.lock().await,
         };
-        let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
         let transaction = self.db().begin_with_options(options).await.map_err(fault)?;
         if self.inner.backend == Backend::Postgres {
-            let take = Statement::from_sql_and_values(DbBackend::Postgres, "SELECT pg_advisory_xact_lock($1)", [(lock as i64).into()]);
+            let take = Statement::from_sql_and_values(
+                DbBackend::Postgres,
+                "SELECT pg_advisory_xact_lock($1)",
+                [(lock as i64).into()],
+            );
             transaction.execute_raw(take).await.map_err(fault)?;
         }
         Ok(WriteTransaction { transaction, _turn: turn })
@@ -191,7 +216,7 @@ pub(crate) fn from_sql(what: &'static str, number: i64) -> Result<u64, StoreErro
 /// A parsed database URL.
 enum Target {
     Sqlite { file: PathBuf },
-    Postgres { description: String },
+    Postgres { server: Box<PgConnectOptions>, description: String },
 }
 
 impl Target {
@@ -208,7 +233,7 @@ impl Target {
             let options = PgConnectOptions::from_str(url).map_err(|_| bad("it isn't a valid PostgreSQL URL"))?;
             let name = options.get_database().ok_or_else(|| bad("it names no database"))?;
             let description = format!("{name} at {}:{}", options.get_host(), options.get_port());
-            return Ok(Target::Postgres { description });
+            return Ok(Target::Postgres { server: Box::new(options), description });
         }
         Err(bad("it begins with neither sqlite: nor postgres:"))
     }
@@ -223,11 +248,25 @@ impl Target {
     fn description(&self) -> String {
         match self {
             Target::Sqlite { file } => file.display().to_string(),
-            Target::Postgres { description } => description.clone(),
+            Target::Postgres { description, .. } => description.clone(),
         }
     }
 
-    fn options(&self, config: &StoreConfig) -> ConnectOptions {
+    /// Tries a server once: a pool would go on trying a server that isn't there for all of [`CONNECTION_WAIT`].
+    async fn probe(&self) -> Result<(), String> {
+        let Target::Postgres { server, .. } = self else { return Ok(()) };
+        match tokio::time::timeout(PROBE_WAIT, server.connect()).await {
+            Ok(Ok(connection)) => {
+                // What matters is known; an error at the farewell says nothing more.
+                drop(connection.close().await);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(explain_server(&error)),
+            Err(_) => Err("no server answers in time; start it or correct the URL".to_owned()),
+        }
+    }
+
+    fn options(&self, config: &StoreConfig, lock_wait: Duration) -> ConnectOptions {
         let url = match self {
             // The path is set below on the driver's own options: a URL would have to escape it.
             Target::Sqlite { .. } => "sqlite://lingqu".to_owned(),
@@ -250,16 +289,16 @@ impl Target {
                         .journal_mode(SqliteJournalMode::Wal)
                         .synchronous(SqliteSynchronous::Full)
                         .foreign_keys(true)
-                        .busy_timeout(LOCK_WAIT)
+                        .busy_timeout(lock_wait)
                         // Erased vault items must not stay in free pages.
                         .pragma("secure_delete", "ON")
                 });
             }
             Target::Postgres { .. } => {
                 options.set_application_name("lingqu");
-                options.map_sqlx_postgres_opts(|postgres: PgConnectOptions| {
+                options.map_sqlx_postgres_opts(move |postgres: PgConnectOptions| {
                     // A server set to answer before its log is synced would break "nothing answers ok before it is durable".
-                    let lock_wait = format!("{}ms", LOCK_WAIT.as_millis());
+                    let lock_wait = format!("{}ms", lock_wait.as_millis());
                     postgres.options([("synchronous_commit", "on"), ("lock_timeout", lock_wait.as_str())])
                 });
             }
@@ -271,7 +310,10 @@ impl Target {
     fn explain(&self, error: &DbErr) -> String {
         match self {
             Target::Sqlite { file } => explain_file(file, error),
-            Target::Postgres { .. } => explain_server(error),
+            Target::Postgres { .. } => match sqlx_error(error) {
+                Some(error) => explain_server(error),
+                None => "the connection failed; see that the URL is right".to_owned(),
+            },
         }
     }
 }
@@ -295,7 +337,12 @@ fn explain_file(file: &Path, error: &DbErr) -> String {
         Err(io) if io.kind() == std::io::ErrorKind::StorageFull => {
             return format!("no space left in {}; free some disk space", directory.display());
         }
-        Err(io) => return format!("can't write in {} ({io}); give the program's user the right to write", directory.display()),
+        Err(io) => {
+            return format!(
+                "can't write in {} ({io}); give the program's user the right to write",
+                directory.display()
+            );
+        }
     }
     match std::fs::OpenOptions::new().read(true).append(true).open(file) {
         Err(io) if io.kind() != std::io::ErrorKind::NotFound => {
@@ -304,29 +351,33 @@ fn explain_file(file: &Path, error: &DbErr) -> String {
         _ => {}
     }
     match sqlx_error(error) {
-        Some(sea_orm::sqlx::Error::Database(database)) => match database.code().as_deref() {
+        Some(sqlx::Error::Database(database)) => match database.code().as_deref() {
             Some("5" | "6" | "261" | "517") => "another program holds it locked; end that program".to_owned(),
             Some("11" | "26") => "it is no SQLite database or damaged; restore it from a backup".to_owned(),
             Some("13") => "no space left; free some disk space".to_owned(),
-            Some("8" | "264" | "520" | "776" | "1032" | "1288" | "1544") => "it is read-only; give the program's user the right to write".to_owned(),
+            Some("8" | "264" | "520" | "776" | "1032" | "1288" | "1544") => {
+                "it is read-only; give the program's user the right to write".to_owned()
+            }
             _ => database.message().to_owned(),
         },
         _ => error.to_string(),
     }
 }
 
-fn explain_server(error: &DbErr) -> String {
-    match sqlx_error(error) {
-        Some(sea_orm::sqlx::Error::Database(database)) => match database.code().as_deref() {
+fn explain_server(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => match database.code().as_deref() {
             Some("28P01" | "28000") => "the server refuses this user or password; correct the URL".to_owned(),
             Some("3D000") => "the server has no such database; create it with createdb".to_owned(),
             Some("53300") => "the server has no free connection; raise its max_connections".to_owned(),
             Some("57P03") => "the server is starting up or shutting down; try again in a moment".to_owned(),
             _ => database.message().to_owned(),
         },
-        Some(sea_orm::sqlx::Error::Io(io)) => format!("no server answers ({io}); start it or correct the URL"),
-        Some(sea_orm::sqlx::Error::Tls(_)) => "the server and this program can't agree on TLS; set sslmode and sslrootcert in the URL".to_owned(),
-        Some(sea_orm::sqlx::Error::PoolTimedOut) => "no server answers in time; start it or correct the URL".to_owned(),
+        sqlx::Error::Io(io) => format!("no server answers ({io}); start it or correct the URL"),
+        sqlx::Error::Tls(_) => {
+            "the server and this program can't agree on TLS; set sslmode and sslrootcert in the URL".to_owned()
+        }
+        sqlx::Error::PoolTimedOut => "no server answers in time; start it or correct the URL".to_owned(),
         _ => "the connection failed; see that the URL is right".to_owned(),
     }
 }

@@ -102,7 +102,9 @@ impl Store {
         let sealed: Vec<u8> = row.try_get_by_index(1).map_err(fault)?;
         let wrapped: Vec<u8> = row.try_get_by_index(2).map_err(fault)?;
         let key = unwrap_key(self.vault_key(), subject, &wrapped)?;
-        let plaintext = key.open(item_context(subject, &kind, id).as_bytes(), &sealed).map_err(|_| StoreError::Sealed { doing: DOING })?;
+        let plaintext = key
+            .open(item_context(subject, &kind, id).as_bytes(), &sealed)
+            .map_err(|_| StoreError::Sealed { doing: DOING })?;
         Ok(VaultRead::Present(plaintext))
     }
 
@@ -120,7 +122,9 @@ impl Store {
             .limit(LIST_MAX)
             .take();
         let rows = self.db().query_all(&query).await.map_err(fault)?;
-        rows.iter().map(|row| Ok((row.try_get_by_index(0).map_err(fault)?, row.try_get_by_index(1).map_err(fault)?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.try_get_by_index(0).map_err(fault)?, row.try_get_by_index(1).map_err(fault)?)))
+            .collect()
     }
 
     /// The subject with this keyed digest of its identity, if it is in the index.
@@ -129,7 +133,11 @@ impl Store {
     /// Faults of the database.
     pub async fn vault_subject(&self, digest: &KeyedDigest) -> Result<Option<String>, StoreError> {
         let fault = |error| StoreError::database("searching the blind index", error);
-        let query = Query::select().column("subject").from("vault_index").and_where(Expr::col("digest").eq(digest.0.to_vec())).take();
+        let query = Query::select()
+            .column("subject")
+            .from("vault_index")
+            .and_where(Expr::col("digest").eq(digest.0.to_vec()))
+            .take();
         let row = self.db().query_one(&query).await.map_err(fault)?;
         row.map(|row| row.try_get_by_index(0).map_err(fault)).transpose()
     }
@@ -137,7 +145,7 @@ impl Store {
     /// Erases a subject for good: its key, its items and its places in the index. Erasing twice changes nothing.
     ///
     /// The database is then asked to let go of the freed bytes (SQLite overwrites them and empties its log, PostgreSQL
-    /// vacuums). Backups and archived logs of the server keep sealed bytes until they expire.
+    /// vacuums); a reader that is busy at this moment can put that off until the next time. Backups and archived logs of the server keep sealed bytes until they expire.
     ///
     /// # Errors
     /// Faults of the database.
@@ -167,14 +175,22 @@ impl Store {
 }
 
 /// Seals and inserts items, making data keys for subjects that have none.
-pub(crate) async fn insert(db: &DatabaseTransaction, vault_key: &SealKey, items: &[VaultItem]) -> Result<(), AppendError> {
+pub(crate) async fn insert(
+    db: &DatabaseTransaction,
+    vault_key: &SealKey,
+    items: &[VaultItem],
+) -> Result<(), AppendError> {
     const DOING: &str = "sealing into the vault";
     let fault = |error| StoreError::database(DOING, error);
     if items.is_empty() {
         return Ok(());
     }
     if let Some(item) = items.iter().find(|item| item.plaintext.len() > ITEM_BYTES_MAX) {
-        return Err(StoreError::invalid(format!("the vault item {} is larger than {ITEM_BYTES_MAX} bytes; store less", item.id)).into());
+        return Err(StoreError::invalid(format!(
+            "the vault item {} is larger than {ITEM_BYTES_MAX} bytes; store less",
+            item.id
+        ))
+        .into());
     }
     let keys = data_keys(db, vault_key, items).await?;
     for chunk in items.chunks(INSERT_ROWS_MAX) {
@@ -182,7 +198,12 @@ pub(crate) async fn insert(db: &DatabaseTransaction, vault_key: &SealKey, items:
         for item in chunk {
             let context = item_context(&item.subject, &item.kind, &item.id);
             let sealed = keys[item.subject.as_str()].seal(random()?, context.as_bytes(), &item.plaintext);
-            insert.values_panic([item.id.as_str().into(), item.subject.as_str().into(), item.kind.as_str().into(), sealed.into()]);
+            insert.values_panic([
+                item.id.as_str().into(),
+                item.subject.as_str().into(),
+                item.kind.as_str().into(),
+                sealed.into(),
+            ]);
         }
         db.execute(&insert).await.map_err(fault)?;
     }
@@ -218,14 +239,21 @@ async fn check_index(db: &DatabaseTransaction, wanted: &[(Vec<u8>, &str)]) -> Re
         let digest: Vec<u8> = row.try_get_by_index(0).map_err(fault)?;
         let subject: String = row.try_get_by_index(1).map_err(fault)?;
         if wanted.get(digest.as_slice()) != Some(&subject.as_str()) {
-            return Err(StoreError::Constraint { name: "vault_index_digest_unique".to_owned(), doing: "writing the blind index" });
+            return Err(StoreError::Constraint {
+                name: "vault_index_digest_unique".to_owned(),
+                doing: "writing the blind index",
+            });
         }
     }
     Ok(())
 }
 
 /// The data keys of the items' subjects; new ones are made and wrapped. An erased subject gets none.
-async fn data_keys(db: &DatabaseTransaction, vault_key: &SealKey, items: &[VaultItem]) -> Result<BTreeMap<String, SealKey>, AppendError> {
+async fn data_keys(
+    db: &DatabaseTransaction,
+    vault_key: &SealKey,
+    items: &[VaultItem],
+) -> Result<BTreeMap<String, SealKey>, AppendError> {
     const DOING: &str = "reading data keys";
     let fault = |error| StoreError::database(DOING, error);
     let subjects: BTreeSet<&str> = items.iter().map(|item| item.subject.as_str()).collect();
@@ -265,7 +293,8 @@ async fn data_keys(db: &DatabaseTransaction, vault_key: &SealKey, items: &[Vault
 
 async fn erased_at<C: ConnectionTrait>(db: &C, subject: &str) -> Result<Option<String>, StoreError> {
     let fault = |error| StoreError::database("reading the vault", error);
-    let query = Query::select().column("erased_at").from("vault_erased").and_where(Expr::col("subject").eq(subject)).take();
+    let query =
+        Query::select().column("erased_at").from("vault_erased").and_where(Expr::col("subject").eq(subject)).take();
     let row = db.query_one(&query).await.map_err(fault)?;
     row.map(|row| row.try_get_by_index(0).map_err(fault)).transpose()
 }

@@ -27,11 +27,8 @@ impl Checkpoint {
     /// [`TransparencyError::Malformed`] with the line that is wrong.
     pub fn from_text(text: &str) -> Result<Checkpoint, TransparencyError> {
         let refused = |problem: &str| malformed("a checkpoint", problem);
-        let lines: Vec<&str> = text
-            .strip_suffix('\n')
-            .ok_or_else(|| refused("it does not end in a newline"))?
-            .split('\n')
-            .collect();
+        let lines: Vec<&str> =
+            text.strip_suffix('\n').ok_or_else(|| refused("it does not end in a newline"))?.split('\n').collect();
         let [origin, size, root, extensions @ ..] = &lines[..] else {
             return Err(refused("it has fewer than three lines"));
         };
@@ -43,11 +40,7 @@ impl Checkpoint {
         }
         let size = parse_decimal(size).ok_or_else(|| refused("line 2 is not a tree size"))?;
         let root = parse_hash(root).ok_or_else(|| refused("line 3 is not a root hash in base64"))?;
-        Ok(Checkpoint {
-            origin: (*origin).to_owned(),
-            size,
-            root,
-        })
+        Ok(Checkpoint { origin: (*origin).to_owned(), size, root })
     }
 
     /// Signs the checkpoint. The caller makes sure that it is consistent with every one signed before.
@@ -75,10 +68,7 @@ impl Checkpoint {
         if self.origin == expected {
             return Ok(());
         }
-        Err(TransparencyError::OtherLog {
-            found: self.origin.clone(),
-            expected: expected.to_owned(),
-        })
+        Err(TransparencyError::OtherLog { found: self.origin.clone(), expected: expected.to_owned() })
     }
 }
 
@@ -120,11 +110,7 @@ mod tests {
     #[test]
     fn signed_ones_open_with_the_log_s_key_only() {
         let node = signer("node.example/log", 1);
-        let checkpoint = Checkpoint {
-            origin: "node.example/log".to_owned(),
-            size: 0,
-            root: crate::empty_root(),
-        };
+        let checkpoint = Checkpoint { origin: "node.example/log".to_owned(), size: 0, root: crate::empty_root() };
         // A file made by this crate, kept to notice any change of the format.
         let note = checkpoint.sign(&node).unwrap();
         assert_eq!(note, include_str!("../golden/checkpoint.txt"));
@@ -135,10 +121,7 @@ mod tests {
         assert!(matches!(checkpoint.sign(&other), Err(TransparencyError::OtherLog { .. })));
         // The key of one log does not vouch for another, even when it signed.
         let foreign = sign_note(&checkpoint.to_text(), &[&other]).unwrap();
-        assert!(matches!(
-            Checkpoint::open(&foreign, other.verifier()),
-            Err(TransparencyError::OtherLog { .. })
-        ));
+        assert!(matches!(Checkpoint::open(&foreign, other.verifier()), Err(TransparencyError::OtherLog { .. })));
     }
 
     #[test]

@@ -64,11 +64,7 @@ impl LogEntry {
     ///
     /// # Errors
     /// Refused without pairs, with more than [`ENTRY_PAIRS_MAX`], or when the last position exceeds 64 bits.
-    pub fn new(
-        kind: RecordKind,
-        first_position: u64,
-        pairs: Vec<DigestPair>,
-    ) -> Result<LogEntry, TransparencyError> {
+    pub fn new(kind: RecordKind, first_position: u64, pairs: Vec<DigestPair>) -> Result<LogEntry, TransparencyError> {
         if pairs.is_empty() || pairs.len() > ENTRY_PAIRS_MAX {
             return Err(malformed(
                 "a log entry",
@@ -78,11 +74,7 @@ impl LogEntry {
         if first_position.checked_add(pairs.len() as u64 - 1).is_none() {
             return Err(malformed("a log entry", "its last position exceeds 64 bits"));
         }
-        Ok(LogEntry {
-            kind,
-            first_position,
-            pairs,
-        })
+        Ok(LogEntry { kind, first_position, pairs })
     }
 
     /// Which record it commits to.

@@ -65,8 +65,5 @@ pub enum TransparencyError {
 
 /// Short form for a malformed input.
 pub(crate) fn malformed(what: &'static str, problem: impl Into<String>) -> TransparencyError {
-    TransparencyError::Malformed {
-        what,
-        problem: problem.into(),
-    }
+    TransparencyError::Malformed { what, problem: problem.into() }
 }

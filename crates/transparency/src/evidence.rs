@@ -18,7 +18,7 @@
 //! The line digests are no protection, as anyone can recompute them: the signature is. They are there to say *which*
 //! line was damaged, since a signature that fails can't.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_crypto::{Salt, Sha256Digest, sha256};
 
@@ -194,8 +194,9 @@ impl EvidenceRecord {
     /// # Errors
     /// [`TransparencyError::Malformed`] when its first line is not kind, position, salt and entry index.
     pub fn decode(item: &[u8]) -> Result<EvidenceRecord, TransparencyError> {
-        EvidenceRecord::decode_line(item)
-            .ok_or_else(|| malformed("an evidence record", "its first line is not kind, position, salt and entry index"))
+        EvidenceRecord::decode_line(item).ok_or_else(|| {
+            malformed("an evidence record", "its first line is not kind, position, salt and entry index")
+        })
     }
 
     fn decode_line(item: &[u8]) -> Option<EvidenceRecord> {
@@ -227,6 +228,8 @@ pub struct Evidence {
     pub items: Vec<EvidenceItem>,
     pub(crate) manifest: SignedNote,
     pub(crate) digests: Vec<Sha256Digest>,
+    /// Where each item stands in `items`; bundles may have very many.
+    places: BTreeMap<String, usize>,
 }
 
 impl Evidence {
@@ -248,46 +251,41 @@ impl Evidence {
         let order = fields.field("order ")?;
         let created_at = fields.field("created ")?;
         let node = fields.field("node ")?;
-        let mut items = Vec::new();
-        let mut digests = Vec::new();
-        let mut names = BTreeSet::new();
+        // All lines come before any item, so that damage to the manifest is named as such.
+        let mut listed = Vec::new();
+        let mut places = BTreeMap::new();
         while !fields.is_at_end() {
-            if items.len() == EVIDENCE_ITEMS_MAX {
+            if listed.len() == EVIDENCE_ITEMS_MAX {
                 return Err(fields.refused("the bundle has too many items"));
             }
-            let (name, length, digest) = fields.item()?;
-            if !names.insert(name.clone()) {
-                return Err(fields.refused(&format!("the item `{name}` stands twice")));
+            let item = fields.item()?;
+            if places.insert(item.0.clone(), listed.len()).is_some() {
+                return Err(fields.refused(&format!("the item `{}` stands twice", item.0)));
             }
+            listed.push(item);
+        }
+        let mut items = Vec::new();
+        let mut digests = Vec::new();
+        for (name, length, digest) in listed {
             let Some((bytes, tail)) = rest.split_at_checked(length) else {
                 let (present, short) = (rest.len(), length - rest.len());
                 return Err(refused(format!(
                     "item {name}: it is cut off, {present} of {length} bytes are there and {short} are missing"
                 )));
             };
-            items.push(EvidenceItem {
-                name,
-                bytes: bytes.to_vec(),
-            });
+            items.push(EvidenceItem { name, bytes: bytes.to_vec() });
             digests.push(digest);
             rest = tail;
         }
         if !rest.is_empty() {
             return Err(refused(format!("end of file: {} bytes follow the last item", rest.len())));
         }
-        Ok(Evidence {
-            order,
-            created_at,
-            node,
-            items,
-            manifest,
-            digests,
-        })
+        Ok(Evidence { order, created_at, node, items, manifest, digests, places })
     }
 
     /// The item of this name.
     pub fn item(&self, name: &str) -> Option<&EvidenceItem> {
-        self.items.iter().find(|item| item.name == name)
+        self.places.get(name).map(|place| &self.items[*place])
     }
 
     /// The records in their order.
@@ -330,10 +328,7 @@ struct ManifestLines<'a> {
 
 impl<'a> ManifestLines<'a> {
     fn new(text: &'a str) -> ManifestLines<'a> {
-        ManifestLines {
-            lines: text.strip_suffix('\n').unwrap_or(text).split('\n').collect(),
-            next: 0,
-        }
+        ManifestLines { lines: text.strip_suffix('\n').unwrap_or(text).split('\n').collect(), next: 0 }
     }
 
     fn is_at_end(&self) -> bool {

@@ -4,8 +4,8 @@ use lingqu_crypto::{DigestPair, sha256};
 
 use crate::evidence::{CHECKPOINT, ENTRY, PROOF, RECORD, VKEY};
 use crate::{
-    Checkpoint, Evidence, EvidenceItem, EvidenceRecord, LogEntry, LogProof, NoteVerifier, TransparencyError,
-    leaf_hash, verify_inclusion,
+    Checkpoint, Evidence, EvidenceItem, EvidenceRecord, LogEntry, LogProof, NoteVerifier, TransparencyError, leaf_hash,
+    verify_inclusion,
 };
 
 /// What the verification of a bundle came to. It holds if and only if there are no findings.
@@ -71,10 +71,7 @@ pub fn verify_evidence(file: &[u8], trusted: Option<&NoteVerifier>) -> Report {
 
 impl Report {
     fn find(&mut self, item: &str, problem: impl Into<String>) {
-        self.findings.push(Finding {
-            item: item.to_owned(),
-            problem: problem.into(),
-        });
+        self.findings.push(Finding { item: item.to_owned(), problem: problem.into() });
     }
 
     /// Container errors begin with the place, `manifest line 3: …`.
@@ -99,10 +96,7 @@ impl Report {
             return;
         };
         if let Err(error) = evidence.manifest.verify(std::slice::from_ref(&key)) {
-            self.find(
-                "manifest signature",
-                format!("{error}; no line of the manifest and no item can be vouched for"),
-            );
+            self.find("manifest signature", format!("{error}; no line of the manifest and no item can be vouched for"));
         }
         if evidence.node != key.name() {
             self.find(
@@ -183,9 +177,8 @@ impl Report {
         if proof.index.to_string() != index {
             self.find(&proof_name, format!("it is the proof of entry {}", proof.index));
         }
-        let same_checkpoint = evidence
-            .item(CHECKPOINT)
-            .is_some_and(|checkpoint| checkpoint.bytes == proof.checkpoint.as_bytes());
+        let same_checkpoint =
+            evidence.item(CHECKPOINT).is_some_and(|checkpoint| checkpoint.bytes == proof.checkpoint.as_bytes());
         if !same_checkpoint {
             self.find(&proof_name, "it is made under another checkpoint than the bundle's");
         }

@@ -42,10 +42,7 @@ impl TreeState {
     /// # Errors
     /// [`TransparencyError::TileMissing`] or [`TransparencyError::TileDamaged`] with the file's path.
     pub fn load(read: TileRead<'_>, size: u64) -> Result<TreeState, TransparencyError> {
-        let mut state = TreeState {
-            size,
-            ..TreeState::default()
-        };
+        let mut state = TreeState { size, ..TreeState::default() };
         let mut level = 0;
         while level_count(size, level) > 0 {
             let count = level_count(size, level);
@@ -103,10 +100,7 @@ impl TreeState {
             });
         }
         if self.size + entries.len() as u64 > 1 << 63 {
-            return Err(TransparencyError::TooLarge {
-                what: "the number of entries of a log",
-                limit: 1 << 63,
-            });
+            return Err(TransparencyError::TooLarge { what: "the number of entries of a log", limit: 1 << 63 });
         }
         let mut state = self.clone();
         let mut files = Vec::new();
@@ -166,16 +160,9 @@ impl TreeState {
 }
 
 /// Reads the unfinished bundle and checks each entry against its leaf hash.
-fn read_last_bundle(
-    read: TileRead<'_>,
-    path: TilePath,
-    leaves: &[Hash],
-) -> Result<Vec<u8>, TransparencyError> {
+fn read_last_bundle(read: TileRead<'_>, path: TilePath, leaves: &[Hash]) -> Result<Vec<u8>, TransparencyError> {
     let (found, bytes) = read_tile(read, path)?;
-    let damaged = |problem: String| TransparencyError::TileDamaged {
-        path: found.to_string(),
-        problem,
-    };
+    let damaged = |problem: String| TransparencyError::TileDamaged { path: found.to_string(), problem };
     let entries = decode_bundle(&bytes, found.width).map_err(|error| damaged(error.to_string()))?;
     let mut bundle = Vec::new();
     for (number, (entry, leaf)) in entries.iter().zip(leaves).enumerate() {
@@ -195,8 +182,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        consistency_proof, consistency_proof_from_tiles, entry_from_tiles, inclusion_proof,
-        inclusion_proof_from_tiles, root_from_tiles,
+        consistency_proof, consistency_proof_from_tiles, entry_from_tiles, inclusion_proof, inclusion_proof_from_tiles,
+        root_from_tiles,
     };
 
     /// A log in memory that refuses to overwrite a file with other contents.
@@ -236,26 +223,18 @@ mod tests {
         }
         let read = |path: &str| log.read(path);
         let present = |path: &str| log.files.contains_key(path);
-        for path in ["tile/0/000", "tile/0/272", "tile/0/273.p/112", "tile/1/000", "tile/1/001.p/17", "tile/2/000.p/1"] {
+        for path in ["tile/0/000", "tile/0/272", "tile/0/273.p/112", "tile/1/000", "tile/1/001.p/17", "tile/2/000.p/1"]
+        {
             assert!(present(path), "{path}");
         }
         assert!(!present("tile/0/273") && !present("tile/2/000") && !present("tile/3/000.p/1"));
         assert_eq!(log.files["tile/0/000"].len(), 8_192);
         for index in [0, 255, 256, 65_535, 65_536, 69_999] {
-            assert_eq!(
-                inclusion_proof_from_tiles(&read, index, 70_000),
-                inclusion_proof(&log.leaves, index)
-            );
-            assert_eq!(
-                entry_from_tiles(&read, index, 70_000).unwrap(),
-                format!("entry {index}").into_bytes()
-            );
+            assert_eq!(inclusion_proof_from_tiles(&read, index, 70_000), inclusion_proof(&log.leaves, index));
+            assert_eq!(entry_from_tiles(&read, index, 70_000).unwrap(), format!("entry {index}").into_bytes());
         }
         for old in [1, 256, 10_000, 65_536, 69_999] {
-            assert_eq!(
-                consistency_proof_from_tiles(&read, old, 70_000),
-                consistency_proof(&log.leaves, old)
-            );
+            assert_eq!(consistency_proof_from_tiles(&read, old, 70_000), consistency_proof(&log.leaves, old));
         }
         assert_eq!(TreeState::load(&read, 70_000).unwrap(), log.state);
     }

@@ -153,11 +153,7 @@ pub fn verify_consistency(
         node >>= 1;
         last >>= 1;
     }
-    if last == 0 && old_hash == *old_root && new_hash == *new_root {
-        Ok(())
-    } else {
-        failed
-    }
+    if last == 0 && old_hash == *old_root && new_hash == *new_root { Ok(()) } else { failed }
 }
 
 /// A range of leaves whose tree hash stands in a proof.

@@ -59,10 +59,7 @@ impl NoteVerifier {
     /// A verifier of this name; see [`NoteSigner::new`] for names.
     pub fn new(name: &str, key: VerifyingKey) -> Result<NoteVerifier, TransparencyError> {
         check_name(name)?;
-        Ok(NoteVerifier {
-            name: name.to_owned(),
-            key,
-        })
+        Ok(NoteVerifier { name: name.to_owned(), key })
     }
 
     /// The name.
@@ -194,10 +191,7 @@ impl SignedNote {
                 .ok_or_else(|| malformed(what, format!("signature line {} is wrong", number + 1)))?;
             signatures.push(signature);
         }
-        Ok(SignedNote {
-            text: text.to_owned(),
-            signatures,
-        })
+        Ok(SignedNote { text: text.to_owned(), signatures })
     }
 
     /// The signed text with its final newline.
@@ -249,11 +243,7 @@ impl NoteSignature {
         if bytes.is_empty() {
             return None;
         }
-        Some(NoteSignature {
-            name: name.to_owned(),
-            key_id: u32::from_be_bytes(*key_id),
-            bytes: bytes.to_vec(),
-        })
+        Some(NoteSignature { name: name.to_owned(), key_id: u32::from_be_bytes(*key_id), bytes: bytes.to_vec() })
     }
 }
 

@@ -81,12 +81,7 @@ impl LogProof {
             let hash = parse_hash(line).ok_or_else(|| refused(format!("line {} is not a hash", number + 1)))?;
             path.push(hash);
         }
-        Ok(LogProof {
-            extra,
-            index,
-            path,
-            checkpoint: checkpoint.to_owned(),
-        })
+        Ok(LogProof { extra, index, path, checkpoint: checkpoint.to_owned() })
     }
 
     /// Checks that the entry is in the log of this key (tlog-proof, "Verifying a tlog proof") and returns the checkpoint
@@ -112,11 +107,7 @@ mod tests {
     fn proof(count: u64, index: u64) -> (LogProof, NoteSigner) {
         let signer = NoteSigner::new("node.example/log", SigningKey::from_seed([1; 32])).unwrap();
         let leaves: Vec<Hash> = (0..count).map(|number| leaf_hash(&number.to_be_bytes())).collect();
-        let checkpoint = Checkpoint {
-            origin: "node.example/log".to_owned(),
-            size: count,
-            root: root(&leaves),
-        };
+        let checkpoint = Checkpoint { origin: "node.example/log".to_owned(), size: count, root: root(&leaves) };
         let proof = LogProof {
             extra: None,
             index,

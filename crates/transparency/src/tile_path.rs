@@ -39,20 +39,12 @@ pub struct TilePath {
 impl TilePath {
     /// The tile of hashes at a level and index.
     pub fn hashes(level: u8, index: u64, width: u16) -> TilePath {
-        TilePath {
-            kind: TileKind::Hashes { level },
-            index,
-            width,
-        }
+        TilePath { kind: TileKind::Hashes { level }, index, width }
     }
 
     /// The bundle of entries at an index.
     pub fn entries(index: u64, width: u16) -> TilePath {
-        TilePath {
-            kind: TileKind::Entries,
-            index,
-            width,
-        }
+        TilePath { kind: TileKind::Entries, index, width }
     }
 
     /// Whether it has all its 256 elements.
@@ -62,10 +54,7 @@ impl TilePath {
 
     /// The full tile that this one is a beginning of.
     pub(crate) fn to_full(self) -> TilePath {
-        TilePath {
-            width: TILE_WIDTH as u16,
-            ..self
-        }
+        TilePath { width: TILE_WIDTH as u16, ..self }
     }
 }
 
@@ -104,28 +93,18 @@ impl FromStr for TilePath {
         let (level, rest) = rest.split_once('/').ok_or_else(refused)?;
         let kind = match level {
             "entries" => TileKind::Entries,
-            _ => TileKind::Hashes {
-                level: level.parse().map_err(|_| refused())?,
-            },
+            _ => TileKind::Hashes { level: level.parse().map_err(|_| refused())? },
         };
         let (number, width) = match rest.split_once(".p/") {
             Some((number, width)) => (number, width.parse().map_err(|_| refused())?),
             None => (rest, TILE_WIDTH as u16),
         };
         let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-        let path = TilePath {
-            kind,
-            index: digits.parse().map_err(|_| refused())?,
-            width,
-        };
+        let path = TilePath { kind, index: digits.parse().map_err(|_| refused())?, width };
         let level_known = !matches!(kind, TileKind::Hashes { level } if level > LEVEL_MAX);
         let width_known = (1..=TILE_WIDTH as u16).contains(&width);
         // Writing the path again settles leading zeros, signs, groups and stray characters at once.
-        if level_known && width_known && path.to_string() == text {
-            Ok(path)
-        } else {
-            Err(refused())
-        }
+        if level_known && width_known && path.to_string() == text { Ok(path) } else { Err(refused()) }
     }
 }
 
@@ -154,9 +133,24 @@ mod tests {
     #[test]
     fn other_paths_are_refused() {
         for text in [
-            "", "tile/0/", "tile/0/0", "tile/00/000", "tile/64/000", "tile/-1/000", "tile/+1/000", "tile/0/x000/000",
-            "tile/0/1/234", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000/", "/tile/0/000",
-            "tile/0/../000", "tile/entries/000.p/1/2", "tile/0/x999/x999/x999/x999/x999/x999/999", "tile/0/００0",
+            "",
+            "tile/0/",
+            "tile/0/0",
+            "tile/00/000",
+            "tile/64/000",
+            "tile/-1/000",
+            "tile/+1/000",
+            "tile/0/x000/000",
+            "tile/0/1/234",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/01",
+            "tile/0/000/",
+            "/tile/0/000",
+            "tile/0/../000",
+            "tile/entries/000.p/1/2",
+            "tile/0/x999/x999/x999/x999/x999/x999/999",
+            "tile/0/００0",
         ] {
             assert!(text.parse::<TilePath>().is_err(), "{text}");
         }

@@ -20,10 +20,7 @@ pub type TileRead<'a> = &'a dyn Fn(&str) -> Option<Vec<u8>>;
 /// [`TransparencyError::TooLarge`] for an entry above [`ENTRY_BYTES_MAX`] or more than 256 entries.
 pub fn encode_bundle(entries: &[Vec<u8>]) -> Result<Vec<u8>, TransparencyError> {
     if entries.len() as u64 > TILE_WIDTH {
-        return Err(TransparencyError::TooLarge {
-            what: "the number of entries of a bundle",
-            limit: TILE_WIDTH,
-        });
+        return Err(TransparencyError::TooLarge { what: "the number of entries of a bundle", limit: TILE_WIDTH });
     }
     let mut bundle = Vec::new();
     for entry in entries {
@@ -80,16 +77,9 @@ pub fn root_from_tiles(read: TileRead<'_>, size: u64) -> Result<Hash, Transparen
 ///
 /// # Errors
 /// As [`root_from_tiles`], and [`TransparencyError::OutOfRange`] when `index` is not below `size`.
-pub fn inclusion_proof_from_tiles(
-    read: TileRead<'_>,
-    index: u64,
-    size: u64,
-) -> Result<Vec<Hash>, TransparencyError> {
+pub fn inclusion_proof_from_tiles(read: TileRead<'_>, index: u64, size: u64) -> Result<Vec<Hash>, TransparencyError> {
     let mut tree = TileTree::new(read, size);
-    inclusion_ranges(index, size)?
-        .into_iter()
-        .map(|range| tree.range_hash(range))
-        .collect()
+    inclusion_ranges(index, size)?.into_iter().map(|range| tree.range_hash(range)).collect()
 }
 
 /// The consistency proof between two sizes of the tree (RFC 6962 section 2.1.2).
@@ -102,10 +92,7 @@ pub fn consistency_proof_from_tiles(
     new_size: u64,
 ) -> Result<Vec<Hash>, TransparencyError> {
     let mut tree = TileTree::new(read, new_size);
-    consistency_ranges(old_size, new_size)?
-        .into_iter()
-        .map(|range| tree.range_hash(range))
-        .collect()
+    consistency_ranges(old_size, new_size)?.into_iter().map(|range| tree.range_hash(range)).collect()
 }
 
 /// The entry at `index` of a log of `size` entries, checked against the leaf hash in the tree.
@@ -122,10 +109,7 @@ pub fn entry_from_tiles(read: TileRead<'_>, index: u64, size: u64) -> Result<Vec
     let tile = index / TILE_WIDTH;
     let path = TilePath::entries(tile, width_at(size, tile));
     let (path, bytes) = read_tile(read, path)?;
-    let damaged = |problem: String| TransparencyError::TileDamaged {
-        path: path.to_string(),
-        problem,
-    };
+    let damaged = |problem: String| TransparencyError::TileDamaged { path: path.to_string(), problem };
     let mut entries = decode_bundle(&bytes, path.width).map_err(|error| damaged(error.to_string()))?;
     let entry = entries.swap_remove((index % TILE_WIDTH) as usize);
     let leaf = TileTree::new(read, size).range_hash(LeafRange { start: index, end: index + 1 })?;
@@ -155,9 +139,7 @@ pub(crate) fn read_tile(read: TileRead<'_>, path: TilePath) -> Result<(TilePath,
     let full = path.to_full();
     match read(&full.to_string()) {
         Some(bytes) => Ok((full, bytes)),
-        None => Err(TransparencyError::TileMissing {
-            path: path.to_string(),
-        }),
+        None => Err(TransparencyError::TileMissing { path: path.to_string() }),
     }
 }
 
@@ -183,11 +165,7 @@ struct TileTree<'a> {
 
 impl<'a> TileTree<'a> {
     fn new(read: TileRead<'a>, size: u64) -> TileTree<'a> {
-        TileTree {
-            read,
-            size,
-            tiles: BTreeMap::new(),
-        }
+        TileTree { read, size, tiles: BTreeMap::new() }
     }
 
     /// The hash over a range that occurs in a proof: it starts at a multiple of the power of two at or above its size.

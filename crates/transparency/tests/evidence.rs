@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lingqu_crypto::{DigestPair, Salt, SigningKey};
 use lingqu_transparency::{
-    Checkpoint, Evidence, EvidenceBuilder, EvidenceRecord, LogEntry, LogProof, NoteSigner, NoteVerifier,
-    RecordKind, TreeState, inclusion_proof_from_tiles, verify_evidence,
+    Checkpoint, Evidence, EvidenceBuilder, EvidenceRecord, LogEntry, LogProof, NoteSigner, NoteVerifier, RecordKind,
+    TreeState, inclusion_proof_from_tiles, verify_evidence,
 };
 use proptest::prelude::*;
 
@@ -40,21 +40,14 @@ fn builder(signer: &NoteSigner) -> EvidenceBuilder {
     for index in 0..3 {
         let committed: Vec<EvidenceRecord> =
             records().into_iter().filter(|record| record.entry_index == index).collect();
-        let pairs = committed
-            .iter()
-            .map(|record| DigestPair::of_salted(&record.salt, &record.bytes))
-            .collect();
+        let pairs = committed.iter().map(|record| DigestPair::of_salted(&record.salt, &record.bytes)).collect();
         let first = &committed[0];
         entries.push(LogEntry::new(first.kind, first.position, pairs).unwrap().encode());
     }
     let growth = TreeState::empty().append(&entries).unwrap();
     let files: BTreeMap<String, Vec<u8>> = growth.files.into_iter().collect();
     let read = |path: &str| files.get(path).cloned();
-    let checkpoint = Checkpoint {
-        origin: NODE.to_owned(),
-        size: 3,
-        root: growth.root,
-    };
+    let checkpoint = Checkpoint { origin: NODE.to_owned(), size: 3, root: growth.root };
     let checkpoint = checkpoint.sign(signer).unwrap();
 
     let mut builder = EvidenceBuilder::new("ord_1", "2026-11-24T10:00:00+08:00", NODE);

@@ -177,7 +177,7 @@ pub fn crosswalk(statistical: &[StatisticalDivision], national: &[NationalDivisi
         });
     }
     differences.extend(abolished(national));
-    pairs.sort_by(|left, right| fill(&left.statistical_code).cmp(&fill(&right.statistical_code)));
+    pairs.sort_by_key(|pair| fill(&pair.statistical_code));
     differences.sort();
     Crosswalk { pairs, differences }
 }

@@ -101,7 +101,8 @@ impl Candidate {
         self.seen = true;
         // Parsing is skipped for a type that is ruled out already: most columns settle within a few rows.
         self.integer = self.integer && parse_integer(text).is_some();
-        self.float = self.float && parse_float(text).is_some();
+        // What is a whole number is a number.
+        self.float = self.integer || (self.float && parse_float(text).is_some());
         self.decimal = self.decimal && self.fits_decimal(text);
         self.date = self.date && parse_date(text).is_some();
         if self.local_timestamp || self.timestamp {
@@ -287,6 +288,14 @@ fn parse_integer(text: &str) -> Option<i64> {
 }
 
 fn parse_float(text: &str) -> Option<f64> {
+    if !is_number(text) {
+        return None;
+    }
+    text.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// `-12`, `0.5`, `1e-3`; not `05`, `.5`, `+1`, `NaN`.
+fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
@@ -297,13 +306,9 @@ fn parse_float(text: &str) -> Option<f64> {
         None => (mantissa, None),
     };
     let is_digits = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let exponent_fits = exponent.is_none_or(|exponent| {
-        is_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
-    });
-    if !is_plain_whole(whole) || fraction.is_some_and(|fraction| !is_digits(fraction)) || !exponent_fits {
-        return None;
-    }
-    text.parse::<f64>().ok().filter(|value| value.is_finite())
+    let exponent_fits =
+        exponent.is_none_or(|exponent| is_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
+    is_plain_whole(whole) && fraction.is_none_or(is_digits) && exponent_fits
 }
 
 /// The unscaled value of a decimal; nothing when it has more digits than the type.

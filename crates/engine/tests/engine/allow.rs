@@ -1,10 +1,10 @@
 //! The allow-list, as a table of statements and refusals.
 
+use lingqu_engine::EngineError;
 use lingqu_engine::allow::RefusalCode::{
     self, ClauseNotAllowed, ColumnNotGranted, FunctionNotAllowed, StatementNotAllowed, StatementNotUnderstood,
     StatementTooLarge, TableNotGranted,
 };
-use lingqu_engine::EngineError;
 
 use crate::data::{ALL_EXACT, Place, batches, tenant_a};
 
@@ -48,6 +48,8 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select id from people where id in (select id from orders)", TableNotGranted),
     ("select * from range(1, 1000000000)", TableNotGranted),
     ("select * from generate_series(1, 1000000000)", TableNotGranted),
+    ("select id from people where division > 5 and born like '1%'", StatementNotUnderstood),
+    ("select sum(tenant) from people", StatementNotUnderstood),
     ("select ssn from people", ColumnNotGranted),
     ("select people.ssn from people", ColumnNotGranted),
     ("select id from people where ssn = '1'", ColumnNotGranted),
@@ -55,6 +57,9 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select __row from people", ColumnNotGranted),
     ("select id as __row from people", ClauseNotAllowed),
     ("select p.x from (select id as __subject, id as x from people) p", ClauseNotAllowed),
+    ("select id into t from people", ClauseNotAllowed),
+    ("with gone as (delete from people returning id) select * from gone", StatementNotUnderstood),
+    ("select id from people cross join lateral unnest(array[1, 2])", StatementNotUnderstood),
     ("values (1), (2)", ClauseNotAllowed),
     ("select * from (values (1), (2)) v", ClauseNotAllowed),
     ("with recursive n as (select 1 as i union all select i + 1 from n) select * from n", ClauseNotAllowed),
@@ -78,10 +83,14 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select id from people where code similar to 'a'", ClauseNotAllowed),
     ("select id from people where id = $1", ClauseNotAllowed),
     ("select replace(code, 'a', code) from people", ClauseNotAllowed),
-    ("select code||code||code||code||code||code||code||code||code||code||code||code||code||code from people",
-        StatementTooLarge),
-    ("select 1 from people a, people b, people c, people d, people e, people f, people g, people h, people i",
-        StatementTooLarge),
+    (
+        "select code||code||code||code||code||code||code||code||code||code||code||code||code||code from people",
+        StatementTooLarge,
+    ),
+    (
+        "select 1 from people a, people b, people c, people d, people e, people f, people g, people h, people i",
+        StatementTooLarge,
+    ),
 ];
 
 #[tokio::test]
@@ -155,7 +164,10 @@ async fn limits_end_a_query_with_an_error_of_their_own() {
         GovernedSession::new(&place.engine, &[table.clone()], limits, AnswerShape::Rows).expect("a session")
     };
     let few_rows = with(Limits { rows_max: 10, ..Limits::default() });
-    assert!(matches!(batches(&few_rows, "select id from people").await, Err(EngineError::TooManyRows { rows_max: 10 })));
+    assert!(matches!(
+        batches(&few_rows, "select id from people").await,
+        Err(EngineError::TooManyRows { rows_max: 10 })
+    ));
     let few_bytes = with(Limits { bytes_max: 100, ..Limits::default() });
     assert!(matches!(batches(&few_bytes, "select id from people").await, Err(EngineError::TooManyBytes { .. })));
     let little_memory = with(Limits { memory_bytes_max: 4_096, ..Limits::default() });

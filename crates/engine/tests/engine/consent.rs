@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lingqu_domain::predicate::Literal;
-use lingqu_domain::scope::{Mode, Precisions, Precision, Purpose, Scope, Term};
+use lingqu_domain::scope::{Mode, Precision, Precisions, Purpose, Scope, Term};
+use lingqu_engine::Limits;
 use lingqu_engine::governed::{GovernError, Governance, GovernedTable};
 use lingqu_engine::lookup::{LookupTable, ProductIndex, Verdict};
 use lingqu_engine::product::{Product, ProductSpec, ProductStore};
-use lingqu_engine::Limits;
 use roaring::RoaringTreemap;
 
 use crate::data::{Place, claim, governance, keys, name, rows};

@@ -13,8 +13,8 @@ use lingqu_domain::scope::{ColumnName, Precision};
 use lingqu_engine::governed::{Governance, GovernedTable};
 use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::snapshot::{Snapshot, SnapshotStore};
-use lingqu_engine::source::{Source, SourceOptions};
-use lingqu_engine::{Engine, EngineError, EngineSettings, Limits, PseudonymKeys};
+use lingqu_engine::source::{DeclaredColumn, Source, SourceOptions};
+use lingqu_engine::{ColumnType, Engine, EngineError, EngineSettings, Limits, PseudonymKeys};
 use roaring::RoaringTreemap;
 use tempfile::TempDir;
 
@@ -49,13 +49,37 @@ impl Place {
     }
 
     pub async fn people(&self) -> Snapshot {
-        self.snapshot("res_people", &people_csv()).await
+        let path = self.file("people.csv", &people_csv());
+        let mut declared = Vec::new();
+        for (column, column_type) in PEOPLE_TYPES {
+            declared.push(DeclaredColumn {
+                header: (*column).to_owned(),
+                name: name(column),
+                column_type: *column_type,
+            });
+        }
+        let options = SourceOptions { declared: Some(declared), ..SourceOptions::default() };
+        let source = Source::open(&path, options).expect("the source is good");
+        self.snapshots.write_source("res_people", &source).await.expect("the snapshot is written")
     }
 
     pub fn session(&self, tables: &[Arc<GovernedTable>]) -> GovernedSession {
         GovernedSession::new(&self.engine, tables, Limits::default(), AnswerShape::Rows).expect("a session")
     }
 }
+
+const PEOPLE_TYPES: &[(&str, ColumnType)] = &[
+    ("id", ColumnType::Integer),
+    ("tenant", ColumnType::Text),
+    ("code", ColumnType::Text),
+    ("divisor", ColumnType::Integer),
+    ("salary", ColumnType::Integer),
+    ("division", ColumnType::Text),
+    ("born", ColumnType::Date),
+    ("balance", ColumnType::Decimal { precision: 12, scale: 2 }),
+    ("score", ColumnType::Float),
+    ("active", ColumnType::Boolean),
+];
 
 /// Tenant `b` owns the ids that end in 0; their code is no number and their divisor is 0.
 pub fn people_csv() -> String {
@@ -83,11 +107,7 @@ pub fn name(column: &str) -> ColumnName {
 }
 
 pub fn equals(column: &str, text: &str) -> Predicate {
-    Predicate::Compare {
-        column: name(column),
-        comparison: Comparison::Equal,
-        value: Literal::Text(text.to_owned()),
-    }
+    Predicate::Compare { column: name(column), comparison: Comparison::Equal, value: Literal::Text(text.to_owned()) }
 }
 
 pub fn keys() -> PseudonymKeys {

@@ -26,7 +26,10 @@ async fn exported(session: &GovernedSession, sql: &str, format: ExportFormat) ->
 
 async fn session(place: &Place) -> GovernedSession {
     let people = place.people().await;
-    place.session(&[tenant_a(&people, &[("id", "exact"), ("code", "pseudonym:order"), ("born", "month"), ("balance", "exact")])])
+    place.session(&[tenant_a(
+        &people,
+        &[("id", "exact"), ("code", "pseudonym:order"), ("born", "month"), ("balance", "exact")],
+    )])
 }
 
 #[tokio::test]

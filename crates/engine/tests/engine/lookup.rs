@@ -60,7 +60,11 @@ fn a_lookup_says_what_sql_says() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let served = runtime.block_on(served());
     let strategy = (prop::sample::select(vec!["450102", "450103", "450202", "450305", "45", ""]), -3_i64..1_005);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 300, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     runner
         .run(&strategy, |(division, id)| {
             let sql = format!("select * from p where division = '{division}' and id = {id}");

@@ -66,7 +66,9 @@ async fn the_inputs_masks_bound_the_product() {
     let mut hidden = spec;
     hidden.sql = "select id, tenant from people".to_owned();
     let made = store.materialise(&place.engine, "prd_2", "set_1", &hidden, &[input], Limits::default()).await;
-    assert!(matches!(made, Err(ProductError::Engine(EngineError::Refused(refusal))) if refusal.code == RefusalCode::ColumnNotGranted));
+    assert!(
+        matches!(made, Err(ProductError::Engine(EngineError::Refused(refusal))) if refusal.code == RefusalCode::ColumnNotGranted)
+    );
 }
 
 #[tokio::test]

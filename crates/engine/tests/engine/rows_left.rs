@@ -22,11 +22,15 @@ async fn linear_statements_name_exactly_the_rows_of_the_answer() {
         ("select id from people order by id desc limit 5", [999, 998, 997, 996, 995].into_iter().collect()),
         ("select id from people order by salary limit 3 offset 2", [3, 4, 5].into_iter().collect()),
         ("select id from people limit 4", [1, 2, 3, 4].into_iter().collect()),
-        ("select p.id from (select id, salary from people where active) p where p.salary > 5900",
-            covered(&|id| id % 2 == 0 && 3_000 + id * 3 > 5_900)),
+        (
+            "select p.id from (select id, salary from people where active) p where p.salary > 5900",
+            covered(&|id| id % 2 == 0 && 3_000 + id * 3 > 5_900),
+        ),
         ("select id from people where false", RoaringTreemap::new()),
-        ("select id from (select id from people order by id limit 50) p where id > 40",
-            covered(&|id| id > 40 && id <= 55)),
+        (
+            "select id from (select id from people order by id limit 50) p where id > 40",
+            covered(&|id| id > 40 && id <= 55),
+        ),
     ];
     for (sql, expected) in cases {
         let answer = session.query(sql).await.expect("an answer");

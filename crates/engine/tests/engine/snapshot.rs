@@ -73,7 +73,9 @@ async fn damage_is_named() {
     changed[10] ^= 1;
     fs::write(&path, &changed).expect("written");
     let read = place.snapshots.version("res_1", 0).await.expect("the size is right");
-    assert!(matches!(read.files.check_contents(), Err(StorageError::Changed { path: named }) if named.ends_with(path.file_name().expect("a name"))));
+    assert!(
+        matches!(read.files.check_contents(), Err(StorageError::Changed { path: named }) if named.ends_with(path.file_name().expect("a name")))
+    );
 
     fs::write(&path, &original[..original.len() - 7]).expect("written");
     let error = place.snapshots.version("res_1", 0).await.expect_err("truncated");
@@ -86,7 +88,8 @@ async fn damage_is_named() {
     let error = place.snapshots.version("res_1", 0).await.expect_err("missing");
     assert!(matches!(error, SnapshotError::Storage(StorageError::Missing { .. })), "{error}");
 
-    fs::write(place.directory.path().join("snapshots/res_1/_delta_log/00000000000000000000.json"), "{\"pro").expect("cut");
+    fs::write(place.directory.path().join("snapshots/res_1/_delta_log/00000000000000000000.json"), "{\"pro")
+        .expect("cut");
     let error = place.snapshots.version("res_1", 0).await.expect_err("a cut log");
     assert!(matches!(&error, SnapshotError::TableLog { resource, .. } if resource == "res_1"), "{error}");
 }
@@ -100,11 +103,14 @@ async fn a_refused_source_makes_no_version() {
     assert!(matches!(error, SourceError::RaggedRecord { .. }));
     // The same, found while writing.
     let good = Source::open(&place.file("good.csv", "a,b\n1,2\n"), SourceOptions::default()).expect("good");
-    let failing = good.batches().expect("good").chain(std::iter::once_with(|| {
-        Err(SourceError::NoColumns { file: "later.csv".to_owned() })
-    }));
+    let failing = good
+        .batches()
+        .expect("good")
+        .chain(std::iter::once_with(|| Err(SourceError::NoColumns { file: "later.csv".to_owned() })));
     let written = place.snapshots.write("res_1", good.schema(), failing).await;
     assert!(matches!(written, Err(SnapshotError::Source(_))));
+    let left: Vec<_> = fs::read_dir(place.directory.path().join("snapshots/res_1")).expect("read").collect();
+    assert_eq!(left.len(), 2, "the log and the first version's file, and nothing unfinished: {left:?}");
     assert_eq!(place.snapshots.latest("res_1").await.expect("opens").map(|latest| latest.version), Some(0));
 }
 

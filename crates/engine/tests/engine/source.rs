@@ -50,7 +50,7 @@ fn types_are_worked_out_over_the_whole_file() {
     let rows = read(&source).expect("a good file");
     assert_eq!(rows[0], "1|517.5|0450|12.50|2013-01-01|2013-01-01T10:00:00Z|true|a, \"b\"");
     assert!(rows.iter().any(|row| row == "2||0451|7.00|2013-01-02|2013-01-01T03:00:00Z|false|"), "{rows:?}");
-    assert!(rows.iter().any(|row| row == "3|600.0|||||" .to_owned().as_str() || row == "3|600.0||||||南宁"), "{rows:?}");
+    assert!(rows.iter().any(|row| row == "3|600.0|||||".to_owned().as_str() || row == "3|600.0||||||南宁"), "{rows:?}");
 }
 
 #[test]
@@ -58,7 +58,8 @@ fn compressed_files_read_the_same() {
     let place = Place::new();
     let plain = read(&open(&place.file("plain.csv", CSV)).expect("good")).expect("good");
     let zipped = place.directory.path().join("plain.csv.gz");
-    let mut encoder = flate2::write::GzEncoder::new(fs::File::create(&zipped).expect("a file"), flate2::Compression::fast());
+    let mut encoder =
+        flate2::write::GzEncoder::new(fs::File::create(&zipped).expect("a file"), flate2::Compression::fast());
     encoder.write_all(CSV.as_bytes()).and_then(|()| encoder.finish()).expect("written");
     assert_eq!(read(&open(&zipped).expect("good")).expect("good"), plain);
     let squeezed = place.directory.path().join("plain.csv.zst");
@@ -118,10 +119,7 @@ fn a_value_that_does_not_fit_is_refused_with_line_and_column_but_not_repeated() 
     let place = Place::new();
     let path = place.file("people.csv", "ID,Age\n1,30\n2,\"secret\nthing\"\n3,40\n");
     let options = SourceOptions {
-        declared: Some(vec![
-            declared("Age", "age", ColumnType::Integer),
-            declared("ID", "id", ColumnType::Integer),
-        ]),
+        declared: Some(vec![declared("Age", "age", ColumnType::Integer), declared("ID", "id", ColumnType::Integer)]),
         ..SourceOptions::default()
     };
     let source = Source::open(&path, options).expect("the columns are there");
@@ -177,7 +175,8 @@ fn bad_files_are_refused_with_their_place() {
     let missing = open(&place.directory.path().join("none.csv")).expect_err("missing");
     assert!(matches!(missing, SourceError::Unreadable { .. }));
     let path = place.file("few.csv", "a,b\n1,2\n");
-    let options = SourceOptions { declared: Some(vec![declared("a", "a", ColumnType::Integer)]), ..SourceOptions::default() };
+    let options =
+        SourceOptions { declared: Some(vec![declared("a", "a", ColumnType::Integer)]), ..SourceOptions::default() };
     let mismatch = Source::open(&path, options).expect_err("b is not declared");
     assert!(matches!(&mismatch, SourceError::DeclarationMismatch { column, .. } if column == "b"), "{mismatch}");
 }

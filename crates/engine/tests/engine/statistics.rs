@@ -125,7 +125,10 @@ async fn small_groups_are_left_out_and_counted() {
         "select count(*) from t where kind = 'nothing'",
     ] {
         let refused = batches(&session, nothing_left).await;
-        assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall), "{nothing_left}");
+        assert!(
+            matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall),
+            "{nothing_left}"
+        );
     }
     let strict = statistics(&place, table, rules(5, SmallGroups::Refuse, &["kind"]));
     let refused = batches(&strict, counted).await;

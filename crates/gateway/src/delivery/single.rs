@@ -3,6 +3,7 @@
 //! The answer is found and written in full, then its record is made durable, and only then is it handed out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use lingqu_app::AppError;
@@ -12,7 +13,8 @@ use lingqu_domain::receipt::{ReceiptBody, Totals};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
-use lingqu_engine::lookup::{Found, KEYS_MAX, LookupError, Verdict};
+use lingqu_engine::ColumnView;
+use lingqu_engine::lookup::{Found, KEYS_MAX, LookupError, LookupTable, Verdict};
 use roaring::RoaringTreemap;
 use serde::Serialize;
 
@@ -71,6 +73,13 @@ pub struct Recorded {
     pub body: Vec<u8>,
 }
 
+/// An admission to keyed access: what an order may ask of single keys.
+pub struct Keyed {
+    admission: Admission,
+    mode: Mode,
+    table: Arc<LookupTable>,
+}
+
 /// What was found, for the record.
 struct Outcome<T> {
     answer: T,
@@ -79,7 +88,36 @@ struct Outcome<T> {
     missing: u64,
 }
 
+impl Keyed {
+    /// The columns of the key, in their order.
+    pub fn key(&self) -> Vec<ColumnView> {
+        let product = self.admission.serving.product();
+        product.key.iter().filter_map(|name| product.schema.column(name).cloned()).collect()
+    }
+
+    /// The granted columns as this mode shows them.
+    pub fn columns(&self) -> Vec<ColumnView> {
+        self.table.schema_view().columns
+    }
+}
+
+impl std::fmt::Debug for Keyed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Keyed").field("order", &self.admission.order).finish_non_exhaustive()
+    }
+}
+
 impl Deliveries {
+    /// Opens keyed access in verification or lookup mode. Error: `mode_not_granted`.
+    pub async fn keyed(&self, admission: Admission, mode: Mode) -> Result<Keyed, GatewayError> {
+        admission.serving.must_allow(mode)?;
+        let serving = Arc::clone(&admission.serving);
+        // The first use reads the product into memory: not on a thread that serves others.
+        let opened = tokio::task::spawn_blocking(move || serving.lookup(mode));
+        let table = opened.await.map_err(|error| task_lost(&error))??;
+        Ok(Keyed { admission, mode, table })
+    }
+
     /// Verifies 1 to [`KEYS_MAX`] claims. `request` is what was asked, for the vault; `encode` writes the answer. When this
     /// returns, the record is durable.
     ///
@@ -87,19 +125,17 @@ impl Deliveries {
     /// `consent_missing`, leaves no receipt and costs nothing.
     pub async fn verify(
         &self,
-        admission: &Admission,
-        claims: Vec<Claim>,
+        keyed: &Keyed,
+        claims: &[Claim],
         request: String,
         encode: impl FnOnce(&Label, &[Finding]) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
-        let needs_consent = admission.serving.needs_consent();
-        let serving = admission.serving.clone();
-        let count = claims.len();
-        let work = move || {
-            let table = serving.lookup(Mode::Verification)?;
-            let mut outcome = Outcome { answer: Vec::with_capacity(claims.len()), rows: RoaringTreemap::new(), missing: 0 };
-            for claim in &claims {
-                let verified = table.verify(&claim.key, &claim.values)?;
+        let needs_consent = keyed.admission.serving.needs_consent();
+        let work = || {
+            let mut outcome =
+                Outcome { answer: Vec::with_capacity(claims.len()), rows: RoaringTreemap::new(), missing: 0 };
+            for claim in claims {
+                let verified = keyed.table.verify(&claim.key, &claim.values)?;
                 outcome.rows.extend(verified.row);
                 outcome.answer.push(match verified.verdict {
                     Verdict::Match => Finding::Match,
@@ -113,71 +149,61 @@ impl Deliveries {
             Ok(outcome)
         };
         let encode = |label: &Label, findings: &Vec<Finding>| encode(label, findings);
-        self.single(admission, Mode::Verification, count, request, work, encode).await
+        self.single(keyed, claims.len(), request, work, encode).await
     }
 
     /// Looks up 1 to [`KEYS_MAX`] keys. Everything else is as for [`Deliveries::verify`].
     pub async fn look_up(
         &self,
-        admission: &Admission,
-        keys: Vec<Vec<Literal>>,
+        keyed: &Keyed,
+        keys: &[Vec<Literal>],
         request: String,
         encode: impl FnOnce(&Label, &LookedUp) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
-        let serving = admission.serving.clone();
-        let count = keys.len();
-        let work = move || {
-            let table = serving.lookup(Mode::Lookup)?;
-            let found = table.lookup_batch(&keys)?;
+        let work = || {
+            let found = keyed.table.lookup_batch(keys)?;
             let mut rows = RoaringTreemap::new();
             rows.extend(found.iter().flatten().map(|found| found.row));
             let missing = found.iter().filter(|found| found.is_none()).count() as u64;
-            Ok(Outcome { answer: LookedUp { schema: table.schema(), rows: found }, rows, missing })
+            Ok(Outcome { answer: LookedUp { schema: keyed.table.schema(), rows: found }, rows, missing })
         };
-        self.single(admission, Mode::Lookup, count, request, work, encode).await
+        self.single(keyed, keys.len(), request, work, encode).await
     }
 
     /// Reserves, answers, records.
-    async fn single<T, W, E>(
+    async fn single<T>(
         &self,
-        admission: &Admission,
-        mode: Mode,
+        keyed: &Keyed,
         count: usize,
         request: String,
-        work: W,
-        encode: E,
-    ) -> Result<Recorded, GatewayError>
-    where
-        T: Send + 'static,
-        W: FnOnce() -> Result<Outcome<T>, GatewayError> + Send + 'static,
-        E: FnOnce(&Label, &T) -> Result<Vec<u8>, AppError>,
-    {
-        admission.serving.must_allow(mode)?;
+        work: impl FnOnce() -> Result<Outcome<T>, GatewayError>,
+        encode: impl FnOnce(&Label, &T) -> Result<Vec<u8>, AppError>,
+    ) -> Result<Recorded, GatewayError> {
+        let Keyed { admission, mode, .. } = keyed;
         let calls = counted(count)?;
-        let _place = self.singles.take(&admission.order)?;
+        let place = self.singles.take(&admission.order)?;
         let reservation = Reservation::make(&self.app, &admission.serving, calls, 0).await?;
-        // The first use reads the product into memory, and a thousand keys take a while: not on a thread that serves others.
-        let outcome = tokio::task::spawn_blocking(work).await.map_err(|error| task_lost(&error))??;
-        let uncovered = if admission.serving.needs_consent() { outcome.missing } else { 0 };
+        let label = Label { receipt: self.app.new_receipt_id()?, nature: admission.serving.grant.nature };
+        let (body, rows, missing) = {
+            let outcome = work()?;
+            (encode(&label, &outcome.answer)?, outcome.rows, outcome.missing)
+        };
+        let uncovered = if admission.serving.needs_consent() { missing } else { 0 };
         if uncovered == calls {
             return Err(consent_missing());
         }
-        let label = Label { receipt: self.app.new_receipt_id()?, nature: admission.serving.grant.nature };
-        let body = encode(&label, &outcome.answer)?;
         let totals = Totals {
-            rows: outcome.rows.len(),
-            answer_rows: calls - outcome.missing,
+            rows: rows.len(),
+            answer_rows: calls - missing,
             bytes: body.len() as u64,
             calls: calls - uncovered,
             data_sets: 0,
         };
-        let record = ReceiptBody::Single {
-            opening: receipt::opening(&self.app, admission, mode, &request)?,
-            totals,
-            row_set: receipt::encode(&outcome.rows),
-        };
+        let opening = receipt::opening(&self.app, admission, *mode, &request)?;
+        let record = ReceiptBody::Single { opening, totals, row_set: receipt::encode(&rows) };
         let (app, admission, receipt) = (self.app.clone(), admission.clone(), label.receipt.clone());
         let recorded = tokio::spawn(async move {
+            let _place = place;
             receipt::begin(&app, &admission, &receipt, &request, record).await?;
             reservation.keep();
             if uncovered > 0 {
@@ -193,7 +219,10 @@ impl Deliveries {
 /// A batch has something in it and not too much.
 fn counted(length: usize) -> Result<u64, GatewayError> {
     if length == 0 {
-        return Err(GatewayError::malformed("请求中没有任何条目", "the request asks for nothing; send at least one entry"));
+        return Err(GatewayError::malformed(
+            "请求中没有任何条目",
+            "the request asks for nothing; send at least one entry",
+        ));
     }
     if length > KEYS_MAX {
         return Err(LookupError::TooManyKeys { found: length }.into());

@@ -13,7 +13,7 @@ use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::export::ExportError;
 use lingqu_engine::session::AnswerPart;
-use lingqu_engine::{Limits, RowsExactness};
+use lingqu_engine::{ColumnView, Limits, RowsExactness, SchemaView};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -69,6 +69,16 @@ pub struct Streamed {
 }
 
 impl Deliveries {
+    /// The columns of the product as a mode shows them: a mask may change a type. Error: `mode_not_granted`.
+    pub async fn columns(&self, admission: &Admission, mode: Mode) -> Result<Vec<ColumnView>, GatewayError> {
+        let session = admission.serving.session(mode, Admission::limits(mode))?;
+        // The engine's own answer tells, and no row leaves for it.
+        let sql = format!("SELECT * FROM \"{}\" LIMIT 0", admission.serving.details.table);
+        let schema = session.query(&sql).await?.schema();
+        let view = SchemaView::of_arrow(&schema);
+        Ok(view.ok_or_else(|| AppError::Fault("a governed table has a column that can't be".to_owned()))?.columns)
+    }
+
     /// Begins an answer. The statement is planned, and a refusal of it leaves no receipt; then the opening record is made
     /// durable and the first bytes are drawn, so that what fails at once still gets a problem document.
     ///

@@ -132,7 +132,9 @@ fn write_tile(directory: &Path, path: &str, bytes: &[u8], changed: &mut BTreeSet
     match fs::read(&file) {
         Ok(found) if found == bytes => {
             // It may have been written by a process that was killed before its sync.
-            File::open(&file).and_then(|opened| opened.sync_all()).map_err(|error| StoreError::file("sync", &file, error))?;
+            File::open(&file)
+                .and_then(|opened| opened.sync_all())
+                .map_err(|error| StoreError::file("sync", &file, error))?;
         }
         Ok(_) => return Err(LogError::FileDiffers { path: path.to_owned() }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -161,7 +163,9 @@ fn replace(file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 fn sync_directory(directory: &Path) -> Result<(), StoreError> {
-    File::open(directory).and_then(|opened| opened.sync_all()).map_err(|error| StoreError::file("sync", directory, error))
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|error| StoreError::file("sync", directory, error))
 }
 
 fn location(prefix: &str, path: &str) -> object_store::path::Path {

@@ -8,27 +8,24 @@ use super::unique_name;
 
 /// The read tables, one per kind of entity, all of the same shape.
 pub const READ_TABLES: &[&str] = &[
+    "node",
     "party",
     "user",
     "resource",
-    "snapshot",
     "quality_report",
     "ticket",
-    "supply",
     "registration",
     "right",
+    "supply",
     "plan",
     "mandate",
-    "agreement",
     "permit",
     "product",
-    "price",
+    "permitted_revenue",
     "order",
-    "contract",
     "consent",
+    "meter",
     "settlement",
-    "voucher",
-    "node",
 ];
 
 /// Creates every table, index and trigger.
@@ -70,7 +67,9 @@ impl MigrationTrait for First {
             manager.create_table(read_table(backend, table)).await?;
             for columns in [["owner", "id"], ["state", "id"]] {
                 let name = format!("{table}_{}_index", columns[0]);
-                manager.create_index(Index::create().name(name).table(*table).col(columns[0]).col(columns[1]).take()).await?;
+                manager
+                    .create_index(Index::create().name(name).table(*table).col(columns[0]).col(columns[1]).take())
+                    .await?;
             }
         }
         for (table, columns) in [
@@ -99,7 +98,12 @@ impl MigrationTrait for First {
 }
 
 fn stream(backend: DbBackend) -> TableCreateStatement {
-    Table::create().table("stream").col(key(backend, "stream").primary_key()).col(big("version")).check(positive("stream", "version")).take()
+    Table::create()
+        .table("stream")
+        .col(key(backend, "stream").primary_key())
+        .col(big("version"))
+        .check(positive("stream", "version"))
+        .take()
 }
 
 fn journal(backend: DbBackend) -> TableCreateStatement {
@@ -116,7 +120,13 @@ fn journal(backend: DbBackend) -> TableCreateStatement {
         .col(blob("salt"))
         .col(text("rulebook_version"))
         .col(big("log_entry"))
-        .index(Index::create().name(unique_name("journal", &["stream", "stream_version"])).unique().col("stream").col("stream_version"))
+        .index(
+            Index::create()
+                .name(unique_name("journal", &["stream", "stream_version"]))
+                .unique()
+                .col("stream")
+                .col("stream_version"),
+        )
         .check(positive("journal", "position"))
         .check(positive("journal", "stream_version"))
         .check(not_negative("journal", "log_entry"))
@@ -124,7 +134,12 @@ fn journal(backend: DbBackend) -> TableCreateStatement {
 }
 
 fn log_entry(_: DbBackend) -> TableCreateStatement {
-    Table::create().table("log_entry").col(big("idx").primary_key()).col(blob("bytes")).check(not_negative("log_entry", "idx")).take()
+    Table::create()
+        .table("log_entry")
+        .col(big("idx").primary_key())
+        .col(blob("bytes"))
+        .check(not_negative("log_entry", "idx"))
+        .take()
 }
 
 fn posting(backend: DbBackend) -> TableCreateStatement {
@@ -145,7 +160,9 @@ fn posting(backend: DbBackend) -> TableCreateStatement {
         .check(not_negative("posting", "credit_fen"))
         // A line moves money one way: exactly one side is more than zero.
         .check(("posting_one_side_check", Expr::cust("(debit_fen = 0) <> (credit_fen = 0)")))
-        .foreign_key(ForeignKey::create().name("posting_position_fkey").from("posting", "position").to("journal", "position"))
+        .foreign_key(
+            ForeignKey::create().name("posting_position_fkey").from("posting", "position").to("journal", "position"),
+        )
         .take()
 }
 
@@ -161,7 +178,12 @@ fn read_table(backend: DbBackend, table: &'static str) -> TableCreateStatement {
         .col(text("updated_at"))
         .col(big("position"))
         .col(text("body"))
-        .foreign_key(ForeignKey::create().name(format!("{table}_position_fkey")).from(table, "position").to("journal", "position"))
+        .foreign_key(
+            ForeignKey::create()
+                .name(format!("{table}_position_fkey"))
+                .from(table, "position")
+                .to("journal", "position"),
+        )
         .take()
 }
 
@@ -176,7 +198,12 @@ fn vault_item(backend: DbBackend) -> TableCreateStatement {
         .col(key(backend, "subject"))
         .col(text("kind"))
         .col(blob("sealed"))
-        .foreign_key(ForeignKey::create().name("vault_item_subject_fkey").from("vault_item", "subject").to("vault_key", "subject"))
+        .foreign_key(
+            ForeignKey::create()
+                .name("vault_item_subject_fkey")
+                .from("vault_item", "subject")
+                .to("vault_key", "subject"),
+        )
         .take()
 }
 
@@ -185,7 +212,12 @@ fn vault_index(backend: DbBackend) -> TableCreateStatement {
         .table("vault_index")
         .col(blob("digest").primary_key())
         .col(key(backend, "subject"))
-        .foreign_key(ForeignKey::create().name("vault_index_subject_fkey").from("vault_index", "subject").to("vault_key", "subject"))
+        .foreign_key(
+            ForeignKey::create()
+                .name("vault_index_subject_fkey")
+                .from("vault_index", "subject")
+                .to("vault_key", "subject"),
+        )
         .take()
 }
 
@@ -214,7 +246,9 @@ fn session(backend: DbBackend) -> TableCreateStatement {
         .col(text("created_at"))
         .col(text("expires_at"))
         .col(text("idle_expires_at"))
-        .foreign_key(ForeignKey::create().name("session_user_id_fkey").from("session", "user_id").to("login", "user_id"))
+        .foreign_key(
+            ForeignKey::create().name("session_user_id_fkey").from("session", "user_id").to("login", "user_id"),
+        )
         .take()
 }
 
@@ -259,7 +293,12 @@ fn receipt_commit(_: DbBackend) -> TableCreateStatement {
         .index(Index::create().name(unique_name("receipt_commit", &["log_entry"])).unique().col("log_entry"))
         .check(positive("receipt_commit", "first_position"))
         .check(positive("receipt_commit", "count"))
-        .foreign_key(ForeignKey::create().name("receipt_commit_log_entry_fkey").from("receipt_commit", "log_entry").to("log_entry", "idx"))
+        .foreign_key(
+            ForeignKey::create()
+                .name("receipt_commit_log_entry_fkey")
+                .from("receipt_commit", "log_entry")
+                .to("log_entry", "idx"),
+        )
         .take()
 }
 
@@ -278,7 +317,12 @@ fn quota_process(backend: DbBackend) -> TableCreateStatement {
 }
 
 fn quota_account(backend: DbBackend) -> TableCreateStatement {
-    Table::create().table("quota_account").col(key(backend, "account").primary_key()).col(big("used")).check(not_negative("quota_account", "used")).take()
+    Table::create()
+        .table("quota_account")
+        .col(key(backend, "account").primary_key())
+        .col(big("used"))
+        .check(not_negative("quota_account", "used"))
+        .take()
 }
 
 fn quota_lease(backend: DbBackend) -> TableCreateStatement {
@@ -289,8 +333,18 @@ fn quota_lease(backend: DbBackend) -> TableCreateStatement {
         .col(big("granted"))
         .primary_key(Index::create().name("quota_lease_pkey").col("account").col("process"))
         .check(not_negative("quota_lease", "granted"))
-        .foreign_key(ForeignKey::create().name("quota_lease_account_fkey").from("quota_lease", "account").to("quota_account", "account"))
-        .foreign_key(ForeignKey::create().name("quota_lease_process_fkey").from("quota_lease", "process").to("quota_process", "process"))
+        .foreign_key(
+            ForeignKey::create()
+                .name("quota_lease_account_fkey")
+                .from("quota_lease", "account")
+                .to("quota_account", "account"),
+        )
+        .foreign_key(
+            ForeignKey::create()
+                .name("quota_lease_process_fkey")
+                .from("quota_lease", "process")
+                .to("quota_process", "process"),
+        )
         .take()
 }
 

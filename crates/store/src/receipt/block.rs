@@ -1,7 +1,7 @@
 //! Receipts in PostgreSQL: one zstd-compressed row per group, with its index rows in the same transaction.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use sea_orm::ConnectionTrait;
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use tokio::sync::mpsc;
 
 use super::{Receipt, Waiting, gather, group, insert_index};
@@ -73,15 +73,23 @@ fn ids_of(receipt: &super::NewReceipt) -> super::NewReceipt {
 pub(super) async fn head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
     const DOING: &str = "reading the receipts' head";
     let fault = |error| StoreError::database(DOING, error);
-    let query =
-        Query::select().columns(["first_position", "count"]).from("receipt_block").order_by("first_position", Order::Desc).limit(1).take();
+    let query = Query::select()
+        .columns(["first_position", "count"])
+        .from("receipt_block")
+        .order_by("first_position", Order::Desc)
+        .limit(1)
+        .take();
     let Some(row) = db.query_one(&query).await.map_err(fault)? else { return Ok(0) };
     let first = from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?;
     let count = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
     Ok(first + count - 1)
 }
 
-pub(super) async fn read_after<C: ConnectionTrait>(db: &C, position: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
+pub(super) async fn read_after<C: ConnectionTrait>(
+    db: &C,
+    position: u64,
+    limit: usize,
+) -> Result<Vec<Receipt>, StoreError> {
     const DOING: &str = "reading receipts";
     let fault = |error| StoreError::database(DOING, error);
     let mut receipts: Vec<Receipt> = Vec::new();
@@ -105,7 +113,10 @@ pub(super) async fn read_after<C: ConnectionTrait>(db: &C, position: u64, limit:
         for row in rows {
             let first: i64 = row.try_get_by_index(0).map_err(fault)?;
             let block: Vec<u8> = row.try_get_by_index(1).map_err(fault)?;
-            let damaged = || StoreError::Unreadable { what: "a receipt block", problem: format!("the block at {first} doesn't decode") };
+            let damaged = || StoreError::Unreadable {
+                what: "a receipt block",
+                problem: format!("the block at {first} doesn't decode"),
+            };
             let group = zstd::bulk::decompress(&block, group::ENCODED_BYTES_MAX).map_err(|_| damaged())?;
             bytes += group.len();
             for receipt in group::decode(&group).ok_or_else(damaged)? {

@@ -24,7 +24,10 @@ const HEADER_BYTES: usize = 8 + 2;
 pub(super) fn check(receipt: &NewReceipt) -> Result<(), StoreError> {
     for (what, id) in [("kind", &receipt.kind), ("order id", &receipt.order_id), ("receipt id", &receipt.receipt_id)] {
         if id.len() > ID_BYTES_MAX {
-            return Err(StoreError::invalid(format!("the {what} of a receipt has {} bytes; the most is {ID_BYTES_MAX}", id.len())));
+            return Err(StoreError::invalid(format!(
+                "the {what} of a receipt has {} bytes; the most is {ID_BYTES_MAX}",
+                id.len()
+            )));
         }
     }
     if receipt.record.len() > RECORD_BYTES_MAX {
@@ -42,7 +45,10 @@ pub(super) fn record_bytes(receipt: &NewReceipt) -> usize {
 }
 
 /// Encodes a group of checked receipts.
-pub(super) fn encode<'a>(first_position: u64, records: impl ExactSizeIterator<Item = (&'a Salt, &'a NewReceipt)>) -> Vec<u8> {
+pub(super) fn encode<'a>(
+    first_position: u64,
+    records: impl ExactSizeIterator<Item = (&'a Salt, &'a NewReceipt)>,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(first_position.to_be_bytes());
     bytes.extend(u16::try_from(records.len()).expect("a group has at most GROUP_RECORDS_MAX records").to_be_bytes());
@@ -52,7 +58,9 @@ pub(super) fn encode<'a>(first_position: u64, records: impl ExactSizeIterator<It
             bytes.push(u8::try_from(id.len()).expect("check() bounds ids by ID_BYTES_MAX"));
             bytes.extend(id.as_bytes());
         }
-        bytes.extend(u32::try_from(receipt.record.len()).expect("check() bounds records by RECORD_BYTES_MAX").to_be_bytes());
+        bytes.extend(
+            u32::try_from(receipt.record.len()).expect("check() bounds records by RECORD_BYTES_MAX").to_be_bytes(),
+        );
         bytes.extend(&receipt.record);
     }
     bytes
@@ -99,7 +107,12 @@ mod tests {
     use super::*;
 
     fn sample(record: &[u8]) -> NewReceipt {
-        NewReceipt { receipt_id: "rcp_1".into(), order_id: "ord_1".into(), kind: "single".into(), record: record.to_vec() }
+        NewReceipt {
+            receipt_id: "rcp_1".into(),
+            order_id: "ord_1".into(),
+            kind: "single".into(),
+            record: record.to_vec(),
+        }
     }
 
     #[test]

@@ -103,7 +103,11 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
         return Ok((segments, writer));
     };
     let (segments, good_bytes) = scan_last(files)?;
-    let file = OpenOptions::new().read(true).write(true).open(&last_path).map_err(|error| StoreError::file("open", &last_path, error))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&last_path)
+        .map_err(|error| StoreError::file("open", &last_path, error))?;
     let bytes = file.metadata().map_err(|error| StoreError::file("read", &last_path, error))?.len();
     if bytes > good_bytes {
         tracing::warn!(file = %last_path.display(), offset = good_bytes, cut = bytes - good_bytes, "cut off the torn end of a receipt segment");
@@ -112,8 +116,16 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
     // What a killed process wrote may be in the cache only; from here on others will rely on it.
     file.sync_all().map_err(|error| StoreError::file("sync", &last_path, error))?;
     let next_position = segments.head() + 1;
-    let writer =
-        Writer { directory, number: last_number, file, length: good_bytes, next_position, segments: segments.clone(), stopped: false, _lock: lock };
+    let writer = Writer {
+        directory,
+        number: last_number,
+        file,
+        length: good_bytes,
+        next_position,
+        segments: segments.clone(),
+        stopped: false,
+        _lock: lock,
+    };
     Ok((segments, writer))
 }
 
@@ -161,7 +173,10 @@ impl Writer {
             self.begin_next_segment()?;
         }
         let first_position = self.next_position;
-        let frame = encode_frame(&group::encode(first_position, waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt))));
+        let frame = encode_frame(&group::encode(
+            first_position,
+            waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt)),
+        ));
         if let Err(error) = self.file.write_all_at(&frame, self.length) {
             // A frame that is there in part would be taken for damage once another one follows.
             if self.file.set_len(self.length).is_err() {
@@ -184,7 +199,11 @@ impl Writer {
     fn begin_next_segment(&mut self) -> Result<(), StoreError> {
         let number = self.number + 1;
         let (file, path) = create_segment(&self.directory, number, self.next_position)?;
-        self.segments.write().files.push(SegmentFile { path, first_position: self.next_position, groups: Some(Vec::new()) });
+        self.segments.write().files.push(SegmentFile {
+            path,
+            first_position: self.next_position,
+            groups: Some(Vec::new()),
+        });
         self.file = file;
         self.number = number;
         self.length = SEGMENT_HEADER_BYTES as u64;
@@ -298,8 +317,13 @@ struct Scan {
 
 fn scan(path: &Path, first_position: u64) -> Result<Scan, StoreError> {
     let bytes = std::fs::read(path).map_err(|error| StoreError::file("read", path, error))?;
-    let mut scan =
-        Scan { groups: Vec::new(), next_position: first_position, good_bytes: SEGMENT_HEADER_BYTES as u64, end: None, good_frame_follows: false };
+    let mut scan = Scan {
+        groups: Vec::new(),
+        next_position: first_position,
+        good_bytes: SEGMENT_HEADER_BYTES as u64,
+        end: None,
+        good_frame_follows: false,
+    };
     let mut offset = SEGMENT_HEADER_BYTES;
     while offset < bytes.len() {
         let good = frame_at(&bytes, offset).and_then(|group| Some((group::header(group)?, group.len())));
@@ -396,7 +420,10 @@ fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg")) else { continue };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".seg"))
+        else {
+            continue;
+        };
         let number = name.parse::<u64>().ok().filter(|_| name.len() == 8).ok_or_else(|| StoreError::Unreadable {
             what: "the receipt log",
             problem: format!("{} is no segment's name; move the file away", path.display()),
@@ -475,7 +502,9 @@ fn create_segment(directory: &Path, number: u64, first_position: u64) -> Result<
 }
 
 fn sync_directory(directory: &Path) -> Result<(), StoreError> {
-    File::open(directory).and_then(|opened| opened.sync_all()).map_err(|error| StoreError::file("sync", directory, error))
+    File::open(directory)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|error| StoreError::file("sync", directory, error))
 }
 
 fn byte_length(path: &Path) -> Result<u64, StoreError> {

@@ -1,0 +1,42 @@
+//! The OpenAPI document is a contract: it is committed, and the console's client is generated from it.
+
+use std::path::Path;
+
+/// Fails when the handlers say something else than `golden/openapi.json`. Set `UPDATE_GOLDEN=1` to write it anew, then
+/// generate the client with `npm run client` in `web/`.
+#[test]
+fn the_document_is_the_committed_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/openapi.json");
+    let document = lingqu_api::openapi_json();
+    #[expect(clippy::disallowed_methods, reason = "a test is told by the environment to write its golden file anew")]
+    let is_update = std::env::var_os("UPDATE_GOLDEN").is_some() && std::env::var_os("CI").is_none();
+    if is_update {
+        std::fs::write(&path, &document).unwrap();
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == document,
+        "crates/api/golden/openapi.json is stale: run UPDATE_GOLDEN=1 cargo test -p lingqu-api, look at the difference, \
+         and run `npm run client` in web/"
+    );
+}
+
+/// Every operation has an id of its own, a tag, and problem documents for its refusals.
+#[test]
+fn operations_are_complete() {
+    let document: serde_json::Value = serde_json::from_str(&lingqu_api::openapi_json()).unwrap();
+    let mut ids = std::collections::BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no id"));
+            assert!(ids.insert(id.to_owned()), "{id} is used twice");
+            assert!(operation["tags"].as_array().is_some_and(|tags| tags.len() == 1), "{method} {path} has one tag");
+            if method != "get" && id != "sign_in" && id != "sign_out" {
+                let statuses = operation["responses"].as_object().unwrap();
+                assert!(statuses.contains_key("401") && statuses.contains_key("403"), "{id} can be refused");
+            }
+        }
+    }
+    assert!(ids.len() > 45, "only {} operations", ids.len());
+}

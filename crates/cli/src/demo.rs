@@ -1,0 +1,205 @@
+//! `lingqu demo`: the life of data, end to end, on real input, against the same server that `serve` starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use lingqu_api::ApiSettings;
+use lingqu_app::{App, AppSettings, Clock};
+use lingqu_demo::{CLOCK_BEHIND_DAYS, DemoReport, LoginShown, Step, print_report, print_step};
+use serde::Serialize;
+
+use crate::config::{Configuration, LogFormat};
+use crate::failure::Failure;
+use crate::jobs::JobSettings;
+use crate::server::{self, Server};
+use crate::{output, telemetry};
+
+/// Play the life of data on real input: from source files to certificates, authorised scenarios, paid orders, governed
+/// deliveries, a settlement and evidence
+#[derive(Debug, clap::Args)]
+pub struct DemoArguments {
+    /// Directory of the demo's node, new or empty [default: a new temporary one, which is kept]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Keep serving afterwards, until Ctrl-C
+    #[arg(long)]
+    serve: bool,
+    /// Where the node answers, on this machine [default: 127.0.0.1:8080 with --serve, else a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where health, readiness and metrics answer [default: a free port of 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+}
+
+/// Where the demo's node can be reached. Protocols that are not served are `null`.
+#[derive(Debug, Serialize)]
+struct Urls {
+    console: String,
+    data: String,
+    flight: Option<String>,
+    postgres: Option<String>,
+    delta_sharing: Option<String>,
+    log: String,
+    admin: String,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a DemoReport,
+    urls: &'a Urls,
+    directory: String,
+    seconds: f64,
+}
+
+/// Plays the demo. Error: something came out otherwise than it should.
+pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
+    telemetry::start("warn", LogFormat::Text)?;
+    let started = Instant::now();
+    let default_port = if arguments.serve { 8080 } else { 0 };
+    let http = listen(arguments.listen, default_port, "--listen").await?;
+    let admin = listen(arguments.admin_listen, 0, "--admin-listen").await?;
+    let directory = fresh_directory(arguments.dir)?;
+    let clock = Clock::behind(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS));
+    let settings = AppSettings { directory: directory.clone(), database_url: None, clock, exclusive: true };
+    let app = App::open(settings).await?;
+    let mut server = Server::start(app.clone(), http, admin, ApiSettings::default())?;
+    let base = format!("http://{}", server.address);
+    output::tell(&format!("node of the demo: {} at {base}", directory.display()));
+
+    let is_json = arguments.json;
+    let mut progress = |step: &Step| {
+        if is_json {
+            output::tell(&format!("{:>2}. {} / {}", step.number, step.name, step.name_en));
+        } else if let Err(failure) = output::print(&format!("{}\n", print_step(step))) {
+            output::tell(&failure.to_string());
+        }
+    };
+    let report = match lingqu_demo::run(app.clone(), &base, &mut progress).await {
+        Ok(report) => report,
+        Err(error) => {
+            server.stop().await?;
+            return Err(Failure::Demo { error: Box::new(error), directory });
+        }
+    };
+    // Whatever the script left of its past: what is served from here on is served today.
+    app.clock().advance(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS));
+    let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+    let urls = Urls {
+        console: format!("{base}/"),
+        data: format!("{base}/data/v1"),
+        flight: None,
+        postgres: None,
+        delta_sharing: None,
+        log: format!("{base}/log"),
+        admin: format!("http://{}", server.admin_address),
+    };
+    if arguments.serve {
+        server.start_jobs(job_settings());
+    }
+    if arguments.json {
+        output::print_json(&Printed { report: &report, urls: &urls, directory: directory.display().to_string(), seconds })?;
+    } else {
+        output::print(&print_report(&report))?;
+        output::print(&closing_words(&report, &urls, &directory.display().to_string(), seconds, arguments.serve))?;
+    }
+    if arguments.serve {
+        server.until_signal().await?;
+    }
+    server.stop().await?;
+    if !report.is_good() {
+        return Err(Failure::Outcome("something came out otherwise than it should; see ✗ above".to_owned()));
+    }
+    Ok(())
+}
+
+async fn listen(
+    address: Option<SocketAddr>,
+    default_port: u16,
+    option: &'static str,
+) -> Result<tokio::net::TcpListener, Failure> {
+    let address = address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)));
+    if !address.ip().is_loopback() {
+        // Its passwords are printed in the source.
+        return Err(Failure::Mend(format!(
+            "{address} can be reached from other machines, and everybody knows the demo's passwords; name an address of 127.0.0.1 with {option}"
+        )));
+    }
+    server::listen(address, option).await
+}
+
+/// The directory that was named, when it is new or empty, else a new one.
+fn fresh_directory(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let Some(directory) = named else {
+        let temporary = tempfile::Builder::new().prefix("lingqu-demo-").tempdir();
+        let place = std::env::temp_dir();
+        return Ok(temporary.map_err(|error| Failure::file("make a directory in", &place, error))?.keep());
+    };
+    std::fs::create_dir_all(&directory).map_err(|error| Failure::file("make", &directory, error))?;
+    let mut entries = std::fs::read_dir(&directory).map_err(|error| Failure::file("read", &directory, error))?;
+    if entries.next().is_some() {
+        return Err(Failure::Mend(format!(
+            "{} is not empty, and the demo starts a node from nothing; name a new directory with --dir, or serve the node that is there with `lingqu serve --dir {}`",
+            directory.display(),
+            directory.display()
+        )));
+    }
+    Ok(directory)
+}
+
+/// A demo is looked at for minutes, not months.
+fn job_settings() -> JobSettings {
+    let configuration = Configuration::default();
+    JobSettings {
+        meter_every: Duration::from_secs(60 * u64::from(configuration.meter_minutes)),
+        sweep_every: Duration::from_secs(60 * u64::from(configuration.sweep_minutes)),
+    }
+}
+
+/// Where to look next.
+fn closing_words(report: &DemoReport, urls: &Urls, directory: &str, seconds: f64, is_serving: bool) -> String {
+    let mut text = format!("用时 / Took {seconds:.1} s\n");
+    if !is_serving {
+        text.push_str(&format!(
+            "\n节点目录 / The node is kept in {directory}\n\
+             \x20 lingqu serve --dir {directory}          控制台 / console\n\
+             \x20 lingqu replay --check --dir {directory}\n\
+             \x20 lingqu audit verify {}\n",
+            report.evidence.file
+        ));
+        return text;
+    }
+    text.push_str(&format!(
+        "\n服务中，按 Ctrl-C 结束 / Serving until Ctrl-C (node in {directory})\n\
+         \x20 控制台 / console   {}\n\
+         \x20 数据面 / data      {}\n\
+         \x20 存证日志 / log     {}/checkpoint\n\
+         \x20 运维 / admin       {}/metrics\n\n登录 / Logins (all passwords: {})\n",
+        urls.console,
+        urls.data,
+        urls.log,
+        urls.admin,
+        report.logins.first().map_or("", |login| login.password.as_str())
+    ));
+    for LoginShown { login, party, duties, .. } in &report.logins {
+        text.push_str(&format!("  {login:<24} {party}（{}）\n", duties.join(", ")));
+    }
+    text.push_str("\n服务密钥 / Service keys of the demo's orders\n");
+    for order in &report.orders {
+        text.push_str(&format!("  {:<24} [{}] {}\n", order.product, order.nature, order.key));
+    }
+    if let Some(order) = report.orders.first() {
+        text.push_str(&format!(
+            "\n试一试 / Try it\n  curl -H 'Authorization: Bearer {}' '{}/{}/rows?limit=2'\n",
+            order.key, urls.data, order.product
+        ));
+    }
+    text
+}

@@ -1,0 +1,37 @@
+//! Opening the node that a command is about.
+
+use std::sync::Arc;
+
+use lingqu_app::{App, AppError, AppSettings, Clock};
+
+use crate::config::Configuration;
+use crate::failure::Failure;
+
+/// How a command opens a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// As the only process, to change it.
+    Exclusive,
+    /// Beside a running one, to look at it.
+    Reading,
+}
+
+/// Opens an initialised node. Error: there is none, or another process has it.
+pub async fn open(configuration: &Configuration, access: Access) -> Result<Arc<App>, Failure> {
+    let directory = configuration.directory.clone();
+    // Looked at first, because opening a node makes what is missing in its directory.
+    if !directory.join("keys").is_dir() {
+        return Err(AppError::NotInitialised(directory).into());
+    }
+    let app = App::open(AppSettings {
+        directory: directory.clone(),
+        database_url: configuration.database.clone(),
+        clock: Clock::system(),
+        exclusive: access == Access::Exclusive,
+    })
+    .await?;
+    if app.read(|state| state.node.is_empty()) {
+        return Err(AppError::NotInitialised(directory).into());
+    }
+    Ok(app)
+}

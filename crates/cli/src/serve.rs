@@ -1,0 +1,75 @@
+//! `lingqu serve`: a node that answers until it is told to end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lingqu_api::ApiSettings;
+use serde::Serialize;
+
+use crate::config::{Configuration, NodeArguments};
+use crate::failure::Failure;
+use crate::jobs::JobSettings;
+use crate::node::{self, Access};
+use crate::server::{self, Server};
+use crate::{output, telemetry};
+
+/// Serve a node: console, control plane, data plane, log and public pages on one address; health and metrics on another
+#[derive(Debug, clap::Args)]
+pub struct ServeArguments {
+    #[command(flatten)]
+    node: NodeArguments,
+    /// Where clients reach the node [default: 127.0.0.1:8080, or as configured]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where the operator reaches health, readiness and metrics [default: 127.0.0.1:9090, or as configured]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// Print the `ready` line as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    url: String,
+    admin_url: String,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(arguments: ServeArguments) -> Result<(), Failure> {
+    let mut configuration = arguments.node.configuration()?;
+    telemetry::start("info", configuration.log_format)?;
+    configuration.listen = arguments.listen.unwrap_or(configuration.listen);
+    configuration.admin_listen = arguments.admin_listen.unwrap_or(configuration.admin_listen);
+    for address in [configuration.listen, configuration.admin_listen] {
+        if !address.ip().is_loopback() && !configuration.allow_plaintext {
+            return Err(Failure::Plaintext { address });
+        }
+    }
+    let http = server::listen(configuration.listen, "--listen").await?;
+    let admin = server::listen(configuration.admin_listen, "--admin-listen").await?;
+    let app = node::open(&configuration, Access::Exclusive).await?;
+    let mut server = Server::start(app, http, admin, api_settings(&configuration))?;
+    server.start_jobs(JobSettings {
+        meter_every: Duration::from_secs(60 * u64::from(configuration.meter_minutes)),
+        sweep_every: Duration::from_secs(60 * u64::from(configuration.sweep_minutes)),
+    });
+    let ready = Ready {
+        ready: true,
+        url: format!("http://{}", server.address),
+        admin_url: format!("http://{}", server.admin_address),
+    };
+    if arguments.json {
+        output::print_json(&ready)?;
+    } else {
+        output::print(&format!("ready {} admin {}\n", ready.url, ready.admin_url))?;
+    }
+    server.until_signal().await?;
+    server.stop().await
+}
+
+/// What the control plane is told of the configuration.
+pub fn api_settings(configuration: &Configuration) -> ApiSettings {
+    ApiSettings { secure_cookies: configuration.secure_cookies, public_url: configuration.public_url.clone() }
+}

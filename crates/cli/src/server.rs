@@ -1,0 +1,156 @@
+//! A running server: its listeners, its jobs, and how it ends. `serve` and `demo` start the same one.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use axum::{Router, middleware};
+use lingqu_api::ApiSettings;
+use lingqu_app::App;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, Admin};
+use crate::failure::Failure;
+use crate::jobs::{self, JobSettings};
+use crate::metrics::{self, Counters};
+
+/// How long running requests may take to finish when the server stops.
+const FINISH_MAX: Duration = Duration::from_secs(10);
+/// How long the administrative listener may take after that.
+const ADMIN_FINISH_MAX: Duration = Duration::from_secs(1);
+
+/// Listens on an address. Errors: it is busy, or not of this machine.
+pub async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::PortBusy { address, option },
+        _ => Failure::CannotListen { address, error, option },
+    })
+}
+
+/// A server that answers.
+pub struct Server {
+    app: Arc<App>,
+    admin: Arc<Admin>,
+    /// Where clients reach it.
+    pub address: SocketAddr,
+    /// Where its operator reaches it.
+    pub admin_address: SocketAddr,
+    stop: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    tasks: JoinSet<&'static str>,
+    admin_tasks: JoinSet<&'static str>,
+}
+
+impl Server {
+    /// Starts to answer on two listeners.
+    pub fn start(app: Arc<App>, http: TcpListener, admin: TcpListener, api: ApiSettings) -> Result<Server, Failure> {
+        let address = http.local_addr().map_err(Failure::Output)?;
+        let admin_address = admin.local_addr().map_err(Failure::Output)?;
+        let counters = Arc::new(Counters::default());
+        let router = Router::new()
+            .nest("/data/v1", lingqu_gateway::router(Arc::clone(&app)))
+            .merge(lingqu_api::router(Arc::clone(&app), api))
+            .layer(middleware::from_fn_with_state(Arc::clone(&counters), metrics::count));
+        let state = Arc::new(Admin { app: Arc::clone(&app), counters, stopping: AtomicBool::new(false) });
+        let (stop, stopped) = watch::channel(false);
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let mut admin_tasks = JoinSet::new();
+        tasks.spawn(answer(http, router, stopped, "HTTP listener"));
+        admin_tasks.spawn(answer(admin, admin::router(Arc::clone(&state)), admin_stopped, "administrative listener"));
+        Ok(Server { app, admin: state, address, admin_address, stop, stop_admin, tasks, admin_tasks })
+    }
+
+    /// Starts the background jobs.
+    pub fn start_jobs(&mut self, settings: JobSettings) {
+        jobs::start(&mut self.tasks, &self.app, settings, &self.stop.subscribe());
+    }
+
+    /// Serves until the operating system asks the process to end. Error: a part of the server ended by itself.
+    pub async fn until_signal(&mut self) -> Result<(), Failure> {
+        let ended = tokio::select! {
+            signal = asked_to_end() => {
+                tracing::info!(signal = signal.map_err(Failure::Output)?, "stopping");
+                return Ok(());
+            }
+            ended = self.tasks.join_next() => ended,
+            ended = self.admin_tasks.join_next() => ended,
+        };
+        let part = match ended {
+            Some(Ok(name)) => name.to_owned(),
+            Some(Err(error)) => format!("a part of the server ({error})"),
+            None => "the server".to_owned(),
+        };
+        Err(Failure::Mend(format!("{part} ended by itself; start the node again, its log says why")))
+    }
+
+    /// Stops in order: no new connections, running requests finish, then jobs, the administrative listener and the node.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        self.admin.stopping.store(true, Ordering::SeqCst);
+        self.stop.send_replace(true);
+        if !finished(&mut self.tasks, FINISH_MAX).await {
+            tracing::warn!("requests still ran after {} s and were cut off", FINISH_MAX.as_secs());
+        }
+        self.stop_admin.send_replace(true);
+        finished(&mut self.admin_tasks, ADMIN_FINISH_MAX).await;
+        Ok(self.app.close().await?)
+    }
+}
+
+/// True when all tasks ended in time; those that did not are ended.
+async fn finished(tasks: &mut JoinSet<&'static str>, wait_max: Duration) -> bool {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(wait_max, all).await.is_ok() {
+        return true;
+    }
+    tasks.abort_all();
+    false
+}
+
+async fn answer(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    name: &'static str,
+) -> &'static str {
+    // Answers are small and wait for nothing more, so they are not held back to be joined with others.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY can't be set");
+        }
+    });
+    let until_stopped = async move {
+        // An error means that the server is gone, which is the same.
+        let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until_stopped).await {
+        tracing::error!(%error, listener = name, "a listener failed");
+    }
+    name
+}
+
+/// Waits for SIGTERM or SIGINT and answers which.
+fn asked_to_end() -> impl Future<Output = std::io::Result<&'static str>> {
+    async {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                _ = terminate.recv() => Ok("SIGTERM"),
+                _ = interrupt.recv() => Ok("SIGINT"),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            tokio::signal::ctrl_c().await?;
+            Ok("Ctrl-C")
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Ways to get more than was granted that were looked for, some of which once worked.
+
+use std::collections::BTreeMap;
+
+use lingqu_domain::access::Actor;
+use lingqu_domain::command::Command;
+use lingqu_domain::product::{ProductDetails, SourceColumn};
+use lingqu_domain::refusal::{Refusal, RefusalCode};
+use lingqu_domain::resource::Grade;
+use lingqu_domain::rulebook::Rulebook;
+use lingqu_domain::scope::{Mode, Narrowing, Precision, Precisions};
+
+use crate::details::{self, name, purposes, term};
+use crate::life::{Life, STEPS};
+use crate::world::created;
+
+fn product_refused(life: &Life, details: ProductDetails) -> Refusal {
+    let command = Command::DraftProduct { details: Box::new(details) };
+    life.world.refused(&life.handler("operator"), &command)
+}
+
+fn adopt(life: &mut Life, change: impl FnOnce(&mut Rulebook)) {
+    let mut rulebook = Rulebook { version: "adopted".to_owned(), ..Rulebook::initial() };
+    change(&mut rulebook);
+    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook: Box::new(rulebook) });
+}
+
+/// Lives on from one step through others of the life.
+fn walk(life: &mut Life, after: &str, through: &str) {
+    let place = |wanted: &str| STEPS.iter().position(|(step, _)| *step == wanted).unwrap();
+    for (_, step) in &STEPS[place(after) + 1..=place(through)] {
+        step(life);
+    }
+}
+
+#[test]
+fn an_item_keeps_the_shorter_term_and_the_fewer_purposes_that_it_states() {
+    // The plan's, mandate's and permit's own parts bound every item; they once replaced what an item said.
+    let mut life = Life::until("plan approved");
+    let mut mandate = details::mandate(&life);
+    let short = term(details::FROM, "2026-12-25T00:00:00Z");
+    mandate.items.get_mut(&life.id("flights")).unwrap().term = Some(short);
+    let recorded = life.world.done(&life.handler("implementer"), Command::DraftMandate { details: Box::new(mandate) });
+    life.note("mandate", created::<lingqu_domain::id::MandateId>(&recorded));
+    walk(&mut life, "mandate drafted", "agreement signed");
+    let mut permit = details::insurance_permit(&life);
+    permit.items.get_mut(&life.id("flights")).unwrap().purposes = Some(purposes(&["insurance/claim"]));
+    let recorded = life.world.done(&life.handler("operator"), Command::ApplyPermit { details: Box::new(permit) });
+    life.note("insurance permit", created::<lingqu_domain::id::PermitId>(&recorded));
+    let licence = Command::ApplyPermit { details: Box::new(details::licence_permit(&life)) };
+    let recorded = life.world.done(&life.handler("operator"), licence);
+    life.note("licence permit", created::<lingqu_domain::id::PermitId>(&recorded));
+    walk(&mut life, "permits applied", "listed");
+    let place = |what: &str, until: &str| {
+        let mut order = details::order(life.id("punctuality"), what, &[Mode::Rows]);
+        order.term.until = crate::world::at(until);
+        Command::PlaceOrder { details: Box::new(order) }
+    };
+    let refused = |command: Command| life.world.refused(&life.handler("insurer"), &command).code;
+    assert_eq!(refused(place("insurance/pricing", "2026-12-20T00:00:00Z")), RefusalCode::PurposeNotPermitted);
+    assert_eq!(refused(place("insurance/claim", "2027-01-01T00:00:00Z")), RefusalCode::ScopeTooWide);
+    let within = place("insurance/claim", "2026-12-25T00:00:00Z");
+    assert!(life.world.decide(&life.handler("insurer"), &within).is_ok());
+}
+
+#[test]
+fn a_product_can_t_choose_whose_consent_it_asks_for() {
+    let life = Life::until("permits approved");
+    let change = |change: &dyn Fn(&mut ProductDetails)| {
+        let mut product = details::driver_check(&life);
+        change(&mut product);
+        product_refused(&life, product)
+    };
+    let refused = [
+        change(&|product| product.subject = None),
+        // Any other column, though its values were those of somebody who consented.
+        change(&|product| product.subject = Some(name("licence"))),
+        change(&|product| product.shape.columns[0].computed = true),
+        change(&|product| product.shape.columns[0].lineage.clear()),
+        change(&|product| {
+            let other = SourceColumn { resource: life.id("drivers"), column: name("licence") };
+            product.shape.columns[0].lineage.insert(other);
+        }),
+    ];
+    for refusal in refused {
+        assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, "subject"), "{}", refusal.en);
+    }
+}
+
+#[test]
+fn a_product_stands_on_permits_of_its_operator_for_its_resources() {
+    let life = Life::until("permits approved");
+    let drivers: lingqu_domain::id::ResourceId = life.id("drivers");
+    let mut product = details::driver_check(&life);
+    product.inputs.insert(drivers.clone(), life.id("insurance permit"));
+    assert_eq!(product_refused(&life, product).code, RefusalCode::ScopeTooWide);
+    // Two scenarios in one product.
+    let mut product = details::driver_check(&life);
+    product.inputs.insert(life.id("flights"), life.id("insurance permit"));
+    assert_eq!(product_refused(&life, product).subject, "inputs");
+    // A lineage into a resource that is no input.
+    let mut product = details::driver_check(&life);
+    let stray = SourceColumn { resource: life.id("flights"), column: name("tail") };
+    product.shape.columns[1].lineage.insert(stray.clone());
+    assert_eq!(product_refused(&life, product).code, RefusalCode::NotFound);
+    let mut product = details::driver_check(&life);
+    product.shape.conditions.insert(stray);
+    assert_eq!(product_refused(&life, product).code, RefusalCode::NotFound);
+    // A filter on a column that the mandate left out.
+    let mut product = details::driver_check(&life);
+    product.shape.conditions.insert(SourceColumn { resource: drivers, column: name("medical") });
+    let refusal = product_refused(&life, product);
+    assert_eq!(refusal.code, RefusalCode::ScopeTooWide);
+    assert!(refusal.en.contains("medical"), "{refusal}");
+}
+
+#[test]
+fn a_computed_column_shows_nothing_of_a_coarsened_one() {
+    let life = Life::whole();
+    let grant = life.grant("insurer's order").unwrap();
+    let prefix = &grant.scope.columns[&name("tail_prefix")];
+    for mode in [Mode::Statistics, Mode::Lookup, Mode::Rows, Mode::File] {
+        assert_eq!(prefix.in_mode(mode), Precision::Hidden);
+    }
+    // Nor can the product's own narrowing ask for it.
+    let life = Life::until("permits approved");
+    for column in ["tail", "tail_prefix"] {
+        let asked = Precisions::all_of(&[Mode::Rows], Precision::Exact);
+        let mut product = details::punctuality(&life);
+        product.narrowing.columns = Some(BTreeMap::from([(name(column), Some(asked))]));
+        assert_eq!(product_refused(&life, product).code, RefusalCode::ScopeTooWide);
+    }
+}
+
+#[test]
+fn a_rulebook_that_coarsens_a_column_shuts_the_rights_that_look_at_it() {
+    // The plan's row condition looks at `carrier`, which another rulebook no longer shows in rows: with the condition
+    // the rows would tell it, without the condition there would be more rows.
+    let mut life = Life::whole();
+    adopt(&mut life, |rulebook| {
+        rulebook.grade_modes.insert(Grade::General1, Mode::IN_DOMAIN.to_vec());
+    });
+    let refusal = life.grant("insurer's order").unwrap_err();
+    assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::NotInForce, life.link("plan").as_str()));
+    assert!(refusal.en.contains("`carrier`"), "{refusal}");
+    // The product's join looks at `day`, which may then be used for statistics alone.
+    let mut life = Life::whole();
+    adopt(&mut life, |rulebook| {
+        rulebook.grade_modes.insert(Grade::General1, vec![Mode::Statistics]);
+        rulebook.grade_modes.insert(Grade::General2, vec![Mode::Statistics]);
+        rulebook.grade_modes.insert(Grade::General3, vec![Mode::Statistics]);
+    });
+    let refusal = life.grant("insurer's order").unwrap_err();
+    assert!(refusal.en.contains("`day`"), "{refusal}");
+    // Back to the old rules, back to the old right.
+    let before = Life::whole().grant("insurer's order").unwrap();
+    let mut rulebook = Rulebook::initial();
+    rulebook.version = "adopted again".to_owned();
+    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook: Box::new(rulebook) });
+    assert_eq!(life.grant("insurer's order").unwrap().scope, before.scope);
+}
+
+#[test]
+fn a_rulebook_that_allows_more_adds_no_rows_to_a_permit_that_names_none() {
+    let mut life = Life::until("parties");
+    adopt(&mut life, |rulebook| {
+        rulebook.grade_modes.insert(Grade::General1, Mode::IN_DOMAIN.to_vec());
+        rulebook.grade_modes.insert(Grade::General2, Mode::IN_DOMAIN.to_vec());
+    });
+    walk(&mut life, "parties", "agreement signed");
+    let mut permit = details::insurance_permit(&life);
+    permit.items = BTreeMap::from([(life.id("weather"), Narrowing::default())]);
+    let recorded = life.world.done(&life.handler("operator"), Command::ApplyPermit { details: Box::new(permit) });
+    let permit: lingqu_domain::id::PermitId = created(&recorded);
+    life.world.done(&life.officer("airport"), Command::ConfirmPermit { permit: permit.clone() });
+    let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
+    life.world.done(&life.approver("competent"), opinion);
+    life.world.done(&life.approver("implementer"), Command::ApprovePermit { permit: permit.clone() });
+    let initial = Rulebook::initial();
+    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook: Box::new(initial) });
+    let mut reader = lingqu_domain::decide::Reader::new(&life.world.state, life.world.now);
+    let resource = life.id("weather");
+    let mandate = lingqu_domain::chain::mandate_scope(&mut reader, &life.id("mandate"), &resource).unwrap();
+    assert!(mandate.modes.contains(&Mode::Rows), "the mandate has grown with the rules");
+    let scope = lingqu_domain::chain::permit_scope(&mut reader, &permit, &resource).unwrap();
+    assert_eq!(scope.modes, Mode::IN_DOMAIN.into());
+}
+
+#[test]
+fn a_lowered_ceiling_binds_products_that_are_listed() {
+    let mut life = Life::until("listed");
+    let mut ceiling = details::ceiling(&life);
+    ceiling.per_call = "0.01".parse().unwrap();
+    let command = Command::SetCeiling { product: life.id("punctuality"), ceiling };
+    life.world.done(&life.approver("implementer"), command);
+    let order = details::order(life.id("punctuality"), "insurance/claim", &[Mode::Rows]);
+    let place = Command::PlaceOrder { details: Box::new(order) };
+    assert_eq!(life.world.refused(&life.handler("insurer"), &place).code, RefusalCode::PriceAboveCeiling);
+    let delist = Command::DelistProduct { product: life.id("punctuality"), reason: "调价".to_owned() };
+    life.world.done(&life.approver("operator"), delist);
+    let list = Command::ListProduct { product: life.id("punctuality") };
+    assert_eq!(life.world.refused(&life.approver("operator"), &list).code, RefusalCode::PriceAboveCeiling);
+    let mut price = details::price();
+    price.per_call = "0.01".parse().unwrap();
+    life.world.done(&life.approver("operator"), Command::SetPrice { product: life.id("punctuality"), price });
+    life.world.done(&life.approver("operator"), list);
+    assert!(life.world.decide(&life.handler("insurer"), &place).is_ok());
+}
+
+#[test]
+fn extreme_numbers_are_refused_and_never_panic() {
+    let life = Life::until("plan approved");
+    for rate in ["-79228162514264337593543950335", "79228162514264337593543950335", "1.1", "-0.1"] {
+        let mut mandate = details::mandate(&life);
+        mandate.revenue.treasury_rate = details::decimal(rate);
+        let command = Command::DraftMandate { details: Box::new(mandate) };
+        let refusal = life.world.refused(&life.handler("implementer"), &command);
+        assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, "revenue"), "{rate}");
+    }
+    for years in [i16::MIN, -1, 0, 101, i16::MAX] {
+        for field in ["certificate_years", "mandate_years_max"] {
+            let mut rulebook = Rulebook { version: "x".to_owned(), ..Rulebook::initial() };
+            match field {
+                "certificate_years" => rulebook.certificate_years = years,
+                _ => rulebook.mandate_years_max = years,
+            }
+            let command = Command::AdoptRulebook { rulebook: Box::new(rulebook) };
+            let refusal = life.world.refused(&life.approver("authority"), &command);
+            assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, field));
+        }
+    }
+    // More calls than money can hold: the period is refused as a whole, and nothing is settled in part.
+    let mut life = Life::until("keys");
+    let reading = details::reading(life.id("insurer's order"), 0, u64::MAX, u64::MAX);
+    life.world.done(&Actor::Node, Command::CloseMeter { reading });
+    let close = Command::CloseSettlement { period: "2026-12".to_owned() };
+    assert_eq!(life.world.refused(&life.approver("operator"), &close).code, RefusalCode::Invalid);
+}
+
+#[test]
+fn nothing_is_metered_before_the_contract_is_signed() {
+    let life = Life::until("orders placed");
+    let reading = details::reading(life.id("insurer's order"), 0, 5, 0);
+    let refusal = life.world.refused(&Actor::Node, &Command::CloseMeter { reading });
+    assert_eq!(refusal.code, RefusalCode::WrongState);
+}
+
+#[test]
+fn who_receives_part_of_a_fee_can_t_block_a_settlement_by_owing_it() {
+    let mut life = Life::until("parties");
+    // The airport is made a consumer too, by registering it as one from the beginning.
+    let mut airport = details::party("airport as consumer", 95, lingqu_domain::party::Organisation::Enterprise, &[]);
+    airport.roles = [lingqu_domain::party::Role::Provider, lingqu_domain::party::Role::Consumer].into();
+    life.admit("airport", airport);
+    walk(&mut life, "parties", "listed");
+    let place = |what: &str| {
+        let order = details::order(life.id("punctuality"), what, &[Mode::Rows]);
+        Command::PlaceOrder { details: Box::new(order) }
+    };
+    let refusal = life.world.refused(&life.handler("airport"), &place("insurance/claim"));
+    assert_eq!(refusal.code, RefusalCode::RelatedParties);
+    assert!(life.world.decide(&life.handler("airport"), &place("public/study")).is_ok());
+}
+
+#[test]
+fn a_finance_department_receives_no_providers_part() {
+    let mut life = Life::until("plan approved");
+    let mut treasury = details::party("treasury two", 96, lingqu_domain::party::Organisation::Enterprise, &[]);
+    treasury.roles = [lingqu_domain::party::Role::Finance, lingqu_domain::party::Role::Provider].into();
+    life.admit("second treasury", treasury);
+    let mut mandate = details::mandate(&life);
+    mandate.revenue.provider_rates.insert(life.party("second treasury"), details::decimal("0.1"));
+    let command = Command::DraftMandate { details: Box::new(mandate) };
+    let refusal = life.world.refused(&life.handler("implementer"), &command);
+    assert_eq!(refusal.subject, "revenue.provider_rates");
+}
+
+#[test]
+fn registrations_of_one_credit_code_conflict() {
+    // Two at once: each reads the journal's last position, so the second append is a conflict.
+    let life = Life::until("parties");
+    let party = details::party("x", 97, lingqu_domain::party::Organisation::Enterprise, &[lingqu_domain::party::Role::Consumer]);
+    let command = Command::RegisterParty { details: party };
+    let decision = life.world.decide(&life.member("authority").admin, &command).unwrap();
+    assert_eq!(decision.reads.get("journal"), Some(&life.world.state.position));
+}

@@ -1,0 +1,14 @@
+//! t
+mod attacks;
+mod crooked;
+mod details;
+mod dice;
+mod due;
+mod invariants;
+mod life;
+mod refusals;
+mod scopes;
+mod sequences;
+mod suspension;
+mod table;
+mod world;

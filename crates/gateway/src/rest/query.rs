@@ -1,0 +1,79 @@
+//! `POST /{product}/query`: the consumer's own SQL.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use lingqu_domain::scope::Mode;
+use serde::Deserialize;
+
+use super::accept::choose;
+use super::request::{Words, admitted, json, text, whole};
+use super::response::streamed;
+use crate::delivery::{Admission, Deliveries, StreamRequest};
+use crate::encode::{Format, JsonFrame};
+use crate::error::GatewayError;
+
+const FORM: &str = "{\"sql\": \"…\", \"mode\": \"rows\" or \"statistics\" (optional), \"format\": \"…\" (optional)}";
+
+/// The modes that a statement may be answered in.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StatementMode {
+    Rows,
+    Statistics,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryForm {
+    sql: String,
+    mode: Option<StatementMode>,
+    format: Option<String>,
+}
+
+pub(super) async fn query(
+    State(deliveries): State<Deliveries>,
+    Words(product): Words<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    admitted(&deliveries, &headers, &product, |admission| answer(&deliveries, admission, &headers, body)).await
+}
+
+async fn answer(
+    deliveries: &Deliveries,
+    admission: Admission,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, GatewayError> {
+    let body = whole(body)?;
+    // A body that is not said to be JSON is the statement itself.
+    let form = match is_json(headers) {
+        true => json(&body, FORM)?,
+        false => QueryForm { sql: text(&body)?, mode: None, format: None },
+    };
+    let mode = admission.statement_mode(form.mode.map(|mode| match mode {
+        StatementMode::Rows => Mode::Rows,
+        StatementMode::Statistics => Mode::Statistics,
+    }))?;
+    let format = choose(headers, form.format.as_deref(), &Format::ALL)?;
+    let request = StreamRequest {
+        mode,
+        request: form.sql.clone(),
+        sql: form.sql,
+        format,
+        limits: Admission::limits(mode),
+        frame: JsonFrame::default(),
+    };
+    let answer = deliveries.stream(&admission, request).await?;
+    Ok(streamed(&admission, answer, format, None))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}

@@ -1,0 +1,129 @@
+//! `POST /{product}/verify`: a claim in; match, mismatch or not found out, and nothing else.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use lingqu_app::AppError;
+use lingqu_domain::predicate::Literal;
+use lingqu_domain::resource::Nature;
+use lingqu_domain::scope::Mode;
+use lingqu_engine::ColumnView;
+use lingqu_engine::lookup::LookupError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::request::{Words, admitted, json, text, whole};
+use super::response::recorded;
+use crate::delivery::{Admission, Claim, Deliveries, Finding, Label};
+use crate::encode::Format;
+use crate::error::GatewayError;
+use crate::value;
+
+const FORM: &str = "{\"key\": {…}, \"claim\": {…}} or {\"claims\": [{\"key\": {…}, \"claim\": {…}}, …]}";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimForm {
+    key: Map<String, Value>,
+    claim: Map<String, Value>,
+}
+
+/// One claim, or a list of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyForm {
+    key: Option<Map<String, Value>>,
+    claim: Option<Map<String, Value>>,
+    claims: Option<Vec<ClaimForm>>,
+}
+
+#[derive(Serialize)]
+struct OneResult<'a> {
+    result: Finding,
+    receipt: &'a str,
+    nature: Nature,
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    results: &'a [Finding],
+    receipt: &'a str,
+    nature: Nature,
+}
+
+pub(super) async fn verify(
+    State(deliveries): State<Deliveries>,
+    Words(product): Words<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    admitted(&deliveries, &headers, &product, |admission| answer(&deliveries, admission, body)).await
+}
+
+async fn answer(
+    deliveries: &Deliveries,
+    admission: Admission,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, GatewayError> {
+    let keyed = deliveries.keyed(admission.clone(), Mode::Verification).await?;
+    let body = whole(body)?;
+    let (forms, is_batch) = match json(&body, FORM)? {
+        VerifyForm { key: Some(key), claim: Some(claim), claims: None } => (vec![ClaimForm { key, claim }], false),
+        VerifyForm { key: None, claim: None, claims: Some(claims) } => (claims, true),
+        _ => {
+            return Err(GatewayError::malformed(format!("请求体应为 {FORM}"), format!("the body has the form {FORM}")));
+        }
+    };
+    let (key, columns) = (keyed.key(), keyed.columns());
+    let mut claims = Vec::with_capacity(forms.len());
+    for form in &forms {
+        claims.push(Claim { key: key_of(&key, &form.key)?, values: values_of(&columns, &form.claim)? });
+    }
+    let encode = |label: &Label, findings: &[Finding]| written(label, findings, is_batch);
+    let answer = deliveries.verify(&keyed, &claims, text(&body)?, encode).await?;
+    Ok(recorded(&admission, answer, Format::Json, None))
+}
+
+fn written(label: &Label, findings: &[Finding], is_batch: bool) -> Result<Vec<u8>, AppError> {
+    let (receipt, nature) = (label.receipt.as_str(), label.nature);
+    let body = match findings {
+        [result] if !is_batch => serde_json::to_vec(&OneResult { result: *result, receipt, nature }),
+        results => serde_json::to_vec(&Results { results, receipt, nature }),
+    };
+    body.map_err(|error| AppError::Fault(format!("findings could not be written as JSON: {error}")))
+}
+
+/// The parts of a key in their order. Errors name the parts, never their values.
+pub(super) fn key_of(key: &[ColumnView], form: &Map<String, Value>) -> Result<Vec<Literal>, GatewayError> {
+    let mut parts = Vec::with_capacity(key.len());
+    for column in key {
+        if let Some(value) = form.get(column.name.as_str()) {
+            // A key has no missing parts, so null finds nothing and is an error of the request.
+            parts.extend(value::from_json(column, value)?);
+        }
+    }
+    if parts.len() != key.len() || form.len() != key.len() {
+        let names = key.iter().map(|column| column.name.to_string()).collect();
+        return Err(LookupError::KeyParts { found: parts.len(), expected: key.len(), names }.into());
+    }
+    Ok(parts)
+}
+
+fn values_of(
+    columns: &[ColumnView],
+    form: &Map<String, Value>,
+) -> Result<BTreeMap<String, Option<Literal>>, GatewayError> {
+    let mut values = BTreeMap::new();
+    for (name, value) in form {
+        let Some(column) = columns.iter().find(|column| column.name.as_str() == name) else {
+            let granted = columns.iter().map(|column| column.name.to_string()).collect();
+            return Err(LookupError::ColumnNotGranted { column: name.chars().take(64).collect(), granted }.into());
+        };
+        values.insert(name.clone(), value::from_json(column, value)?);
+    }
+    Ok(values)
+}

@@ -1,0 +1,8 @@
+//! The control plane as a client sees it, over a real listener: signing in, commands, lists and who sees what, the pages
+//! without login.
+
+mod client;
+mod commands;
+mod lists;
+mod public;
+mod sessions;

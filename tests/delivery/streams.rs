@@ -1,0 +1,94 @@
+//! Answers that take a while: the receipt is ahead of the bytes, and whatever ends them is in the closing record.
+
+use lingqu_domain::receipt::{Outcome, ReceiptBody};
+use lingqu_domain::scope::Mode;
+use lingqu_tests::scenario::{Ordered, TRIP_RECORDS, Who};
+
+use crate::served::{Served, receipt_of, rows_named};
+
+/// Far more than the buffers between server and client hold: some 25 MB as CSV.
+const TRIPS: usize = 60_000;
+
+async fn served() -> (Served, Ordered) {
+    let served = Served::open(None, TRIPS).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], (10, 3)).await;
+    (served, order)
+}
+
+/// At every moment the durable records name at least the rows that have arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_byte_arrives_before_its_receipt() {
+    let (served, order) = served().await;
+    let mut response = served.begun(&order, "/export?format=csv").await;
+    let receipt = receipt_of(&response);
+    let mut lines = 0u64;
+    let mut bytes = 0u64;
+    let mut saw_open = false;
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+        bytes += chunk.len() as u64;
+        let records = served.records(&receipt).await;
+        assert!(matches!(records[0].body, ReceiptBody::Opened(_)));
+        // The first line is the header's.
+        assert!(rows_named(&records) >= lines.saturating_sub(1), "{lines} lines of {} rows", rows_named(&records));
+        saw_open |= !matches!(records.last().unwrap().body, ReceiptBody::Closed { .. });
+    }
+    assert!(saw_open, "the answer was over before it was looked at");
+    assert_eq!(lines, TRIPS as u64 + 1);
+    // The body's end is not sent before the closing record is durable.
+    let records = served.records(&receipt).await;
+    let Some(ReceiptBody::Closed { outcome, totals }) = records.last().map(|record| &record.body) else {
+        panic!("{records:?}")
+    };
+    assert_eq!(*outcome, Outcome::Delivered);
+    assert_eq!((totals.rows, totals.answer_rows, totals.bytes), (TRIPS as u64, TRIPS as u64, bytes));
+    assert_eq!((totals.calls, totals.data_sets, rows_named(&records)), (0, 1, TRIPS as u64));
+}
+
+/// A client that hangs up leaves a closing record that says so, with what had left; it pays nothing, but its quota is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging_up_closes_the_receipt() {
+    let (served, order) = served().await;
+    for _ in 0..3 {
+        let mut response = served.begun(&order, "/export?format=csv").await;
+        let receipt = receipt_of(&response);
+        assert!(!response.chunk().await.unwrap().unwrap().is_empty());
+        drop(response);
+        let (records, outcome, totals) = served.closed(&receipt).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "cancelled".to_owned() });
+        assert_eq!((totals.calls, totals.data_sets), (0, 0));
+        assert!(totals.bytes > 0 && totals.rows < TRIPS as u64, "{totals:?}");
+        assert_eq!(rows_named(&records), totals.rows);
+        let closings = records.iter().filter(|record| matches!(record.body, ReceiptBody::Closed { .. })).count();
+        assert_eq!(closings, 1);
+    }
+    assert_eq!(served.get(&order, "/export").await.problem(), (403, "quota_exceeded".to_owned()));
+}
+
+/// A suspension ends a running answer at its next batch; the body has no end, and the record says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_cuts_a_running_answer() {
+    let (served, order) = served().await;
+    let mut response = served.begun(&order, "/export?format=csv").await;
+    let receipt = receipt_of(&response);
+    response.chunk().await.unwrap().unwrap();
+    served.scenario.suspend_mandate("数据召回").await;
+    let mut lines = 0u64;
+    let cut = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64,
+            Ok(None) => break false,
+            Err(_) => break true,
+        }
+    };
+    assert!(cut, "the body must not end as if it were whole");
+    assert!(lines < TRIPS as u64);
+    let (records, outcome, totals) = served.closed(&receipt).await;
+    assert_eq!(outcome, Outcome::Stopped { code: "grant_suspended".to_owned() });
+    assert_eq!((totals.calls, totals.data_sets), (0, 0));
+    assert_eq!(rows_named(&records), totals.rows);
+    assert!(totals.rows < TRIPS as u64);
+    assert_eq!(served.get(&order, "/rows?limit=1").await.problem(), (403, "grant_suspended".to_owned()));
+    served.scenario.resume_mandate().await;
+    served.get(&order, "/rows?limit=1").await.ok();
+}

@@ -1,0 +1,268 @@
+// The loop in a real Chromium: sign in, market, product, order, receipts, ledger; suspend the mandate in the console and
+// see the next request for data refused; resume; English. With LINGQU_SCREENSHOTS=DIR a picture of each page is kept.
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { startBrowser, startDemo } from "./demo.mjs";
+
+const CLAIMED = "flight_delay_check";
+
+let pictures = 0;
+
+async function picture(page, name) {
+  const directory = process.env.LINGQU_SCREENSHOTS;
+  if (!directory) return;
+  await mkdir(directory, { recursive: true });
+  pictures += 1;
+  await page.waitForLoadState("networkidle");
+  const path = join(directory, `${String(pictures).padStart(2, "0")}-${name}.png`);
+  await page.screenshot({ path, fullPage: true });
+}
+
+/** Asks for data as the consumer's program would. */
+async function askForData(base, order) {
+  const path = order.modes.includes("statistics") ? "query" : "rows?limit=1";
+  const init = { headers: { Authorization: `Bearer ${order.key}` } };
+  if (path === "query") {
+    init.method = "POST";
+    init.headers["Content-Type"] = "application/json";
+    init.body = JSON.stringify({ sql: `SELECT count(*) FROM ${order.product}` });
+  }
+  const answer = await fetch(`${base}/data/v1/${order.product}/${path}`, init);
+  const text = await answer.text();
+  return { status: answer.status, code: answer.ok ? null : JSON.parse(text).code };
+}
+
+async function signIn(page, base, login, password) {
+  await page.goto(base);
+  await page.waitForURL("**/login**");
+  await page.getByLabel("用户名").fill(login);
+  await page.getByLabel("密码").fill("不是这个密码");
+  await page.getByRole("button", { name: /登\s*录/ }).click();
+  await page.getByText("用户名或密码错误").waitFor();
+  await picture(page, "login-refused");
+  await page.getByLabel("密码").fill(password);
+  await page.getByRole("button", { name: /登\s*录/ }).click();
+  await page.getByRole("heading", { name: "数据产品超市" }).waitFor();
+}
+
+async function market(page, report) {
+  const cards = page.locator(".cards > li");
+  await cards.first().waitFor();
+  assert.ok((await cards.count()) >= 3, "the market shows the demo's products");
+  const text = await page.locator(".cards").textContent();
+  assert.match(text, /真实数据 REAL/);
+  assert.match(text, /合成数据 SYNTHETIC/);
+  assert.match(text, /上限收费标准/);
+  await picture(page, "market");
+  assert.ok(report.orders.length > 0);
+}
+
+/** Opens the product that an order is for, through its card, and from there the order. */
+async function productAndOrder(page, base, order) {
+  const cards = page.locator(".cards > li");
+  for (let number = 0; number < (await cards.count()); number += 1) {
+    await cards.nth(number).getByRole("link").first().click();
+    await page.getByRole("tab", { name: "概览" }).waitFor();
+    if ((await page.locator("td code").allInnerTexts()).includes(order.product)) break;
+    await page.goto(base);
+    await cards.first().waitFor();
+  }
+  assert.ok((await page.locator("td code").allInnerTexts()).includes(order.product), "the product has a card");
+  await picture(page, "product");
+  await page.getByRole("tab", { name: "输出字段与精度" }).click();
+  await page.getByRole("columnheader", { name: "字段" }).first().waitFor();
+  await picture(page, "product-columns");
+  await page.getByRole("tab", { name: "血缘" }).click();
+  await page.getByRole("columnheader", { name: "来源字段" }).first().waitFor();
+  await picture(page, "product-lineage");
+  await page.getByRole("tab", { name: "场景授权" }).click();
+  await page.getByRole("columnheader", { name: "应用场景" }).waitFor();
+  await picture(page, "product-permits");
+  await page.getByRole("tab", { name: "本产品的订单" }).click();
+  await page.getByRole("link", { name: order.id }).click();
+}
+
+async function journeyAndReceipts(page) {
+  await page.getByText("使用授权有效").waitFor();
+  const steps = page.locator("section[data-step]");
+  await steps.first().waitFor();
+  const kinds = await steps.evaluateAll((found) => found.map((step) => step.dataset.step));
+  for (const kind of [
+    "resource",
+    "registration",
+    "supply",
+    "plan",
+    "mandate",
+    "permit",
+    "product",
+    "order",
+    "meter",
+    "settlement",
+  ]) {
+    assert.ok(kinds.includes(kind), `the journey shows ${kind}: ${kinds}`);
+  }
+  await picture(page, "order-journey");
+  await page.getByRole("tab", { name: "交付回执" }).click();
+  await page.getByText("已交付").first().waitFor();
+  await picture(page, "order-receipts");
+  await page.getByRole("tab", { name: "合同与配额" }).click();
+  await page.getByText("条款摘要").waitFor();
+  await picture(page, "order-contract");
+  await page.getByRole("tab", { name: "取数示例" }).click();
+  await page.getByText("Authorization: Bearer").first().waitFor();
+  await picture(page, "order-access");
+}
+
+async function evidence(page) {
+  const downloading = page.waitForEvent("download");
+  await page.getByRole("link", { name: "下载证据包" }).click();
+  const download = await downloading;
+  assert.match(download.suggestedFilename(), /^ord_.*\.evidence$/);
+}
+
+async function ledger(page) {
+  await page.getByRole("link", { name: "账簿" }).click();
+  await page.locator('[data-balanced="true"]').waitFor();
+  await page.getByText("借贷平衡，分毫不差").waitFor();
+  const text = await page.locator("#content").textContent();
+  assert.match(text, /缴款凭证/);
+  assert.match(text, /合计/);
+  await picture(page, "ledger");
+}
+
+/** Opens the order and from its journey the mandate. */
+async function openMandate(page, base, order) {
+  await page.goto(`${base}/orders/${order.id}`);
+  await page.locator('section[data-step="mandate"] a').first().click();
+  await page.getByText("办理", { exact: true }).first().waitFor();
+}
+
+async function give(page, command, reason) {
+  await page.locator(`button[data-command="${command}"]`).click();
+  const form = page.getByRole("dialog");
+  await form.getByLabel("理由").fill(reason);
+  await picture(page, command);
+  await form.getByRole("button", { name: /确\s*定/ }).click();
+  await form.waitFor({ state: "hidden" });
+}
+
+async function suspendAndResume(page, base, orders) {
+  const order = orders[0];
+  for (const each of orders) {
+    assert.deepEqual(await askForData(base, each), { status: 200, code: null }, each.product);
+  }
+  await openMandate(page, base, order);
+  await picture(page, "mandate");
+  const resume = page.locator('button[data-command="resume_mandate"]');
+  assert.ok(await resume.isDisabled(), "what can't be done now is shown and disabled");
+  await give(page, "suspend_mandate", "浏览器测试：专项检查");
+  await page.getByText("已中止").first().waitFor();
+  for (const each of orders) {
+    assert.deepEqual(await askForData(base, each), { status: 403, code: "grant_suspended" }, each.product);
+  }
+  await page.goto(`${base}/orders/${order.id}`);
+  await page.getByText("使用授权未生效").waitFor();
+  assert.match(await page.locator(".ant-alert").first().textContent(), /专项检查/);
+  await picture(page, "order-suspended");
+  await page.getByRole("link", { name: "待办" }).click();
+  await page.locator('button[data-command="resume_mandate"]').first().waitFor();
+  await picture(page, "inbox");
+  await openMandate(page, base, order);
+  await give(page, "resume_mandate", "浏览器测试：已整改");
+  await page.locator('button[data-command="suspend_mandate"]:enabled').waitFor();
+  for (const each of orders) {
+    assert.deepEqual(await askForData(base, each), { status: 200, code: null }, each.product);
+  }
+}
+
+async function resources(page) {
+  await page.getByRole("link", { name: "公共数据资源" }).click();
+  await page.getByRole("columnheader", { name: "行数" }).waitFor();
+  await picture(page, "resources");
+  await page.locator("tbody a").filter({ hasText: "航班" }).first().click();
+  for (const [tab, seen] of [
+    ["字段字典", "分级"],
+    ["质量与工单", "问题工单"],
+    ["登记", "登记凭证"],
+    ["快照版本", "来源文件摘要"],
+  ]) {
+    await page.getByRole("tab", { name: tab }).click();
+    await page.getByText(seen).first().waitFor();
+    await picture(page, `resource-${tab}`);
+  }
+  await page.getByRole("tab", { name: "登记" }).click();
+  const address = await page.locator('a[href^="/public/certificates/"]').first().getAttribute("href");
+  return address;
+}
+
+async function certificate(page, base, address) {
+  await page.goto(base + address);
+  await page.getByRole("heading", { name: "登记凭证" }).waitFor();
+  assert.equal(await page.locator("figure svg").count(), 1);
+  await picture(page, "certificate");
+  await page.goto(base);
+}
+
+async function english(page) {
+  await page.getByRole("button", { name: "English" }).click();
+  await page.getByRole("heading", { name: "Market" }).waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.lang), "en");
+  const navigation = await page.locator("nav").textContent();
+  assert.doesNotMatch(navigation, /[\u4e00-\u9fff]/, "nothing of the navigation stays Chinese");
+  await picture(page, "market-english");
+  await page.getByRole("link", { name: "Node" }).click();
+  await page.getByText("Checkpoint of the log").waitFor();
+  await page.getByText("Journal position").waitFor();
+  await picture(page, "node-english");
+}
+
+async function narrow(page, base, order) {
+  await page.setViewportSize({ width: 320, height: 800 });
+  for (const path of ["/", `/orders/${order.id}`, "/ledger", "/inbox"]) {
+    await page.goto(base + path);
+    await page.waitForLoadState("networkidle");
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 320, `${path} is ${width} pixels wide at 320`);
+  }
+  await page.goto(base);
+  await picture(page, "market-narrow");
+}
+
+const demo = await startDemo();
+const browser = await startBrowser();
+try {
+  const { report, base } = demo;
+  const login = report.logins.find((each) => each.login === "implementer.approver");
+  assert.ok(login, "the demo has an approver of the implementer");
+  // Orders whose data is asked for without knowing a row: statistics and rows.
+  const orders = report.orders.filter((order) => order.modes.some((mode) => mode === "statistics" || mode === "rows"));
+  assert.ok(orders.length > 0, "the demo has such orders");
+  const order = report.orders.find((each) => each.product === CLAIMED) ?? orders[0];
+
+  const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, locale: "zh-CN" });
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  page.on("console", (message) => {
+    // Chromium reports each answer of 4xx as an error of its own; the page shows those to the user.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      faults.push(message.text());
+  });
+
+  await signIn(page, base, login.login, login.password);
+  await market(page, report);
+  await productAndOrder(page, base, order);
+  await journeyAndReceipts(page);
+  await evidence(page);
+  await ledger(page);
+  await suspendAndResume(page, base, orders);
+  const address = await resources(page);
+  await certificate(page, base, address);
+  await english(page);
+  await narrow(page, base, order);
+  assert.deepEqual(faults, [], "no page failed on the way");
+  console.log("the loop in Chromium: sign-in, market, product, order, receipts, ledger, suspension, English: all well");
+} finally {
+  await browser.close();
+  await demo.stop();
+}

@@ -1,0 +1,6057 @@
+export interface paths {
+    "/api/v1/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a command. Commands that carry facts which the node itself establishes (snapshots, metering windows, service
+         *     keys) are refused here; they have addresses of their own.
+         */
+        post: operations["give_command"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consents/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Counts of consents: all of them for oversight, those given to the viewer's own party for everybody else. */
+        get: operations["count_consents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/inbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What waits for the viewer: entities whose next step he could take now. */
+        get: operations["inbox"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Events of the journal, for the data authority and the auditor. */
+        get: operations["list_journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ledger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The ledger of one settlement or of the newest ones. */
+        get: operations["ledger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mandates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_mandates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mandates/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_mandate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/market": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The listed products. */
+        get: operations["market"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/meters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_meters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/meters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_meter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/node": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The node. */
+        get: operations["get_node"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_order"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The order's evidence as a file that anyone can check offline with `lingqu audit verify`. */
+        get: operations["export_evidence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/journey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The way of an order, link by link, with what happened to each and who did it. */
+        get: operations["get_journey"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/receipts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The order's receipt records, oldest first. They hold no personal data. */
+        get: operations["list_receipts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/service-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Issues a service key of the order. It is shown in this answer and never again. */
+        post: operations["issue_service_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/parties": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_parties"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/parties/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_party"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/permits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_permits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/permits/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_permit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/permitted-revenues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_permitted_revenues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/permitted-revenues/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_permitted_revenue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_plans"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plans/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_plan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_products"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_product"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/products/{id}/offer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a product offers now. */
+        get: operations["get_offer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_quality_reports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quality-reports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_quality_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_registrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registrations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_registration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_resource"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/{id}/quality-reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Runs a rule set over the resource's newest snapshot and records the report; its findings open tickets. The body is a
+         *     rule set: name, version, rules.
+         */
+        post: operations["run_quality"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/{id}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a source file as the body and records it as the resource's next snapshot. The columns of the catalogue entry are
+         *     demanded of the file by name and type; a bad file is refused with line and column.
+         */
+        post: operations["import_snapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rights": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_rights"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rights/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_right"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The session of the cookie. */
+        get: operations["current_session"];
+        put?: never;
+        /**
+         * Signs in: sets the session's cookie and answers the token for changes. Unknown login and wrong password get the same
+         *     answer; too many attempts of one login name have to wait.
+         */
+        post: operations["sign_in"];
+        /** Signs out: the session ends here and everywhere. */
+        delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settlements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_settlements"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settlements/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_settlement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/supplies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_supplies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/supplies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_supply"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_tickets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tickets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_ticket"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_users"];
+        put?: never;
+        /** Adds a user with his login. */
+        post: operations["add_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_user"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/public/catalogue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The listed products, without login. */
+        get: operations["public_catalogue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/public/certificates/{code}/certificate.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A certificate, without login. */
+        get: operations["public_certificate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description An account, by name. */
+        AccountName: {
+            /** @description The account's code. */
+            code: string;
+            /** @description Its Chinese name. */
+            name: string;
+            /** @description Its English name. */
+            name_en: string;
+            /** @description Whose: a party's id. */
+            owner: string;
+            /** @description That party's name. */
+            owner_name: string;
+            /** @description … in English. */
+            owner_name_en: string;
+        };
+        /** @description Who gives a command. */
+        Actor: {
+            /** @description A user for his party. */
+            user: components["schemas"]["UserId"];
+        } | {
+            /** @description A data subject for himself. */
+            subject: components["schemas"]["SubjectId"];
+        } | "node";
+        /** @description A user that was added. */
+        AddedUser: {
+            /** @description His id. */
+            user: components["schemas"]["UserId"];
+        };
+        /**
+         * @description 授权运营模式: overall, by field or by scenario.
+         * @enum {string}
+         */
+        AuthorisationMode: "overall" | "by_field" | "by_scenario";
+        /**
+         * @description Which days are worked. Monday to Friday, but for `holidays`, and the weekends in `working_weekends` (调休), as the
+         *     State Council publishes them year by year.
+         */
+        Calendar: {
+            /** @description Days off that would be worked. */
+            holidays: string[];
+            /**
+             * Format: int32
+             * @description The last year whose schedule is published.
+             */
+            published_through_year: number;
+            /** @description Name of this version, recorded with each event. */
+            version: string;
+            /** @description Weekend days that are worked. */
+            working_weekends: string[];
+        };
+        /** @description What a product's price may not exceed, per charging unit. */
+        Ceiling: {
+            /** @description Per call: a verification, a lookup, a query or a page of rows. */
+            per_call: string;
+            /** @description Per data set: one snapshot set delivered as a file. */
+            per_data_set: string;
+            /** @description The permitted revenue it stands within. */
+            permitted_revenue: components["schemas"]["PermittedRevenueId"];
+        };
+        /** @description What a registration ends in: a code that anyone can check. */
+        Certificate: {
+            /** @description 登记编码: division, kind, year, serial; unique in the node. */
+            code: string;
+            /** @description When it was issued. */
+            issued_at: string;
+            /** @description The registration it came from. */
+            registration: components["schemas"]["RegistrationId"];
+            /** @description Until when it holds. */
+            valid_until: string;
+        };
+        /** @description The newest signed head of the transparency log. */
+        Checkpoint: {
+            /** @description The whole signed note (C2SP tlog-checkpoint). */
+            note: string;
+            /** @description The log's name. */
+            origin: string;
+            /** @description Root hash of the Merkle tree, base64. */
+            root: string;
+            /**
+             * Format: int64
+             * @description Entries it covers.
+             */
+            size: number;
+            /** @description The key that verifies it, in the form of C2SP signed-note. */
+            vkey: string;
+        };
+        /** @description An information item (信息项). */
+        Column: {
+            /** @description Type. */
+            data_type: components["schemas"]["DataType"];
+            /** @description Grade. */
+            grade: components["schemas"]["Grade"];
+            /** @description Meaning, in Chinese. */
+            meaning: string;
+            /** @description Name. */
+            name: components["schemas"]["ColumnName"];
+        };
+        /**
+         * @description The name of a column: 1 to 64 of `a-z`, `0-9` and `_`, beginning with a letter; names that begin with `__` are
+         *     the engine's own.
+         */
+        ColumnName: string;
+        /** @description Something that is asked of the domain. */
+        Command: {
+            /** @description The first data authority; its first administrator comes with it. */
+            authority: components["schemas"]["PartyDetails"];
+            /** @enum {string} */
+            command: "initialise_node";
+            /** @description Its division. */
+            division: components["schemas"]["Division"];
+            /** @description Its tier. */
+            tier: components["schemas"]["Tier"];
+        } | {
+            /** @enum {string} */
+            command: "adopt_rulebook";
+            /** @description The rulebook. */
+            rulebook: components["schemas"]["Rulebook"];
+        } | {
+            /** @enum {string} */
+            command: "register_party";
+            /** @description What is said of it. */
+            details: components["schemas"]["PartyDetails"];
+        } | {
+            /** @enum {string} */
+            command: "add_user";
+            /** @description His posts. */
+            duties: components["schemas"]["Duty"][];
+            /** @description The party. */
+            party: components["schemas"]["PartyId"];
+        } | {
+            /** @enum {string} */
+            command: "disable_user";
+            /** @description The user. */
+            user: components["schemas"]["UserId"];
+        } | {
+            /** @enum {string} */
+            command: "draft_resource";
+            /** @description The entry. */
+            details: components["schemas"]["ResourceDetails"];
+        } | {
+            /** @enum {string} */
+            command: "sign_resource";
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+        } | {
+            /** @enum {string} */
+            command: "record_snapshot";
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+            /** @description The snapshot. */
+            snapshot: components["schemas"]["Snapshot"];
+        } | {
+            /** @enum {string} */
+            command: "record_quality_report";
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+            /** @description Results per rule. */
+            results: components["schemas"]["RuleResult"][];
+            /** @description The snapshot it is about. */
+            snapshot: components["schemas"]["SnapshotId"];
+        } | {
+            /** @description Cause and what was done. */
+            answer: string;
+            /** @enum {string} */
+            command: "answer_ticket";
+            /** @description The ticket. */
+            ticket: components["schemas"]["TicketId"];
+        } | {
+            /** @enum {string} */
+            command: "close_ticket";
+            /** @description The ticket. */
+            ticket: components["schemas"]["TicketId"];
+            /** @description What was verified. */
+            verification: string;
+        } | {
+            /** @enum {string} */
+            command: "apply_registration";
+            /** @description What is registered. */
+            object: components["schemas"]["Registrable"];
+        } | {
+            /** @enum {string} */
+            command: "accept_registration";
+            /** @description The registration. */
+            registration: components["schemas"]["RegistrationId"];
+        } | {
+            /** @enum {string} */
+            command: "return_registration";
+            /** @description What is missing. */
+            missing: string;
+            /** @description The registration. */
+            registration: components["schemas"]["RegistrationId"];
+        } | {
+            /** @enum {string} */
+            command: "review_registration";
+            /** @description The registration. */
+            registration: components["schemas"]["RegistrationId"];
+        } | {
+            /** @enum {string} */
+            command: "certify_registration";
+            /** @description The registration. */
+            registration: components["schemas"]["RegistrationId"];
+        } | {
+            /** @enum {string} */
+            command: "request_supply";
+            /** @description What for. */
+            need: string;
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+        } | {
+            /** @enum {string} */
+            command: "confirm_supply";
+            /** @description What of the resource's ceiling. */
+            narrowing: components["schemas"]["Narrowing"];
+            /** @description The supply. */
+            supply: components["schemas"]["SupplyId"];
+        } | {
+            /** @description The legal basis. */
+            basis: string;
+            /** @enum {string} */
+            command: "refuse_supply";
+            /** @description The supply. */
+            supply: components["schemas"]["SupplyId"];
+        } | {
+            /** @enum {string} */
+            command: "withdraw_supply";
+            /** @description Why. */
+            reason: string;
+            /** @description The supply. */
+            supply: components["schemas"]["SupplyId"];
+        } | {
+            /** @enum {string} */
+            command: "draft_plan";
+            /** @description What it says. */
+            details: components["schemas"]["PlanDetails"];
+        } | {
+            /** @enum {string} */
+            command: "submit_plan";
+            /** @description Number of the minutes. */
+            minutes: string;
+            /** @description The plan. */
+            plan: components["schemas"]["PlanId"];
+        } | {
+            /** @enum {string} */
+            command: "approve_plan";
+            /** @description Number of the approval document. */
+            document: string;
+            /** @description The plan. */
+            plan: components["schemas"]["PlanId"];
+        } | {
+            /** @enum {string} */
+            command: "return_plan";
+            /** @description The plan. */
+            plan: components["schemas"]["PlanId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "draft_mandate";
+            /** @description What they say. */
+            details: components["schemas"]["MandateDetails"];
+        } | {
+            /** @enum {string} */
+            command: "approve_mandate";
+            /** @description The mandate. */
+            mandate: components["schemas"]["MandateId"];
+        } | {
+            /** @enum {string} */
+            command: "sign_agreement";
+            /** @description The mandate. */
+            mandate: components["schemas"]["MandateId"];
+        } | {
+            /** @enum {string} */
+            command: "suspend_mandate";
+            /** @description The mandate. */
+            mandate: components["schemas"]["MandateId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "resume_mandate";
+            /** @description The mandate. */
+            mandate: components["schemas"]["MandateId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "revoke_mandate";
+            /** @description The mandate. */
+            mandate: components["schemas"]["MandateId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "apply_permit";
+            /** @description What it is for. */
+            details: components["schemas"]["PermitDetails"];
+        } | {
+            /** @enum {string} */
+            command: "confirm_permit";
+            /** @description The permit. */
+            permit: components["schemas"]["PermitId"];
+        } | {
+            /** @description Whether it agrees. */
+            agrees: boolean;
+            /** @enum {string} */
+            command: "give_opinion";
+            /** @description The permit. */
+            permit: components["schemas"]["PermitId"];
+            /** @description Its words. */
+            text: string;
+        } | {
+            /** @enum {string} */
+            command: "approve_permit";
+            /** @description The permit. */
+            permit: components["schemas"]["PermitId"];
+        } | {
+            /** @enum {string} */
+            command: "refuse_permit";
+            /** @description The permit. */
+            permit: components["schemas"]["PermitId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "suspend_permit";
+            /** @description The permit. */
+            permit: components["schemas"]["PermitId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "resume_permit";
+            /** @description The permit. */
+            permit: components["schemas"]["PermitId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "draft_product";
+            /** @description What it is. */
+            details: components["schemas"]["ProductDetails"];
+        } | {
+            /** @enum {string} */
+            command: "review_product_output";
+            /** @description What was looked at. */
+            findings: string;
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+        } | {
+            /** @enum {string} */
+            command: "fix_permitted_revenue";
+            /** @description Appraised operating cost. */
+            cost: string;
+            /** @description The operator. */
+            operator: components["schemas"]["PartyId"];
+            /** @description Permitted profit, as a fraction of the cost. */
+            profit_rate: string;
+            /** @description Taxes. */
+            tax: string;
+            /** @description The period. */
+            term: components["schemas"]["Term"];
+            /** @description Ten-year treasury yield, as a fraction. */
+            treasury_yield: string;
+        } | {
+            /** @description The ceiling. */
+            ceiling: components["schemas"]["Ceiling"];
+            /** @enum {string} */
+            command: "set_ceiling";
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+        } | {
+            /** @enum {string} */
+            command: "set_price";
+            /** @description The price. */
+            price: components["schemas"]["Price"];
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+        } | {
+            /** @enum {string} */
+            command: "list_product";
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+        } | {
+            /** @enum {string} */
+            command: "delist_product";
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "place_order";
+            /** @description What is ordered. */
+            details: components["schemas"]["OrderDetails"];
+        } | {
+            /** @enum {string} */
+            command: "sign_contract";
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description Digest of the terms that the signer saw. */
+            terms_digest: string;
+        } | {
+            /** @enum {string} */
+            command: "issue_service_key";
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+        } | {
+            /** @enum {string} */
+            command: "revoke_service_key";
+            /** @description The key. */
+            key: components["schemas"]["ServiceKeyId"];
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+        } | {
+            /** @enum {string} */
+            command: "suspend_order";
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "resume_order";
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "end_order";
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /** @enum {string} */
+            command: "give_consent";
+            /** @description What is permitted. */
+            details: components["schemas"]["ConsentDetails"];
+        } | {
+            /** @enum {string} */
+            command: "withdraw_consent";
+            /** @description The consent. */
+            consent: components["schemas"]["ConsentId"];
+        } | {
+            /** @enum {string} */
+            command: "close_meter";
+            /** @description What was used. */
+            reading: components["schemas"]["MeterReading"];
+        } | {
+            /** @enum {string} */
+            command: "close_settlement";
+            /** @description Name of the period. */
+            period: string;
+        } | {
+            /** @enum {string} */
+            command: "confirm_settlement";
+            /** @description The settlement. */
+            settlement: components["schemas"]["SettlementId"];
+        } | {
+            /** @description How much. */
+            amount: string;
+            /** @enum {string} */
+            command: "record_voucher";
+            /** @description Number of the voucher. */
+            number: string;
+            /** @description The settlement. */
+            settlement: components["schemas"]["SettlementId"];
+        };
+        /** @description A command on an entity: what to send, what to ask the user for, and whether it may be given now. */
+        CommandChoice: {
+            /** @description Whether it would be accepted now. */
+            allowed: boolean;
+            /** @description Why not, as a code. */
+            code?: string | null;
+            /** @description The command's name. */
+            command: string;
+            /** @description The body for `POST /api/v1/commands`, but for the inputs. */
+            form: Record<string, never>;
+            /** @description What the user adds. */
+            inputs: components["schemas"]["CommandInput"][];
+            /** @description Why not, in Chinese. */
+            reason?: string | null;
+            /** @description Why not, in English. */
+            reason_en?: string | null;
+        };
+        /** @description One event of a command. */
+        CommandEvent: {
+            /** @description Its kind, such as `mandate.suspended`. */
+            kind: string;
+            /** @description The entity it happened to. */
+            stream: string;
+        };
+        /** @description A field that the user fills in. */
+        CommandInput: {
+            /** @description What is typed: `text`, `yuan` (a decimal) or `flag`. */
+            kind: string;
+            /** @description The field's name. */
+            name: string;
+            /** @description What stands there at first. */
+            value?: string | null;
+        };
+        /** @description What a command came to. */
+        CommandResult: {
+            /** @description The command's id in the journal. */
+            command_id: string;
+            /** @description What happened, in order. */
+            events: components["schemas"]["CommandEvent"][];
+            /** @description True when the idempotency key was known: this is the first answer again, and nothing happened a second time. */
+            repeated: boolean;
+        };
+        /** @description How many consents there are. */
+        ConsentCounts: {
+            /**
+             * Format: int64
+             * @description Ever given.
+             */
+            given: number;
+            /**
+             * Format: int64
+             * @description In force now.
+             */
+            in_force: number;
+            /**
+             * Format: int64
+             * @description Withdrawn by their subjects.
+             */
+            withdrawn: number;
+        };
+        /** @description What a subject permits. */
+        ConsentDetails: {
+            /** @description To whom. */
+            consumer: components["schemas"]["PartyId"];
+            /** @description What for. */
+            purpose: components["schemas"]["Purpose"];
+            /** @description About which resources. */
+            resources: components["schemas"]["ResourceId"][];
+            /** @description The words that were shown to him: informed, in plain language. */
+            statement: string;
+            /** @description From when until when. */
+            term: components["schemas"]["Term"];
+        };
+        /** @description A consent (授权同意). */
+        ConsentId: string;
+        /** @description The terms that both sides sign. */
+        Contract: {
+            /** @description The price at the time of ordering, which later changes do not touch. */
+            price: components["schemas"]["Price"];
+            /** @description Who signed for which party. */
+            signatures: {
+                [key: string]: components["schemas"]["Actor"];
+            };
+            /** @description SHA-256 of the terms' canonical JSON (order details, parties and price), hexadecimal: what is signed. */
+            terms_digest: string;
+        };
+        /** @description What a person types. */
+        Credentials: {
+            /** @description Login name. */
+            login: string;
+            /** @description Password. */
+            password: string;
+        };
+        /**
+         * @description Type of a column's values.
+         * @enum {string}
+         */
+        DataType: "text" | "integer" | "float" | "decimal" | "boolean" | "date" | "local_timestamp" | "timestamp";
+        /** @description A day by which something must be done. */
+        Deadline: {
+            /** @description The last day. */
+            on: string;
+            /** @description True when it lies in a year whose holidays are not yet published. */
+            provisional: boolean;
+        };
+        /** @description A GB/T 2260 division code: six digits. */
+        Division: string;
+        /**
+         * @description A post within a party.
+         * @enum {string}
+         */
+        Duty: "administrator" | "handler" | "approver" | "chief_data_officer";
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Mandate: {
+            /** @description A mandate. */
+            body: {
+                approved_by?: components["schemas"]["Actor"] | null;
+                /** @description What it says. */
+                details: components["schemas"]["MandateDetails"];
+                /** @description Who drafted it. */
+                drafted_by: components["schemas"]["Actor"];
+                /** @description Its id. */
+                id: components["schemas"]["MandateId"];
+                /** @description Who authorises. */
+                implementer: components["schemas"]["PartyId"];
+                /** @description Who signed the agreement for which party. */
+                signatures: {
+                    [key: string]: components["schemas"]["Actor"];
+                };
+                /** @description Where it stands. */
+                stage: components["schemas"]["MandateStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Meter: {
+            /** @description A closed metering window. */
+            body: {
+                /** @description When it was closed. */
+                closed_at: string;
+                /** @description Its id. */
+                id: components["schemas"]["MeterId"];
+                /** @description What was used. */
+                reading: components["schemas"]["MeterReading"];
+                settlement?: components["schemas"]["SettlementId"] | null;
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Order: {
+            /** @description An order. */
+            body: {
+                /** @description Who orders. */
+                consumer: components["schemas"]["PartyId"];
+                /** @description The contract. */
+                contract: components["schemas"]["Contract"];
+                /** @description What. */
+                details: components["schemas"]["OrderDetails"];
+                /** @description Its id. */
+                id: components["schemas"]["OrderId"];
+                /** @description The product's operator. */
+                operator: components["schemas"]["PartyId"];
+                /** @description Who placed it. */
+                placed_by: components["schemas"]["Actor"];
+                /** @description Service keys. */
+                service_keys: components["schemas"]["ServiceKeyRecord"][];
+                /** @description Where it stands. */
+                stage: components["schemas"]["OrderStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Party: {
+            /** @description A registered party. */
+            body: {
+                /** @description 统一社会信用代码. */
+                credit_code: string;
+                /** @description Division. */
+                division: components["schemas"]["Division"];
+                /** @description Its id. */
+                id: components["schemas"]["PartyId"];
+                /** @description Name in Chinese. */
+                name: string;
+                /** @description Name in English. */
+                name_en: string;
+                /** @description Kind of organisation. */
+                organisation: components["schemas"]["Organisation"];
+                /** @description Roles. */
+                roles: components["schemas"]["Role"][];
+                /** @description Tier. */
+                tier: components["schemas"]["Tier"];
+                /** @description Declared equity ties. */
+                ties: components["schemas"]["PartyId"][];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Permit: {
+            /** @description A permit. */
+            body: {
+                /** @description Who applied. */
+                applied_by: components["schemas"]["Actor"];
+                confirmations: {
+                    [key: string]: components["schemas"]["Actor"] | null;
+                };
+                /** @description What it is for. */
+                details: components["schemas"]["PermitDetails"];
+                /** @description Its id. */
+                id: components["schemas"]["PermitId"];
+                /** @description The implementer that decides. */
+                implementer: components["schemas"]["PartyId"];
+                /** @description The operator that applied. */
+                operator: components["schemas"]["PartyId"];
+                opinion?: components["schemas"]["Opinion"] | null;
+                /** @description Where it stands. */
+                stage: components["schemas"]["PermitStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_PermittedRevenue: {
+            /** @description What an operator may earn in a period. */
+            body: {
+                /** @description Who fixed it. */
+                by: components["schemas"]["Actor"];
+                /** @description Income settled so far. */
+                earned: string;
+                /** @description Its id. */
+                id: components["schemas"]["PermittedRevenueId"];
+                /** @description The operator. */
+                operator: components["schemas"]["PartyId"];
+                /** @description Cost, profit rate and tax. */
+                parts: Record<string, never>;
+                /** @description The period. */
+                term: components["schemas"]["Term"];
+                /** @description The ten-year treasury yield it was fixed with, as a fraction. */
+                treasury_yield: string;
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Plan: {
+            /** @description A plan. */
+            body: {
+                /** @description What it says. */
+                details: components["schemas"]["PlanDetails"];
+                /** @description Who drafted it. */
+                drafted_by: components["schemas"]["Actor"];
+                /** @description Its id. */
+                id: components["schemas"]["PlanId"];
+                /** @description Whose. */
+                implementer: components["schemas"]["PartyId"];
+                /** @description Where it stands. */
+                stage: components["schemas"]["PlanStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Product: {
+            /** @description A product. */
+            body: {
+                ceiling?: components["schemas"]["Ceiling"] | null;
+                certificate?: components["schemas"]["Certificate"] | null;
+                /** @description What it is. */
+                details: components["schemas"]["ProductDetails"];
+                /** @description Who drafted it. */
+                drafted_by: components["schemas"]["Actor"];
+                /** @description Its id. */
+                id: components["schemas"]["ProductId"];
+                /** @description Whose. */
+                operator: components["schemas"]["PartyId"];
+                price?: components["schemas"]["Price"] | null;
+                registration?: components["schemas"]["RegistrationId"] | null;
+                /** @description Where it stands. */
+                stage: components["schemas"]["ProductStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_QualityReport: {
+            /** @description A quality report over one snapshot. */
+            body: {
+                /** @description Who ran it. */
+                by: components["schemas"]["Actor"];
+                /** @description Its id. */
+                id: components["schemas"]["QualityReportId"];
+                /** @description The resource. */
+                resource: components["schemas"]["ResourceId"];
+                /** @description Results in the order of the rule set. */
+                results: components["schemas"]["RuleResult"][];
+                /** @description The snapshot. */
+                snapshot: components["schemas"]["SnapshotId"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Registration: {
+            /** @description A registration procedure. */
+            body: {
+                /** @description The registering party. */
+                applicant: components["schemas"]["PartyId"];
+                /** @description Who applied. */
+                applied_by: components["schemas"]["Actor"];
+                /** @description Brief content, as publicity shows it. */
+                content: string;
+                /** @description Its id. */
+                id: components["schemas"]["RegistrationId"];
+                /** @description Its name, as publicity shows it. */
+                name: string;
+                /** @description What is registered. */
+                object: components["schemas"]["Registrable"];
+                registrar?: components["schemas"]["PartyId"] | null;
+                /** @description Where it stands. */
+                stage: components["schemas"]["RegistrationStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Resource: {
+            /** @description A catalogued data set. */
+            body: {
+                certificate?: components["schemas"]["Certificate"] | null;
+                /** @description The catalogue entry. */
+                details: components["schemas"]["ResourceDetails"];
+                /** @description Who drafted it. */
+                drafted_by: components["schemas"]["Actor"];
+                /** @description Its id. */
+                id: components["schemas"]["ResourceId"];
+                /** @description The party that holds it and answers for its quality. */
+                provider: components["schemas"]["PartyId"];
+                registration?: components["schemas"]["RegistrationId"] | null;
+                signed_by?: components["schemas"]["Actor"] | null;
+                snapshot?: components["schemas"]["Snapshot"] | null;
+                /**
+                 * Format: int64
+                 * @description Count of snapshots taken.
+                 */
+                snapshot_count: number;
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Right: {
+            /** @description A legal position. */
+            body: {
+                /** @description On what basis: a certificate's code, a mandate's id. */
+                basis: string;
+                /** @description The moment it ended before its term, if it did. */
+                ended_at?: string | null;
+                /** @description Who. */
+                holder: components["schemas"]["PartyId"];
+                /** @description Its id. */
+                id: components["schemas"]["RightId"];
+                /** @description Which. */
+                kind: components["schemas"]["RightKind"];
+                /** @description In what: a resource or product id. */
+                object: string;
+                /** @description From when until when. */
+                term: components["schemas"]["Term"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Settlement: {
+            /** @description A settlement of an operator's period. */
+            body: {
+                /** @description Who closed it. */
+                closed_by: components["schemas"]["Actor"];
+                confirmed_by?: components["schemas"]["Actor"] | null;
+                /** @description Due to each treasury. */
+                due: {
+                    [key: string]: string;
+                };
+                /** @description Its id. */
+                id: components["schemas"]["SettlementId"];
+                /** @description One line per order. */
+                lines: components["schemas"]["StatementLine"][];
+                /** @description Whose. */
+                operator: components["schemas"]["PartyId"];
+                /** @description Paid in to each treasury so far. */
+                paid_in: {
+                    [key: string]: string;
+                };
+                /** @description Name of the period. */
+                period: string;
+                /** @description Totals. */
+                summary: Record<string, never>;
+                /** @description Postings of fees, shares and vouchers. */
+                transactions: Record<string, never>[];
+                /** @description Numbers of the vouchers. */
+                vouchers: string[];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Supply: {
+            /** @description A demand and its answer. */
+            body: {
+                /** @description Its id. */
+                id: components["schemas"]["SupplyId"];
+                /** @description Who asks. */
+                implementer: components["schemas"]["PartyId"];
+                /** @description What for. */
+                need: string;
+                /** @description Its provider. */
+                provider: components["schemas"]["PartyId"];
+                /** @description Who asked. */
+                requested_by: components["schemas"]["Actor"];
+                /** @description The resource. */
+                resource: components["schemas"]["ResourceId"];
+                /** @description Where it stands. */
+                stage: components["schemas"]["SupplyStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Ticket: {
+            /** @description A quality problem. */
+            body: {
+                /** @description By when it must be answered. */
+                deadline: components["schemas"]["Deadline"];
+                /** @description Its id. */
+                id: components["schemas"]["TicketId"];
+                /** @description The provider who must act. */
+                provider: components["schemas"]["PartyId"];
+                /** @description The report that found it. */
+                report: components["schemas"]["QualityReportId"];
+                /** @description The resource. */
+                resource: components["schemas"]["ResourceId"];
+                /** @description What was found. */
+                result: components["schemas"]["RuleResult"];
+                /** @description Where it stands. */
+                stage: components["schemas"]["TicketStage"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_User: {
+            /** @description A user; login name, display name and password stand outside the journal. */
+            body: {
+                /** @description Whether he may act no more. */
+                disabled: boolean;
+                /** @description His posts. */
+                duties: components["schemas"]["Duty"][];
+                /** @description Its id. */
+                id: components["schemas"]["UserId"];
+                /** @description The party he acts for. */
+                party: components["schemas"]["PartyId"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /**
+         * @description Grade of a column or resource (GB/T 43697-2024), from low to high.
+         * @enum {string}
+         */
+        Grade: "general_1" | "general_2" | "general_3" | "general_4" | "important" | "core";
+        /** @description What waits for the viewer. */
+        Inbox: {
+            /** @description The items, last changed first; at most 200. */
+            items: components["schemas"]["InboxItem"][];
+        };
+        /** @description Something that waits for the viewer. */
+        InboxItem: {
+            /** @description The commands of the viewer's duty: those that he could give now, and those that he could not yet, with why. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Its id. */
+            id: string;
+            /** @description The kind of entity, such as `mandate`. */
+            kind: string;
+            /** @description Its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An event of the journal. */
+        JournalEvent: {
+            /** @description Who gave the command. */
+            actor: string;
+            /** @description When, RFC 3339. */
+            at: string;
+            /** @description What happened, in the journal's canonical form. */
+            body: Record<string, never>;
+            /** @description The command's id. */
+            command_id: string;
+            /** @description Its kind, such as `mandate.suspended`. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Its place, from 1, without gaps.
+             */
+            position: number;
+            /** @description The entity it happened to. */
+            stream: string;
+            /**
+             * Format: int64
+             * @description Version of the entity after it.
+             */
+            stream_version: number;
+        };
+        /** @description A page of the journal. */
+        JournalPage: {
+            /** @description The events, oldest first. */
+            items: components["schemas"]["JournalEvent"][];
+            /**
+             * Format: int64
+             * @description What `after` of the next page is; absent at the head.
+             */
+            next_after?: number | null;
+        };
+        /** @description An order's way from the resources it is made of to the settlement of what it used. */
+        Journey: {
+            /** @description Whether it has a grant now. */
+            granted: boolean;
+            /** @description The order. */
+            order: string;
+            /** @description Why not, in Chinese. */
+            refusal?: string | null;
+            /** @description … in English. */
+            refusal_en?: string | null;
+            /** @description Which link is not in force, by id. */
+            refused_link?: string | null;
+            /** @description The links in the order of the life of data. */
+            steps: components["schemas"]["JourneyStep"][];
+        };
+        /** @description One event of a link. */
+        JourneyEvent: {
+            /** @description Who gave the command: a user's id, a subject's id or `node`. */
+            actor: string;
+            /** @description When, RFC 3339. */
+            at: string;
+            /** @description Its kind, such as `mandate.suspended`. */
+            kind: string;
+            /** @description The party he acted for, in Chinese; absent for subjects and the node. */
+            party?: string | null;
+            /** @description … in English. */
+            party_en?: string | null;
+            /**
+             * Format: int64
+             * @description Its place in the journal.
+             */
+            position: number;
+        };
+        /** @description One link of an order's journey. */
+        JourneyStep: {
+            /** @description What happened to it, in order. */
+            events: components["schemas"]["JourneyEvent"][];
+            /** @description Its id. */
+            id: string;
+            /** @description The kind of entity, such as `mandate`. */
+            kind: string;
+            /** @description Its state. */
+            state: string;
+            /** @description Its title. */
+            title: string;
+        };
+        /** @description The ledger. */
+        LedgerView: {
+            /** @description The settlements, newest first. */
+            settlements: components["schemas"]["SettlementView"][];
+            /** @description True when there were more transactions than one answer holds; the balance is over all of them. */
+            shortened: boolean;
+            /** @description Their transactions in order. */
+            transactions: components["schemas"]["TransactionView"][];
+            /** @description The trial balance. */
+            trial_balance: components["schemas"]["TrialBalanceView"];
+        };
+        /** @description A source column with what its catalogue entry says. */
+        LineageItem: {
+            /** @description The column. */
+            column: string;
+            grade?: components["schemas"]["Grade"] | null;
+            /** @description What it means. */
+            meaning: string;
+            /** @description The resource's id. */
+            resource: string;
+            /** @description Its name. */
+            resource_name: string;
+            /** @description Its table. */
+            table: string;
+        };
+        /** @description A mandate. */
+        Mandate: {
+            approved_by?: components["schemas"]["Actor"] | null;
+            /** @description What it says. */
+            details: components["schemas"]["MandateDetails"];
+            /** @description Who drafted it. */
+            drafted_by: components["schemas"]["Actor"];
+            /** @description Its id. */
+            id: components["schemas"]["MandateId"];
+            /** @description Who authorises. */
+            implementer: components["schemas"]["PartyId"];
+            /** @description Who signed the agreement for which party. */
+            signatures: {
+                [key: string]: components["schemas"]["Actor"];
+            };
+            /** @description Where it stands. */
+            stage: components["schemas"]["MandateStage"];
+        };
+        /** @description What a mandate and its agreement say. */
+        MandateDetails: {
+            /** @description The agreement's clauses beyond these. */
+            clauses: string;
+            /** @description What of the plan's list. */
+            items: {
+                [key: string]: components["schemas"]["Narrowing"];
+            };
+            /** @description 名称 */
+            name: string;
+            /** @description The operator. */
+            operator: components["schemas"]["PartyId"];
+            /** @description The plan above it. */
+            plan: components["schemas"]["PlanId"];
+            /** @description Revenue. */
+            revenue: components["schemas"]["RevenueTerms"];
+            /** @description How the operator was chosen: procedure and document. */
+            selection: string;
+            /** @description Term. */
+            term: components["schemas"]["Term"];
+        };
+        /** @description A mandate (授权). */
+        MandateId: string;
+        /** @description Where a mandate stands. Expiry is computed from the term. */
+        MandateStage: "drafted" | "approved" | "in_force" | {
+            /** @description Suspended. */
+            suspended: {
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+                /** @description Why. */
+                reason: string;
+            };
+        } | {
+            /** @description Revoked for good. */
+            revoked: {
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+                /** @description Why. */
+                reason: string;
+            };
+        };
+        /** @description A page of the market. */
+        Market: {
+            /** @description The products, newest first. */
+            items: components["schemas"]["MarketItem"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A product as the market shows it. */
+        MarketItem: {
+            ceiling?: components["schemas"]["UnitPrices"] | null;
+            /** @description Code of its registration certificate. */
+            certificate?: string | null;
+            /**
+             * Format: int32
+             * @description The smallest group an answer may describe.
+             */
+            cohort_floor: number;
+            /** @description Whether a subject's consent is needed. */
+            consent_required: boolean;
+            /** @description Purposes that are free of charge besides public governance and public interest. */
+            free_purposes: components["schemas"]["Purpose"][];
+            /** @description By which modes answers leave; empty while the chain is not in force. */
+            modes: components["schemas"]["Mode"][];
+            /** @description Its name. */
+            name: string;
+            /** @description … in English. */
+            name_en: string;
+            /** @description REAL, or SYNTHETIC when any input is. */
+            nature: components["schemas"]["Nature"];
+            /** @description Who operates it. */
+            operator: components["schemas"]["PartyName"];
+            price?: components["schemas"]["UnitPrices"] | null;
+            /** @description Its id. */
+            product: string;
+            /** @description Whose data it is made from. */
+            providers: components["schemas"]["PartyName"][];
+            /** @description For which purposes. */
+            purposes: components["schemas"]["Purpose"][];
+            /** @description Why it can't be used now, if so: the refusal of the first link that is not in force, in Chinese. */
+            refusal?: string | null;
+            /** @description … in English. */
+            refusal_en?: string | null;
+            /** @description Where it stands: listed, delisted and so on. */
+            state: string;
+            /** @description What it is. */
+            summary: string;
+            /** @description Table name in SQL, and the name in the data plane's addresses. */
+            table: string;
+            term?: components["schemas"]["Term"] | null;
+            /** @description Time of the last change, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description A closed metering window. */
+        Meter: {
+            /** @description When it was closed. */
+            closed_at: string;
+            /** @description Its id. */
+            id: components["schemas"]["MeterId"];
+            /** @description What was used. */
+            reading: components["schemas"]["MeterReading"];
+            settlement?: components["schemas"]["SettlementId"] | null;
+        };
+        /** @description A closed metering window. */
+        MeterId: string;
+        /** @description What one order used in one window. */
+        MeterReading: {
+            /**
+             * Format: int64
+             * @description Chargeable calls.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Chargeable data sets.
+             */
+            data_sets: number;
+            /**
+             * Format: int64
+             * @description Closed deliveries.
+             */
+            deliveries: number;
+            /**
+             * Format: int64
+             * @description Position after the last.
+             */
+            end_position: number;
+            /**
+             * Format: int64
+             * @description Position of the first receipt record that the window looked at.
+             */
+            first_position: number;
+            /**
+             * Format: int64
+             * @description Deliveries that were refused or interrupted, free of charge.
+             */
+            free_deliveries: number;
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description SHA-256 over the ids of the counted receipts in order, hexadecimal. */
+            receipts_digest: string;
+            /**
+             * Format: int64
+             * @description Rows that left.
+             */
+            rows: number;
+        };
+        /**
+         * @description How an answer leaves, from what tells least to what tells most.
+         * @enum {string}
+         */
+        Mode: "compute" | "verification" | "statistics" | "lookup" | "rows" | "file";
+        /** @description What a child keeps of its parent. A part that is not given is kept whole. */
+        Narrowing: {
+            /**
+             * Format: int32
+             * @description A higher floor.
+             * @default null
+             */
+            cohort_floor: number | null;
+            columns?: {
+                [key: string]: components["schemas"]["Precisions"] | null;
+            };
+            /**
+             * @description `true` adds the need for consent.
+             * @default null
+             */
+            consent_required: boolean | null;
+            /**
+             * @description Modes kept.
+             * @default null
+             */
+            modes: components["schemas"]["Mode"][] | null;
+            /**
+             * @description Purposes kept.
+             * @default null
+             */
+            purposes: components["schemas"]["Purpose"][] | null;
+            /**
+             * @description Conditions added.
+             * @default []
+             */
+            rows: components["schemas"]["Predicate"][];
+            /** @default null */
+            term: components["schemas"]["Term"] | null;
+        };
+        /**
+         * @description Whether data was collected in the world or made by a generator; never left out where data is shown.
+         * @enum {string}
+         */
+        Nature: "REAL" | "SYNTHETIC";
+        /** @description The node. */
+        NodeView: {
+            /** @description Version of the calendar in force. */
+            calendar_version: string;
+            checkpoint?: components["schemas"]["Checkpoint"] | null;
+            division?: components["schemas"]["Division"] | null;
+            /** @description Its id; absent before it is initialised. */
+            id?: string | null;
+            /** @description The node's time, RFC 3339. */
+            now: string;
+            /**
+             * Format: int64
+             * @description Position of the journal's last event.
+             */
+            position: number;
+            /** @description Version of the program. */
+            program_version: string;
+            /** @description Version of the rulebook in force. */
+            rulebook_version: string;
+            tier?: components["schemas"]["Tier"] | null;
+        };
+        /** @description A product with all that a consumer needs to decide. */
+        Offer: {
+            /** @description Output columns in their order. */
+            columns: components["schemas"]["OfferedColumn"][];
+            /** @description Source columns that decide which rows there are. */
+            conditions: components["schemas"]["LineageItem"][];
+            /** @description As the market shows it. */
+            item: components["schemas"]["MarketItem"];
+            /** @description Output columns that identify a row. */
+            key: string[];
+            /** @description The permits. */
+            permits: components["schemas"]["OfferPermit"][];
+        };
+        /** @description A permit that the product stands on. */
+        OfferPermit: {
+            /** @description Its id. */
+            id: string;
+            /** @description The mandate above it. */
+            mandate: string;
+            /** @description The mandate's name. */
+            mandate_name: string;
+            /** @description Where the mandate stands. */
+            mandate_state: string;
+            /** @description The resource that it permits for this product. */
+            resource: string;
+            /** @description That resource's name. */
+            resource_name: string;
+            /** @description The scenario. */
+            scenario: string;
+            /** @description Where it stands. */
+            state: string;
+        };
+        /** @description An output column. */
+        OfferedColumn: {
+            /** @description False where it is a source column as it stands. */
+            computed: boolean;
+            /** @description Its type. */
+            data_type: components["schemas"]["DataType"];
+            /** @description The source columns it is computed from. */
+            lineage: components["schemas"]["LineageItem"][];
+            /** @description Its name. */
+            name: string;
+            /** @description Its precision in each mode that shows it at all. */
+            precisions: {
+                [key: string]: string;
+            };
+        };
+        /** @description What is known when a delivery begins. */
+        Opening: {
+            /** @description The recipient. */
+            consumer: components["schemas"]["PartyId"];
+            /** @description Digest of the grant it was made under. */
+            grant_digest: string;
+            /** @description The mode. */
+            mode: components["schemas"]["Mode"];
+            /** @description REAL or SYNTHETIC. */
+            nature: components["schemas"]["Nature"];
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+            /** @description The protocol: `rest`. */
+            protocol: string;
+            /** @description The purpose. */
+            purpose: components["schemas"]["Purpose"];
+            /** @description Salted SHA-256 of the request (claim, key or SQL); the text itself stands in the vault under the receipt's id. */
+            request_digest: string;
+            /** @description Rulebook version. */
+            rulebook_version: string;
+            /** @description Versions of the snapshots it was made from, as `resource@version`, in order. */
+            snapshots: string[];
+        };
+        /**
+         * @description 开放属性
+         * @enum {string}
+         */
+        Openness: "unconditional" | "conditional" | "not_open";
+        /** @description The competent department's opinion. */
+        Opinion: {
+            /** @description Whether it agrees. */
+            agrees: boolean;
+            /** @description Who signed. */
+            by: components["schemas"]["Actor"];
+            /** @description Its words. */
+            text: string;
+        };
+        /** @description An order. */
+        Order: {
+            /** @description Who orders. */
+            consumer: components["schemas"]["PartyId"];
+            /** @description The contract. */
+            contract: components["schemas"]["Contract"];
+            /** @description What. */
+            details: components["schemas"]["OrderDetails"];
+            /** @description Its id. */
+            id: components["schemas"]["OrderId"];
+            /** @description The product's operator. */
+            operator: components["schemas"]["PartyId"];
+            /** @description Who placed it. */
+            placed_by: components["schemas"]["Actor"];
+            /** @description Service keys. */
+            service_keys: components["schemas"]["ServiceKeyRecord"][];
+            /** @description Where it stands. */
+            stage: components["schemas"]["OrderStage"];
+        };
+        /** @description What is ordered. */
+        OrderDetails: {
+            /** @description By which modes. */
+            modes: components["schemas"]["Mode"][];
+            /** @description The product. */
+            product: components["schemas"]["ProductId"];
+            /** @description What it is for. */
+            purpose: components["schemas"]["Purpose"];
+            /** @description How much. */
+            quota: components["schemas"]["Quota"];
+            /** @description From when until when. */
+            term: components["schemas"]["Term"];
+        };
+        /** @description An order (订单). */
+        OrderId: string;
+        /** @description Where an order stands. */
+        OrderStage: "placed" | "active" | {
+            /** @description Suspended. */
+            suspended: {
+                /** @description Why. */
+                reason: string;
+            };
+        } | {
+            /** @description Over. */
+            ended: {
+                /** @description Why. */
+                reason: string;
+            };
+        };
+        /**
+         * @description What kind of organisation a party is; an administrative unit receives no cash share of revenue.
+         * @enum {string}
+         */
+        Organisation: "department" | "public_institution" | "enterprise";
+        /** @description How a delivery ended. */
+        Outcome: "delivered" | {
+            /** @description It stopped: a stable code, such as `grant_suspended`, `cancelled`, `interrupted`. */
+            stopped: {
+                /** @description Why. */
+                code: string;
+            };
+        };
+        /** @description A page of a list. */
+        Page_Mandate: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Mandate"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Meter: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Meter"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Order: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Order"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Party: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Party"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Permit: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Permit"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_PermittedRevenue: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_PermittedRevenue"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Plan: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Plan"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Product: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Product"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_QualityReport: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_QualityReport"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Registration: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Registration"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Resource: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Resource"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Right: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Right"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Settlement: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Settlement"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Supply: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Supply"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Ticket: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Ticket"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_User: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_User"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A registered party. */
+        Party: {
+            /** @description 统一社会信用代码. */
+            credit_code: string;
+            /** @description Division. */
+            division: components["schemas"]["Division"];
+            /** @description Its id. */
+            id: components["schemas"]["PartyId"];
+            /** @description Name in Chinese. */
+            name: string;
+            /** @description Name in English. */
+            name_en: string;
+            /** @description Kind of organisation. */
+            organisation: components["schemas"]["Organisation"];
+            /** @description Roles. */
+            roles: components["schemas"]["Role"][];
+            /** @description Tier. */
+            tier: components["schemas"]["Tier"];
+            /** @description Declared equity ties. */
+            ties: components["schemas"]["PartyId"][];
+        };
+        /** @description What is said of a party when it is registered. */
+        PartyDetails: {
+            /** @description 统一社会信用代码, 18 characters (GB 32100). */
+            credit_code: string;
+            /** @description Division. */
+            division: components["schemas"]["Division"];
+            /** @description Name in Chinese. */
+            name: string;
+            /** @description Name in English, for the English console. */
+            name_en: string;
+            /** @description Kind of organisation. */
+            organisation: components["schemas"]["Organisation"];
+            /** @description Roles. */
+            roles: components["schemas"]["Role"][];
+            /** @description Tier. */
+            tier: components["schemas"]["Tier"];
+            /** @description Declared equity ties to other parties. */
+            ties?: components["schemas"]["PartyId"][];
+        };
+        /** @description A party (主体). */
+        PartyId: string;
+        /** @description A party, by name. */
+        PartyName: {
+            /** @description Its id. */
+            id: string;
+            /** @description Its name in Chinese. */
+            name: string;
+            /** @description … in English. */
+            name_en: string;
+        };
+        /** @description A permit. */
+        Permit: {
+            /** @description Who applied. */
+            applied_by: components["schemas"]["Actor"];
+            confirmations: {
+                [key: string]: components["schemas"]["Actor"] | null;
+            };
+            /** @description What it is for. */
+            details: components["schemas"]["PermitDetails"];
+            /** @description Its id. */
+            id: components["schemas"]["PermitId"];
+            /** @description The implementer that decides. */
+            implementer: components["schemas"]["PartyId"];
+            /** @description The operator that applied. */
+            operator: components["schemas"]["PartyId"];
+            opinion?: components["schemas"]["Opinion"] | null;
+            /** @description Where it stands. */
+            stage: components["schemas"]["PermitStage"];
+        };
+        /** @description What a permit is for. */
+        PermitDetails: {
+            /** @description The competent department of the scenario's field. */
+            competent: components["schemas"]["PartyId"];
+            /** @description What of the mandate's resources. */
+            items: {
+                [key: string]: components["schemas"]["Narrowing"];
+            };
+            /** @description Why the data is needed and what leaves. */
+            justification: string;
+            /** @description The mandate above it. */
+            mandate: components["schemas"]["MandateId"];
+            /** @description Purposes of the scenario. */
+            purposes: components["schemas"]["Purpose"][];
+            /** @description 应用场景 */
+            scenario: string;
+        };
+        /** @description A permit (场景授权). */
+        PermitId: string;
+        /** @description Where a permit stands. */
+        PermitStage: "applied" | {
+            /** @description Approved. */
+            approved: {
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+            };
+        } | {
+            /** @description Refused. */
+            refused: {
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+                /** @description Why. */
+                reason: string;
+            };
+        } | {
+            /** @description Suspended. */
+            suspended: {
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+                /** @description Why. */
+                reason: string;
+            };
+        };
+        /** @description What an operator may earn in a period. */
+        PermittedRevenue: {
+            /** @description Who fixed it. */
+            by: components["schemas"]["Actor"];
+            /** @description Income settled so far. */
+            earned: string;
+            /** @description Its id. */
+            id: components["schemas"]["PermittedRevenueId"];
+            /** @description The operator. */
+            operator: components["schemas"]["PartyId"];
+            /** @description Cost, profit rate and tax. */
+            parts: Record<string, never>;
+            /** @description The period. */
+            term: components["schemas"]["Term"];
+            /** @description The ten-year treasury yield it was fixed with, as a fraction. */
+            treasury_yield: string;
+        };
+        /** @description A permitted revenue (最高准许收入) of an operator and period. */
+        PermittedRevenueId: string;
+        /** @description A receipt record with its place in the receipt log. */
+        PlacedReceipt: {
+            /**
+             * Format: int64
+             * @description Its place.
+             */
+            position: number;
+            /** @description The record. */
+            record: components["schemas"]["ReceiptRecord"];
+        };
+        /** @description A plan. */
+        Plan: {
+            /** @description What it says. */
+            details: components["schemas"]["PlanDetails"];
+            /** @description Who drafted it. */
+            drafted_by: components["schemas"]["Actor"];
+            /** @description Its id. */
+            id: components["schemas"]["PlanId"];
+            /** @description Whose. */
+            implementer: components["schemas"]["PartyId"];
+            /** @description Where it stands. */
+            stage: components["schemas"]["PlanStage"];
+        };
+        /** @description What a plan says. */
+        PlanDetails: {
+            /** @description The list. */
+            items: {
+                [key: string]: components["schemas"]["PlanItem"];
+            };
+            /** @description Mode. */
+            mode: components["schemas"]["AuthorisationMode"];
+            /** @description 名称 */
+            name: string;
+            /** @description Need and feasibility. */
+            need: string;
+            /** @description Conditions and procedure for choosing the operator. */
+            operator_selection: string;
+            /** @description Products and services, price and revenue. */
+            products_and_revenue: string;
+            /** @description Security, supervision, evaluation and exit. */
+            security_and_exit: string;
+            /** @description Term of what is authorised under it. */
+            term: components["schemas"]["Term"];
+        };
+        /** @description An implementation plan (实施方案). */
+        PlanId: string;
+        /** @description One line of the list. */
+        PlanItem: {
+            /** @description What of the supply. */
+            narrowing?: components["schemas"]["Narrowing"];
+            /** @description The provider's confirmation that bounds the line. */
+            supply: components["schemas"]["SupplyId"];
+        };
+        /** @description Where a plan stands. */
+        PlanStage: "drafted" | {
+            /** @description Decided as a major matter of the unit (三重一大); the data authority decides next. */
+            submitted: {
+                /** @description Who submitted. */
+                by: components["schemas"]["Actor"];
+                /** @description Number of the minutes of the collective decision. */
+                minutes: string;
+            };
+        } | {
+            /** @description Approved. */
+            approved: {
+                /** @description Who approved. */
+                by: components["schemas"]["Actor"];
+                /** @description Number of the approval document. */
+                document: string;
+            };
+        } | {
+            /** @description Returned. */
+            returned: {
+                /** @description Who returned it. */
+                by: components["schemas"]["Actor"];
+                /** @description Why. */
+                reason: string;
+            };
+        };
+        /** @description One line of a transaction. Exactly one of debit and credit is given. */
+        PostingLine: {
+            /** @description The account. */
+            account: components["schemas"]["AccountName"];
+            /** @description With whom, a party's id. */
+            counterparty?: string | null;
+            /** @description 贷, in yuan with two decimals. */
+            credit_yuan?: string | null;
+            /** @description 借, in yuan with two decimals. */
+            debit_yuan?: string | null;
+        };
+        /** @description A condition on the rows of one table. */
+        Predicate: {
+            /** @description A column compared with a constant. */
+            compare: {
+                /** @description The column. */
+                column: components["schemas"]["ColumnName"];
+                /** @description The comparison. */
+                comparison: components["schemas"]["Comparison"];
+                /** @description The constant. */
+                value: components["schemas"]["Literal"];
+            };
+        } | {
+            /** @description A column is one of the listed constants. */
+            in: {
+                /** @description The column. */
+                column: components["schemas"]["ColumnName"];
+                /** @description The constants; an empty list covers no row. */
+                values: components["schemas"]["Literal"][];
+            };
+        } | {
+            /** @description A column has no value. */
+            is_null: {
+                /** @description The column. */
+                column: components["schemas"]["ColumnName"];
+            };
+        } | {
+            /** @description Every part holds; with no parts, every row is covered. */
+            and: components["schemas"]["Predicate"][];
+        } | {
+            /** @description Some part holds; with no parts, no row is covered. */
+            or: components["schemas"]["Predicate"][];
+        } | {
+            /** @description The part does not hold. */
+            not: components["schemas"]["Predicate"];
+        };
+        /** @description What a product costs. */
+        Price: {
+            /** @description Further purposes that are free of charge. */
+            free_purposes?: components["schemas"]["Purpose"][];
+            /** @description Per call. */
+            per_call: string;
+            /** @description Per data set. */
+            per_data_set: string;
+        };
+        /** @description Why a request was not answered as hoped, in Chinese and English, with what to do about it. */
+        Problem: {
+            /** @description The stable code. */
+            code: string;
+            /** @description For faults: the id under which the node's log has the rest. */
+            correlation?: string | null;
+            /** @description Chinese sentence that says what to do. */
+            detail: string;
+            /** @description English sentence. */
+            detail_en: string;
+            /**
+             * Format: int32
+             * @description HTTP status.
+             */
+            status: number;
+            /** @description What it concerns, such as an id, a field or a column. */
+            subject?: string | null;
+            /** @description Chinese title. */
+            title: string;
+            /** @description English title. */
+            title_en: string;
+            /** @description `urn:lingqu:problem:<code>` */
+            type: string;
+        };
+        /** @description A product. */
+        Product: {
+            ceiling?: components["schemas"]["Ceiling"] | null;
+            certificate?: components["schemas"]["Certificate"] | null;
+            /** @description What it is. */
+            details: components["schemas"]["ProductDetails"];
+            /** @description Who drafted it. */
+            drafted_by: components["schemas"]["Actor"];
+            /** @description Its id. */
+            id: components["schemas"]["ProductId"];
+            /** @description Whose. */
+            operator: components["schemas"]["PartyId"];
+            price?: components["schemas"]["Price"] | null;
+            registration?: components["schemas"]["RegistrationId"] | null;
+            /** @description Where it stands. */
+            stage: components["schemas"]["ProductStage"];
+        };
+        /** @description A column of a product's output. */
+        ProductColumn: {
+            /** @description False where it is a source column as it stands. */
+            computed: boolean;
+            /** @description Its type. */
+            data_type: components["schemas"]["DataType"];
+            /** @description The source columns it was computed from. */
+            lineage: components["schemas"]["SourceColumn"][];
+            /** @description Its name. */
+            name: components["schemas"]["ColumnName"];
+        };
+        /** @description What a product is. */
+        ProductDetails: {
+            /** @description Output columns by which statistics may group and filter. */
+            dimensions: components["schemas"]["ColumnName"][];
+            /** @description The permit that each input resource stands on. */
+            inputs: {
+                [key: string]: components["schemas"]["PermitId"];
+            };
+            /** @description Output columns that identify a row. */
+            key: components["schemas"]["ColumnName"][];
+            /** @description 名称 */
+            name: string;
+            /** @description Name in English. */
+            name_en: string;
+            /** @description What of the inputs' rights the product offers: modes, precision of output columns. */
+            narrowing?: components["schemas"]["Narrowing"];
+            /** @description What the node found out about the SQL; what a client sends here is replaced. */
+            shape?: components["schemas"]["ProductShape"];
+            /** @description SQL over the inputs' table names. */
+            sql: string;
+            subject?: components["schemas"]["ColumnName"] | null;
+            /** @description 摘要 */
+            summary: string;
+            /** @description Table name in consumers' SQL; unique in the node. */
+            table: components["schemas"]["ColumnName"];
+        };
+        /** @description A product. */
+        ProductId: string;
+        /** @description What the node found out about a product's SQL. */
+        ProductShape: {
+            /** @description Output columns in their order. */
+            columns: components["schemas"]["ProductColumn"][];
+            /** @description Source columns that decide which rows there are: filters, join keys, groupings. */
+            conditions: components["schemas"]["SourceColumn"][];
+        };
+        /** @description Where a product stands. */
+        ProductStage: "drafted" | {
+            /** @description Output review passed. */
+            reviewed: {
+                /** @description Who reviewed. */
+                by: components["schemas"]["Actor"];
+                /** @description What was looked at. */
+                findings: string;
+            };
+        } | "listed" | {
+            /** @description No longer open to orders; running orders go on. */
+            delisted: {
+                /** @description Why. */
+                reason: string;
+            };
+        };
+        /**
+         * @description A purpose code: parts of `a-z`, `0-9`, `_` and `-` joined by `/`, from general to special (`insurance/claim`). `any`
+         *     is the root of the tree. The form is checked where a purpose is read.
+         */
+        Purpose: string;
+        /** @description What a rule set found. */
+        QualityOutcome: {
+            /** @description The report as it was computed: counts and row numbers per rule, scores per dimension. */
+            report: Record<string, never>;
+        };
+        /** @description A quality report over one snapshot. */
+        QualityReport: {
+            /** @description Who ran it. */
+            by: components["schemas"]["Actor"];
+            /** @description Its id. */
+            id: components["schemas"]["QualityReportId"];
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+            /** @description Results in the order of the rule set. */
+            results: components["schemas"]["RuleResult"][];
+            /** @description The snapshot. */
+            snapshot: components["schemas"]["SnapshotId"];
+        };
+        /** @description A quality report. */
+        QualityReportId: string;
+        /** @description What may be used under an order; the quota account of the order. */
+        Quota: {
+            /**
+             * Format: int64
+             * @description Calls: verifications, lookups, queries, pages of rows.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Files.
+             */
+            data_sets: number;
+        };
+        /** @description What a receipt record says. */
+        ReceiptBody: {
+            /** @description A delivery begins. */
+            opened: components["schemas"]["Opening"];
+        } | {
+            /** @description The rows of one batch, before the batch leaves. */
+            part: {
+                /**
+                 * Format: int64
+                 * @description Counted from 0.
+                 */
+                number: number;
+                /** @description Row numbers of the governed table: a Roaring bitmap in the portable 64-bit form, base64. */
+                row_set: string;
+                /**
+                 * Format: int64
+                 * @description Rows that the batch names.
+                 */
+                rows: number;
+            };
+        } | {
+            /** @description The delivery ended. */
+            closed: {
+                /** @description How. */
+                outcome: components["schemas"]["Outcome"];
+                /** @description Totals. */
+                totals: components["schemas"]["Totals"];
+            };
+        } | {
+            /** @description A verification or lookup: opening and closing in one. */
+            single: {
+                /** @description What is known of it. */
+                opening: components["schemas"]["Opening"];
+                /** @description Row numbers that were looked at, as in a part. */
+                row_set: string;
+                /** @description Totals. */
+                totals: components["schemas"]["Totals"];
+            };
+        };
+        /** @description A delivery's receipt (交付回执). */
+        ReceiptId: string;
+        /** @description A page of receipt records. */
+        ReceiptPage: {
+            /** @description The records, oldest first. */
+            items: components["schemas"]["PlacedReceipt"][];
+            /**
+             * Format: int64
+             * @description What `after` of the next page is; absent after the last record.
+             */
+            next_after?: number | null;
+        };
+        /** @description One record of the receipt log. */
+        ReceiptRecord: {
+            /** @description When. */
+            at: string;
+            /** @description What. */
+            body: components["schemas"]["ReceiptBody"];
+            /** @description The delivery. */
+            receipt: components["schemas"]["ReceiptId"];
+        };
+        /** @description What is registered. */
+        Registrable: {
+            /** @description A resource. */
+            resource: components["schemas"]["ResourceId"];
+        } | {
+            /** @description A product. */
+            product: components["schemas"]["ProductId"];
+        };
+        /** @description A registration procedure. */
+        Registration: {
+            /** @description The registering party. */
+            applicant: components["schemas"]["PartyId"];
+            /** @description Who applied. */
+            applied_by: components["schemas"]["Actor"];
+            /** @description Brief content, as publicity shows it. */
+            content: string;
+            /** @description Its id. */
+            id: components["schemas"]["RegistrationId"];
+            /** @description Its name, as publicity shows it. */
+            name: string;
+            /** @description What is registered. */
+            object: components["schemas"]["Registrable"];
+            registrar?: components["schemas"]["PartyId"] | null;
+            /** @description Where it stands. */
+            stage: components["schemas"]["RegistrationStage"];
+        };
+        /** @description A registration procedure. */
+        RegistrationId: string;
+        /** @description Where a registration stands. */
+        RegistrationStage: {
+            /** @description The registrar must accept or return it. */
+            applied: {
+                /** @description By when. */
+                deadline: components["schemas"]["Deadline"];
+            };
+        } | {
+            /** @description Returned: what is missing, told once. A new application starts afresh. */
+            returned: {
+                /** @description What is missing. */
+                missing: string;
+            };
+        } | {
+            /** @description The registrar must review it. */
+            accepted: {
+                /** @description Who accepted. */
+                by: components["schemas"]["Actor"];
+                /** @description By when. */
+                deadline: components["schemas"]["Deadline"];
+            };
+        } | {
+            /** @description In publicity (公示). */
+            publicity: {
+                /** @description Who reviewed. */
+                by: components["schemas"]["Actor"];
+                /** @description The last day of publicity. */
+                until: components["schemas"]["Deadline"];
+            };
+        } | {
+            /** @description Certified. */
+            certified: components["schemas"]["Certificate"];
+        };
+        /** @description A catalogued data set. */
+        Resource: {
+            certificate?: components["schemas"]["Certificate"] | null;
+            /** @description The catalogue entry. */
+            details: components["schemas"]["ResourceDetails"];
+            /** @description Who drafted it. */
+            drafted_by: components["schemas"]["Actor"];
+            /** @description Its id. */
+            id: components["schemas"]["ResourceId"];
+            /** @description The party that holds it and answers for its quality. */
+            provider: components["schemas"]["PartyId"];
+            registration?: components["schemas"]["RegistrationId"] | null;
+            signed_by?: components["schemas"]["Actor"] | null;
+            snapshot?: components["schemas"]["Snapshot"] | null;
+            /**
+             * Format: int64
+             * @description Count of snapshots taken.
+             */
+            snapshot_count: number;
+        };
+        /** @description What a catalogue entry says. */
+        ResourceDetails: {
+            /** @description Source and basis of collection. */
+            basis: string;
+            /** @description Information items. */
+            columns: components["schemas"]["Column"][];
+            /** @description Division. */
+            division: components["schemas"]["Division"];
+            /** @description Columns that identify a row; may be empty. */
+            key: components["schemas"]["ColumnName"][];
+            /** @description 名称 */
+            name: string;
+            /** @description Name in English. */
+            name_en: string;
+            /** @description REAL or SYNTHETIC. */
+            nature: components["schemas"]["Nature"];
+            /** @description 开放属性 */
+            openness: components["schemas"]["Openness"];
+            /** @description Legal basis of processing personal data (PIPL art. 13); needed when there is a subject. */
+            personal_basis?: string | null;
+            /** @description 共享属性 */
+            sharing: components["schemas"]["Sharing"];
+            /** @description Where it comes from, such as a file or table name. */
+            source: string;
+            subject?: components["schemas"]["ColumnName"] | null;
+            /** @description 摘要 */
+            summary: string;
+            /** @description Table name in products' SQL; unique in the node. */
+            table: components["schemas"]["ColumnName"];
+            /**
+             * Format: int32
+             * @description 更新周期, in days; 0: not updated.
+             */
+            update_cycle_days: number;
+        };
+        /** @description A catalogued resource (公共数据资源). */
+        ResourceId: string;
+        /** @description Who receives what of the fees under a mandate. What is left is the operator's. */
+        RevenueTerms: {
+            /** @description Enterprise providers and their parts; never an administrative unit. */
+            provider_rates: {
+                [key: string]: string;
+            };
+            /** @description The treasury: a party with the role finance. */
+            treasury: components["schemas"]["PartyId"];
+            /** @description Its part, as a fraction. */
+            treasury_rate: string;
+        };
+        /** @description A legal position. */
+        Right: {
+            /** @description On what basis: a certificate's code, a mandate's id. */
+            basis: string;
+            /** @description The moment it ended before its term, if it did. */
+            ended_at?: string | null;
+            /** @description Who. */
+            holder: components["schemas"]["PartyId"];
+            /** @description Its id. */
+            id: components["schemas"]["RightId"];
+            /** @description Which. */
+            kind: components["schemas"]["RightKind"];
+            /** @description In what: a resource or product id. */
+            object: string;
+            /** @description From when until when. */
+            term: components["schemas"]["Term"];
+        };
+        /** @description A legal position in the register of rights. */
+        RightId: string;
+        /**
+         * @description The three positions.
+         * @enum {string}
+         */
+        RightKind: "hold" | "use" | "operate";
+        /**
+         * @description What a party may be in the life of data.
+         * @enum {string}
+         */
+        Role: "provider" | "implementer" | "data_authority" | "registrar" | "operator" | "consumer" | "competent_department" | "price_authority" | "finance" | "auditor";
+        /** @description The result of one rule over one snapshot: counts, never values. */
+        RuleResult: {
+            /**
+             * Format: int64
+             * @description Rows it looked at.
+             */
+            checked_count: number;
+            /** @description Columns it looks at, joined by commas. */
+            column: string;
+            /** @description Dimension of GB/T 36344-2018: normative, complete, accurate, consistent, timely, accessible. */
+            dimension: string;
+            /**
+             * Format: int64
+             * @description Rows that fail.
+             */
+            failing_count: number;
+            /** @description Whether a failure opens a ticket. */
+            opens_ticket: boolean;
+            /** @description The rule's id. */
+            rule: string;
+            /** @description What it demands, in Chinese. */
+            sentence: string;
+            /** @description … in English. */
+            sentence_en: string;
+        };
+        /** @description One version of the rules' parameters. */
+        Rulebook: {
+            /**
+             * Format: int32
+             * @description Working days a registrar has to accept or return an application (REG-26; Fujian: 3).
+             */
+            acceptance_days: number;
+            /** @description Working days and holidays. */
+            calendar: components["schemas"]["Calendar"];
+            /**
+             * Format: int32
+             * @description Years a registration certificate is valid.
+             */
+            certificate_years: number;
+            /**
+             * Format: int32
+             * @description The cohort floor of other resources.
+             */
+            cohort_floor: number;
+            /**
+             * Format: int32
+             * @description The cohort floor of resources with personal data.
+             */
+            cohort_floor_personal: number;
+            /**
+             * @description The modes that a column of a grade may at most be used by (GB/T 43697-2024 in outline). A grade that is not
+             *     listed is refused.
+             */
+            grade_modes: {
+                [key: string]: components["schemas"]["Mode"][];
+            };
+            /**
+             * Format: int32
+             * @description Longest term of a mandate, in years (default 5).
+             */
+            mandate_years_max: number;
+            /** @description Whether products must be registered before they are listed. */
+            product_registration_required: boolean;
+            /** @description Most percentage points above the ten-year treasury yield that permitted profit may be (PRICE-65: 6). */
+            profit_points_max: string;
+            /**
+             * Format: int32
+             * @description Working days of publicity (Fujian: 10).
+             */
+            publicity_days: number;
+            /**
+             * Format: int32
+             * @description Working days a registrar has to review (guide of the national platform: 20).
+             */
+            review_days: number;
+            /**
+             * Format: int32
+             * @description Working days a provider has to answer a demand.
+             */
+            supply_days: number;
+            /**
+             * Format: int32
+             * @description Working days a provider has to mend what a quality ticket names.
+             */
+            ticket_days: number;
+            /** @description Name of this version. */
+            version: string;
+        };
+        /** @description A service key, shown this once. */
+        ServiceKey: {
+            /** @description Its id. */
+            id: string;
+            /** @description The key itself. It is kept nowhere. */
+            key: string;
+            /** @description Its last four characters, by which it is told from others later. */
+            last_four: string;
+        };
+        /** @description A service key of an order. */
+        ServiceKeyId: string;
+        /** @description A service key, as the journal knows it; its hash stands in the identity store. */
+        ServiceKeyRecord: {
+            /** @description Its id. */
+            id: components["schemas"]["ServiceKeyId"];
+            /** @description Whether it is revoked. */
+            revoked: boolean;
+        };
+        /** @description The session in force. */
+        Session: {
+            /** @description What every change repeats in `X-CSRF-Token`. */
+            csrf: string;
+            /** @description His name, for the page's corner. */
+            display_name: string;
+            /** @description His posts. */
+            duties: components["schemas"]["Duty"][];
+            /** @description When the session ends at the latest, RFC 3339. */
+            expires_at: string;
+            /** @description The party he acts for. */
+            party: components["schemas"]["PartyId"];
+            /** @description Its name in Chinese. */
+            party_name: string;
+            /** @description … in English. */
+            party_name_en: string;
+            /** @description The party's roles. */
+            roles: components["schemas"]["Role"][];
+            /** @description The user. */
+            user: components["schemas"]["UserId"];
+        };
+        /** @description One order's line of a settlement. */
+        SettledOrder: {
+            /**
+             * Format: int64
+             * @description Chargeable calls.
+             */
+            calls: number;
+            /** @description Who ordered. */
+            consumer: components["schemas"]["PartyName"];
+            /**
+             * Format: int64
+             * @description Chargeable data sets.
+             */
+            data_sets: number;
+            /** @description The fee, in yuan. */
+            fee_yuan: string;
+            /** @description The order. */
+            order: string;
+            /** @description The product's name. */
+            product: string;
+            /** @description … in English. */
+            product_en: string;
+        };
+        /** @description A settlement of an operator's period. */
+        Settlement: {
+            /** @description Who closed it. */
+            closed_by: components["schemas"]["Actor"];
+            confirmed_by?: components["schemas"]["Actor"] | null;
+            /** @description Due to each treasury. */
+            due: {
+                [key: string]: string;
+            };
+            /** @description Its id. */
+            id: components["schemas"]["SettlementId"];
+            /** @description One line per order. */
+            lines: components["schemas"]["StatementLine"][];
+            /** @description Whose. */
+            operator: components["schemas"]["PartyId"];
+            /** @description Paid in to each treasury so far. */
+            paid_in: {
+                [key: string]: string;
+            };
+            /** @description Name of the period. */
+            period: string;
+            /** @description Totals. */
+            summary: Record<string, never>;
+            /** @description Postings of fees, shares and vouchers. */
+            transactions: Record<string, never>[];
+            /** @description Numbers of the vouchers. */
+            vouchers: string[];
+        };
+        /** @description A settlement (结算). */
+        SettlementId: string;
+        /** @description A settlement, walked back to its orders. */
+        SettlementView: {
+            /** @description Whether the implementer has confirmed it. */
+            confirmed: boolean;
+            /** @description All fees, in yuan. */
+            fees_yuan: string;
+            /** @description Its id. */
+            id: string;
+            /** @description One line per order. */
+            lines: components["schemas"]["SettledOrder"][];
+            /** @description Whose. */
+            operator: components["schemas"]["PartyName"];
+            /** @description Name of the period. */
+            period: string;
+            /** @description Who receives what of them. */
+            split: components["schemas"]["SplitPart"][];
+            /** @description What goes to treasuries. */
+            treasuries: components["schemas"]["TreasuryPart"][];
+            /** @description Numbers of the vouchers. */
+            vouchers: string[];
+        };
+        /** @description 共享属性 */
+        Sharing: "unconditional" | {
+            /** @description 有条件共享 */
+            conditional: {
+                /** @description The conditions and the manner. */
+                conditions: string;
+            };
+        } | {
+            /** @description 不予共享 */
+            not_shared: {
+                /** @description The legal basis. */
+                basis: string;
+            };
+        };
+        /** @description An immutable version of a resource's data, as the engine stored it. */
+        Snapshot: {
+            /** @description SHA-256 over the digests of the data files, hexadecimal. */
+            digest: string;
+            /** @description Its id. */
+            id: components["schemas"]["SnapshotId"];
+            /** @description REAL or SYNTHETIC. */
+            nature: components["schemas"]["Nature"];
+            /**
+             * Format: int64
+             * @description Rows.
+             */
+            rows: number;
+            /** @description SHA-256 of the source file, hexadecimal. */
+            source_digest: string;
+            /** @description When it was taken. */
+            taken_at: string;
+            /**
+             * Format: int64
+             * @description Version of the resource's table, from 0.
+             */
+            version: number;
+        };
+        /** @description A snapshot of a resource. */
+        SnapshotId: string;
+        /** @description A column of an input resource. */
+        SourceColumn: {
+            /** @description Its column. */
+            column: components["schemas"]["ColumnName"];
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+        };
+        /** @description What a party receives. */
+        SplitPart: {
+            /** @description How much, in yuan. */
+            amount_yuan: string;
+            /** @description Who. */
+            party: components["schemas"]["PartyName"];
+        };
+        /** @description One order's line of a settlement. */
+        StatementLine: {
+            /**
+             * Format: int64
+             * @description Calls.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Data sets.
+             */
+            data_sets: number;
+            /** @description The fee. */
+            fee: string;
+            /** @description The windows it sums up. */
+            meters: components["schemas"]["MeterId"][];
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+        };
+        /** @description A data subject, as journal and receipts name him; who that is stands in the vault alone. */
+        SubjectId: string;
+        /** @description A demand and its answer. */
+        Supply: {
+            /** @description Its id. */
+            id: components["schemas"]["SupplyId"];
+            /** @description Who asks. */
+            implementer: components["schemas"]["PartyId"];
+            /** @description What for. */
+            need: string;
+            /** @description Its provider. */
+            provider: components["schemas"]["PartyId"];
+            /** @description Who asked. */
+            requested_by: components["schemas"]["Actor"];
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+            /** @description Where it stands. */
+            stage: components["schemas"]["SupplyStage"];
+        };
+        /** @description A supply (供数确认). */
+        SupplyId: string;
+        /** @description Where a supply stands. */
+        SupplyStage: {
+            /** @description The provider must answer. */
+            requested: {
+                /** @description By when. */
+                deadline: components["schemas"]["Deadline"];
+            };
+        } | {
+            /** @description Confirmed. */
+            confirmed: {
+                /** @description Who signed. */
+                by: components["schemas"]["Actor"];
+                /** @description What of the resource. */
+                narrowing: components["schemas"]["Narrowing"];
+            };
+        } | {
+            /** @description Refused. */
+            refused: {
+                /** @description The legal basis. */
+                basis: string;
+                /** @description Who signed. */
+                by: components["schemas"]["Actor"];
+            };
+        } | {
+            /** @description Withdrawn after confirmation. */
+            withdrawn: {
+                /** @description Who signed. */
+                by: components["schemas"]["Actor"];
+                /** @description Why. */
+                reason: string;
+            };
+        };
+        /** @description When a right holds: from (included) until (excluded). Expiry is computed from the time and is never an event. */
+        Term: {
+            /** @description The first moment. */
+            from: string;
+            /** @description The first moment after. */
+            until: string;
+        };
+        /** @description A quality problem. */
+        Ticket: {
+            /** @description By when it must be answered. */
+            deadline: components["schemas"]["Deadline"];
+            /** @description Its id. */
+            id: components["schemas"]["TicketId"];
+            /** @description The provider who must act. */
+            provider: components["schemas"]["PartyId"];
+            /** @description The report that found it. */
+            report: components["schemas"]["QualityReportId"];
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+            /** @description What was found. */
+            result: components["schemas"]["RuleResult"];
+            /** @description Where it stands. */
+            stage: components["schemas"]["TicketStage"];
+        };
+        /** @description A quality ticket (问题工单). */
+        TicketId: string;
+        /** @description Where a ticket stands. */
+        TicketStage: "open" | {
+            /** @description He answered. */
+            answered: {
+                /** @description The cause and what was done. */
+                answer: string;
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+            };
+        } | {
+            /** @description The rectification, or the reason why none is possible, was verified. */
+            closed: {
+                /** @description The answer. */
+                answer: string;
+                /** @description Who. */
+                by: components["schemas"]["Actor"];
+                /** @description What was verified. */
+                verification: string;
+            };
+        };
+        /**
+         * @description 层级
+         * @enum {string}
+         */
+        Tier: "region" | "city" | "county";
+        /** @description Totals of a delivery. */
+        Totals: {
+            /**
+             * Format: int64
+             * @description Rows of the answer.
+             */
+            answer_rows: number;
+            /**
+             * Format: int64
+             * @description Bytes sent.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Chargeable calls: 1, or the size of a batch.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Chargeable data sets: 1 for a finished file.
+             */
+            data_sets: number;
+            /**
+             * Format: int64
+             * @description Rows of the governed table that left it into the plan.
+             */
+            rows: number;
+        };
+        /** @description A balanced transaction. */
+        TransactionView: {
+            /** @description When. */
+            at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description What for. */
+            memo: string;
+            /** @description Its lines; of one owner only, when the request says so. */
+            postings: components["schemas"]["PostingLine"][];
+        };
+        /** @description What is due to a treasury and what was paid in. */
+        TreasuryPart: {
+            /** @description Due, in yuan. */
+            due_yuan: string;
+            /** @description Paid in, in yuan. */
+            paid_yuan: string;
+            /** @description The treasury. */
+            treasury: components["schemas"]["PartyName"];
+        };
+        /** @description One account of the trial balance. */
+        TrialBalanceLine: {
+            /** @description The account. */
+            account: components["schemas"]["AccountName"];
+            /** @description The balance on the side its kind grows by, in yuan. */
+            balance_yuan: string;
+            /** @description Sum of credits, in yuan. */
+            credit_yuan: string;
+            /** @description Sum of debits, in yuan. */
+            debit_yuan: string;
+        };
+        /** @description The trial balance over the transactions of the answer. */
+        TrialBalanceView: {
+            /** @description Whether they are equal to the fen. */
+            balanced: boolean;
+            /** @description Sum of all credits, in yuan. */
+            credits_yuan: string;
+            /** @description Sum of all debits, in yuan. */
+            debits_yuan: string;
+            /** @description The accounts. */
+            lines: components["schemas"]["TrialBalanceLine"][];
+        };
+        /** @description A price or a ceiling: yuan with up to six decimals. */
+        UnitPrices: {
+            /** @description Per call: a verification, a lookup, a query or a page of rows. */
+            per_call: string;
+            /** @description Per data set: one file. */
+            per_data_set: string;
+        };
+        /** @description A user; login name, display name and password stand outside the journal. */
+        User: {
+            /** @description Whether he may act no more. */
+            disabled: boolean;
+            /** @description His posts. */
+            duties: components["schemas"]["Duty"][];
+            /** @description Its id. */
+            id: components["schemas"]["UserId"];
+            /** @description The party he acts for. */
+            party: components["schemas"]["PartyId"];
+        };
+        /** @description A user to add. */
+        UserForm: {
+            /** @description His name; it is kept sealed. */
+            display_name: string;
+            /** @description His posts. */
+            duties: components["schemas"]["Duty"][];
+            /** @description What he types to sign in: 2 to 64 of a-z, 0-9, `.`, `_` and `-`. */
+            login: string;
+            /** @description The party he acts for. */
+            party: components["schemas"]["PartyId"];
+            /** @description His first password, at least 12 characters. */
+            password: string;
+        };
+        /** @description A user who acts for a party. */
+        UserId: string;
+        Comparison: string;
+        Literal: Record<string, never>;
+        Precisions: {
+            [key: string]: string;
+        };
+        PublicCertificate: Record<string, never>;
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    give_command: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description 1 to 128 printable characters; the same key and command again answer the first result */
+                "Idempotency-Key": string;
+                /** @description what the user saw: `stream=version`, several separated by commas; a stream that has moved since is a conflict (409) */
+                "If-Match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Command"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandResult"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_consents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentCounts"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    inbox: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inbox"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_journal: {
+        parameters: {
+            query?: {
+                /** @description Only events after this position. */
+                after?: number;
+                /** @description At most so many: 1 to 500. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JournalPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ledger: {
+        parameters: {
+            query?: {
+                /** @description Only this settlement; else the newest ones that the viewer may see, at most 50. */
+                settlement?: string;
+                /** @description Only the books of this party. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LedgerView"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_mandates: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Mandate"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_mandate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Mandate"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    market: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Market"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_meters: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Meter"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_meter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Meter"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeView"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_orders: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Order"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Order"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_evidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_journey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Journey"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_receipts: {
+        parameters: {
+            query?: {
+                /** @description Only records after this position. */
+                after?: number;
+                /** @description At most so many: 1 to 500. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issue_service_key: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceKey"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_parties: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Party"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_party: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Party"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_permits: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Permit"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_permit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Permit"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_permitted_revenues: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PermittedRevenue"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_permitted_revenue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_PermittedRevenue"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_plans: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Plan"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_plan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Plan"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_products: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Product"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_product: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Product"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_offer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the product's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offer"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_quality_reports: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_QualityReport"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_quality_report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_QualityReport"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_registrations: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Registration"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_registration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Registration"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_resources: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Resource"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_resource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Resource"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    run_quality: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualityOutcome"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_snapshot: {
+        parameters: {
+            query: {
+                /** @description The body's format. */
+                format: "csv" | "json" | "parquet";
+                /** @description The separator of a CSV file, one ASCII character; a comma unless it is said. */
+                delimiter?: string;
+                /** @description What a CSV file writes for a missing value, such as `NA`, besides nothing at all. */
+                null_token?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description the file, at most 2 GiB */
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_rights: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Right"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_right: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Right"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    current_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Credentials"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_settlements: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Settlement"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_settlement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Settlement"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_supplies: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Supply"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_supply: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Supply"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tickets: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Ticket"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Ticket"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_users: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_User"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_user: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserForm"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedUser"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_User"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    public_catalogue: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Market"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    public_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 登记编码 */
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Certificate"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+}

@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+import { civilDay, count, day, dayTime, shortId, yuan } from "./format";
+
+test("days are those of Beijing", () => {
+  expect(day("2026-11-20T16:30:00Z", "zh-CN")).toBe("2026年11月21日");
+  expect(day("2026-11-20T16:30:00Z", "en")).toBe("21 Nov 2026");
+  expect(dayTime("2026-11-20T16:05:00Z", "zh-CN")).toBe("2026年11月21日 00:05");
+  expect(civilDay("2026-01-01", "zh-CN")).toBe("2026年1月1日");
+  expect(day("not a time", "zh-CN")).toBe("not a time");
+});
+
+test("money has at least two decimals and loses none", () => {
+  expect(yuan("0")).toBe("0.00");
+  expect(yuan("1234567.8")).toBe("1,234,567.80");
+  expect(yuan("0.002500")).toBe("0.0025");
+  expect(yuan("-1234.50")).toBe("-1,234.50");
+  expect(yuan("1000")).toBe("1,000.00");
+});
+
+test("counts and ids are readable", () => {
+  expect(count(336776)).toBe("336,776");
+  expect(shortId("ord_019302ab4c5d7e8f90a1b2c3d4e5f607")).toBe("ord_…d4e5f607");
+  expect(shortId("node")).toBe("node");
+});

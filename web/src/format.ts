@@ -1,0 +1,62 @@
+// How times and money are written. Money stays the server's decimal text: nothing is computed on it here.
+
+const BEIJING = "Asia/Shanghai";
+
+function parts(moment: string): Record<string, string> {
+  const format = new Intl.DateTimeFormat("zh-CN", {
+    timeZone: BEIJING,
+    year: "numeric",
+    month: "numeric",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  });
+  return Object.fromEntries(format.formatToParts(new Date(moment)).map((part) => [part.type, part.value]));
+}
+
+/** A day in Beijing: 2026年11月24日, or 24 Nov 2026 in English. Answers the text itself if it is no time. */
+export function day(moment: string, language: string): string {
+  if (Number.isNaN(Date.parse(moment))) return moment;
+  if (language.startsWith("zh")) {
+    const { year, month, day } = parts(moment);
+    return `${year}年${month}月${day}日`;
+  }
+  return new Intl.DateTimeFormat("en-GB", {
+    timeZone: BEIJING,
+    day: "numeric",
+    month: "short",
+    year: "numeric",
+  }).format(new Date(moment));
+}
+
+/** A day and time in Beijing, to the minute. */
+export function dayTime(moment: string, language: string): string {
+  if (Number.isNaN(Date.parse(moment))) return moment;
+  const { hour, minute } = parts(moment);
+  return `${day(moment, language)} ${hour}:${minute}`;
+}
+
+/** A civil day as `YYYY-MM-DD`, written out. */
+export function civilDay(date: string, language: string): string {
+  return day(`${date}T00:00:00+08:00`, language);
+}
+
+/** Yuan: groups of three digits, at least two decimals, none cut off. */
+export function yuan(amount: string): string {
+  const [whole = "0", decimals = ""] = amount.split(".");
+  const sign = whole.startsWith("-") ? "-" : "";
+  const grouped = whole.replace("-", "").replace(/\B(?=(\d{3})+$)/g, ",");
+  return `${sign}${grouped}.${decimals.replace(/0+$/, "").padEnd(2, "0")}`;
+}
+
+/** A count with groups of three digits. */
+export function count(number: number): string {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** The end of an id, by which people tell two apart. */
+export function shortId(id: string): string {
+  const [prefix, digits] = id.split("_");
+  return digits && digits.length > 12 ? `${prefix}_…${digits.slice(-8)}` : id;
+}

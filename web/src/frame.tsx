@@ -1,0 +1,94 @@
+// What surrounds every page: navigation, who is signed in, the language.
+import { Link, Navigate, Outlet, useLocation } from "@tanstack/react-router";
+import { Button, Layout } from "antd";
+import { useTranslation } from "react-i18next";
+import { isProblem, rememberToken } from "./api/client";
+import { switchLanguage } from "./i18n";
+import { ProblemView, Waiting } from "./parts/problem";
+import { type Session, SessionProvider, useSessionQuery, useSignOut } from "./session";
+
+export function Frame() {
+  const query = useSessionQuery();
+  const location = useLocation();
+  if (query.isPending) return <Waiting />;
+  if (query.error) {
+    if (isProblem(query.error) && query.error.status === 401) {
+      return <Navigate to="/login" search={location.href === "/" ? {} : { after: location.href }} />;
+    }
+    return <ProblemView error={query.error} retry={() => void query.refetch()} />;
+  }
+  // Set before any page of the frame can give a command.
+  rememberToken(query.data.csrf);
+  return (
+    <SessionProvider value={query.data}>
+      <Shell session={query.data} />
+    </SessionProvider>
+  );
+}
+
+function Shell({ session }: { session: Session }) {
+  const { t, i18n } = useTranslation();
+  const isEnglish = i18n.language === "en";
+  return (
+    <Layout className="frame">
+      <a className="skip" href="#content">
+        {t("app.skip")}
+      </a>
+      <Layout.Header className="frame-head">
+        <Link to="/" className="brand">
+          {t("app.name")}
+        </Link>
+        <nav aria-label={t("app.title")}>
+          <Link to="/" activeOptions={{ exact: true }} activeProps={{ className: "active" }}>
+            {t("nav.market")}
+          </Link>
+          <Link to="/resources" activeProps={{ className: "active" }}>
+            {t("nav.resources")}
+          </Link>
+          <Link to="/orders" activeProps={{ className: "active" }}>
+            {t("nav.orders")}
+          </Link>
+          <Link to="/ledger" activeProps={{ className: "active" }}>
+            {t("nav.ledger")}
+          </Link>
+          <Link to="/inbox" activeProps={{ className: "active" }}>
+            {t("nav.inbox")}
+          </Link>
+          <Link to="/records/$kind" params={{ kind: "mandate" }} activeOptions={{ exact: false }}>
+            {t("nav.records")}
+          </Link>
+          <Link to="/node" activeProps={{ className: "active" }}>
+            {t("nav.node")}
+          </Link>
+        </nav>
+        <User session={session} />
+        <Button size="small" ghost onClick={() => switchLanguage(isEnglish ? "zh-CN" : "en")}>
+          {t("app.language")}
+        </Button>
+      </Layout.Header>
+      <Layout.Content className="frame-body" id="content">
+        <Outlet />
+      </Layout.Content>
+      <Layout.Footer className="frame-foot">{t("app.footer")}</Layout.Footer>
+    </Layout>
+  );
+}
+
+function User({ session }: { session: Session }) {
+  const { t, i18n } = useTranslation();
+  const signOut = useSignOut();
+  const party = i18n.language === "en" ? session.party_name_en : session.party_name;
+  return (
+    <div className="frame-user">
+      <span>
+        {session.display_name}
+        <small>
+          {party} · {session.duties.map((duty) => t(`duty.${duty}`)).join(" ")}
+        </small>
+      </span>
+      <Button size="small" ghost onClick={() => void signOut()}>
+        {t("app.signOut")}
+      </Button>
+    </div>
+  );
+}

@@ -1,0 +1,90 @@
+// One order: its journey from resource to settlement, its receipts, its contract, how to fetch data with it.
+import { DownloadOutlined } from "@ant-design/icons";
+import { Link, useParams, useSearch } from "@tanstack/react-router";
+import { Alert, Button } from "antd";
+import { useTranslation } from "react-i18next";
+import { api, type Schemas } from "../../api/client";
+import { CommandButtons } from "../../parts/commands";
+import { useNameOf } from "../../parts/parties";
+import { Loaded } from "../../parts/problem";
+import { AddressTabs } from "../../parts/tabs";
+import { Id, NatureTag, StateTag } from "../../parts/tags";
+import { Title } from "../../parts/title";
+import { Access } from "./access";
+import { Contract } from "./contract";
+import { Journey } from "./journey";
+import { Receipts } from "./receipts";
+
+export function OrderPage() {
+  const { id } = useParams({ from: "/frame/orders/$id" });
+  const query = api.useQuery("get", "/api/v1/orders/{id}", { params: { path: { id } } });
+  return <Loaded query={query}>{(entry) => <Order entry={entry} />}</Loaded>;
+}
+
+function Order({ entry }: { entry: Schemas["Entry_Order"] }) {
+  const { t } = useTranslation();
+  const { tab } = useSearch({ from: "/frame/orders/$id" });
+  const nameOf = useNameOf();
+  const { product } = entry.body.details;
+  const offer = api.useQuery("get", "/api/v1/products/{id}/offer", { params: { path: { id: product } } });
+  return (
+    <>
+      <Title text={`${t("kind.order")} · ${nameOf(product)}`}>
+        {offer.data && <NatureTag nature={offer.data.item.nature} />}
+        <StateTag state={entry.state} />
+        <Id id={entry.id} />
+      </Title>
+      <div className="stack">
+        <GrantNotice order={entry.id} />
+        <div className="page-title">
+          <CommandButtons choices={entry.commands} entity={entry.id} version={entry.stream_version} />
+          <Button icon={<DownloadOutlined />} href={`/api/v1/orders/${entry.id}/evidence`} download>
+            {t("order.evidence")}
+          </Button>
+          <Link to="/products/$id" params={{ id: product }}>
+            {t("order.product")}
+          </Link>
+        </div>
+        <AddressTabs
+          tab={tab}
+          items={[
+            { key: "journey", label: t("order.journey"), children: <Journey order={entry.id} /> },
+            { key: "receipts", label: t("order.receipts"), children: <Receipts order={entry.id} /> },
+            { key: "contract", label: t("order.contract"), children: <Contract entry={entry} /> },
+            {
+              key: "access",
+              label: t("order.access"),
+              children: <Access entry={entry} offer={offer.data} />,
+            },
+          ]}
+        />
+      </div>
+    </>
+  );
+}
+
+/** Whether there is a grant now, and which link of the chain is not in force if there is none. */
+function GrantNotice({ order }: { order: string }) {
+  const { t, i18n } = useTranslation();
+  const query = api.useQuery("get", "/api/v1/orders/{id}/journey", { params: { path: { id: order } } });
+  if (!query.data) return null;
+  const journey = query.data;
+  if (journey.granted) return <Alert type="success" showIcon title={t("order.granted")} />;
+  return (
+    <Alert
+      type="warning"
+      showIcon
+      title={t("order.refused")}
+      description={
+        <>
+          <div>{i18n.language === "en" ? journey.refusal_en : journey.refusal}</div>
+          {journey.refused_link && (
+            <div>
+              {t("order.link")} <Id id={journey.refused_link} />
+            </div>
+          )}
+        </>
+      }
+    />
+  );
+}

@@ -1,0 +1,99 @@
+// Small signs: nature, state, ids, times and money. Colour never says anything that the text doesn't.
+import {
+  CheckCircleOutlined,
+  ClockCircleOutlined,
+  CloseCircleOutlined,
+  ExperimentOutlined,
+  GlobalOutlined,
+  PauseCircleOutlined,
+} from "@ant-design/icons";
+import { Tag, Tooltip, Typography } from "antd";
+import { useTranslation } from "react-i18next";
+import { dayTime, shortId, yuan } from "../format";
+
+/** REAL or SYNTHETIC, wherever data or figures made from it are shown. */
+export function NatureTag({ nature }: { nature: "REAL" | "SYNTHETIC" }) {
+  const { t } = useTranslation();
+  const isReal = nature === "REAL";
+  return (
+    <Tooltip title={t(`nature.${nature}_hint`)}>
+      <Tag color={isReal ? "blue" : "purple"} icon={isReal ? <GlobalOutlined /> : <ExperimentOutlined />}>
+        {t(`nature.${nature}`)}
+      </Tag>
+    </Tooltip>
+  );
+}
+
+const GOOD = ["in_force", "active", "listed", "certified", "registered", "approved", "confirmed", "paid_in", "settled"];
+const GOOD_TOO = ["clean", "closed", "within", "recorded", "given", "initialised", "signed"];
+const BAD = ["refused", "revoked", "ended", "withdrawn", "disabled", "delisted", "exceeded", "returned", "findings"];
+
+/** The name of an entity's state, with an icon. */
+export function StateTag({ state }: { state: string }) {
+  const { t } = useTranslation();
+  const text = t(`state.${state}`, { defaultValue: state });
+  if (state === "suspended") {
+    return (
+      <Tag color="orange" icon={<PauseCircleOutlined />}>
+        {text}
+      </Tag>
+    );
+  }
+  if (GOOD.includes(state) || GOOD_TOO.includes(state)) {
+    return (
+      <Tag color="green" icon={<CheckCircleOutlined />}>
+        {text}
+      </Tag>
+    );
+  }
+  if (BAD.includes(state)) {
+    return (
+      <Tag color="red" icon={<CloseCircleOutlined />}>
+        {text}
+      </Tag>
+    );
+  }
+  return <Tag icon={<ClockCircleOutlined />}>{text}</Tag>;
+}
+
+/** An id, shortened, to be copied whole. */
+export function Id({ id, whole = false }: { id: string; whole?: boolean }) {
+  const { t } = useTranslation();
+  return (
+    <Typography.Text className="id" copyable={{ text: id, tooltips: [t("app.copy"), t("app.copied")] }} title={id}>
+      {whole ? id : shortId(id)}
+    </Typography.Text>
+  );
+}
+
+/** A moment in Beijing. */
+export function At({ at }: { at: string }) {
+  const { i18n } = useTranslation();
+  return (
+    <time dateTime={at} style={{ whiteSpace: "nowrap" }}>
+      {dayTime(at, i18n.language)}
+    </time>
+  );
+}
+
+/** An amount, without its unit. */
+export function Money({ amount }: { amount: string }) {
+  return <span className="money">{yuan(amount)}</span>;
+}
+
+/** A unit price with its unit; nothing to pay is said in words. */
+export function UnitPrice({ amount }: { amount: string }) {
+  const { t } = useTranslation();
+  if (/^0*(\.0*)?$/.test(amount)) return <span>{t("market.free")}</span>;
+  return (
+    <span className="money">
+      {yuan(amount)} {t("market.yuan")}
+    </span>
+  );
+}
+
+/** A party's name in the page's language. */
+export function PartyName({ party }: { party: { name: string; name_en: string } }) {
+  const { i18n } = useTranslation();
+  return <span>{i18n.language === "en" ? party.name_en || party.name : party.name}</span>;
+}

@@ -1,0 +1,11 @@
+// The head of a page.
+import type { ReactNode } from "react";
+
+export function Title({ text, children }: { text: string; children?: ReactNode }) {
+  return (
+    <div className="page-title">
+      <h1>{text}</h1>
+      {children}
+    </div>
+  );
+}
