@@ -10,7 +10,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 demo: setup-build web ## the life of data, end to end, on real input (SERVE=1 leaves the console running)
-	@cargo run --package lingqu -- demo $(demo_arguments)
+	@cargo run --quiet --bin lingqu -- demo $(demo_arguments)
 
 test: setup web ## every test, on SQLite and a private PostgreSQL
 	@scripts/test

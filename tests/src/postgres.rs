@@ -1,4 +1,6 @@
-//! A private PostgreSQL server: its own data directory, socket and loopback port, stopped when it is dropped.
+//! A private PostgreSQL server: its own data directory, socket and loopback port, stopped when it is dropped. Where
+//! `LINGQU_TEST_POSTGRES` names one that the test command has started, that one is shared, since each test may be a process
+//! of its own.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,11 +20,19 @@ const PORT_ATTEMPTS_MAX: u32 = 5;
 
 /// A running server. One is shared by the tests of a process that run at the same time.
 pub struct PrivatePostgres {
-    child: Child,
-    port: u16,
-    databases: AtomicU32,
-    // Dropped after the server has stopped.
-    directory: TempDir,
+    server: Server,
+}
+
+enum Server {
+    /// Started here and stopped when this is dropped.
+    Own {
+        child: Child,
+        port: u16,
+        // Dropped after the server has stopped.
+        directory: TempDir,
+    },
+    /// Started by the test command: its URL up to the database's name.
+    Given(String),
 }
 
 static SHARED: Mutex<Weak<PrivatePostgres>> = Mutex::new(Weak::new());
@@ -30,6 +40,10 @@ static SHARED: Mutex<Weak<PrivatePostgres>> = Mutex::new(Weak::new());
 impl PrivatePostgres {
     /// The server of this process, started when none runs; `None` when the machine has no PostgreSQL.
     pub fn shared() -> Option<Arc<PrivatePostgres>> {
+        if let Ok(url) = std::env::var("LINGQU_TEST_POSTGRES") {
+            let (base, _) = url.rsplit_once('/').expect("LINGQU_TEST_POSTGRES ends in the name of a database");
+            return Some(Arc::new(PrivatePostgres { server: Server::Given(base.to_owned()) }));
+        }
         let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(running) = shared.upgrade() {
             return Some(running);
@@ -53,7 +67,8 @@ impl PrivatePostgres {
             let port = free_port();
             let mut child = spawn(&binaries, directory.path(), user, port);
             if wait_until_ready(&mut child, directory.path()) {
-                return Some(PrivatePostgres { child, port, databases: AtomicU32::new(0), directory });
+                let server = Server::Own { child, port, directory };
+                return Some(PrivatePostgres { server });
             }
         }
         panic!("PostgreSQL doesn't start: {}", fs::read_to_string(directory.path().join("log")).unwrap_or_default());
@@ -61,21 +76,31 @@ impl PrivatePostgres {
 
     /// Creates a new, empty database and gives its URL (by the unix socket).
     pub async fn create_database(&self) -> String {
-        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        // Several processes may share a server, and one process may hold several of these.
+        static NAMED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}_{}", std::process::id(), NAMED.fetch_add(1, Ordering::Relaxed));
         let admin = Database::connect(self.url("postgres")).await.expect("the private server accepts connections");
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a new name is free");
         admin.close().await.expect("the connection closes");
         self.url(&name)
     }
 
-    /// The URL of a database by the unix socket.
+    /// The URL of a database, by the unix socket where the server is our own.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://lingqu@localhost:{}/{database}?host={}", self.port, self.directory.path().display())
+        match &self.server {
+            Server::Own { port, directory, .. } => {
+                format!("postgres://lingqu@localhost:{port}/{database}?host={}", directory.path().display())
+            }
+            Server::Given(base) => format!("{base}/{database}"),
+        }
     }
 
     /// The URL of a database by the loopback port.
     pub fn loopback_url(&self, database: &str) -> String {
-        format!("postgres://lingqu@127.0.0.1:{}/{database}", self.port)
+        match &self.server {
+            Server::Own { port, .. } => format!("postgres://lingqu@127.0.0.1:{port}/{database}"),
+            Server::Given(base) => format!("{base}/{database}"),
+        }
     }
 }
 
@@ -83,8 +108,10 @@ impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         // The shell that started the server waits for its input to end and then stops the server by its own pid. The same
         // happens when the test process dies, so that no server is ever left behind.
-        drop(self.child.stdin.take());
-        drop(self.child.wait());
+        if let Server::Own { child, .. } = &mut self.server {
+            drop(child.stdin.take());
+            drop(child.wait());
+        }
     }
 }
 

@@ -17,8 +17,6 @@ pub struct NodeKeys {
     pub identity: IndexKey,
     /// Root of the pseudonym keys.
     pub pseudonym: IndexKey,
-    /// Authenticates cursors.
-    pub cursor: IndexKey,
 }
 
 impl std::fmt::Debug for NodeKeys {
@@ -55,7 +53,6 @@ impl NodeKeys {
             vault: SealKey::from_bytes(derive("vault")),
             identity: IndexKey::from_bytes(derive("identity")),
             pseudonym: IndexKey::from_bytes(derive("pseudonym")),
-            cursor: IndexKey::from_bytes(derive("cursor")),
         })
     }
 }

@@ -21,12 +21,7 @@ use crate::state::Listed;
 use crate::supply::SupplyStage;
 
 fn not_in_force(id: impl std::fmt::Display, is: &str) -> Refusal {
-    Refusal::new(
-        RefusalCode::NotInForce,
-        &id,
-        format!("{id} 尚未生效（{is}）"),
-        format!("{id} is not in force ({is})"),
-    )
+    Refusal::new(RefusalCode::NotInForce, &id, format!("{id} 尚未生效（{is}）"), format!("{id} is not in force ({is})"))
 }
 
 fn suspended(id: impl std::fmt::Display, reason: &str) -> Refusal {
@@ -72,8 +67,7 @@ fn restricted(parent: &Scope, narrowing: &Narrowing, id: impl std::fmt::Display)
 /// A resource's ceiling, while its certificate holds.
 pub fn resource_scope(reader: &mut Reader<'_>, id: &ResourceId) -> Result<Scope, Refusal> {
     let resource = reader.resource(id)?;
-    let ceiling =
-        resource.ceiling(&reader.state.rulebook()).ok_or_else(|| not_in_force(id, resource.state()))?;
+    let ceiling = resource.ceiling(&reader.state.rulebook()).ok_or_else(|| not_in_force(id, resource.state()))?;
     in_term(ceiling, id, reader)
 }
 
@@ -156,10 +150,7 @@ pub fn permit_scope(reader: &mut Reader<'_>, id: &PermitId, resource: &ResourceI
 }
 
 /// The scopes of a product's inputs, each by its own line of parents.
-pub fn input_scopes(
-    reader: &mut Reader<'_>,
-    details: &ProductDetails,
-) -> Result<BTreeMap<ResourceId, Scope>, Refusal> {
+pub fn input_scopes(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<BTreeMap<ResourceId, Scope>, Refusal> {
     let mut scopes = BTreeMap::new();
     for (resource, permit) in &details.inputs {
         scopes.insert(resource.clone(), permit_scope(reader, permit, resource)?);

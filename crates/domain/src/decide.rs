@@ -200,7 +200,9 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::CloseMeter { reading } => settlement::close_meter(d, reading),
         C::CloseSettlement { period } => settlement::close(d, a, period),
         C::ConfirmSettlement { settlement } => settlement::confirm(d, a, settlement),
-        C::RecordVoucher { settlement, number, amount } => settlement::record_voucher(d, a, settlement, number, *amount),
+        C::RecordVoucher { settlement, number, amount } => {
+            settlement::record_voucher(d, a, settlement, number, *amount)
+        }
     }?;
     Ok(Decision { events: deciding.events, reads: deciding.reader.reads })
 }

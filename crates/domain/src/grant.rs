@@ -74,12 +74,7 @@ impl Grant {
                 nature = Nature::Synthetic;
             }
             let permit = product.details.inputs[&resource_id].clone();
-            let input = GrantInput {
-                permit,
-                snapshot: snapshot.id.clone(),
-                snapshot_version: snapshot.version,
-                scope,
-            };
+            let input = GrantInput { permit, snapshot: snapshot.id.clone(), snapshot_version: snapshot.version, scope };
             inputs.insert(resource_id, input);
         }
         Ok(Grant {

@@ -50,9 +50,8 @@ impl RevenueTerms {
         }
         let operator = PartyShare { owner: operator.to_string(), rate: rest };
         let treasury = PartyShare { owner: self.treasury.to_string(), rate: self.treasury_rate };
-        RevenueSplit::new(operator, treasury, providers).map_err(|error| {
-            Refusal::invalid("revenue", format!("收益分配有误：{error}"), error)
-        })
+        RevenueSplit::new(operator, treasury, providers)
+            .map_err(|error| Refusal::invalid("revenue", format!("收益分配有误：{error}"), error))
     }
 }
 
@@ -230,11 +229,7 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Mand
     Ok(())
 }
 
-fn check_parties(
-    deciding: &mut Deciding<'_>,
-    implementer: &PartyId,
-    details: &MandateDetails,
-) -> Result<(), Refusal> {
+fn check_parties(deciding: &mut Deciding<'_>, implementer: &PartyId, details: &MandateDetails) -> Result<(), Refusal> {
     let operator = deciding.party(&details.operator)?;
     if !operator.roles.contains(&Role::Operator) {
         return Err(Refusal::invalid("operator", "该主体不是运营机构", "this party is not an operator"));

@@ -52,15 +52,10 @@ pub enum NodeEvent {
 impl Node {
     pub(crate) fn fold(previous: Option<Self>, event: &NodeEvent, _meta: &Meta) -> Option<Self> {
         match (previous, event) {
-            (None, NodeEvent::Initialised { id, tier, division, rulebook }) => Some(Self {
-                id: id.clone(),
-                tier: *tier,
-                division: division.clone(),
-                rulebook: (**rulebook).clone(),
-            }),
-            (Some(node), NodeEvent::RulebookAdopted(rulebook)) => {
-                Some(Self { rulebook: (**rulebook).clone(), ..node })
+            (None, NodeEvent::Initialised { id, tier, division, rulebook }) => {
+                Some(Self { id: id.clone(), tier: *tier, division: division.clone(), rulebook: (**rulebook).clone() })
             }
+            (Some(node), NodeEvent::RulebookAdopted(rulebook)) => Some(Self { rulebook: (**rulebook).clone(), ..node }),
             _ => None,
         }
     }
@@ -94,7 +89,11 @@ pub(crate) fn initialise(
     }
     check_details(authority)?;
     if !authority.roles.contains(&Role::DataAuthority) {
-        return Err(Refusal::invalid("authority", "第一个主体须为数据主管部门", "the first party is the data authority"));
+        return Err(Refusal::invalid(
+            "authority",
+            "第一个主体须为数据主管部门",
+            "the first party is the data authority",
+        ));
     }
     let id = NodeId::next(&mut deciding.ids);
     let rulebook = Box::new(Rulebook::initial());
@@ -110,7 +109,12 @@ pub(crate) fn initialise(
 
 pub(crate) fn adopt_rulebook(deciding: &mut Deciding<'_>, rulebook: &Rulebook) -> Result<(), Refusal> {
     let Some(node) = deciding.node_if_initialised() else {
-        return Err(Refusal::new(RefusalCode::NodeState, NODE_STREAM, "节点尚未初始化", "this node is not initialised"));
+        return Err(Refusal::new(
+            RefusalCode::NodeState,
+            NODE_STREAM,
+            "节点尚未初始化",
+            "this node is not initialised",
+        ));
     };
     if node.rulebook.version == rulebook.version {
         return Err(Refusal::invalid(

@@ -317,7 +317,11 @@ pub(crate) fn sign_contract(
     let order = deciding.order(id)?;
     let party = acting.party()?.clone();
     if party != order.consumer && party != order.operator {
-        return Err(Refusal::not_permitted(id, "合同由使用方和运营机构签署", "the contract is signed by consumer and operator"));
+        return Err(Refusal::not_permitted(
+            id,
+            "合同由使用方和运营机构签署",
+            "the contract is signed by consumer and operator",
+        ));
     }
     if !matches!(order.stage, OrderStage::Placed) || order.contract.signatures.contains_key(&party) {
         return Err(Refusal::wrong_state(id, order.state(), "placed and not yet signed for this party"));

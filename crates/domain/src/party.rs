@@ -81,7 +81,11 @@ impl Division {
         if code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()) {
             Ok(Self(code.to_owned()))
         } else {
-            Err(Refusal::invalid("division", "行政区划代码是六位数字（GB/T 2260）", "a division code has six digits (GB/T 2260)"))
+            Err(Refusal::invalid(
+                "division",
+                "行政区划代码是六位数字（GB/T 2260）",
+                "a division code has six digits (GB/T 2260)",
+            ))
         }
     }
 

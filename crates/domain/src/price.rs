@@ -168,8 +168,7 @@ pub(crate) fn fix_permitted_revenue(
     let refused = |error: lingqu_ledger::LedgerError| {
         Refusal::invalid("profit_rate", format!("准许收入有误（发改价格〔2025〕65号）：{error}"), error)
     };
-    let rate_max =
-        profit_rate_ceiling(treasury_yield, deciding.state.rulebook().profit_points_max).map_err(refused)?;
+    let rate_max = profit_rate_ceiling(treasury_yield, deciding.state.rulebook().profit_points_max).map_err(refused)?;
     let parts = RevenueParts::new(cost, profit_rate, tax, rate_max).map_err(refused)?;
     let id = PermittedRevenueId::next(&mut deciding.ids);
     let fixed = PermittedRevenueEvent::Fixed { operator: operator.clone(), term, parts, treasury_yield };
@@ -242,10 +241,9 @@ pub(crate) fn in_force<'a>(id: &ProductId, product: &'a Product) -> Result<&'a P
 }
 
 fn check_within(price: &Price, ceiling: &Ceiling) -> Result<(), Refusal> {
-    for (field, asked, allowed) in [
-        ("per_call", price.per_call, ceiling.per_call),
-        ("per_data_set", price.per_data_set, ceiling.per_data_set),
-    ] {
+    for (field, asked, allowed) in
+        [("per_call", price.per_call, ceiling.per_call), ("per_data_set", price.per_data_set, ceiling.per_data_set)]
+    {
         if asked > allowed {
             return Err(Refusal::new(
                 RefusalCode::PriceAboveCeiling,

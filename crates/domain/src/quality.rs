@@ -176,8 +176,7 @@ impl Ticket {
             }
             (Some(ticket), TicketEvent::Closed { verification }) => {
                 let TicketStage::Answered { answer, .. } = ticket.stage.clone() else { return None };
-                let stage =
-                    TicketStage::Closed { answer, verification: verification.clone(), by: meta.actor.clone() };
+                let stage = TicketStage::Closed { answer, verification: verification.clone(), by: meta.actor.clone() };
                 Some(Self { stage, ..ticket })
             }
             _ => None,
@@ -259,12 +258,7 @@ pub(crate) fn record(
     Ok(())
 }
 
-pub(crate) fn answer(
-    deciding: &mut Deciding<'_>,
-    acting: &Acting,
-    id: &TicketId,
-    answer: &str,
-) -> Result<(), Refusal> {
+pub(crate) fn answer(deciding: &mut Deciding<'_>, acting: &Acting, id: &TicketId, answer: &str) -> Result<(), Refusal> {
     let ticket = deciding.ticket(id)?;
     acting.must_act_for(&ticket.provider)?;
     if !matches!(ticket.stage, TicketStage::Open) {

@@ -113,7 +113,12 @@ impl Refusal {
 
     /// An entity that does not exist.
     pub fn not_found(id: impl fmt::Display) -> Self {
-        Self::new(RefusalCode::NotFound, &id, format!("没有 {id}，请核对编号"), format!("there is no {id}; check the id"))
+        Self::new(
+            RefusalCode::NotFound,
+            &id,
+            format!("没有 {id}，请核对编号"),
+            format!("there is no {id}; check the id"),
+        )
     }
 
     /// A field that is missing or malformed.

@@ -352,7 +352,10 @@ fn check(details: &ResourceDetails, rulebook: &Rulebook) -> Result<(), Refusal> 
                 RefusalCode::GradeRefused,
                 &column.name,
                 format!("信息项 {} 的级别不得编入本目录（核心数据、国家秘密、军事数据不予收录）", column.name),
-                format!("column {} has a grade that is not catalogued here (core data, state secrets, military data)", column.name),
+                format!(
+                    "column {} has a grade that is not catalogued here (core data, state secrets, military data)",
+                    column.name
+                ),
             ));
         }
     }

@@ -31,7 +31,11 @@ impl ColumnName {
         let mut bytes = name.bytes();
         let starts_well = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase());
         let goes_on_well = bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        if starts_well && goes_on_well && name.len() <= 64 { Ok(Self(name)) } else { Err(ScopeError::BadColumnName(name)) }
+        if starts_well && goes_on_well && name.len() <= 64 {
+            Ok(Self(name))
+        } else {
+            Err(ScopeError::BadColumnName(name))
+        }
     }
 
     /// The name as text.
@@ -138,7 +142,11 @@ impl Precision {
             (Rounded(left), Rounded(right)) => least_common_step(left, right).map_or(Hidden, Rounded),
             (left, right) => match (left.chain_place(), right.chain_place()) {
                 (Some((left_chain, left_place)), Some((right_chain, right_place))) if left_chain == right_chain => {
-                    if left_place > right_place { left } else { right }
+                    if left_place > right_place {
+                        left
+                    } else {
+                        right
+                    }
                 }
                 _ => Hidden,
             },
@@ -438,7 +446,9 @@ pub enum ScopeError {
     #[error("`{0}` is not a column name: use 1 to 64 of a-z, 0-9 and _, beginning with a letter")]
     BadColumnName(String),
     /// Not a precision.
-    #[error("`{0}` is not a precision: use exact, month, year, county, city, rounded:STEP, pseudonym:permit, pseudonym:consumer, pseudonym:order or hidden")]
+    #[error(
+        "`{0}` is not a precision: use exact, month, year, county, city, rounded:STEP, pseudonym:permit, pseudonym:consumer, pseudonym:order or hidden"
+    )]
     BadPrecision(String),
     /// Not a purpose code.
     #[error("`{0}` is not a purpose: use parts of a-z, 0-9, _ and - joined by /, at most {max} characters", max = PURPOSE_BYTES_MAX)]
@@ -539,12 +549,16 @@ impl Scope {
 
     fn check_columns(&self, narrowing: &Narrowing) -> Result<(), ScopeError> {
         for (column, asked) in narrowing.columns.iter().flatten() {
-            let allowed =
-                self.columns.get(column).ok_or_else(|| ScopeError::ColumnNotInParent(column.clone()))?;
+            let allowed = self.columns.get(column).ok_or_else(|| ScopeError::ColumnNotInParent(column.clone()))?;
             for (mode, asked) in asked.iter().flat_map(|precisions| &precisions.0) {
                 let allowed = allowed.in_mode(*mode);
                 if !asked.is_within(allowed) {
-                    return Err(ScopeError::PrecisionFiner { column: column.clone(), mode: *mode, asked: *asked, allowed });
+                    return Err(ScopeError::PrecisionFiner {
+                        column: column.clone(),
+                        mode: *mode,
+                        asked: *asked,
+                        allowed,
+                    });
                 }
             }
         }
@@ -557,8 +571,7 @@ impl Scope {
             return Err(ScopeError::PredicateTooLarge);
         }
         for column in predicate.columns() {
-            let precisions =
-                self.columns.get(column).ok_or_else(|| ScopeError::ColumnNotInParent(column.clone()))?;
+            let precisions = self.columns.get(column).ok_or_else(|| ScopeError::ColumnNotInParent(column.clone()))?;
             if self.modes.iter().any(|mode| precisions.in_mode(*mode) != Precision::Exact) {
                 return Err(ScopeError::PredicateColumnNotExact(column.clone()));
             }

@@ -242,7 +242,11 @@ impl Listed for Settlement {
 pub(crate) fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<(), Refusal> {
     let order = deciding.order(&reading.order)?;
     if order.contract.signatures.len() < 2 {
-        return Err(Refusal::wrong_state(&reading.order, "without a signed contract", "a contract that both sides signed"));
+        return Err(Refusal::wrong_state(
+            &reading.order,
+            "without a signed contract",
+            "a contract that both sides signed",
+        ));
     }
     if reading.first_position >= reading.end_position {
         return Err(Refusal::invalid("first_position", "计量区间为空", "the window is empty"));
@@ -251,8 +255,7 @@ pub(crate) fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -
     deciding.scan();
     for other in deciding.state.meters.values() {
         let other = &other.value.reading;
-        let apart =
-            reading.first_position >= other.end_position || reading.end_position <= other.first_position;
+        let apart = reading.first_position >= other.end_position || reading.end_position <= other.first_position;
         if other.order == reading.order && !apart {
             return Err(Refusal::invalid(
                 "first_position",
@@ -421,9 +424,6 @@ pub(crate) fn record_voucher(
     let (operator, owner) = (settlement.operator.to_string(), treasury.to_string());
     let transaction = treasury_voucher(&transaction_id, &at, &operator, &owner, &number, amount)
         .map_err(|error| Refusal::invalid("amount", &error, &error))?;
-    deciding.emit(
-        id,
-        Event::Settlement(SettlementEvent::VoucherRecorded { treasury, number, amount, transaction }),
-    );
+    deciding.emit(id, Event::Settlement(SettlementEvent::VoucherRecorded { treasury, number, amount, transaction }));
     Ok(())
 }

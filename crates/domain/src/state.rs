@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::access::Actor;
 use crate::event::{Event, Recorded};
 use crate::id::{
-    ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId,
-    QualityReportId, RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, UserId,
+    ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId, QualityReportId,
+    RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, UserId,
 };
 use crate::node::{NODE_STREAM, Node};
 use crate::rulebook::Rulebook;
@@ -339,8 +339,8 @@ impl State {
         resources: &std::collections::BTreeSet<ResourceId>,
         now: Timestamp,
     ) -> bool {
-        self.consents.values().any(|consent| {
-            consent.value.subject == *subject && consent.value.covers(consumer, purpose, resources, now)
-        })
+        self.consents
+            .values()
+            .any(|consent| consent.value.subject == *subject && consent.value.covers(consumer, purpose, resources, now))
     }
 }

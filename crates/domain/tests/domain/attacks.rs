@@ -248,7 +248,7 @@ fn nothing_is_metered_before_the_contract_is_signed() {
 #[test]
 fn who_receives_part_of_a_fee_can_t_block_a_settlement_by_owing_it() {
     let mut life = Life::until("parties");
-    // The airport is made a consumer too, by registering it as one from the beginning.
+    // An airport that is a consumer too takes the place of the plain one.
     let mut airport = details::party("airport as consumer", 95, lingqu_domain::party::Organisation::Enterprise, &[]);
     airport.roles = [lingqu_domain::party::Role::Provider, lingqu_domain::party::Role::Consumer].into();
     life.admit("airport", airport);
@@ -279,7 +279,12 @@ fn a_finance_department_receives_no_providers_part() {
 fn registrations_of_one_credit_code_conflict() {
     // Two at once: each reads the journal's last position, so the second append is a conflict.
     let life = Life::until("parties");
-    let party = details::party("x", 97, lingqu_domain::party::Organisation::Enterprise, &[lingqu_domain::party::Role::Consumer]);
+    let party = details::party(
+        "x",
+        97,
+        lingqu_domain::party::Organisation::Enterprise,
+        &[lingqu_domain::party::Role::Consumer],
+    );
     let command = Command::RegisterParty { details: party };
     let decision = life.world.decide(&life.member("authority").admin, &command).unwrap();
     assert_eq!(decision.reads.get("journal"), Some(&life.world.state.position));

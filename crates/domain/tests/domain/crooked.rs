@@ -35,7 +35,8 @@ fn fitting(dice: &mut Dice, parent: &Scope) -> Narrowing {
         made.columns = Some(columns);
     }
     if dice.once_in(4) {
-        let exact = |precisions: &Precisions| parent.modes.iter().all(|mode| precisions.in_mode(*mode) == Precision::Exact);
+        let exact =
+            |precisions: &Precisions| parent.modes.iter().all(|mode| precisions.in_mode(*mode) == Precision::Exact);
         let names: Vec<&ColumnName> =
             parent.columns.iter().filter(|(_, precisions)| exact(precisions)).map(|(name, _)| name).collect();
         if !names.is_empty() {
@@ -63,7 +64,17 @@ fn fitting(dice: &mut Dice, parent: &Scope) -> Narrowing {
 }
 
 fn coarser(dice: &mut Dice, own: &Precisions) -> Precisions {
-    let texts = ["exact", "exact", "month", "year", "rounded:10", "rounded:4", "pseudonym:consumer", "pseudonym:order", "hidden"];
+    let texts = [
+        "exact",
+        "exact",
+        "month",
+        "year",
+        "rounded:10",
+        "rounded:4",
+        "pseudonym:consumer",
+        "pseudonym:order",
+        "hidden",
+    ];
     let asked = Mode::ALL.into_iter().map(|mode| {
         let precision = if mode == Mode::Compute { Precision::Exact } else { dice.one_of(&texts).parse().unwrap() };
         (mode, precision)
@@ -114,7 +125,8 @@ fn plan_and_mandate(dice: &mut Dice, life: &mut Life) -> Option<()> {
         item.narrowing = fitting(dice, &supply?);
         plan.term.until = plan.term.until.min(life_term(life, resource)?.until);
     }
-    let recorded = life.world.give(&life.handler("implementer"), Command::DraftPlan { details: Box::new(plan) }).ok()?;
+    let recorded =
+        life.world.give(&life.handler("implementer"), Command::DraftPlan { details: Box::new(plan) }).ok()?;
     let id: PlanId = created(&recorded);
     life.note("plan", &id);
     walk(life, "plan submitted", "plan approved");
@@ -180,8 +192,7 @@ fn permit(dice: &mut Dice, life: &Life, template: PermitDetails) -> Option<Permi
 
 fn products(dice: &mut Dice, life: &mut Life) {
     let mut drafted = Vec::new();
-    for (name, template) in
-        [("punctuality", details::punctuality(life)), ("driver check", details::driver_check(life))]
+    for (name, template) in [("punctuality", details::punctuality(life)), ("driver check", details::driver_check(life))]
     {
         let Some(details) = product(dice, life, template) else { continue };
         let command = Command::DraftProduct { details: Box::new(details) };

@@ -109,10 +109,7 @@ pub fn weather() -> ResourceDetails {
         table: name("weather"),
         name: "机场气象观测".to_owned(),
         name_en: "Weather".to_owned(),
-        columns: columns(&[
-            ("day", DataType::Date, Grade::General1),
-            ("wind", DataType::Float, Grade::General1),
-        ]),
+        columns: columns(&[("day", DataType::Date, Grade::General1), ("wind", DataType::Float, Grade::General1)]),
         key: vec![name("day")],
         sharing: Sharing::Conditional { conditions: "用于公共服务".to_owned() },
         openness: Openness::Conditional,
@@ -342,11 +339,7 @@ pub fn ceiling(life: &Life) -> Ceiling {
 }
 
 pub fn price() -> Price {
-    Price {
-        per_call: "0.0325".parse().unwrap(),
-        per_data_set: "2400".parse().unwrap(),
-        free_purposes: BTreeSet::new(),
-    }
+    Price { per_call: "0.0325".parse().unwrap(), per_data_set: "2400".parse().unwrap(), free_purposes: BTreeSet::new() }
 }
 
 pub fn order(product: ProductId, what: &str, modes: &[Mode]) -> OrderDetails {

@@ -227,7 +227,9 @@ fn narrowing_of(dice: &mut Dice, columns: &[ColumnName]) -> Narrowing {
 
 fn columns_of(life: &Life, resource: &lingqu_domain::id::ResourceId) -> Vec<ColumnName> {
     let found = life.world.state.resources.get(resource);
-    found.map(|resource| resource.value.details.columns.iter().map(|column| column.name.clone()).collect()).unwrap_or_default()
+    found
+        .map(|resource| resource.value.details.columns.iter().map(|column| column.name.clone()).collect())
+        .unwrap_or_default()
 }
 
 fn resource_details(dice: &mut Dice) -> ResourceDetails {
@@ -447,7 +449,9 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             C::ApplyRegistration { object }
         }
         "accept_registration" => C::AcceptRegistration { registration: dice.id(life, K::Registration) },
-        "return_registration" => C::ReturnRegistration { registration: dice.id(life, K::Registration), missing: text(dice) },
+        "return_registration" => {
+            C::ReturnRegistration { registration: dice.id(life, K::Registration), missing: text(dice) }
+        }
         "review_registration" => C::ReviewRegistration { registration: dice.id(life, K::Registration) },
         "certify_registration" => C::CertifyRegistration { registration: dice.id(life, K::Registration) },
         "request_supply" => C::RequestSupply { resource: dice.id(life, K::Resource), need: text(dice) },
@@ -513,7 +517,8 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
         "revoke_service_key" => {
             let order: lingqu_domain::id::OrderId = dice.id(life, K::Order);
             let keys = life.world.state.orders.get(&order).map(|order| order.value.service_keys.clone());
-            let key = keys.and_then(|keys| keys.first().map(|key| key.id.clone())).unwrap_or_else(|| life.id("nothing"));
+            let key =
+                keys.and_then(|keys| keys.first().map(|key| key.id.clone())).unwrap_or_else(|| life.id("nothing"));
             C::RevokeServiceKey { order, key }
         }
         "suspend_order" => C::SuspendOrder { order: dice.id(life, K::Order), reason: text(dice) },

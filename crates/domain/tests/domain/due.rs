@@ -2,6 +2,7 @@
 //! mandates, permits, products and orders.
 
 use lingqu_domain::command::Command;
+use lingqu_domain::mandate::MandateStage;
 use lingqu_domain::order::OrderStage;
 use lingqu_domain::permit::PermitStage;
 use lingqu_domain::plan::PlanStage;
@@ -11,7 +12,6 @@ use lingqu_domain::registration::{Registrable, RegistrationStage};
 use lingqu_domain::scope::Narrowing;
 use lingqu_domain::state::State;
 use lingqu_domain::supply::SupplyStage;
-use lingqu_domain::mandate::MandateStage;
 
 use crate::dice::{self, Dice};
 use crate::life::Life;
@@ -71,7 +71,9 @@ fn authorisations(dice: &mut Dice, state: &State, due: &mut Vec<Command>) {
     }
     for plan in state.plans.values().map(|plan| &plan.value) {
         match plan.stage {
-            PlanStage::Drafted => due.push(Command::SubmitPlan { plan: plan.id.clone(), minutes: "会议纪要".to_owned() }),
+            PlanStage::Drafted => {
+                due.push(Command::SubmitPlan { plan: plan.id.clone(), minutes: "会议纪要".to_owned() })
+            }
             PlanStage::Submitted { .. } => {
                 due.push(Command::ApprovePlan { plan: plan.id.clone(), document: "批复".to_owned() });
             }

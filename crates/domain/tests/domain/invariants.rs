@@ -49,7 +49,10 @@ pub fn power_only_narrows(world: &World, seen: &mut Seen) {
             let ceiling = chain::resource_scope(&mut reader, resource).unwrap();
             within(&supply, &ceiling, "supply in the resource's ceiling");
             for purpose in &scope.purposes {
-                assert!(permit.details.purposes.iter().any(|allowed| purpose.is_within(allowed)), "purposes of the permit");
+                assert!(
+                    permit.details.purposes.iter().any(|allowed| purpose.is_within(allowed)),
+                    "purposes of the permit"
+                );
             }
             let named = permit.details.items[resource].modes.is_some();
             let openness = state.resources[resource].value.details.openness;

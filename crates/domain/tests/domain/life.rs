@@ -87,7 +87,8 @@ const ORDERS: &[&str] = &["insurer's order", "platform's order"];
 impl Life {
     /// The life up to and including a step. The whole life is lived once; this is a copy from it.
     pub fn until(step: &str) -> Life {
-        let index = STEPS.iter().position(|(name, _)| *name == step).unwrap_or_else(|| panic!("there is no step {step}"));
+        let index =
+            STEPS.iter().position(|(name, _)| *name == step).unwrap_or_else(|| panic!("there is no step {step}"));
         Life::after(index).clone()
     }
 
@@ -117,8 +118,10 @@ impl Life {
         if let Some(id) = self.ids.get(name) {
             return id.parse().unwrap_or_else(|_| panic!("{name} is {id}, of another kind"));
         }
-        for prefix in ["pty", "res", "snp", "tkt", "reg", "rgt", "sup", "pln", "mdt", "pmt", "prd", "prv", "ord", "key", "cst", "stl", "usr"]
-        {
+        for prefix in [
+            "pty", "res", "snp", "tkt", "reg", "rgt", "sup", "pln", "mdt", "pmt", "prd", "prv", "ord", "key", "cst",
+            "stl", "usr",
+        ] {
             if let Ok(id) = format!("{prefix}_{:032}", 0).parse() {
                 return id;
             }
@@ -173,8 +176,7 @@ impl Life {
     /// Registers a party and gives it a user per post.
     pub fn admit(&mut self, name: &'static str, details: PartyDetails) {
         let authority = self.member("authority");
-        let party: PartyId =
-            created(&self.world.done(&authority.admin, Command::RegisterParty { details }));
+        let party: PartyId = created(&self.world.done(&authority.admin, Command::RegisterParty { details }));
         self.staff(name, party);
     }
 
@@ -288,7 +290,8 @@ fn quality(life: &mut Life) {
     let report = Command::RecordQualityReport { resource: life.id("flights"), snapshot, results: details::results() };
     let recorded = life.world.done(&life.handler("airport"), report);
     life.note("ticket", created::<lingqu_domain::id::TicketId>(&recorded));
-    let answer = Command::AnswerTicket { ticket: life.id("ticket"), answer: "取消的航班没有起飞时间".to_owned() };
+    let answer =
+        Command::AnswerTicket { ticket: life.id("ticket"), answer: "取消的航班没有起飞时间".to_owned() };
     life.world.done(&life.handler("airport"), answer);
     let close = Command::CloseTicket { ticket: life.id("ticket"), verification: "抽查属实".to_owned() };
     life.world.done(&life.handler("authority"), close);
@@ -301,7 +304,9 @@ pub fn apply_registration(life: &mut Life, actor: &Actor, object: Registrable, a
 }
 
 fn apply_registrations(life: &mut Life) {
-    for (resource, registration) in RESOURCES.iter().zip(["flights registration", "weather registration", "drivers registration"]) {
+    for (resource, registration) in
+        RESOURCES.iter().zip(["flights registration", "weather registration", "drivers registration"])
+    {
         let object = Registrable::Resource(life.id(resource));
         apply_registration(life, &life.provider_of(resource).handler, object, registration);
     }
@@ -383,10 +388,8 @@ fn sign_agreement(life: &mut Life) {
 }
 
 fn apply_permits(life: &mut Life) {
-    let documents = [
-        ("insurance permit", details::insurance_permit(life)),
-        ("licence permit", details::licence_permit(life)),
-    ];
+    let documents =
+        [("insurance permit", details::insurance_permit(life)), ("licence permit", details::licence_permit(life))];
     for (name, details) in documents {
         let command = Command::ApplyPermit { details: Box::new(details) };
         let recorded = life.world.done(&life.handler("operator"), command);
@@ -423,7 +426,8 @@ fn draft_products(life: &mut Life) {
 
 fn review_products(life: &mut Life) {
     for name in PRODUCTS {
-        let command = Command::ReviewProductOutput { product: life.id(name), findings: "输出不含原始数据".to_owned() };
+        let command =
+            Command::ReviewProductOutput { product: life.id(name), findings: "输出不含原始数据".to_owned() };
         life.world.done(&life.approver("implementer"), command);
     }
 }
@@ -523,7 +527,8 @@ fn close_meters(life: &mut Life) {
 }
 
 fn close_settlement(life: &mut Life) {
-    let recorded = life.world.done(&life.approver("operator"), Command::CloseSettlement { period: "2026-12".to_owned() });
+    let recorded =
+        life.world.done(&life.approver("operator"), Command::CloseSettlement { period: "2026-12".to_owned() });
     life.note("settlement", created::<lingqu_domain::id::SettlementId>(&recorded));
 }
 

@@ -25,7 +25,17 @@ pub fn seeded(cases: u32) -> Config {
 }
 
 fn precisions_of_every_kind() -> Vec<Precision> {
-    let named = ["exact", "month", "year", "county", "city", "pseudonym:permit", "pseudonym:consumer", "pseudonym:order", "hidden"];
+    let named = [
+        "exact",
+        "month",
+        "year",
+        "county",
+        "city",
+        "pseudonym:permit",
+        "pseudonym:consumer",
+        "pseudonym:order",
+        "hidden",
+    ];
     let steps = ["0.5", "1", "2", "2.5", "3", "4", "6", "10", "12", "999999999999", "1000000000000", "0.000000001"];
     let named = named.iter().map(|text| text.parse().unwrap());
     named.chain(steps.iter().map(|step| format!("rounded:{step}").parse().unwrap())).collect()
@@ -69,7 +79,17 @@ fn the_chains_of_precision_are_those_of_the_rules() {
     }
     assert_eq!(precision("month").meet(precision("county")), Precision::Hidden);
     assert_eq!(precision("rounded:4").meet(precision("rounded:6")), precision("rounded:12"));
-    for bad in ["", "Exact", "rounded:", "rounded:0", "rounded:-1", "rounded:x", "rounded:0.0000000001", "rounded:1000000000001", "day"] {
+    for bad in [
+        "",
+        "Exact",
+        "rounded:",
+        "rounded:0",
+        "rounded:-1",
+        "rounded:x",
+        "rounded:0.0000000001",
+        "rounded:1000000000001",
+        "day",
+    ] {
         assert!(bad.parse::<Precision>().is_err(), "{bad}");
     }
 }
@@ -178,7 +198,8 @@ fn scope_and_narrowing() -> impl Strategy<Value = (Scope, Narrowing)> {
         let met = scope.restrict(&narrowing);
         if fitting[0] {
             let asked = narrowing.columns.take();
-            narrowing.columns = asked.map(|_| met.columns.iter().map(|(name, kept)| (name.clone(), Some(kept.clone()))).collect());
+            narrowing.columns =
+                asked.map(|_| met.columns.iter().map(|(name, kept)| (name.clone(), Some(kept.clone()))).collect());
         }
         if fitting[1] {
             narrowing.rows.clear();
@@ -318,7 +339,8 @@ fn a_condition_has_limits() {
         cohort_floor: 0,
         consent_required: false,
     };
-    let refused = |predicate: Predicate| parent.narrow(&Narrowing { rows: vec![predicate], ..Narrowing::default() }).is_err();
+    let refused =
+        |predicate: Predicate| parent.narrow(&Narrowing { rows: vec![predicate], ..Narrowing::default() }).is_err();
     let deep = |levels: usize| {
         let mut predicate = condition("a", "x");
         for _ in 1..levels {

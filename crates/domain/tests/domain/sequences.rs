@@ -1,11 +1,11 @@
 //! Random sequences of commands on a node anywhere in its life.
 
+use jiff::ToSpan;
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::decide::Decision;
 use lingqu_domain::event::{Event, Recorded, canonical};
 use lingqu_domain::state::{EntityKind, State};
-use jiff::ToSpan;
 use proptest::prelude::*;
 
 use crate::crooked;
@@ -148,7 +148,10 @@ fn no_sequence_widens_power_loses_money_or_panics() {
         .unwrap_or_else(|error| panic!("{error}"));
     let seen = seen.get();
     println!("{seen:?}");
-    assert!(seen.grants > 1_000 && seen.other_scopes > 500 && seen.settlements > 200, "too little was seen to show anything: {seen:?}");
+    assert!(
+        seen.grants > 1_000 && seen.other_scopes > 500 && seen.settlements > 200,
+        "too little was seen to show anything: {seen:?}"
+    );
     assert!(seen.accepted > 1_500 && seen.refused > 1_500, "neither only right nor only wrong commands: {seen:?}");
 }
 

@@ -81,7 +81,8 @@ fn orders_under(life: &Life, mandate: &lingqu_domain::id::MandateId) -> Vec<Orde
     let mut found = Vec::new();
     for order in state.orders.values().map(|order| &order.value) {
         let product = &state.products[&order.details.product].value;
-        let stands = product.details.inputs.values().any(|permit| state.permits[permit].value.details.mandate == *mandate);
+        let stands =
+            product.details.inputs.values().any(|permit| state.permits[permit].value.details.mandate == *mandate);
         if stands && lingqu_domain::grant::Grant::of(state, &order.id, life.world.now).is_ok() {
             found.push(order.id.clone());
         }

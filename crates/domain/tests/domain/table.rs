@@ -92,8 +92,17 @@ fn the_grant_about_persons_verifies_with_consent_and_nothing_else() {
 fn a_grant_names_all_it_was_computed_from() {
     let life = Life::whole();
     let grant = life.grant("insurer's order").unwrap();
-    for link in ["insurer's order", "punctuality", "insurance permit", "mandate", "plan", "flights supply", "weather supply", "flights", "weather"]
-    {
+    for link in [
+        "insurer's order",
+        "punctuality",
+        "insurance permit",
+        "mandate",
+        "plan",
+        "flights supply",
+        "weather supply",
+        "flights",
+        "weather",
+    ] {
         let id = life.link(link);
         assert_eq!(grant.links.get(&id), Some(&life.world.state.version(&id)), "{link}");
     }

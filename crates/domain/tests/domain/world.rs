@@ -61,7 +61,9 @@ impl World {
                 stream: new.stream,
                 event: new.event,
             };
-            self.state.apply(&event).unwrap_or_else(|error| panic!("{command:?} made an event that does not fit: {error}"));
+            self.state
+                .apply(&event)
+                .unwrap_or_else(|error| panic!("{command:?} made an event that does not fit: {error}"));
             recorded.push(event);
         }
         *self.given.entry(command.name()).or_default() += 1;

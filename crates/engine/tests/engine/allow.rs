@@ -161,7 +161,7 @@ async fn limits_end_a_query_with_an_error_of_their_own() {
     let people = place.people().await;
     let table = tenant_a(&people, ALL_EXACT);
     let with = |limits: Limits| {
-        GovernedSession::new(&place.engine, &[table.clone()], limits, AnswerShape::Rows).expect("a session")
+        GovernedSession::new(&place.engine, std::slice::from_ref(&table), limits, AnswerShape::Rows).expect("a session")
     };
     let few_rows = with(Limits { rows_max: 10, ..Limits::default() });
     assert!(matches!(

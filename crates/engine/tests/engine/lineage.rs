@@ -42,10 +42,12 @@ fn set(columns: &str) -> BTreeSet<InputColumn> {
     found
 }
 
+/// SQL, output columns as (name, sources, computed), conditions.
+type Case = (&'static str, &'static [(&'static str, &'static str, bool)], &'static str);
+
 #[tokio::test]
 async fn columns_are_traced_to_their_inputs() {
-    // (SQL, output columns as "name: sources (computed)", conditions)
-    let cases: &[(&str, &[(&str, &str, bool)], &str)] = &[
+    let cases: &[Case] = &[
         (
             "select carrier, delay from flights",
             &[("carrier", "flights.carrier", false), ("delay", "flights.delay", false)],

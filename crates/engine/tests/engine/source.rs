@@ -151,7 +151,7 @@ fn bad_files_are_refused_with_their_place() {
     let bad = |file: &str, contents: &[u8]| {
         let path = place.directory.path().join(file);
         fs::write(&path, contents).expect("written");
-        open(&path).map(|source| read(&source).map(|_| ()).err()).map_or_else(Some, |error| error).expect("refused")
+        open(&path).and_then(|source| read(&source)).expect_err("refused")
     };
     let ragged = bad("ragged.csv", b"a,b\n1,2\n\"x\ny\",2\n3\n");
     assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");

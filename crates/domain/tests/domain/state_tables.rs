@@ -1,0 +1,434 @@
+//! The state table of every machine: what each of its commands comes to in each of its states, given by the right actor.
+
+use lingqu_domain::access::{Actor, Duty};
+use lingqu_domain::command::Command;
+use lingqu_domain::id::{OrderId, RegistrationId, TicketId};
+use lingqu_domain::party::{Organisation, Role, Tier};
+use lingqu_domain::registration::Registrable;
+use lingqu_domain::resource::Nature;
+use lingqu_domain::rulebook::Rulebook;
+use lingqu_domain::scope::{Mode, Narrowing};
+
+use crate::details;
+use crate::golden;
+use crate::life::{DUE, Life, terms};
+use crate::world::{at, created};
+
+/// What may be tried: a label where the command's name does not say all, the actor and the command.
+type Try = (&'static str, Actor, Command);
+
+/// A machine: the entity whose states they are, lives in which it stands in each, and its commands.
+pub struct Machine {
+    pub name: &'static str,
+    /// How the life names the entity; empty for the node.
+    pub entity: &'static str,
+    /// The state's name, with more after a comma where one state has several faces.
+    pub states: Vec<(&'static str, Life)>,
+    pub tries: fn(&Life) -> Vec<Try>,
+}
+
+/// Every machine, in the order of the life of data.
+pub fn machines() -> Vec<Machine> {
+    vec![
+        Machine { name: "node", entity: "", states: nodes(), tries: node_tries },
+        Machine { name: "user", entity: "clerk", states: users(), tries: user_tries },
+        Machine { name: "resource", entity: "flights", states: resources(), tries: resource_tries },
+        Machine { name: "ticket", entity: "ticket", states: tickets(), tries: ticket_tries },
+        Machine {
+            name: "registration",
+            entity: "flights registration",
+            states: registrations(),
+            tries: registration_tries,
+        },
+        Machine { name: "supply", entity: "flights supply", states: supplies(), tries: supply_tries },
+        Machine { name: "plan", entity: "plan", states: plans(), tries: plan_tries },
+        Machine { name: "mandate", entity: "mandate", states: mandates(), tries: mandate_tries },
+        Machine { name: "permit", entity: "insurance permit", states: permits(), tries: permit_tries },
+        Machine { name: "product", entity: "punctuality", states: products(), tries: product_tries },
+        Machine { name: "order", entity: "insurer's order", states: orders(), tries: order_tries },
+        Machine { name: "consent", entity: "consent", states: consents(), tries: consent_tries },
+        Machine { name: "meter", entity: "meter", states: meters(), tries: meter_tries },
+        Machine { name: "settlement", entity: "settlement", states: settlements(), tries: settlement_tries },
+    ]
+}
+
+#[test]
+fn state_tables_are_as_agreed() {
+    let mut text = String::from("# machine / state / command → what happens, or the code of the refusal\n");
+    for machine in machines() {
+        text.push_str(&format!("\n{}\n", machine.name));
+        for (state, life) in &machine.states {
+            text.push_str(&format!("  {state}\n"));
+            if !machine.entity.is_empty() {
+                let row = life.world.state.row(&life.link(machine.entity)).unwrap();
+                assert_eq!(state.split(',').next(), Some(row.state.as_str()), "{}", machine.name);
+            }
+            for (label, actor, command) in (machine.tries)(life) {
+                let outcome = match life.world.decide(&actor, &command) {
+                    Ok(decision) => {
+                        let kinds: Vec<String> = decision.events.iter().map(|new| new.event.kind()).collect();
+                        kinds.join(", ")
+                    }
+                    Err(refusal) => refusal.code.code().to_owned(),
+                };
+                let name =
+                    if label.is_empty() { command.name().to_owned() } else { format!("{} ({label})", command.name()) };
+                text.push_str(&format!("    {name:<44} {outcome}\n"));
+            }
+        }
+    }
+    golden::check("state_tables.txt", &text);
+}
+
+const WHY: &str = "情况说明";
+
+fn why() -> String {
+    WHY.to_owned()
+}
+
+/// A life in which something more was done.
+fn then(mut life: Life, actor: impl Fn(&Life) -> Actor, command: impl Fn(&Life) -> Command) -> Life {
+    let (actor, command) = (actor(&life), command(&life));
+    life.world.done(&actor, command);
+    life
+}
+
+fn nodes() -> Vec<(&'static str, Life)> {
+    vec![("not initialised", Life::until("empty")), ("initialised", Life::until("initialised"))]
+}
+
+fn node_tries(life: &Life) -> Vec<Try> {
+    let authority = details::party("数据主管部门", 2, Organisation::Department, &[Role::DataAuthority]);
+    let initialise = Command::InitialiseNode { tier: Tier::Region, division: details::division(), authority };
+    let rulebook = Box::new(Rulebook { version: "next".to_owned(), ..Rulebook::initial() });
+    let party = details::party("新主体", 3, Organisation::Enterprise, &[Role::Consumer]);
+    vec![
+        ("", Actor::Node, initialise),
+        ("", life.approver("authority"), Command::AdoptRulebook { rulebook }),
+        ("", life.member("authority").admin, Command::RegisterParty { details: party }),
+    ]
+}
+
+fn users() -> Vec<(&'static str, Life)> {
+    let mut life = Life::until("parties");
+    let clerk = life.add_user(&life.party("insurer"), &[Duty::Handler]);
+    life.note("clerk", clerk);
+    let disabled =
+        then(life.clone(), |life| life.member("insurer").admin, |life| Command::DisableUser { user: life.id("clerk") });
+    vec![("active", life), ("disabled", disabled)]
+}
+
+fn user_tries(life: &Life) -> Vec<Try> {
+    let admin = life.member("insurer").admin;
+    let add = Command::AddUser { party: life.party("insurer"), duties: [Duty::Approver].into() };
+    vec![("", admin.clone(), add), ("", admin, Command::DisableUser { user: life.id("clerk") })]
+}
+
+fn resources() -> Vec<(&'static str, Life)> {
+    vec![
+        ("drafted", Life::until("resources drafted")),
+        ("signed", Life::until("resources signed")),
+        ("signed, with a snapshot", Life::until("snapshots")),
+        ("in_registration", Life::until("registrations applied")),
+        ("registered", Life::until("certified")),
+    ]
+}
+
+fn resource_tries(life: &Life) -> Vec<Try> {
+    let resource = || life.id("flights");
+    let taken = life.world.state.resources[&resource()].value.snapshot_count;
+    let snapshot = details::snapshot(life, "flights", taken, Nature::Real);
+    let skipped = details::snapshot(life, "flights", taken + 1, Nature::Real);
+    let report = Command::RecordQualityReport {
+        resource: resource(),
+        snapshot: details::snapshot(life, "flights", 0, Nature::Real).id,
+        results: details::results(),
+    };
+    let handler = life.handler("airport");
+    vec![
+        ("", life.officer("airport"), Command::SignResource { resource: resource() }),
+        ("", handler.clone(), Command::RecordSnapshot { resource: resource(), snapshot }),
+        ("a version left out", handler.clone(), Command::RecordSnapshot { resource: resource(), snapshot: skipped }),
+        ("", handler.clone(), report),
+        ("", handler, Command::ApplyRegistration { object: Registrable::Resource(resource()) }),
+        ("", life.handler("implementer"), Command::RequestSupply { resource: resource(), need: why() }),
+    ]
+}
+
+fn tickets() -> Vec<(&'static str, Life)> {
+    let mut life = Life::until("snapshots");
+    let snapshot = details::snapshot(&life, "flights", 0, Nature::Real).id;
+    let report = Command::RecordQualityReport { resource: life.id("flights"), snapshot, results: details::results() };
+    let recorded = life.world.done(&life.handler("airport"), report);
+    life.note("ticket", created::<TicketId>(&recorded));
+    let answer = |life: &Life| Command::AnswerTicket { ticket: life.id("ticket"), answer: why() };
+    let answered = then(life.clone(), |life| life.handler("airport"), answer);
+    vec![("open", life), ("answered", answered), ("closed", Life::until("quality"))]
+}
+
+fn ticket_tries(life: &Life) -> Vec<Try> {
+    let ticket = || life.id("ticket");
+    vec![
+        ("", life.handler("airport"), Command::AnswerTicket { ticket: ticket(), answer: why() }),
+        ("", life.handler("authority"), Command::CloseTicket { ticket: ticket(), verification: why() }),
+    ]
+}
+
+fn registrations() -> Vec<(&'static str, Life)> {
+    let give_back =
+        |life: &Life| Command::ReturnRegistration { registration: life.id("flights registration"), missing: why() };
+    let returned = then(Life::until("registrations applied"), |life| life.handler("registrar"), give_back);
+    let mut ended = Life::until("publicity");
+    ended.world.now = at("2026-11-17T01:00:00Z");
+    vec![
+        ("applied", Life::until("registrations applied")),
+        ("returned", returned),
+        ("accepted", Life::until("registrations accepted")),
+        ("publicity", Life::until("publicity")),
+        ("publicity, ended", ended),
+        ("certified", Life::until("certified")),
+    ]
+}
+
+fn registration_tries(life: &Life) -> Vec<Try> {
+    let registration = || -> RegistrationId { life.id("flights registration") };
+    let again = Command::ApplyRegistration { object: Registrable::Resource(life.id("flights")) };
+    let (handler, approver) = (life.handler("registrar"), life.approver("registrar"));
+    vec![
+        ("", handler.clone(), Command::AcceptRegistration { registration: registration() }),
+        ("", handler, Command::ReturnRegistration { registration: registration(), missing: why() }),
+        ("", approver.clone(), Command::ReviewRegistration { registration: registration() }),
+        ("", approver, Command::CertifyRegistration { registration: registration() }),
+        ("again", life.handler("airport"), again),
+    ]
+}
+
+fn supplies() -> Vec<(&'static str, Life)> {
+    let refuse = |life: &Life| Command::RefuseSupply { supply: life.id("flights supply"), basis: why() };
+    let withdraw = |life: &Life| Command::WithdrawSupply { supply: life.id("flights supply"), reason: why() };
+    let officer = |life: &Life| life.officer("airport");
+    vec![
+        ("requested", Life::until("supplies requested")),
+        ("confirmed", Life::until("supplies confirmed")),
+        ("refused", then(Life::until("supplies requested"), officer, refuse)),
+        ("withdrawn", then(Life::until("supplies confirmed"), officer, withdraw)),
+    ]
+}
+
+fn supply_tries(life: &Life) -> Vec<Try> {
+    let supply = || life.id("flights supply");
+    let officer = life.officer("airport");
+    let plan = Command::DraftPlan { details: Box::new(details::plan(life)) };
+    vec![
+        ("", officer.clone(), Command::ConfirmSupply { supply: supply(), narrowing: Narrowing::default() }),
+        ("", officer.clone(), Command::RefuseSupply { supply: supply(), basis: why() }),
+        ("", officer, Command::WithdrawSupply { supply: supply(), reason: why() }),
+        ("on it", life.handler("implementer"), plan),
+    ]
+}
+
+fn plans() -> Vec<(&'static str, Life)> {
+    let give_back = |life: &Life| Command::ReturnPlan { plan: life.id("plan"), reason: why() };
+    vec![
+        ("drafted", Life::until("plan drafted")),
+        ("submitted", Life::until("plan submitted")),
+        ("approved", Life::until("plan approved")),
+        ("returned", then(Life::until("plan submitted"), |life| life.approver("authority"), give_back)),
+    ]
+}
+
+fn plan_tries(life: &Life) -> Vec<Try> {
+    let plan = || life.id("plan");
+    let authority = life.approver("authority");
+    let mandate = Command::DraftMandate { details: Box::new(details::mandate(life)) };
+    vec![
+        ("", life.approver("implementer"), Command::SubmitPlan { plan: plan(), minutes: why() }),
+        ("", authority.clone(), Command::ApprovePlan { plan: plan(), document: why() }),
+        ("", authority, Command::ReturnPlan { plan: plan(), reason: why() }),
+        ("under it", life.handler("implementer"), mandate),
+    ]
+}
+
+fn mandates() -> Vec<(&'static str, Life)> {
+    let sign = |life: &Life| Command::SignAgreement { mandate: life.id("mandate") };
+    let suspend = |life: &Life| Command::SuspendMandate { mandate: life.id("mandate"), reason: why() };
+    let revoke = |life: &Life| Command::RevokeMandate { mandate: life.id("mandate"), reason: why() };
+    let implementer = |life: &Life| life.approver("implementer");
+    let in_force = || Life::until("agreement signed");
+    vec![
+        ("drafted", Life::until("mandate drafted")),
+        ("approved", Life::until("mandate approved")),
+        ("approved, signed by the implementer", then(Life::until("mandate approved"), implementer, sign)),
+        ("in_force", in_force()),
+        ("suspended", then(in_force(), implementer, suspend)),
+        ("suspended, by the data authority", then(in_force(), |life| life.approver("authority"), suspend)),
+        ("revoked", then(in_force(), implementer, revoke)),
+    ]
+}
+
+fn mandate_tries(life: &Life) -> Vec<Try> {
+    let mandate = || life.id("mandate");
+    let implementer = || life.approver("implementer");
+    let permit = Command::ApplyPermit { details: Box::new(details::insurance_permit(life)) };
+    vec![
+        ("", implementer(), Command::ApproveMandate { mandate: mandate() }),
+        ("implementer", implementer(), Command::SignAgreement { mandate: mandate() }),
+        ("operator", life.approver("operator"), Command::SignAgreement { mandate: mandate() }),
+        ("", implementer(), Command::SuspendMandate { mandate: mandate(), reason: why() }),
+        ("", implementer(), Command::ResumeMandate { mandate: mandate(), reason: why() }),
+        ("data authority", life.approver("authority"), Command::ResumeMandate { mandate: mandate(), reason: why() }),
+        ("", implementer(), Command::RevokeMandate { mandate: mandate(), reason: why() }),
+        ("under it", life.handler("operator"), permit),
+    ]
+}
+
+fn permits() -> Vec<(&'static str, Life)> {
+    let permit = |life: &Life| life.id("insurance permit");
+    let implementer = |life: &Life| life.approver("implementer");
+    let disagree = |life: &Life| Command::GiveOpinion { permit: permit(life), agrees: false, text: why() };
+    let refuse = |life: &Life| Command::RefusePermit { permit: permit(life), reason: why() };
+    let suspend = |life: &Life| Command::SuspendPermit { permit: permit(life), reason: why() };
+    vec![
+        ("applied", Life::until("permits applied")),
+        ("applied, confirmed by the provider", Life::until("permits confirmed")),
+        (
+            "applied, the competent department disagrees",
+            then(Life::until("permits confirmed"), |life| life.approver("competent"), disagree),
+        ),
+        ("applied, the competent department agrees", Life::until("opinions")),
+        ("approved", Life::until("permits approved")),
+        ("refused", then(Life::until("permits applied"), implementer, refuse)),
+        ("suspended", then(Life::until("permits approved"), implementer, suspend)),
+    ]
+}
+
+fn permit_tries(life: &Life) -> Vec<Try> {
+    let permit = || life.id("insurance permit");
+    let implementer = || life.approver("implementer");
+    let product = Command::DraftProduct { details: Box::new(details::punctuality(life)) };
+    vec![
+        ("", life.officer("airport"), Command::ConfirmPermit { permit: permit() }),
+        ("", life.approver("competent"), Command::GiveOpinion { permit: permit(), agrees: true, text: why() }),
+        ("", implementer(), Command::ApprovePermit { permit: permit() }),
+        ("", implementer(), Command::RefusePermit { permit: permit(), reason: why() }),
+        ("", implementer(), Command::SuspendPermit { permit: permit(), reason: why() }),
+        ("", implementer(), Command::ResumePermit { permit: permit(), reason: why() }),
+        ("on it", life.handler("operator"), product),
+    ]
+}
+
+fn products() -> Vec<(&'static str, Life)> {
+    let delist = |life: &Life| Command::DelistProduct { product: life.id("punctuality"), reason: why() };
+    vec![
+        ("drafted", Life::until("products drafted")),
+        ("reviewed", Life::until("products reviewed")),
+        ("reviewed, in registration", Life::until("product registrations")),
+        ("reviewed, certified", Life::until("products certified")),
+        ("reviewed, certified, with a ceiling", Life::until("ceilings")),
+        ("reviewed, certified, with a price", Life::until("prices")),
+        ("listed", Life::until("listed")),
+        ("delisted", then(Life::until("listed"), |life| life.approver("operator"), delist)),
+    ]
+}
+
+fn product_tries(life: &Life) -> Vec<Try> {
+    let product = || life.id("punctuality");
+    let (implementer, operator) = (life.approver("implementer"), life.approver("operator"));
+    let mut ceiling = details::ceiling(life);
+    // Before the life fixes a permitted revenue there is none to stand within.
+    if let Some(revenue) = life.world.state.permitted_revenues.keys().next() {
+        ceiling.permitted_revenue = revenue.clone();
+    }
+    let order = details::order(product(), "insurance/claim", &[Mode::Rows]);
+    vec![
+        ("", implementer.clone(), Command::ReviewProductOutput { product: product(), findings: why() }),
+        ("", life.handler("operator"), Command::ApplyRegistration { object: Registrable::Product(product()) }),
+        ("", implementer, Command::SetCeiling { product: product(), ceiling }),
+        ("", operator.clone(), Command::SetPrice { product: product(), price: details::price() }),
+        ("", operator.clone(), Command::ListProduct { product: product() }),
+        ("", operator, Command::DelistProduct { product: product(), reason: why() }),
+        ("of it", life.handler("insurer"), Command::PlaceOrder { details: Box::new(order) }),
+    ]
+}
+
+fn orders() -> Vec<(&'static str, Life)> {
+    let order = |life: &Life| -> OrderId { life.id("insurer's order") };
+    let operator = |life: &Life| life.approver("operator");
+    let sign = |life: &Life| Command::SignContract { order: order(life), terms_digest: terms(life, "insurer's order") };
+    let suspend = |life: &Life| Command::SuspendOrder { order: order(life), reason: why() };
+    let end = |life: &Life| Command::EndOrder { order: order(life), reason: why() };
+    vec![
+        ("placed", Life::until("orders placed")),
+        ("placed, signed by the consumer", then(Life::until("orders placed"), |life| life.approver("insurer"), sign)),
+        ("active", Life::until("contracts signed")),
+        ("active, with a key", Life::until("keys")),
+        ("suspended", then(Life::until("keys"), operator, suspend)),
+        ("ended", then(Life::until("keys"), operator, end)),
+    ]
+}
+
+fn order_tries(life: &Life) -> Vec<Try> {
+    let order = || -> OrderId { life.id("insurer's order") };
+    let (operator, consumer) = (life.approver("operator"), life.approver("insurer"));
+    let sign = Command::SignContract { order: order(), terms_digest: terms(life, "insurer's order") };
+    let keys = &life.world.state.orders[&order()].value.service_keys;
+    let key = keys.first().map_or_else(|| life.id("nothing"), |key| key.id.clone());
+    let handler = life.handler("insurer");
+    vec![
+        ("consumer", consumer.clone(), sign.clone()),
+        ("operator", operator.clone(), sign),
+        ("", handler.clone(), Command::IssueServiceKey { order: order() }),
+        ("", handler, Command::RevokeServiceKey { order: order(), key }),
+        ("", operator.clone(), Command::SuspendOrder { order: order(), reason: why() }),
+        ("", operator, Command::ResumeOrder { order: order(), reason: why() }),
+        ("", consumer, Command::EndOrder { order: order(), reason: why() }),
+        ("", Actor::Node, Command::CloseMeter { reading: details::reading(order(), 5_000, 1, 0) }),
+    ]
+}
+
+fn consents() -> Vec<(&'static str, Life)> {
+    let withdraw = |life: &Life| Command::WithdrawConsent { consent: life.id("consent") };
+    vec![("given", Life::until("consent")), ("withdrawn", then(Life::until("consent"), Life::subject, withdraw))]
+}
+
+fn consent_tries(life: &Life) -> Vec<Try> {
+    let give = Command::GiveConsent { details: Box::new(details::consent(life)) };
+    vec![
+        ("another", life.subject(), give),
+        ("", life.subject(), Command::WithdrawConsent { consent: life.id("consent") }),
+    ]
+}
+
+fn meters() -> Vec<(&'static str, Life)> {
+    vec![("closed", Life::until("metered")), ("settled", Life::until("settled"))]
+}
+
+fn meter_tries(life: &Life) -> Vec<Try> {
+    let again = Command::CloseMeter { reading: details::reading(life.id("platform's order"), 0, 1, 0) };
+    let close = Command::CloseSettlement { period: "2026-12".to_owned() };
+    vec![("the same window", Actor::Node, again), ("", life.approver("operator"), close)]
+}
+
+fn settlements() -> Vec<(&'static str, Life)> {
+    vec![
+        ("closed", Life::until("settled")),
+        ("confirmed", Life::until("confirmed")),
+        ("paid_in", Life::until("paid in")),
+    ]
+}
+
+fn settlement_tries(life: &Life) -> Vec<Try> {
+    let settlement = || life.id("settlement");
+    let voucher = |amount: &str| Command::RecordVoucher {
+        settlement: settlement(),
+        number: "非税 0009".to_owned(),
+        amount: amount.parse().unwrap(),
+    };
+    let finance = life.handler("finance");
+    vec![
+        ("", life.approver("implementer"), Command::ConfirmSettlement { settlement: settlement() }),
+        ("in part", finance.clone(), voucher("100")),
+        ("all", finance.clone(), voucher(DUE)),
+        ("more than is due", finance, voucher("488.04")),
+    ]
+}
