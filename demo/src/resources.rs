@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use lingqu_domain::access::Duty;
-use lingqu_domain::calendar::day_of;
+use lingqu_domain::calendar::{Calendar, day_of};
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{RegistrationId, ResourceId};
 use lingqu_domain::quality::TicketStage;
 use lingqu_domain::registration::{Registrable, RegistrationStage};
-use lingqu_domain::calendar::Calendar;
 use lingqu_engine::source::SourceOptions;
 use lingqu_quality::RuleSet;
 
 use crate::cast::{Cast, Part};
 use crate::catalogue::{TABLES, Table};
+use crate::data::crosswalk::{Crosswalk, Difference, write_crosswalk};
 use crate::data::drivers::{Request, Strand, generate};
 use crate::data::{Written, rules, write_real};
 use crate::report::Finding;
@@ -41,6 +41,8 @@ pub async fn bring_in(stage: &Stage, cast: &Cast, recorder: &mut Recorder<'_>) -
     let strand = generate(&Request::standard(SYNTHETIC_SEED, day_of(stage.app.now())))?;
     let mut files = write_real(&directory)?;
     files.extend(strand.write(&directory)?);
+    let (crosswalk_file, crosswalk) = write_crosswalk(&directory)?;
+    files.push(crosswalk_file);
     let mut ids = BTreeMap::new();
     for table in TABLES {
         let handler = cast.user(table.provider, Duty::Handler);
@@ -50,6 +52,7 @@ pub async fn bring_in(stage: &Stage, cast: &Cast, recorder: &mut Recorder<'_>) -
     }
     let resources = Resources { ids, strand };
     import(stage, cast, &resources, &files, recorder).await?;
+    compare_divisions(&crosswalk, recorder);
     refuse_bad_file(stage, cast, &resources, recorder).await?;
     measure(stage, cast, &resources, recorder).await?;
     register(stage, cast, &resources, recorder).await?;
@@ -65,12 +68,19 @@ async fn import(
 ) -> Result<(), DemoError> {
     let mut rows = 0;
     let mut real = 0;
+    let mut schema = String::new();
     for table in TABLES {
         let file = files
             .iter()
             .find(|file| file.table == table.name)
             .ok_or_else(|| DemoError::Unexpected(format!("the demo has no file for {}", table.name)))?;
         let options = SourceOptions { null_tokens: vec!["NA".to_owned()], ..SourceOptions::default() };
+        if table.name == "flights" {
+            // What the node works out by itself, before anybody declares anything.
+            for column in stage.app.inspect_source(&file.path, options.clone())?.columns {
+                schema.push_str(&format!("{} {}; ", column.name, column.column_type.describe()));
+            }
+        }
         let handler = cast.user(table.provider, Duty::Handler);
         let snapshot = stage.app.import_snapshot(&handler, &resources.id(table.name), &file.path, options).await?;
         rows += snapshot.rows;
@@ -86,6 +96,7 @@ async fn import(
         "Sources read into immutable snapshots (Delta)",
         &[
             ("tables", TABLES.len().into()),
+            ("schema_of_flights", schema.trim_end_matches("; ").into()),
             ("rows", rows.into()),
             ("rows_real", real.into()),
             ("rows_synthetic", (rows - real).into()),
@@ -94,6 +105,34 @@ async fn import(
         ],
     );
     Ok(())
+}
+
+/// What the two systems of division codes say of the same region.
+fn compare_divisions(crosswalk: &Crosswalk, recorder: &mut Recorder<'_>) {
+    let mut counts = [0u64; 5];
+    for difference in &crosswalk.differences {
+        let kind = match difference {
+            Difference::CodeChanged { .. } => 0,
+            Difference::Renamed { .. } => 1,
+            Difference::OnlyStatistical { .. } => 2,
+            Difference::OnlyNational { .. } => 3,
+            Difference::Abolished { .. } => 4,
+        };
+        counts[kind] += 1;
+    }
+    let [code_changed, renamed, only_statistical, only_national, abolished] = counts;
+    recorder.step(
+        "广西区划代码对照：统计用代码与 GB/T 2260（REAL）",
+        "Crosswalk of Guangxi's division codes (REAL)",
+        &[
+            ("in_both", crosswalk.pairs.len().into()),
+            ("code_changed", code_changed.into()),
+            ("renamed", renamed.into()),
+            ("only_statistical", only_statistical.into()),
+            ("only_gb2260", only_national.into()),
+            ("abolished", abolished.into()),
+        ],
+    );
 }
 
 /// A source with a bad value in line 3: refused with line and column, and no snapshot is made.
@@ -125,7 +164,7 @@ async fn refuse_bad_file(
 fn rule_set_of(table: &str) -> Result<RuleSet, DemoError> {
     let rules = match table {
         "flights" | "weather" | "planes" | "airports" | "airlines" => rules::flights(),
-        "divisions_statistical" | "divisions_gb2260" => rules::divisions(),
+        "divisions_statistical" | "divisions_gb2260" | "division_crosswalk" => rules::divisions(),
         _ => rules::drivers(),
     };
     rules.map_err(|error| DemoError::App(error.into()))
@@ -140,6 +179,10 @@ async fn measure(
     let mut rule_count = 0;
     for table in TABLES {
         let rules = rule_set_of(table.name)?;
+        if !rules.tables().contains(&table.name) {
+            // The crosswalk is derived; what it is derived from is measured.
+            continue;
+        }
         let handler = cast.user(table.provider, Duty::Handler);
         let report = stage.app.run_quality(&handler, &resources.id(table.name), &rules, &mut |_| {}).await?;
         for finding in &report.findings {

@@ -60,7 +60,8 @@ async fn verification(served: &Served) {
     let reply = served.post(&order, "/verify", json!({"claims": claims})).await.ok();
     let results = reply.json()["results"].clone();
     // 0, 30, 60, 90, then again from 120; trip 150 has no delay, since 150 is 3 more than a multiple of 7.
-    let expected = ["mismatch", "mismatch", "match", "match", "mismatch", "mismatch", "match", "match", "mismatch", "mismatch"];
+    let expected =
+        ["mismatch", "mismatch", "match", "match", "mismatch", "mismatch", "match", "match", "mismatch", "mismatch"];
     assert_eq!(results, json!(expected));
     let records = served.records(reply.header("delivery-receipt").unwrap()).await;
     let ReceiptBody::Single { totals, .. } = &records[0].body else { panic!("{records:?}") };
@@ -78,13 +79,17 @@ async fn lookup(served: &Served, order: &Ordered) {
     assert!(vehicle.len() == 32 && vehicle != trip.vehicle, "{vehicle}");
     let again = served.get(order, "/lookup?trip_id=61").await.ok();
     assert_eq!(again.json()["rows"][0], row);
-    let batch = served.post(order, "/lookup", json!({"keys": [{"trip_id": 61}, {"trip_id": 99_999}, {"trip_id": 3}]})).await.ok();
+    let batch = served
+        .post(order, "/lookup", json!({"keys": [{"trip_id": 61}, {"trip_id": 99_999}, {"trip_id": 3}]}))
+        .await
+        .ok();
     let rows = batch.json()["rows"].clone();
     assert_eq!((&rows[0], rows[1].is_null(), rows[2]["delay"].is_null()), (&row, true, true));
     let records = served.records(batch.header("delivery-receipt").unwrap()).await;
     let ReceiptBody::Single { totals, .. } = &records[0].body else { panic!("{records:?}") };
     assert_eq!((totals.calls, totals.rows, totals.answer_rows), (3, 2, 2));
-    let request = served.request(Method::GET, order, "/lookup/61").header("accept", "application/vnd.apache.arrow.stream");
+    let request =
+        served.request(Method::GET, order, "/lookup/61").header("accept", "application/vnd.apache.arrow.stream");
     let arrow = Reply::of(request).await.ok();
     let batches = arrow_batches(&arrow.body);
     assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().value(0), 61);
@@ -144,7 +149,9 @@ async fn pages(served: &Served, order: &Ordered) {
     let mut seen = Vec::new();
     let mut cursor = String::new();
     for _ in 0..5 {
-        let path = format!("/rows?columns=trip_id,line&filter=day:eq:2025-03-02&filter=trip_id:lt:2800&sort=-line&limit=20{cursor}");
+        let path = format!(
+            "/rows?columns=trip_id,line&filter=day:eq:2025-03-02&filter=trip_id:lt:2800&sort=-line&limit=20{cursor}"
+        );
         let body = served.get(order, &path).await.ok().json();
         for row in body["rows"].as_array().unwrap() {
             seen.push((row["line"].as_str().unwrap().to_owned(), row["trip_id"].as_u64().unwrap()));

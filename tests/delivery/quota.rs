@@ -24,7 +24,8 @@ async fn sixteen_clients_use_exactly_the_quota() {
             // Enough that all of them together ask for much more than there is.
             for call in 0..20 {
                 let trip = client * 100 + call;
-                let reply = served.post(&order, "/verify", json!({"key": {"trip_id": trip}, "claim": {"late": true}})).await;
+                let reply =
+                    served.post(&order, "/verify", json!({"key": {"trip_id": trip}, "claim": {"late": true}})).await;
                 if reply.status == 200 {
                     answered += 1;
                 } else {
@@ -59,7 +60,8 @@ async fn a_batch_is_all_or_nothing() {
     let served = Served::open(None, 100).await;
     let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (5, 0)).await;
     let batch = |count: usize| {
-        let claims: Vec<_> = (0..count).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": false}})).collect();
+        let claims: Vec<_> =
+            (0..count).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": false}})).collect();
         json!({"claims": claims})
     };
     served.post(&order, "/verify", batch(2)).await.ok();

@@ -40,18 +40,36 @@ async fn every_refusal() {
         (served.get(&check, "/rows").await, refused(403, "mode_not_granted")),
         (served.get(&check, "/export").await, refused(403, "mode_not_granted")),
         (served.get(&check, "/lookup/60").await, refused(403, "mode_not_granted")),
-        (served.post(&check, "/query", json!({"sql": "SELECT * FROM trip_check"})).await, refused(403, "mode_not_granted")),
+        (
+            served.post(&check, "/query", json!({"sql": "SELECT * FROM trip_check"})).await,
+            refused(403, "mode_not_granted"),
+        ),
         (served.post(&set, "/verify", claim.clone()).await, refused(403, "mode_not_granted")),
-        (served.post(&set, "/query", json!({"sql": "SELECT 1", "mode": "statistics"})).await, refused(403, "mode_not_granted")),
-        (served.post(&set, "/query", json!({"sql": "SELECT secret FROM trip_records"})).await, refused(403, "column_not_granted")),
+        (
+            served.post(&set, "/query", json!({"sql": "SELECT 1", "mode": "statistics"})).await,
+            refused(403, "mode_not_granted"),
+        ),
+        (
+            served.post(&set, "/query", json!({"sql": "SELECT secret FROM trip_records"})).await,
+            refused(403, "column_not_granted"),
+        ),
         (served.post(&set, "/query", json!({"sql": "SELECT * FROM people"})).await, refused(403, "table_not_granted")),
-        (served.post(&set, "/query", json!({"sql": "DROP TABLE trip_records"})).await, refused(422, "statement_not_allowed")),
+        (
+            served.post(&set, "/query", json!({"sql": "DROP TABLE trip_records"})).await,
+            refused(422, "statement_not_allowed"),
+        ),
         (served.post(&set, "/query", json!({"sql": "SELECT"})).await, refused(422, "statement_not_understood")),
         (served.get(&set, "/rows?columns=secret").await, refused(403, "column_not_granted")),
         (served.get(&set, "/rows?filter=secret:eq:1").await, refused(403, "column_not_granted")),
         (served.get(&set, "/rows?filter=delay:eq:abc").await, refused(422, "invalid")),
         (
-            served.post(&statistics, "/query", json!({"sql": "SELECT line, count(*) FROM trip_statistics WHERE line = 'L9' GROUP BY line"})).await,
+            served
+                .post(
+                    &statistics,
+                    "/query",
+                    json!({"sql": "SELECT line, count(*) FROM trip_statistics WHERE line = 'L9' GROUP BY line"}),
+                )
+                .await,
             refused(403, "cohort_too_small"),
         ),
         (
@@ -69,14 +87,25 @@ async fn every_refusal() {
     // Forms.
     let too_many: Vec<_> = (0..1_001).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": true}})).collect();
     for (reply, expected) in [
-        (served.post(&check, "/verify", json!({"key": {"trip_id": "60"}, "claim": {"late": true}})).await, refused(422, "invalid")),
+        (
+            served.post(&check, "/verify", json!({"key": {"trip_id": "60"}, "claim": {"late": true}})).await,
+            refused(422, "invalid"),
+        ),
         (served.post(&check, "/verify", json!({"key": {}, "claim": {"late": true}})).await, refused(422, "invalid")),
-        (served.post(&check, "/verify", json!({"key": {"trip_id": 60, "line": "L0"}, "claim": {"late": true}})).await, refused(422, "invalid")),
+        (
+            served
+                .post(&check, "/verify", json!({"key": {"trip_id": 60, "line": "L0"}, "claim": {"late": true}}))
+                .await,
+            refused(422, "invalid"),
+        ),
         (served.post(&check, "/verify", json!({"key": {"trip_id": 60}, "claim": {}})).await, refused(422, "invalid")),
         (served.post(&check, "/verify", json!({"key": {"trip_id": 60}})).await, refused(400, "malformed_request")),
         (served.post(&check, "/verify", json!({"claims": []})).await, refused(400, "malformed_request")),
         (served.post(&check, "/verify", json!({"claims": too_many})).await, refused(422, "invalid")),
-        (served.post(&check, "/verify", json!({"key": {"trip_id": 60}, "claim": {"late": true}, "more": 1})).await, refused(400, "malformed_request")),
+        (
+            served.post(&check, "/verify", json!({"key": {"trip_id": 60}, "claim": {"late": true}, "more": 1})).await,
+            refused(400, "malformed_request"),
+        ),
         (served.get(&set, "/lookup/60,61").await, refused(422, "invalid")),
         (served.get(&set, "/lookup?trip=60").await, refused(422, "invalid")),
         (served.get(&set, "/rows?limit=0").await, refused(400, "malformed_request")),
@@ -93,7 +122,8 @@ async fn every_refusal() {
     }
     let large = served.request(Method::POST, &set, "/query").body("x".repeat(1024 * 1024 + 1));
     assert_eq!(Reply::of(large).await.problem(), refused(413, "request_too_large"));
-    let long = served.request(Method::POST, &set, "/query").body(format!("SELECT {} FROM trip_records", "1, ".repeat(9_000)));
+    let long =
+        served.request(Method::POST, &set, "/query").body(format!("SELECT {} FROM trip_records", "1, ".repeat(9_000)));
     assert_eq!(Reply::of(long).await.problem(), refused(422, "statement_too_large"));
     let html = served.request(Method::GET, &set, "/rows").header("accept", "text/html");
     assert_eq!(Reply::of(html).await.problem(), refused(406, "not_acceptable"));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
+use lingqu_gateway::delivery::Settings;
 use lingqu_tests::scenario::{Ordered, Scenario};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -65,10 +66,21 @@ impl Reply {
 
 impl Served {
     pub async fn open(database_url: Option<String>, trips: usize) -> Served {
+        Served::open_with(database_url, trips, Settings::default()).await
+    }
+
+    pub async fn open_with(database_url: Option<String>, trips: usize, settings: Settings) -> Served {
+        // A failed test shows what the node said; of several tests in one process the first one sets it up.
+        drop(
+            tracing_subscriber::fmt()
+                .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+                .with_test_writer()
+                .try_init(),
+        );
         let scenario = Scenario::open(database_url, trips).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/data/v1", listener.local_addr().unwrap());
-        let router = Router::new().nest("/data/v1", lingqu_gateway::router(scenario.app.clone()));
+        let router = Router::new().nest("/data/v1", lingqu_gateway::router_with(scenario.app.clone(), settings));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Served { scenario, base, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
@@ -85,6 +97,18 @@ impl Served {
     pub async fn post(&self, order: &Ordered, path: &str, body: Value) -> Reply {
         let request = self.request(Method::POST, order, path);
         Reply::of(request.header("content-type", "application/json").body(body.to_string())).await
+    }
+
+    /// An answer, once a place is free: the task that closed a delivery frees its place a moment later.
+    pub async fn ok_soon(&self, order: &Ordered, path: &str) -> Reply {
+        for _ in 0..100 {
+            let reply = self.get(order, path).await;
+            if reply.status != 429 {
+                return reply.ok();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no place came free within two seconds");
     }
 
     /// An answer whose body has not been read.

@@ -4,6 +4,7 @@
 //! How data passes through: a test calls [`both`] with its body; the body gets a [`StoreFactory`] for SQLite first and for
 //! a new database of the private server second, and opens as many stores on it as it likes.
 
+pub mod node;
 mod postgres;
 pub mod scenario;
 

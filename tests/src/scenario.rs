@@ -17,8 +17,8 @@ use lingqu_domain::calendar::Calendar;
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentDetails;
 use lingqu_domain::id::{
-    ConsentId, MandateId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId, RegistrationId, ResourceId,
-    SupplyId,
+    ConsentId, MandateId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId, RegistrationId,
+    ResourceId, SupplyId,
 };
 use lingqu_domain::mandate::{MandateDetails, RevenueTerms};
 use lingqu_domain::order::{OrderDetails, Quota};
@@ -217,6 +217,31 @@ impl Scenario {
         let mandate = self.mandate.clone().expect("the scenario has a mandate");
         let resume = Command::ResumeMandate { mandate, reason: "已整改".to_owned() };
         self.act(&self.chiefs[&Who::Implementer], resume).await;
+    }
+
+    /// A party's handler.
+    pub fn clerk(&self, who: Who) -> &Actor {
+        &self.clerks[&who]
+    }
+
+    /// A party's approver.
+    pub fn chief(&self, who: Who) -> &Actor {
+        &self.chiefs[&who]
+    }
+
+    /// The id of a party.
+    pub fn party(&self, who: Who) -> &PartyId {
+        &self.parties[&who]
+    }
+
+    /// The id of a resource.
+    pub fn resource(&self, table: &str) -> &ResourceId {
+        &self.resources[table]
+    }
+
+    /// The mandate that all products stand on.
+    pub fn mandate(&self) -> MandateId {
+        self.mandate.clone().expect("the scenario has a mandate")
     }
 
     /// The id of a product.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { civilDay, count, day, dayTime, shortId, yuan } from "./format";
+import { civilDay, count, day, dayTime, percent, shortId, yuan } from "./format";
 
 test("days are those of Beijing", () => {
   expect(day("2026-11-20T16:30:00Z", "zh-CN")).toBe("2026年11月21日");
@@ -21,4 +21,12 @@ test("counts and ids are readable", () => {
   expect(count(336776)).toBe("336,776");
   expect(shortId("ord_019302ab4c5d7e8f90a1b2c3d4e5f607")).toBe("ord_…d4e5f607");
   expect(shortId("node")).toBe("node");
+});
+
+test("fractions become per cent without a float", () => {
+  expect(percent("0.15")).toBe("15%");
+  expect(percent("0.125")).toBe("12.5%");
+  expect(percent("0.005")).toBe("0.5%");
+  expect(percent("1")).toBe("100%");
+  expect(percent("0")).toBe("0%");
 });

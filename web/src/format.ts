@@ -57,6 +57,14 @@ export function count(number: number): string {
 
 /** The end of an id, by which people tell two apart. */
 export function shortId(id: string): string {
-  const [prefix, digits] = id.split("_");
-  return digits && digits.length > 12 ? `${prefix}_…${digits.slice(-8)}` : id;
+  return /^[a-z]{3}_[0-9a-f]{32}$/.test(id) ? `${id.slice(0, 4)}…${id.slice(-8)}` : id;
+}
+
+/** A fraction as per cent, by moving the point in the server's decimal text. */
+export function percent(rate: string): string {
+  const [whole = "0", decimals = ""] = rate.split(".");
+  const digits = decimals.padEnd(2, "0");
+  const front = `${whole}${digits.slice(0, 2)}`.replace(/^0+(?=\d)/, "");
+  const rest = digits.slice(2).replace(/0+$/, "");
+  return `${front}${rest ? `.${rest}` : ""}%`;
 }

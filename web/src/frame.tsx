@@ -1,6 +1,7 @@
 // What surrounds every page: navigation, who is signed in, the language.
-import { Link, Navigate, Outlet, useLocation } from "@tanstack/react-router";
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { Button, Layout } from "antd";
+import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { isProblem, rememberToken } from "./api/client";
 import { switchLanguage } from "./i18n";
@@ -9,11 +10,10 @@ import { type Session, SessionProvider, useSessionQuery, useSignOut } from "./se
 
 export function Frame() {
   const query = useSessionQuery();
-  const location = useLocation();
   if (query.isPending) return <Waiting />;
   if (query.error) {
     if (isProblem(query.error) && query.error.status === 401) {
-      return <Navigate to="/login" search={location.href === "/" ? {} : { after: location.href }} />;
+      return <ToLogin />;
     }
     return <ProblemView error={query.error} retry={() => void query.refetch()} />;
   }
@@ -24,6 +24,16 @@ export function Frame() {
       <Shell session={query.data} />
     </SessionProvider>
   );
+}
+
+/** Goes to the login page once, which then leads back here. */
+function ToLogin() {
+  const navigate = useNavigate();
+  useEffect(() => {
+    const asked = window.location.pathname + window.location.search;
+    void navigate({ to: "/login", search: asked === "/" ? {} : { after: asked }, replace: true });
+  }, [navigate]);
+  return <Waiting />;
 }
 
 function Shell({ session }: { session: Session }) {

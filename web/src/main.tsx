@@ -27,6 +27,7 @@ const theme = {
     colorInfo: "#0958d9",
     colorTextDescription: "#595959",
     colorTextPlaceholder: "#737373",
+    colorBgLayout: "#fff",
     borderRadius: 4,
     fontFamily: '"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif',
   },

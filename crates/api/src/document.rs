@@ -1,7 +1,7 @@
 //! The OpenAPI document: what the handlers say of themselves, with title, security and tags added.
 
 use lingqu_domain::predicate::{Comparison, Literal};
-use lingqu_domain::scope::Precisions;
+use lingqu_domain::scope::{Precision, Precisions};
 use utoipa::ToSchema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -51,6 +51,7 @@ pub(crate) fn complete(document: &mut OpenApi) {
     );
     // Types that are named only by schemas written by hand, where nothing collects them.
     name_schema::<Precisions>(components);
+    name_schema::<Precision>(components);
     name_schema::<Literal>(components);
     name_schema::<Comparison>(components);
     let both = SecurityRequirement::new("session", Vec::<String>::new()).add("csrf", Vec::<String>::new());

@@ -40,3 +40,27 @@ fn operations_are_complete() {
     }
     assert!(ids.len() > 45, "only {} operations", ids.len());
 }
+
+/// Every schema that is named is there, so that any generator can read the document.
+#[test]
+fn references_are_answered() {
+    let document: serde_json::Value = serde_json::from_str(&lingqu_api::openapi_json()).unwrap();
+    let mut named = std::collections::BTreeSet::new();
+    collect(&document, &mut named);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let missing: Vec<&String> = named.iter().filter(|name| !schemas.contains_key(*name)).collect();
+    assert!(missing.is_empty(), "name these in document.rs: {missing:?}");
+}
+
+fn collect(value: &serde_json::Value, named: &mut std::collections::BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            if let Some(name) = fields.get("$ref").and_then(|name| name.as_str()?.strip_prefix("#/components/schemas/")) {
+                named.insert(name.to_owned());
+            }
+            fields.values().for_each(|value| collect(value, named));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|value| collect(value, named)),
+        _ => {}
+    }
+}

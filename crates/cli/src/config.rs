@@ -141,8 +141,15 @@ impl Configuration {
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let mut configuration = Self::parse(path, &text)?;
-        let beside = path.parent().unwrap_or(Path::new(""));
-        configuration.directory = beside.join(&configuration.directory);
+        let beside = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if configuration.directory == Path::new(".") {
+            configuration.directory = beside.to_owned();
+        } else {
+            configuration.directory = beside.join(&configuration.directory);
+        }
         Ok(configuration)
     }
 
@@ -204,7 +211,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_file_line_and_the_known_keys() {
         let problem = parse("allow_plaintext = false\n\nlisten_on = '127.0.0.1:1'\n").unwrap_err();
-        assert!(problem.starts_with("lingqu.toml, line 3: the key `listen_on` is not known; known keys: "), "{problem}");
+        assert!(
+            problem.starts_with("lingqu.toml, line 3: the key `listen_on` is not known; known keys: "),
+            "{problem}"
+        );
         for key in ["directory", "database", "listen", "admin_listen", "meter_minutes", "log_format"] {
             assert!(problem.contains(&format!("`{key}`")), "{problem} does not name {key}");
         }

@@ -14,7 +14,12 @@ use crate::config::{Configuration, LogFormat};
 use crate::failure::Failure;
 use crate::jobs::JobSettings;
 use crate::server::{self, Server};
+use crate::signals::Signals;
 use crate::{output, telemetry};
+
+/// What is said when the report is not good.
+const BAD: &str =
+    "something came out otherwise than it should; see ✗, or `ok`, `expected` and `verified` that are false";
 
 /// Play the life of data on real input: from source files to certificates, authorised scenarios, paid orders, governed
 /// deliveries, a settlement and evidence
@@ -101,23 +106,31 @@ pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
         log: format!("{base}/log"),
         admin: format!("http://{}", server.admin_address),
     };
-    if arguments.serve {
+    let signals = if arguments.serve {
         server.start_jobs(job_settings());
-    }
+        Some(Signals::catch()?)
+    } else {
+        None
+    };
     if arguments.json {
-        output::print_json(&Printed { report: &report, urls: &urls, directory: directory.display().to_string(), seconds })?;
+        output::print_json(&Printed {
+            report: &report,
+            urls: &urls,
+            directory: directory.display().to_string(),
+            seconds,
+        })?;
     } else {
         output::print(&print_report(&report))?;
         output::print(&closing_words(&report, &urls, &directory.display().to_string(), seconds, arguments.serve))?;
     }
-    if arguments.serve {
-        server.until_signal().await?;
+    if !report.is_good() {
+        output::tell(BAD);
+    }
+    if let Some(mut signals) = signals {
+        server.until_signal(&mut signals).await?;
     }
     server.stop().await?;
-    if !report.is_good() {
-        return Err(Failure::Outcome("something came out otherwise than it should; see ✗ above".to_owned()));
-    }
-    Ok(())
+    if report.is_good() { Ok(()) } else { Err(Failure::Outcome(BAD.to_owned())) }
 }
 
 async fn listen(

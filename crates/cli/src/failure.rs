@@ -66,6 +66,9 @@ pub enum Failure {
         /// Where its node is.
         directory: PathBuf,
     },
+    /// An id or name that no resource has.
+    #[error("there is no resource `{0}`; give its id (res_…) or its table name, as the console's catalogue shows them")]
+    NoSuchResource(String),
     /// What is printed can't be written.
     #[error("can't write the output: {0}")]
     Output(io::Error),

@@ -7,15 +7,25 @@
 //! Not here: rules, SQL, HTTP of either plane. Those are `domain`, `store`, `api` and `gateway`; the use cases are `app`'s.
 
 mod admin;
+mod audit;
 mod config;
+mod connection;
 mod demo;
+mod doctor;
 mod failure;
+mod init;
 mod jobs;
 mod metrics;
 mod node;
+mod openapi;
 mod output;
+mod password;
+mod quality;
+mod replay;
 mod serve;
 mod server;
+mod signals;
+mod storage;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -29,7 +39,7 @@ const STACK_BYTES: usize = 8 << 20;
 
 /// Lingqu 灵渠: public data under authorisation
 #[derive(Debug, Parser)]
-#[command(name = "lingqu", version, about, disable_help_subcommand = true)]
+#[command(name = "lingqu", version, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -38,7 +48,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArguments),
+    Init(init::InitArguments),
     Serve(serve::ServeArguments),
+    Doctor(doctor::DoctorArguments),
+    Replay(replay::ReplayArguments),
+    Quality(quality::QualityArguments),
+    Audit(audit::AuditArguments),
+    Openapi(openapi::OpenapiArguments),
 }
 
 fn main() -> ExitCode {
@@ -46,7 +62,9 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(run(arguments.command)),
-        Err(error) => Err(Failure::Mend(format!("the system gives no threads: {error}; end other programs and try again"))),
+        Err(error) => {
+            Err(Failure::Mend(format!("the system gives no threads: {error}; end other programs and try again")))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,6 +78,12 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Init(arguments) => init::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Quality(arguments) => quality::run(arguments).await,
+        Command::Audit(arguments) => audit::run(arguments).await,
+        Command::Openapi(arguments) => openapi::run(arguments),
     }
 }

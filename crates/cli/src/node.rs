@@ -6,6 +6,7 @@ use lingqu_app::{App, AppError, AppSettings, Clock};
 
 use crate::config::Configuration;
 use crate::failure::Failure;
+use crate::storage;
 
 /// How a command opens a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub async fn open(configuration: &Configuration, access: Access) -> Result<Arc<A
     // Looked at first, because opening a node makes what is missing in its directory.
     if !directory.join("keys").is_dir() {
         return Err(AppError::NotInitialised(directory).into());
+    }
+    if access == Access::Exclusive {
+        // A database on a full disk fails in many ways; this says it in one.
+        storage::check_directory(&directory)?;
     }
     let app = App::open(AppSettings {
         directory: directory.clone(),

@@ -24,3 +24,37 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 pub fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
+
+/// Lines of a table: the columns as wide as their widest text, two spaces between. Chinese characters take two places on
+/// a screen and are counted as one here, so texts that may be Chinese stand in the last column, which is not padded.
+pub fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = headers.iter().map(|header| header.chars().count()).collect();
+    for row in rows {
+        for (place, text) in row.iter().enumerate().take(widths.len()) {
+            widths[place] = widths[place].max(text.chars().count());
+        }
+    }
+    let mut lines = String::new();
+    let headers = headers.iter().map(|header| (*header).to_owned()).collect();
+    for row in std::iter::once(&headers).chain(rows) {
+        let mut line = String::new();
+        for (place, text) in row.iter().enumerate() {
+            let width = widths.get(place).copied().unwrap_or(0);
+            line.push_str(&format!("{text:<width$}  "));
+        }
+        lines.push_str(line.trim_end());
+        lines.push('\n');
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_text() {
+        let rows = [vec!["1".to_owned(), "二".to_owned()], vec!["333".to_owned(), String::new()]];
+        assert_eq!(table(&["a", "name"], &rows), "a    name\n1    二\n333\n");
+    }
+}

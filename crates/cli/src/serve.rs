@@ -11,6 +11,8 @@ use crate::failure::Failure;
 use crate::jobs::JobSettings;
 use crate::node::{self, Access};
 use crate::server::{self, Server};
+use crate::signals::Signals;
+use crate::storage::{self, Depth};
 use crate::{output, telemetry};
 
 /// Serve a node: console, control plane, data plane, log and public pages on one address; health and metrics on another
@@ -47,9 +49,11 @@ pub async fn run(arguments: ServeArguments) -> Result<(), Failure> {
             return Err(Failure::Plaintext { address });
         }
     }
+    let mut signals = Signals::catch()?;
     let http = server::listen(configuration.listen, "--listen").await?;
     let admin = server::listen(configuration.admin_listen, "--admin-listen").await?;
     let app = node::open(&configuration, Access::Exclusive).await?;
+    storage::check_snapshots(&app, Depth::Presence).await?;
     let mut server = Server::start(app, http, admin, api_settings(&configuration))?;
     server.start_jobs(JobSettings {
         meter_every: Duration::from_secs(60 * u64::from(configuration.meter_minutes)),
@@ -65,7 +69,7 @@ pub async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     } else {
         output::print(&format!("ready {} admin {}\n", ready.url, ready.admin_url))?;
     }
-    server.until_signal().await?;
+    server.until_signal(&mut signals).await?;
     server.stop().await
 }
 

@@ -1,12 +1,10 @@
 //! A running server: its listeners, its jobs, and how it ends. `serve` and `demo` start the same one.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use axum::{Router, middleware};
 use lingqu_api::ApiSettings;
 use lingqu_app::App;
@@ -15,9 +13,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
+use crate::connection::Bounded;
 use crate::failure::Failure;
 use crate::jobs::{self, JobSettings};
 use crate::metrics::{self, Counters};
+use crate::signals::Signals;
 
 /// How long running requests may take to finish when the server stops.
 const FINISH_MAX: Duration = Duration::from_secs(10);
@@ -30,6 +30,11 @@ pub async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpList
         std::io::ErrorKind::AddrInUse => Failure::PortBusy { address, option },
         _ => Failure::CannotListen { address, error, option },
     })
+}
+
+/// The address that a listener was given, with the port that the system chose for port 0.
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::Mend(format!("a listener has no address ({error}); start again")))
 }
 
 /// A server that answers.
@@ -49,8 +54,8 @@ pub struct Server {
 impl Server {
     /// Starts to answer on two listeners.
     pub fn start(app: Arc<App>, http: TcpListener, admin: TcpListener, api: ApiSettings) -> Result<Server, Failure> {
-        let address = http.local_addr().map_err(Failure::Output)?;
-        let admin_address = admin.local_addr().map_err(Failure::Output)?;
+        let address = address_of(&http)?;
+        let admin_address = address_of(&admin)?;
         let counters = Arc::new(Counters::default());
         let router = Router::new()
             .nest("/data/v1", lingqu_gateway::router(Arc::clone(&app)))
@@ -72,10 +77,10 @@ impl Server {
     }
 
     /// Serves until the operating system asks the process to end. Error: a part of the server ended by itself.
-    pub async fn until_signal(&mut self) -> Result<(), Failure> {
+    pub async fn until_signal(&mut self, signals: &mut Signals) -> Result<(), Failure> {
         let ended = tokio::select! {
-            signal = asked_to_end() => {
-                tracing::info!(signal = signal.map_err(Failure::Output)?, "stopping");
+            signal = signals.received() => {
+                tracing::info!(signal, "stopping");
                 return Ok(());
             }
             ended = self.tasks.join_next() => ended,
@@ -118,39 +123,12 @@ async fn answer(
     mut stopped: watch::Receiver<bool>,
     name: &'static str,
 ) -> &'static str {
-    // Answers are small and wait for nothing more, so they are not held back to be joined with others.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY can't be set");
-        }
-    });
     let until_stopped = async move {
         // An error means that the server is gone, which is the same.
         let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
     };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until_stopped).await {
+    if let Err(error) = axum::serve(Bounded::new(listener), router).with_graceful_shutdown(until_stopped).await {
         tracing::error!(%error, listener = name, "a listener failed");
     }
     name
-}
-
-/// Waits for SIGTERM or SIGINT and answers which.
-fn asked_to_end() -> impl Future<Output = std::io::Result<&'static str>> {
-    async {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            tokio::select! {
-                _ = terminate.recv() => Ok("SIGTERM"),
-                _ = interrupt.recv() => Ok("SIGINT"),
-            }
-        }
-        #[cfg(not(unix))]
-        {
-            tokio::signal::ctrl_c().await?;
-            Ok("Ctrl-C")
-        }
-    }
 }

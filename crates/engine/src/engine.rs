@@ -18,6 +18,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
@@ -42,7 +43,7 @@ pub struct EngineSettings {
     pub spill_bytes_max: u64,
     /// Most queries that run at one time; others wait.
     pub queries_max: usize,
-    /// Threads that one aggregation may use.
+    /// Threads that queries compute on, and the most that one of them may use.
     pub partitions: usize,
 }
 
@@ -59,6 +60,9 @@ pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     partitions: usize,
     running: Arc<Semaphore>,
+    /// Queries compute here, so that a heavy one never holds up the threads that serve requests. There until the
+    /// engine is dropped.
+    threads: Option<Runtime>,
 }
 
 impl Engine {
@@ -81,7 +85,16 @@ impl Engine {
             .with_object_store_registry(Arc::new(LocalOnly { store: Arc::new(LocalFileSystem::new()) }))
             .build_arc()
             .map_err(|error| settings_error(error.strip_backtrace()))?;
-        Ok(Engine { runtime, partitions: settings.partitions, running: Arc::new(Semaphore::new(settings.queries_max)) })
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.partitions)
+            .thread_name("lingqu-query")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                settings_error(format!("threads for queries can't be started ({error}); lower partitions"))
+            })?;
+        let running = Arc::new(Semaphore::new(settings.queries_max));
+        Ok(Engine { runtime, partitions: settings.partitions, running, threads: Some(threads) })
     }
 
     /// Waits for a place among the running queries. Errors: [`EngineError::Busy`] after `patience`.
@@ -137,9 +150,23 @@ impl Engine {
         Ok(Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
     }
 
+    /// Where queries compute.
+    pub(crate) fn threads(&self) -> &Handle {
+        self.threads.as_ref().expect("the threads are there until the engine is dropped").handle()
+    }
+
     /// The most partitions of a plan.
     pub(crate) fn partitions(&self) -> usize {
         self.partitions
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Waiting for the threads would block, which a drop inside asynchronous code must not.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::SUBJECT_COLUMN;
 use crate::allow::{Refusal, RefusalCode};
+use crate::engine::Engine;
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
 use crate::governed::{GovernedProvider, HiddenColumns};
 use crate::predicate::column;
@@ -40,6 +41,7 @@ pub(crate) struct Guarded {
 
 /// Checks the shape, runs the aggregate and drops small groups.
 pub(crate) async fn answer(
+    engine: &Engine,
     state: &SessionState,
     task: &Arc<TaskContext>,
     plan: &LogicalPlan,
@@ -50,7 +52,7 @@ pub(crate) async fn answer(
     let aggregate = find_aggregate(plan)?;
     let measures = check_aggregate(aggregate, rules)?;
     let counted = counting_plan(aggregate, &measures).map_err(|error| sanitise(&error))?;
-    let stream = start(state, &counted, Arc::clone(task)).await?;
+    let stream = start(engine, state, &counted, Arc::clone(task)).await?;
     let counted_limits = Limits { rows_max: limits.groups_max, ..*limits };
     let mut batches = LimitedBatches::new(stream, counted_limits, deadline);
     let kept_schema = kept_schema(aggregate);

@@ -47,7 +47,8 @@ impl InternalSession {
             .await
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
         let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &RowsLeft::default())?;
-        let mut batches = LimitedBatches::new(start(&self.state, &plan, task).await?, self.limits, deadline);
+        let mut batches =
+            LimitedBatches::new(start(&self.engine, &self.state, &plan, task).await?, self.limits, deadline);
         let mut collected = Vec::new();
         while let Some(batch) = batches.next().await {
             collected.push(batch?);

@@ -287,7 +287,7 @@ async fn make(
     let sorted = LogicalPlanBuilder::from(plan).sort(keys).and_then(LogicalPlanBuilder::build);
     let sorted = sorted.map_err(|error| sanitise(&error))?;
     let task = engine.task(&state, limits.memory_bytes_max, &RowsLeft::default())?;
-    let stream = start(&state, &sorted, task).await?;
+    let stream = start(engine, &state, &sorted, task).await?;
     let mut batches = LimitedBatches::new(stream, limits, deadline);
     let mut maker = Maker::new(directory, spec, &schema)?;
     while let Some(batch) = batches.next().await {

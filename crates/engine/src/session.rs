@@ -8,21 +8,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use datafusion::common::Column;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lingqu_domain::scope::ColumnName;
 use roaring::RoaringTreemap;
 use tokio::sync::OwnedSemaphorePermit;
@@ -136,8 +138,9 @@ impl GovernedSession {
             AnswerShape::Statistics(rules) => {
                 let left = RowsLeft::default();
                 let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
-                let guarded = guard::answer(&self.wide, &task, &plan, rules, &self.limits, deadline).await?;
-                let stream = start(&self.ordered, &guarded.plan, task).await?;
+                let guarded =
+                    guard::answer(&self.engine, &self.wide, &task, &plan, rules, &self.limits, deadline).await?;
+                let stream = start(&self.engine, &self.ordered, &guarded.plan, task).await?;
                 Ok(Prepared {
                     stream,
                     exactness: RowsExactness::Superset,
@@ -153,12 +156,12 @@ impl GovernedSession {
                     // The barrier writes to a record that nobody reads: the rows are those of the answer.
                     let crossed = RowsLeft::default();
                     let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &crossed)?;
-                    let stream = start(&self.ordered, &carrying, task).await?;
+                    let stream = start(&self.engine, &self.ordered, &carrying, task).await?;
                     let exactness = RowsExactness::Exact;
                     Ok(Prepared { stream, exactness, groups_suppressed: 0, left, carried_from: Some(table) })
                 } else {
                     let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
-                    let stream = start(&self.wide, &plan, task).await?;
+                    let stream = start(&self.engine, &self.wide, &plan, task).await?;
                     let exactness = RowsExactness::Superset;
                     Ok(Prepared { stream, exactness, groups_suppressed: 0, left, carried_from: None })
                 }
@@ -186,13 +189,16 @@ struct Prepared {
     carried_from: Option<String>,
 }
 
-/// Plans physically and starts computing, a few batches ahead of the receiver. Dropping the stream stops it.
+/// Plans physically and starts computing on the engine's own threads, a few batches ahead of the receiver. Dropping the
+/// stream stops it.
 pub(crate) async fn start(
+    engine: &Engine,
     state: &SessionState,
     plan: &LogicalPlan,
     task: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream, EngineError> {
-    let physical = state.create_physical_plan(plan).await.map_err(|error| match error.find_root() {
+    let planned = state.create_physical_plan(plan).await.and_then(yielding);
+    let physical = planned.map_err(|error| match error.find_root() {
         // Said of the form of the statement; no data was read.
         DataFusionError::NotImplemented(_) | DataFusionError::Plan(_) | DataFusionError::Internal(_) => {
             tracing::debug!("a plan of an allowed statement could not be made");
@@ -207,18 +213,39 @@ pub(crate) async fn start(
         Arc::new(CoalescePartitionsExec::new(physical))
     };
     let mut ahead = RecordBatchReceiverStream::builder(single.schema(), BATCHES_AHEAD);
-    let mut batches = single.execute(0, task).map_err(|error| sanitise(&error))?;
     let sender = ahead.tx();
-    ahead.spawn(async move {
-        while let Some(batch) = batches.next().await {
-            // The receiver is gone: nobody wants the rest.
-            if sender.send(batch).await.is_err() {
+    let running = async move {
+        let mut batches = single.execute(0, task)?;
+        // Operators may panic where they should fail: a nested loop join that runs out of memory (55.2) reads its
+        // input twice, which a repartitioned input can't bear. The query ends with an error then, like any other.
+        while let Some(batch) = AssertUnwindSafe(batches.next())
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Some(Err(DataFusionError::Internal("an operator panicked".to_owned()))))
+        {
+            let is_last = batch.is_err();
+            // When the receiver is gone, nobody wants the rest.
+            if sender.send(batch).await.is_err() || is_last {
                 break;
             }
         }
         Ok(())
-    });
+    };
+    ahead.spawn_on(running, engine.threads());
     Ok(ahead.build())
+}
+
+/// Lets a plan be stopped inside its joins. Operators yield where they read; a join that makes millions of rows of one
+/// batch would otherwise hold its thread until it is through with it.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|node| {
+        Ok(if node.name().ends_with("JoinExec") {
+            Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)
+        } else {
+            Transformed::no(node)
+        })
+    })
+    .data()
 }
 
 /// The name of the governed table when a plan is nothing but filters, projections, sorts, limits and aliases over it.

@@ -28,15 +28,29 @@ use place::Places;
 pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 
-/// Most streams (queries, pages, exports) of one order at a time.
-pub const STREAMS_PER_ORDER_MAX: u32 = 8;
-/// Most verifications and lookups of one order at a time.
-pub const SINGLES_PER_ORDER_MAX: u32 = 256;
+/// How much of the node one order may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Most streams (queries, pages, exports) of one order at a time. Each holds one of the engine's places.
+    pub streams_per_order_max: u32,
+    /// Most verifications and lookups of one order at a time.
+    pub singles_per_order_max: u32,
+    /// How long a client may leave a piece of an answer (at most 256 KiB) untaken.
+    pub receiver_patience: Duration,
+}
+
+impl Default for Settings {
+    /// 4 streams, 256 verifications and lookups, a minute.
+    fn default() -> Self {
+        Self { streams_per_order_max: 4, singles_per_order_max: 256, receiver_patience: Duration::from_secs(60) }
+    }
+}
 
 /// The delivery path of a node. Cheap to clone; clones count places together.
 #[derive(Clone, Debug)]
 pub struct Deliveries {
     app: Arc<App>,
+    settings: Settings,
     streams: Arc<Places>,
     singles: Arc<Places>,
 }
@@ -54,10 +68,10 @@ pub struct Admission {
 
 impl Deliveries {
     /// The delivery path of a node.
-    pub fn new(app: Arc<App>) -> Self {
-        let streams = Places::new(STREAMS_PER_ORDER_MAX);
-        let singles = Places::new(SINGLES_PER_ORDER_MAX);
-        Self { app, streams: Arc::new(streams), singles: Arc::new(singles) }
+    pub fn new(app: Arc<App>, settings: Settings) -> Self {
+        let streams = Arc::new(Places::new(settings.streams_per_order_max));
+        let singles = Arc::new(Places::new(settings.singles_per_order_max));
+        Self { app, settings, streams, singles }
     }
 
     /// Authenticates a key and meets its order's grant. `product` is the product's table name or id.

@@ -24,6 +24,12 @@ pub enum GatewayError {
         /// The most at a time.
         limit: u32,
     },
+    /// The client did not take what it asked for.
+    #[error("nothing was taken for {seconds} seconds; read faster, or ask for less")]
+    ReceiverTooSlow {
+        /// How long.
+        seconds: u64,
+    },
     /// The request can't be understood.
     #[error("{en}")]
     Malformed {
@@ -111,6 +117,12 @@ impl GatewayError {
                 "too_many_deliveries",
                 ("并发交付过多", "Too many deliveries"),
                 &format!("该订单同时进行的交付已达上限 {limit}，请待其中之一结束后再试"),
+            ),
+            GatewayError::ReceiverTooSlow { seconds } => own(
+                408,
+                "receiver_too_slow",
+                ("接收过慢", "Receiver too slow"),
+                &format!("{seconds} 秒内未接收任何数据，请提高接收速度或减少请求量"),
             ),
             GatewayError::Malformed { zh, .. } => {
                 own(400, "malformed_request", ("请求格式有误", "Malformed request"), zh)

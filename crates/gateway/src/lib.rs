@@ -16,4 +16,4 @@ pub mod rest;
 pub mod value;
 
 pub use error::GatewayError;
-pub use rest::router;
+pub use rest::{router, router_with};

@@ -33,7 +33,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use lingqu_app::App;
 
-use crate::delivery::Deliveries;
+use crate::delivery::{Deliveries, Settings};
 use crate::error::GatewayError;
 
 /// Most bytes of a request's body.
@@ -41,6 +41,11 @@ pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The routes of the data plane, for mounting at `/data/v1`: `Router::new().nest("/data/v1", router(app))`.
 pub fn router(app: Arc<App>) -> Router {
+    router_with(app, Settings::default())
+}
+
+/// The same with other settings.
+pub fn router_with(app: Arc<App>, settings: Settings) -> Router {
     // A HEAD request would make a delivery and throw its body away, so it is not answered by GET's handlers.
     Router::new()
         .route("/{product}/verify", post(verify::verify))
@@ -52,7 +57,7 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Deliveries::new(app))
+        .with_state(Deliveries::new(app, settings))
 }
 
 async fn no_route() -> GatewayError {

@@ -3,10 +3,13 @@
 //! same city second. Townships are outside GB/T 2260 and take no part.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 pub use super::crosswalk_tables::{
     Level, NEWEST_REVISION, NationalDivision, StatisticalDivision, national_divisions, statistical_divisions,
 };
+
+use super::{DataError, Nature, Written, write_csv};
 
 /// How a statistical division was recognised in GB/T 2260.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +111,35 @@ impl Crosswalk {
     pub fn statistical_code(&self, national_code: &str) -> Option<&str> {
         self.pairs.iter().find(|pair| pair.national_code == national_code).map(|pair| pair.statistical_code.as_str())
     }
+}
+
+impl MatchedBy {
+    /// The word in the table.
+    fn word(self) -> &'static str {
+        match self {
+            MatchedBy::Code => "code",
+            MatchedBy::Stem => "name",
+            MatchedBy::LastLeft => "last_left",
+        }
+    }
+}
+
+/// Writes `division_crosswalk.csv`: one line per division that both systems have, derived from the two real tables.
+pub fn write_crosswalk(directory: &Path) -> Result<(Written, Crosswalk), DataError> {
+    let crosswalk = crosswalk(&statistical_divisions()?, &national_divisions()?);
+    let mut content = String::from("statistical_code,statistical_name,national_code,national_name,matched_by\n");
+    for pair in &crosswalk.pairs {
+        content.push_str(&format!(
+            "{},{},{},{},{}\n",
+            pair.statistical_code,
+            pair.statistical_name,
+            pair.national_code,
+            pair.national_name,
+            pair.matched_by.word()
+        ));
+    }
+    let written = write_csv(directory, "division_crosswalk", content.as_bytes(), Nature::Real)?;
+    Ok((written, crosswalk))
 }
 
 /// Brings the two tables together. Townships are left out; duplicates of a code keep the first.

@@ -1,3 +1,5 @@
+// Written by `npm run client` from crates/api/golden/openapi.json. Not to be edited.
+
 export interface paths {
     "/api/v1/commands": {
         parameters: {
@@ -1362,6 +1364,11 @@ export interface components {
             /** @description True when the idempotency key was known: this is the first answer again, and nothing happened a second time. */
             repeated: boolean;
         };
+        /**
+         * @description How a column is compared with a literal.
+         * @enum {string}
+         */
+        Comparison: "equal" | "not_equal" | "less" | "less_or_equal" | "greater" | "greater_or_equal";
         /** @description How many consents there are. */
         ConsentCounts: {
             /**
@@ -2275,6 +2282,23 @@ export interface components {
             /** @description Its table. */
             table: string;
         };
+        Literal: {
+            text: string;
+        } | {
+            /** Format: int64 */
+            integer: number;
+        } | {
+            /** @description An exact decimal. */
+            decimal: string;
+        } | {
+            /** @description `YYYY-MM-DD` */
+            date: string;
+        } | {
+            /** @description RFC 3339 */
+            timestamp: string;
+        } | {
+            boolean: boolean;
+        };
         /** @description A mandate. */
         Mandate: {
             approved_by?: components["schemas"]["Actor"] | null;
@@ -2986,6 +3010,11 @@ export interface components {
             /** @description 借, in yuan with two decimals. */
             debit_yuan?: string | null;
         };
+        Precision: string;
+        /** @description The precision of one column in each mode; a mode that is not listed is [`Precision::Hidden`]. */
+        Precisions: {
+            [key: string]: components["schemas"]["Precision"];
+        };
         /** @description A condition on the rows of one table. */
         Predicate: {
             /** @description A column compared with a constant. */
@@ -3132,6 +3161,33 @@ export interface components {
                 /** @description Why. */
                 reason: string;
             };
+        };
+        /** @description A certificate as anyone may see it: what publicity shows, and nothing more. */
+        PublicCertificate: {
+            /** @description Name of the registering party. */
+            applicant: string;
+            /** @description 登记编码 */
+            code: string;
+            /** @description Brief content. */
+            content: string;
+            /** @description When it was issued, RFC 3339. */
+            issued_at: string;
+            /** @description `resource` or `product`. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description The signed note: text and Ed25519 signature of the node (C2SP signed-note). */
+            note: string;
+            /** @description Id of what is registered. */
+            object: string;
+            /** @description Name of the registrar. */
+            registrar: string;
+            /** @description Whether it holds now. */
+            valid: boolean;
+            /** @description Until when it holds, RFC 3339. */
+            valid_until: string;
+            /** @description The key that verifies it. */
+            vkey: string;
         };
         /**
          * @description A purpose code: parts of `a-z`, `0-9`, `_` and `-` joined by `/`, from general to special (`insurance/claim`). `any`
@@ -3869,12 +3925,6 @@ export interface components {
         };
         /** @description A user who acts for a party. */
         UserId: string;
-        Comparison: string;
-        Literal: Record<string, never>;
-        Precisions: {
-            [key: string]: string;
-        };
-        PublicCertificate: Record<string, never>;
     };
     responses: never;
     parameters: never;
@@ -6041,7 +6091,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Certificate"];
+                    "application/json": components["schemas"]["PublicCertificate"];
                 };
             };
             404: {

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../api/client";
 import { count } from "../format";
 import { CommandButtons } from "../parts/commands";
+import { useNameOf } from "../parts/parties";
 import { Loaded, Nothing } from "../parts/problem";
 import { At, Id, Money, PartyName } from "../parts/tags";
 import { Title } from "../parts/title";
@@ -225,6 +226,12 @@ function TrialBalance({ balance }: { balance: Schemas["TrialBalanceView"] }) {
   );
 }
 
+/** What a transaction is for, with names in place of ids. */
+function Memo({ text }: { text: string }) {
+  const nameOf = useNameOf();
+  return <span className="memo">{text.replace(/[a-z]{3}_[0-9a-f]{32}/g, nameOf)}</span>;
+}
+
 type PostingRow = Schemas["PostingLine"] & { key: string; transaction: Schemas["TransactionView"]; isFirst: boolean };
 
 function Postings({ transactions }: { transactions: Schemas["TransactionView"][] }) {
@@ -250,7 +257,11 @@ function Postings({ transactions }: { transactions: Schemas["TransactionView"][]
           key: "at",
           render: (_, row) => row.isFirst && <At at={row.transaction.at} />,
         },
-        { title: t("ledger.memo"), key: "memo", render: (_, row) => row.isFirst && row.transaction.memo },
+        {
+          title: t("ledger.memo"),
+          key: "memo",
+          render: (_, row) => row.isFirst && <Memo text={row.transaction.memo} />,
+        },
         { title: t("ledger.owner"), key: "owner", render: (_, row) => accountOf(row.account).owner },
         { title: t("ledger.account"), key: "account", render: (_, row) => accountOf(row.account).name },
         {

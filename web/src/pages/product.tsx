@@ -6,7 +6,7 @@ import { api, type Schemas } from "../api/client";
 import { CommandButtons } from "../parts/commands";
 import { Loaded } from "../parts/problem";
 import { AddressTabs } from "../parts/tabs";
-import { At, Id, NatureTag, PartyName, StateTag } from "../parts/tags";
+import { At, Id, NatureTag, PartyName, PrecisionName, StateTag } from "../parts/tags";
 import { Title } from "../parts/title";
 import { Prices } from "./market";
 
@@ -94,7 +94,7 @@ function Overview({ offer, entry }: Parts) {
           },
           { key: "purposes", label: t("market.purposes"), children: item.purposes.join("、") || "—" },
           { key: "free", label: t("market.free_purposes"), children: item.free_purposes.join("、") || "—" },
-          { key: "floor", label: t("market.modes"), children: t("market.floor", { count: item.cohort_floor }) },
+          { key: "floor", label: t("market.floor"), children: item.cohort_floor },
           { key: "table", label: t("market.table"), children: <code>{item.table}</code> },
           { key: "key", label: t("product.key"), children: details.key.join(", ") || "—" },
           { key: "dimensions", label: t("product.dimensions"), children: details.dimensions.join(", ") || "—" },
@@ -132,8 +132,9 @@ function Columns({ offer }: { offer: Schemas["Offer"] }) {
         ...offer.item.modes.map((mode) => ({
           title: t(`mode.${mode}`),
           key: mode,
-          render: (_: unknown, column: Schemas["OfferedColumn"]) =>
-            column.precisions[mode] ? <code>{column.precisions[mode]}</code> : <em>{t("product.hidden")}</em>,
+          render: (_: unknown, column: Schemas["OfferedColumn"]) => (
+            <PrecisionName precision={column.precisions[mode] ?? "hidden"} />
+          ),
         })),
       ]}
     />

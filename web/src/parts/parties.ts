@@ -1,6 +1,7 @@
 // Names of parties and products for ids that stand in other entities.
 import { useTranslation } from "react-i18next";
 import { api } from "../api/client";
+import { shortId } from "../format";
 
 const PAGE = { params: { query: { limit: 200 } } } as const;
 const RARELY = { staleTime: 60_000 } as const;
@@ -47,6 +48,6 @@ export function useNameOf(): (id: string) => string {
     if (id.startsWith("pty_")) return party(id);
     if (id.startsWith("prd_")) return product(id);
     if (id.startsWith("res_")) return resource(id);
-    return id;
+    return shortId(id);
   };
 }

@@ -97,3 +97,11 @@ export function PartyName({ party }: { party: { name: string; name_en: string } 
   const { i18n } = useTranslation();
   return <span>{i18n.language === "en" ? party.name_en || party.name : party.name}</span>;
 }
+
+/** How exact a column is shown. */
+export function PrecisionName({ precision }: { precision: string }) {
+  const { t } = useTranslation();
+  if (precision.startsWith("rounded:")) return <span>{t("precision.rounded", { step: precision.slice(8) })}</span>;
+  const text = t(`precision.${precision.replace(":", "_")}`, { defaultValue: precision });
+  return precision === "exact" ? <span>{text}</span> : <em>{text}</em>;
+}

@@ -35,7 +35,7 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whether to rewrite golden files is asked of the one who runs the tests")]
+/// Whether to rewrite golden files is asked of the one who runs the tests.
 fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty() && value != "0" && value != "false")
 }

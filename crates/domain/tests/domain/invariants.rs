@@ -12,7 +12,7 @@ use lingqu_domain::permit::PermitStage;
 use lingqu_domain::plan::PlanStage;
 use lingqu_domain::product::{Product, ProductStage};
 use lingqu_domain::resource::Openness;
-use lingqu_domain::scope::{Mode, Precision, Scope};
+use lingqu_domain::scope::{Mode, Narrowing, Precision, Scope};
 use lingqu_domain::state::State;
 use lingqu_domain::supply::SupplyStage;
 use lingqu_ledger::{Account, AccountCode, Fen, Ledger};
@@ -48,6 +48,16 @@ pub fn power_only_narrows(world: &World, seen: &mut Seen) {
             within(&plan, &supply, "plan in supply");
             let ceiling = chain::resource_scope(&mut reader, resource).unwrap();
             within(&supply, &ceiling, "supply in the resource's ceiling");
+            let SupplyStage::Confirmed { narrowing, .. } = &state.supplies[supply_id].value.stage else {
+                panic!("in force")
+            };
+            as_written(&supply, narrowing, "supply");
+            as_written(&plan, &state.plans[plan_id].value.details.items[resource].narrowing, "plan");
+            assert!(plan.term.is_within(&state.plans[plan_id].value.details.term));
+            let mandate_details = &state.mandates[&permit.details.mandate].value.details;
+            as_written(&mandate, &mandate_details.items[resource], "mandate");
+            assert!(mandate.term.is_within(&mandate_details.term));
+            as_written(&scope, &permit.details.items[resource], "permit");
             for purpose in &scope.purposes {
                 assert!(
                     permit.details.purposes.iter().any(|allowed| purpose.is_within(allowed)),
@@ -79,6 +89,27 @@ fn within(child: &Scope, parent: &Scope, link: &str) {
     assert!(child.is_within(parent), "{link}: {child:#?}\nis not within {parent:#?}");
 }
 
+/// A right is no wider than its own document says, whatever its parent allows.
+fn as_written(scope: &Scope, narrowing: &Narrowing, link: &str) {
+    if let Some(named) = &narrowing.columns {
+        for (column, own) in &scope.columns {
+            let asked = named.get(column).unwrap_or_else(|| panic!("{link}: {column} is not named"));
+            for mode in Mode::ALL {
+                let allowed = asked.as_ref().map_or(Precision::Exact, |asked| asked.in_mode(mode));
+                assert!(own.in_mode(mode).is_within(allowed), "{link}: {column} in {mode:?}");
+            }
+        }
+    }
+    assert!(narrowing.rows.iter().all(|row| scope.rows.contains(row)), "{link}: a row condition is lost");
+    if let Some(named) = &narrowing.purposes {
+        assert!(scope.purposes.iter().all(|own| named.iter().any(|asked| own.is_within(asked))), "{link}: purposes");
+    }
+    assert!(narrowing.modes.as_ref().is_none_or(|named| scope.modes.is_subset(named)), "{link}: modes");
+    assert!(narrowing.term.is_none_or(|term| scope.term.is_within(&term)), "{link}: term");
+    assert!(narrowing.cohort_floor.is_none_or(|floor| scope.cohort_floor >= floor), "{link}: floor");
+    assert!(scope.consent_required || narrowing.consent_required != Some(true), "{link}: consent");
+}
+
 fn grant_is_covered(state: &State, order: &Order, grant: &Grant, now: Timestamp) {
     let product = &state.products[&order.details.product].value;
     let mut reader = Reader::new(state, now);
@@ -86,6 +117,8 @@ fn grant_is_covered(state: &State, order: &Order, grant: &Grant, now: Timestamp)
     let offered = chain::product_scope(&mut reader, &product.id).unwrap();
     within(&offered, &base, "product in its base");
     within(&grant.scope, &offered, "grant in product");
+    as_written(&offered, &product.details.narrowing, "product");
+    as_written(&grant.scope, &order.details.narrowing(), "order");
 
     // Told again without the chain's functions: each link is in force now.
     assert!(matches!(order.stage, OrderStage::Active));

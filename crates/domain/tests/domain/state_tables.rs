@@ -138,7 +138,7 @@ fn resource_tries(life: &Life) -> Vec<Try> {
     let resource = || life.id("flights");
     let taken = life.world.state.resources[&resource()].value.snapshot_count;
     let snapshot = details::snapshot(life, "flights", taken, Nature::Real);
-    let skipped = details::snapshot(life, "flights", taken + 1, Nature::Real);
+    let again = details::snapshot(life, "flights", taken.saturating_sub(1), Nature::Real);
     let report = Command::RecordQualityReport {
         resource: resource(),
         snapshot: details::snapshot(life, "flights", 0, Nature::Real).id,
@@ -148,7 +148,11 @@ fn resource_tries(life: &Life) -> Vec<Try> {
     vec![
         ("", life.officer("airport"), Command::SignResource { resource: resource() }),
         ("", handler.clone(), Command::RecordSnapshot { resource: resource(), snapshot }),
-        ("a version left out", handler.clone(), Command::RecordSnapshot { resource: resource(), snapshot: skipped }),
+        (
+            "the newest version again",
+            handler.clone(),
+            Command::RecordSnapshot { resource: resource(), snapshot: again },
+        ),
         ("", handler.clone(), report),
         ("", handler, Command::ApplyRegistration { object: Registrable::Resource(resource()) }),
         ("", life.handler("implementer"), Command::RequestSupply { resource: resource(), need: why() }),

@@ -1,4 +1,9 @@
 //! Answers drawn batch by batch: an opening record, a part before each batch, a closing record.
+//!
+//! An answer is drawn by a task of its own that hands its bytes over one piece at a time. It notices a client who hangs up,
+//! and gives up on one who does not take a piece for too long: until then the answer holds one of the engine's few places.
+//! The last thing the client learns is whether he has the whole answer, and he learns it after the closing record is
+//! durable.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,19 +17,23 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::export::ExportError;
-use lingqu_engine::session::AnswerPart;
+use lingqu_engine::session::{Answer, AnswerPart};
 use lingqu_engine::{ColumnView, Limits, RowsExactness, SchemaView};
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use roaring::RoaringTreemap;
+use tokio::sync::{mpsc, oneshot};
 
 use super::place::Place;
 use super::reservation::Reservation;
-use super::{Admission, Deliveries, receipt, task_lost};
+use super::{Admission, Deliveries, Settings, receipt, task_lost};
 use crate::encode::{Format, JsonFrame, JsonHead, answer_bytes};
 use crate::error::GatewayError;
 
 /// What the closing record says when the client hung up.
 const CANCELLED: &str = "cancelled";
+/// Most bytes that are handed over at a time, so that a slow client still takes one before patience ends.
+const PIECE_BYTES_MAX: usize = 256 * 1024;
+/// Pieces that wait for the client.
+const PIECES_AHEAD: usize = 1;
 
 /// An answer to draw.
 #[derive(Clone, Debug)]
@@ -90,87 +99,196 @@ impl Deliveries {
         let (calls, data_sets) = if request.mode == Mode::File { (0, 1) } else { (1, 0) };
         let reservation = Reservation::make(&self.app, &admission.serving, calls, data_sets).await?;
         let answer = session.query(&request.sql).await?;
-        let exactness = answer.rows_exactness();
-        let groups_suppressed = answer.groups_suppressed();
+        let (receipt, nature) = (self.app.new_receipt_id()?, admission.serving.grant.nature);
+        let (exactness, groups_suppressed) = (answer.rows_exactness(), answer.groups_suppressed());
+        let head = JsonHead { receipt: receipt.as_str(), nature, groups_suppressed };
+        let frame = request.frame.begun(&head, &answer.schema());
         let delivery = Arc::new(Delivery {
             app: Arc::clone(&self.app),
             admission: admission.clone(),
-            receipt: self.app.new_receipt_id()?,
+            receipt: receipt.clone(),
+            settings: self.settings,
             price: Totals { calls, data_sets, ..Totals::default() },
             parts: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             answer_rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            naming: Arc::default(),
         });
-        let opened = tokio::spawn(open(Arc::clone(&delivery), request.mode, request.request, place, reservation));
-        let ending = opened.await.map_err(|error| task_lost(&error))??;
+        let opening = Opening { mode: request.mode, request: request.request, format: request.format, frame };
+        let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
+        let (verdict, whole) = oneshot::channel();
+        tokio::spawn(carry(delivery, opening, answer, reservation, place, pieces, verdict));
 
-        let named = Arc::clone(&delivery);
-        let hook = move |part: &AnswerPart| {
-            let delivery = Arc::clone(&named);
-            let rows = receipt::rows_of(part.rows.clone());
-            let answer_rows = part.batch.num_rows() as u64;
-            async move { delivery.name(rows, answer_rows).await }
-        };
-        let nature = admission.serving.grant.nature;
-        let head = JsonHead { receipt: delivery.receipt.as_str(), nature, groups_suppressed };
-        let frame = request.frame.begun(&head, &answer.schema());
-        let mut body = drawn(answer_bytes(answer, request.format, frame, hook), ending);
-        let first = match body.next().await {
-            Some(Err(cut)) => return Err(GatewayError::Stopped(cut.problem)),
-            Some(Ok(bytes)) => Some(Ok(bytes)),
-            None => None,
-        };
-        let body = Box::pin(futures::stream::iter(first).chain(body));
-        let receipt = delivery.receipt.clone();
+        let first = taken.recv().await;
+        let mut body = Box::pin(handed(taken, whole));
+        if let Some(first) = first {
+            let body = Box::pin(futures::stream::iter([Ok(first)]).chain(body));
+            return Ok(Streamed { receipt, nature, exactness, groups_suppressed, body });
+        }
+        // Nothing was handed over: the answer is empty, or it was stopped.
+        if let Some(Err(cut)) = body.next().await {
+            return Err(GatewayError::Stopped(cut.problem));
+        }
         Ok(Streamed { receipt, nature, exactness, groups_suppressed, body })
     }
 }
 
-/// A delivery that has been opened.
+/// How a delivery begins.
+struct Opening {
+    mode: Mode,
+    request: String,
+    format: Format,
+    frame: JsonFrame,
+}
+
+/// A delivery and what has been counted of it.
 struct Delivery {
     app: Arc<App>,
     admission: Admission,
     receipt: ReceiptId,
+    settings: Settings,
     /// Calls and data sets of the whole answer.
     price: Totals,
     parts: AtomicU64,
     rows: AtomicU64,
     answer_rows: AtomicU64,
     bytes: AtomicU64,
+    /// Held while a part is being written.
+    naming: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Writes the opening record. Runs as a task: if the client is gone by then, the returned [`Ending`] is dropped and closes
-/// what was opened.
-async fn open(
+/// The whole life of a delivery: opens it, hands its pieces over, closes it, and says whether all of it was handed over.
+/// When the process ends in the middle, the next start closes it as interrupted.
+async fn carry(
     delivery: Arc<Delivery>,
-    mode: Mode,
-    request: String,
-    place: Place,
+    opening: Opening,
+    answer: Answer,
     reservation: Reservation,
-) -> Result<Ending, AppError> {
-    let Delivery { app, admission, receipt, .. } = &*delivery;
-    let body = ReceiptBody::Opened(receipt::opening(app, admission, mode, &request)?);
-    receipt::begin(app, admission, receipt, &request, body).await?;
-    Ok(Ending { delivery, reservation: Some(reservation), _place: place, runtime: Handle::current(), is_closed: false })
+    place: Place,
+    pieces: mpsc::Sender<Bytes>,
+    verdict: oneshot::Sender<Result<(), Box<Problem>>>,
+) {
+    let _place = place;
+    let Opening { mode, request, format, frame } = opening;
+    let told = match delivery.open(mode, &request).await {
+        Err(error) => Err(error.problem()),
+        Ok(()) => {
+            let stopped = delivery.hand_over(answer, format, frame, &pieces).await;
+            let (outcome, told) = match stopped {
+                Ok(()) => (Outcome::Delivered, Ok(())),
+                Err(problem) => (Outcome::Stopped { code: problem.code.clone() }, Err(problem)),
+            };
+            match delivery.close(outcome, reservation).await {
+                Ok(()) => told,
+                // Without its closing record an answer is not whole.
+                Err(error) => told.and(Err(error.problem())),
+            }
+        }
+    };
+    if let Err(problem) = &told {
+        tracing::info!(receipt = %delivery.receipt, code = problem.code, "a delivery was stopped");
+    }
+    // Nobody may be there to hear it.
+    drop(verdict.send(told.map_err(Box::new)));
+}
+
+/// What was handed over, and after it the verdict.
+fn handed(
+    mut taken: mpsc::Receiver<Bytes>,
+    whole: oneshot::Receiver<Result<(), Box<Problem>>>,
+) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
+    async_stream::stream! {
+        while let Some(piece) = taken.recv().await {
+            yield Ok(piece);
+        }
+        match whole.await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => yield Err(Cut { problem }),
+            Err(_) => {
+                let error = AppError::Fault("a delivery's task ended early".to_owned());
+                yield Err(Cut { problem: Box::new(error.problem()) });
+            }
+        }
+    }
 }
 
 impl Delivery {
-    /// Names the rows of a batch, durably, if the grant still stands. No byte of the batch leaves before this returns.
-    async fn name(&self, rows: roaring::RoaringTreemap, answer_rows: u64) -> Result<(), AppError> {
-        self.app.still_granted(&self.admission.serving)?;
-        for (count, row_set) in receipt::row_sets(rows) {
-            let number = self.parts.fetch_add(1, Ordering::SeqCst);
-            let body = ReceiptBody::Part { number, rows: count, row_set };
-            receipt::write(&self.app, &self.admission, &self.receipt, body).await?;
-            self.rows.fetch_add(count, Ordering::SeqCst);
+    async fn open(&self, mode: Mode, request: &str) -> Result<(), AppError> {
+        let body = ReceiptBody::Opened(receipt::opening(&self.app, &self.admission, mode, request)?);
+        receipt::begin(&self.app, &self.admission, &self.receipt, request, body).await
+    }
+
+    /// Hands the answer over piece by piece. Error: why it was stopped.
+    async fn hand_over(
+        self: &Arc<Self>,
+        answer: Answer,
+        format: Format,
+        frame: JsonFrame,
+        pieces: &mpsc::Sender<Bytes>,
+    ) -> Result<(), Problem> {
+        let named = Arc::clone(self);
+        let hook = move |part: &AnswerPart| {
+            let delivery = Arc::clone(&named);
+            let rows = receipt::rows_of(part.rows.clone());
+            let answer_rows = part.batch.num_rows() as u64;
+            async move { delivery.name(rows, answer_rows).await }
+        };
+        let mut bytes = answer_bytes(answer, format, frame, hook);
+        loop {
+            let next = tokio::select! {
+                next = bytes.next() => next,
+                () = pieces.closed() => return Err(cancelled()),
+            };
+            match next {
+                Some(Ok(mut chunk)) => {
+                    while !chunk.is_empty() {
+                        let piece = chunk.split_to(chunk.len().min(PIECE_BYTES_MAX));
+                        self.hand(piece, pieces).await?;
+                    }
+                }
+                Some(Err(ExportError::Engine(error))) => return Err(AppError::Engine(error).problem()),
+                Some(Err(ExportError::Hook(error))) => return Err(error.problem()),
+                None => return Ok(()),
+            }
         }
-        self.answer_rows.fetch_add(answer_rows, Ordering::SeqCst);
-        Ok(())
+    }
+
+    async fn hand(&self, piece: Bytes, pieces: &mpsc::Sender<Bytes>) -> Result<(), Problem> {
+        // Counted before it leaves: never fewer than left.
+        self.bytes.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        let patience = self.settings.receiver_patience;
+        match tokio::time::timeout(patience, pieces.send(piece)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(cancelled()),
+            Err(_) => Err(GatewayError::ReceiverTooSlow { seconds: patience.as_secs() }.problem()),
+        }
+    }
+
+    /// Names the rows of a batch, durably, if the grant still stands. No byte of the batch leaves before this returns.
+    ///
+    /// The parts are written by a task: when the client hangs up meanwhile, a part that is on its way is written and counted
+    /// all the same, and the closing record waits for it.
+    async fn name(self: Arc<Self>, rows: RoaringTreemap, answer_rows: u64) -> Result<(), AppError> {
+        self.app.still_granted(&self.admission.serving)?;
+        let turn = Arc::clone(&self.naming).lock_owned().await;
+        let written = tokio::spawn(async move {
+            let _turn = turn;
+            for (count, row_set) in receipt::row_sets(rows) {
+                let number = self.parts.fetch_add(1, Ordering::SeqCst);
+                let body = ReceiptBody::Part { number, rows: count, row_set };
+                receipt::write(&self.app, &self.admission, &self.receipt, body).await?;
+                self.rows.fetch_add(count, Ordering::SeqCst);
+            }
+            self.answer_rows.fetch_add(answer_rows, Ordering::SeqCst);
+            Ok(())
+        });
+        written.await.map_err(|error| task_lost(&error))?
     }
 
     /// Writes the closing record and settles the quota.
     async fn close(&self, outcome: Outcome, reservation: Reservation) -> Result<(), AppError> {
+        let _turn = self.naming.lock().await;
         let is_whole = outcome == Outcome::Delivered;
         let bytes = self.bytes.load(Ordering::SeqCst);
         let totals = Totals {
@@ -190,79 +308,8 @@ impl Delivery {
     }
 }
 
-/// Closes a delivery exactly once: by [`Ending::close`], or as cancelled when it is dropped because the client hung up.
-struct Ending {
-    delivery: Arc<Delivery>,
-    reservation: Option<Reservation>,
-    _place: Place,
-    runtime: Handle,
-    is_closed: bool,
-}
-
-impl Ending {
-    /// Closes in a task of its own, which goes on when nobody waits for it.
-    fn close(&mut self, outcome: Outcome) -> Option<JoinHandle<Result<(), AppError>>> {
-        if self.is_closed {
-            return None;
-        }
-        self.is_closed = true;
-        let delivery = Arc::clone(&self.delivery);
-        let reservation = self.reservation.take()?;
-        Some(self.runtime.spawn(async move {
-            let closed = delivery.close(outcome, reservation).await;
-            if let Err(error) = &closed {
-                // The next start closes it as interrupted, free of charge.
-                tracing::error!(receipt = %delivery.receipt, %error, "a delivery could not be closed");
-            }
-            closed
-        }))
-    }
-
-    /// Closes and waits until the record is durable.
-    async fn closed(&mut self, outcome: Outcome) -> Result<(), AppError> {
-        match self.close(outcome) {
-            Some(task) => task.await.map_err(|error| task_lost(&error))?,
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        drop(self.close(Outcome::Stopped { code: CANCELLED.to_owned() }));
-    }
-}
-
-/// The bytes with their ending: the closing record is durable before the last word that says "complete" leaves.
-fn drawn(
-    mut bytes: Pin<Box<dyn Stream<Item = Result<Bytes, ExportError<AppError>>> + Send>>,
-    mut ending: Ending,
-) -> Body {
-    Box::pin(async_stream::stream! {
-        let stopped = loop {
-            match bytes.next().await {
-                Some(Ok(chunk)) => {
-                    // Counted before it leaves: never fewer than left.
-                    ending.delivery.bytes.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-                    yield Ok(chunk);
-                }
-                Some(Err(ExportError::Engine(error))) => break Some(AppError::Engine(error)),
-                Some(Err(ExportError::Hook(error))) => break Some(error),
-                None => break None,
-            }
-        };
-        let failed = match stopped {
-            None => ending.closed(Outcome::Delivered).await.err().map(|error| error.problem()),
-            Some(error) => {
-                let problem = error.problem();
-                tracing::info!(receipt = %ending.delivery.receipt, code = problem.code, "a delivery was stopped");
-                // If this record fails too, the log has said so; the client learns the first cause.
-                drop(ending.closed(Outcome::Stopped { code: problem.code.clone() }).await);
-                Some(problem)
-            }
-        };
-        if let Some(problem) = failed {
-            yield Err(Cut { problem: Box::new(problem) });
-        }
-    })
+/// The client hung up. He never sees this; the closing record has its code.
+fn cancelled() -> Problem {
+    let titles = ("已取消", "Cancelled");
+    Problem::new(499, CANCELLED, titles, "使用方中断了连接", "the client closed the connection")
 }

@@ -9,6 +9,7 @@ import { Loaded, NotFound } from "../../parts/problem";
 import { At, Id, StateTag } from "../../parts/tags";
 import { Title } from "../../parts/title";
 import { isKind, KINDS, type Kind } from "./kinds";
+import { Summary } from "./summary";
 
 type Entry = Omit<Schemas["Entry_Mandate"], "body"> & { body: unknown };
 
@@ -52,6 +53,7 @@ function Entity({ kind, entry }: { kind: Kind; entry: Entry }) {
             { key: "updated", label: t("record.updated"), children: <At at={entry.updated_at} /> },
           ]}
         />
+        <Summary kind={kind} body={entry.body} />
         <Card size="small" title={t("app.details")}>
           <pre className="block">{JSON.stringify(entry.body, null, 2)}</pre>
         </Card>

@@ -1,0 +1,169 @@
+//! Holds what a restarted node has against what its clients were promised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lingqu_app::{App, AppSettings, Clock};
+use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
+use lingqu_store::journal::{READ_LIMIT_MAX, Record};
+use roaring::RoaringTreemap;
+
+use crate::load::{Arrived, Promises};
+
+/// The code of a delivery that a crash cut off.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// A node's records, read beside the process that serves it.
+pub struct Records {
+    /// The journal.
+    pub journal: Vec<Record>,
+    /// The receipt records of each delivery, in order.
+    pub deliveries: BTreeMap<String, Vec<ReceiptRecord>>,
+    /// Chargeable calls by order.
+    pub calls: BTreeMap<String, u64>,
+}
+
+impl Records {
+    /// Reads everything, and replays the journal.
+    pub async fn read(directory: PathBuf, database_url: Option<String>) -> Records {
+        let settings = AppSettings { directory, database_url, clock: Clock::system(), exclusive: false };
+        let app = App::open(settings).await.expect("a node can be read beside the process that serves it");
+        let replay = app.replay_check().await.expect("the journal can be folded");
+        assert!(replay.agrees, "journal and tables differ: {:?}", replay.differences);
+        let journal = read_journal(&app).await;
+        assert_eq!(replay.events, journal.len() as u64);
+        let (deliveries, calls) = read_receipts(&app).await;
+        app.close().await.expect("a reader closes");
+        Records { journal, deliveries, calls }
+    }
+
+    /// Nothing acknowledged is lost, nothing was carried out twice, no byte left without its receipt.
+    pub fn must_hold(&self, promises: &Promises) {
+        self.commands_are_there(promises);
+        for arrived in &promises.arrived {
+            self.delivery_is_there(arrived);
+        }
+        for (receipt, records) in &self.deliveries {
+            is_well_formed(receipt, records);
+        }
+    }
+
+    fn commands_are_there(&self, promises: &Promises) {
+        let mut by_command: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
+        for record in &self.journal {
+            by_command.entry(&record.command_id).or_default().push((record.stream.clone(), record.kind.clone()));
+        }
+        let mut distinct = BTreeSet::new();
+        for command in &promises.acknowledged {
+            let found = by_command.get(command.command_id.as_str());
+            assert_eq!(found, Some(&command.events), "{} was acknowledged", command.command_id);
+            assert!(distinct.insert(&command.command_id), "{} answered two different requests", command.command_id);
+        }
+    }
+
+    fn delivery_is_there(&self, arrived: &Arrived) {
+        let Some(records) = self.deliveries.get(&arrived.receipt) else {
+            panic!("{} bytes arrived without a receipt: {arrived:?}", arrived.bytes)
+        };
+        if let Some((found, expected)) = &arrived.result {
+            assert_eq!(found, expected, "{}", arrived.receipt);
+        }
+        let named = rows_named(records);
+        let unnamed = &arrived.rows - &named;
+        assert!(unnamed.is_empty(), "{}: rows arrived that no receipt names: {unnamed:?}", arrived.receipt);
+        if !arrived.is_whole {
+            return;
+        }
+        let last = records.last().expect("a delivery has a record");
+        let totals = match &last.body {
+            ReceiptBody::Single { totals, .. } | ReceiptBody::Closed { outcome: Outcome::Delivered, totals } => totals,
+            other => panic!("{} arrived whole and its record ends with {other:?}", arrived.receipt),
+        };
+        assert_eq!(totals.bytes, arrived.bytes, "{}", arrived.receipt);
+        assert_eq!(totals.answer_rows, arrived.rows.len(), "{}", arrived.receipt);
+    }
+
+    /// How many deliveries ended by a code, or `delivered`.
+    pub fn ends(&self) -> BTreeMap<String, u64> {
+        let mut ends = BTreeMap::new();
+        for records in self.deliveries.values() {
+            let end = match records.last().map(|record| &record.body) {
+                Some(ReceiptBody::Closed { outcome: Outcome::Stopped { code }, .. }) => code.as_str(),
+                _ => "delivered",
+            };
+            *ends.entry(end.to_owned()).or_default() += 1;
+        }
+        ends
+    }
+}
+
+async fn read_journal(app: &Arc<App>) -> Vec<Record> {
+    let mut journal: Vec<Record> = Vec::new();
+    loop {
+        let page = app.store().read_after(journal.len() as u64, READ_LIMIT_MAX).await.expect("the journal can be read");
+        if page.is_empty() {
+            break;
+        }
+        journal.extend(page);
+    }
+    for (place, record) in journal.iter().enumerate() {
+        assert_eq!(record.position, place as u64 + 1, "the journal has a gap");
+    }
+    journal
+}
+
+async fn read_receipts(app: &Arc<App>) -> (BTreeMap<String, Vec<ReceiptRecord>>, BTreeMap<String, u64>) {
+    let mut deliveries: BTreeMap<String, Vec<ReceiptRecord>> = BTreeMap::new();
+    let mut calls: BTreeMap<String, u64> = BTreeMap::new();
+    let mut position = 0;
+    loop {
+        let limit = lingqu_store::receipt::READ_LIMIT_MAX;
+        let page = app.receipts().read_after(position, limit).await.expect("receipts can be read");
+        if page.is_empty() {
+            return (deliveries, calls);
+        }
+        for stored in page {
+            position += 1;
+            assert_eq!(stored.position, position, "the receipt log has a gap");
+            let record: ReceiptRecord = serde_json::from_slice(&stored.receipt.record).expect("a record is JSON");
+            if let ReceiptBody::Single { totals, .. } | ReceiptBody::Closed { totals, .. } = &record.body {
+                *calls.entry(stored.receipt.order_id).or_default() += totals.calls;
+            }
+            deliveries.entry(record.receipt.to_string()).or_default().push(record);
+        }
+    }
+}
+
+/// A delivery is one single record, or an opening, parts in order, and one closing. Nothing stays open.
+fn is_well_formed(receipt: &str, records: &[ReceiptRecord]) {
+    let [first, rest @ ..] = records else { panic!("{receipt} has no record") };
+    if matches!(first.body, ReceiptBody::Single { .. }) {
+        assert!(rest.is_empty(), "{receipt} is a single record with something after it");
+        return;
+    }
+    assert!(matches!(first.body, ReceiptBody::Opened(_)), "{receipt} begins with {:?}", first.body);
+    let Some((last, parts)) = rest.split_last() else { panic!("{receipt} stays open") };
+    for (place, part) in parts.iter().enumerate() {
+        let ReceiptBody::Part { number, .. } = &part.body else { panic!("{receipt} has {:?} inside", part.body) };
+        assert_eq!(*number, place as u64, "{receipt} lacks a part");
+    }
+    let ReceiptBody::Closed { outcome, totals } = &last.body else { panic!("{receipt} stays open") };
+    if let Outcome::Stopped { code } = outcome {
+        assert_eq!((totals.calls, totals.data_sets), (0, 0), "{receipt} was stopped and costs something");
+        assert!(code != INTERRUPTED || *totals == Totals::default(), "{receipt} has totals that nobody counted");
+    }
+}
+
+fn rows_named(records: &[ReceiptRecord]) -> RoaringTreemap {
+    let mut named = RoaringTreemap::new();
+    for record in records {
+        if let ReceiptBody::Part { row_set, .. } | ReceiptBody::Single { row_set, .. } = &record.body {
+            let bytes = STANDARD.decode(row_set).expect("a row set is base64");
+            named |= RoaringTreemap::deserialize_from(&bytes[..]).expect("a row set is a bitmap");
+        }
+    }
+    named
+}
