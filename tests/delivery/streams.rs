@@ -58,7 +58,7 @@ async fn hanging_up_closes_the_receipt() {
         assert_eq!(outcome, Outcome::Stopped { code: "cancelled".to_owned() });
         assert_eq!((totals.calls, totals.data_sets), (0, 0));
         assert!(totals.bytes > 0 && totals.rows < TRIPS as u64, "{totals:?}");
-        assert_eq!(rows_named(&records), totals.rows);
+        assert_eq!(rows_named(&records), totals.rows, "{records:?}");
         let closings = records.iter().filter(|record| matches!(record.body, ReceiptBody::Closed { .. })).count();
         assert_eq!(closings, 1);
     }

@@ -22,7 +22,7 @@ const LONG_DELAY_MS: u64 = 1_600;
 /// What a start may take here, where other tests share the machine. How long it takes is printed, and `make bench` measures it.
 const READY_MAX: Duration = Duration::from_secs(10);
 /// Names the seed of an earlier run.
-const SEED_VARIABLE: &str = "LINGQU_TEST_SEED";
+const SEED_VARIABLE: &str = "LINGQU_SEED";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_by_kills_on_sqlite() {

@@ -15,6 +15,7 @@ async function picture(page, name) {
   await mkdir(directory, { recursive: true });
   pictures += 1;
   await page.waitForLoadState("networkidle");
+  await page.waitForFunction(() => document.querySelectorAll('[role="status"]').length === 0);
   const path = join(directory, `${String(pictures).padStart(2, "0")}-${name}.png`);
   await page.screenshot({ path, fullPage: true });
 }
@@ -180,10 +181,11 @@ async function resources(page) {
   await page.getByRole("link", { name: "公共数据资源" }).click();
   await page.getByRole("columnheader", { name: "行数" }).waitFor();
   await picture(page, "resources");
-  await page.locator("tbody a").filter({ hasText: "航班" }).first().click();
+  await page.locator("tbody a").filter({ hasText: "离港航班" }).first().click();
   for (const [tab, seen] of [
     ["字段字典", "分级"],
-    ["质量与工单", "问题工单"],
+    // The flights without a departure time, as the raw file has them.
+    ["质量与工单", "8,255"],
     ["登记", "登记凭证"],
     ["快照版本", "来源文件摘要"],
   ]) {

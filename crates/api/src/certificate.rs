@@ -135,7 +135,7 @@ fn describe(found: &CertificateView, qr: &str) -> String {
 
 const STYLE: &str = "body{font-family:\"PingFang SC\",\"Microsoft YaHei\",\"Noto Sans CJK SC\",sans-serif;max-width:52rem;\
      margin:2rem auto;padding:0 1rem;color:#1f1f1f;line-height:1.6}h1{letter-spacing:.3em;text-align:center;color:#a8071a}\
-     .kind{text-align:center}.sheet{display:flex;flex-wrap:wrap;gap:2rem;border:3px double #a8071a;padding:1.5rem}\
+     .kind{text-align:center}.sheet{display:flex;margin-bottom:1rem;flex-wrap:wrap;gap:2rem;border:3px double #a8071a;padding:1.5rem}\
      table{flex:1;min-width:18rem;border-collapse:collapse}th{text-align:left;width:9rem;padding:.4rem;vertical-align:top;\
      font-weight:600}th small{display:block;font-weight:400;color:#595959}td{padding:.4rem;overflow-wrap:anywhere}\
      figure{margin:0;text-align:center}.valid{color:#237804;text-align:center}.expired{color:#a8071a;text-align:center}\

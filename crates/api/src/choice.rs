@@ -1,9 +1,11 @@
 //! Which commands a user could give on an entity now, and why not the others: each is tried on the folded state, so the
 //! console offers exactly what `decide` would accept and shows the domain's own sentence where it would not.
 
+use lingqu_domain::access::{Duty, permission};
 use lingqu_domain::command::Command;
 use lingqu_domain::decide::{Context, decide};
 use lingqu_domain::id::CommandId;
+use lingqu_domain::party::Role;
 use lingqu_domain::refusal::RefusalCode;
 use lingqu_domain::state::State;
 use serde::Serialize;
@@ -24,6 +26,10 @@ pub(crate) struct CommandChoice {
     form: Value,
     /// What the user adds.
     inputs: Vec<CommandInput>,
+    /// Roles of which the user's party needs one; empty: any.
+    roles: Vec<Role>,
+    /// Duties of which the user needs one; empty: any.
+    duties: Vec<Duty>,
     /// Why not, as a code.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -124,9 +130,14 @@ pub(crate) fn choices(state: &State, viewer: &Viewer, now: jiff::Timestamp, enti
         }
         let Ok(command) = serde_json::from_value::<Command>(trial) else { continue };
         let refusal = decide(state, &command, &context).err();
+        let (roles, duties) = permission(offer.command)
+            .map(|permission| (permission.roles.to_vec(), permission.duties.to_vec()))
+            .unwrap_or_default();
         choices.push(CommandChoice {
             command: offer.command.to_owned(),
             allowed: refusal.is_none(),
+            roles,
+            duties,
             form,
             inputs,
             code: refusal.as_ref().map(|refusal| refusal.code.code().to_owned()),

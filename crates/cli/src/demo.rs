@@ -208,7 +208,7 @@ fn closing_words(report: &DemoReport, urls: &Urls, directory: &str, seconds: f64
     for order in &report.orders {
         text.push_str(&format!("  {:<24} [{}] {}\n", order.product, order.nature, order.key));
     }
-    if let Some(order) = report.orders.first() {
+    if let Some(order) = report.orders.iter().find(|order| order.modes.iter().any(|mode| mode == "rows")) {
         text.push_str(&format!(
             "\n试一试 / Try it\n  curl -H 'Authorization: Bearer {}' '{}/{}/rows?limit=2'\n",
             order.key, urls.data, order.product

@@ -146,19 +146,20 @@ fn write_configuration(path: &Path, database: Option<&str>) -> Result<(), Failur
     let defaults = Configuration::default();
     let database = match database {
         Some(url) => format!("database = {}", toml::Value::from(url)),
-        None => "# database = \"postgres://USER@HOST/DATABASE\"   # without: SQLite in the directory".to_owned(),
+        None => "# database = \"postgres://USER@HOST/DATABASE\"   (without: SQLite in the directory)".to_owned(),
     };
     let text = format!(
-        "# Configuration of a Lingqu node. A key that is left out has the value that stands here behind `#`.\n\
-         {database}\n\
-         # listen = \"{listen}\"          # console, control plane, data plane, log\n\
-         # admin_listen = \"{admin}\"    # health, readiness, metrics\n\
-         # allow_plaintext = false           # true: plain HTTP to other machines, on a network that is trusted\n\
-         # secure_cookies = false            # true behind a TLS proxy\n\
-         # public_url = \"https://…\"          # what the QR codes of certificates hold\n\
-         # meter_minutes = {meter}                # how often metering windows are closed\n\
-         # sweep_minutes = {sweep}                # how often what has lapsed is swept\n\
-         # log_format = \"text\"               # or \"json\"\n",
+        "# Configuration of a Lingqu node. What stands behind `#` holds without being written.\n\
+         {database}\n\n\
+         # Console, control plane, data plane, log.\n# listen = \"{listen}\"\n\n\
+         # Health, readiness, metrics.\n# admin_listen = \"{admin}\"\n\n\
+         # Plain HTTP to other machines, on a network that is trusted.\n# allow_plaintext = false\n\n\
+         # The session's cookie over TLS alone: true behind a TLS proxy.\n# secure_cookies = false\n\n\
+         # Where people reach the node; the QR codes of certificates hold it. Without: as the reader came.\n\
+         # public_url = \"https://data.example.gov.cn\"\n\n\
+         # How often metering windows are closed, and what has lapsed is swept.\n\
+         # meter_minutes = {meter}\n# sweep_minutes = {sweep}\n\n\
+         # Log lines on stderr: \"text\" or \"json\".\n# log_format = \"text\"\n",
         listen = defaults.listen,
         admin = defaults.admin_listen,
         meter = defaults.meter_minutes,

@@ -10,7 +10,7 @@ use lingqu_domain::id::ResourceId;
 use lingqu_domain::resource::Snapshot;
 use lingqu_engine::snapshot::SnapshotStore;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, hint};
 
 /// Bytes of the probe file: more than a full disk still takes here and there.
 const PROBE_BYTES: usize = 1 << 20;
@@ -24,8 +24,8 @@ pub fn check_directory(directory: &Path) -> Result<(), Failure> {
         file.close()
     };
     probe().map_err(|error| {
-        // Without the probe's name, which tells nobody anything.
-        let error = error.raw_os_error().map_or(error, std::io::Error::from_raw_os_error);
+        // Where there is a hint, the kind says enough: the probe's name, which the error holds, tells nobody anything.
+        let error = if hint(&error).is_empty() { error } else { error.kind().into() };
         Failure::file("write to", directory, error)
     })
 }

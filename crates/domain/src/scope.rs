@@ -118,7 +118,7 @@ pub enum Precision {
     County,
     /// A division code or address cut to the city (four digits, filled with zeros).
     City,
-    /// A number rounded to a multiple of the step (above 0, at most [`STEP_MAX`], at most [`STEP_DECIMALS_MAX`]
+    /// A number rounded down to a multiple of the step (above 0, at most [`STEP_MAX`], at most [`STEP_DECIMALS_MAX`]
     /// decimals). Steps of a chain divide one another.
     Rounded(Decimal),
     /// An identifier replaced by a pseudonym that is the same within one permit.

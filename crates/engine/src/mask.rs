@@ -156,21 +156,21 @@ impl Mask {
             (MaskKind::RoundedInteger(step), DataType::Int64) => {
                 let rounded: Int64Array = values
                     .as_primitive::<Int64Type>()
-                    .unary_opt(|value| i64::try_from(nearest(i128::from(value), i128::from(*step))?).ok());
+                    .unary_opt(|value| i64::try_from(rounded_down(i128::from(value), i128::from(*step))?).ok());
                 Arc::new(rounded)
             }
             (MaskKind::RoundedFloat(step), DataType::Float64) => {
                 let step: f64 = step.parse().unwrap_or(f64::INFINITY);
                 let rounded: Float64Array = values
                     .as_primitive::<Float64Type>()
-                    .unary_opt(|value| Some((value / step).round() * step).filter(|rounded| rounded.is_finite()));
+                    .unary_opt(|value| Some((value / step).floor() * step).filter(|rounded| rounded.is_finite()));
                 Arc::new(rounded)
             }
             (MaskKind::RoundedDecimal(step), DataType::Decimal128(precision, scale)) => {
                 let bound = 10_i128.pow(u32::from(*precision));
                 let rounded: Decimal128Array = values
                     .as_primitive::<Decimal128Type>()
-                    .unary_opt(|value| nearest(value, *step).filter(|rounded| rounded.abs() < bound));
+                    .unary_opt(|value| rounded_down(value, *step).filter(|rounded| rounded.abs() < bound));
                 Arc::new(rounded.with_precision_and_scale(*precision, *scale)?)
             }
             (MaskKind::Pseudonym(key), _) => pseudonyms(key, values)?,
@@ -215,11 +215,10 @@ fn pseudonyms(key: &PseudonymKey, values: &ArrayRef) -> DataFusionResult<ArrayRe
     Ok(Arc::new(made))
 }
 
-/// The multiple of the step nearest to a value; halves go away from zero.
-fn nearest(value: i128, step: i128) -> Option<i128> {
-    let half = step / 2;
-    let shifted = if value < 0 { value.checked_sub(half)? } else { value.checked_add(half)? };
-    (shifted / step).checked_mul(step)
+/// The largest multiple of the step that is not above a value. Down and not to the nearest: then what a coarser step shows
+/// follows from what a finer step of the same chain shows, so a child never tells anything that its parent does not.
+fn rounded_down(value: i128, step: i128) -> Option<i128> {
+    value.div_euclid(step).checked_mul(step)
 }
 
 /// A division code cut to its first digits and filled with zeros to six. Codes of townships and villages have 9 or 12
@@ -318,19 +317,28 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_rounded_to_the_nearest_step() {
+    fn numbers_are_rounded_down_to_a_multiple_of_the_step() {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![4, 5, -5, -4, i64::MAX]));
         let rounded = mask("rounded:10", &DataType::Int64).apply(&numbers).expect("total");
         assert_eq!(
             rounded.as_primitive::<Int64Type>(),
-            &Int64Array::from(vec![Some(0), Some(10), Some(-10), Some(0), None])
+            &Int64Array::from(vec![0, 0, -10, -10, i64::MAX - 7])
         );
         let amounts: ArrayRef = Arc::new(
             Decimal128Array::from(vec![1_249, 1_250, 9_999]).with_precision_and_scale(4, 2).expect("a decimal type"),
         );
         let rounded = mask("rounded:0.5", &DataType::Decimal128(4, 2)).apply(&amounts).expect("total");
         let values: Vec<_> = rounded.as_primitive::<Decimal128Type>().iter().collect();
-        assert_eq!(values, vec![Some(1_250), Some(1_250), None]);
+        assert_eq!(values, vec![Some(1_200), Some(1_250), Some(9_950)]);
+    }
+
+    #[test]
+    fn a_coarser_step_tells_nothing_that_a_finer_one_of_its_chain_does_not() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from((-100..100).collect::<Vec<i64>>()));
+        let fine = mask("rounded:10", &DataType::Int64).apply(&numbers).expect("total");
+        let coarse = mask("rounded:20", &DataType::Int64).apply(&numbers).expect("total");
+        let coarse_of_fine = mask("rounded:20", &DataType::Int64).apply(&fine).expect("total");
+        assert_eq!(coarse.as_primitive::<Int64Type>(), coarse_of_fine.as_primitive::<Int64Type>());
     }
 
     #[test]

@@ -1330,6 +1330,8 @@ export interface components {
             code?: string | null;
             /** @description The command's name. */
             command: string;
+            /** @description Duties of which the user needs one; empty: any. */
+            duties: components["schemas"]["Duty"][];
             /** @description The body for `POST /api/v1/commands`, but for the inputs. */
             form: Record<string, never>;
             /** @description What the user adds. */
@@ -1338,6 +1340,8 @@ export interface components {
             reason?: string | null;
             /** @description Why not, in English. */
             reason_en?: string | null;
+            /** @description Roles of which the user's party needs one; empty: any. */
+            roles: components["schemas"]["Role"][];
         };
         /** @description One event of a command. */
         CommandEvent: {

@@ -6,7 +6,7 @@ import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../api/client";
 import { count } from "../format";
 import { CommandButtons } from "../parts/commands";
-import { useNameOf } from "../parts/parties";
+import { useWithNames } from "../parts/parties";
 import { Loaded, Nothing } from "../parts/problem";
 import { At, Id, Money, PartyName } from "../parts/tags";
 import { Title } from "../parts/title";
@@ -128,6 +128,7 @@ function Settlement({ settlement }: { settlement: Schemas["SettlementView"] }) {
           )}
         />
         <Table<Schemas["SplitPart"]>
+          scroll={{ x: "max-content" }}
           size="small"
           rowKey={(part) => part.party.id}
           pagination={false}
@@ -139,6 +140,7 @@ function Settlement({ settlement }: { settlement: Schemas["SettlementView"] }) {
           ]}
         />
         <Table<Schemas["TreasuryPart"]>
+          scroll={{ x: "max-content" }}
           size="small"
           rowKey={(part) => part.treasury.id}
           pagination={false}
@@ -228,8 +230,8 @@ function TrialBalance({ balance }: { balance: Schemas["TrialBalanceView"] }) {
 
 /** What a transaction is for, with names in place of ids. */
 function Memo({ text }: { text: string }) {
-  const nameOf = useNameOf();
-  return <span className="memo">{text.replace(/[a-z]{3}_[0-9a-f]{32}/g, nameOf)}</span>;
+  const withNames = useWithNames();
+  return <span className="memo">{withNames(text)}</span>;
 }
 
 type PostingRow = Schemas["PostingLine"] & { key: string; transaction: Schemas["TransactionView"]; isFirst: boolean };

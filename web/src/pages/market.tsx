@@ -2,24 +2,27 @@
 import { Link } from "@tanstack/react-router";
 import { Card, Descriptions, Space, Tag } from "antd";
 import { useTranslation } from "react-i18next";
-import { api, type Schemas } from "../api/client";
+import { fetchClient, type Schemas } from "../api/client";
+import { More, usePages } from "../parts/pages";
 import { Loaded, Nothing } from "../parts/problem";
 import { NatureTag, PartyName, UnitPrice } from "../parts/tags";
 import { Title } from "../parts/title";
 
 export function MarketPage() {
   const { t } = useTranslation();
-  const query = api.useQuery("get", "/api/v1/market", { params: { query: { limit: 200 } } });
+  const query = usePages<Schemas["MarketItem"]>(["market"], (cursor) =>
+    fetchClient.GET("/api/v1/market", { params: { query: { limit: 60, cursor } } }),
+  );
   return (
     <>
       <Title text={t("nav.market")} />
       <Loaded query={query}>
-        {(market) =>
-          market.items.length === 0 ? (
+        {(items) =>
+          items.length === 0 ? (
             <Nothing text={t("market.empty")} />
           ) : (
             <ul className="cards">
-              {market.items.map((item) => (
+              {items.map((item) => (
                 <li key={item.product}>
                   <ProductCard item={item} />
                 </li>
@@ -28,6 +31,7 @@ export function MarketPage() {
           )
         }
       </Loaded>
+      <More query={query} />
     </>
   );
 }

@@ -254,6 +254,7 @@ function Orders({ product }: { product: string }) {
     <Loaded query={query}>
       {(page) => (
         <Table<Schemas["Entry_Order"]>
+          scroll={{ x: "max-content" }}
           size="small"
           rowKey="id"
           pagination={false}

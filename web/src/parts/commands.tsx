@@ -4,6 +4,8 @@ import { App, Button, Checkbox, Form, Input, Modal, Space, Tooltip } from "antd"
 import { useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type CommandChoice, giveCommand, isProblem, newIdempotencyKey } from "../api/client";
+import { useSession } from "../session";
+import { useWithNames } from "./parties";
 import { ProblemView } from "./problem";
 
 type Inputs = Record<string, string | boolean>;
@@ -21,7 +23,8 @@ export function CommandButtons({
   /** In lists: only what is of the user's duty. */
   compact?: boolean;
 }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
+  const reasonOf = useReason();
   const [open, setOpen] = useState<CommandChoice | null>(null);
   // A service key is issued at an address of its own, next to the order's keys.
   const given = choices.filter((choice) => choice.command !== "issue_service_key");
@@ -30,7 +33,7 @@ export function CommandButtons({
     <>
       <Space wrap>
         {shown.map((choice) => {
-          const reason = (i18n.language === "en" ? choice.reason_en : choice.reason) ?? "";
+          const reason = reasonOf(choice);
           const button = (
             <Button
               key={choice.command}
@@ -58,6 +61,21 @@ export function CommandButtons({
       {open && <CommandForm choice={open} entity={entity} version={version} close={() => setOpen(null)} />}
     </>
   );
+}
+
+/** Why a command can't be given now: whose duty it is, or the domain's own sentence. */
+export function useReason(): (choice: CommandChoice) => string {
+  const { t, i18n } = useTranslation();
+  const session = useSession();
+  const withNames = useWithNames();
+  return (choice) => {
+    const hasRole = choice.roles.length === 0 || choice.roles.some((role) => session.roles.includes(role));
+    const hasDuty = choice.duties.length === 0 || choice.duties.some((duty) => session.duties.includes(duty));
+    if (hasRole && hasDuty) return withNames((i18n.language === "en" ? choice.reason_en : choice.reason) ?? "");
+    const roles = choice.roles.map((role) => t(`role.${role}`)).join("、");
+    const duties = choice.duties.map((duty) => t(`duty.${duty}`)).join("、");
+    return t("app.needs", { roles: roles || t("app.anyParty"), duties });
+  };
 }
 
 function CommandForm({

@@ -51,3 +51,9 @@ export function useNameOf(): (id: string) => string {
     return shortId(id);
   };
 }
+
+/** The server's sentence with names in place of ids. */
+export function useWithNames(): (sentence: string) => string {
+  const nameOf = useNameOf();
+  return (sentence) => sentence.replace(/[a-z]{3}_[0-9a-f]{32}/g, nameOf);
+}

@@ -154,8 +154,9 @@ async fn ordinary_statements_are_answered() {
 
 #[tokio::test]
 async fn limits_end_a_query_with_an_error_of_their_own() {
-    use lingqu_engine::Limits;
     use lingqu_engine::session::{AnswerShape, GovernedSession};
+    use lingqu_engine::{Engine, EngineSettings, Limits};
+    use std::sync::Arc;
     use std::time::Duration;
     let place = Place::new();
     let people = place.people().await;
@@ -180,6 +181,14 @@ async fn limits_end_a_query_with_an_error_of_their_own() {
     let ended = batches(&short, same_tenant).await;
     assert!(matches!(ended, Err(EngineError::TimedOut { .. })), "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "the query ran on after its time");
+    // What was cut off does not go on computing: the only thread of this engine is free for the next query.
+    let settings = EngineSettings { partitions: 1, ..EngineSettings::moderate(place.directory.path().join("spill")) };
+    let narrow = Arc::new(Engine::new(&settings).expect("an engine"));
+    let limits = Limits { time_max: Duration::from_secs(3), ..Limits::default() };
+    let session =
+        GovernedSession::new(&narrow, std::slice::from_ref(&table), limits, AnswerShape::Rows).expect("a session");
+    assert!(matches!(batches(&session, same_tenant).await, Err(EngineError::TimedOut { .. })));
+    batches(&session, "select count(*) from people").await.expect("the thread is free");
     // A join of everything with everything ends in one of these ways, and not by a panic.
     let crossed = "select count(*) from people a, people b, people c, people d where a.id + b.id + c.id + d.id < 0";
     let ended = batches(&short, crossed).await;

@@ -6,6 +6,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { fetchClient, newIdempotencyKey, type Schemas } from "../../api/client";
 import { count } from "../../format";
+import { useReason } from "../../parts/commands";
 import { useNameOf } from "../../parts/parties";
 import { ProblemView } from "../../parts/problem";
 import { At, Id, UnitPrice } from "../../parts/tags";
@@ -84,13 +85,13 @@ function Signer({ actor }: { actor: Schemas["Actor"] }) {
 }
 
 function Keys({ entry }: { entry: Schemas["Entry_Order"] }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const queries = useQueryClient();
   const { message } = App.useApp();
   const [issued, setIssued] = useState<Schemas["ServiceKey"] | null>(null);
   const [error, setError] = useState<unknown>(null);
   const issuing = entry.commands.find((choice) => choice.command === "issue_service_key");
-  const reason = i18n.language === "en" ? issuing?.reason_en : issuing?.reason;
+  const reasonOf = useReason();
 
   async function issue() {
     setError(null);
@@ -109,6 +110,7 @@ function Keys({ entry }: { entry: Schemas["Entry_Order"] }) {
     <>
       <h3>{t("order.keys")}</h3>
       <Table
+        scroll={{ x: "max-content" }}
         size="small"
         rowKey="id"
         pagination={false}
@@ -129,7 +131,7 @@ function Keys({ entry }: { entry: Schemas["Entry_Order"] }) {
           <Button disabled={!issuing.allowed} onClick={() => void issue()}>
             {t("order.issueKey")}
           </Button>
-          {!issuing.allowed && <span className="reason">{reason}</span>}
+          {!issuing.allowed && <span className="reason">{reasonOf(issuing)}</span>}
         </Space>
       )}
       {error !== null && <ProblemView error={error} />}

@@ -2,7 +2,8 @@
 import { Link } from "@tanstack/react-router";
 import { Space, Table, Tag } from "antd";
 import { useTranslation } from "react-i18next";
-import { api, type Schemas } from "../../api/client";
+import { fetchClient, type Schemas } from "../../api/client";
+import { More, usePages } from "../../parts/pages";
 import { useNameOf } from "../../parts/parties";
 import { Loaded } from "../../parts/problem";
 import { At, Id, StateTag } from "../../parts/tags";
@@ -11,17 +12,19 @@ import { Title } from "../../parts/title";
 export function OrderListPage() {
   const { t } = useTranslation();
   const nameOf = useNameOf();
-  const query = api.useQuery("get", "/api/v1/orders", { params: { query: { limit: 200 } } });
+  const query = usePages<Schemas["Entry_Order"]>(["order"], (cursor) =>
+    fetchClient.GET("/api/v1/orders", { params: { query: { limit: 50, cursor } } }),
+  );
   return (
     <>
       <Title text={t("nav.orders")} />
       <Loaded query={query}>
-        {(page) => (
+        {(items) => (
           <Table<Schemas["Entry_Order"]>
             rowKey="id"
             pagination={false}
             scroll={{ x: "max-content" }}
-            dataSource={page.items}
+            dataSource={items}
             locale={{ emptyText: t("order.empty") }}
             columns={[
               {
@@ -57,6 +60,7 @@ export function OrderListPage() {
           />
         )}
       </Loaded>
+      <More query={query} />
     </>
   );
 }

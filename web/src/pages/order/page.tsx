@@ -12,7 +12,7 @@ import { Id, NatureTag, StateTag } from "../../parts/tags";
 import { Title } from "../../parts/title";
 import { Access } from "./access";
 import { Contract } from "./contract";
-import { Journey } from "./journey";
+import { Journey, StepLink } from "./journey";
 import { Receipts } from "./receipts";
 
 export function OrderPage() {
@@ -66,9 +66,12 @@ function Order({ entry }: { entry: Schemas["Entry_Order"] }) {
 /** Whether there is a grant now, and which link of the chain is not in force if there is none. */
 function GrantNotice({ order }: { order: string }) {
   const { t, i18n } = useTranslation();
+  const nameOf = useNameOf();
   const query = api.useQuery("get", "/api/v1/orders/{id}/journey", { params: { path: { id: order } } });
   if (!query.data) return null;
   const journey = query.data;
+  const sentence = (i18n.language === "en" ? journey.refusal_en : journey.refusal) ?? "";
+  const broken = journey.steps.find((step) => step.id === journey.refused_link);
   if (journey.granted) return <Alert type="success" showIcon title={t("order.granted")} />;
   return (
     <Alert
@@ -77,10 +80,19 @@ function GrantNotice({ order }: { order: string }) {
       title={t("order.refused")}
       description={
         <>
-          <div>{i18n.language === "en" ? journey.refusal_en : journey.refusal}</div>
-          {journey.refused_link && (
+          <div>
+            {sentence.replaceAll(
+              journey.refused_link ?? "",
+              broken ? nameOf(broken.title) : (journey.refused_link ?? ""),
+            )}
+          </div>
+          {broken && (
             <div>
-              {t("order.link")} <Id id={journey.refused_link} />
+              {t("order.link")} {t(`kind.${broken.kind}`)}{" "}
+              <StepLink kind={broken.kind} id={broken.id}>
+                {nameOf(broken.title)}
+              </StepLink>{" "}
+              <Id id={broken.id} />
             </div>
           )}
         </>

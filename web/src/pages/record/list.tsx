@@ -1,9 +1,9 @@
 // A register (台账): the entities of one kind, newest first.
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Button, Select, Space, Table } from "antd";
 import { useTranslation } from "react-i18next";
 import { fetchClient, type Schemas } from "../../api/client";
+import { More, usePages } from "../../parts/pages";
 import { useNameOf } from "../../parts/parties";
 import { Loaded, NotFound } from "../../parts/problem";
 import { At, Id, StateTag } from "../../parts/tags";
@@ -23,17 +23,9 @@ function Register({ kind }: { kind: Kind }) {
   const navigate = useNavigate();
   const nameOf = useNameOf();
   const { state } = useSearch({ from: "/frame/records/$kind" });
-  const query = useInfiniteQuery({
-    queryKey: ["register", kind, state],
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page: { next_cursor?: string | null }) => page.next_cursor ?? undefined,
-    queryFn: async ({ pageParam }) => {
-      const params = { query: { limit: 50, cursor: pageParam, state } };
-      const { data, error } = await fetchClient.GET(KINDS[kind][0], { params });
-      if (error) throw error;
-      return { items: data.items as Row[], next_cursor: data.next_cursor };
-    },
-  });
+  const query = usePages<Row>([kind, state], (cursor) =>
+    fetchClient.GET(KINDS[kind][0], { params: { query: { limit: 50, cursor, state } } }),
+  );
   return (
     <>
       <Title text={`${t("nav.records")} · ${t(`kind.${kind}`)}`}>
@@ -46,13 +38,13 @@ function Register({ kind }: { kind: Kind }) {
         />
       </Title>
       <Loaded query={query}>
-        {(pages) => (
+        {(items) => (
           <div className="stack">
             <Table<Row>
               rowKey="id"
               pagination={false}
               scroll={{ x: "max-content" }}
-              dataSource={pages.pages.flatMap((page) => page.items)}
+              dataSource={items}
               columns={[
                 {
                   title: t("record.title"),
@@ -91,11 +83,7 @@ function Register({ kind }: { kind: Kind }) {
                 { title: t("record.id"), dataIndex: "id", render: (id: string) => <Id id={id} /> },
               ]}
             />
-            {query.hasNextPage && (
-              <Button onClick={() => void query.fetchNextPage()} loading={query.isFetchingNextPage}>
-                {t("app.more")}
-              </Button>
-            )}
+            <More query={query} />
           </div>
         )}
       </Loaded>

@@ -3,11 +3,11 @@ import { Link } from "@tanstack/react-router";
 import { Descriptions, type DescriptionsProps, Space, Tag } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import type { Schemas } from "../../api/client";
-import { percent } from "../../format";
+import { api, type Schemas } from "../../api/client";
+import { percent, shortId } from "../../format";
 import { useNameOf } from "../../parts/parties";
 import { At } from "../../parts/tags";
-import type { Kind } from "./kinds";
+import { KINDS, type Kind } from "./kinds";
 
 type Rows = NonNullable<DescriptionsProps["items"]>;
 
@@ -130,10 +130,10 @@ function TermView({ term }: { term: Schemas["Term"] }) {
 }
 
 function RecordLink({ kind, id }: { kind: Kind; id: string }) {
-  const nameOf = useNameOf();
+  const entry = api.useQuery("get", KINDS[kind][1], { params: { path: { id } } }).data;
   return (
     <Link to="/records/$kind/$id" params={{ kind, id }}>
-      {nameOf(id)}
+      {entry?.title ?? shortId(id)}
     </Link>
   );
 }

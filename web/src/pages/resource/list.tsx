@@ -2,8 +2,9 @@
 import { Link } from "@tanstack/react-router";
 import { Table } from "antd";
 import { useTranslation } from "react-i18next";
-import { api, type Schemas } from "../../api/client";
+import { fetchClient, type Schemas } from "../../api/client";
 import { count } from "../../format";
+import { More, usePages } from "../../parts/pages";
 import { useNameOf } from "../../parts/parties";
 import { Loaded } from "../../parts/problem";
 import { At, NatureTag, StateTag } from "../../parts/tags";
@@ -12,17 +13,19 @@ import { Title } from "../../parts/title";
 export function ResourceListPage() {
   const { t, i18n } = useTranslation();
   const nameOf = useNameOf();
-  const query = api.useQuery("get", "/api/v1/resources", { params: { query: { limit: 200 } } });
+  const query = usePages<Schemas["Entry_Resource"]>(["resource"], (cursor) =>
+    fetchClient.GET("/api/v1/resources", { params: { query: { limit: 50, cursor } } }),
+  );
   return (
     <>
       <Title text={t("nav.resources")} />
       <Loaded query={query}>
-        {(page) => (
+        {(items) => (
           <Table<Schemas["Entry_Resource"]>
             rowKey="id"
-            pagination={{ pageSize: 50, hideOnSinglePage: true }}
+            pagination={false}
             scroll={{ x: "max-content" }}
-            dataSource={page.items}
+            dataSource={items}
             locale={{ emptyText: t("resource.empty") }}
             columns={[
               {
@@ -62,6 +65,7 @@ export function ResourceListPage() {
           />
         )}
       </Loaded>
+      <More query={query} />
     </>
   );
 }

@@ -66,6 +66,7 @@ function Reports({ resource }: { resource: string }) {
               defaultExpandedRowKeys: page.items.slice(0, 1).map((entry) => entry.id),
               expandedRowRender: (entry) => (
                 <Table<Schemas["RuleResult"]>
+                  scroll={{ x: "max-content" }}
                   size="small"
                   rowKey="rule"
                   pagination={{ pageSize: 50, hideOnSinglePage: true }}
