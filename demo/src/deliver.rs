@@ -139,7 +139,8 @@ async fn data_set(stage: &Stage, orders: &Orders, recorder: &mut Recorder<'_>) -
     if one == other || one.is_null() || one == "N380HA" {
         return Err(DemoError::Unexpected(format!("the aircraft is {one} for one consumer and {other} for another")));
     }
-    let path = format!("/data/v1/{}/rows?columns=carrier,flight,arr_delay&filter=carrier:eq:HA&limit=5", insurer.product);
+    let path =
+        format!("/data/v1/{}/rows?columns=carrier,flight,arr_delay&filter=carrier:eq:HA&limit=5", insurer.product);
     let page = stage.send("GET", &path, Some(&insurer.key), None).await?.answered("rows")?;
     recorder.step(
         "数据集交付：Parquet 与 CSV、查询、按行（REAL）",
@@ -219,7 +220,8 @@ async fn licence(
 
 async fn refusals(stage: &Stage, orders: &Orders, recorder: &mut Recorder<'_>) -> Result<(), DemoError> {
     let mut shown = Vec::new();
-    let reply = query(stage, &orders.pricing, "SELECT tailnum, count(*) FROM flight_punctuality GROUP BY tailnum").await?;
+    let reply =
+        query(stage, &orders.pricing, "SELECT tailnum, count(*) FROM flight_punctuality GROUP BY tailnum").await?;
     shown.push(shown_reply("统计产品中查询未授权字段 tailnum", &reply, "column_not_granted"));
     let path = format!("/data/v1/{}/rows", orders.claims.product);
     let reply = stage.send("GET", &path, Some(&orders.claims.key), None).await?;

@@ -74,7 +74,10 @@ impl Recorder<'_> {
             name: name.to_owned(),
             name_en: name_en.to_owned(),
             ok: true,
-            figures: figures.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<BTreeMap<_, _>>(),
+            figures: figures
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect::<BTreeMap<_, _>>(),
         };
         (self.progress)(&step);
         self.report.steps.push(step);

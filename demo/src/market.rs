@@ -339,8 +339,7 @@ async fn place(
 ) -> Result<Ordered, DemoError> {
     let modes = details.modes.iter().map(|mode| mode.code().to_owned()).collect();
     let handler = cast.user(consumer, Duty::Handler);
-    let id: OrderId =
-        stage.give(&handler, Command::PlaceOrder { details: Box::new(details) }, "order.placed").await?;
+    let id: OrderId = stage.give(&handler, Command::PlaceOrder { details: Box::new(details) }, "order.placed").await?;
     stage.wait_hours(1);
     let terms = stage.app.read(|state| state.orders.get(&id).map(|order| order.value.contract.terms_digest.clone()));
     let terms_digest = terms.ok_or_else(|| DemoError::Unexpected(format!("{id} is not there")))?;

@@ -22,7 +22,9 @@ const CHANGES_TRIED: usize = 48;
 async fn ask(stage: &Stage, order: &Ordered) -> Result<Reply, DemoError> {
     match order.product {
         DELAY_CHECK => claim(stage, order, famous_flight(), json!({"late_three_hours": true})).await,
-        PUNCTUALITY => query(stage, order, "SELECT month, count(*) AS flights FROM flight_punctuality GROUP BY month").await,
+        PUNCTUALITY => {
+            query(stage, order, "SELECT month, count(*) AS flights FROM flight_punctuality GROUP BY month").await
+        }
         _ => stage.send("GET", &format!("/data/v1/{}/rows?limit=1", order.product), Some(&order.key), None).await,
     }
 }
@@ -36,8 +38,7 @@ pub async fn suspend(
     recorder: &mut Recorder<'_>,
 ) -> Result<(), DemoError> {
     // The trial's quota is used up, so it can't tell one refusal from another.
-    let under: Vec<&Ordered> =
-        orders.of_flights().into_iter().filter(|order| order.id != orders.trial.id).collect();
+    let under: Vec<&Ordered> = orders.of_flights().into_iter().filter(|order| order.id != orders.trial.id).collect();
     let mut shown = SuspensionShown::default();
     for order in &under {
         ask(stage, order).await?.answered("a request before suspension")?;

@@ -146,10 +146,7 @@ async fn refuse_bad_file(
     let write = std::fs::write(&path, "carrier,name\nAA,American\nDL\n");
     write.map_err(|error| DemoError::Unexpected(format!("can't write {}: {error}", path.display())))?;
     let handler = cast.user(Part::Airports, Duty::Handler);
-    let refused = stage
-        .app
-        .import_snapshot(&handler, &resources.id("airlines"), &path, SourceOptions::default())
-        .await;
+    let refused = stage.app.import_snapshot(&handler, &resources.id("airlines"), &path, SourceOptions::default()).await;
     let Err(error) = refused else {
         return Err(DemoError::Unexpected("a bad file was imported".to_owned()));
     };
@@ -269,12 +266,7 @@ async fn register(
     Ok(())
 }
 
-async fn apply(
-    stage: &Stage,
-    cast: &Cast,
-    resources: &Resources,
-    table: &Table,
-) -> Result<RegistrationId, DemoError> {
+async fn apply(stage: &Stage, cast: &Cast, resources: &Resources, table: &Table) -> Result<RegistrationId, DemoError> {
     let resource = resources.id(table.name);
     let officer = cast.user(table.provider, Duty::ChiefDataOfficer);
     stage.act(&officer, Command::SignResource { resource: resource.clone() }).await?;

@@ -28,9 +28,9 @@ pub async fn settle(stage: &Stage, cast: &Cast, recorder: &mut Recorder<'_>) -> 
     let confirm = Command::ConfirmSettlement { settlement: settlement.clone() };
     stage.act(&cast.user(Part::Implementer, Duty::Approver), confirm).await?;
     let treasury = cast.party(Part::Treasury);
-    let due = stage.app.read(|state| {
-        state.settlements.get(&settlement).map(|settlement| settlement.value.outstanding(&treasury))
-    });
+    let due = stage
+        .app
+        .read(|state| state.settlements.get(&settlement).map(|settlement| settlement.value.outstanding(&treasury)));
     let due = due.ok_or_else(|| DemoError::Unexpected("the settlement is not there".to_owned()))?;
     let voucher = Command::RecordVoucher {
         settlement: settlement.clone(),

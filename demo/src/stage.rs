@@ -51,7 +51,8 @@ impl Reply {
 impl Stage {
     /// A stage over a node that answers at an address.
     pub fn new(app: Arc<App>, base_url: &str) -> Result<Stage, DemoError> {
-        let client = reqwest::Client::builder().no_proxy().build().map_err(|error| DemoError::Http(error.to_string()))?;
+        let client =
+            reqwest::Client::builder().no_proxy().build().map_err(|error| DemoError::Http(error.to_string()))?;
         Ok(Stage { app, base_url: base_url.trim_end_matches('/').to_owned(), client })
     }
 
@@ -108,7 +109,8 @@ impl Stage {
         }
         let response = request.send().await.map_err(|error| DemoError::Http(error.to_string()))?;
         let status = response.status().as_u16();
-        let receipt = response.headers().get("delivery-receipt").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let receipt =
+            response.headers().get("delivery-receipt").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = response.bytes().await.map_err(|error| DemoError::Http(error.to_string()))?.to_vec();
         Ok(Reply { status, receipt, body })
     }

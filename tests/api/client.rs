@@ -33,7 +33,12 @@ impl Served {
 
     /// A client that is not signed in.
     pub fn stranger(&self) -> Client {
-        Client { base: self.base.clone(), http: reqwest::Client::builder().no_proxy().build().unwrap(), cookie: None, csrf: None }
+        Client {
+            base: self.base.clone(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            cookie: None,
+            csrf: None,
+        }
     }
 
     /// A client that is signed in.

@@ -135,7 +135,8 @@ async fn a_snapshot_is_uploaded_and_a_bad_file_is_refused_with_its_line() {
     let served = Served::open().await;
     let clerk = served.sign_in("clerk4").await;
     let page = clerk.get("/api/v1/resources").await.json();
-    let trips = page["items"].as_array().unwrap().iter().find(|entry| entry["body"]["details"]["table"] == "trips").unwrap();
+    let trips =
+        page["items"].as_array().unwrap().iter().find(|entry| entry["body"]["details"]["table"] == "trips").unwrap();
     let path = format!("/api/v1/resources/{}/snapshots?format=csv", trips["id"].as_str().unwrap());
     let good = std::fs::read(served.scenario.directory().join("trips.csv")).unwrap();
     let mut bad = good.clone();

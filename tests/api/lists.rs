@@ -5,8 +5,22 @@ use serde_json::Value;
 use crate::client::Served;
 
 const LISTS: [&str; 16] = [
-    "parties", "users", "resources", "quality-reports", "tickets", "registrations", "rights", "supplies", "plans",
-    "mandates", "permits", "products", "permitted-revenues", "orders", "meters", "settlements",
+    "parties",
+    "users",
+    "resources",
+    "quality-reports",
+    "tickets",
+    "registrations",
+    "rights",
+    "supplies",
+    "plans",
+    "mandates",
+    "permits",
+    "products",
+    "permitted-revenues",
+    "orders",
+    "meters",
+    "settlements",
 ];
 
 #[tokio::test]
@@ -97,7 +111,8 @@ async fn users_are_seen_by_their_own_party_and_oversight() {
     let authority = served.sign_in("chief0").await;
     let all = authority.get("/api/v1/users?limit=200").await.json();
     assert_eq!(all["items"].as_array().unwrap().len(), 21);
-    let stranger = all["items"].as_array().unwrap().iter().find(|user| user["owner"] != own["items"][0]["owner"]).unwrap();
+    let stranger =
+        all["items"].as_array().unwrap().iter().find(|user| user["owner"] != own["items"][0]["owner"]).unwrap();
     let address = format!("/api/v1/users/{}", stranger["id"].as_str().unwrap());
     assert_eq!(consumer.get(&address).await.status, 404);
 }

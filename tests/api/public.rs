@@ -71,7 +71,9 @@ async fn the_log_is_served_as_tiles() {
 async fn every_answer_carries_the_headers_and_pages_find_their_way() {
     let served = Served::open().await;
     let stranger = served.stranger();
-    for path in ["/", "/orders/ord_x", "/api/v1/session", "/public/catalogue", "/api/v1/nothing", "/api/v1/openapi.json"] {
+    for path in
+        ["/", "/orders/ord_x", "/api/v1/session", "/public/catalogue", "/api/v1/nothing", "/api/v1/openapi.json"]
+    {
         let reply = stranger.get(path).await;
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert!(reply.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"), "{path}");

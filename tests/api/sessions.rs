@@ -61,7 +61,8 @@ async fn too_many_wrong_passwords_have_to_wait_and_only_for_that_login() {
 async fn changes_come_from_the_consoles_own_page() {
     let served = Served::open().await;
     let client = served.sign_in("chief1").await;
-    let body = json!({ "command": "suspend_mandate", "mandate": "mdt_00000000000000000000000000000000", "reason": "x" });
+    let body =
+        json!({ "command": "suspend_mandate", "mandate": "mdt_00000000000000000000000000000000", "reason": "x" });
     let posting = || client.posting("/api/v1/commands", &body).header("idempotency-key", new_key());
     for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")] {
         let reply = Reply::of(posting().header(name, value)).await;

@@ -10,8 +10,7 @@ const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--moun
 const SMALL_DISK: &str = "set -e; mount -t tmpfs -o size=\"$2\" tmpfs \"$1\"; cp -R \"$3\"/. \"$1\"; \
     if [ \"$4\" = full ]; then cat /dev/zero >\"$1/filler\" 2>/dev/null || true; fi; shift 4; exec \"$@\"";
 /// Makes `$1` read-only for what follows and becomes the command.
-const READ_ONLY: &str =
-    "set -e; mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"; shift 1; exec \"$@\"";
+const READ_ONLY: &str = "set -e; mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"; shift 1; exec \"$@\"";
 
 /// How full a small disk is at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

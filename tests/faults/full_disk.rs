@@ -26,10 +26,12 @@ async fn a_disk_that_fills_costs_nothing_that_was_acknowledged() {
     let place = prepared.beside("small");
     let binary = node::binary().display().to_string();
     let text = place.display().to_string();
-    let program = [&binary, "serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", &text];
+    let program =
+        [&binary, "serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", &text];
     let node = Node::serve_by(on_small_disk(&place, DISK_BYTES, &prepared.node(), Filling::Roomy, &program));
     // The disk as the node sees it, through its own root.
-    let disk = PathBuf::from(format!("/proc/{}/root", node.pid())).join(place.strip_prefix("/").expect("it is absolute"));
+    let disk =
+        PathBuf::from(format!("/proc/{}/root", node.pid())).join(place.strip_prefix("/").expect("it is absolute"));
     let clients = Clients::of(&node.url);
     let users = clients.sign_in().await;
 

@@ -247,7 +247,8 @@ impl Clients {
     pub async fn draw(self, order: Ordered, paths: &'static [&'static str]) -> Promises {
         let mut promises = Promises::default();
         for path in paths.iter().cycle() {
-            let request = self.http.get(format!("{}/data/v1/{}/{path}", self.url, order.product)).bearer_auth(&order.key);
+            let request =
+                self.http.get(format!("{}/data/v1/{}/{path}", self.url, order.product)).bearer_auth(&order.key);
             let Some(response) = admitted(request, &mut promises).await else { break };
             let Some(response) = response else { continue };
             let arrived = draw_csv(response).await;
@@ -298,10 +299,12 @@ impl Clients {
 
     /// Sends a batch of claims. Answers the problem's code when it is refused.
     pub async fn verify_batch(&self, key: &str, count: u64) -> Result<(), String> {
-        let claims: Vec<Value> = (0..count).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": true}})).collect();
+        let claims: Vec<Value> =
+            (0..count).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": true}})).collect();
         let request = self.http.post(format!("{}/data/v1/trip_check/verify", self.url));
         let request = request.bearer_auth(key).header("content-type", "application/json");
-        let response = request.body(json!({ "claims": claims }).to_string()).send().await.expect("an idle node answers");
+        let response =
+            request.body(json!({ "claims": claims }).to_string()).send().await.expect("an idle node answers");
         let status = response.status().as_u16();
         let answer = json_of(response).await.expect("an idle node answers whole");
         if status == 200 { Ok(()) } else { Err(code_of(&answer)) }

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lingqu_domain::command::Command;
-use lingqu_domain::id::OrderId;
 use lingqu_domain::order::{OrderDetails, Quota};
 use lingqu_domain::scope::{Mode, Purpose, Term};
 use lingqu_tests::scenario::{Ordered, PURPOSE, Scenario, TRIP_CHECK, TRIP_RECORDS, Who};
@@ -43,8 +42,6 @@ impl Prepared {
         let records = scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], QUOTA).await;
         let capped = scenario.order(Who::First, TRIP_CHECK, &verification, (capped_calls, 0)).await;
         let place_order = place_order(&scenario);
-        let consumer = scenario.app.read(|state| state.orders[&check.id].value.consumer.clone());
-        assert_eq!(consumer, scenario.app.read(|state| state.orders[&capped.id].value.consumer.clone()));
         scenario.app.publish_log().await.expect("the log of a new node can be published");
         scenario.app.close().await.expect("an idle node closes");
 
@@ -79,11 +76,6 @@ fn place_order(scenario: &Scenario) -> Command {
         quota: Quota { calls: 10, data_sets: 0 },
     };
     Command::PlaceOrder { details: Box::new(details) }
-}
-
-/// The id of an order as text parses.
-pub fn order_id(text: &str) -> OrderId {
-    text.parse().unwrap_or_else(|_| panic!("{text} is no id of an order"))
 }
 
 /// Copies a directory with everything in it.

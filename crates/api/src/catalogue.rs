@@ -182,7 +182,9 @@ pub(crate) fn item(state: &Folded, entity: &Entity<Product>, now: jiff::Timestam
         if resource.value.details.nature == Nature::Synthetic {
             nature = Nature::Synthetic;
         }
-        providers.entry(&resource.value.provider).or_insert_with(|| party_name(state, resource.value.provider.as_str()));
+        providers
+            .entry(&resource.value.provider)
+            .or_insert_with(|| party_name(state, resource.value.provider.as_str()));
     }
     MarketItem {
         product: product.id.to_string(),

@@ -55,7 +55,20 @@ pub(crate) async fn json(
     let CertificateView { code, kind, object, name, content, applicant, registrar, issued_at, valid_until, .. } = found;
     let (valid, note, vkey) = (found.valid, found.note, found.vkey);
     let kind = kind.to_owned();
-    Ok(Json(PublicCertificate { code, kind, object, name, content, applicant, registrar, issued_at, valid_until, valid, note, vkey }))
+    Ok(Json(PublicCertificate {
+        code,
+        kind,
+        object,
+        name,
+        content,
+        applicant,
+        registrar,
+        issued_at,
+        valid_until,
+        valid,
+        note,
+        vkey,
+    }))
 }
 
 /// The page of a certificate: needs no login, no script and nothing from elsewhere, and prints well.
@@ -65,11 +78,14 @@ pub(crate) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, ProblemDocument> {
     let Some(found) = find(&api, &code).await? else {
-        let body = frame("没有此证书 No such certificate", &format!(
-            "<h1>没有此登记凭证</h1><p>登记编码 <code>{}</code> 不存在，请核对。</p>\
+        let body = frame(
+            "没有此证书 No such certificate",
+            &format!(
+                "<h1>没有此登记凭证</h1><p>登记编码 <code>{}</code> 不存在，请核对。</p>\
              <p lang=\"en\">There is no certificate with this code; check it.</p>",
-            escape(&code.chars().take(80).collect::<String>())
-        ));
+                escape(&code.chars().take(80).collect::<String>())
+            ),
+        );
         return Ok((StatusCode::NOT_FOUND, html_headers(), body).into_response());
     };
     let qr = api.app.certificate_qr(&address(&api, &headers, &found.code))?;

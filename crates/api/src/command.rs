@@ -58,11 +58,7 @@ pub(crate) async fn give(
     for event in executed.events {
         events.push(CommandEvent { stream: event.stream, kind: event.kind });
     }
-    Ok(Json(CommandResult {
-        command_id: executed.command_id,
-        events,
-        repeated: executed.repeated,
-    }))
+    Ok(Json(CommandResult { command_id: executed.command_id, events, repeated: executed.repeated }))
 }
 
 /// Reads `Idempotency-Key`, which every change needs, and `If-Match`, which it may have.

@@ -91,7 +91,11 @@ where
     let before = match &query.cursor {
         None => None,
         Some(text) => Some(text.parse::<I>().map_err(|_| {
-            ProblemDocument::invalid("cursor", "cursor 须取自上一页的 next_cursor", "a cursor is the next_cursor of a page")
+            ProblemDocument::invalid(
+                "cursor",
+                "cursor 须取自上一页的 next_cursor",
+                "a cursor is the next_cursor of a page",
+            )
         })?),
     };
     let mut items = Vec::new();

@@ -107,8 +107,7 @@ impl ProblemDocument {
 
     /// A part of the request that is missing or malformed.
     pub(crate) fn invalid(subject: &str, zh: impl Into<String>, en: impl Into<String>) -> Self {
-        let mut problem: ProblemDocument =
-            Problem::new(422, "invalid", ("请求有误", "Invalid request"), zh, en).into();
+        let mut problem: ProblemDocument = Problem::new(422, "invalid", ("请求有误", "Invalid request"), zh, en).into();
         problem.subject = Some(subject.to_owned());
         problem
     }
@@ -183,10 +182,7 @@ pub(crate) struct Query<T>(pub(crate) T);
 impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestParts<S> for Query<T> {
     type Rejection = ProblemDocument;
 
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        _state: &S,
-    ) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _state: &S) -> Result<Self, Self::Rejection> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|query| Query(query.0)).map_err(|_| {
             ProblemDocument::invalid(
                 "query",

@@ -215,7 +215,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -231,7 +234,11 @@ mod tests {
         assert!(is_same_site(&headers(&[("sec-fetch-site", "same-origin")])));
         assert!(is_same_site(&headers(&[("origin", "http://a:1"), ("host", "a:1")])));
         assert!(is_same_site(&headers(&[("host", "a:1")])));
-        assert!(!is_same_site(&headers(&[("sec-fetch-site", "cross-site"), ("origin", "http://a:1"), ("host", "a:1")])));
+        assert!(!is_same_site(&headers(&[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://a:1"),
+            ("host", "a:1")
+        ])));
         assert!(!is_same_site(&headers(&[("sec-fetch-site", "same-site")])));
         assert!(!is_same_site(&headers(&[("origin", "http://evil"), ("host", "a:1")])));
         assert!(!is_same_site(&headers(&[("origin", "null"), ("host", "a:1")])));

@@ -45,7 +45,18 @@ macro_rules! open_records {
 }
 
 open_records!(
-    Party, Resource, QualityReport, Ticket, Registration, Right, Supply, Plan, Mandate, Permit, Product, PermittedRevenue
+    Party,
+    Resource,
+    QualityReport,
+    Ticket,
+    Registration,
+    Right,
+    Supply,
+    Plan,
+    Mandate,
+    Permit,
+    Product,
+    PermittedRevenue
 );
 
 impl Visible for User {
@@ -59,7 +70,8 @@ impl Visible for Order {
     /// Both sides of the contract, those who answer for the authorisation it stands on, and oversight.
     fn is_visible(&self, viewer: &Viewer, state: &State) -> bool {
         let party = &viewer.session.party;
-        if self.consumer == *party || self.operator == *party || viewer.has_role(&OVERSIGHT) || viewer.has_role(&MONEY) {
+        if self.consumer == *party || self.operator == *party || viewer.has_role(&OVERSIGHT) || viewer.has_role(&MONEY)
+        {
             return true;
         }
         let Some(product) = state.products.get(&self.details.product) else { return false };
@@ -86,14 +98,16 @@ impl Visible for Settlement {
         if self.operator == *party || viewer.has_role(&OVERSIGHT) || viewer.has_role(&MONEY) {
             return true;
         }
-        let implements = self.lines.iter().any(|line| {
-            let product = state.orders.get(&line.order).and_then(|order| state.products.get(&order.value.details.product));
-            product.is_some_and(|product| {
-                product.value.details.inputs.values().any(|permit| {
-                    state.permits.get(permit).is_some_and(|permit| permit.value.implementer == *party)
+        let implements =
+            self.lines.iter().any(|line| {
+                let product =
+                    state.orders.get(&line.order).and_then(|order| state.products.get(&order.value.details.product));
+                product.is_some_and(|product| {
+                    product.value.details.inputs.values().any(|permit| {
+                        state.permits.get(permit).is_some_and(|permit| permit.value.implementer == *party)
+                    })
                 })
-            })
-        });
+            });
         let is_provider = viewer.has_role(&[Role::Provider]) && self.summary.by_party.contains_key(party.as_str());
         implements || is_provider
     }

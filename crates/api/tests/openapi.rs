@@ -55,7 +55,8 @@ fn references_are_answered() {
 fn collect(value: &serde_json::Value, named: &mut std::collections::BTreeSet<String>) {
     match value {
         serde_json::Value::Object(fields) => {
-            if let Some(name) = fields.get("$ref").and_then(|name| name.as_str()?.strip_prefix("#/components/schemas/")) {
+            if let Some(name) = fields.get("$ref").and_then(|name| name.as_str()?.strip_prefix("#/components/schemas/"))
+            {
                 named.insert(name.to_owned());
             }
             fields.values().for_each(|value| collect(value, named));

@@ -77,9 +77,7 @@ impl App {
         std::fs::create_dir_all(&directory).map_err(|error| AppError::file("make", &directory, &error))?;
         let lock = if settings.exclusive { Some(lock(&directory)?) } else { None };
         let keys = NodeKeys::open(&directory)?;
-        let url = settings
-            .database_url
-            .unwrap_or_else(|| format!("sqlite:{}", directory.join("node.db").display()));
+        let url = settings.database_url.unwrap_or_else(|| format!("sqlite:{}", directory.join("node.db").display()));
         let config = StoreConfig { url, vault_key: keys.vault.clone(), connections_max: CONNECTIONS_MAX };
         let store = Store::open(config).await?;
         let receipts = if settings.exclusive {
@@ -205,11 +203,15 @@ pub(crate) fn recorded(record: &Record) -> Result<Recorded, AppError> {
             problem: format!("{what} can't be read: {problem}"),
         })
     };
-    let event: Event = serde_json::from_str(&record.body).map_err(|error| unreadable("the event", error.to_string()))?;
+    let event: Event =
+        serde_json::from_str(&record.body).map_err(|error| unreadable("the event", error.to_string()))?;
     Ok(Recorded {
         position: record.position,
         at: record.at.parse().map_err(|error: jiff::Error| unreadable("the time", error.to_string()))?,
-        actor: record.actor.parse().map_err(|error: lingqu_domain::id::BadId| unreadable("the actor", error.to_string()))?,
+        actor: record
+            .actor
+            .parse()
+            .map_err(|error: lingqu_domain::id::BadId| unreadable("the actor", error.to_string()))?,
         stream: record.stream.clone(),
         stream_version: record.stream_version,
         event,

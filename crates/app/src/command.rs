@@ -1,6 +1,6 @@
 //! Giving commands: decide on the folded state, append with the versions of all that was read, fold back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use lingqu_crypto::sha256;
@@ -8,7 +8,7 @@ use lingqu_domain::access::{self, Actor};
 use lingqu_domain::command::Command;
 use lingqu_domain::decide::{Context, Decision, decide};
 use lingqu_domain::event::{Event, Recorded, canonical};
-use lingqu_domain::id::{CommandId, UserId};
+use lingqu_domain::id::CommandId;
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::settlement::SettlementEvent;
 use lingqu_domain::state::State;
@@ -119,6 +119,15 @@ impl App {
         options: CommandOptions,
         extras: Extras,
     ) -> Result<Executed, AppError> {
+        if let Some(key) = &options.idempotency_key {
+            // Decided again, a repeated command would meet the state that it made itself.
+            let digest = sha256(canonical(command).as_bytes()).0;
+            let earlier =
+                self.store.idempotent_response(&idempotency_name(actor, key)?, &digest, self.clock.now()).await?;
+            if let Some(response) = earlier {
+                return repeated(&response);
+            }
+        }
         let mut attempts_left = ATTEMPTS_MAX;
         loop {
             attempts_left -= 1;
@@ -130,11 +139,7 @@ impl App {
                     self.catch_up().await?;
                     return Ok(executed);
                 }
-                Ok(Appended::Repeated { response }) => {
-                    let earlier: Executed = serde_json::from_str(&response)
-                        .map_err(|error| AppError::Fault(format!("a remembered answer can't be read: {error}")))?;
-                    return Ok(Executed { repeated: true, ..earlier });
-                }
+                Ok(Appended::Repeated { response }) => return repeated(&response),
                 // Another command was faster: what was read has moved, or was decided a moment later.
                 Err(AppendError::Conflict { .. } | AppendError::ClockRanBack { .. }) if attempts_left > 0 => {}
                 Err(error) => return Err(error.into()),
@@ -171,23 +176,6 @@ impl App {
             };
             let append = append_of(state, decision, &context, command, options, extras, &executed)?;
             Ok(Prepared { append, executed })
-        })
-    }
-
-    /// The commands that a user could give now on an entity and that need nothing but its id: what the console offers.
-    pub fn allowed_commands(&self, user: &UserId, entity: &str) -> Vec<&'static str> {
-        let actor = Actor::User(user.clone());
-        let now = self.clock.now();
-        self.read(|state| {
-            let mut allowed = Vec::new();
-            for (name, command) in trial_commands(entity) {
-                let Ok(command_id) = random().map(|bytes| CommandId::of_random(now, bytes)) else { break };
-                let context = Context { now, actor: actor.clone(), command_id };
-                if decide(state, &command, &context).is_ok() {
-                    allowed.push(name);
-                }
-            }
-            allowed
         })
     }
 }
@@ -264,6 +252,21 @@ fn excerpt_rulebook_version(state: &State) -> String {
     format!("{}/{}", rulebook.version, rulebook.calendar.version)
 }
 
+/// An idempotency key with its owner in front, so that nobody meets another's.
+fn idempotency_name(actor: &Actor, key: &str) -> Result<String, AppError> {
+    if key.is_empty() || key.len() > 200 {
+        return Err(AppError::Invalid("an idempotency key has 1 to 200 characters".to_owned()));
+    }
+    Ok(format!("{actor}/{key}"))
+}
+
+/// The answer that was given before under the same idempotency key.
+fn repeated(response: &str) -> Result<Executed, AppError> {
+    let earlier: Executed = serde_json::from_str(response)
+        .map_err(|error| AppError::Fault(format!("a remembered answer can't be read: {error}")))?;
+    Ok(Executed { repeated: true, ..earlier })
+}
+
 fn idempotency_of(
     context: &Context,
     command: &Command,
@@ -271,11 +274,8 @@ fn idempotency_of(
     executed: &Executed,
 ) -> Result<Option<Idempotency>, AppError> {
     let Some(key) = &options.idempotency_key else { return Ok(None) };
-    if key.is_empty() || key.len() > 200 {
-        return Err(AppError::Invalid("an idempotency key has 1 to 200 characters".to_owned()));
-    }
     Ok(Some(Idempotency {
-        key: format!("{}/{key}", context.actor),
+        key: idempotency_name(&context.actor, key)?,
         request_digest: sha256(canonical(command).as_bytes()).0,
         response: canonical(executed),
         expires_at: context.now.checked_add(IDEMPOTENCY_KEPT).unwrap_or(Timestamp::MAX),
@@ -328,66 +328,4 @@ pub(crate) fn postings_of(stream: &str, event: &Event) -> Vec<NewPosting> {
         }
     }
     postings
-}
-
-/// Commands that need no more than an entity's id and a text, for trying what a user may do.
-fn trial_commands(entity: &str) -> BTreeMap<&'static str, Command> {
-    let mut commands = BTreeMap::new();
-    for permission in access::PERMISSIONS.iter().filter(|permission| !permission.internal) {
-        let Some((prefix, field)) = trial_target(permission.command) else { continue };
-        if !entity.starts_with(prefix) {
-            continue;
-        }
-        let mut form = serde_json::json!({ "command": permission.command, field: entity });
-        for text in trial_texts(permission.command) {
-            form[*text] = "…".into();
-        }
-        if permission.command == "give_opinion" {
-            form["agrees"] = true.into();
-        }
-        if let Ok(command) = serde_json::from_value::<Command>(form) {
-            commands.insert(permission.command, command);
-        }
-    }
-    commands
-}
-
-fn trial_target(command: &str) -> Option<(&'static str, &'static str)> {
-    let target = match command {
-        "sign_resource" => ("res_", "resource"),
-        "answer_ticket" | "close_ticket" => ("tkt_", "ticket"),
-        "accept_registration" | "return_registration" | "review_registration" | "certify_registration" => {
-            ("reg_", "registration")
-        }
-        "refuse_supply" | "withdraw_supply" => ("sup_", "supply"),
-        "submit_plan" | "approve_plan" | "return_plan" => ("pln_", "plan"),
-        "approve_mandate" | "sign_agreement" | "suspend_mandate" | "resume_mandate" | "revoke_mandate" => {
-            ("mdt_", "mandate")
-        }
-        "confirm_permit" | "give_opinion" | "approve_permit" | "refuse_permit" | "suspend_permit"
-        | "resume_permit" => ("pmt_", "permit"),
-        "review_product_output" | "list_product" | "delist_product" => ("prd_", "product"),
-        "suspend_order" | "resume_order" | "end_order" => ("ord_", "order"),
-        "confirm_settlement" => ("stl_", "settlement"),
-        "disable_user" => ("usr_", "user"),
-        _ => return None,
-    };
-    Some(target)
-}
-
-fn trial_texts(command: &str) -> &'static [&'static str] {
-    match command {
-        "answer_ticket" => &["answer"],
-        "close_ticket" => &["verification"],
-        "return_registration" => &["missing"],
-        "refuse_supply" => &["basis"],
-        "submit_plan" => &["minutes"],
-        "approve_plan" => &["document"],
-        "give_opinion" => &["text"],
-        "review_product_output" => &["findings"],
-        "withdraw_supply" | "return_plan" | "suspend_mandate" | "resume_mandate" | "revoke_mandate"
-        | "refuse_permit" | "suspend_permit" | "resume_permit" | "delist_product" | "suspend_order"
-        | "resume_order" | "end_order" => &["reason"],
-        _ => &[],
-    }
 }

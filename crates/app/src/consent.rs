@@ -50,8 +50,7 @@ impl App {
         };
         let command = Command::GiveConsent { details: Box::new(details) };
         let extras = Extras { vault, ..Extras::default() };
-        let executed =
-            self.carry_out(&Actor::Subject(subject), &command, CommandOptions::default(), extras).await?;
+        let executed = self.carry_out(&Actor::Subject(subject), &command, CommandOptions::default(), extras).await?;
         made(&executed, "consent.given")
     }
 

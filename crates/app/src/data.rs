@@ -55,8 +55,14 @@ impl App {
         .await
         .map_err(|error| AppError::Fault(error.to_string()))??;
         let stored = self.snapshots.write_source(resource_id.as_str(), &source).await?;
-        let snapshot =
-            self.snapshot_record(&resource, now, stored.version, stored.rows, stored.digest, source_digest.to_string())?;
+        let snapshot = self.snapshot_record(
+            &resource,
+            now,
+            stored.version,
+            stored.rows,
+            stored.digest,
+            source_digest.to_string(),
+        )?;
         let command = Command::RecordSnapshot { resource: resource_id.clone(), snapshot: snapshot.clone() };
         self.carry_out(actor, &command, CommandOptions::default(), Extras::default()).await?;
         Ok(snapshot)
@@ -112,7 +118,11 @@ impl App {
             let mut wanted = Vec::new();
             for resource in state.resources.values() {
                 if let Some(snapshot) = &resource.value.snapshot {
-                    wanted.push((resource.value.details.table.to_string(), resource.value.id.clone(), snapshot.version));
+                    wanted.push((
+                        resource.value.details.table.to_string(),
+                        resource.value.id.clone(),
+                        snapshot.version,
+                    ));
                 }
             }
             wanted
@@ -138,10 +148,8 @@ impl App {
                 let covered = scope.visible_in(Mode::Compute);
                 let mut columns = Vec::new();
                 for column in resource.details.columns.iter().filter(|column| covered.contains_key(&column.name)) {
-                    columns.push(ColumnView {
-                        name: column.name.clone(),
-                        column_type: column_type_of(column.data_type),
-                    });
+                    columns
+                        .push(ColumnView { name: column.name.clone(), column_type: column_type_of(column.data_type) });
                 }
                 let table = resource.details.table.to_string();
                 inputs.push((table.clone(), SchemaView { columns }));

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::state::FoldError;
+use lingqu_engine::EngineError;
 use lingqu_engine::allow::RefusalCode as StatementCode;
 use lingqu_engine::lookup::LookupError;
 use lingqu_engine::product::ProductError;
 use lingqu_engine::snapshot::SnapshotError;
 use lingqu_engine::source::SourceError;
-use lingqu_engine::EngineError;
 use lingqu_quality::QualityError;
 use lingqu_store::quota::QuotaError;
 use lingqu_store::{AppendError, StoreError};
@@ -22,7 +22,9 @@ pub enum AppError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// Something the command read has changed since.
-    #[error("{stream} has changed since you looked at it (version {expected}, now {found}); load it again and decide anew")]
+    #[error(
+        "{stream} has changed since you looked at it (version {expected}, now {found}); load it again and decide anew"
+    )]
     Conflict {
         /// What moved.
         stream: String,
@@ -192,7 +194,8 @@ impl AppError {
             AppError::Refused(refusal) => of_refusal(refusal),
             AppError::Conflict { stream, .. } => {
                 let zh = format!("{stream} 已被他人更改，请重新打开后再办理");
-                let mut problem = Problem::new(409, "conflict", ("内容已变更", "Changed meanwhile"), zh, self.to_string());
+                let mut problem =
+                    Problem::new(409, "conflict", ("内容已变更", "Changed meanwhile"), zh, self.to_string());
                 problem.subject = Some(stream.clone());
                 problem
             }
@@ -203,9 +206,13 @@ impl AppError {
                 "该幂等键已用于另一请求，请换用新的幂等键",
                 self.to_string(),
             ),
-            AppError::BadCredentials => {
-                Problem::new(401, "bad_credentials", ("登录失败", "Sign-in failed"), "用户名或密码错误", self.to_string())
-            }
+            AppError::BadCredentials => Problem::new(
+                401,
+                "bad_credentials",
+                ("登录失败", "Sign-in failed"),
+                "用户名或密码错误",
+                self.to_string(),
+            ),
             AppError::BadKey => Problem::new(
                 401,
                 "bad_service_key",
@@ -229,9 +236,7 @@ impl AppError {
             }
             AppError::Engine(error) => of_engine(error).unwrap_or_else(|| self.fault()),
             AppError::Lookup(LookupError::Engine(error)) => of_engine(error).unwrap_or_else(|| self.fault()),
-            AppError::Lookup(LookupError::ColumnNotGranted { column, granted }) => {
-                column_not_granted(column, granted)
-            }
+            AppError::Lookup(LookupError::ColumnNotGranted { column, granted }) => column_not_granted(column, granted),
             AppError::Lookup(LookupError::Storage(_)) => self.fault(),
             AppError::Lookup(error) => {
                 Problem::new(422, "invalid", ("请求有误", "Invalid request"), error.to_string(), error.to_string())
@@ -239,10 +244,16 @@ impl AppError {
             AppError::Product(ProductError::Engine(error)) => of_engine(error).unwrap_or_else(|| self.fault()),
             AppError::Product(
                 error @ (ProductError::NotAKey { .. } | ProductError::KeyMissing | ProductError::ColumnMissing { .. }),
-            ) => Problem::new(422, "invalid", ("产品定义有误", "Invalid product"), error.to_string(), error.to_string()),
-            AppError::Source(error) => {
-                Problem::new(422, "bad_source_file", ("数据文件有误", "Bad source file"), error.to_string(), error.to_string())
+            ) => {
+                Problem::new(422, "invalid", ("产品定义有误", "Invalid product"), error.to_string(), error.to_string())
             }
+            AppError::Source(error) | AppError::Snapshot(SnapshotError::Source(error)) => Problem::new(
+                422,
+                "bad_source_file",
+                ("数据文件有误", "Bad source file"),
+                error.to_string(),
+                error.to_string(),
+            ),
             AppError::Quality(QualityError::Engine { .. }) => self.fault(),
             AppError::Quality(error) => {
                 Problem::new(422, "invalid", ("规则有误", "Invalid rules"), error.to_string(), error.to_string())
@@ -327,7 +338,9 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
         EngineError::Refused(refusal) => {
             let code = refusal.code.as_str();
             let (status, title, title_en, zh) = match refusal.code {
-                StatementCode::ColumnNotGranted => (403, "字段未授权", "Column not granted", "查询中的字段不存在或未授权"),
+                StatementCode::ColumnNotGranted => {
+                    (403, "字段未授权", "Column not granted", "查询中的字段不存在或未授权")
+                }
                 StatementCode::TableNotGranted => (403, "表未授权", "Table not granted", "查询中的表不存在或未授权"),
                 StatementCode::CohortTooSmall => {
                     (403, "群组过小", "Cohort too small", "结果涉及的群组小于最小群组，请扩大统计范围")
@@ -343,9 +356,7 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             problem.subject = refusal.granted.first().map(|_| refusal.granted.join(","));
             Some(problem)
         }
-        EngineError::Busy => {
-            simple(503, "busy", "系统繁忙", "Busy", "当前查询过多，请稍后重试", error.to_string())
-        }
+        EngineError::Busy => simple(503, "busy", "系统繁忙", "Busy", "当前查询过多，请稍后重试", error.to_string()),
         EngineError::Govern(lingqu_engine::governed::GovernError::SchemaChanged { column }) => {
             let mut problem = Problem::new(
                 409,
@@ -357,10 +368,17 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             problem.subject = Some(column.clone());
             Some(problem)
         }
-        EngineError::Govern(lingqu_engine::governed::GovernError::NothingVisible { .. }) => {
-            simple(403, "mode_not_granted", "交付方式未授权", "Mode not granted", "该交付方式下没有可见字段", error.to_string())
-        }
+        EngineError::Govern(lingqu_engine::governed::GovernError::NothingVisible { .. }) => simple(
+            403,
+            "mode_not_granted",
+            "交付方式未授权",
+            "Mode not granted",
+            "该交付方式下没有可见字段",
+            error.to_string(),
+        ),
         EngineError::Storage(_) | EngineError::Settings { .. } | EngineError::Govern(_) => None,
-        other => simple(422, "query_stopped", "查询已中止", "Query stopped", "查询超出限额或执行失败", other.to_string()),
+        other => {
+            simple(422, "query_stopped", "查询已中止", "Query stopped", "查询超出限额或执行失败", other.to_string())
+        }
     }
 }

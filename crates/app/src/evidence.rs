@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::app::{App, recorded};
 use crate::certificate::certificate_text;
 use crate::error::AppError;
+use crate::log::CheckpointView;
 
 /// Most records of one bundle.
 const RECORDS_MAX: usize = 50_000;
@@ -53,7 +54,7 @@ pub struct EvidenceReport {
 impl App {
     /// Writes the evidence of an order.
     pub async fn export_evidence(&self, order: &OrderId) -> Result<Vec<u8>, AppError> {
-        let checkpoint = self.publish_log().await?;
+        let checkpoint = self.published_head().await?;
         let created_at = self.clock.now().to_string();
         let origin = self.log_origin()?;
         let mut builder = EvidenceBuilder::new(order.as_str(), &created_at, &origin);
@@ -61,7 +62,9 @@ impl App {
         builder.checkpoint(&checkpoint.note).map_err(bundle_fault)?;
         builder.vkey(signer.verifier()).map_err(bundle_fault)?;
         let streams = self.read(|state| streams_of(state, order))?;
-        let records = self.journal_records(&streams).await?;
+        let mut records = self.journal_records(&streams).await?;
+        // Decisions taken since the checkpoint are for the next bundle.
+        records.retain(|record| record.log_entry < checkpoint.size);
         for record in &records {
             let evidence = EvidenceRecord {
                 kind: RecordKind::Journal,
@@ -70,9 +73,9 @@ impl App {
                 entry_index: record.log_entry,
                 bytes: committed_bytes(record),
             };
-            self.add_record(&mut builder, &evidence).await?;
+            self.add_record(&mut builder, &evidence, &checkpoint.note).await?;
         }
-        self.add_receipts(&mut builder, order, records.len()).await?;
+        self.add_receipts(&mut builder, order, records.len(), &checkpoint).await?;
         for (name, text) in self.documents(order, &streams)? {
             builder.item(&name, text.as_bytes()).map_err(bundle_fault)?;
         }
@@ -102,6 +105,7 @@ impl App {
         builder: &mut EvidenceBuilder,
         order: &OrderId,
         records: usize,
+        checkpoint: &CheckpointView,
     ) -> Result<(), AppError> {
         let mut after = 0;
         let mut left = RECORDS_MAX.saturating_sub(records);
@@ -109,15 +113,17 @@ impl App {
             let positions = self.receipts.positions_of_order(order.as_str(), after, RECEIPTS_AT_ONCE).await?;
             let Some(last) = positions.last() else { return Ok(()) };
             after = *last;
-            left = left.checked_sub(positions.len()).ok_or_else(|| {
-                AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records"))
-            })?;
+            left = left
+                .checked_sub(positions.len())
+                .ok_or_else(|| AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records")))?;
             for position in positions {
                 let receipt = self.receipts.read(position).await?;
                 let commit = self.receipts.commit_of(position).await?;
-                let (Some(receipt), Some(commit)) = (receipt, commit) else {
-                    return Err(AppError::Fault(format!("receipt record {position} is not in the log yet")));
-                };
+                // Receipts written since the checkpoint are for the next bundle.
+                let (Some(receipt), Some(commit)) = (receipt, commit) else { return Ok(()) };
+                if commit.log_entry >= checkpoint.size {
+                    return Ok(());
+                }
                 let evidence = EvidenceRecord {
                     kind: RecordKind::Receipt,
                     position,
@@ -125,14 +131,19 @@ impl App {
                     entry_index: commit.log_entry,
                     bytes: receipt.receipt.record,
                 };
-                self.add_record(builder, &evidence).await?;
+                self.add_record(builder, &evidence, &checkpoint.note).await?;
             }
         }
     }
 
-    async fn add_record(&self, builder: &mut EvidenceBuilder, record: &EvidenceRecord) -> Result<(), AppError> {
+    async fn add_record(
+        &self,
+        builder: &mut EvidenceBuilder,
+        record: &EvidenceRecord,
+        checkpoint: &str,
+    ) -> Result<(), AppError> {
         if !builder.has_entry(record.entry_index) {
-            let (entry, proof) = self.log_reader()?.prove(record.entry_index).await?;
+            let (entry, proof) = self.log_reader()?.prove_under(record.entry_index, checkpoint).await?;
             builder.entry(&entry, &proof).map_err(bundle_fault)?;
         }
         builder.record(record).map_err(bundle_fault)
@@ -143,7 +154,8 @@ impl App {
         let mut documents = Vec::new();
         let signer = self.log_signer()?;
         for view in self.read(|state| certificates_of(state, streams)) {
-            documents.push((format!("certificates/{}.note", view.0.to_lowercase()), certificate_text(&view.1, &signer)?));
+            documents
+                .push((format!("certificates/{}.note", view.0.to_lowercase()), certificate_text(&view.1, &signer)?));
         }
         let contract = self.read(|state| {
             state.orders.get(order).map(|order| {
@@ -302,7 +314,8 @@ fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) {
     let now = state.last_at.unwrap_or(order.details.term.from);
     match Grant::of(state, order_id, now) {
         Ok(grant) => {
-            report.nature = serde_json::to_value(grant.nature).ok().and_then(|nature| nature.as_str().map(str::to_owned));
+            report.nature =
+                serde_json::to_value(grant.nature).ok().and_then(|nature| nature.as_str().map(str::to_owned));
             report.links = grant.links.into_keys().collect();
         }
         Err(refusal) => {

@@ -94,12 +94,7 @@ impl App {
     }
 
     /// Adds a user with his login. Errors: the domain's refusal; a login that is taken; a password that is too short.
-    pub async fn add_user(
-        &self,
-        actor: &Actor,
-        new: NewUser,
-        options: CommandOptions,
-    ) -> Result<UserId, AppError> {
+    pub async fn add_user(&self, actor: &Actor, new: NewUser, options: CommandOptions) -> Result<UserId, AppError> {
         let login = self.login_of(&new.login, new.display_name, &new.password).await?;
         let command = Command::AddUser { party: new.party, duties: new.duties };
         let executed =

@@ -1,5 +1,7 @@
 //! The node's transparency log: receipts are committed, tiles grown, the checkpoint signed.
 
+use std::time::Duration;
+
 use lingqu_store::log::{LogError, LogFiles, LogPublisher, LogReader, Published};
 use lingqu_store::store::Backend;
 use lingqu_transparency::NoteSigner;
@@ -7,6 +9,10 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::error::AppError;
+
+/// How long a node that was opened to look waits for the running one to publish: so often, with this pause.
+const HEAD_POLLS_MAX: u32 = 100;
+const HEAD_POLL_PAUSE: Duration = Duration::from_millis(50);
 
 /// The published head of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +71,29 @@ impl App {
         let published = open.publish().await?;
         *publisher = Some(open);
         self.checkpoint_view(published)
+    }
+
+    /// A published head that holds everything recorded so far: published now, or by the running node beside which this one
+    /// was opened, whose publisher is given a moment.
+    pub(crate) async fn published_head(&self) -> Result<CheckpointView, AppError> {
+        let in_use = match self.publish_log().await {
+            Err(AppError::Log(in_use @ LogError::InUse { .. })) => in_use,
+            other => return other,
+        };
+        let wanted = self.store.log_size().await?;
+        let receipts = self.receipts.head().await?;
+        for _ in 0..HEAD_POLLS_MAX {
+            let committed = receipts == 0 || self.receipts.commit_of(receipts).await?.is_some();
+            if let Some(head) = self.checkpoint().await?
+                && head.size >= wanted
+                && committed
+                && head.size >= self.store.log_size().await?
+            {
+                return Ok(head);
+            }
+            tokio::time::sleep(HEAD_POLL_PAUSE).await;
+        }
+        Err(AppError::Log(in_use))
     }
 
     /// The published head; `None` before the first.

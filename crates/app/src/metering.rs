@@ -33,9 +33,8 @@ impl App {
     pub async fn meter(&self) -> Result<Vec<MeterReading>, AppError> {
         let _turn = self.metering.lock().await;
         self.catch_up().await?;
-        let first_position = self.read(|state| {
-            state.meters.values().map(|meter| meter.value.reading.end_position).max().unwrap_or(1)
-        });
+        let first_position =
+            self.read(|state| state.meters.values().map(|meter| meter.value.reading.end_position).max().unwrap_or(1));
         let end_position = self.receipts.head().await? + 1;
         let mut readings = Vec::new();
         for (order, count) in self.count(first_position, end_position).await? {

@@ -156,7 +156,11 @@ async fn compare_postings(
         }
     }
     for (transaction, line) in expected.into_keys() {
-        report.add("posting", &format!("{transaction}#{line}"), "the journal leads to a line that the table does not have");
+        report.add(
+            "posting",
+            &format!("{transaction}#{line}"),
+            "the journal leads to a line that the table does not have",
+        );
     }
     Ok(())
 }

@@ -296,8 +296,7 @@ impl App {
                 .map_err(lingqu_engine::EngineError::from)?;
             tables.push(GovernedTable::new(snapshot.files, &governance).map_err(lingqu_engine::EngineError::from)?);
         }
-        let spec =
-            ProductSpec { sql: details.sql.clone(), key: details.key.clone(), subject: details.subject.clone() };
+        let spec = ProductSpec { sql: details.sql.clone(), key: details.key.clone(), subject: details.subject.clone() };
         let product = self
             .products
             .materialise(&self.engine, grant.product.as_str(), &inputs, &spec, &tables, Limits::default())

@@ -202,12 +202,13 @@ pub fn check(deciding: &mut Deciding<'_>, command: &'static str) -> Result<Actin
     let Some(permission) = permission(command) else {
         return Err(Refusal::not_permitted(command, "没有此命令", "there is no such command"));
     };
+    let (roles, duties) = (codes(permission.roles), codes(permission.duties));
     let refused = || {
         Refusal::new(
             RefusalCode::NotPermitted,
             command,
-            format!("{actor} 无权办理 {command}，需要的角色：{:?}，岗位：{:?}", permission.roles, permission.duties),
-            format!("{actor} may not give {command}: roles {:?}, duties {:?}", permission.roles, permission.duties),
+            format!("{actor} 无权办理 {command}；可办理的角色：{roles}；岗位：{duties}"),
+            format!("{actor} may not give {command}; it takes one of the roles {roles} and of the duties {duties}"),
         )
     };
     let user = match &actor {
@@ -226,4 +227,11 @@ pub fn check(deciding: &mut Deciding<'_>, command: &'static str) -> Result<Actin
         return Err(refused());
     }
     Ok(Acting { actor, party: Some(user.party.clone()), roles: party.roles.clone() })
+}
+
+/// Codes as in JSON, joined by commas; `any` for none.
+fn codes<T: Serialize>(values: &[T]) -> String {
+    let codes: Vec<String> =
+        values.iter().map(|value| crate::event::canonical(value).trim_matches('"').to_owned()).collect();
+    if codes.is_empty() { "any".to_owned() } else { codes.join(", ") }
 }

@@ -171,10 +171,20 @@ pub fn product_base_scope(reader: &mut Reader<'_>, details: &ProductDetails) -> 
         let bare = Scope { columns: BTreeMap::new(), rows: BTreeSet::new(), ..input.clone() };
         scope = scope.meet(&bare);
     }
+    scope.modes.retain(|mode| conditions_are_exact(details, &inputs, *mode));
     for column in &details.shape.columns {
         scope.columns.insert(column.name.clone(), column_ceiling(column, &inputs));
     }
     Ok(scope)
+}
+
+/// Whether every column that decides which rows there are may be seen exactly in a mode. Where one may not, answers in that
+/// mode would tell it by the rows they have, so the product does not offer the mode.
+fn conditions_are_exact(details: &ProductDetails, inputs: &BTreeMap<ResourceId, Scope>, mode: Mode) -> bool {
+    details.shape.conditions.iter().all(|source| {
+        let precisions = inputs.get(&source.resource).and_then(|scope| scope.columns.get(&source.column));
+        precisions.is_some_and(|precisions| precisions.in_mode(mode) == Precision::Exact)
+    })
 }
 
 /// A column that decides which rows there are must be exact for in-domain computing, else the row set would be an

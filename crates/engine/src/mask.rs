@@ -320,10 +320,7 @@ mod tests {
     fn numbers_are_rounded_down_to_a_multiple_of_the_step() {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![4, 5, -5, -4, i64::MAX]));
         let rounded = mask("rounded:10", &DataType::Int64).apply(&numbers).expect("total");
-        assert_eq!(
-            rounded.as_primitive::<Int64Type>(),
-            &Int64Array::from(vec![0, 0, -10, -10, i64::MAX - 7])
-        );
+        assert_eq!(rounded.as_primitive::<Int64Type>(), &Int64Array::from(vec![0, 0, -10, -10, i64::MAX - 7]));
         let amounts: ArrayRef = Arc::new(
             Decimal128Array::from(vec![1_249, 1_250, 9_999]).with_precision_and_scale(4, 2).expect("a decimal type"),
         );

@@ -132,14 +132,25 @@ impl LogReader {
     /// # Errors
     /// [`LogError::NotPublished`]; [`LogError::Log`] names a missing or damaged file.
     pub async fn prove(&self, index: u64) -> Result<(Vec<u8>, LogProof), LogError> {
-        let reader = self.clone();
+        let published = self.published().await?.ok_or(LogError::NotPublished { index, size: 0 })?;
+        self.prove_under(index, &published.note).await
+    }
+
+    /// Like [`LogReader::prove`], under a checkpoint that was published earlier: proofs of one bundle stand under one
+    /// checkpoint, however the log grows meanwhile.
+    ///
+    /// # Errors
+    /// As [`LogReader::prove`]; [`LogError::Log`] when the note is no checkpoint of this log.
+    pub async fn prove_under(&self, index: u64, note: &str) -> Result<(Vec<u8>, LogProof), LogError> {
+        let size = Checkpoint::open(note, &self.verifier)?.size;
+        if index >= size {
+            return Err(LogError::NotPublished { index, size });
+        }
+        let (reader, checkpoint) = (self.clone(), note.to_owned());
         blocking(move || {
-            let published = reader.read_published()?;
-            let size = published.as_ref().map_or(0, |published| published.checkpoint.size);
-            let published = published.filter(|_| index < size).ok_or(LogError::NotPublished { index, size })?;
             let entry = reader.with_tiles(|read| entry_from_tiles(read, index, size))?;
             let path = reader.with_tiles(|read| inclusion_proof_from_tiles(read, index, size))?;
-            Ok((entry, LogProof { extra: None, index, path, checkpoint: published.note }))
+            Ok((entry, LogProof { extra: None, index, path, checkpoint }))
         })
         .await
     }
