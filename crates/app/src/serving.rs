@@ -36,6 +36,7 @@ const INDEX_BYTES_MAX: usize = 2 << 30;
 pub(crate) struct ServingCache {
     servings: Mutex<BTreeMap<OrderId, Arc<Serving>>>,
     indexes: Mutex<BTreeMap<String, Arc<ServedProduct>>>,
+    making: tokio::sync::Mutex<()>,
     pub(crate) subjects: SubjectDigests,
 }
 
@@ -280,8 +281,13 @@ impl App {
         }
         let inputs = inputs_digest(&grant.inputs);
         let name = format!("{}/{inputs}", grant.product);
-        let kept = self.serving.indexes.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
-        if let Some(kept) = kept {
+        let kept = |app: &App| app.serving.indexes.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(kept) = kept(self) {
+            return Ok(kept);
+        }
+        // The first requests for a product may come all at once; one of them makes it.
+        let _turn = self.serving.making.lock().await;
+        if let Some(kept) = kept(self) {
             return Ok(kept);
         }
         let mut tables = Vec::new();

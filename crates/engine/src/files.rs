@@ -303,10 +303,11 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<(), StorageError> {
     handle.sync_all().map_err(|error| StorageError::io(directory, "synced", &error))
 }
 
-/// Writes a small file so that it is either wholly there or not at all, and durable.
+/// Writes a small file so that it is either wholly there or not at all, and durable. Two that write it at once each have a
+/// name of their own until the last rename.
 pub(crate) fn write_durably(path: &Path, contents: &[u8]) -> Result<(), StorageError> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = path.with_extension(format!("{}.unfinished", uuid::Uuid::now_v7().simple()));
     let mut file = File::create(&unfinished).map_err(|error| StorageError::io(&unfinished, "created", &error))?;
     file.write_all(contents).map_err(|error| StorageError::io(&unfinished, "written", &error))?;
     file.sync_all().map_err(|error| StorageError::io(&unfinished, "synced", &error))?;

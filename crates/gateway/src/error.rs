@@ -94,6 +94,23 @@ impl GatewayError {
         Self::Malformed { zh: zh.into(), en: en.into() }
     }
 
+    /// For the codes that arise here: who should do what about it. `None` for those of the rooms below.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            GatewayError::App(_) | GatewayError::Stopped(_) => return None,
+            GatewayError::NoKey => "the client: send the order's service key as a bearer token",
+            GatewayError::OrderProductMismatch => "the consumer: use a key of an order for this product",
+            GatewayError::TooManyDeliveries { .. } => "the client: wait until one of the order's deliveries has ended",
+            GatewayError::ReceiverTooSlow { .. } => "the client: read faster, or ask for less at a time",
+            GatewayError::Malformed { .. } => "the client: mend the request as the message says",
+            GatewayError::CursorNotValid => "the client: begin the pages again without a cursor",
+            GatewayError::NotAcceptable { .. } => "the client: ask for one of the formats that are named",
+            GatewayError::RequestTooLarge { .. } => "the client: split the request",
+            GatewayError::NoRoute => "the client: check the address",
+            GatewayError::MethodNotAllowed => "the client: use the method that the address answers to",
+        })
+    }
+
     /// The problem document. Call it once: a fault is logged under a new correlation id each time.
     pub fn problem(&self) -> Problem {
         let own = |status, code, titles, zh: &str| Problem::new(status, code, titles, zh, self.to_string());
@@ -150,5 +167,38 @@ impl GatewayError {
             }
             GatewayError::Stopped(problem) => (**problem).clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every problem that arises here.
+    fn all() -> Vec<GatewayError> {
+        vec![
+            GatewayError::NoKey,
+            GatewayError::OrderProductMismatch,
+            GatewayError::TooManyDeliveries { limit: 4 },
+            GatewayError::ReceiverTooSlow { seconds: 60 },
+            GatewayError::malformed("请求有误", "the request is wrong"),
+            GatewayError::CursorNotValid,
+            GatewayError::NotAcceptable { offered: "application/json".to_owned() },
+            GatewayError::RequestTooLarge { bytes_max: 1 },
+            GatewayError::NoRoute,
+            GatewayError::MethodNotAllowed,
+        ]
+    }
+
+    #[test]
+    fn problem_codes_are_as_agreed() {
+        let mut text = "# status code: who should do what about it\n".to_owned();
+        for error in all() {
+            let problem = error.problem();
+            let remedy = error.remedy().expect("it arises here");
+            text.push_str(&format!("{} {}: {remedy}\n", problem.status, problem.code));
+        }
+        let agreed = include_str!("../golden/data_problem_codes.txt");
+        assert_eq!(text, agreed, "a contract: if the change is meant, put the text on the left into the golden file");
     }
 }
