@@ -80,7 +80,7 @@ fn a_read_only_directory(prepared: &Prepared) {
     let text = directory.display().to_string();
     let program = [&binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", &text];
     let ended = node::run_command(on_read_only(&directory, &program));
-    says(&ended, &[&text, "Read-only", "give the user that runs lingqu the right to write"]);
+    says(&ended, &[&text, "read-only", "give the user that runs lingqu the right to write"]);
 }
 
 fn a_full_disk(prepared: &Prepared) {

@@ -114,7 +114,7 @@ impl Node {
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().expect("stderr is a pipe");
         keep(stderr, Arc::clone(&log));
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         let stdout = child.stdout.take().expect("stdout is a pipe");
         std::thread::spawn(move || {
             let mut line = String::new();
