@@ -3,6 +3,7 @@
 
 mod check;
 mod confined;
+mod damage;
 mod full_disk;
 mod kill;
 mod load;

@@ -41,11 +41,9 @@ pub async fn follow_from_the_receipts(played: &Played) {
 
     let parts = ["operator", "treasury", "enterprise_provider"].map(|name| total_of(&played.report, name));
     assert_eq!(parts.iter().sum::<i64>(), total);
-    // 15 of 100 to the treasury, 25 to the airports, the rest to the operator; what rounding leaves goes to the treasury.
-    let [operator, treasury, provider] = parts;
-    assert_eq!((operator, provider), (total * 60 / 100, total * 25 / 100));
-    assert_eq!(treasury, total - operator - provider);
-    assert_eq!(total_of(&played.report, "paid_in"), treasury);
+    // 60 of 100 to the operator, 15 to the treasury, 25 to the airports.
+    assert_eq!(parts, split(total, [60, 15, 25]));
+    assert_eq!(total_of(&played.report, "paid_in"), parts[1]);
     assert!(played.report.ledger.balanced);
 }
 
@@ -73,6 +71,18 @@ async fn used_until_metered(played: &Played, order: &OrderShown) -> (i64, i64) {
 fn total_of(report: &DemoReport, name: &str) -> i64 {
     let text = report.ledger.totals.get(name).unwrap_or_else(|| panic!("no total {name}"));
     Fen::from_yuan(text.parse().expect("an amount is a decimal")).expect("an amount is exact to the fen").0
+}
+
+/// Splits by hundredths: whole fen first, then one fen each to the parts with the largest remainders.
+fn split(total: i64, hundredths: [i64; 3]) -> [i64; 3] {
+    let mut parts = hundredths.map(|share| total * share / 100);
+    let mut places = [0, 1, 2];
+    places.sort_by_key(|place| std::cmp::Reverse(total * hundredths[*place] % 100));
+    let rest = total - parts.iter().sum::<i64>();
+    for place in places.into_iter().take(usize::try_from(rest).expect("floors leave something or nothing")) {
+        parts[place] += 1;
+    }
+    parts
 }
 
 /// Millionths of a yuan as fen, halves up.

@@ -32,7 +32,7 @@ const COLUMNS: [&str; 17] = [
 ];
 
 /// Two consumers take the data set once more: both have the rows of the source but for the small carrier's, exact where the
-/// grant is exact; the air time rounded to five minutes; the aircraft by pseudonyms that are each consumer's own.
+/// grant is exact; the air time rounded down to five minutes; the aircraft by pseudonyms that are each consumer's own.
 pub async fn is_what_the_grant_says(played: &Played) {
     let source = Flights::of_source(played);
     let mut pseudonyms = Vec::new();
@@ -41,7 +41,7 @@ pub async fn is_what_the_grant_says(played: &Played) {
         assert_eq!(held.distances, source.distances, "every other flight is there, with its distance");
         let rounded: Vec<Option<i64>> = source.air_times.iter().map(|minutes| minutes.map(to_five)).collect();
         let differing = held.air_times.iter().zip(&rounded).filter(|(held, rounded)| held != rounded).count();
-        assert_eq!(differing, 0, "air times are rounded to five minutes");
+        assert_eq!(differing, 0, "air times are rounded down to five minutes");
         // One pseudonym for each aircraft and one aircraft for each pseudonym.
         let mut forward: BTreeMap<&Option<String>, &Option<String>> = BTreeMap::new();
         for (real, false_name) in source.aircraft.iter().zip(&held.aircraft) {
@@ -56,9 +56,9 @@ pub async fn is_what_the_grant_says(played: &Played) {
     assert!(insurer.is_disjoint(institute), "two consumers can't bring their copies together by the aircraft");
 }
 
-/// Rounds to a multiple of five, halves away from zero: minutes are whole, so there are none.
+/// Rounds down to a multiple of five.
 fn to_five(minutes: i64) -> i64 {
-    (minutes + 2) / 5 * 5
+    minutes / 5 * 5
 }
 
 /// Flights by their key (hour, carrier, number), with what is compared of them.

@@ -74,7 +74,7 @@ impl App {
     /// deliveries that a crash left open. Errors say what to mend.
     pub async fn open(settings: AppSettings) -> Result<Arc<App>, AppError> {
         let directory = settings.directory;
-        std::fs::create_dir_all(&directory).map_err(|error| AppError::file("make", &directory, &error))?;
+        make_private(&directory).map_err(|error| AppError::file("make", &directory, &error))?;
         let lock = if settings.exclusive { Some(lock(&directory)?) } else { None };
         let keys = NodeKeys::open(&directory)?;
         let url = settings.database_url.unwrap_or_else(|| format!("sqlite:{}", directory.join("node.db").display()));
@@ -177,6 +177,17 @@ impl App {
         self.store.close().await?;
         Ok(())
     }
+}
+
+/// Makes a node's directory, which nobody but its owner may enter: everything in it is governed.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
 }
 
 /// Takes the node directory's lock, so that two processes never write one node's receipts.

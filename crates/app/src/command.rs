@@ -101,7 +101,7 @@ impl App {
             other => other,
         };
         let extras = match &command {
-            Command::RevokeServiceKey { order, key } => self.revocation(order, key).await?,
+            Command::RevokeServiceKey { order, key } => self.revocation(order, key)?,
             Command::EndOrder { order, .. } => Extras {
                 service_keys: vec![ServiceKeyChange::RevokeAll { order_id: order.to_string() }],
                 ..Extras::default()

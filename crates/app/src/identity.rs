@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
-use lingqu_crypto::{ServiceKey, password, sha256};
+use lingqu_crypto::{ServiceKey, Sha256Digest, password, sha256};
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{OrderId, PartyId, ServiceKeyId, UserId};
@@ -195,7 +195,7 @@ impl App {
             last_four: last_four.clone(),
         };
         let extras = Extras { service_keys: vec![issue], ..Extras::default() };
-        let command = Command::IssueServiceKey { order: order.clone() };
+        let command = Command::IssueServiceKey { order: order.clone(), hash: secret.hash().to_string() };
         let executed = self.carry_out(actor, &command, options, extras).await?;
         if executed.repeated {
             return Err(AppError::Invalid(
@@ -210,25 +210,34 @@ impl App {
         Ok(IssuedKey { id, key, last_four })
     }
 
-    /// The order that a service key belongs to. Error: `bad_service_key` for anything but a key that is in force.
+    /// The order that a service key belongs to. Error: `bad_service_key` for anything but a key that is in force: known to
+    /// the store and, since a store can be tampered with, to the journal.
     pub async fn authenticate_key(&self, key: &str) -> Result<OrderId, AppError> {
         let Ok(key) = ServiceKey::parse(key) else { return Err(AppError::BadKey) };
-        let stored = self.store.service_key(&key.hash().0).await?.filter(|key| key.revoked_at.is_none());
+        let hash = key.hash();
+        let stored = self.store.service_key(&hash.0).await?.filter(|key| key.revoked_at.is_none());
         let Some(stored) = stored else { return Err(AppError::BadKey) };
-        stored.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))
+        let order: OrderId = stored.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
+        self.refresh().await?;
+        let hash = hash.to_string();
+        let is_journalled = self.read(|state| {
+            let order = state.orders.get(&order);
+            order.is_some_and(|order| order.value.service_keys.iter().any(|key| key.hash == hash && !key.revoked))
+        });
+        if is_journalled { Ok(order) } else { Err(AppError::BadKey) }
     }
 
-    /// The hash that goes with a key's id: keys of an order are issued, in the journal and in the store, in one order.
-    pub(crate) async fn revocation(&self, order: &OrderId, key: &ServiceKeyId) -> Result<Extras, AppError> {
-        let place = self.read(|state| {
+    /// What revoking a key changes in the store.
+    pub(crate) fn revocation(&self, order: &OrderId, key: &ServiceKeyId) -> Result<Extras, AppError> {
+        let hash = self.read(|state| {
             let order = state.orders.get(order)?;
-            order.value.service_keys.iter().position(|known| known.id == *key)
+            order.value.service_keys.iter().find(|known| known.id == *key).map(|known| known.hash.clone())
         });
-        let stored = self.store.service_keys_of(order.as_str()).await?;
-        let Some(stored) = place.and_then(|place| stored.into_iter().nth(place)) else {
-            return Err(Refusal::not_found(key).into());
-        };
-        Ok(Extras { service_keys: vec![ServiceKeyChange::Revoke { hash: stored.hash }], ..Extras::default() })
+        let hash: Sha256Digest = hash
+            .ok_or_else(|| Refusal::not_found(key))?
+            .parse()
+            .map_err(|error: lingqu_crypto::CryptoError| AppError::Fault(error.to_string()))?;
+        Ok(Extras { service_keys: vec![ServiceKeyChange::Revoke { hash: hash.0 }], ..Extras::default() })
     }
 }
 

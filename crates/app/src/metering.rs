@@ -49,9 +49,12 @@ impl App {
                 free_deliveries: count.free_deliveries,
                 receipts_digest: sha256(count.receipt_ids.as_bytes()).to_string(),
             };
-            let command = Command::CloseMeter { reading: reading.clone() };
-            self.carry_out(&Actor::Node, &command, CommandOptions::default(), Extras::default()).await?;
             readings.push(reading);
+        }
+        if !readings.is_empty() {
+            // One command for the whole window: a stop between two orders would lose what the second used.
+            let command = Command::CloseMeter { readings: readings.clone() };
+            self.carry_out(&Actor::Node, &command, CommandOptions::default(), Extras::default()).await?;
         }
         Ok(readings)
     }
@@ -66,6 +69,7 @@ impl App {
             }
             for receipt in receipts.iter().filter(|receipt| receipt.position < end_position) {
                 let record = parse(receipt)?;
+                // What is charged was decided when the delivery was closed.
                 let (is_delivered, totals) = match &record.body {
                     ReceiptBody::Single { totals, .. } => (true, totals),
                     ReceiptBody::Closed { outcome, totals } => (*outcome == Outcome::Delivered, totals),
@@ -76,10 +80,10 @@ impl App {
                 count.receipt_ids.push_str(record.receipt.as_str());
                 count.receipt_ids.push('\n');
                 count.rows += totals.rows;
+                count.calls += totals.calls;
+                count.data_sets += totals.data_sets;
                 if is_delivered {
                     count.deliveries += 1;
-                    count.calls += totals.calls;
-                    count.data_sets += totals.data_sets;
                 } else {
                     count.free_deliveries += 1;
                 }

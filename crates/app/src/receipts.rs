@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lingqu_crypto::{Salt, sha256};
+use lingqu_crypto::sha256;
 use lingqu_domain::id::{CommandId, IdSource, OrderId, ReceiptId};
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::receipt::{NewReceipt, READ_LIMIT_MAX, Receipt};
@@ -29,17 +29,18 @@ impl App {
         Ok(self.receipts.append(receipt).await?)
     }
 
-    /// The salted digest by which a receipt names a request (claim, key or SQL): `<salt>:<SHA-256 of salt and text>`.
-    pub fn request_digest(&self, text: &str) -> Result<String, AppError> {
-        let salt = Salt(random()?);
-        let mut salted = salt.0.to_vec();
+    /// Salts a request's text (claim, key or SQL). Answers the digest by which the receipt names it, and the salted text for
+    /// [`App::keep_request`]. The salt stands nowhere else: a claim holds an identity number, and with the salt at hand the
+    /// digest could be opened by trying all of them.
+    pub fn salt_request(&self, text: &str) -> Result<(String, Vec<u8>), AppError> {
+        let mut salted = random::<16>()?.to_vec();
         salted.extend_from_slice(text.as_bytes());
-        Ok(format!("{}:{}", hex::encode(salt.0), sha256(&salted)))
+        Ok((sha256(&salted).to_string(), salted))
     }
 
-    /// Seals a request's text into the vault under its receipt's id.
-    pub async fn keep_request(&self, receipt: &ReceiptId, text: &str) -> Result<(), AppError> {
-        self.store.vault_put(receipt.as_str(), "request", text.as_bytes()).await?;
+    /// Seals a salted request into the vault under its receipt's id.
+    pub async fn keep_request(&self, receipt: &ReceiptId, salted: &[u8]) -> Result<(), AppError> {
+        self.store.vault_put(receipt.as_str(), "request", salted).await?;
         Ok(())
     }
 

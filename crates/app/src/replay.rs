@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use lingqu_crypto::DigestPair;
 use lingqu_domain::event::Recorded;
 use lingqu_domain::state::{EntityKind, State};
-use lingqu_store::journal::READ_LIMIT_MAX;
+use lingqu_store::Store;
+use lingqu_store::journal::{READ_LIMIT_MAX, Record, committed_bytes};
 use lingqu_store::posting::{NewPosting, PAGE_POSTINGS_MAX, PostingFilter};
 use lingqu_store::row::{PAGE_ROWS_MAX, RowFilter};
+use lingqu_transparency::{LogEntry, RecordKind};
 use serde::Serialize;
 
 use crate::app::{App, recorded};
@@ -28,7 +31,7 @@ pub struct Difference {
 }
 
 /// What a replay found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReplayReport {
     /// True when journal, tables, postings and log agree.
     pub agrees: bool,
@@ -50,12 +53,17 @@ impl App {
         let view = self.store.snapshot().await?;
         let mut state = State::default();
         let mut postings: BTreeMap<(String, u64), NewPosting> = BTreeMap::new();
+        let mut committed = CommittedEntry::default();
+        let mut report = ReplayReport::default();
         loop {
             let records = view.read_after(state.position, READ_LIMIT_MAX).await?;
             if records.is_empty() {
                 break;
             }
             for record in &records {
+                if let Some(problem) = committed.problem_of(&self.store, record).await? {
+                    report.add("journal", &record.position.to_string(), problem);
+                }
                 let recorded: Recorded = recorded(record)?;
                 for posting in postings_of(&recorded.stream, &recorded.event) {
                     postings.insert((posting.transaction_id.clone(), posting.line), posting);
@@ -63,14 +71,7 @@ impl App {
                 state.apply(&recorded)?;
             }
         }
-        let mut report = ReplayReport {
-            agrees: false,
-            events: state.position,
-            rows: 0,
-            postings: 0,
-            log_entries: 0,
-            differences: Vec::new(),
-        };
+        report.events = state.position;
         for kind in EntityKind::ALL {
             compare_table(&view, &state, *kind, &mut report).await?;
         }
@@ -82,6 +83,32 @@ impl App {
         }
         report.agrees = report.differences.is_empty();
         Ok(report)
+    }
+}
+
+/// The log entry that the records at hand are committed by; most share one with their neighbours.
+#[derive(Default)]
+struct CommittedEntry {
+    index: Option<u64>,
+    entry: Option<LogEntry>,
+}
+
+impl CommittedEntry {
+    /// What is wrong with a record as the log's entry has it: a journal that was rewritten consistently with its tables
+    /// still differs from what was committed.
+    async fn problem_of(&mut self, store: &Store, record: &Record) -> Result<Option<String>, AppError> {
+        if self.index != Some(record.log_entry) {
+            let bytes = store.log_entry(record.log_entry).await?;
+            self.entry = bytes.and_then(|bytes| LogEntry::decode(&bytes).ok());
+            self.index = Some(record.log_entry);
+        }
+        let digests = DigestPair::of_salted(&record.salt, &committed_bytes(record));
+        let is_committed = self
+            .entry
+            .as_ref()
+            .is_some_and(|entry| entry.kind() == RecordKind::Journal && entry.pair_at(record.position) == Some(&digests));
+        let problem = || format!("the record is not what log entry {} committed to", record.log_entry);
+        Ok((!is_committed).then(problem))
     }
 }
 

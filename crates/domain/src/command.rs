@@ -340,6 +340,8 @@ pub enum Command {
     IssueServiceKey {
         /// The order.
         order: OrderId,
+        /// SHA-256 of the key, hexadecimal: 256 random bits, so the hash tells nothing of it.
+        hash: String,
     },
     /// Revokes a service key.
     RevokeServiceKey {
@@ -379,10 +381,10 @@ pub enum Command {
         /// The consent.
         consent: ConsentId,
     },
-    /// Closes a metering window.
+    /// Closes a metering window: of every order that used something in it, so that a stop in between loses none.
     CloseMeter {
-        /// What was used.
-        reading: MeterReading,
+        /// What was used, one reading per order.
+        readings: Vec<MeterReading>,
     },
     /// Settles the operator's unsettled windows.
     CloseSettlement {

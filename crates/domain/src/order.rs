@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lingqu_crypto::sha256;
+use lingqu_crypto::{Sha256Digest, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Acting, Actor};
@@ -18,6 +18,9 @@ use crate::state::{Listed, Meta};
 
 /// Most service keys of one order that are not revoked.
 pub const SERVICE_KEYS_MAX: usize = 10;
+
+/// The largest quota of an order: what JSON numbers hold exactly (RFC 8785) is far above it.
+pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 
 /// What may be used under an order; the quota account of the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,12 +74,15 @@ pub struct Contract {
     pub signatures: BTreeMap<PartyId, Actor>,
 }
 
-/// A service key, as the journal knows it; its hash stands in the identity store.
+/// A service key, as the journal knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServiceKeyRecord {
     /// Its id.
     pub id: ServiceKeyId,
+    /// SHA-256 of the key, hexadecimal. A key is good only while its hash stands here: one that was slipped into the store
+    /// is none.
+    pub hash: String,
     /// Whether it is revoked.
     pub revoked: bool,
 }
@@ -152,6 +158,8 @@ pub enum OrderEvent {
     KeyIssued {
         /// The key.
         key: ServiceKeyId,
+        /// SHA-256 of it.
+        hash: String,
     },
     /// A service key was revoked.
     KeyRevoked {
@@ -203,8 +211,9 @@ impl Order {
                 order.contract.signatures.insert(party.clone(), meta.actor.clone());
             }
             OrderEvent::Activated | OrderEvent::Resumed { .. } => order.stage = OrderStage::Active,
-            OrderEvent::KeyIssued { key } => {
-                order.service_keys.push(ServiceKeyRecord { id: key.clone(), revoked: false });
+            OrderEvent::KeyIssued { key, hash } => {
+                let (id, hash) = (key.clone(), hash.clone());
+                order.service_keys.push(ServiceKeyRecord { id, hash, revoked: false });
             }
             OrderEvent::KeyRevoked { key } => {
                 for known in &mut order.service_keys {
@@ -252,6 +261,9 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
         ));
     }
     let price = price::in_force(&details.product, product)?.clone();
+    if details.quota.calls > QUOTA_MAX || details.quota.data_sets > QUOTA_MAX {
+        return Err(Refusal::invalid("quota", format!("不超过 {QUOTA_MAX}"), format!("at most {QUOTA_MAX}")));
+    }
     if details.modes.is_empty() || details.modes.contains(&Mode::Compute) {
         return Err(Refusal::invalid("modes", "至少一种对外交付方式", "at least one mode by which answers leave"));
     }
@@ -343,7 +355,15 @@ pub(crate) fn sign_contract(
     Ok(())
 }
 
-pub(crate) fn issue_key(deciding: &mut Deciding<'_>, acting: &Acting, id: &OrderId) -> Result<(), Refusal> {
+pub(crate) fn issue_key(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &OrderId,
+    hash: &str,
+) -> Result<(), Refusal> {
+    if hash.parse::<Sha256Digest>().is_err() {
+        return Err(Refusal::invalid("hash", "须为 SHA-256 的十六进制", "this is the SHA-256 of a key, hexadecimal"));
+    }
     let order = deciding.order(id)?;
     acting.must_act_for(&order.consumer)?;
     if !matches!(order.stage, OrderStage::Active) {
@@ -358,7 +378,7 @@ pub(crate) fn issue_key(deciding: &mut Deciding<'_>, acting: &Acting, id: &Order
         ));
     }
     let key = ServiceKeyId::next(&mut deciding.ids);
-    deciding.emit(id, Event::Order(OrderEvent::KeyIssued { key }));
+    deciding.emit(id, Event::Order(OrderEvent::KeyIssued { key, hash: hash.to_owned() }));
     Ok(())
 }
 

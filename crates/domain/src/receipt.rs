@@ -50,7 +50,8 @@ pub struct Opening {
     pub nature: Nature,
     /// Versions of the snapshots it was made from, as `resource@version`, in order.
     pub snapshots: Vec<String>,
-    /// Salted SHA-256 of the request (claim, key or SQL); the text itself stands in the vault under the receipt's id.
+    /// SHA-256 of a salt of 16 bytes and the request (claim, key or SQL), hexadecimal. Salt and text stand in the vault
+    /// under the receipt's id; once they are erased the digest tells nothing.
     pub request_digest: String,
 }
 

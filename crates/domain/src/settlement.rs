@@ -239,7 +239,22 @@ impl Listed for Settlement {
     }
 }
 
-pub(crate) fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<(), Refusal> {
+pub(crate) fn close_meters(deciding: &mut Deciding<'_>, readings: &[MeterReading]) -> Result<(), Refusal> {
+    let orders: BTreeSet<&OrderId> = readings.iter().map(|reading| &reading.order).collect();
+    if readings.is_empty() || readings.len() > METERS_MAX || orders.len() != readings.len() {
+        return Err(Refusal::invalid(
+            "readings",
+            format!("每个订单一条，共 1 至 {METERS_MAX} 条"),
+            format!("1 to {METERS_MAX} readings, one per order"),
+        ));
+    }
+    for reading in readings {
+        close_meter(deciding, reading)?;
+    }
+    Ok(())
+}
+
+fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<(), Refusal> {
     let order = deciding.order(&reading.order)?;
     if order.contract.signatures.len() < 2 {
         return Err(Refusal::wrong_state(

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::config::Dialect;
@@ -179,6 +181,14 @@ impl Refusal {
 /// The tables of a session with their visible columns.
 pub(crate) type Granted = BTreeMap<String, Vec<String>>;
 
+/// Most operators of a statement; each may make its tree one deeper.
+const OPERATORS_MAX: usize = 256;
+/// Words that chain expressions or queries as operators do.
+const CHAINING_WORDS: [&str; 16] = [
+    "and", "or", "not", "is", "like", "ilike", "similar", "between", "in", "at", "collate", "isnull", "notnull", "union",
+    "except", "intersect",
+];
+
 /// Parses, plans and checks a statement. The plan is not optimised.
 pub(crate) async fn plan(state: &SessionState, sql: &str, granted: &Granted) -> Result<LogicalPlan, Refusal> {
     let statement = parse(state, sql)?;
@@ -201,6 +211,7 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
         let what = format!("the statement has {} bytes, at most {STATEMENT_BYTES_MAX} are allowed", sql.len());
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
     }
+    check_chains(sql)?;
     let statement = state.sql_to_statement(sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
         DataFusionError::NotImplemented(_) => {
             Refusal::new(RefusalCode::StatementNotAllowed, "give exactly one SELECT statement")
@@ -213,6 +224,38 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
     match &statement {
         Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => Ok(statement),
         _ => Err(Refusal::new(RefusalCode::StatementNotAllowed, "only a SELECT statement is allowed")),
+    }
+}
+
+/// Refuses a statement with more than [`OPERATORS_MAX`] operators. `1+1+…+1` is a tree as deep as it is long: the parser
+/// builds it in a loop, past its own limit of depth, but what walks it afterwards uses the stack.
+fn check_chains(sql: &str) -> Result<(), Refusal> {
+    // What is no token is for the parser to name.
+    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
+    let count = tokens.iter().filter(|token| is_operator(token)).count();
+    if count > OPERATORS_MAX {
+        let what = format!("the statement has {count} operators, at most {OPERATORS_MAX} are allowed; use IN for lists");
+        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+    }
+    Ok(())
+}
+
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::SemiColon
+        | Token::LParen
+        | Token::RParen
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::EOF => false,
+        // A name or a keyword; of the keywords those that join expressions or queries.
+        Token::Word(word) => {
+            word.quote_style.is_none() && CHAINING_WORDS.iter().any(|chaining| word.value.eq_ignore_ascii_case(chaining))
+        }
+        _ => true,
     }
 }
 

@@ -28,6 +28,9 @@ use place::Places;
 pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 
+/// Most rows of an answer that is one call: what a page of rows may have too.
+const CALL_ROWS_MAX: u64 = 10_000;
+
 /// How much of the node one order may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -122,7 +125,8 @@ impl Admission {
                 bytes_max: 256 << 30,
                 ..Limits::default()
             },
-            _ => Limits { rows_max: 1_000_000, bytes_max: 1 << 30, ..Limits::default() },
+            // A call is a call's price; the data set has its own, and its own mode.
+            _ => Limits { rows_max: CALL_ROWS_MAX, bytes_max: 64 << 20, ..Limits::default() },
         }
     }
 }

@@ -1257,6 +1257,8 @@ export interface components {
         } | {
             /** @enum {string} */
             command: "issue_service_key";
+            /** @description SHA-256 of the key, hexadecimal: 256 random bits, so the hash tells nothing of it. */
+            hash: string;
             /** @description The order. */
             order: components["schemas"]["OrderId"];
         } | {
@@ -1300,8 +1302,8 @@ export interface components {
         } | {
             /** @enum {string} */
             command: "close_meter";
-            /** @description What was used. */
-            reading: components["schemas"]["MeterReading"];
+            /** @description What was used, one reading per order. */
+            readings: components["schemas"]["MeterReading"][];
         } | {
             /** @enum {string} */
             command: "close_settlement";
@@ -2598,7 +2600,10 @@ export interface components {
             protocol: string;
             /** @description The purpose. */
             purpose: components["schemas"]["Purpose"];
-            /** @description Salted SHA-256 of the request (claim, key or SQL); the text itself stands in the vault under the receipt's id. */
+            /**
+             * @description SHA-256 of a salt of 16 bytes and the request (claim, key or SQL), hexadecimal. Salt and text stand in the vault
+             *     under the receipt's id; once they are erased the digest tells nothing.
+             */
             request_digest: string;
             /** @description Rulebook version. */
             rulebook_version: string;
@@ -3548,8 +3553,13 @@ export interface components {
         };
         /** @description A service key of an order. */
         ServiceKeyId: string;
-        /** @description A service key, as the journal knows it; its hash stands in the identity store. */
+        /** @description A service key, as the journal knows it. */
         ServiceKeyRecord: {
+            /**
+             * @description SHA-256 of the key, hexadecimal. A key is good only while its hash stands here: one that was slipped into the store
+             *     is none.
+             */
+            hash: string;
             /** @description Its id. */
             id: components["schemas"]["ServiceKeyId"];
             /** @description Whether it is revoked. */

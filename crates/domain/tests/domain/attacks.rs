@@ -232,7 +232,7 @@ fn extreme_numbers_are_refused_and_never_panic() {
     // More calls than money can hold: the period is refused as a whole, and nothing is settled in part.
     let mut life = Life::until("keys");
     let reading = details::reading(life.id("insurer's order"), 0, u64::MAX, u64::MAX);
-    life.world.done(&Actor::Node, Command::CloseMeter { reading });
+    life.world.done(&Actor::Node, Command::CloseMeter { readings: vec![reading] });
     let close = Command::CloseSettlement { period: "2026-12".to_owned() };
     assert_eq!(life.world.refused(&life.approver("operator"), &close).code, RefusalCode::Invalid);
 }
@@ -241,7 +241,7 @@ fn extreme_numbers_are_refused_and_never_panic() {
 fn nothing_is_metered_before_the_contract_is_signed() {
     let life = Life::until("orders placed");
     let reading = details::reading(life.id("insurer's order"), 0, 5, 0);
-    let refusal = life.world.refused(&Actor::Node, &Command::CloseMeter { reading });
+    let refusal = life.world.refused(&Actor::Node, &Command::CloseMeter { readings: vec![reading] });
     assert_eq!(refusal.code, RefusalCode::WrongState);
 }
 

@@ -513,7 +513,7 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let terms_digest = signed.filter(|_| !dice.once_in(8)).unwrap_or_else(|| terms(life, "nothing"));
             C::SignContract { order, terms_digest }
         }
-        "issue_service_key" => C::IssueServiceKey { order: dice.id(life, K::Order) },
+        "issue_service_key" => C::IssueServiceKey { order: dice.id(life, K::Order), hash: lingqu_crypto::sha256(b"key").to_string() },
         "revoke_service_key" => {
             let order: lingqu_domain::id::OrderId = dice.id(life, K::Order);
             let keys = life.world.state.orders.get(&order).map(|order| order.value.service_keys.clone());
@@ -537,7 +537,7 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let mut reading = details::reading(dice.id(life, K::Order), 0, dice.one_of(&numbers), dice.below(4) as u64);
             reading.first_position = 50 * dice.below(30) as u64;
             reading.end_position = reading.first_position + dice.one_of(&[0, 1, 50, 200]);
-            C::CloseMeter { reading }
+            C::CloseMeter { readings: vec![reading] }
         }
         "close_settlement" => C::CloseSettlement { period: text(dice) },
         "confirm_settlement" => C::ConfirmSettlement { settlement: dice.id(life, K::Settlement) },

@@ -505,7 +505,7 @@ fn sign_contracts(life: &mut Life) {
 
 fn issue_keys(life: &mut Life) {
     for name in ORDERS {
-        life.world.done(&life.consumer_of(name).handler, Command::IssueServiceKey { order: life.id(name) });
+        life.world.done(&life.consumer_of(name).handler, Command::IssueServiceKey { order: life.id(name), hash: lingqu_crypto::sha256(b"key").to_string() });
     }
 }
 
@@ -521,7 +521,7 @@ fn close_meters(life: &mut Life) {
         details::reading(life.id("insurer's order"), 100, 1, 0),
         details::reading(life.id("platform's order"), 0, 40, 0),
     ] {
-        let recorded = life.world.done(&Actor::Node, Command::CloseMeter { reading });
+        let recorded = life.world.done(&Actor::Node, Command::CloseMeter { readings: vec![reading] });
         life.note("meter", created::<lingqu_domain::id::MeterId>(&recorded));
     }
 }

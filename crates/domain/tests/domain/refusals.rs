@@ -45,8 +45,8 @@ fn roles_are_distinct_and_everybody_keeps_to_his_own() {
         Code::AlreadyExists,
         life.party("operator").as_str(),
     );
-    refuses(&life, &life.handler("authority"), register(&[Role::Consumer]), Code::NotPermitted, "Administrator");
-    refuses(&life, &life.member("operator").admin, register(&[Role::Consumer]), Code::NotPermitted, "DataAuthority");
+    refuses(&life, &life.handler("authority"), register(&[Role::Consumer]), Code::NotPermitted, "administrator");
+    refuses(&life, &life.member("operator").admin, register(&[Role::Consumer]), Code::NotPermitted, "data_authority");
     let add = |party: &str| Command::AddUser { party: life.party(party), duties: [Duty::Handler].into() };
     refuses(&life, &life.member("operator").admin, add("insurer"), Code::NotPermitted, life.party("insurer").as_str());
     assert!(life.world.decide(&life.member("insurer").admin, &add("insurer")).is_ok());
@@ -72,7 +72,7 @@ fn catalogue_entries_are_graded_signed_and_published_in_time() {
     refuses(&life, &handler, draft(|entry| entry.personal_basis = None), Code::Invalid, "PIPL");
     refuses(&life, &handler, draft(|entry| entry.subject = Some(name("nobody"))), Code::Invalid, "nobody");
     refuses(&life, &handler, draft(|entry| entry.columns.push(entry.columns[0].clone())), Code::Invalid, "id_number");
-    refuses(&life, &life.handler("operator"), draft(|_| ()), Code::NotPermitted, "Provider");
+    refuses(&life, &life.handler("operator"), draft(|_| ()), Code::NotPermitted, "provider");
 
     let life = Life::until("resources drafted");
     let again = Command::DraftResource { details: Box::new(details::drivers()) };
@@ -413,7 +413,7 @@ fn orders_stay_within_their_product() {
         Code::NotPermitted,
         "consumer and operator",
     );
-    let key = Command::IssueServiceKey { order: life.id("insurer's order") };
+    let key = Command::IssueServiceKey { order: life.id("insurer's order"), hash: lingqu_crypto::sha256(b"key").to_string() };
     refuses(&life, &handler, key.clone(), Code::WrongState, "active");
     assert_eq!(life.grant("insurer's order").unwrap_err().code, Code::NotInForce);
 
@@ -468,12 +468,12 @@ fn consent_is_the_subjects_alone() {
 #[test]
 fn settlements_take_each_window_once() {
     let life = Life::until("metered");
-    let overlap = Command::CloseMeter { reading: details::reading(life.id("insurer's order"), 199, 1, 0) };
+    let overlap = Command::CloseMeter { readings: vec![details::reading(life.id("insurer's order"), 199, 1, 0)] };
     refuses(&life, &Actor::Node, overlap, Code::Invalid, "overlaps");
     let mut empty = details::reading(life.id("insurer's order"), 500, 1, 0);
     empty.end_position = 500;
-    refuses(&life, &Actor::Node, Command::CloseMeter { reading: empty }, Code::Invalid, "empty");
-    let by_hand = Command::CloseMeter { reading: details::reading(life.id("insurer's order"), 900, 1, 0) };
+    refuses(&life, &Actor::Node, Command::CloseMeter { readings: vec![empty] }, Code::Invalid, "empty");
+    let by_hand = Command::CloseMeter { readings: vec![details::reading(life.id("insurer's order"), 900, 1, 0)] };
     refuses(&life, &life.approver("operator"), by_hand, Code::NotPermitted, "close_meter");
     let life = Life::until("settled");
     let again = Command::CloseSettlement { period: "2026-12".to_owned() };

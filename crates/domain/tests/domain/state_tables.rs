@@ -381,12 +381,12 @@ fn order_tries(life: &Life) -> Vec<Try> {
     vec![
         ("consumer", consumer.clone(), sign.clone()),
         ("operator", operator.clone(), sign),
-        ("", handler.clone(), Command::IssueServiceKey { order: order() }),
+        ("", handler.clone(), Command::IssueServiceKey { order: order(), hash: lingqu_crypto::sha256(b"key").to_string() }),
         ("", handler, Command::RevokeServiceKey { order: order(), key }),
         ("", operator.clone(), Command::SuspendOrder { order: order(), reason: why() }),
         ("", operator, Command::ResumeOrder { order: order(), reason: why() }),
         ("", consumer, Command::EndOrder { order: order(), reason: why() }),
-        ("", Actor::Node, Command::CloseMeter { reading: details::reading(order(), 5_000, 1, 0) }),
+        ("", Actor::Node, Command::CloseMeter { readings: vec![details::reading(order(), 5_000, 1, 0)] }),
     ]
 }
 
@@ -408,7 +408,7 @@ fn meters() -> Vec<(&'static str, Life)> {
 }
 
 fn meter_tries(life: &Life) -> Vec<Try> {
-    let again = Command::CloseMeter { reading: details::reading(life.id("platform's order"), 0, 1, 0) };
+    let again = Command::CloseMeter { readings: vec![details::reading(life.id("platform's order"), 0, 1, 0)] };
     let close = Command::CloseSettlement { period: "2026-12".to_owned() };
     vec![("the same window", Actor::Node, again), ("", life.approver("operator"), close)]
 }

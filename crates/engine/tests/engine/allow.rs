@@ -124,6 +124,35 @@ async fn long_and_deep_statements_are_refused() {
     assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == StatementNotUnderstood));
 }
 
+/// Each of these took the whole process down: the parser builds such a chain in a loop, whatever its length, and the tree
+/// is then as deep as the chain is long.
+#[tokio::test]
+async fn chains_of_operators_are_refused_before_they_use_the_stack() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, ALL_EXACT)]);
+    for (head, link, tail) in [
+        ("select 1", "+1", " from people"),
+        ("select 'a'", "||'a'", " from people"),
+        ("select salary", "+salary", " from people"),
+        ("select id", "::int", " from people"),
+        ("select id is null", " is null", " from people"),
+        ("select id from people where id=1", " and id=1", ""),
+        ("select id from people where id=1", " or id=1", ""),
+        ("select ", "- ", "id from people"),
+        ("select ", "not ", "active from people"),
+        ("select id from people limit 1", "+1", ""),
+        ("select 1", " union select 1", ""),
+    ] {
+        let statement = format!("{head}{}{tail}", link.repeat(900));
+        let refused = batches(&session, &statement).await;
+        let is_refused = matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == StatementTooLarge);
+        assert!(is_refused, "900 times `{link}`");
+    }
+    let list = format!("select id from people where id in (1{})", ", 1".repeat(2_000));
+    assert!(batches(&session, &list).await.is_ok(), "a long list is no chain");
+}
+
 #[tokio::test]
 async fn ordinary_statements_are_answered() {
     let place = Place::new();

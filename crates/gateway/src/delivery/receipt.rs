@@ -15,10 +15,16 @@ use super::Admission;
 /// Most bytes of a bitmap in one record; its base64 form stays well below what the receipt log takes.
 const ROW_SET_BYTES_MAX: usize = 512 * 1024;
 
-/// What is known of a delivery when it begins. `request` is the text of what was asked; the record has its salted digest.
-pub(super) fn opening(app: &App, admission: &Admission, mode: Mode, request: &str) -> Result<Opening, AppError> {
+/// What is known of a delivery when it begins, and the salted text of what was asked, of which it has the digest.
+pub(super) fn opening(
+    app: &App,
+    admission: &Admission,
+    mode: Mode,
+    request: &str,
+) -> Result<(Opening, Vec<u8>), AppError> {
     let grant = &admission.serving.grant;
-    Ok(Opening {
+    let (request_digest, salted) = app.salt_request(request)?;
+    let opening = Opening {
         order: grant.order.clone(),
         consumer: grant.consumer.clone(),
         product: grant.product.clone(),
@@ -29,20 +35,21 @@ pub(super) fn opening(app: &App, admission: &Admission, mode: Mode, request: &st
         rulebook_version: grant.rulebook_version.clone(),
         nature: grant.nature,
         snapshots: admission.serving.snapshots.clone(),
-        request_digest: app.request_digest(request)?,
-    })
+        request_digest,
+    };
+    Ok((opening, salted))
 }
 
-/// Seals the request's text into the vault under the receipt's id and writes the delivery's first record, in this order: a
+/// Seals the salted request into the vault under the receipt's id and writes the delivery's first record, in this order: a
 /// receipt never names a text that is not there.
 pub(super) async fn begin(
     app: &App,
     admission: &Admission,
     receipt: &ReceiptId,
-    request: &str,
+    salted: &[u8],
     body: ReceiptBody,
 ) -> Result<(), AppError> {
-    app.keep_request(receipt, request).await?;
+    app.keep_request(receipt, salted).await?;
     write(app, admission, receipt, body).await
 }
 

@@ -199,12 +199,12 @@ impl Deliveries {
             calls: calls - uncovered,
             data_sets: 0,
         };
-        let opening = receipt::opening(&self.app, admission, *mode, &request)?;
+        let (opening, salted) = receipt::opening(&self.app, admission, *mode, &request)?;
         let record = ReceiptBody::Single { opening, totals, row_set: receipt::encode(&rows) };
         let (app, admission, receipt) = (self.app.clone(), admission.clone(), label.receipt.clone());
         let recorded = tokio::spawn(async move {
             let _place = place;
-            receipt::begin(&app, &admission, &receipt, &request, record).await?;
+            receipt::begin(&app, &admission, &receipt, &salted, record).await?;
             reservation.keep();
             if uncovered > 0 {
                 app.quota().refund(&app.quota_debits(&admission.serving, uncovered, 0)).await;

@@ -215,8 +215,8 @@ fn handed(
 
 impl Delivery {
     async fn open(&self, mode: Mode, request: &str) -> Result<(), AppError> {
-        let body = ReceiptBody::Opened(receipt::opening(&self.app, &self.admission, mode, request)?);
-        receipt::begin(&self.app, &self.admission, &self.receipt, request, body).await
+        let (opening, salted) = receipt::opening(&self.app, &self.admission, mode, request)?;
+        receipt::begin(&self.app, &self.admission, &self.receipt, &salted, ReceiptBody::Opened(opening)).await
     }
 
     /// Hands the answer over piece by piece. Error: why it was stopped.
@@ -291,12 +291,17 @@ impl Delivery {
         let _turn = self.naming.lock().await;
         let is_whole = outcome == Outcome::Delivered;
         let bytes = self.bytes.load(Ordering::SeqCst);
+        let rows = self.rows.load(Ordering::SeqCst);
+        // Whoever hangs up himself when most of a file has left has taken it; otherwise the last byte would be the price.
+        let is_hung_up = outcome == Outcome::Stopped { code: CANCELLED.to_owned() };
+        let is_taken = is_hung_up && bytes > 0 && rows * 2 >= self.admission.serving.product().rows;
+        let is_charged = is_whole || is_taken;
         let totals = Totals {
-            rows: self.rows.load(Ordering::SeqCst),
+            rows,
             answer_rows: self.answer_rows.load(Ordering::SeqCst),
             bytes,
-            calls: if is_whole { self.price.calls } else { 0 },
-            data_sets: if is_whole { self.price.data_sets } else { 0 },
+            calls: if is_charged { self.price.calls } else { 0 },
+            data_sets: if is_charged { self.price.data_sets } else { 0 },
         };
         if is_whole || bytes > 0 {
             reservation.keep();

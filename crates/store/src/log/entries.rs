@@ -36,6 +36,16 @@ pub(crate) async fn insert_entry(db: &DatabaseTransaction, index: u64, entry: &L
     Ok(())
 }
 
+impl Store {
+    /// The encoded entry at `index`, as the database has it.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn log_entry(&self, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(read_entries(self, index, 1).await?.pop())
+    }
+}
+
 /// At most `count` encoded entries from `index` on.
 pub(super) async fn read_entries(store: &Store, index: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreError> {
     let fault = |error| StoreError::database("reading log entries", error);
