@@ -85,7 +85,8 @@ async fn an_idempotency_key_is_needed_and_holds() {
 async fn what_the_node_establishes_is_not_taken_from_a_client() {
     let served = Served::open().await;
     let clerk = served.sign_in("clerk8").await;
-    let issue = json!({ "command": "issue_service_key", "order": served.order.id.to_string(), "hash": "00".repeat(32) });
+    let issue =
+        json!({ "command": "issue_service_key", "order": served.order.id.to_string(), "hash": "00".repeat(32) });
     assert_eq!(clerk.post("/api/v1/commands", &issue).await.problem(), (403, "not_permitted".to_owned()));
     let unknown = json!({ "command": "make_it_so" });
     assert_eq!(clerk.post("/api/v1/commands", &unknown).await.problem(), (422, "invalid".to_owned()));

@@ -103,10 +103,9 @@ impl CommittedEntry {
             self.index = Some(record.log_entry);
         }
         let digests = DigestPair::of_salted(&record.salt, &committed_bytes(record));
-        let is_committed = self
-            .entry
-            .as_ref()
-            .is_some_and(|entry| entry.kind() == RecordKind::Journal && entry.pair_at(record.position) == Some(&digests));
+        let is_committed = self.entry.as_ref().is_some_and(|entry| {
+            entry.kind() == RecordKind::Journal && entry.pair_at(record.position) == Some(&digests)
+        });
         let problem = || format!("the record is not what log entry {} committed to", record.log_entry);
         Ok((!is_committed).then(problem))
     }

@@ -355,12 +355,7 @@ pub(crate) fn sign_contract(
     Ok(())
 }
 
-pub(crate) fn issue_key(
-    deciding: &mut Deciding<'_>,
-    acting: &Acting,
-    id: &OrderId,
-    hash: &str,
-) -> Result<(), Refusal> {
+pub(crate) fn issue_key(deciding: &mut Deciding<'_>, acting: &Acting, id: &OrderId, hash: &str) -> Result<(), Refusal> {
     if hash.parse::<Sha256Digest>().is_err() {
         return Err(Refusal::invalid("hash", "须为 SHA-256 的十六进制", "this is the SHA-256 of a key, hexadecimal"));
     }

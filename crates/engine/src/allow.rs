@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::config::Dialect;
@@ -18,6 +16,8 @@ use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
 
 /// Longest statement, in bytes.
@@ -185,8 +185,22 @@ pub(crate) type Granted = BTreeMap<String, Vec<String>>;
 const OPERATORS_MAX: usize = 256;
 /// Words that chain expressions or queries as operators do.
 const CHAINING_WORDS: [&str; 16] = [
-    "and", "or", "not", "is", "like", "ilike", "similar", "between", "in", "at", "collate", "isnull", "notnull", "union",
-    "except", "intersect",
+    "and",
+    "or",
+    "not",
+    "is",
+    "like",
+    "ilike",
+    "similar",
+    "between",
+    "in",
+    "at",
+    "collate",
+    "isnull",
+    "notnull",
+    "union",
+    "except",
+    "intersect",
 ];
 
 /// Parses, plans and checks a statement. The plan is not optimised.
@@ -234,7 +248,8 @@ fn check_chains(sql: &str) -> Result<(), Refusal> {
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
     let count = tokens.iter().filter(|token| is_operator(token)).count();
     if count > OPERATORS_MAX {
-        let what = format!("the statement has {count} operators, at most {OPERATORS_MAX} are allowed; use IN for lists");
+        let what =
+            format!("the statement has {count} operators, at most {OPERATORS_MAX} are allowed; use IN for lists");
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
     }
     Ok(())
@@ -253,7 +268,8 @@ fn is_operator(token: &Token) -> bool {
         | Token::EOF => false,
         // A name or a keyword; of the keywords those that join expressions or queries.
         Token::Word(word) => {
-            word.quote_style.is_none() && CHAINING_WORDS.iter().any(|chaining| word.value.eq_ignore_ascii_case(chaining))
+            word.quote_style.is_none()
+                && CHAINING_WORDS.iter().any(|chaining| word.value.eq_ignore_ascii_case(chaining))
         }
         _ => true,
     }

@@ -513,7 +513,9 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let terms_digest = signed.filter(|_| !dice.once_in(8)).unwrap_or_else(|| terms(life, "nothing"));
             C::SignContract { order, terms_digest }
         }
-        "issue_service_key" => C::IssueServiceKey { order: dice.id(life, K::Order), hash: lingqu_crypto::sha256(b"key").to_string() },
+        "issue_service_key" => {
+            C::IssueServiceKey { order: dice.id(life, K::Order), hash: lingqu_crypto::sha256(b"key").to_string() }
+        }
         "revoke_service_key" => {
             let order: lingqu_domain::id::OrderId = dice.id(life, K::Order);
             let keys = life.world.state.orders.get(&order).map(|order| order.value.service_keys.clone());

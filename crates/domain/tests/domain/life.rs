@@ -505,7 +505,10 @@ fn sign_contracts(life: &mut Life) {
 
 fn issue_keys(life: &mut Life) {
     for name in ORDERS {
-        life.world.done(&life.consumer_of(name).handler, Command::IssueServiceKey { order: life.id(name), hash: lingqu_crypto::sha256(b"key").to_string() });
+        life.world.done(
+            &life.consumer_of(name).handler,
+            Command::IssueServiceKey { order: life.id(name), hash: lingqu_crypto::sha256(b"key").to_string() },
+        );
     }
 }
 

@@ -413,7 +413,8 @@ fn orders_stay_within_their_product() {
         Code::NotPermitted,
         "consumer and operator",
     );
-    let key = Command::IssueServiceKey { order: life.id("insurer's order"), hash: lingqu_crypto::sha256(b"key").to_string() };
+    let key =
+        Command::IssueServiceKey { order: life.id("insurer's order"), hash: lingqu_crypto::sha256(b"key").to_string() };
     refuses(&life, &handler, key.clone(), Code::WrongState, "active");
     assert_eq!(life.grant("insurer's order").unwrap_err().code, Code::NotInForce);
 

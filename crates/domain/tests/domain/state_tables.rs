@@ -381,7 +381,11 @@ fn order_tries(life: &Life) -> Vec<Try> {
     vec![
         ("consumer", consumer.clone(), sign.clone()),
         ("operator", operator.clone(), sign),
-        ("", handler.clone(), Command::IssueServiceKey { order: order(), hash: lingqu_crypto::sha256(b"key").to_string() }),
+        (
+            "",
+            handler.clone(),
+            Command::IssueServiceKey { order: order(), hash: lingqu_crypto::sha256(b"key").to_string() },
+        ),
         ("", handler, Command::RevokeServiceKey { order: order(), key }),
         ("", operator.clone(), Command::SuspendOrder { order: order(), reason: why() }),
         ("", operator, Command::ResumeOrder { order: order(), reason: why() }),
