@@ -83,7 +83,7 @@ fn drafts() -> Vec<Draft> {
             table: RECORDS,
             name: "航班准点数据集",
             name_en: "Flight punctuality data set",
-            summary: "2013 年离港航班明细；飞机注册号为使用方专属假名，空中时间取整到 5 分钟。",
+            summary: "2013 年离港航班明细；飞机注册号为使用方专属假名，空中时间向下取整到 5 分钟。",
             sql: "SELECT time_hour, carrier, flight, year, month, day, sched_dep_time, dep_time, dep_delay, \
                   sched_arr_time, arr_time, arr_delay, tailnum, origin, dest, air_time, distance FROM flights"
                 .to_owned(),

@@ -121,7 +121,7 @@ impl App {
     ) -> Result<Executed, AppError> {
         if let Some(key) = &options.idempotency_key {
             // Decided again, a repeated command would meet the state that it made itself.
-            let digest = sha256(canonical(command).as_bytes()).0;
+            let digest = request_digest(command);
             let earlier =
                 self.store.idempotent_response(&idempotency_name(actor, key)?, &digest, self.clock.now()).await?;
             if let Some(response) = earlier {
@@ -260,6 +260,17 @@ fn idempotency_name(actor: &Actor, key: &str) -> Result<String, AppError> {
     Ok(format!("{actor}/{key}"))
 }
 
+/// Digest of what was asked for. The hash of a new service key is the node's own, another one each time, and no part of it.
+fn request_digest(command: &Command) -> [u8; 32] {
+    let asked = match command {
+        Command::IssueServiceKey { order, .. } => {
+            canonical(&Command::IssueServiceKey { order: order.clone(), hash: String::new() })
+        }
+        _ => canonical(command),
+    };
+    sha256(asked.as_bytes()).0
+}
+
 /// The answer that was given before under the same idempotency key.
 fn repeated(response: &str) -> Result<Executed, AppError> {
     let earlier: Executed = serde_json::from_str(response)
@@ -276,7 +287,7 @@ fn idempotency_of(
     let Some(key) = &options.idempotency_key else { return Ok(None) };
     Ok(Some(Idempotency {
         key: idempotency_name(&context.actor, key)?,
-        request_digest: sha256(canonical(command).as_bytes()).0,
+        request_digest: request_digest(command),
         response: canonical(executed),
         expires_at: context.now.checked_add(IDEMPOTENCY_KEPT).unwrap_or(Timestamp::MAX),
     }))

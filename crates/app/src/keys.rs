@@ -74,16 +74,19 @@ fn make_secret(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>, AppError> {
         let directory = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(directory)?;
         let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
+        options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         {
             use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
             std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
             options.mode(0o600);
         }
-        let mut file = options.open(path)?;
+        // Under another name first: a full disk or a crash must not leave half a secret, which would look like a damaged one.
+        let unfinished = path.with_extension("unfinished");
+        let mut file = options.open(&unfinished)?;
         file.write_all(hex::encode(&secret[..]).as_bytes())?;
         file.sync_all()?;
+        std::fs::rename(&unfinished, path)?;
         std::fs::File::open(directory)?.sync_all()
     };
     write().map_err(|error| AppError::file("write", path, &error))?;

@@ -293,6 +293,14 @@ impl Target {
                         // Erased vault items must not stay in free pages.
                         .pragma("secure_delete", "ON")
                 });
+                // A full disk makes SQLite end a transaction by itself, after which the driver still believes in it and would
+                // make every later one a savepoint inside it. Such a connection is closed when it is wanted again.
+                options.map_sqlx_sqlite_pool_opts(|pool| {
+                    pool.before_acquire(|connection, _| {
+                        let is_clean = !connection.is_in_transaction();
+                        Box::pin(async move { Ok(is_clean) })
+                    })
+                });
             }
             Target::Postgres { .. } => {
                 options.set_application_name("lingqu");
