@@ -50,3 +50,10 @@ fn compare(name: &str, found: &str) {
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(found, golden, "the schema differs from {path}");
 }
+
+/// Every kind of entity that the domain projects has its table, and no table is without a kind.
+#[test]
+fn every_kind_of_entity_has_a_table() {
+    let kinds: Vec<&str> = lingqu_domain::state::EntityKind::ALL.iter().map(|kind| kind.table()).collect();
+    assert_eq!(kinds, lingqu_store::row::READ_TABLES);
+}
