@@ -353,13 +353,7 @@ fn consenting(state: &State, grant: &Grant, now: jiff::Timestamp) -> BTreeSet<Su
     if !grant.scope.consent_required {
         return BTreeSet::new();
     }
-    let resources = grant.resources();
-    state
-        .consents
-        .values()
-        .filter(|consent| consent.value.covers(&grant.consumer, &grant.purpose, &resources, now))
-        .map(|consent| consent.value.subject.clone())
-        .collect()
+    state.consenting_subjects(&grant.consumer, &grant.purpose, &grant.resources(), now)
 }
 
 /// Names the set of snapshots and of rights to them that a product is made from.

@@ -5,7 +5,7 @@
 //! is found, never papered over.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::access::Actor;
 use crate::event::{Event, Recorded};
 use crate::id::{
     ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId, QualityReportId,
-    RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, UserId,
+    RegistrationId, ResourceId, RightId, SettlementId, SubjectId, SupplyId, TicketId, UserId,
 };
 use crate::node::{NODE_STREAM, Node};
 use crate::rulebook::Rulebook;
@@ -330,17 +330,15 @@ impl State {
         }
     }
 
-    /// True when a consent in force covers a delivery about a subject.
-    pub fn has_consent(
+    /// The subjects with a consent in force that covers a delivery of these resources to a consumer for a purpose.
+    pub fn consenting_subjects(
         &self,
-        subject: &crate::id::SubjectId,
         consumer: &PartyId,
         purpose: &crate::scope::Purpose,
-        resources: &std::collections::BTreeSet<ResourceId>,
+        resources: &BTreeSet<ResourceId>,
         now: Timestamp,
-    ) -> bool {
-        self.consents
-            .values()
-            .any(|consent| consent.value.subject == *subject && consent.value.covers(consumer, purpose, resources, now))
+    ) -> BTreeSet<SubjectId> {
+        let covering = self.consents.values().filter(|consent| consent.value.covers(consumer, purpose, resources, now));
+        covering.map(|consent| consent.value.subject.clone()).collect()
     }
 }

@@ -5,7 +5,7 @@
 //! keys before a limit, subqueries in conditions) are *conditions* of the whole product: they tell of their column too,
 //! so they bound every output column. What the walk does not understand is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -340,16 +340,6 @@ impl Walk {
         }
         Ok(sources)
     }
-}
-
-/// The columns of every input that a shape uses at all, values and conditions together.
-pub fn used_columns(shape: &ProductShape) -> BTreeMap<String, BTreeSet<ColumnName>> {
-    let mut used: BTreeMap<String, BTreeSet<ColumnName>> = BTreeMap::new();
-    let all = shape.columns.iter().flat_map(|column| &column.lineage).chain(&shape.conditions);
-    for input in all {
-        used.entry(input.table.clone()).or_default().insert(input.column.clone());
-    }
-    used
 }
 
 /// A schema to plan against, without data.

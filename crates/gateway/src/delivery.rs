@@ -29,7 +29,7 @@ pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 
 /// Most rows of an answer that is one call: what a page of rows may have too.
-const CALL_ROWS_MAX: u64 = 10_000;
+pub const CALL_ROWS_MAX: u64 = 10_000;
 
 /// How much of the node one order may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,11 +38,6 @@ impl UnitPrice {
         self.0
     }
 
-    /// Whether nothing is charged.
-    pub fn is_free(self) -> bool {
-        self.0.is_zero()
-    }
-
     /// Price times quantity, rounded once, half up, to fen: one line of a statement.
     ///
     /// Multiply the whole quantity of a line; a sum of single rounded amounts would be another sum.

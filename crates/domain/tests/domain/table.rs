@@ -72,7 +72,9 @@ fn the_grant_about_persons_verifies_with_consent_and_nothing_else() {
 
     let consented = |life: &Life, who: &str, what: &str| {
         let state = &life.world.state;
-        state.has_consent(&subject(), &life.party(who), &purpose(what), &grant.resources(), life.world.now)
+        state
+            .consenting_subjects(&life.party(who), &purpose(what), &grant.resources(), life.world.now)
+            .contains(&subject())
     };
     assert!(consented(&life, "platform", "public/licence"));
     assert!(consented(&life, "platform", "public/licence/taxi"));

@@ -13,14 +13,12 @@ use super::cursor::CursorBinding;
 use super::request::{Words, admitted, parameters};
 use super::response::{etag, not_modified, streamed, with_next_cursor};
 use super::selection::{Selection, Slice, only, parameter};
-use crate::delivery::{Admission, Deliveries, StreamRequest};
+use crate::delivery::{Admission, CALL_ROWS_MAX, Deliveries, StreamRequest};
 use crate::encode::{Format, JsonFrame};
 use crate::error::GatewayError;
 
 /// Rows of a page when nothing is said.
 const PAGE_ROWS: u64 = 100;
-/// Most rows of a page.
-const PAGE_ROWS_MAX: u64 = 10_000;
 const PARAMETERS: [&str; 6] = ["columns", "filter", "sort", "limit", "cursor", "format"];
 
 pub(super) async fn rows(
@@ -71,10 +69,10 @@ async fn answer(
 fn limit_of(text: Option<&str>) -> Result<u64, GatewayError> {
     let Some(text) = text else { return Ok(PAGE_ROWS) };
     match text.parse() {
-        Ok(limit) if (1..=PAGE_ROWS_MAX).contains(&limit) => Ok(limit),
+        Ok(limit) if (1..=CALL_ROWS_MAX).contains(&limit) => Ok(limit),
         _ => Err(GatewayError::malformed(
-            format!("limit 应为 1 至 {PAGE_ROWS_MAX}"),
-            format!("`limit` is a number from 1 to {PAGE_ROWS_MAX}"),
+            format!("limit 应为 1 至 {CALL_ROWS_MAX}"),
+            format!("`limit` is a number from 1 to {CALL_ROWS_MAX}"),
         )),
     }
 }
