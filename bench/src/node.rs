@@ -88,7 +88,19 @@ impl Node {
         let failed = |reason: String| BenchError::Program { program: "lingqu serve".to_owned(), reason };
         let begun = Instant::now();
         let mut child = Command::new(binary)
-            .args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir"])
+            .args([
+                "serve",
+                "--json",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--flight-listen",
+                "127.0.0.1:0",
+                "--postgres-listen",
+                "127.0.0.1:0",
+                "--dir",
+            ])
             .arg(directory)
             .env("LINGQU_LOG", "error")
             .stdin(Stdio::null())

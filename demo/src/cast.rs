@@ -208,6 +208,39 @@ impl Cast {
         self.parties[&part].clone()
     }
 
+    /// Adds a user to a party with a post.
+    async fn employ(
+        &mut self,
+        stage: &Stage,
+        admin: &Actor,
+        casting: &Casting,
+        duty: Duty,
+    ) -> Result<Actor, DemoError> {
+        let word = match duty {
+            Duty::Administrator => "administrator",
+            Duty::Handler => "handler",
+            Duty::Approver => "approver",
+            Duty::ChiefDataOfficer => "officer",
+        };
+        let login = format!("{}.{word}", casting.login);
+        let new = NewUser {
+            party: self.party(casting.part),
+            duties: BTreeSet::from([duty]),
+            login: login.clone(),
+            display_name: Zeroizing::new(format!("{}{word}", casting.name)),
+            password: Zeroizing::new(DEMO_PASSWORD.to_owned()),
+        };
+        let user = Actor::User(stage.app.add_user(admin, new, Default::default()).await?);
+        self.users.insert((casting.part, duty), user.clone());
+        self.logins.push(LoginShown {
+            login,
+            password: DEMO_PASSWORD.to_owned(),
+            party: casting.name.to_owned(),
+            duties: vec![word.to_owned()],
+        });
+        Ok(user)
+    }
+
     /// The user of a party with a post.
     pub fn user(&self, part: Part, duty: Duty) -> Actor {
         self.users[&(part, duty)].clone()
@@ -232,7 +265,8 @@ fn details(casting: &Casting, serial: usize) -> Result<PartyDetails, DemoError> 
     })
 }
 
-/// Brings the node into being and registers everybody.
+/// Brings the node into being and registers everybody: the data authority's administrator gives each party its first
+/// administrator, who adds the others.
 pub async fn assemble(stage: &Stage) -> Result<Cast, DemoError> {
     let mut cast = Cast::default();
     let app = &stage.app;
@@ -262,30 +296,13 @@ pub async fn assemble(stage: &Stage) -> Result<Cast, DemoError> {
             let command = Command::RegisterParty { details: details(casting, serial)? };
             stage.give(&admin, command, "party.registered").await?
         };
-        cast.parties.insert(casting.part, party.clone());
+        cast.parties.insert(casting.part, party);
+        let own_admin = match casting.part {
+            Part::Authority => admin.clone(),
+            _ => cast.employ(stage, &admin, casting, Duty::Administrator).await?,
+        };
         for duty in casting.duties {
-            let word = match duty {
-                Duty::Administrator => "administrator",
-                Duty::Handler => "handler",
-                Duty::Approver => "approver",
-                Duty::ChiefDataOfficer => "officer",
-            };
-            let login = format!("{}.{word}", casting.login);
-            let new = NewUser {
-                party: party.clone(),
-                duties: BTreeSet::from([*duty]),
-                login: login.clone(),
-                display_name: Zeroizing::new(format!("{}{word}", casting.name)),
-                password: Zeroizing::new(DEMO_PASSWORD.to_owned()),
-            };
-            let user = app.add_user(&admin, new, Default::default()).await?;
-            cast.users.insert((casting.part, *duty), Actor::User(user));
-            cast.logins.push(LoginShown {
-                login,
-                password: DEMO_PASSWORD.to_owned(),
-                party: casting.name.to_owned(),
-                duties: vec![word.to_owned()],
-            });
+            cast.employ(stage, &own_admin, casting, *duty).await?;
         }
     }
     Ok(cast)

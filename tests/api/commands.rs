@@ -1,5 +1,6 @@
 //! Giving commands, and the choices that are offered.
 
+use lingqu_tests::scenario::Who;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -101,7 +102,7 @@ async fn a_service_key_is_issued_to_the_consumer_and_shown_once() {
     assert_eq!(issued.status, 201, "{}", issued.text);
     let key = issued.json()["key"].as_str().unwrap().to_owned();
     assert!(key.ends_with(issued.json()["last_four"].as_str().unwrap()));
-    assert_eq!(served.scenario.app.authenticate_key(&key).await.unwrap(), served.order.id);
+    assert_eq!(served.scenario.app.serving(&key).await.unwrap().grant.order, served.order.id);
     let order = clerk.get(&format!("/api/v1/orders/{}", served.order.id)).await;
     assert_eq!(order.json()["body"]["service_keys"].as_array().unwrap().len(), 2);
     assert!(!order.text.contains(&key));
@@ -116,7 +117,7 @@ async fn a_service_key_is_issued_to_the_consumer_and_shown_once() {
 async fn users_are_added_by_administrators_with_a_login() {
     let served = Served::open().await;
     let admin = served.sign_in("admin").await;
-    let party = admin.get("/api/v1/parties?limit=1").await.json()["items"][0]["id"].clone();
+    let party = admin.get("/api/v1/session").await.json()["party"].clone();
     let mut form = json!({ "party": party, "duties": ["handler"], "login": "new.user", "display_name": "新用户", "password": "short" });
     assert_eq!(admin.post("/api/v1/users", &form).await.problem(), (422, "invalid".to_owned()));
     form["password"] = json!("scenario-password-1");
@@ -125,6 +126,19 @@ async fn users_are_added_by_administrators_with_a_login() {
     let added = admin.post("/api/v1/users", &form).await;
     assert_eq!(added.status, 201, "{}", added.text);
     served.sign_in("new.user").await;
+    // Another party's users are added by its own administrator, and no command makes one without a login.
+    form["login"] = json!("stranger");
+    form["party"] = json!(served.scenario.party(Who::Operator));
+    for duty in ["handler", "approver", "administrator"] {
+        form["duties"] = json!([duty]);
+        let refused = admin.post("/api/v1/users", &form).await;
+        assert_eq!(refused.problem(), (403, "not_permitted".to_owned()), "{duty}");
+    }
+    let command = json!({ "command": "add_user", "party": form["party"], "duties": ["administrator"] });
+    assert_eq!(admin.post("/api/v1/commands", &command).await.problem(), (403, "not_permitted".to_owned()));
+    form["duties"] = json!(["handler"]);
+    let own = served.sign_in("admin3").await;
+    assert_eq!(own.post("/api/v1/users", &form).await.status, 201);
     // The journal knows the user's id and nothing of his name.
     let journal = admin.get("/api/v1/journal?limit=500").await;
     assert!(journal.text.contains(added.json()["user"].as_str().unwrap()));
@@ -152,4 +166,22 @@ async fn a_snapshot_is_uploaded_and_a_bad_file_is_refused_with_its_line() {
     assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 0, "no upload stays behind");
     let stranger = served.sign_in("clerk8").await;
     assert_eq!(Reply::of(stranger.request(Method::POST, &path).body("x")).await.problem().0, 403);
+}
+
+#[tokio::test]
+async fn a_rulebook_is_proposed_seen_and_adopted_by_another() {
+    let served = Served::open().await;
+    let (clerk, chief) = (served.sign_in("clerk0").await, served.sign_in("chief0").await);
+    let mut rulebook = served.scenario.app.read(|state| json!(state.rulebook().into_owned()));
+    rulebook["version"] = json!("2027-01");
+    rulebook["cohort_floor"] = json!(7);
+    let propose = json!({ "command": "propose_rulebook", "rulebook": rulebook });
+    assert_eq!(clerk.post("/api/v1/commands", &propose).await.status, 200);
+    let shown = chief.get("/api/v1/node").await.json()["rulebook_proposal"]["rulebook"].clone();
+    assert_eq!(shown, rulebook);
+    let adopt = json!({ "command": "adopt_rulebook", "rulebook": shown });
+    assert_eq!(clerk.post("/api/v1/commands", &adopt).await.problem(), (403, "not_permitted".to_owned()));
+    assert_eq!(chief.post("/api/v1/commands", &adopt).await.status, 200);
+    let node = chief.get("/api/v1/node").await.json();
+    assert_eq!((&node["rulebook_version"], &node["rulebook_proposal"]), (&json!("2027-01"), &Value::Null));
 }

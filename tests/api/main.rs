@@ -6,3 +6,4 @@ mod commands;
 mod lists;
 mod public;
 mod sessions;
+mod sight;

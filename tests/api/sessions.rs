@@ -89,3 +89,31 @@ async fn a_malformed_body_is_refused_without_repeating_it() {
     let large = client.request(Method::POST, "/api/v1/session").body(vec![b' '; 2 << 20]);
     assert_eq!(Reply::of(large).await.problem(), (413, "body_too_large".to_owned()));
 }
+
+#[tokio::test]
+async fn a_user_changes_the_password_that_his_administrator_chose() {
+    let served = Served::open().await;
+    let client = served.sign_in("chief1").await;
+    let elsewhere = served.sign_in("chief1").await;
+    const NEW: &str = "known-to-me-alone";
+    let change = |login: &str, current: &str, new: &str| json!({ "login": login, "current": current, "new": new });
+    let path = "/api/v1/session/password";
+    let wrong = client.post(path, &change("chief1", "not the password", NEW)).await;
+    assert_eq!(wrong.problem(), (401, "bad_credentials".to_owned()));
+    // Not even with the right password of another.
+    let other = client.post(path, &change("chief2", PASSWORD, NEW)).await;
+    assert_eq!(other.problem(), (401, "bad_credentials".to_owned()));
+    for new in ["short", PASSWORD] {
+        assert_eq!(client.post(path, &change("chief1", PASSWORD, new)).await.problem(), (422, "invalid".to_owned()));
+    }
+    let changed = client.post(path, &change("chief1", PASSWORD, NEW)).await;
+    assert_eq!(changed.status, 204, "{}", changed.text);
+    for ended in [&client, &elsewhere] {
+        assert_eq!(ended.get("/api/v1/session").await.problem().0, 401, "every session has ended");
+    }
+    let sign_in = |password: &str| json!({ "login": "chief1", "password": password });
+    let stranger = served.stranger();
+    assert_eq!(stranger.post("/api/v1/session", &sign_in(PASSWORD)).await.status, 401);
+    assert_eq!(stranger.post("/api/v1/session", &sign_in(NEW)).await.status, 200);
+    served.sign_in("chief2").await;
+}

@@ -1,9 +1,13 @@
 //! The data plane as a client sees it, over a real listener, with the receipts as the node keeps them.
 
+mod changes;
 mod consent;
+mod differencing;
 mod modes;
+mod pieces;
 mod places;
 mod quota;
 mod refusals;
 mod served;
+mod sharing;
 mod streams;

@@ -230,15 +230,16 @@ async fn statistics(served: &Served) {
     let sql = "SELECT line, day, count(*) AS trips FROM trip_statistics WHERE day <= '2025-03-04' GROUP BY line, day ORDER BY line, day";
     let reply = served.post(&order, "/query", json!({"sql": sql})).await.ok();
     let body = reply.json();
-    // L0 to L4 on four days; the few trips of L9 are left out.
-    assert_eq!(body["row_count"], 20, "{body}");
+    // L0 to L4 on four days. The few trips of L9 are left out, and with them as many others as it takes to hide them from
+    // whoever knows the sums by line and by day.
+    assert_eq!(body["row_count"], 14, "{body}");
     let suppressed = body["groups_suppressed"].as_u64().unwrap();
     assert!(suppressed > 0);
     assert_eq!(reply.header("groups-suppressed"), Some(suppressed.to_string().as_str()));
     let (records, _, totals) = served.closed(reply.header("delivery-receipt").unwrap()).await;
     let ReceiptBody::Opened(opening) = &records[0].body else { panic!("{records:?}") };
     assert_eq!(opening.mode, Mode::Statistics);
-    assert_eq!((totals.calls, totals.answer_rows), (1, 20));
+    assert_eq!((totals.calls, totals.answer_rows), (1, 14));
 }
 
 fn arrow_batches(bytes: &[u8]) -> Vec<RecordBatch> {

@@ -69,3 +69,23 @@ async fn a_batch_is_all_or_nothing() {
     served.post(&order, "/verify", batch(3)).await.ok();
     assert_eq!(served.post(&order, "/verify", batch(1)).await.problem(), (403, "quota_exceeded".to_owned()));
 }
+
+/// Every answer, a refusal among them, says what the order may use and what is left of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_says_what_is_left() {
+    let served = Served::open(None, 100).await;
+    let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (5, 0)).await;
+    let batch = |count: usize| {
+        let claims: Vec<_> =
+            (0..count).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": false}})).collect();
+        json!({"claims": claims})
+    };
+    let first = served.post(&order, "/verify", batch(2)).await.ok();
+    assert_eq!(first.header("ratelimit-policy"), Some("\"calls\";q=5, \"data_sets\";q=0"));
+    assert_eq!(first.header("ratelimit"), Some("\"calls\";r=3, \"data_sets\";r=0"));
+    let refused = served.post(&order, "/verify", batch(4)).await;
+    assert_eq!(refused.problem(), (403, "quota_exceeded".to_owned()));
+    assert_eq!(refused.header("ratelimit"), Some("\"calls\";r=3, \"data_sets\";r=0"));
+    let last = served.post(&order, "/verify", batch(3)).await.ok();
+    assert_eq!(last.header("ratelimit"), Some("\"calls\";r=0, \"data_sets\";r=0"));
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
-use lingqu_gateway::delivery::Settings;
+use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::scenario::{Ordered, Scenario};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -13,6 +13,8 @@ use serde_json::Value;
 pub struct Served {
     pub scenario: Scenario,
     pub base: String,
+    /// Where Delta Sharing answers.
+    pub sharing: String,
     pub client: reqwest::Client,
 }
 
@@ -78,11 +80,23 @@ impl Served {
                 .try_init(),
         );
         let scenario = Scenario::open(database_url, trips).await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut served = Served { scenario, base: String::new(), sharing: String::new(), client };
+        served.serve_anew(settings).await;
+        served
+    }
+
+    /// Serves the scenario by a new delivery path, as the next process of the node would.
+    pub async fn serve_anew(&mut self, settings: Settings) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/data/v1", listener.local_addr().unwrap());
-        let router = Router::new().nest("/data/v1", lingqu_gateway::router_with(scenario.app.clone(), settings));
+        let address = listener.local_addr().unwrap();
+        let deliveries = Deliveries::new(self.scenario.app.clone(), settings);
+        let router = Router::new()
+            .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
+            .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Served { scenario, base, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        self.base = format!("http://{address}/data/v1");
+        self.sharing = format!("http://{address}/delta-sharing");
     }
 
     /// A request to a product with an order's key; `path` begins after the product.

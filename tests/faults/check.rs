@@ -7,14 +7,19 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lingqu_app::{App, AppSettings, Clock};
+use lingqu_crypto::sha256;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::journal::{READ_LIMIT_MAX, Record};
+use lingqu_store::vault::VaultRead;
 use roaring::RoaringTreemap;
 
 use crate::load::{Arrived, Promises};
 
 /// The code of a delivery that a crash cut off.
 pub const INTERRUPTED: &str = "interrupted";
+
+/// Deliveries whose kept request is compared with the receipt: more than a node has under way at a time.
+const REQUESTS_CHECKED: usize = 150;
 
 /// A node's records, read beside the process that serves it.
 pub struct Records {
@@ -36,6 +41,7 @@ impl Records {
         let journal = read_journal(&app).await;
         assert_eq!(replay.events, journal.len() as u64);
         let (deliveries, calls) = read_receipts(&app).await;
+        requests_are_kept(&app, &deliveries).await;
         app.close().await.expect("a reader closes");
         Records { journal, deliveries, calls }
     }
@@ -134,6 +140,25 @@ async fn read_receipts(app: &Arc<App>) -> (BTreeMap<String, Vec<ReceiptRecord>>,
             }
             deliveries.entry(record.receipt.to_string()).or_default().push(record);
         }
+    }
+}
+
+/// The text of a request was in the vault before its receipt was written: the receipt's digest is of what stands there.
+/// Those deliveries are looked at that may have been under way when the node was killed; ids begin with the time.
+async fn requests_are_kept(app: &Arc<App>, deliveries: &BTreeMap<String, Vec<ReceiptRecord>>) {
+    for (receipt, records) in deliveries.iter().rev().take(REQUESTS_CHECKED) {
+        let opening = match &records[0].body {
+            ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. } => opening,
+            other => panic!("{receipt} begins with {other:?}"),
+        };
+        let items = app.store().vault_items(receipt).await.expect("the vault can be listed");
+        let [(id, kind)] = &items[..] else { panic!("{receipt} has {} items in the vault", items.len()) };
+        assert_eq!(kind, "request");
+        let VaultRead::Present(salted) = app.store().vault_get(receipt, id).await.expect("the vault can be read")
+        else {
+            panic!("the request of {receipt} is not in the vault")
+        };
+        assert_eq!(sha256(&salted).to_string(), opening.request_digest, "{receipt}");
     }
 }
 

@@ -26,8 +26,21 @@ async fn a_disk_that_fills_costs_nothing_that_was_acknowledged() {
     let place = prepared.beside("small");
     let binary = node::binary().display().to_string();
     let text = place.display().to_string();
-    let program =
-        [&binary, "serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", &text];
+    let program = [
+        &binary,
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--flight-listen",
+        "127.0.0.1:0",
+        "--postgres-listen",
+        "127.0.0.1:0",
+        "--dir",
+        &text,
+    ];
     let node = Node::serve_by(on_small_disk(&place, DISK_BYTES, &prepared.node(), Filling::Roomy, &program));
     // The disk as the node sees it, through its own root.
     let disk =
@@ -45,6 +58,8 @@ async fn a_disk_that_fills_costs_nothing_that_was_acknowledged() {
     let mut full = clients.try_commands(&users, &prepared.place_order, REQUESTS).await;
     full.add(clients.try_verifications(&prepared.check, REQUESTS).await);
     assert!(full.refused.values().sum::<u64>() > 0, "the disk is full and everything was kept: {full:?}");
+    // The client is told that it passes, and in the log the operator is told what to do about it.
+    assert_eq!(full.refused.keys().collect::<Vec<_>>(), ["storage_unavailable"]);
     promises.add(full);
     assert!(node.log().contains("free some"), "the log says what to do: {}", node.log());
 

@@ -28,7 +28,19 @@ async fn what_keeps_a_node_from_starting_is_said_in_one_sentence() {
 
 fn serve(directory: &Path, listen: &str) -> Ended {
     let directory = directory.display().to_string();
-    node::run(&["serve", "--listen", listen, "--admin-listen", "127.0.0.1:0", "--dir", &directory])
+    node::run(&[
+        "serve",
+        "--listen",
+        listen,
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--flight-listen",
+        "127.0.0.1:0",
+        "--postgres-listen",
+        "127.0.0.1:0",
+        "--dir",
+        &directory,
+    ])
 }
 
 /// A full disk while a node is made leaves nothing behind that the next attempt would stumble over.
@@ -94,7 +106,20 @@ fn a_read_only_directory(prepared: &Prepared) {
     let directory = prepared.node();
     let binary = node::binary().display().to_string();
     let text = directory.display().to_string();
-    let program = [&binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", &text];
+    let program = [
+        &binary,
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--flight-listen",
+        "127.0.0.1:0",
+        "--postgres-listen",
+        "127.0.0.1:0",
+        "--dir",
+        &text,
+    ];
     let ended = node::run_command(on_read_only(&directory, &program));
     says(&ended, &[&text, "read-only", "give the user that runs lingqu the right to it"]);
 }
@@ -103,7 +128,20 @@ fn a_full_disk(prepared: &Prepared) {
     let place = prepared.beside("small");
     let binary = node::binary().display().to_string();
     let text = place.display().to_string();
-    let program = [&binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", &text];
+    let program = [
+        &binary,
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--flight-listen",
+        "127.0.0.1:0",
+        "--postgres-listen",
+        "127.0.0.1:0",
+        "--dir",
+        &text,
+    ];
     let ended = node::run_command(on_small_disk(&place, DISK_BYTES, &prepared.node(), Filling::Full, &program));
     says(&ended, &["free some", "space"]);
 }

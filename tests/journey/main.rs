@@ -86,12 +86,21 @@ fn evidence_stands_alone(report: &DemoReport) {
     assert_eq!(verified.journal_records, evidence.journal_records);
     assert_eq!(verified.receipt_records, evidence.receipt_records);
     assert!(verified.journal_records > 0 && verified.receipt_records > 0);
+    // The demo meters once; what was delivered after that is told, and nothing stays open.
+    assert_eq!((verified.metering_windows, verified.deliveries_open), (1, 0));
+    assert!(verified.receipts_not_yet_metered > 0 && verified.metered_until.is_some());
 }
 
-/// After all that: journal, tables, postings and the published log agree.
+/// After all that: journal, tables, postings, keys, receipts, metering and the published log agree.
 async fn nothing_differs(app: &Arc<App>) {
     app.publish_log().await.expect("the log can be published");
     let replay = app.replay_check().await.expect("the journal folds");
     assert!(replay.agrees, "{:?}", replay.differences);
     assert_eq!(replay.events, app.store().head().await.expect("the journal has a head"));
+    assert_eq!(replay.receipts, app.receipts().head().await.expect("the receipts have a head"));
+    let (windows, keys) = app.read(|state| {
+        let keys: usize = state.orders.values().map(|order| order.value.service_keys.len()).sum();
+        (state.meters.len() as u64, keys as u64)
+    });
+    assert_eq!((replay.metering_windows, replay.service_keys), (windows, keys));
 }

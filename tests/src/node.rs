@@ -88,6 +88,10 @@ pub struct Node {
     pub url: String,
     /// Where its operator reaches it.
     pub admin_url: String,
+    /// Where clients of Flight SQL reach it: `grpc://HOST:PORT`.
+    pub flight_url: String,
+    /// Where clients of the PostgreSQL protocol reach it: `postgres://HOST:PORT/lingqu`.
+    pub postgres_url: String,
     /// From starting the process until it said that it is ready.
     pub ready_after: Duration,
 }
@@ -99,7 +103,8 @@ impl Node {
     /// When it doesn't become ready; the message holds its log.
     pub fn serve(directory: &Path) -> Node {
         let mut command = Command::new(binary());
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir"]);
+        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["--flight-listen", "127.0.0.1:0", "--postgres-listen", "127.0.0.1:0", "--dir"]);
         command.arg(directory);
         Node::serve_by(command)
     }
@@ -133,7 +138,9 @@ impl Node {
             let log = log.lock().unwrap_or_else(PoisonError::into_inner);
             panic!("the node did not become ready: {log}");
         };
-        Node { child, log, url: http, admin_url: admin, ready_after }
+        let other = |name: &str| url(name).unwrap_or_default();
+        let (flight_url, postgres_url) = (other("flight_url"), other("postgres_url"));
+        Node { child, log, url: http, admin_url: admin, flight_url, postgres_url, ready_after }
     }
 
     /// Ends it as a loss of power would end the process: SIGKILL, no handler runs.

@@ -312,15 +312,21 @@ async fn postings_balance_and_are_summed() {
     .await;
 }
 
+fn issue_key(hash: [u8; 32], last_four: &str) -> ServiceKeyChange {
+    ServiceKeyChange::Issue {
+        hash,
+        order_id: "ord_1".into(),
+        last_four: last_four.into(),
+        scram_sealed: format!("sealed {last_four}").into_bytes(),
+    }
+}
+
 #[tokio::test]
 async fn service_keys_are_issued_and_revoked_with_their_events() {
     both(async |factory: StoreFactory| {
         let store = factory.open().await;
         let mut issue = append("ord_1", 0, "key_issued");
-        issue.service_keys = vec![
-            ServiceKeyChange::Issue { hash: [1; 32], order_id: "ord_1".into(), last_four: "abcd".into() },
-            ServiceKeyChange::Issue { hash: [2; 32], order_id: "ord_1".into(), last_four: "efgh".into() },
-        ];
+        issue.service_keys = vec![issue_key([1; 32], "abcd"), issue_key([2; 32], "efgh")];
         append_new(&store, issue).await;
         let mut revoke = append("ord_1", 1, "key_revoked");
         revoke.service_keys = vec![ServiceKeyChange::Revoke { hash: [1; 32] }];
@@ -331,6 +337,7 @@ async fn service_keys_are_issued_and_revoked_with_their_events() {
         );
         let second = store.service_key(&[2; 32]).await.unwrap().unwrap();
         assert_eq!((second.order_id.as_str(), second.last_four.as_str(), second.revoked_at), ("ord_1", "efgh", None));
+        assert_eq!(second.scram_sealed.as_deref(), Some(&b"sealed efgh"[..]));
         let mut revoke_all = append("ord_1", 2, "order_ended");
         revoke_all.service_keys = vec![ServiceKeyChange::RevokeAll { order_id: "ord_1".into() }];
         append_new(&store, revoke_all).await;

@@ -7,6 +7,7 @@ mod log;
 mod quota;
 mod race;
 mod receipts;
+mod release;
 mod sample;
 mod schema;
 mod vault;

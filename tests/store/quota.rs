@@ -128,3 +128,29 @@ async fn folding_back_beside_the_living_never_frees_too_much() {
     })
     .await;
 }
+
+/// What is left is what this process may still spend and what was free when it last leased.
+#[tokio::test]
+async fn what_is_left_goes_down_with_use_and_up_with_a_refund() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let (quota, other) =
+            (Quota::register(&store, true).await.unwrap(), Quota::register(&store, false).await.unwrap());
+        assert_eq!(quota.left("ord_1").await, None);
+        quota.spend(&[debit("ord_1", 160, 7)]).await.unwrap();
+        assert_eq!(quota.left("ord_1").await, Some(153));
+        quota.refund(&[debit("ord_1", 160, 2)]).await;
+        assert_eq!(quota.left("ord_1").await, Some(155));
+        // Another process's lease counts as used whole, from the next lease on.
+        let leased = other.lease("ord_1", 160, 100).await.unwrap();
+        assert_eq!(quota.left("ord_1").await, Some(155));
+        quota.spend(&[debit("ord_1", 160, 10)]).await.unwrap();
+        assert_eq!(quota.left("ord_1").await, Some(155 - leased - 10));
+        // A refusal leaves what is left, and tells it.
+        assert!(matches!(quota.spend(&[debit("ord_1", 160, 100)]).await, Err(QuotaError::Exhausted { .. })));
+        assert_eq!(quota.left("ord_1").await, Some(155 - leased - 10));
+        assert!(matches!(quota.spend(&[debit("ord_2", 3, 4)]).await, Err(QuotaError::Exhausted { .. })));
+        assert_eq!(quota.left("ord_2").await, Some(3));
+    })
+    .await;
+}

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use lingqu_store::receipt::{NewReceipt, Receipt, ReceiptCommit, ReceiptLog};
-use lingqu_store::{Backend, StoreError};
+use lingqu_store::receipt::{NewReceipt, Receipt, ReceiptCommit, ReceiptLog, Seen, check_receipts};
+use lingqu_store::{Backend, Store, StoreError};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::ConnectionTrait;
 
@@ -327,4 +327,65 @@ async fn what_is_too_large_is_refused() {
         append_many(&log, 0..1).await;
     })
     .await;
+}
+
+/// Positions visited, and differences as `table id`.
+async fn checked(store: &Store, log: &ReceiptLog) -> (Vec<u64>, Vec<String>) {
+    let view = store.snapshot().await.unwrap();
+    let (mut visited, mut differences) = (Vec::new(), Vec::new());
+    let count = check_receipts(&view, log, &mut |seen| match seen {
+        Seen::Receipt(receipt) => visited.push(receipt.position),
+        Seen::Difference { table, id, .. } => differences.push(format!("{table} {id}")),
+    })
+    .await
+    .unwrap();
+    assert_eq!(count, visited.len() as u64);
+    (visited, differences)
+}
+
+#[tokio::test]
+async fn a_check_visits_each_receipt_once_and_names_what_differs() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        append_many(&log, 0..20).await;
+        log.commit_to_log().await.unwrap();
+        append_new(&store, append("tkt_1", 0, "ticket_opened")).await;
+        append_many(&log, 20..30).await;
+        log.commit_to_log().await.unwrap();
+        // On PostgreSQL these have rows in the index, on SQLite they get them with their entry.
+        append_many(&log, 30..35).await;
+        let all: Vec<u64> = (1..=35).collect();
+        assert_eq!(checked(&store, &log).await, (all.clone(), Vec::new()));
+
+        let raw = factory.raw().await;
+        raw.execute_unprepared("DELETE FROM receipt_index WHERE position IN (7, 25)").await.unwrap();
+        raw.execute_unprepared("UPDATE receipt_index SET kind = 'single' WHERE position = 8").await.unwrap();
+        let differences = ["receipt_index 7", "receipt_index 8", "receipt_index 25"].map(str::to_owned).to_vec();
+        assert_eq!(checked(&store, &log).await, (all, differences));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_check_names_receipts_that_are_lost_or_damaged() {
+    let (factory, file, _) = segment_with(4).await;
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    log.commit_to_log().await.unwrap();
+    log.close().await;
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..begin_of_last_frame(&whole)]).unwrap();
+    let log = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
+    let lost = ["receipt 4", "receipt_index 4"].map(str::to_owned).to_vec();
+    assert_eq!(checked(&store, &log).await, (vec![1, 2, 3], lost));
+    // Damage that comes after the log was opened: what follows it can't be read in order, and is not guessed at.
+    std::fs::write(&file, &whole).unwrap();
+    let log = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
+    let mut damaged = whole.clone();
+    let second = whole.windows(4).enumerate().filter(|(_, window)| *window == b"LQRG").nth(1).unwrap().0;
+    damaged[second + 20] ^= 1;
+    std::fs::write(&file, damaged).unwrap();
+    let (visited, differences) = checked(&store, &log).await;
+    assert_eq!((visited.len(), differences.len()), (0, 1), "{differences:?}");
 }

@@ -1,5 +1,5 @@
 // The loop in a real Chromium: sign in, market, product, order, receipts, ledger; suspend the mandate in the console and
-// see the next request for data refused; resume; English. With LINGQU_SCREENSHOTS=DIR a picture of each page is kept.
+// see the next request for data refused; resume; its history; order and sign; English. With LINGQU_SCREENSHOTS=DIR a picture of each page is kept.
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -206,6 +206,57 @@ async function certificate(page, base, address) {
   await page.goto(base);
 }
 
+/** The mandate's history, from its page: what was done to it above is in the journal. */
+async function journal(page, base, order) {
+  await openMandate(page, base, order);
+  await page.getByRole("link", { name: "办理记录" }).click();
+  await page.getByRole("heading", { name: "操作日志" }).waitFor();
+  await page.getByText("恢复授权").first().waitFor();
+  const rows = await page.locator("tbody tr.ant-table-row").allInnerTexts();
+  assert.match(rows[0], /恢复授权[\s\S]*授权/, "the newest stands first");
+  assert.match(rows[1], /中止授权/);
+  await picture(page, "journal-mandate");
+  await page.getByRole("button", { name: /全\s*部/ }).click();
+  await page.getByText("订单").nth(1).waitFor();
+  await picture(page, "journal");
+}
+
+/** A handler of the consumer orders a product, its approver signs the contract. */
+async function placeAndSign(browser, base, report) {
+  const sessionOf = async (login) => {
+    const known = report.logins.find((each) => each.login === login);
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "zh-CN" });
+    const page = await context.newPage();
+    await page.goto(base);
+    await page.getByLabel("用户名").fill(login);
+    await page.getByLabel("密码").fill(known.password);
+    await page.getByRole("button", { name: /登\s*录/ }).click();
+    await page.getByRole("heading", { name: "数据产品超市" }).waitFor();
+    return page;
+  };
+  const handler = await sessionOf("insurer.handler");
+  await handler.locator(".cards > li").filter({ hasText: "核验" }).last().getByRole("link").first().click();
+  await handler.locator('button[data-command="place_order"]').click();
+  const form = handler.getByRole("dialog");
+  await form.getByLabel("调用配额").fill("25");
+  await picture(handler, "place-order");
+  await form.getByRole("button", { name: "提交订单" }).click();
+  await handler.getByText("已下单").first().waitFor();
+  await handler.getByRole("cell", { name: "25", exact: true }).waitFor();
+  await picture(handler, "order-placed");
+  assert.ok(await handler.locator('button[data-command="sign_contract"]').isDisabled(), "who ordered does not sign");
+  const approver = await sessionOf("insurer.approver");
+  await approver.goto(handler.url());
+  await approver.locator('button[data-command="sign_contract"]').click();
+  await approver
+    .getByRole("dialog")
+    .getByRole("button", { name: /确\s*定/ })
+    .click();
+  await approver.locator('button[data-command="sign_contract"]:disabled').waitFor();
+  await handler.context().close();
+  await approver.context().close();
+}
+
 async function english(page) {
   await page.getByRole("button", { name: "English" }).click();
   await page.getByRole("heading", { name: "Market" }).waitFor();
@@ -221,7 +272,7 @@ async function english(page) {
 
 async function narrow(page, base, order) {
   await page.setViewportSize({ width: 320, height: 800 });
-  for (const path of ["/", `/orders/${order.id}`, "/ledger", "/inbox"]) {
+  for (const path of ["/", `/orders/${order.id}`, "/ledger", "/inbox", "/journal"]) {
     await page.goto(base + path);
     await page.waitForLoadState("networkidle");
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -258,12 +309,16 @@ try {
   await evidence(page);
   await ledger(page);
   await suspendAndResume(page, base, orders);
+  await journal(page, base, order);
+  await placeAndSign(browser, base, report);
   const address = await resources(page);
   await certificate(page, base, address);
   await english(page);
   await narrow(page, base, order);
   assert.deepEqual(faults, [], "no page failed on the way");
-  console.log("the loop in Chromium: sign-in, market, product, order, receipts, ledger, suspension, English: all well");
+  console.log(
+    "the loop in Chromium: sign-in, market, product, order, receipts, ledger, suspension, journal, ordering, English: all well",
+  );
 } finally {
   await browser.close();
   await demo.stop();

@@ -42,6 +42,17 @@ export function civilDay(date: string, language: string): string {
   return day(`${date}T00:00:00+08:00`, language);
 }
 
+/** The civil day in Beijing of a moment, as `YYYY-MM-DD`: what a date field holds. */
+export function beijingDate(moment: string): string {
+  const { year = "", month = "", day = "" } = parts(moment);
+  return `${year}-${month.padStart(2, "0")}-${day.padStart(2, "0")}`;
+}
+
+/** The beginning in Beijing of a civil day `YYYY-MM-DD`, RFC 3339. */
+export function startOfDay(date: string): string {
+  return `${date}T00:00:00+08:00`;
+}
+
 /** Yuan: groups of three digits, at least two decimals, none cut off. */
 export function yuan(amount: string): string {
   const [whole = "0", decimals = ""] = amount.split(".");

@@ -1,10 +1,11 @@
 // What surrounds every page: navigation, who is signed in, the language.
-import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { Button, Layout } from "antd";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { isProblem, rememberToken } from "./api/client";
 import { switchLanguage } from "./i18n";
+import { Original } from "./parts/original";
 import { ProblemView, Waiting } from "./parts/problem";
 import { type Session, SessionProvider, useSessionQuery, useSignOut } from "./session";
 
@@ -39,6 +40,8 @@ function ToLogin() {
 function Shell({ session }: { session: Session }) {
   const { t, i18n } = useTranslation();
   const isEnglish = i18n.language === "en";
+  // One entry leads to all registers, so it is marked in each of them.
+  const isRecord = useLocation().pathname.startsWith("/records/");
   return (
     <Layout className="frame">
       <a className="skip" href="#content">
@@ -64,15 +67,23 @@ function Shell({ session }: { session: Session }) {
           <Link to="/inbox" activeProps={{ className: "active" }}>
             {t("nav.inbox")}
           </Link>
-          <Link to="/records/$kind" params={{ kind: "mandate" }} activeOptions={{ exact: false }}>
+          <Link to="/records/$kind" params={{ kind: "mandate" }} className={isRecord ? "active" : undefined}>
             {t("nav.records")}
+          </Link>
+          <Link to="/journal" activeProps={{ className: "active" }}>
+            {t("nav.journal")}
           </Link>
           <Link to="/node" activeProps={{ className: "active" }}>
             {t("nav.node")}
           </Link>
         </nav>
         <User session={session} />
-        <Button size="small" ghost onClick={() => switchLanguage(isEnglish ? "zh-CN" : "en")}>
+        <Button
+          size="small"
+          ghost
+          lang={isEnglish ? "zh-CN" : "en"}
+          onClick={() => switchLanguage(isEnglish ? "zh-CN" : "en")}
+        >
           {t("app.language")}
         </Button>
       </Layout.Header>
@@ -91,7 +102,7 @@ function User({ session }: { session: Session }) {
   return (
     <div className="frame-user">
       <span>
-        {session.display_name}
+        <Original text={session.display_name} />
         <small>
           {party} · {session.duties.map((duty) => t(`duty.${duty}`)).join(" ")}
         </small>

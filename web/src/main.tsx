@@ -26,6 +26,7 @@ const theme = {
     colorPrimary: "#0958d9",
     colorInfo: "#0958d9",
     colorTextDescription: "#595959",
+    colorTextTertiary: "#595959",
     colorTextPlaceholder: "#737373",
     colorBgLayout: "#fff",
     borderRadius: 4,

@@ -2,6 +2,7 @@
 import { createRootRoute, createRoute, createRouter } from "@tanstack/react-router";
 import { Frame } from "./frame";
 import { InboxPage } from "./pages/inbox";
+import { JournalPage } from "./pages/journal";
 import { LedgerPage } from "./pages/ledger";
 import { LoginPage } from "./pages/login";
 import { MarketPage } from "./pages/market";
@@ -42,6 +43,15 @@ const pages = [
     component: LedgerPage,
     validateSearch: (search: Record<string, unknown>): { settlement?: string } => ({
       settlement: text(search.settlement),
+    }),
+  }),
+  createRoute({
+    getParentRoute: inFrame,
+    path: "/journal",
+    component: JournalPage,
+    validateSearch: (search: Record<string, unknown>): { stream?: string; kind?: string } => ({
+      stream: text(search.stream),
+      kind: text(search.kind),
     }),
   }),
   createRoute({ getParentRoute: inFrame, path: "/inbox", component: InboxPage }),

@@ -1,18 +1,22 @@
 //! Which commands a user could give on an entity now, and why not the others: each is tried on the folded state, so the
 //! console offers exactly what `decide` would accept and shows the domain's own sentence where it would not.
 
+use jiff::SignedDuration;
 use lingqu_domain::access::{Duty, permission};
 use lingqu_domain::command::Command;
 use lingqu_domain::decide::{Context, decide};
-use lingqu_domain::id::CommandId;
+use lingqu_domain::id::{CommandId, ProductId};
+use lingqu_domain::order::{OrderDetails, Quota};
 use lingqu_domain::party::Role;
-use lingqu_domain::refusal::RefusalCode;
+use lingqu_domain::refusal::{Refusal, RefusalCode};
+use lingqu_domain::scope::{Mode, Purpose, Scope, Term};
 use lingqu_domain::state::State;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::session::Viewer;
+use crate::visibility::Sight;
 
 /// A command on an entity: what to send, what to ask the user for, and whether it may be given now.
 #[derive(Serialize, ToSchema)]
@@ -72,6 +76,9 @@ const fn offer(
 }
 
 const REASON: &[&str] = &["reason"];
+/// Term and calls of the draft of an order.
+const DRAFT_TERM: SignedDuration = SignedDuration::from_hours(365 * 24);
+const DRAFT_CALLS: u64 = 1_000;
 
 /// In the order in which an entity meets them. Larger drafts are made by programs.
 const OFFERS: &[Offer] = &[
@@ -110,7 +117,9 @@ const OFFERS: &[Offer] = &[
     offer("suspend_order", "ord_", "order", REASON),
     offer("resume_order", "ord_", "order", REASON),
     offer("end_order", "ord_", "order", REASON),
+    offer("agree_meter_correction", "mtr_", "meter", &[]),
     offer("confirm_settlement", "stl_", "settlement", &[]),
+    offer("reverse_settlement", "stl_", "settlement", REASON),
     offer("record_voucher", "stl_", "settlement", &["number"]),
 ];
 
@@ -130,26 +139,55 @@ pub(crate) fn choices(state: &State, viewer: &Viewer, now: jiff::Timestamp, enti
         }
         let Ok(command) = serde_json::from_value::<Command>(trial) else { continue };
         let refusal = decide(state, &command, &context).err();
-        let (roles, duties) = permission(offer.command)
-            .map(|permission| (permission.roles.to_vec(), permission.duties.to_vec()))
-            .unwrap_or_default();
-        choices.push(CommandChoice {
-            command: offer.command.to_owned(),
-            allowed: refusal.is_none(),
-            roles,
-            duties,
-            form,
-            inputs,
-            code: refusal.as_ref().map(|refusal| refusal.code.code().to_owned()),
-            reason: refusal.as_ref().map(|refusal| refusal.zh.clone()),
-            reason_en: refusal.map(|refusal| refusal.en),
-        });
+        choices.push(choice(offer.command, form, inputs, refusal));
     }
     choices
 }
 
+fn choice(command: &str, form: Value, inputs: Vec<CommandInput>, refusal: Option<Refusal>) -> CommandChoice {
+    let (roles, duties) = permission(command)
+        .map(|permission| (permission.roles.to_vec(), permission.duties.to_vec()))
+        .unwrap_or_default();
+    CommandChoice {
+        command: command.to_owned(),
+        allowed: refusal.is_none(),
+        roles,
+        duties,
+        form,
+        inputs,
+        code: refusal.as_ref().map(|refusal| refusal.code.code().to_owned()),
+        reason: refusal.as_ref().map(|refusal| refusal.zh.clone()),
+        reason_en: refusal.map(|refusal| refusal.en),
+    }
+}
+
+/// Placing an order for a product, tried with a draft that a person begins from: the product's first purpose, the modes by
+/// which answers leave, a year or what is left of the product's term, and a round quota.
+pub(crate) fn order_choice(
+    sight: &Sight<'_>,
+    product: &ProductId,
+    scope: &Scope,
+    now: jiff::Timestamp,
+) -> CommandChoice {
+    let mut modes = scope.modes.clone();
+    modes.remove(&Mode::Compute);
+    let year = now.checked_add(DRAFT_TERM).unwrap_or(scope.term.until);
+    let details = OrderDetails {
+        product: product.clone(),
+        purpose: scope.purposes.first().cloned().unwrap_or_else(|| Purpose(String::new())),
+        quota: Quota { calls: DRAFT_CALLS, data_sets: u64::from(modes.contains(&Mode::File)) },
+        modes,
+        term: Term { from: now.max(scope.term.from), until: year.min(scope.term.until) },
+    };
+    let command = Command::PlaceOrder { details: Box::new(details) };
+    let context = Context { now, actor: sight.viewer.actor(), command_id: trial_id() };
+    let refusal = decide(sight.state, &command, &context).err();
+    let form = serde_json::to_value(&command).expect("a command is texts, numbers, lists and maps with text keys");
+    choice(command.name(), form, Vec::new(), refusal)
+}
+
 /// Commands that break off, undo or begin something new: there for whoever holds the duty, but nobody waits for them.
-const EXCEPTIONAL: [&str; 10] = [
+const EXCEPTIONAL: [&str; 11] = [
     "disable_user",
     "request_supply",
     "issue_service_key",
@@ -160,6 +198,7 @@ const EXCEPTIONAL: [&str; 10] = [
     "delist_product",
     "suspend_order",
     "end_order",
+    "reverse_settlement",
 ];
 
 /// True when the command is a next step that the viewer could take now.
@@ -182,6 +221,12 @@ fn form_of(state: &State, offer: &Offer, entity: &str) -> Value {
             let order = entity.parse().ok().and_then(|id| state.orders.get(&id));
             form["terms_digest"] = order.map(|order| order.value.contract.terms_digest.clone()).into();
         }
+        "agree_meter_correction" => {
+            let meter = entity.parse().ok().and_then(|id| state.meters.get(&id));
+            let proposal = meter.and_then(|meter| meter.value.proposal.as_ref());
+            form["calls"] = proposal.map_or(0, |proposal| proposal.calls).into();
+            form["data_sets"] = proposal.map_or(0, |proposal| proposal.data_sets).into();
+        }
         _ => {}
     }
     form
@@ -199,9 +244,8 @@ fn inputs_of(state: &State, viewer: &Viewer, offer: &Offer, entity: &str) -> Vec
         "record_voucher" => {
             let due = entity.parse().ok().and_then(|id| {
                 let settlement = &state.settlements.get(&id)?.value;
-                let due = *settlement.due.get(&viewer.session.party)?;
-                let paid = settlement.paid_in.get(&viewer.session.party).copied().unwrap_or_default();
-                due.checked_sub(paid).ok()
+                settlement.due.get(&viewer.session.party)?;
+                Some(settlement.outstanding(&viewer.session.party))
             });
             let value = due.map(|due| due.to_string());
             inputs.push(CommandInput { name: "amount".to_owned(), kind: "yuan".to_owned(), value });

@@ -3,19 +3,23 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use lingqu_app::CommandOptions;
+use lingqu_app::{AppError, CommandOptions};
+use lingqu_domain::access::permission;
 use lingqu_domain::command::Command;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Shared;
 use crate::problem::{Body, ProblemDocument};
-use crate::session::Changing;
+use crate::session::{Changing, Viewer};
+use crate::visibility::Sight;
+use crate::{Api, Shared};
 
 /// Longest idempotency key, in characters.
 const KEY_CHARS_MAX: usize = 128;
 /// Most streams of an `If-Match`.
 const EXPECTED_MAX: usize = 32;
+/// A stream that there is not.
+const UNKNOWN_STREAM: &str = "unknown";
 
 /// What a command came to.
 #[derive(Serialize, ToSchema)]
@@ -52,13 +56,45 @@ pub(crate) async fn give(
     headers: HeaderMap,
     Body(command): Body<Command>,
 ) -> Result<Json<CommandResult>, ProblemDocument> {
-    let options = options(&headers)?;
+    let mut options = options(&headers)?;
+    must_know(&api, &viewer, &command, &mut options)?;
     let executed = api.app.execute(&viewer.actor(), command, options).await?;
     let mut events = Vec::new();
     for event in executed.events {
         events.push(CommandEvent { stream: event.stream, kind: event.kind });
     }
     Ok(Json(CommandResult { command_id: executed.command_id, events, repeated: executed.repeated }))
+}
+
+/// Answers a command on what the viewer may not know of as if there were no such thing. Whoever may not give the command at
+/// all is refused for that, as he is for any id; so neither answer tells whether there is one.
+fn must_know(
+    api: &Api,
+    viewer: &Viewer,
+    command: &Command,
+    options: &mut CommandOptions,
+) -> Result<(), ProblemDocument> {
+    let hidden = api.app.read(|state| {
+        let sight = Sight::new(viewer, state);
+        for (stream, expected) in &mut options.expected {
+            if sight.is_hidden(stream) {
+                // Of what does not exist the version is 0, and nothing else is seen.
+                if *expected != 0 {
+                    let (stream, expected) = (stream.clone(), *expected);
+                    return Err(AppError::Conflict { stream, expected, found: 0 });
+                }
+                *stream = UNKNOWN_STREAM.to_owned();
+            }
+        }
+        Ok(sight.hidden_in(command))
+    })?;
+    let is_internal = permission(command.name()).is_none_or(|permission| permission.internal);
+    match hidden {
+        Some(id) if !is_internal && api.app.must_be_within_duty(&viewer.actor(), command).is_ok() => {
+            Err(ProblemDocument::not_found(&id))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Reads `Idempotency-Key`, which every change needs, and `If-Match`, which it may have.

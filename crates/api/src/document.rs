@@ -29,7 +29,11 @@ pub(crate) fn complete(document: &mut OpenApi) {
         .description(Some(
             "公共数据授权运营平台的控制面。The control plane of authorised operation of public data. A session's cookie says who \
              asks; a change repeats the session's token in X-CSRF-Token and names an Idempotency-Key. What is refused is a \
-             problem document (application/problem+json, RFC 9457) with a stable code and a sentence in Chinese and English.",
+             problem document (application/problem+json, RFC 9457) with a stable code and a sentence in Chinese and English. \
+             Whoever may not know of an entity is answered 404, as if there were none, by reading and by commands. A body has at \
+             most 1 MiB (an upload 2 GiB) and arrives within 30 seconds (an upload: each piece), else 413 or 408. Any address \
+             may answer 503 with Retry-After: `behind` and `busy` pass in a moment, `storage_unavailable` when the operator has \
+             mended the node's storage; send the request again then, a change with the same Idempotency-Key.",
         ))
         .build();
     document.tags =

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::choice::{CommandChoice, choices};
 use crate::problem::ProblemDocument;
 use crate::session::Viewer;
-use crate::visibility::Visible;
+use crate::visibility::{Sight, Visible};
 
 /// Items of a page when the request does not say.
 const PAGE_ITEMS: u32 = 50;
@@ -78,7 +78,7 @@ pub(crate) fn page<I, T>(
 ) -> Result<Page<T>, ProblemDocument>
 where
     I: Ord + FromStr + Display,
-    T: Listed + Visible + Clone,
+    T: Listed + Visible,
 {
     let limit = query.limit.unwrap_or(PAGE_ITEMS);
     if limit == 0 || limit > PAGE_ITEMS_MAX {
@@ -98,20 +98,21 @@ where
             )
         })?),
     };
+    let sight = Sight::new(viewer, state);
     let mut items = Vec::new();
     let mut next_cursor = None;
     for (id, entity) in map.iter().rev() {
         if before.as_ref().is_some_and(|before| id >= before) || !fits(entity, query) {
             continue;
         }
-        if !entity.value.is_visible(viewer, state) {
+        if !entity.value.is_visible(&sight) {
             continue;
         }
         if items.len() == limit as usize {
             next_cursor = items.last().map(|item: &Entry<T>| item.id.clone());
             break;
         }
-        items.push(entry(state, &id.to_string(), entity, viewer, now));
+        items.push(entry(&sight, &id.to_string(), entity, now));
     }
     Ok(Page { items, next_cursor })
 }
@@ -131,22 +132,17 @@ pub(crate) fn one<I, T>(
 ) -> Result<Entry<T>, ProblemDocument>
 where
     I: Ord + FromStr,
-    T: Listed + Visible + Clone,
+    T: Listed + Visible,
 {
+    let sight = Sight::new(viewer, state);
     let entity = id.parse::<I>().ok().and_then(|id| map.get(&id));
     match entity {
-        Some(entity) if entity.value.is_visible(viewer, state) => Ok(entry(state, id, entity, viewer, now)),
+        Some(entity) if entity.value.is_visible(&sight) => Ok(entry(&sight, id, entity, now)),
         _ => Err(ProblemDocument::not_found(id)),
     }
 }
 
-fn entry<T: Listed + Clone>(
-    state: &State,
-    id: &str,
-    entity: &Entity<T>,
-    viewer: &Viewer,
-    now: jiff::Timestamp,
-) -> Entry<T> {
+fn entry<T: Listed + Visible>(sight: &Sight<'_>, id: &str, entity: &Entity<T>, now: jiff::Timestamp) -> Entry<T> {
     Entry {
         id: id.to_owned(),
         state: entity.value.state().to_owned(),
@@ -156,7 +152,7 @@ fn entry<T: Listed + Clone>(
         created_at: entity.created_at.to_string(),
         updated_at: entity.updated_at.to_string(),
         position: entity.position,
-        commands: choices(state, viewer, now, id),
-        body: entity.value.clone(),
+        commands: choices(sight.state, sight.viewer, now, id),
+        body: entity.value.shown(sight),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use axum::Json;
 use axum::extract::State;
-use lingqu_domain::state::{Entity, Listed, State as Folded};
+use lingqu_domain::state::{Entity, Listed};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,7 +13,7 @@ use crate::Shared;
 use crate::choice::{CommandChoice, choices, is_due, is_of_his_duty};
 use crate::problem::ProblemDocument;
 use crate::session::Viewer;
-use crate::visibility::Visible;
+use crate::visibility::{Sight, Visible};
 
 /// Entities of each kind that are looked at, newest first.
 const LOOKED_AT_MAX: usize = 500;
@@ -53,7 +53,7 @@ pub(crate) async fn inbox(State(api): Shared, viewer: Viewer) -> Json<Inbox> {
     let now = api.app.now();
     let mut items = Vec::new();
     api.app.read(|state| {
-        let mut desk = Desk { state, viewer: &viewer, now, items: &mut items };
+        let mut desk = Desk { sight: Sight::new(&viewer, state), now, items: &mut items };
         desk.look("resource", &state.resources);
         desk.look("ticket", &state.tickets);
         desk.look("registration", &state.registrations);
@@ -71,8 +71,7 @@ pub(crate) async fn inbox(State(api): Shared, viewer: Viewer) -> Json<Inbox> {
 }
 
 struct Desk<'a> {
-    state: &'a Folded,
-    viewer: &'a Viewer,
+    sight: Sight<'a>,
     now: jiff::Timestamp,
     items: &'a mut Vec<InboxItem>,
 }
@@ -80,11 +79,11 @@ struct Desk<'a> {
 impl Desk<'_> {
     fn look<I: Display, T: Listed + Visible>(&mut self, kind: &str, map: &BTreeMap<I, Entity<T>>) {
         for (id, entity) in map.iter().rev().take(LOOKED_AT_MAX) {
-            if !entity.value.is_visible(self.viewer, self.state) {
+            if !entity.value.is_visible(&self.sight) {
                 continue;
             }
             let id = id.to_string();
-            let mut commands = choices(self.state, self.viewer, self.now, &id);
+            let mut commands = choices(self.sight.state, self.sight.viewer, self.now, &id);
             if !commands.iter().any(is_due) {
                 continue;
             }

@@ -12,7 +12,8 @@ use crate::Shared;
 use crate::catalogue::{PartyName, party_name};
 use crate::problem::{ProblemDocument, Query};
 use crate::session::Viewer;
-use crate::visibility::Visible;
+use crate::settlement::sees_whole;
+use crate::visibility::{Sight, Visible};
 
 /// Most settlements of one answer, newest first.
 const SETTLEMENTS_MAX: usize = 50;
@@ -26,7 +27,7 @@ const TRANSACTIONS_MAX: usize = 2_000;
 pub(crate) struct LedgerQuery {
     /// Only this settlement; else the newest ones that the viewer may see, at most 50.
     settlement: Option<String>,
-    /// Only the books of this party.
+    /// Only the books of this party. Whoever sees no more of a settlement than its own part sees its own books alone.
     owner: Option<String>,
 }
 
@@ -189,17 +190,19 @@ pub(crate) async fn ledger(
 }
 
 fn view(state: &Folded, viewer: &Viewer, query: &LedgerQuery) -> Result<LedgerView, ProblemDocument> {
+    let sight = Sight::new(viewer, state);
     let mut shown: Vec<&Settlement> = Vec::new();
     for settlement in state.settlements.values().rev().map(|entity| &entity.value) {
         let is_asked = query.settlement.as_ref().is_none_or(|id| settlement.id.as_str() == id);
-        if is_asked && shown.len() < SETTLEMENTS_MAX && settlement.is_visible(viewer, state) {
+        if is_asked && shown.len() < SETTLEMENTS_MAX && settlement.is_visible(&sight) {
             shown.push(settlement);
         }
     }
     if let (Some(id), true) = (&query.settlement, shown.is_empty()) {
         return Err(ProblemDocument::not_found(id));
     }
-    let owner = query.owner.as_deref();
+    let own_books_alone = shown.iter().any(|settlement| !sees_whole(settlement, &sight));
+    let owner = if own_books_alone { Some(viewer.session.party.as_str()) } else { query.owner.as_deref() };
     let mut ledger = Ledger::new();
     let mut transactions = Vec::new();
     let mut shortened = false;
@@ -226,7 +229,7 @@ fn view(state: &Folded, viewer: &Viewer, query: &LedgerQuery) -> Result<LedgerVi
         });
     }
     Ok(LedgerView {
-        settlements: shown.iter().map(|settlement| settlement_view(state, settlement)).collect(),
+        settlements: shown.iter().map(|settlement| settlement_view(state, &settlement.shown(&sight))).collect(),
         transactions,
         shortened,
         trial_balance: TrialBalanceView {
@@ -264,7 +267,8 @@ fn settlement_view(state: &Folded, settlement: &Settlement) -> SettlementView {
         split.push(SplitPart { party: party_name(state, party), amount_yuan: yuan(*amount) });
     }
     let mut treasuries = Vec::new();
-    for (treasury, due) in &settlement.due {
+    // Of a reversed settlement nothing is due.
+    for (treasury, due) in settlement.due.iter().filter(|_| settlement.reversal.is_none()) {
         let paid = settlement.paid_in.get(treasury).copied().unwrap_or_default();
         treasuries.push(TreasuryPart {
             treasury: party_name(state, treasury.as_str()),

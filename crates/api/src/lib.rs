@@ -26,13 +26,16 @@ mod node;
 mod order;
 mod problem;
 mod product;
+mod reach;
 mod resource;
 mod session;
+mod settlement;
 mod tiles;
 mod user;
 mod visibility;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -49,6 +52,9 @@ pub use problem::ProblemDocument;
 
 /// Largest body of a request, in bytes; uploads of snapshots have a limit of their own.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long a body may take to arrive whole; of an upload, how long each piece may.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Passwords that are checked at the same time; each takes tens of megabytes and milliseconds by design.
 const PASSWORD_CHECKS_MAX: usize = 2;
@@ -116,6 +122,7 @@ pub fn openapi_json() -> String {
 fn routes() -> OpenApiRouter<Arc<Api>> {
     let router = OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::current, session::sign_out))
+        .routes(routes!(session::change_password))
         .routes(routes!(command::give))
         .routes(routes!(inbox::inbox))
         .routes(routes!(catalogue::market))
@@ -126,7 +133,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(order::evidence))
         .routes(routes!(order::issue_service_key))
         .routes(routes!(user::add))
-        .routes(routes!(resource::import_snapshot))
+        .routes(routes!(resource::import_snapshot, resource::snapshots))
         .routes(routes!(resource::run_quality))
         .routes(routes!(ledger::ledger))
         .routes(routes!(journal::journal))

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use lingqu_domain::node::NODE_STREAM;
+use lingqu_domain::node::{NODE_STREAM, RulebookProposal};
 use lingqu_domain::party::{Division, Tier};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,6 +40,9 @@ pub(crate) struct NodeView {
     division: Option<Division>,
     /// Version of the rulebook in force.
     rulebook_version: String,
+    /// The rulebook that waits for another user's adoption: what `adopt_rulebook` repeats to the letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rulebook_proposal: Option<RulebookProposal>,
     /// Version of the calendar in force.
     calendar_version: String,
     /// Version of the program.
@@ -75,6 +78,7 @@ pub(crate) async fn node(State(api): Shared, _viewer: Viewer) -> Result<Json<Nod
             tier: node.map(|node| node.tier),
             division: node.map(|node| node.division.clone()),
             rulebook_version: rulebook.version.clone(),
+            rulebook_proposal: node.and_then(|node| node.proposal.clone()),
             calendar_version: rulebook.calendar.version.clone(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             position: state.position,

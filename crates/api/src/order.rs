@@ -4,16 +4,16 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lingqu_domain::id::{OrderId, UserId};
+use lingqu_domain::id::OrderId;
 use lingqu_domain::receipt::ReceiptRecord;
-use lingqu_domain::state::State as Folded;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::command::options;
+use crate::journal::party_of;
 use crate::problem::{ProblemDocument, Query};
 use crate::session::{Changing, Viewer};
-use crate::visibility::Visible;
+use crate::visibility::Sight;
 use crate::{Api, Shared};
 
 /// Receipt records of a page when the request does not say, and at most.
@@ -31,6 +31,8 @@ pub(crate) struct JourneyStep {
     title: String,
     /// Its state.
     state: String,
+    /// Whether the viewer may open it.
+    open: bool,
     /// What happened to it, in order.
     events: Vec<JourneyEvent>,
 }
@@ -119,7 +121,7 @@ pub(crate) struct ServiceKey {
 fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<OrderId, ProblemDocument> {
     let visible = api.app.read(|state| {
         let order = id.parse().ok().and_then(|id| state.orders.get(&id))?;
-        order.value.is_visible(viewer, state).then(|| order.value.id.clone())
+        Sight::new(viewer, state).sees(id).then(|| order.value.id.clone())
     });
     visible.ok_or_else(|| ProblemDocument::not_found(id))
 }
@@ -135,27 +137,28 @@ pub(crate) async fn journey(
 ) -> Result<Json<Journey>, ProblemDocument> {
     let order = seen(&api, &viewer, &id)?;
     let found = api.app.journey(&order).await?;
-    Ok(Json(api.app.read(|state| describe(state, found))))
+    Ok(Json(api.app.read(|state| describe(&Sight::new(&viewer, state), found))))
 }
 
-/// Names the parties in both languages.
-fn describe(state: &Folded, found: lingqu_app::Journey) -> Journey {
+/// Names the parties in both languages, and says which links the viewer may open.
+fn describe(sight: &Sight<'_>, found: lingqu_app::Journey) -> Journey {
+    let state = sight.state;
     let mut steps = Vec::new();
     for step in found.steps {
         let mut events = Vec::new();
         for event in step.events {
-            let user = event.actor.parse::<UserId>().ok().and_then(|id| state.users.get(&id));
-            let party = user.and_then(|user| state.parties.get(&user.value.party)).map(|party| &party.value);
+            let (party, party_en) = party_of(state, &event.actor).unzip();
             events.push(JourneyEvent {
                 position: event.position,
                 at: event.at,
                 kind: event.kind,
                 actor: event.actor,
-                party: party.map(|party| party.name.clone()),
-                party_en: party.map(|party| party.name_en.clone()),
+                party,
+                party_en,
             });
         }
-        steps.push(JourneyStep { kind: step.kind, id: step.id, title: step.title, state: step.state, events });
+        let open = sight.sees(&step.id);
+        steps.push(JourneyStep { kind: step.kind, id: step.id, title: step.title, state: step.state, open, events });
     }
     Journey {
         order: found.order,

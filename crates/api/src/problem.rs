@@ -40,9 +40,8 @@ pub struct ProblemDocument {
 
 impl From<Problem> for ProblemDocument {
     fn from(problem: Problem) -> Self {
+        let retry_after_s = problem.retry_after_s();
         let Problem { problem_type, status, code, title, detail, title_en, detail_en, subject, correlation } = problem;
-        // A node that catches up or is busy is asked again in a moment.
-        let retry_after_s = (status == 503).then_some(1);
         Self { problem_type, status, code, title, detail, title_en, detail_en, subject, correlation, retry_after_s }
     }
 }
@@ -118,11 +117,6 @@ impl ProblemDocument {
         lingqu_domain::refusal::Refusal::not_found(shown).into()
     }
 
-    /// Reading that is another's duty.
-    pub(crate) fn not_permitted(zh: &str, en: &str) -> Self {
-        Problem::new(403, "not_permitted", ("无权办理", "Not permitted"), zh, en).into()
-    }
-
     /// A body larger than the limit.
     pub(crate) fn too_large(bytes_max: u64) -> Self {
         Problem::new(
@@ -131,6 +125,19 @@ impl ProblemDocument {
             ("内容过大", "Body too large"),
             format!("内容不得超过 {bytes_max} 字节，请拆分后再提交"),
             format!("a body has at most {bytes_max} bytes; split it"),
+        )
+        .into()
+    }
+
+    /// A body that does not arrive.
+    pub(crate) fn too_slow() -> Self {
+        let seconds = crate::BODY_TIME_MAX.as_secs();
+        Problem::new(
+            408,
+            "body_too_slow",
+            ("内容接收超时", "Body too slow"),
+            format!("{seconds} 秒内未收到内容，请检查网络后重新提交"),
+            format!("the body did not arrive within {seconds} seconds; check the line and send it again"),
         )
         .into()
     }
@@ -160,9 +167,9 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<
     type Rejection = ProblemDocument;
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Self::Rejection> {
-        let bytes = axum::body::Bytes::from_request(request, state)
-            .await
-            .map_err(|_| ProblemDocument::too_large(crate::BODY_BYTES_MAX as u64))?;
+        let read = axum::body::Bytes::from_request(request, state);
+        let read = tokio::time::timeout(crate::BODY_TIME_MAX, read).await.map_err(|_| ProblemDocument::too_slow())?;
+        let bytes = read.map_err(|_| ProblemDocument::too_large(crate::BODY_BYTES_MAX as u64))?;
         serde_json::from_slice(&bytes).map(Body).map_err(|error| {
             // serde's own sentence may hold values of the body, among them a password.
             let place = format!("line {} column {}", error.line(), error.column());

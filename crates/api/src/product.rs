@@ -17,8 +17,10 @@ use utoipa::ToSchema;
 
 use crate::Shared;
 use crate::catalogue::{MarketItem, item};
+use crate::choice::{CommandChoice, order_choice};
 use crate::problem::ProblemDocument;
 use crate::session::Viewer;
+use crate::visibility::Sight;
 
 /// A source column with what its catalogue entry says.
 #[derive(Serialize, ToSchema)]
@@ -69,6 +71,10 @@ pub(crate) struct OfferPermit {
     mandate_name: String,
     /// Where the mandate stands.
     mandate_state: String,
+    /// Whether the viewer may open the permit.
+    permit_open: bool,
+    /// Whether the viewer may open the mandate.
+    mandate_open: bool,
     /// The resource that it permits for this product.
     resource: String,
     /// That resource's name.
@@ -88,6 +94,9 @@ pub(crate) struct Offer {
     conditions: Vec<LineageItem>,
     /// The permits.
     permits: Vec<OfferPermit>,
+    /// Placing an order, with a draft to begin from; absent while the product's chain is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<CommandChoice>,
 }
 
 /// What a product offers now.
@@ -96,15 +105,20 @@ pub(crate) struct Offer {
     responses((status = 200, body = Offer), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument)))]
 pub(crate) async fn offer(
     State(api): Shared,
-    _viewer: Viewer,
+    viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Json<Offer>, ProblemDocument> {
     let now = api.app.now();
-    let offer = api.app.read(|state| id.parse().ok().and_then(|id: ProductId| describe(state, &id, now)));
+    let offer = api.app.read(|state| {
+        let sight = Sight::new(&viewer, state);
+        let id: ProductId = id.parse().ok().filter(|_| sight.sees(&id))?;
+        describe(&sight, &id, now)
+    });
     offer.map(Json).ok_or_else(|| ProblemDocument::not_found(&id))
 }
 
-fn describe(state: &Folded, id: &ProductId, now: jiff::Timestamp) -> Option<Offer> {
+fn describe(sight: &Sight<'_>, id: &ProductId, now: jiff::Timestamp) -> Option<Offer> {
+    let state = sight.state;
     let entity = state.products.get(id)?;
     let details = &entity.value.details;
     let scope = chain::product_scope(&mut Reader::new(state, now), id).ok();
@@ -129,7 +143,7 @@ fn describe(state: &Folded, id: &ProductId, now: jiff::Timestamp) -> Option<Offe
     let mut permits = Vec::new();
     for (resource, permit) in &details.inputs {
         let Some(permit) = state.permits.get(permit) else { continue };
-        permits.push(offer_permit(state, &permit.value, resource.as_str()));
+        permits.push(offer_permit(sight, &permit.value, resource.as_str()));
     }
     Some(Offer {
         item: item(state, entity, now),
@@ -137,10 +151,12 @@ fn describe(state: &Folded, id: &ProductId, now: jiff::Timestamp) -> Option<Offe
         columns,
         conditions: details.shape.conditions.iter().map(|source| lineage_item(state, source)).collect(),
         permits,
+        order: scope.map(|scope| order_choice(sight, id, &scope, now)),
     })
 }
 
-fn offer_permit(state: &Folded, permit: &Permit, resource: &str) -> OfferPermit {
+fn offer_permit(sight: &Sight<'_>, permit: &Permit, resource: &str) -> OfferPermit {
+    let state = sight.state;
     let mandate = state.mandates.get(&permit.details.mandate).map(|mandate| &mandate.value);
     let named = resource.parse().ok().and_then(|id| state.resources.get(&id));
     OfferPermit {
@@ -150,6 +166,8 @@ fn offer_permit(state: &Folded, permit: &Permit, resource: &str) -> OfferPermit 
         mandate: permit.details.mandate.to_string(),
         mandate_name: mandate.map(|mandate| mandate.details.name.clone()).unwrap_or_default(),
         mandate_state: mandate.map(|mandate| mandate.state().to_owned()).unwrap_or_default(),
+        permit_open: sight.sees(permit.id.as_str()),
+        mandate_open: sight.sees(permit.details.mandate.as_str()),
         resource: resource.to_owned(),
         resource_name: named.map(|resource| resource.value.details.name.clone()).unwrap_or_default(),
     }

@@ -1,4 +1,4 @@
-//! Uploading a source file into a snapshot, and running quality rules over the newest one.
+//! A resource's snapshots: uploading a source file into a new one, running quality rules over the newest, and all there were.
 
 use std::path::Path as FilePath;
 
@@ -7,6 +7,7 @@ use axum::body::Body as Stream;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use futures::StreamExt;
+use lingqu_app::AppError;
 use lingqu_domain::id::ResourceId;
 use lingqu_domain::resource::Snapshot;
 use lingqu_engine::source::{SourceFormat, SourceOptions};
@@ -15,12 +16,18 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Shared;
+use crate::journal::party_of;
 use crate::problem::{Body, ProblemDocument, Query};
-use crate::session::Changing;
+use crate::session::{Changing, Viewer};
+use crate::visibility::Sight;
+use crate::{Api, BODY_TIME_MAX, Shared};
 
 /// Largest source file that is taken over HTTP, in bytes (2 GiB). Larger ones are imported on the node itself.
 pub(crate) const UPLOAD_BYTES_MAX: u64 = 2 << 30;
+
+/// Snapshots of a page when the request does not say, and at most.
+const PAGE_SNAPSHOTS: u32 = 50;
+const PAGE_SNAPSHOTS_MAX: u32 = 200;
 
 /// Formats of a source file.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
@@ -62,22 +69,20 @@ pub(crate) async fn import_snapshot(
     Changing(viewer): Changing,
     body: Stream,
 ) -> Result<(StatusCode, Json<Snapshot>), ProblemDocument> {
-    let resource: ResourceId = id.parse().map_err(|_| ProblemDocument::not_found(&id))?;
+    let resource = seen(&api, &viewer, &id)?;
     let (format, ending) = match query.format {
         UploadFormat::Csv => (SourceFormat::Csv, ".csv"),
         UploadFormat::Json => (SourceFormat::Json, ".json"),
         UploadFormat::Parquet => (SourceFormat::Parquet, ".parquet"),
     };
     let directory = api.app.directory().join("uploads");
-    tokio::fs::create_dir_all(&directory)
-        .await
-        .map_err(|error| ProblemDocument::fault(format!("can't keep an upload: {error}")))?;
+    tokio::fs::create_dir_all(&directory).await.map_err(|error| AppError::file("make", &directory, &error))?;
     // The file vanishes with this handle, whatever happens below.
     let file = tempfile::Builder::new()
         .prefix("upload-")
         .suffix(ending)
         .tempfile_in(&directory)
-        .map_err(|error| ProblemDocument::fault(format!("can't keep an upload: {error}")))?;
+        .map_err(|error| AppError::file("keep an upload in", &directory, &error))?;
     keep(body, file.path()).await?;
     let options = SourceOptions {
         format: Some(format),
@@ -89,13 +94,21 @@ pub(crate) async fn import_snapshot(
     Ok((StatusCode::CREATED, Json(snapshot)))
 }
 
+/// The resource, if the viewer may know of it.
+fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<ResourceId, ProblemDocument> {
+    let is_seen = api.app.read(|state| Sight::new(viewer, state).sees(id));
+    id.parse().ok().filter(|_| is_seen).ok_or_else(|| ProblemDocument::not_found(id))
+}
+
 /// Writes the body to a file, never holding more than a chunk of it.
 async fn keep(body: Stream, path: &FilePath) -> Result<(), ProblemDocument> {
-    let fault = |error: std::io::Error| ProblemDocument::fault(format!("can't keep an upload: {error}"));
+    let fault = |error: std::io::Error| AppError::file("write", path, &error);
     let mut file = tokio::fs::File::create(path).await.map_err(fault)?;
     let mut bytes_left = UPLOAD_BYTES_MAX;
     let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let next = tokio::time::timeout(BODY_TIME_MAX, chunks.next()).await.map_err(|_| ProblemDocument::too_slow())?;
+        let Some(chunk) = next else { break };
         let chunk = chunk.map_err(|_| {
             ProblemDocument::invalid("body", "文件未完整上传，请重新上传", "the upload broke off; send the file again")
         })?;
@@ -105,7 +118,80 @@ async fn keep(body: Stream, path: &FilePath) -> Result<(), ProblemDocument> {
         bytes_left = left;
         file.write_all(&chunk).await.map_err(fault)?;
     }
-    file.flush().await.map_err(fault)
+    Ok(file.flush().await.map_err(fault)?)
+}
+
+/// A snapshot with who recorded it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordedSnapshot {
+    /// The snapshot.
+    snapshot: Snapshot,
+    /// Journal position of the event that recorded it.
+    position: u64,
+    /// Who recorded it: a user's id.
+    actor: String,
+    /// The party he acted for, in Chinese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    party: Option<String>,
+    /// … in English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    party_en: Option<String>,
+}
+
+/// A page of a resource's snapshots.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SnapshotPage {
+    /// The snapshots, newest first.
+    items: Vec<RecordedSnapshot>,
+    /// What `before` of the next page is; absent after the last snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_before: Option<u64>,
+}
+
+/// Which snapshots are shown.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnapshotQuery {
+    /// Only versions before this one.
+    before: Option<u64>,
+    /// At most so many: 1 to 200.
+    limit: Option<u32>,
+}
+
+/// Every version of the resource's data, newest first, as the journal recorded them.
+#[utoipa::path(get, path = "/api/v1/resources/{id}/snapshots", operation_id = "list_snapshots", tag = "lists",
+    params(("id" = String, Path, description = "the resource's id"), SnapshotQuery),
+    responses((status = 200, body = SnapshotPage), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+pub(crate) async fn snapshots(
+    State(api): Shared,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    Query(query): Query<SnapshotQuery>,
+) -> Result<Json<SnapshotPage>, ProblemDocument> {
+    let resource = seen(&api, &viewer, &id)?;
+    let limit = query.limit.unwrap_or(PAGE_SNAPSHOTS);
+    if limit == 0 || limit > PAGE_SNAPSHOTS_MAX {
+        return Err(ProblemDocument::invalid(
+            "limit",
+            format!("limit 为 1 至 {PAGE_SNAPSHOTS_MAX}"),
+            format!("limit is 1 to {PAGE_SNAPSHOTS_MAX}"),
+        ));
+    }
+    let mut history = api.app.snapshot_history(&resource).await?;
+    history.retain(|(_, snapshot)| query.before.is_none_or(|before| snapshot.version < before));
+    let is_full = history.len() > limit as usize;
+    history.truncate(limit as usize);
+    let next_before = history.last().filter(|_| is_full).map(|(_, snapshot)| snapshot.version);
+    let items = api.app.read(|state| {
+        let mut items = Vec::new();
+        for (event, snapshot) in history {
+            let (party, party_en) = party_of(state, &event.actor).unzip();
+            items.push(RecordedSnapshot { snapshot, position: event.position, actor: event.actor, party, party_en });
+        }
+        items
+    });
+    Ok(Json(SnapshotPage { items, next_before }))
 }
 
 /// What a rule set found.
@@ -128,7 +214,7 @@ pub(crate) async fn run_quality(
     Changing(viewer): Changing,
     Body(rules): Body<RuleSet>,
 ) -> Result<(StatusCode, Json<QualityOutcome>), ProblemDocument> {
-    let resource: ResourceId = id.parse().map_err(|_| ProblemDocument::not_found(&id))?;
+    let resource = seen(&api, &viewer, &id)?;
     let report = api.app.run_quality(&viewer.actor(), &resource, &rules, &mut |_| {}).await?;
     Ok((StatusCode::CREATED, Json(QualityOutcome { report })))
 }

@@ -37,6 +37,18 @@ pub(crate) struct Credentials {
     password: String,
 }
 
+/// Another password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordForm {
+    /// The viewer's login name.
+    login: String,
+    /// His present password.
+    current: String,
+    /// The new one, at least 12 characters.
+    new: String,
+}
+
 /// The session in force.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Session {
@@ -186,6 +198,28 @@ pub(crate) async fn sign_in(
     let cookie = set_cookie(&api, &signed_in.token, None);
     let session = describe(&api, &signed_in.session);
     Ok(([(header::SET_COOKIE, cookie)], Json(session)).into_response())
+}
+
+/// Changes the viewer's own password: the first one is known to the administrator who added him. All his sessions end.
+#[utoipa::path(post, path = "/api/v1/session/password", operation_id = "change_password", tag = "session", request_body = PasswordForm,
+    responses((status = 204), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 422, body = ProblemDocument), (status = 429, body = ProblemDocument)))]
+pub(crate) async fn change_password(
+    State(api): Shared,
+    Changing(viewer): Changing,
+    Body(form): Body<PasswordForm>,
+) -> Result<Response, ProblemDocument> {
+    let PasswordForm { login, current, new } = form;
+    if [&login, &current, &new].iter().any(|text| text.len() > CREDENTIAL_BYTES_MAX) {
+        return Err(lingqu_app::AppError::BadCredentials.into());
+    }
+    api.attempts.begin(&login, Instant::now()).map_err(ProblemDocument::too_many_attempts)?;
+    let Ok(_permit) = api.password_checks.acquire().await else {
+        return Err(ProblemDocument::fault("the semaphore of password checks is closed"));
+    };
+    api.app.change_password(&viewer.session.user, &login, &current, &new).await?;
+    api.attempts.succeeded(&login);
+    let cookie = set_cookie(&api, "", Some(0));
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
 /// The session of the cookie.

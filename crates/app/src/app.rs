@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use lingqu_crypto::IndexKey;
 use lingqu_domain::event::{Event, Recorded};
 use lingqu_domain::state::State;
 use lingqu_engine::product::ProductStore;
@@ -16,10 +18,12 @@ use lingqu_store::journal::{READ_LIMIT_MAX, Record};
 use lingqu_store::log::LogPublisher;
 use lingqu_store::quota::Quota;
 use lingqu_store::receipt::ReceiptLog;
+use lingqu_store::vault::VaultWriter;
 use lingqu_store::{Backend, Store, StoreConfig};
 
 use crate::clock::Clock;
 use crate::error::AppError;
+use crate::identity::KnownKeys;
 use crate::keys::NodeKeys;
 use crate::serving::ServingCache;
 
@@ -41,24 +45,67 @@ pub struct AppSettings {
     pub exclusive: bool,
 }
 
+/// Appends that were given up between their beginning and the folding of their events, because the client hung up or the
+/// database failed: whether they are in the journal has to be seen there.
+#[derive(Default)]
+pub(crate) struct GivenUp {
+    /// How many there were.
+    count: AtomicU64,
+    /// How many of them the state has caught up with.
+    settled: AtomicU64,
+}
+
+/// An append under way. Dropped before [`Appending::folded`] it counts as given up.
+pub(crate) struct Appending<'a> {
+    given_up: &'a GivenUp,
+    is_open: bool,
+}
+
+impl GivenUp {
+    pub(crate) fn watch(&self) -> Appending<'_> {
+        Appending { given_up: self, is_open: true }
+    }
+}
+
+impl Appending<'_> {
+    /// The state has what was appended, or nothing was.
+    pub(crate) fn folded(mut self) {
+        self.is_open = false;
+    }
+}
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.given_up.count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
 /// A node. Shared as `Arc<App>`.
 pub struct App {
     pub(crate) directory: PathBuf,
     pub(crate) store: Store,
     pub(crate) state: RwLock<State>,
-    catching_up: tokio::sync::Mutex<()>,
+    /// How many times the node began to catch up with the journal.
+    catch_ups_begun: AtomicU64,
+    /// Held while it catches up: the last time that came to its end.
+    catch_up_ended: tokio::sync::Mutex<u64>,
     pub(crate) keys: NodeKeys,
     pub(crate) clock: Clock,
     pub(crate) engine: Arc<Engine>,
     pub(crate) snapshots: SnapshotStore,
     pub(crate) products: ProductStore,
     pub(crate) receipts: ReceiptLog,
+    pub(crate) vault: VaultWriter,
     pub(crate) quota: Quota,
     pub(crate) serving: ServingCache,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) metering: tokio::sync::Mutex<()>,
     pub(crate) publishing: tokio::sync::Mutex<Option<LogPublisher>>,
-    /// True when no other process can write the journal, so the state never falls behind.
-    is_only_writer: bool,
+    /// True when no other process can write the journal, so that the state falls behind only by commands of its own.
+    pub(crate) is_only_writer: bool,
+    pub(crate) given_up: GivenUp,
     /// Held for the life of the process.
     _lock: Option<File>,
 }
@@ -91,18 +138,22 @@ impl App {
             engine: Arc::new(Engine::new(&EngineSettings::moderate(directory.join("spill")))?),
             snapshots: SnapshotStore::open(&directory.join("snapshots"))?,
             products: ProductStore::open(&directory.join("products"))?,
+            vault: VaultWriter::start(&store),
             directory,
             store,
             state: RwLock::new(State::default()),
-            catching_up: tokio::sync::Mutex::new(()),
+            catch_ups_begun: AtomicU64::new(0),
+            catch_up_ended: tokio::sync::Mutex::new(0),
             keys,
             clock: settings.clock,
             receipts,
             quota,
             serving: ServingCache::default(),
+            known_keys: KnownKeys::default(),
             metering: tokio::sync::Mutex::new(()),
             publishing: tokio::sync::Mutex::new(None),
             is_only_writer,
+            given_up: GivenUp::default(),
             _lock: lock,
         };
         app.catch_up().await?;
@@ -123,6 +174,11 @@ impl App {
         &self.clock
     }
 
+    /// What signs the addresses of files that the node hands out.
+    pub fn address_key(&self) -> &IndexKey {
+        &self.keys.address
+    }
+
     /// The node's directory.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -138,25 +194,41 @@ impl App {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Brings the state to the journal's head when another process may have written. Error: `behind` when that takes
-    /// longer than a second; a state of unknown age is not served from.
+    /// Brings the state to the journal's head when it may have fallen behind. Error: `behind` when that takes longer than a
+    /// second; a state of unknown age is not served from.
     pub async fn refresh(&self) -> Result<(), AppError> {
-        if self.is_only_writer {
+        let given_up = self.given_up.count.load(Ordering::SeqCst);
+        if self.is_only_writer && self.given_up.settled.load(Ordering::SeqCst) >= given_up {
             return Ok(());
         }
-        match tokio::time::timeout(CATCH_UP_MAX, self.catch_up()).await {
-            Ok(caught_up) => caught_up,
-            Err(_) => Err(AppError::Behind),
+        let catch_up = async {
+            if self.is_only_writer {
+                self.store.settled().await?;
+            }
+            self.catch_up().await
+        };
+        match tokio::time::timeout(CATCH_UP_MAX, catch_up).await {
+            Ok(caught_up) => caught_up?,
+            Err(_) => return Err(AppError::Behind),
         }
+        self.given_up.settled.fetch_max(given_up, Ordering::SeqCst);
+        Ok(())
     }
 
-    /// Folds what the journal has beyond the state.
+    /// Folds what the journal has beyond the state. Of a crowd that waits for its turn one reads for all: what it reads
+    /// after they came is what each of them would have read.
     pub(crate) async fn catch_up(&self) -> Result<(), AppError> {
-        let _turn = self.catching_up.lock().await;
+        let begun_before = self.catch_ups_begun.load(Ordering::SeqCst);
+        let mut ended = self.catch_up_ended.lock().await;
+        if *ended > begun_before {
+            return Ok(());
+        }
+        let mine = self.catch_ups_begun.fetch_add(1, Ordering::SeqCst) + 1;
         loop {
             let position = self.read(|state| state.position);
             let records = self.store.read_after(position, READ_LIMIT_MAX).await?;
             if records.is_empty() {
+                *ended = mine;
                 return Ok(());
             }
             let mut folded = Vec::with_capacity(records.len());
@@ -170,10 +242,11 @@ impl App {
         }
     }
 
-    /// Ends the node's work in order: what was leased comes back, the receipt log is closed.
+    /// Ends the node's work in order: what was leased comes back, receipt log and vault are closed.
     pub async fn close(&self) -> Result<(), AppError> {
         self.quota.give_back().await?;
         self.receipts.close().await;
+        self.vault.close().await;
         self.store.close().await?;
         Ok(())
     }

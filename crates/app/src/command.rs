@@ -9,7 +9,7 @@ use lingqu_domain::command::Command;
 use lingqu_domain::decide::{Context, Decision, decide};
 use lingqu_domain::event::{Event, Recorded, canonical};
 use lingqu_domain::id::CommandId;
-use lingqu_domain::refusal::Refusal;
+use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::settlement::SettlementEvent;
 use lingqu_domain::state::State;
 use lingqu_ledger::Transaction;
@@ -96,6 +96,10 @@ impl App {
             )
             .into());
         }
+        if matches!(command, Command::DraftProduct { .. } | Command::RevokeServiceKey { .. }) {
+            // What is found out below tells nothing to somebody who may not give the command at all.
+            self.must_be_within_duty(actor, &command)?;
+        }
         let command = match command {
             Command::DraftProduct { details } => Command::DraftProduct { details: self.with_shape(*details).await? },
             other => other,
@@ -109,6 +113,19 @@ impl App {
             _ => Extras::default(),
         };
         self.carry_out(actor, &command, options, extras).await
+    }
+
+    /// Refuses an actor whose party and duty the permission matrix does not name for the command. Whether the entity lets
+    /// him is not asked. Error: `not_permitted` with the command as its subject.
+    pub fn must_be_within_duty(&self, actor: &Actor, command: &Command) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let context = Context { now, actor: actor.clone(), command_id: trial_id() };
+        match self.read(|state| decide(state, command, &context)) {
+            Err(refusal) if refusal.code == RefusalCode::NotPermitted && refusal.subject == command.name() => {
+                Err(refusal)
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Carries out a command with what is written beside it.
@@ -134,14 +151,21 @@ impl App {
             self.catch_up().await?;
             let prepared = self.prepare(actor, command, &options, &extras)?;
             let executed = prepared.executed.clone();
+            let appending = self.given_up.watch();
             match self.store.append(prepared.append).await {
                 Ok(Appended::New { .. }) => {
                     self.catch_up().await?;
+                    appending.folded();
                     return Ok(executed);
                 }
-                Ok(Appended::Repeated { response }) => return repeated(&response),
+                Ok(Appended::Repeated { response }) => {
+                    appending.folded();
+                    return repeated(&response);
+                }
                 // Another command was faster: what was read has moved, or was decided a moment later.
-                Err(AppendError::Conflict { .. } | AppendError::ClockRanBack { .. }) if attempts_left > 0 => {}
+                Err(AppendError::Conflict { .. } | AppendError::ClockRanBack { .. }) if attempts_left > 0 => {
+                    appending.folded();
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -246,6 +270,11 @@ fn append_of(
     })
 }
 
+/// The id under which commands are tried; nothing made with it is ever kept.
+fn trial_id() -> CommandId {
+    "cmd_00000000000000000000000000000000".parse().expect("32 hexadecimal digits after the prefix")
+}
+
 /// Rulebook and calendar version of a decision.
 fn excerpt_rulebook_version(state: &State) -> String {
     let rulebook = state.rulebook();
@@ -312,7 +341,9 @@ pub(crate) fn row_change(row: &lingqu_domain::state::Row) -> Result<RowChange, A
 /// The ledger lines of an event.
 pub(crate) fn postings_of(stream: &str, event: &Event) -> Vec<NewPosting> {
     let transactions: Vec<&Transaction> = match event {
-        Event::Settlement(SettlementEvent::Closed { transactions, .. }) => transactions.iter().collect(),
+        Event::Settlement(
+            SettlementEvent::Closed { transactions, .. } | SettlementEvent::Reversed { transactions, .. },
+        ) => transactions.iter().collect(),
         Event::Settlement(SettlementEvent::VoucherRecorded { transaction, .. }) => vec![transaction],
         _ => Vec::new(),
     };

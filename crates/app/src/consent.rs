@@ -91,6 +91,6 @@ impl App {
     }
 }
 
-fn identity_item(subject: &SubjectId) -> String {
+pub(crate) fn identity_item(subject: &SubjectId) -> String {
     format!("{subject}/{IDENTITY_KIND}")
 }

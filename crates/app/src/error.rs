@@ -15,6 +15,8 @@ use lingqu_store::quota::QuotaError;
 use lingqu_store::{AppendError, StoreError};
 use serde::Serialize;
 
+use crate::storage;
+
 /// Why a use case did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -175,7 +177,8 @@ impl Problem {
 }
 
 impl AppError {
-    pub(crate) fn file(doing: &'static str, path: &Path, error: &std::io::Error) -> Self {
+    /// A file operation that failed; a full or read-only disk is told apart, with what to do.
+    pub fn file(doing: &'static str, path: &Path, error: &std::io::Error) -> Self {
         let reason = match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 "the disk is full; free some space and try again".to_owned()
@@ -190,6 +193,9 @@ impl AppError {
 
     /// The problem document for whoever asked. A fault is logged here under the correlation id that the document names.
     pub fn problem(&self) -> Problem {
+        if storage::is_temporary(self) {
+            return storage::problem(self.logged());
+        }
         match self {
             AppError::Refused(refusal) => of_refusal(refusal),
             AppError::Conflict { stream, .. } => {
@@ -263,13 +269,19 @@ impl AppError {
         }
     }
 
-    /// What he can't mend gets a correlation id, and the log has the rest.
-    fn fault(&self) -> Problem {
+    /// Writes the fault into the log and answers the correlation id under which it stands there.
+    fn logged(&self) -> String {
         let correlation = match crate::keys::random::<8>() {
             Ok(bytes) => hex::encode(bytes),
             Err(_) => "none".to_owned(),
         };
         tracing::error!(correlation, error = %self, "request failed");
+        correlation
+    }
+
+    /// What he can't mend gets a correlation id, and the log has the rest.
+    fn fault(&self) -> Problem {
+        let correlation = self.logged();
         let mut problem = Problem::new(
             500,
             "fault",
@@ -345,6 +357,21 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
                 StatementCode::CohortTooSmall => {
                     (403, "群组过小", "Cohort too small", "结果涉及的群组小于最小群组，请扩大统计范围")
                 }
+                StatementCode::DifferenceTooSmall => (
+                    403,
+                    "差异过小",
+                    "Difference too small",
+                    "与此前已提供的统计结果相比差异过小，请沿用原有的筛选条件，或使用差异更大的条件",
+                ),
+                StatementCode::ReleaseLimitReached => (
+                    403,
+                    "统计结果已达上限",
+                    "Release limit reached",
+                    "已向使用方提供的不同统计结果达到上限，请使用已提供过的统计",
+                ),
+                StatementCode::RefusalsExhausted => {
+                    (403, "被拒次数过多", "Too many refusals", "当日因保护群组而被拒的查询过多，请次日再试")
+                }
                 _ => (422, "查询不被允许", "Statement refused", "该查询语句不被允许"),
             };
             let zh = if refusal.granted.is_empty() {
@@ -376,7 +403,10 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             "该交付方式下没有可见字段",
             error.to_string(),
         ),
-        EngineError::Storage(_) | EngineError::Settings { .. } | EngineError::Govern(_) => None,
+        EngineError::Storage(_)
+        | EngineError::Settings { .. }
+        | EngineError::Govern(_)
+        | EngineError::Record { .. } => None,
         other => {
             simple(422, "query_stopped", "查询已中止", "Query stopped", "查询超出限额或执行失败", other.to_string())
         }

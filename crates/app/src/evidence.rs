@@ -1,59 +1,39 @@
 //! Evidence of an order: certificates, chain of authorisations, contract and receipts in one file that proves itself.
 //!
-//! A bundle holds every journal record of every stream that the order's grant was computed from, and every receipt of the
-//! order, each with the proof that the log commits to it. Verification needs no node: the records are folded again, so the
-//! chain of rights is not only signed but holds, and each receipt names an order, a product and snapshots of that chain.
+//! A bundle holds every journal record of every stream that the order's grant was computed from, the order's metering
+//! windows, and every receipt of the order, each with the proof that the log commits to it. Verification needs no node:
+//! the records are folded again, so the chain of rights is not only signed but holds; each receipt names an order, a
+//! product and snapshots of that chain; and each window is recounted from the receipts, so one that was left out is missed.
+//!
+//! A settlement is no part of it, because its lines tell what others used; the windows name the settlement that took them.
+
+mod check;
+mod gather;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::decide::Reader;
-use lingqu_domain::grant::Grant;
 use lingqu_domain::id::OrderId;
-use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord};
 use lingqu_domain::refusal::Refusal;
-use lingqu_domain::registration::Registrable;
 use lingqu_domain::state::State;
 use lingqu_store::journal::{READ_LIMIT_MAX, Record, committed_bytes};
-use lingqu_store::receipt::READ_LIMIT_MAX as RECEIPTS_AT_ONCE;
-use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, NoteVerifier, RecordKind};
-use serde::Serialize;
+use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, RecordKind};
 
-use crate::app::{App, recorded};
+use crate::app::App;
 use crate::certificate::certificate_text;
 use crate::error::AppError;
 use crate::log::CheckpointView;
 
+pub use check::{EvidenceReport, verify_evidence};
+
 /// Most records of one bundle.
 const RECORDS_MAX: usize = 50_000;
 
-/// What the verification of a bundle found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct EvidenceReport {
-    /// True when nothing is wrong.
-    pub verified: bool,
-    /// The order.
-    pub order: Option<String>,
-    /// The node's log.
-    pub node: Option<String>,
-    /// Whether the key came from the reader; else the bundle's own key was used.
-    pub key_is_trusted: bool,
-    /// Size of the log under whose checkpoint the entries are proven.
-    pub log_size: u64,
-    /// Journal records proven.
-    pub journal_records: usize,
-    /// Receipt records proven.
-    pub receipt_records: usize,
-    /// Links of the chain of rights, from resource to order.
-    pub links: Vec<String>,
-    /// REAL or SYNTHETIC.
-    pub nature: Option<String>,
-    /// What is wrong: where, and what.
-    pub findings: Vec<(String, String)>,
-}
-
 impl App {
-    /// Writes the evidence of an order.
+    /// Writes the evidence of an order. Error: its receipts do not come to what was metered; it would be too large.
     pub async fn export_evidence(&self, order: &OrderId) -> Result<Vec<u8>, AppError> {
+        // First what was decided, then the log's head, which holds all of that.
+        self.catch_up().await?;
         let checkpoint = self.published_head().await?;
         let created_at = self.clock.now().to_string();
         let origin = self.log_origin()?;
@@ -92,7 +72,7 @@ impl App {
                 version = last.stream_version;
                 records.extend(page);
                 if records.len() > RECORDS_MAX {
-                    return Err(AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records")));
+                    return Err(too_many());
                 }
             }
         }
@@ -107,33 +87,27 @@ impl App {
         records: usize,
         checkpoint: &CheckpointView,
     ) -> Result<(), AppError> {
-        let mut after = 0;
-        let mut left = RECORDS_MAX.saturating_sub(records);
-        loop {
-            let positions = self.receipts.positions_of_order(order.as_str(), after, RECEIPTS_AT_ONCE).await?;
-            let Some(last) = positions.last() else { return Ok(()) };
-            after = *last;
-            left = left
-                .checked_sub(positions.len())
-                .ok_or_else(|| AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records")))?;
-            for position in positions {
-                let receipt = self.receipts.read(position).await?;
-                let commit = self.receipts.commit_of(position).await?;
-                // Receipts written since the checkpoint are for the next bundle.
-                let (Some(receipt), Some(commit)) = (receipt, commit) else { return Ok(()) };
-                if commit.log_entry >= checkpoint.size {
-                    return Ok(());
-                }
-                let evidence = EvidenceRecord {
-                    kind: RecordKind::Receipt,
-                    position,
-                    salt: receipt.salt,
-                    entry_index: commit.log_entry,
-                    bytes: receipt.receipt.record,
-                };
-                self.add_record(builder, &evidence, &checkpoint.note).await?;
-            }
+        let log = self.receipts_now().await?;
+        // Receipts written since the checkpoint are for the next bundle.
+        let committed = log.committed_under(checkpoint.size).await?;
+        let receipts = self.receipts_of(&log, order, committed).await?;
+        if records + receipts.len() > RECORDS_MAX {
+            return Err(too_many());
         }
+        for receipt in receipts {
+            let Some(commit) = log.commit_of(receipt.position).await? else {
+                return Err(AppError::Fault(format!("no log entry commits to receipt record {}", receipt.position)));
+            };
+            let evidence = EvidenceRecord {
+                kind: RecordKind::Receipt,
+                position: receipt.position,
+                salt: receipt.salt,
+                entry_index: commit.log_entry,
+                bytes: receipt.receipt.record,
+            };
+            self.add_record(builder, &evidence, &checkpoint.note).await?;
+        }
+        Ok(())
     }
 
     async fn add_record(
@@ -174,11 +148,16 @@ impl App {
     }
 }
 
+fn too_many() -> AppError {
+    AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records"))
+}
+
 fn bundle_fault(error: lingqu_transparency::TransparencyError) -> AppError {
     AppError::Fault(format!("the evidence can't be written: {error}"))
 }
 
-/// Every stream that an order's rights were computed from, and the registrations and rights that go with them.
+/// Every stream that an order's rights were computed from, the registrations and rights that go with them, and the order's
+/// metering windows.
 fn streams_of(state: &State, order: &OrderId) -> Result<BTreeSet<String>, Refusal> {
     let mut reader = Reader::new(state, jiff::Timestamp::MIN);
     let order = reader.order(order)?;
@@ -209,6 +188,11 @@ fn streams_of(state: &State, order: &OrderId) -> Result<BTreeSet<String>, Refusa
             reader.right(&right.id)?;
         }
     }
+    for meter in state.meters.values().map(|entity| &entity.value) {
+        if meter.reading.order == order.id {
+            reader.meter(&meter.id)?;
+        }
+    }
     for party in &parties {
         reader.party(party)?;
     }
@@ -230,150 +214,4 @@ fn certificates_of(
         }
     }
     found
-}
-
-/// Verifies a bundle offline. With a trusted key the bundle must be of that node.
-pub fn verify_evidence(file: &[u8], trusted: Option<&NoteVerifier>) -> EvidenceReport {
-    let checked = lingqu_transparency::verify_evidence(file, trusted);
-    let mut report = EvidenceReport {
-        verified: false,
-        order: checked.evidence.as_ref().map(|evidence| evidence.order.clone()),
-        node: checked.evidence.as_ref().map(|evidence| evidence.node.clone()),
-        key_is_trusted: checked.key_is_trusted,
-        log_size: checked.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size),
-        journal_records: 0,
-        receipt_records: 0,
-        links: Vec::new(),
-        nature: None,
-        findings: checked.findings.into_iter().map(|finding| (finding.item, finding.problem)).collect(),
-    };
-    if let Some(evidence) = &checked.evidence {
-        match evidence.records() {
-            Ok(records) => check_meaning(&mut report, &records),
-            Err(error) => report.findings.push(("record".to_owned(), error.to_string())),
-        }
-    }
-    report.verified = report.findings.is_empty();
-    report
-}
-
-/// Folds the journal records again and holds the receipts against what they come to.
-fn check_meaning(report: &mut EvidenceReport, records: &[EvidenceRecord]) {
-    let mut state = State::default();
-    let mut receipts = Vec::new();
-    let mut journal: Vec<&EvidenceRecord> = Vec::new();
-    for record in records {
-        match record.kind {
-            RecordKind::Journal => journal.push(record),
-            RecordKind::Receipt => receipts.push(record),
-        }
-    }
-    journal.sort_by_key(|record| record.position);
-    for record in &journal {
-        let item = format!("journal record {}", record.position);
-        match read_committed(&record.bytes) {
-            Ok(event) if event.position != record.position => {
-                report.findings.push((item, "it names another position".to_owned()));
-            }
-            Ok(event) => {
-                if let Err(error) = state.apply_selected(&event) {
-                    report.findings.push((item, error.to_string()));
-                    return;
-                }
-                report.journal_records += 1;
-            }
-            Err(problem) => report.findings.push((item, problem)),
-        }
-    }
-    let Some(order_id) = report.order.as_ref().and_then(|order| order.parse::<OrderId>().ok()) else {
-        report.findings.push(("manifest line 2".to_owned(), "it names no order".to_owned()));
-        return;
-    };
-    check_chain(report, &state, &order_id);
-    for record in receipts {
-        match serde_json::from_slice::<ReceiptRecord>(&record.bytes) {
-            Ok(receipt) => {
-                check_receipt(report, &state, &order_id, &receipt, record.position);
-                report.receipt_records += 1;
-            }
-            Err(error) => report.findings.push((format!("receipt record {}", record.position), error.to_string())),
-        }
-    }
-}
-
-/// The links of the order's chain. What is suspended or over by now is told by the records and is no finding; a chain that
-/// was never whole is.
-fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) {
-    let Some(order) = state.orders.get(order_id).map(|order| &order.value) else {
-        report.findings.push(("chain".to_owned(), format!("no record of {order_id}")));
-        return;
-    };
-    if order.contract.signatures.len() != 2 {
-        report.findings.push(("contract".to_owned(), "it is not signed by both sides".to_owned()));
-    }
-    let now = state.last_at.unwrap_or(order.details.term.from);
-    match Grant::of(state, order_id, now) {
-        Ok(grant) => {
-            report.nature =
-                serde_json::to_value(grant.nature).ok().and_then(|nature| nature.as_str().map(str::to_owned));
-            report.links = grant.links.into_keys().collect();
-        }
-        Err(refusal) => {
-            use lingqu_domain::refusal::RefusalCode::{GrantEnded, GrantSuspended};
-            if !matches!(refusal.code, GrantEnded | GrantSuspended) {
-                report.findings.push(("chain".to_owned(), refusal.en));
-            }
-        }
-    }
-    for registration in state.registrations.values().map(|entity| &entity.value) {
-        let object = match &registration.object {
-            Registrable::Resource(id) => state.resources.contains_key(id),
-            Registrable::Product(id) => state.products.contains_key(id),
-        };
-        if !object {
-            report.findings.push(("certificate".to_owned(), format!("{} is of nothing in the chain", registration.id)));
-        }
-    }
-}
-
-fn check_receipt(
-    report: &mut EvidenceReport,
-    state: &State,
-    order_id: &OrderId,
-    receipt: &ReceiptRecord,
-    position: u64,
-) {
-    let (ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. }) = &receipt.body else { return };
-    let item = format!("receipt record {position}");
-    let Some(order) = state.orders.get(order_id).map(|order| &order.value) else { return };
-    if opening.order != *order_id || opening.product != order.details.product || opening.consumer != order.consumer {
-        report.findings.push((item, "it is of another order, product or consumer".to_owned()));
-    } else if !order.details.modes.contains(&opening.mode) || opening.purpose != order.details.purpose {
-        report.findings.push((item, "its mode or purpose is not the contract's".to_owned()));
-    }
-}
-
-/// Reads the committed bytes of a journal record.
-fn read_committed(bytes: &[u8]) -> Result<lingqu_domain::event::Recorded, String> {
-    let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let text = |value: &serde_json::Value, name: &str| {
-        value.get(name).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or(format!("it has no {name}"))
-    };
-    let number = |value: &serde_json::Value, name: &str| {
-        value.get(name).and_then(serde_json::Value::as_u64).ok_or(format!("it has no {name}"))
-    };
-    let record = Record {
-        position: number(&value, "position")?,
-        at: text(&value, "at")?,
-        command_id: text(&value, "command_id")?,
-        actor: text(&value, "actor")?,
-        stream: text(&value, "stream")?,
-        stream_version: number(&value, "stream_version")?,
-        kind: text(&value, "kind")?,
-        rulebook_version: text(&value, "rulebook_version")?,
-        body: value.get_mut("body").map(serde_json::Value::take).unwrap_or_default().to_string(),
-        salt: lingqu_crypto::Salt([0; 16]),
-        log_entry: 0,
-    };
-    recorded(&record).map_err(|error| error.to_string())
 }

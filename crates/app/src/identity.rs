@@ -1,7 +1,8 @@
 //! Who is who: users who log in, their sessions, and the service keys of orders.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::{PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use lingqu_crypto::{ServiceKey, Sha256Digest, password, sha256};
@@ -25,6 +26,8 @@ const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(12);
 const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(30);
 /// Shortest password, in characters.
 const PASSWORD_CHARS_MIN: usize = 12;
+/// Service keys that are kept in memory.
+const KNOWN_KEYS_MAX: usize = 4_096;
 
 /// A user to add.
 pub struct NewUser {
@@ -75,6 +78,29 @@ pub struct IssuedKey {
     pub last_four: String,
 }
 
+/// Service keys that were found in force, by their hashes. Each counts only as long as nothing is written to the journal,
+/// with which keys are issued and revoked: then it is looked for anew.
+#[derive(Default)]
+pub(crate) struct KnownKeys {
+    keys: RwLock<BTreeMap<Sha256Digest, (OrderId, u64)>>,
+}
+
+impl KnownKeys {
+    /// The key's order, if the key was found in force when the journal stood at `position`.
+    fn order_at(&self, hash: &Sha256Digest, position: u64) -> Option<OrderId> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(hash).filter(|(_, found_at)| *found_at == position).map(|(order, _)| order.clone())
+    }
+
+    fn remember(&self, hash: Sha256Digest, order: OrderId, position: u64) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KNOWN_KEYS_MAX {
+            keys.clear();
+        }
+        keys.insert(hash, (order, position));
+    }
+}
+
 impl App {
     /// Brings the node into being: tier, division, the first data authority and its first administrator.
     pub async fn initialise(
@@ -114,14 +140,11 @@ impl App {
         if !is_login {
             return Err(AppError::Invalid("a login has 2 to 64 of a-z, 0-9, `.`, `_` and `-`".to_owned()));
         }
-        if password.chars().count() < PASSWORD_CHARS_MIN {
-            return Err(AppError::Invalid(format!("a password has at least {PASSWORD_CHARS_MIN} characters")));
-        }
+        check_password(password)?;
         if self.store.login(login).await?.is_some() {
             return Err(AppError::Invalid(format!("the login `{login}` is taken; choose another")));
         }
-        let (password, salt) = (Zeroizing::new(password.to_owned()), random::<16>()?);
-        let password_phc = on_blocking(move || password::hash(&password, salt)).await?;
+        let password_phc = hashed(password).await?;
         Ok(NewLogin { user_id: String::new(), login: login.to_owned(), password_phc, display_name })
     }
 
@@ -167,6 +190,23 @@ impl App {
         Ok(Some(SessionView { user, party, duties, display_name, csrf, expires_at }))
     }
 
+    /// Replaces the password of a user, which whoever added him chose, by one that he alone knows, and ends all his
+    /// sessions. Errors: `bad_credentials` unless the login is the user's and the current password its; a password that
+    /// is too short, or the current one again.
+    pub async fn change_password(&self, user: &UserId, login: &str, current: &str, new: &str) -> Result<(), AppError> {
+        let known = self.store.login(login).await?.filter(|known| known.user_id == user.as_str());
+        let Some(known) = known else { return Err(AppError::BadCredentials) };
+        let typed = Zeroizing::new(current.to_owned());
+        if !on_blocking(move || Ok(password::verify(&typed, &known.password_phc).unwrap_or(false))).await? {
+            return Err(AppError::BadCredentials);
+        }
+        check_password(new)?;
+        if new == current {
+            return Err(AppError::Invalid("the new password is the current one; choose another".to_owned()));
+        }
+        Ok(self.store.set_password(user.as_str(), &hashed(new).await?).await?)
+    }
+
     /// Ends a session.
     pub async fn sign_out(&self, token: &str) -> Result<(), AppError> {
         Ok(self.store.end_session(&sha256(token.as_bytes()).0).await?)
@@ -179,7 +219,7 @@ impl App {
         })
     }
 
-    /// Issues a service key. It is shown this once: only its hash is kept.
+    /// Issues a service key. It is shown this once: only its hash and what verifies it are kept.
     pub async fn issue_service_key(
         &self,
         actor: &Actor,
@@ -193,6 +233,7 @@ impl App {
             hash: secret.hash().0,
             order_id: order.to_string(),
             last_four: last_four.clone(),
+            scram_sealed: self.seal_scram(order, &secret)?,
         };
         let extras = Extras { service_keys: vec![issue], ..Extras::default() };
         let command = Command::IssueServiceKey { order: order.clone(), hash: secret.hash().to_string() };
@@ -210,33 +251,46 @@ impl App {
         Ok(IssuedKey { id, key, last_four })
     }
 
-    /// The order that a service key belongs to. Error: `bad_service_key` for anything but a key that is in force: known to
-    /// the store and, since a store can be tampered with, to the journal.
-    pub async fn authenticate_key(&self, key: &str) -> Result<OrderId, AppError> {
-        let Ok(key) = ServiceKey::parse(key) else { return Err(AppError::BadKey) };
-        let hash = key.hash();
+    /// The order that a service key belongs to as of the folded state. Error: `bad_service_key` for anything but a key that
+    /// is in force: known to the store and, since a store can be tampered with, to the journal.
+    pub(crate) async fn order_of_key(&self, key: &str) -> Result<OrderId, AppError> {
+        match ServiceKey::parse(key) {
+            Ok(key) => self.order_of_hash(key.hash()).await,
+            Err(_) => Err(AppError::BadKey),
+        }
+    }
+
+    /// The same by the key's hash.
+    pub(crate) async fn order_of_hash(&self, hash: Sha256Digest) -> Result<OrderId, AppError> {
+        // Before the store is asked: whatever is written after this makes the answer worth asking for again.
+        let position = self.read(|state| state.position);
+        if let Some(order) = self.known_keys.order_at(&hash, position) {
+            return Ok(order);
+        }
         let stored = self.store.service_key(&hash.0).await?.filter(|key| key.revoked_at.is_none());
         let Some(stored) = stored else { return Err(AppError::BadKey) };
         let order: OrderId = stored.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
-        self.refresh().await?;
-        let hash = hash.to_string();
+        let text = hash.to_string();
         let is_journalled = self.read(|state| {
             let order = state.orders.get(&order);
-            order.is_some_and(|order| order.value.service_keys.iter().any(|key| key.hash == hash && !key.revoked))
+            order.is_some_and(|order| order.value.service_keys.iter().any(|key| key.hash == text && !key.revoked))
         });
-        if is_journalled { Ok(order) } else { Err(AppError::BadKey) }
+        if !is_journalled {
+            return Err(AppError::BadKey);
+        }
+        self.known_keys.remember(hash, order.clone(), position);
+        Ok(order)
     }
 
     /// What revoking a key changes in the store.
     pub(crate) fn revocation(&self, order: &OrderId, key: &ServiceKeyId) -> Result<Extras, AppError> {
         let hash = self.read(|state| {
-            let order = state.orders.get(order)?;
-            order.value.service_keys.iter().find(|known| known.id == *key).map(|known| known.hash.clone())
+            let order = state.orders.get(order).ok_or_else(|| Refusal::not_found(order))?;
+            let known = order.value.service_keys.iter().find(|known| known.id == *key);
+            known.map(|known| known.hash.clone()).ok_or_else(|| Refusal::not_found(key))
         });
-        let hash: Sha256Digest = hash
-            .ok_or_else(|| Refusal::not_found(key))?
-            .parse()
-            .map_err(|error: lingqu_crypto::CryptoError| AppError::Fault(error.to_string()))?;
+        let hash: Sha256Digest =
+            hash?.parse().map_err(|error: lingqu_crypto::CryptoError| AppError::Fault(error.to_string()))?;
         Ok(Extras { service_keys: vec![ServiceKeyChange::Revoke { hash: hash.0 }], ..Extras::default() })
     }
 }
@@ -245,6 +299,18 @@ impl App {
 pub(crate) fn made<T: FromStr>(executed: &crate::command::Executed, kind: &str) -> Result<T, AppError> {
     let stream = executed.stream_of(kind).ok_or_else(|| AppError::Fault(format!("no event {kind}")))?;
     stream.parse().map_err(|_| AppError::Fault(format!("{stream} is not the id of {kind}")))
+}
+
+fn check_password(password: &str) -> Result<(), AppError> {
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        return Err(AppError::Invalid(format!("a password has at least {PASSWORD_CHARS_MIN} characters")));
+    }
+    Ok(())
+}
+
+async fn hashed(password: &str) -> Result<String, AppError> {
+    let (password, salt) = (Zeroizing::new(password.to_owned()), random::<16>()?);
+    on_blocking(move || password::hash(&password, salt)).await
 }
 
 async fn on_blocking<T: Send + 'static>(

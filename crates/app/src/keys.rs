@@ -17,6 +17,12 @@ pub struct NodeKeys {
     pub identity: IndexKey,
     /// Root of the pseudonym keys.
     pub pseudonym: IndexKey,
+    /// Signs addresses of files.
+    pub address: IndexKey,
+    /// Seals what verifies service keys by SCRAM.
+    pub(crate) scram: SealKey,
+    /// Salts of SCRAM.
+    pub(crate) scram_salt: IndexKey,
 }
 
 impl std::fmt::Debug for NodeKeys {
@@ -53,6 +59,9 @@ impl NodeKeys {
             vault: SealKey::from_bytes(derive("vault")),
             identity: IndexKey::from_bytes(derive("identity")),
             pseudonym: IndexKey::from_bytes(derive("pseudonym")),
+            address: IndexKey::from_bytes(derive("address")),
+            scram: SealKey::from_bytes(derive("scram")),
+            scram_salt: IndexKey::from_bytes(derive("scram salt")),
         })
     }
 }

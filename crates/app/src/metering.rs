@@ -2,54 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use lingqu_crypto::sha256;
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::id::OrderId;
-use lingqu_domain::receipt::{Outcome, ReceiptBody};
+use lingqu_domain::receipt::ReceiptBody;
 use lingqu_domain::settlement::MeterReading;
+use lingqu_domain::state::State;
 use lingqu_store::receipt::READ_LIMIT_MAX;
 
 use crate::app::App;
 use crate::command::{CommandOptions, Extras};
 use crate::error::AppError;
 use crate::receipts::parse;
+use crate::recount::Count;
 use crate::serving::quota_account;
 
-/// What is counted of one order.
-#[derive(Default)]
-struct Count {
-    calls: u64,
-    data_sets: u64,
-    rows: u64,
-    deliveries: u64,
-    free_deliveries: u64,
-    receipt_ids: String,
-}
-
 impl App {
-    /// Closes the metering window that reaches from the last one's end to the receipt log's head, for every order that
-    /// used something in it. A delivery is counted in the window that holds its closing record.
+    /// Closes a metering window that reaches to the receipt log's head, for every order that used something since the last
+    /// ones were closed. A delivery is counted in the window that holds its closing record.
+    ///
+    /// An order's window begins where its own last one ended, or at the log's begin: its windows leave no gap, so one that
+    /// is left out of evidence is missed. Every receipt that a window counts is in the transparency log before it.
     pub async fn meter(&self) -> Result<Vec<MeterReading>, AppError> {
         let _turn = self.metering.lock().await;
         self.catch_up().await?;
-        let first_position =
-            self.read(|state| state.meters.values().map(|meter| meter.value.reading.end_position).max().unwrap_or(1));
+        let ends = self.read(window_ends);
+        let counted_to = ends.values().copied().max().unwrap_or(1);
         let end_position = self.receipts.head().await? + 1;
+        self.receipts.commit_to_log().await?;
         let mut readings = Vec::new();
-        for (order, count) in self.count(first_position, end_position).await? {
-            let reading = MeterReading {
-                order,
-                first_position,
-                end_position,
-                calls: count.calls,
-                data_sets: count.data_sets,
-                rows: count.rows,
-                deliveries: count.deliveries,
-                free_deliveries: count.free_deliveries,
-                receipts_digest: sha256(count.receipt_ids.as_bytes()).to_string(),
-            };
-            readings.push(reading);
+        for (order, count) in self.count(counted_to, end_position).await? {
+            let first_position = ends.get(&order).copied().unwrap_or(1);
+            readings.push(count.reading(order, first_position, end_position));
         }
         if !readings.is_empty() {
             // One command for the whole window: a stop between two orders would lose what the second used.
@@ -69,24 +53,14 @@ impl App {
             }
             for receipt in receipts.iter().filter(|receipt| receipt.position < end_position) {
                 let record = parse(receipt)?;
-                // What is charged was decided when the delivery was closed.
-                let (is_delivered, totals) = match &record.body {
-                    ReceiptBody::Single { totals, .. } => (true, totals),
-                    ReceiptBody::Closed { outcome, totals } => (*outcome == Outcome::Delivered, totals),
+                let order = match &record.body {
                     ReceiptBody::Opened(_) | ReceiptBody::Part { .. } => continue,
+                    ReceiptBody::Single { opening, .. } => opening.order.clone(),
+                    ReceiptBody::Closed { .. } => {
+                        receipt.receipt.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?
+                    }
                 };
-                let order = receipt.receipt.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
-                let count = counts.entry(order).or_default();
-                count.receipt_ids.push_str(record.receipt.as_str());
-                count.receipt_ids.push('\n');
-                count.rows += totals.rows;
-                count.calls += totals.calls;
-                count.data_sets += totals.data_sets;
-                if is_delivered {
-                    count.deliveries += 1;
-                } else {
-                    count.free_deliveries += 1;
-                }
+                counts.entry(order).or_default().add(&record);
             }
             position = receipts.last().map_or(end_position, |last| last.position);
         }
@@ -103,7 +77,7 @@ impl App {
         for account in accounts {
             let mut used = 0;
             for (order, count) in &counts {
-                for (unit, amount) in [("calls", count.calls), ("data_sets", count.data_sets)] {
+                for (unit, amount) in [("calls", count.calls()), ("data_sets", count.data_sets())] {
                     if quota_account(order, unit) == account {
                         used = amount;
                     }
@@ -113,4 +87,14 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Where the last window of each order ended.
+pub(crate) fn window_ends(state: &State) -> BTreeMap<OrderId, u64> {
+    let mut ends = BTreeMap::new();
+    for reading in state.meters.values().map(|meter| &meter.value.reading) {
+        let end = ends.entry(reading.order.clone()).or_insert(1);
+        *end = reading.end_position.max(*end);
+    }
+    ends
 }

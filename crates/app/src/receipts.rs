@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use lingqu_crypto::sha256;
 use lingqu_domain::id::{CommandId, IdSource, OrderId, ReceiptId};
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
-use lingqu_store::receipt::{NewReceipt, READ_LIMIT_MAX, Receipt};
+use lingqu_store::Backend;
+use lingqu_store::receipt::{NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptLog};
 
 use crate::app::App;
 use crate::error::AppError;
 use crate::keys::random;
+use crate::recount::INTERRUPTED;
 
 impl App {
     /// An id for a delivery.
@@ -38,9 +40,9 @@ impl App {
         Ok((sha256(&salted).to_string(), salted))
     }
 
-    /// Seals a salted request into the vault under its receipt's id.
+    /// Seals a salted request into the vault under its receipt's id. When this returns, it is durable.
     pub async fn keep_request(&self, receipt: &ReceiptId, salted: &[u8]) -> Result<(), AppError> {
-        self.store.vault_put(receipt.as_str(), "request", salted).await?;
+        self.vault.put(receipt.as_str(), "request", salted).await?;
         Ok(())
     }
 
@@ -61,8 +63,17 @@ impl App {
         Ok(records)
     }
 
+    /// The receipt log as it stands on the disk now. A node that was opened beside a running one has not seen what was
+    /// written to its segments since.
+    pub(crate) async fn receipts_now(&self) -> Result<ReceiptLog, AppError> {
+        if self.is_only_writer || self.store.backend() == Backend::Postgres {
+            return Ok(self.receipts.clone());
+        }
+        Ok(ReceiptLog::open_for_reading(&self.store, &self.directory).await?)
+    }
+
     /// The receipt log.
-    pub fn receipts(&self) -> &lingqu_store::receipt::ReceiptLog {
+    pub fn receipts(&self) -> &ReceiptLog {
         &self.receipts
     }
 
@@ -92,7 +103,7 @@ impl App {
         }
         for (receipt, (order, _)) in open {
             let body = ReceiptBody::Closed {
-                outcome: Outcome::Stopped { code: "interrupted".to_owned() },
+                outcome: Outcome::Stopped { code: INTERRUPTED.to_owned() },
                 totals: Totals::default(),
             };
             self.write_receipt(&order, &ReceiptRecord { receipt, at: self.clock.now(), body }).await?;

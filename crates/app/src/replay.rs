@@ -1,4 +1,9 @@
-//! Replay: fold the journal from nothing and hold the read tables and postings against it.
+//! Replay: fold the journal from nothing and hold against it everything that it determines: read tables, postings, service
+//! keys, quota accounts and the vault's index; then the receipts against log, index and metering windows, and the published
+//! log against the database. It holds the folded state and a page of each thing at a time.
+
+mod keys;
+mod receipts;
 
 use std::collections::BTreeMap;
 
@@ -33,7 +38,7 @@ pub struct Difference {
 /// What a replay found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReplayReport {
-    /// True when journal, tables, postings and log agree.
+    /// True when journal, tables, postings, keys, receipts and log agree.
     pub agrees: bool,
     /// Events folded.
     pub events: u64,
@@ -41,7 +46,13 @@ pub struct ReplayReport {
     pub rows: u64,
     /// Postings compared.
     pub postings: u64,
-    /// Entries of the published log that were compared with the database.
+    /// Receipt records compared with log entries and index, and followed from opening to closing.
+    pub receipts: u64,
+    /// Metering windows recounted from the receipts.
+    pub metering_windows: u64,
+    /// Service keys compared.
+    pub service_keys: u64,
+    /// Entries of the published log that were compared with the database, and with its tiles.
     pub log_entries: u64,
     /// Where they differ, at most a hundred.
     pub differences: Vec<Difference>,
@@ -53,6 +64,7 @@ impl App {
         let view = self.store.snapshot().await?;
         let mut state = State::default();
         let mut postings: BTreeMap<(String, u64), NewPosting> = BTreeMap::new();
+        let mut service_keys = keys::Keys::default();
         let mut committed = CommittedEntry::default();
         let mut report = ReplayReport::default();
         loop {
@@ -68,6 +80,7 @@ impl App {
                 for posting in postings_of(&recorded.stream, &recorded.event) {
                     postings.insert((posting.transaction_id.clone(), posting.line), posting);
                 }
+                service_keys.fold(record, &recorded);
                 state.apply(&recorded)?;
             }
         }
@@ -76,7 +89,11 @@ impl App {
             compare_table(&view, &state, *kind, &mut report).await?;
         }
         compare_postings(&view, postings, &mut report).await?;
+        service_keys.compare(&view, &mut report).await?;
+        self.compare_vault(&view, &state, &mut report).await?;
+        let used = self.compare_receipts(&view, &state, &mut report).await?;
         drop(view);
+        self.compare_quota(&used, &mut report).await?;
         match lingqu_store::log::check_log(&self.store, &self.log_reader()?).await {
             Ok(entries) => report.log_entries = entries,
             Err(error) => report.add("log_entry", "log", error.to_string()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lingqu_crypto::{KeyedDigest, sha256};
 use lingqu_domain::event::canonical;
@@ -15,7 +15,8 @@ use lingqu_domain::state::State;
 use lingqu_engine::governed::{Governance, GovernedTable};
 use lingqu_engine::lookup::{LookupTable, ProductIndex};
 use lingqu_engine::product::{Product, ProductSpec};
-use lingqu_engine::session::{AnswerShape, GovernedSession, SmallGroups, StatisticsRules};
+use lingqu_engine::release::ReleaseRecord;
+use lingqu_engine::session::{AnswerShape, Contributors, Dominance, GovernedSession, SmallGroups, StatisticsRules};
 use lingqu_engine::{Limits, PseudonymKeys};
 use lingqu_store::quota::Debit;
 use roaring::RoaringTreemap;
@@ -23,6 +24,7 @@ use roaring::RoaringTreemap;
 use crate::app::App;
 use crate::consent::SubjectDigests;
 use crate::error::AppError;
+use crate::release::{ConsumerRecord, recipient};
 
 /// Orders whose compiled grant is kept.
 const SERVINGS_MAX: usize = 256;
@@ -67,7 +69,11 @@ pub struct Serving {
     engine: Arc<lingqu_engine::Engine>,
     keys: PseudonymKeys,
     consent: Option<Arc<RoaringTreemap>>,
-    lookups: Mutex<BTreeMap<Mode, Arc<LookupTable>>>,
+    /// What statistics its consumer was given.
+    record: Arc<ConsumerRecord>,
+    /// Key of the digests that stand in it.
+    contributor_key: [u8; 16],
+    lookups: RwLock<BTreeMap<Mode, Arc<LookupTable>>>,
     /// Journal position at which the grant was last found unchanged.
     checked_position: AtomicU64,
     /// The first moment at which time alone changes it.
@@ -126,10 +132,16 @@ impl Serving {
         Ok(GovernedTable::new(files, &governance).map_err(lingqu_engine::EngineError::from)?)
     }
 
-    /// Keyed access in verification or lookup mode.
+    /// Keyed access in verification or lookup mode, if it has been opened. It never waits: while it is being opened there is
+    /// none.
+    pub fn opened_lookup(&self, mode: Mode) -> Option<Arc<LookupTable>> {
+        self.lookups.try_read().ok()?.get(&mode).cloned()
+    }
+
+    /// Keyed access in verification or lookup mode. The first use reads the product into memory.
     pub fn lookup(&self, mode: Mode) -> Result<Arc<LookupTable>, AppError> {
         self.must_allow(mode)?;
-        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lookups = self.lookups.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(lookup) = lookups.get(&mode) {
             return Ok(Arc::clone(lookup));
         }
@@ -145,6 +157,13 @@ impl Serving {
                 dimensions: self.details.dimensions.iter().cloned().collect::<BTreeSet<ColumnName>>(),
                 cohort_floor: self.grant.scope.cohort_floor,
                 small_groups: SmallGroups::Suppress,
+                dominance: Dominance::default(),
+                contributors: Contributors {
+                    key: self.details.key.clone(),
+                    subject: self.details.subject.clone(),
+                    digest_key: self.contributor_key,
+                },
+                record: Arc::clone(&self.record) as Arc<dyn ReleaseRecord>,
             }),
             _ => AnswerShape::Rows,
         };
@@ -165,10 +184,15 @@ impl ServedProduct {
 }
 
 impl App {
-    /// Opens an order for delivery: the grant as of the journal's head, compiled. Error: the refusal that names the link
-    /// which is not in force.
-    pub async fn serving(&self, order: &OrderId) -> Result<Arc<Serving>, AppError> {
+    /// Opens the order of a service key for delivery: the grant as of the journal's head, compiled. Errors:
+    /// `bad_service_key`; the refusal that names the link which is not in force.
+    pub async fn serving(&self, key: &str) -> Result<Arc<Serving>, AppError> {
         self.refresh().await?;
+        let order = self.order_of_key(key).await?;
+        self.serving_of(&order).await
+    }
+
+    pub(crate) async fn serving_of(&self, order: &OrderId) -> Result<Arc<Serving>, AppError> {
         let kept = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner).get(order).cloned();
         let now = self.clock.now();
         if let Some(kept) = &kept
@@ -181,6 +205,7 @@ impl App {
             if let Some(kept) = &kept
                 && policy_digest(&grant, &consenting(state, &grant, now)) == kept.policy_digest
                 && grant.digest() == kept.grant_digest
+                && recipient(state, &grant) == *kept.record.recipient()
             {
                 kept.checked_position.store(state.position, Ordering::Release);
             }
@@ -248,6 +273,9 @@ impl App {
             consumer: pseudonym(grant.consumer.as_str()),
             order: pseudonym(grant.order.as_str()),
         };
+        let recipient = self.read(|state| recipient(state, &grant));
+        let mut contributor_key = [0; 16];
+        contributor_key.copy_from_slice(&self.keys.pseudonym.digest("released statistics", b"").0[..16]);
         Ok(Serving {
             grant_digest: grant.digest(),
             snapshots: grant
@@ -264,7 +292,9 @@ impl App {
             engine: Arc::clone(&self.engine),
             keys,
             consent,
-            lookups: Mutex::new(BTreeMap::new()),
+            record: Arc::new(ConsumerRecord::new(&self.store, &self.clock, recipient)),
+            contributor_key,
+            lookups: RwLock::new(BTreeMap::new()),
             checked_position: AtomicU64::new(position),
         })
     }

@@ -30,8 +30,8 @@ enum AuditCommand {
     Verify(VerifyArguments),
 }
 
-/// Write the evidence of an order: certificates, chain of authorisations, contract and receipts, with the proofs that the
-/// node's signed log commits to them
+/// Write the evidence of an order: certificates, chain of authorisations, contract, metering and receipts, with the proofs
+/// that the node's signed log commits to them
 #[derive(Debug, clap::Args)]
 struct ExportArguments {
     /// The order (ord_…)
@@ -171,7 +171,8 @@ fn words(report: &EvidenceReport) -> String {
     let none = "(none)".to_owned();
     let mut text = format!(
         "verified         {}\norder            {}\nnode             {}\nkey              {}\nlog size         {}\n\
-         journal records  {}\nreceipt records  {}\nnature           {}\n",
+         journal records  {}\nreceipt records  {}\nmetering         {}\nnot yet metered  {} deliveries\nstill open       {} deliveries\n\
+         nature           {}\n",
         if report.verified { "yes" } else { "NO" },
         report.order.as_ref().unwrap_or(&none),
         report.node.as_ref().unwrap_or(&none),
@@ -179,6 +180,12 @@ fn words(report: &EvidenceReport) -> String {
         report.log_size,
         report.journal_records,
         report.receipt_records,
+        match &report.metered_until {
+            Some(until) => format!("{} windows until {until}, recounted from the receipts", report.metering_windows),
+            None => "no window was closed".to_owned(),
+        },
+        report.receipts_not_yet_metered,
+        report.deliveries_open,
         report.nature.as_ref().unwrap_or(&none),
     );
     if !report.links.is_empty() {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::tls::Identity;
+
 /// Name of the configuration file in a node's directory.
 pub const FILE_NAME: &str = "lingqu.toml";
 /// Largest configuration file, in bytes.
@@ -47,6 +49,15 @@ pub struct Configuration {
     pub listen: SocketAddr,
     /// Where health, readiness and metrics answer.
     pub admin_listen: SocketAddr,
+    /// Where Arrow Flight SQL answers.
+    pub flight_listen: SocketAddr,
+    /// Where the PostgreSQL protocol answers.
+    pub postgres_listen: SocketAddr,
+    /// The node's certificate chain, PEM, relative to the configuration file; with `tls_key` all listeners for clients
+    /// speak TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of `tls_certificate`, PEM.
+    pub tls_key: Option<PathBuf>,
     /// Whether plain HTTP may be served to other machines.
     pub allow_plaintext: bool,
     /// Whether the session's cookie is sent over TLS alone: true behind a TLS proxy.
@@ -68,6 +79,10 @@ impl Default for Configuration {
             database: None,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            flight_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8816)),
+            postgres_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5439)),
+            tls_certificate: None,
+            tls_key: None,
             allow_plaintext: false,
             secure_cookies: false,
             public_url: None,
@@ -150,7 +165,16 @@ impl Configuration {
         } else {
             configuration.directory = beside.join(&configuration.directory);
         }
+        for path in [&mut configuration.tls_certificate, &mut configuration.tls_key].into_iter().flatten() {
+            *path = beside.join(&path);
+        }
         Ok(configuration)
+    }
+
+    /// The certificate that clients are shown; none where the node speaks plaintext.
+    pub fn identity(&self) -> Option<Identity> {
+        let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
+        Some(Identity { certificate, key })
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -169,6 +193,10 @@ impl Configuration {
                 let range = format!("between 1 and {MINUTES_MAX}");
                 return Err(ConfigError::OutOfRange { path: path.to_owned(), key, range });
             }
+        }
+        if configuration.tls_certificate.is_some() != configuration.tls_key.is_some() {
+            let (key, range) = ("tls_certificate", "set together with `tls_key`".to_owned());
+            return Err(ConfigError::OutOfRange { path: path.to_owned(), key, range });
         }
         Ok(configuration)
     }
@@ -199,7 +227,8 @@ mod tests {
     #[test]
     fn every_key_can_be_set() {
         let text = "directory = 'data'\ndatabase = 'postgres://lingqu@db/lingqu'\nlisten = '0.0.0.0:80'\n\
-                    admin_listen = '[::1]:9'\nallow_plaintext = true\nsecure_cookies = true\npublic_url = 'https://x'\n\
+                    admin_listen = '[::1]:9'\nflight_listen = '127.0.0.1:1'\npostgres_listen = '127.0.0.1:2'\n\
+                    tls_certificate = 'node.pem'\ntls_key = 'node.key'\nallow_plaintext = true\nsecure_cookies = true\npublic_url = 'https://x'\n\
                     meter_minutes = 1\nsweep_minutes = 2\nlog_format = 'json'\n";
         let found = parse(text).unwrap();
         assert_eq!(found.directory, Path::new("data"));
@@ -226,5 +255,7 @@ mod tests {
         assert!(problem.starts_with("lingqu.toml, line 2: "), "{problem}");
         let problem = parse("meter_minutes = 0\n").unwrap_err();
         assert_eq!(problem, "lingqu.toml: `meter_minutes` must be between 1 and 44640; change it");
+        let problem = parse("tls_key = 'node.key'\n").unwrap_err();
+        assert_eq!(problem, "lingqu.toml: `tls_certificate` must be set together with `tls_key`; change it");
     }
 }

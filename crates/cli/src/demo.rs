@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::config::{Configuration, LogFormat};
 use crate::failure::Failure;
 use crate::jobs::JobSettings;
-use crate::server::{self, Server};
+use crate::server::{self, Listeners, Server};
 use crate::signals::Signals;
+use crate::tls::Tls;
 use crate::{output, telemetry};
 
 /// What is said when the report is not good.
@@ -40,6 +41,12 @@ pub struct DemoArguments {
     /// Where health, readiness and metrics answer [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
+    /// Where Arrow Flight SQL answers [default: 127.0.0.1:8816 with --serve, else a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    flight_listen: Option<SocketAddr>,
+    /// Where the PostgreSQL protocol answers [default: 127.0.0.1:5439 with --serve, else a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    postgres_listen: Option<SocketAddr>,
 }
 
 /// Where the demo's node can be reached. Protocols that are not served are `null`.
@@ -68,14 +75,18 @@ struct Printed<'a> {
 pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     telemetry::start("warn", LogFormat::Text)?;
     let started = Instant::now();
-    let default_port = if arguments.serve { 8080 } else { 0 };
-    let http = listen(arguments.listen, default_port, "--listen").await?;
-    let admin = listen(arguments.admin_listen, 0, "--admin-listen").await?;
+    let port = |served: u16| if arguments.serve { served } else { 0 };
+    let listeners = Listeners {
+        http: listen(arguments.listen, port(8080), "--listen").await?,
+        admin: listen(arguments.admin_listen, 0, "--admin-listen").await?,
+        flight: listen(arguments.flight_listen, port(8816), "--flight-listen").await?,
+        postgres: listen(arguments.postgres_listen, port(5439), "--postgres-listen").await?,
+    };
     let directory = fresh_directory(arguments.dir)?;
     let clock = Clock::behind(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS));
     let settings = AppSettings { directory: directory.clone(), database_url: None, clock, exclusive: true };
     let app = App::open(settings).await?;
-    let mut server = Server::start(app.clone(), http, admin, ApiSettings::default())?;
+    let mut server = Server::start(app.clone(), listeners, Tls::default(), ApiSettings::default())?;
     let base = format!("http://{}", server.address);
     output::tell(&format!("node of the demo: {} at {base}", directory.display()));
 
@@ -100,9 +111,9 @@ pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let urls = Urls {
         console: format!("{base}/"),
         data: format!("{base}/data/v1"),
-        flight: None,
-        postgres: None,
-        delta_sharing: None,
+        flight: Some(format!("grpc://{}", server.flight_address)),
+        postgres: Some(format!("postgres://{}/lingqu", server.postgres_address)),
+        delta_sharing: Some(format!("{base}/delta-sharing")),
         log: format!("{base}/log"),
         admin: format!("http://{}", server.admin_address),
     };

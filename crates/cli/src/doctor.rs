@@ -13,6 +13,7 @@ use crate::config::{Configuration, NodeArguments};
 use crate::failure::Failure;
 use crate::node::{self, Access};
 use crate::storage::{self, Depth};
+use crate::tls::Tls;
 use crate::{output, telemetry};
 
 /// How far the journal's last event may lie ahead of the clock without the clock being wrong.
@@ -81,10 +82,26 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
         }
         Err(failure) => findings.add("node", Health::Bad, failure.to_string()),
     }
-    for (part, address, option) in
-        [("address", configuration.listen, "listen"), ("admin address", configuration.admin_listen, "admin_listen")]
-    {
-        look_at_address(&mut findings, part, address, option, configuration.allow_plaintext);
+    let identity = configuration.identity();
+    let is_encrypted = match Tls::of(identity.as_ref()) {
+        Ok(tls) => {
+            let words = if tls.is_on() { "certificate and key fit" } else { "off: clients are spoken to in plaintext" };
+            findings.add("tls", Health::Good, words.to_owned());
+            tls.is_on()
+        }
+        Err(failure) => {
+            findings.add("tls", Health::Bad, failure.to_string());
+            true
+        }
+    };
+    let may_be_open = configuration.allow_plaintext || is_encrypted;
+    for (part, address, key, may_be_open) in [
+        ("address", configuration.listen, "listen", may_be_open),
+        ("admin address", configuration.admin_listen, "admin_listen", configuration.allow_plaintext),
+        ("Flight SQL address", configuration.flight_listen, "flight_listen", may_be_open),
+        ("PostgreSQL address", configuration.postgres_listen, "postgres_listen", may_be_open),
+    ] {
+        look_at_address(&mut findings, part, address, key, may_be_open);
     }
     show(&findings.0, arguments.json)
 }
@@ -181,8 +198,8 @@ async fn look_at_log(findings: &mut Findings, app: &App) {
     }
 }
 
-fn look_at_address(findings: &mut Findings, part: &'static str, address: SocketAddr, key: &str, allow_plaintext: bool) {
-    if !address.ip().is_loopback() && !allow_plaintext {
+fn look_at_address(findings: &mut Findings, part: &'static str, address: SocketAddr, key: &str, may_be_open: bool) {
+    if !address.ip().is_loopback() && !may_be_open {
         return findings.add(part, Health::Bad, Failure::Plaintext { address }.to_string());
     }
     match TcpListener::bind(address) {

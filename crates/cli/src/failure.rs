@@ -41,8 +41,9 @@ pub enum Failure {
     },
     /// Governed data would leave the machine unencrypted.
     #[error(
-        "{address} can be reached from other machines and this node speaks plain HTTP; listen on 127.0.0.1 behind a TLS \
-         proxy, or set `allow_plaintext = true` in lingqu.toml where the network itself is trusted"
+        "{address} can be reached from other machines and would be spoken to in plaintext; set `tls_certificate` and \
+         `tls_key` in lingqu.toml, listen on 127.0.0.1 behind a TLS proxy, or set `allow_plaintext = true` where the network \
+         itself is trusted"
     )]
     Plaintext {
         /// The address.

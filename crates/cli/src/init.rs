@@ -153,7 +153,10 @@ fn write_configuration(path: &Path, database: Option<&str>) -> Result<(), Failur
          {database}\n\n\
          # Console, control plane, data plane, log.\n# listen = \"{listen}\"\n\n\
          # Health, readiness, metrics.\n# admin_listen = \"{admin}\"\n\n\
-         # Plain HTTP to other machines, on a network that is trusted.\n# allow_plaintext = false\n\n\
+         # Arrow Flight SQL, PostgreSQL protocol.\n# flight_listen = \"{flight}\"\n# postgres_listen = \"{postgres}\"\n\n\
+         # TLS towards clients: a certificate chain and its key, PEM, relative to this file.\n\
+         # tls_certificate = \"node.pem\"\n# tls_key = \"node.key\"\n\n\
+         # Plaintext to other machines, on a network that is trusted.\n# allow_plaintext = false\n\n\
          # The session's cookie over TLS alone: true behind a TLS proxy.\n# secure_cookies = false\n\n\
          # Where people reach the node; the QR codes of certificates hold it. Without: as the reader came.\n\
          # public_url = \"https://data.example.gov.cn\"\n\n\
@@ -162,6 +165,8 @@ fn write_configuration(path: &Path, database: Option<&str>) -> Result<(), Failur
          # Log lines on stderr: \"text\" or \"json\".\n# log_format = \"text\"\n",
         listen = defaults.listen,
         admin = defaults.admin_listen,
+        flight = defaults.flight_listen,
+        postgres = defaults.postgres_listen,
         meter = defaults.meter_minutes,
         sweep = defaults.sweep_minutes,
     );

@@ -13,6 +13,7 @@ mod connection;
 mod demo;
 mod doctor;
 mod failure;
+mod http;
 mod init;
 mod jobs;
 mod metrics;
@@ -27,6 +28,7 @@ mod server;
 mod signals;
 mod storage;
 mod telemetry;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,12 @@
-//! `lingqu replay --check`: do journal and read tables agree, and where not.
+//! `lingqu replay --check`: does everything that the journal determines agree with it, and where not.
 
 use crate::config::NodeArguments;
 use crate::failure::Failure;
 use crate::node::{self, Access};
 use crate::{output, telemetry};
 
-/// Fold the journal again from nothing and compare: read tables, postings and the published log
+/// Fold the journal again from nothing and compare: read tables, postings, keys, quotas, receipts, metering and the
+/// published log
 #[derive(Debug, clap::Args)]
 pub struct ReplayArguments {
     #[command(flatten)]
@@ -23,17 +24,25 @@ pub async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
     let configuration = arguments.node.configuration()?;
     telemetry::start("warn", configuration.log_format)?;
     let app = node::open(&configuration, Access::Reading).await?;
-    output::tell("folding the journal from nothing");
+    output::tell("folding the journal from nothing, reading every receipt and log entry");
     let report = app.replay_check().await;
     app.close().await?;
     let report = report?;
     if arguments.json {
         output::print_json(&report)?;
     } else {
-        let mut text = format!(
-            "events       {}\nrows         {}\npostings     {}\nlog entries  {}\n",
-            report.events, report.rows, report.postings, report.log_entries
-        );
+        let mut text = String::new();
+        for (what, count) in [
+            ("events", report.events),
+            ("rows", report.rows),
+            ("postings", report.postings),
+            ("service keys", report.service_keys),
+            ("receipts", report.receipts),
+            ("metering windows", report.metering_windows),
+            ("log entries", report.log_entries),
+        ] {
+            text.push_str(&format!("{what:<18}{count}\n"));
+        }
         if !report.differences.is_empty() {
             let rows: Vec<Vec<String>> = report
                 .differences
@@ -50,6 +59,8 @@ pub async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Outcome(
-        "journal and tables differ: stop the node, keep a copy of its database and restore it from a backup".to_owned(),
+        "journal, tables, receipts or log differ: stop the node, keep a copy of its directory and database, and restore what \
+         differs from a backup"
+            .to_owned(),
     ))
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::{Router, middleware};
 use lingqu_api::ApiSettings;
 use lingqu_app::App;
+use lingqu_gateway::delivery::{Deliveries, Settings as DeliverySettings};
+use lingqu_gateway::{flight, postgres};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,9 +17,11 @@ use tokio::task::JoinSet;
 use crate::admin::{self, Admin};
 use crate::connection::Bounded;
 use crate::failure::Failure;
+use crate::http;
 use crate::jobs::{self, JobSettings};
 use crate::metrics::{self, Counters};
 use crate::signals::Signals;
+use crate::tls::Tls;
 
 /// How long running requests may take to finish when the server stops.
 const FINISH_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +41,18 @@ fn address_of(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(|error| Failure::Mend(format!("a listener has no address ({error}); start again")))
 }
 
+/// What a server listens on.
+pub struct Listeners {
+    /// Console, control plane, data plane over HTTP, log.
+    pub http: TcpListener,
+    /// Health, readiness, metrics.
+    pub admin: TcpListener,
+    /// Arrow Flight SQL.
+    pub flight: TcpListener,
+    /// PostgreSQL wire.
+    pub postgres: TcpListener,
+}
+
 /// A server that answers.
 pub struct Server {
     app: Arc<App>,
@@ -45,6 +61,10 @@ pub struct Server {
     pub address: SocketAddr,
     /// Where its operator reaches it.
     pub admin_address: SocketAddr,
+    /// Where clients of Flight SQL reach it.
+    pub flight_address: SocketAddr,
+    /// Where clients of the PostgreSQL protocol reach it.
+    pub postgres_address: SocketAddr,
     stop: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     tasks: JoinSet<&'static str>,
@@ -52,13 +72,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to answer on two listeners.
-    pub fn start(app: Arc<App>, http: TcpListener, admin: TcpListener, api: ApiSettings) -> Result<Server, Failure> {
+    /// Starts to answer.
+    pub fn start(app: Arc<App>, listeners: Listeners, tls: Tls, api: ApiSettings) -> Result<Server, Failure> {
+        let Listeners { http, admin, flight, postgres } = listeners;
         let address = address_of(&http)?;
         let admin_address = address_of(&admin)?;
+        let flight_address = address_of(&flight)?;
+        let postgres_address = address_of(&postgres)?;
+        let deliveries = Deliveries::new(Arc::clone(&app), DeliverySettings::default());
         let counters = Arc::new(Counters::default());
         let router = Router::new()
-            .nest("/data/v1", lingqu_gateway::router(Arc::clone(&app)))
+            .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
+            .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()))
             .merge(lingqu_api::router(Arc::clone(&app), api))
             .layer(middleware::from_fn_with_state(Arc::clone(&counters), metrics::count));
         let state = Arc::new(Admin { app: Arc::clone(&app), counters, stopping: AtomicBool::new(false) });
@@ -66,9 +91,33 @@ impl Server {
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut admin_tasks = JoinSet::new();
-        tasks.spawn(answer(http, router, stopped, "HTTP listener"));
-        admin_tasks.spawn(answer(admin, admin::router(Arc::clone(&state)), admin_stopped, "administrative listener"));
-        Ok(Server { app, admin: state, address, admin_address, stop, stop_admin, tasks, admin_tasks })
+        let (flight_stopped, postgres_stopped) = (stopped.clone(), stopped.clone());
+        let (over_flight, over_postgres) = (deliveries.clone(), deliveries);
+        tasks.spawn(async move {
+            ended("Flight SQL listener", flight::serve(over_flight, flight, tls.flight, flight_stopped).await)
+        });
+        tasks.spawn(async move {
+            ended("PostgreSQL listener", postgres::serve(over_postgres, postgres, tls.postgres, postgres_stopped).await)
+        });
+        tasks.spawn(answer(Bounded::new(http, tls.http), router, stopped, "HTTP listener"));
+        admin_tasks.spawn(answer(
+            Bounded::new(admin, None),
+            admin::router(Arc::clone(&state)),
+            admin_stopped,
+            "administrative listener",
+        ));
+        Ok(Server {
+            app,
+            admin: state,
+            address,
+            admin_address,
+            flight_address,
+            postgres_address,
+            stop,
+            stop_admin,
+            tasks,
+            admin_tasks,
+        })
     }
 
     /// Starts the background jobs.
@@ -117,18 +166,15 @@ async fn finished(tasks: &mut JoinSet<&'static str>, wait_max: Duration) -> bool
     false
 }
 
-async fn answer(
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-    name: &'static str,
-) -> &'static str {
-    let until_stopped = async move {
-        // An error means that the server is gone, which is the same.
-        let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
-    };
-    if let Err(error) = axum::serve(Bounded::new(listener), router).with_graceful_shutdown(until_stopped).await {
+/// The name of a listener that ended, with its error in the log.
+fn ended(name: &'static str, result: std::io::Result<()>) -> &'static str {
+    if let Err(error) = result {
         tracing::error!(%error, listener = name, "a listener failed");
     }
+    name
+}
+
+async fn answer(listener: Bounded, router: Router, stopped: watch::Receiver<bool>, name: &'static str) -> &'static str {
+    http::serve(listener, router, stopped, http::HEAD_TIME_MAX).await;
     name
 }

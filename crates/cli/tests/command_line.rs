@@ -55,6 +55,19 @@ fn init(directory: &Path) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object on stdout")
 }
 
+/// Serving on ports that the system chooses, so that nodes do not meet at the usual ones.
+const SERVE_BY_ITSELF: &[&str] = &[
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--admin-listen",
+    "127.0.0.1:0",
+    "--flight-listen",
+    "127.0.0.1:0",
+    "--postgres-listen",
+    "127.0.0.1:0",
+];
+
 /// A node that serves; killed when dropped.
 struct Serving {
     child: Child,
@@ -65,16 +78,8 @@ struct Serving {
 impl Serving {
     fn start(directory: &Path) -> Serving {
         let mut child = lingqu()
-            .args([
-                "serve",
-                "--json",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-                "--dir",
-                path(directory),
-            ])
+            .args(SERVE_BY_ITSELF)
+            .args(["--json", "--dir", path(directory)])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -192,10 +197,7 @@ fn a_wrong_configuration_key_is_named() {
 #[test]
 fn a_directory_without_a_node_is_left_as_it_is() {
     let directory = tempfile::tempdir().expect("a directory");
-    for arguments in [
-        &["replay", "--check", "--dir"][..],
-        &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir"],
-    ] {
+    for arguments in [&["replay", "--check", "--dir"][..], &[SERVE_BY_ITSELF, &["--dir"]].concat()] {
         let sentence = refused(&[arguments, &[path(directory.path())]].concat());
         assert!(sentence.contains("holds no node; run `lingqu init` first"), "{sentence}");
     }
@@ -310,7 +312,7 @@ fn a_node_lives() {
     }
 
     // Beside the running node: looking is allowed, a second server is not.
-    let second = refused(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", path(node)]);
+    let second = refused(&[SERVE_BY_ITSELF, &["--dir", path(node)]].concat());
     assert!(second.contains("is in use by another lingqu process"), "{second}");
     let output = run(&["replay", "--check", "--json", "--dir", path(node)]);
     let replay: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -371,8 +373,7 @@ fn the_demo_leaves_a_node_whose_damage_is_named() {
     let snapshot = largest_snapshot_file(&node.join("snapshots"));
     let file = std::fs::File::options().write(true).open(&snapshot).expect("the snapshot");
     file.set_len(1_000).expect("it can be truncated");
-    let sentence =
-        refused(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", path(&node)]);
+    let sentence = refused(&[SERVE_BY_ITSELF, &["--dir", path(&node)]].concat());
     assert!(sentence.contains("has 1000 bytes where") && sentence.contains("restore it from a backup"), "{sentence}");
 }
 

@@ -11,6 +11,22 @@ pub fn sha256(bytes: &[u8]) -> Sha256Digest {
     Sha256Digest(sha2::Sha256::digest(bytes).into())
 }
 
+/// Digests bytes that come piece by piece, so that they need not be held together.
+#[derive(Clone, Debug, Default)]
+pub struct Sha256Hasher(sha2::Sha256);
+
+impl Sha256Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything that was taken.
+    pub fn finish(self) -> Sha256Digest {
+        Sha256Digest(self.0.finalize().into())
+    }
+}
+
 /// A SHA-256 digest; its text form is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256Digest(pub [u8; 32]);
@@ -182,6 +198,11 @@ mod tests {
             let pair = DigestPair::of_salted(&salt, &record);
             prop_assert_eq!(DigestPair::of(&[&salt.0[..], &record[..]].concat()), pair);
             prop_assert_eq!(DigestPair::from_bytes(&pair.to_bytes()), pair);
+            let mut hasher = Sha256Hasher::default();
+            let (left, right) = record.split_at(record.len() / 2);
+            hasher.update(left);
+            hasher.update(right);
+            prop_assert_eq!(hasher.finish(), sha256(&record));
             let json = serde_json::to_string(&(pair, salt, sha256(&record))).unwrap();
             let back: (DigestPair, Salt, Sha256Digest) = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(back, (pair, salt, sha256(&record)));

@@ -101,9 +101,11 @@ const ADMINISTRATOR: &[Duty] = &[Duty::Administrator];
 /// The permission matrix, in the order of the life of data.
 pub const PERMISSIONS: &[Permission] = &[
     Permission { command: "initialise_node", roles: &[], duties: &[], subject: false, node: true, internal: true },
+    by("propose_rulebook", &[Role::DataAuthority], HANDLER),
     by("adopt_rulebook", &[Role::DataAuthority], APPROVER),
     by("register_party", &[Role::DataAuthority], ADMINISTRATOR),
-    by("add_user", &[], ADMINISTRATOR),
+    // Made together with the login; an administrator without one would lock his party out.
+    internal("add_user", &[], ADMINISTRATOR),
     by("disable_user", &[], ADMINISTRATOR),
     by("draft_resource", &[Role::Provider], HANDLER),
     by("sign_resource", &[Role::Provider], OFFICER),
@@ -154,8 +156,11 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission { command: "give_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
     Permission { command: "withdraw_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
     Permission { command: "close_meter", roles: &[], duties: &[], subject: false, node: true, internal: true },
+    by("propose_meter_correction", &[Role::Operator], HANDLER),
+    by("agree_meter_correction", &[Role::Implementer], APPROVER),
     by("close_settlement", &[Role::Operator], APPROVER),
     by("confirm_settlement", &[Role::Implementer], APPROVER),
+    by("reverse_settlement", &[Role::Implementer], APPROVER),
     by("record_voucher", &[Role::Finance], HANDLER),
 ];
 
@@ -181,6 +186,20 @@ impl Acting {
         self.party.as_ref().ok_or_else(|| {
             Refusal::not_permitted(&self.actor, "此操作须由主体的用户办理", "this is done by a user of a party")
         })
+    }
+
+    /// The user's party, which is one of some. Error: `not_permitted`.
+    pub fn must_act_for_one_of(&self, parties: &BTreeSet<PartyId>) -> Result<&PartyId, Refusal> {
+        let own = self.party()?;
+        if parties.contains(own) {
+            return Ok(own);
+        }
+        let names = parties.iter().map(PartyId::as_str).collect::<Vec<_>>().join(", ");
+        Err(Refusal::not_permitted(
+            &names,
+            format!("此操作只能由 {names} 的用户办理"),
+            format!("only a user of {names} may do this"),
+        ))
     }
 
     /// Refuses a user whose party is not `party`.

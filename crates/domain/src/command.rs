@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::Duty;
 use crate::consent::ConsentDetails;
 use crate::id::{
-    ConsentId, MandateId, OrderId, PartyId, PermitId, PlanId, ProductId, RegistrationId, ResourceId, ServiceKeyId,
-    SettlementId, SnapshotId, SupplyId, TicketId, UserId,
+    ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PlanId, ProductId, RegistrationId, ResourceId,
+    ServiceKeyId, SettlementId, SnapshotId, SupplyId, TicketId, UserId,
 };
 use crate::mandate::MandateDetails;
 use crate::order::OrderDetails;
@@ -43,9 +43,14 @@ pub enum Command {
         /// The first data authority; its first administrator comes with it.
         authority: PartyDetails,
     },
-    /// Puts another rulebook in force.
-    AdoptRulebook {
+    /// Proposes another rulebook; a proposal before it is replaced.
+    ProposeRulebook {
         /// The rulebook.
+        rulebook: Box<Rulebook>,
+    },
+    /// Puts the proposed rulebook in force.
+    AdoptRulebook {
+        /// The rulebook as proposed, all of it: what is adopted is what the approver saw.
         rulebook: Box<Rulebook>,
     },
     /// Registers a party.
@@ -53,7 +58,7 @@ pub enum Command {
         /// What is said of it.
         details: PartyDetails,
     },
-    /// Adds a user who acts for a party.
+    /// Adds a user who acts for a party: for the actor's own party, or as the first administrator of one that has none.
     AddUser {
         /// The party.
         party: PartyId,
@@ -105,7 +110,7 @@ pub enum Command {
         /// What was verified.
         verification: String,
     },
-    /// Applies for the registration of a resource or product.
+    /// Applies for the registration of a resource or product, or for its renewal in the last days of a certificate.
     ApplyRegistration {
         /// What is registered.
         object: Registrable,
@@ -272,7 +277,8 @@ pub enum Command {
         /// What it is.
         details: Box<ProductDetails>,
     },
-    /// Passes the review of a product's output.
+    /// Passes the review of a product's output for the actor's party; where several implementers are concerned, it has
+    /// passed once each of them has.
     ReviewProductOutput {
         /// The product.
         product: ProductId,
@@ -298,7 +304,8 @@ pub enum Command {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         treasury_yield: Decimal,
     },
-    /// Sets what a product's price may not exceed.
+    /// Sets what a product's price may not exceed; where several implementers are concerned, the lowest binds, once each
+    /// of them has set one.
     SetCeiling {
         /// The product.
         product: ProductId,
@@ -386,15 +393,42 @@ pub enum Command {
         /// What was used, one reading per order.
         readings: Vec<MeterReading>,
     },
+    /// Proposes to charge a metering window less than it read.
+    ProposeMeterCorrection {
+        /// The window.
+        meter: MeterId,
+        /// Chargeable calls, at most those read.
+        calls: u64,
+        /// Chargeable data sets, at most those read.
+        data_sets: u64,
+        /// Why.
+        reason: String,
+    },
+    /// An implementer agrees to a proposed correction; it holds once each one concerned has.
+    AgreeMeterCorrection {
+        /// The window.
+        meter: MeterId,
+        /// Chargeable calls, as proposed.
+        calls: u64,
+        /// Chargeable data sets, as proposed.
+        data_sets: u64,
+    },
     /// Settles the operator's unsettled windows.
     CloseSettlement {
         /// Name of the period.
         period: String,
     },
-    /// The implementer confirms a settlement.
+    /// An implementer confirms a settlement; where several are concerned, it is confirmed once each of them has.
     ConfirmSettlement {
         /// The settlement.
         settlement: SettlementId,
+    },
+    /// Reverses a settlement to which nothing was paid in; its windows can be settled again.
+    ReverseSettlement {
+        /// The settlement.
+        settlement: SettlementId,
+        /// Why.
+        reason: String,
     },
     /// Records what was paid in to the treasury.
     RecordVoucher {
@@ -413,6 +447,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Command::InitialiseNode { .. } => "initialise_node",
+            Command::ProposeRulebook { .. } => "propose_rulebook",
             Command::AdoptRulebook { .. } => "adopt_rulebook",
             Command::RegisterParty { .. } => "register_party",
             Command::AddUser { .. } => "add_user",
@@ -466,8 +501,11 @@ impl Command {
             Command::GiveConsent { .. } => "give_consent",
             Command::WithdrawConsent { .. } => "withdraw_consent",
             Command::CloseMeter { .. } => "close_meter",
+            Command::ProposeMeterCorrection { .. } => "propose_meter_correction",
+            Command::AgreeMeterCorrection { .. } => "agree_meter_correction",
             Command::CloseSettlement { .. } => "close_settlement",
             Command::ConfirmSettlement { .. } => "confirm_settlement",
+            Command::ReverseSettlement { .. } => "reverse_settlement",
             Command::RecordVoucher { .. } => "record_voucher",
         }
     }

@@ -17,7 +17,9 @@ use crate::id::{CommandId, IdSource};
 use crate::node::{NODE_STREAM, Node};
 use crate::refusal::Refusal;
 use crate::state::State;
-use crate::{consent, mandate, node, order, party, permit, plan, price, product, quality, registration, resource};
+use crate::{
+    consent, correction, mandate, node, order, party, permit, plan, price, product, quality, registration, resource,
+};
 use crate::{settlement, supply};
 
 /// The stream whose version is the journal's last position: read by commands that look through whole collections.
@@ -143,7 +145,8 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
     use Command as C;
     match command {
         C::InitialiseNode { tier, division, authority } => node::initialise(d, *tier, division, authority),
-        C::AdoptRulebook { rulebook } => node::adopt_rulebook(d, rulebook),
+        C::ProposeRulebook { rulebook } => node::propose_rulebook(d, rulebook),
+        C::AdoptRulebook { rulebook } => node::adopt_rulebook(d, a, rulebook),
         C::RegisterParty { details } => party::register(d, details),
         C::AddUser { party, duties } => party::add_user(d, a, party, duties),
         C::DisableUser { user } => party::disable_user(d, a, user),
@@ -198,8 +201,13 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::GiveConsent { details } => consent::give(d, a, details),
         C::WithdrawConsent { consent } => consent::withdraw(d, a, consent),
         C::CloseMeter { readings } => settlement::close_meters(d, readings),
+        C::ProposeMeterCorrection { meter, calls, data_sets, reason } => {
+            correction::propose(d, a, meter, (*calls, *data_sets), reason)
+        }
+        C::AgreeMeterCorrection { meter, calls, data_sets } => correction::agree(d, a, meter, (*calls, *data_sets)),
         C::CloseSettlement { period } => settlement::close(d, a, period),
         C::ConfirmSettlement { settlement } => settlement::confirm(d, a, settlement),
+        C::ReverseSettlement { settlement, reason } => correction::reverse(d, a, settlement, reason),
         C::RecordVoucher { settlement, number, amount } => {
             settlement::record_voucher(d, a, settlement, number, *amount)
         }

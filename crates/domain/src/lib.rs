@@ -13,6 +13,7 @@ pub mod calendar;
 pub mod chain;
 pub mod command;
 pub mod consent;
+pub mod correction;
 pub mod decide;
 pub mod event;
 pub mod grant;

@@ -180,22 +180,34 @@ impl Mandate {
             (None, _) => return None,
         };
         let by = meta.actor.clone();
-        match event {
-            MandateEvent::Drafted { .. } => return None,
-            MandateEvent::Approved => {
+        match (&mandate.stage, event) {
+            (MandateStage::Drafted, MandateEvent::Approved) => {
                 mandate.approved_by = Some(by);
                 mandate.stage = MandateStage::Approved;
             }
-            MandateEvent::Signed { party } => {
+            (MandateStage::Approved, MandateEvent::Signed { party })
+                if mandate.is_side(party) && !mandate.signatures.contains_key(party) =>
+            {
                 mandate.signatures.insert(party.clone(), by);
             }
-            MandateEvent::EnteredForce | MandateEvent::Resumed { .. } => mandate.stage = MandateStage::InForce,
-            MandateEvent::Suspended { reason } => {
+            (MandateStage::Approved, MandateEvent::EnteredForce) if mandate.signatures.len() == 2 => {
+                mandate.stage = MandateStage::InForce;
+            }
+            (MandateStage::Suspended { .. }, MandateEvent::Resumed { .. }) => mandate.stage = MandateStage::InForce,
+            (MandateStage::InForce, MandateEvent::Suspended { reason }) => {
                 mandate.stage = MandateStage::Suspended { reason: reason.clone(), by };
             }
-            MandateEvent::Revoked { reason } => mandate.stage = MandateStage::Revoked { reason: reason.clone(), by },
+            (MandateStage::InForce | MandateStage::Suspended { .. }, MandateEvent::Revoked { reason }) => {
+                mandate.stage = MandateStage::Revoked { reason: reason.clone(), by };
+            }
+            _ => return None,
         }
         Some(mandate)
+    }
+
+    /// Whether a party is one of the two that sign the agreement.
+    fn is_side(&self, party: &PartyId) -> bool {
+        *party == self.implementer || *party == self.details.operator
     }
 }
 
@@ -312,7 +324,7 @@ pub(crate) fn approve(deciding: &mut Deciding<'_>, acting: &Acting, id: &Mandate
 pub(crate) fn sign_agreement(deciding: &mut Deciding<'_>, acting: &Acting, id: &MandateId) -> Result<(), Refusal> {
     let mandate = deciding.mandate(id)?;
     let party = acting.party()?.clone();
-    if party != mandate.implementer && party != mandate.details.operator {
+    if !mandate.is_side(&party) {
         return Err(Refusal::not_permitted(
             id,
             "协议由实施机构和运营机构签署",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::Duty;
+use crate::access::{Acting, Actor, Duty};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{NodeId, PartyId, UserId};
@@ -28,6 +28,19 @@ pub struct Node {
     pub division: Division,
     /// The rulebook in force.
     pub rulebook: Rulebook,
+    /// The rulebook that is proposed, until it or another is adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<RulebookProposal>,
+}
+
+/// A rulebook that somebody else has yet to adopt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RulebookProposal {
+    /// The rulebook.
+    pub rulebook: Rulebook,
+    /// Who proposed it.
+    pub by: Actor,
 }
 
 /// What happened to the node.
@@ -45,17 +58,30 @@ pub enum NodeEvent {
         /// The first rulebook.
         rulebook: Box<Rulebook>,
     },
+    /// Another rulebook was proposed.
+    RulebookProposed(Box<Rulebook>),
     /// Another rulebook came into force.
     RulebookAdopted(Box<Rulebook>),
 }
 
 impl Node {
-    pub(crate) fn fold(previous: Option<Self>, event: &NodeEvent, _meta: &Meta) -> Option<Self> {
+    pub(crate) fn fold(previous: Option<Self>, event: &NodeEvent, meta: &Meta) -> Option<Self> {
         match (previous, event) {
-            (None, NodeEvent::Initialised { id, tier, division, rulebook }) => {
-                Some(Self { id: id.clone(), tier: *tier, division: division.clone(), rulebook: (**rulebook).clone() })
+            (None, NodeEvent::Initialised { id, tier, division, rulebook }) => Some(Self {
+                id: id.clone(),
+                tier: *tier,
+                division: division.clone(),
+                rulebook: (**rulebook).clone(),
+                proposal: None,
+            }),
+            (Some(node), NodeEvent::RulebookProposed(rulebook)) => {
+                let proposal = RulebookProposal { rulebook: (**rulebook).clone(), by: meta.actor.clone() };
+                Some(Self { proposal: Some(proposal), ..node })
             }
-            (Some(node), NodeEvent::RulebookAdopted(rulebook)) => Some(Self { rulebook: (**rulebook).clone(), ..node }),
+            (Some(node), NodeEvent::RulebookAdopted(rulebook)) => {
+                let proposal = node.proposal.filter(|proposal| proposal.rulebook == **rulebook)?;
+                Some(Self { rulebook: proposal.rulebook, proposal: None, ..node })
+            }
             _ => None,
         }
     }
@@ -107,7 +133,32 @@ pub(crate) fn initialise(
     Ok(())
 }
 
-pub(crate) fn adopt_rulebook(deciding: &mut Deciding<'_>, rulebook: &Rulebook) -> Result<(), Refusal> {
+pub(crate) fn propose_rulebook(deciding: &mut Deciding<'_>, rulebook: &Rulebook) -> Result<(), Refusal> {
+    check_rulebook(deciding, rulebook)?;
+    deciding.emit(&NODE_STREAM, Event::Node(NodeEvent::RulebookProposed(Box::new(rulebook.clone()))));
+    Ok(())
+}
+
+pub(crate) fn adopt_rulebook(deciding: &mut Deciding<'_>, acting: &Acting, rulebook: &Rulebook) -> Result<(), Refusal> {
+    let node = check_rulebook(deciding, rulebook)?;
+    let Some(proposal) = &node.proposal else {
+        return Err(Refusal::wrong_state(NODE_STREAM, "without a proposed rulebook", "a proposed rulebook"));
+    };
+    if proposal.rulebook != *rulebook {
+        return Err(Refusal::invalid(
+            "rulebook",
+            format!("与所提出的规则手册 {} 不一致，请重新打开核对", proposal.rulebook.version),
+            format!("this is not the proposed rulebook {}; open it again", proposal.rulebook.version),
+        ));
+    }
+    if proposal.by == acting.actor {
+        return Err(Refusal::four_eyes(NODE_STREAM));
+    }
+    deciding.emit(&NODE_STREAM, Event::Node(NodeEvent::RulebookAdopted(Box::new(rulebook.clone()))));
+    Ok(())
+}
+
+fn check_rulebook<'a>(deciding: &mut Deciding<'a>, rulebook: &Rulebook) -> Result<&'a Node, Refusal> {
     let Some(node) = deciding.node_if_initialised() else {
         return Err(Refusal::new(
             RefusalCode::NodeState,
@@ -124,6 +175,5 @@ pub(crate) fn adopt_rulebook(deciding: &mut Deciding<'_>, rulebook: &Rulebook) -
         ));
     }
     rulebook.check()?;
-    deciding.emit(&NODE_STREAM, Event::Node(NodeEvent::RulebookAdopted(Box::new(rulebook.clone()))));
-    Ok(())
+    Ok(node)
 }

@@ -205,25 +205,39 @@ impl Order {
             (Some(order), _) => order,
             (None, _) => return None,
         };
-        match event {
-            OrderEvent::Placed { .. } => return None,
-            OrderEvent::Signed { party } => {
+        match (&order.stage, event) {
+            (OrderStage::Placed, OrderEvent::Signed { party })
+                if order.is_side(party) && !order.contract.signatures.contains_key(party) =>
+            {
                 order.contract.signatures.insert(party.clone(), meta.actor.clone());
             }
-            OrderEvent::Activated | OrderEvent::Resumed { .. } => order.stage = OrderStage::Active,
-            OrderEvent::KeyIssued { key, hash } => {
+            (OrderStage::Placed, OrderEvent::Activated) if order.contract.signatures.len() == 2 => {
+                order.stage = OrderStage::Active;
+            }
+            (OrderStage::Suspended { .. }, OrderEvent::Resumed { .. }) => order.stage = OrderStage::Active,
+            (OrderStage::Active, OrderEvent::KeyIssued { key, hash })
+                if order.service_keys.iter().all(|known| known.id != *key) =>
+            {
                 let (id, hash) = (key.clone(), hash.clone());
                 order.service_keys.push(ServiceKeyRecord { id, hash, revoked: false });
             }
-            OrderEvent::KeyRevoked { key } => {
-                for known in &mut order.service_keys {
-                    known.revoked = known.revoked || known.id == *key;
-                }
+            (_, OrderEvent::KeyRevoked { key }) => {
+                order.service_keys.iter_mut().find(|known| known.id == *key && !known.revoked)?.revoked = true;
             }
-            OrderEvent::Suspended { reason } => order.stage = OrderStage::Suspended { reason: reason.clone() },
-            OrderEvent::Ended { reason } => order.stage = OrderStage::Ended { reason: reason.clone() },
+            (OrderStage::Active, OrderEvent::Suspended { reason }) => {
+                order.stage = OrderStage::Suspended { reason: reason.clone() };
+            }
+            (OrderStage::Placed | OrderStage::Active | OrderStage::Suspended { .. }, OrderEvent::Ended { reason }) => {
+                order.stage = OrderStage::Ended { reason: reason.clone() }
+            }
+            _ => return None,
         }
         Some(order)
+    }
+
+    /// Whether a party is one of the two that sign the contract.
+    fn is_side(&self, party: &PartyId) -> bool {
+        *party == self.consumer || *party == self.operator
     }
 }
 
@@ -328,7 +342,7 @@ pub(crate) fn sign_contract(
 ) -> Result<(), Refusal> {
     let order = deciding.order(id)?;
     let party = acting.party()?.clone();
-    if party != order.consumer && party != order.operator {
+    if !order.is_side(&party) {
         return Err(Refusal::not_permitted(
             id,
             "合同由使用方和运营机构签署",

@@ -9,7 +9,7 @@ use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, UserId};
 use crate::refusal::{Refusal, RefusalCode};
-use crate::state::{Listed, Meta};
+use crate::state::{Listed, Meta, State};
 
 /// What a party may be in the life of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -210,7 +210,7 @@ impl User {
             (None, UserEvent::Added { party, duties }) => {
                 Some(Self { id, party: party.clone(), duties: duties.clone(), disabled: false })
             }
-            (Some(user), UserEvent::Disabled) => Some(Self { disabled: true, ..user }),
+            (Some(user), UserEvent::Disabled) if !user.disabled => Some(Self { disabled: true, ..user }),
             _ => None,
         }
     }
@@ -288,6 +288,8 @@ pub(crate) fn register(deciding: &mut Deciding<'_>, details: &PartyDetails) -> R
     Ok(())
 }
 
+/// Adds a user. A party's users are added by its own administrator. Of another party the data authority adds the first
+/// administrator and nobody else, for whoever added a handler and an approver there would act for that party alone.
 pub(crate) fn add_user(
     deciding: &mut Deciding<'_>,
     acting: &Acting,
@@ -295,26 +297,60 @@ pub(crate) fn add_user(
     duties: &BTreeSet<Duty>,
 ) -> Result<(), Refusal> {
     deciding.party(party)?;
-    // An administrator adds users of his own party; the data authority's brings up the others.
-    if !acting.roles.contains(&Role::DataAuthority) {
-        acting.must_act_for(party)?;
-    }
     if duties.is_empty() {
         return Err(Refusal::invalid("duties", "至少一个岗位", "at least one duty"));
+    }
+    if acting.party()? != party {
+        if !acting.roles.contains(&Role::DataAuthority) {
+            acting.must_act_for(party)?;
+        }
+        // An administrator who is added at the same time is a conflict, so there is only one first.
+        deciding.scan();
+        let has_administrator = active_administrators(deciding.state, party).next().is_some();
+        if has_administrator || *duties != BTreeSet::from([Duty::Administrator]) {
+            return Err(Refusal::not_permitted(
+                party,
+                format!(
+                    "{party} 的用户由其自己的管理员添加；数据主管部门只能为没有管理员的主体添加一名仅任系统管理的用户"
+                ),
+                format!(
+                    "users of {party} are added by its own administrator; the data authority only gives a party \
+                     without an administrator its first, with no other duty"
+                ),
+            ));
+        }
     }
     let id = UserId::next(&mut deciding.ids);
     deciding.emit(&id, Event::User(UserEvent::Added { party: party.clone(), duties: duties.clone() }));
     Ok(())
 }
 
+/// Disables a user of the actor's own party. Nobody else's: the data authority could else make room for a first
+/// administrator of its choice. For the same reason a party's last administrator stays until there is a successor.
 pub(crate) fn disable_user(deciding: &mut Deciding<'_>, acting: &Acting, id: &UserId) -> Result<(), Refusal> {
     let user = deciding.user(id)?;
-    if !acting.roles.contains(&Role::DataAuthority) {
-        acting.must_act_for(&user.party)?;
-    }
+    acting.must_act_for(&user.party)?;
     if user.disabled {
         return Err(Refusal::wrong_state(id, "disabled", "active"));
     }
+    if user.duties.contains(&Duty::Administrator) {
+        let successor = active_administrators(deciding.state, &user.party).find(|other| other.id != *id);
+        let Some(successor) = successor else {
+            return Err(Refusal::new(
+                RefusalCode::WrongState,
+                id,
+                format!("{id} 是本主体唯一的管理员，请先指定继任的管理员"),
+                format!("{id} is the only administrator of its party; name a successor first"),
+            ));
+        };
+        // Read as an entity, so that two administrators who disable each other at the same time conflict.
+        deciding.user(&successor.id)?;
+    }
     deciding.emit(id, Event::User(UserEvent::Disabled));
     Ok(())
+}
+
+fn active_administrators<'a>(state: &'a State, party: &PartyId) -> impl Iterator<Item = &'a User> {
+    let of_party = state.users.values().map(|user| &user.value).filter(move |user| user.party == *party);
+    of_party.filter(|user| !user.disabled && user.duties.contains(&Duty::Administrator))
 }

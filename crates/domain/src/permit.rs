@@ -170,19 +170,43 @@ impl Permit {
             (Some(permit), _) => permit,
             (None, _) => return None,
         };
-        match event {
-            PermitEvent::Applied { .. } => return None,
-            PermitEvent::Confirmed { provider } => {
+        match (&permit.stage, event) {
+            (PermitStage::Applied, PermitEvent::Confirmed { provider })
+                if permit.confirmations.get(provider) == Some(&None) =>
+            {
                 permit.confirmations.insert(provider.clone(), Some(by));
             }
-            PermitEvent::OpinionGiven { agrees, text } => {
+            (PermitStage::Applied, PermitEvent::OpinionGiven { agrees, text }) if permit.is_confirmed() => {
                 permit.opinion = Some(Opinion { agrees: *agrees, text: text.clone(), by });
             }
-            PermitEvent::Approved | PermitEvent::Resumed { .. } => permit.stage = PermitStage::Approved { by },
-            PermitEvent::Refused { reason } => permit.stage = PermitStage::Refused { reason: reason.clone(), by },
-            PermitEvent::Suspended { reason } => permit.stage = PermitStage::Suspended { reason: reason.clone(), by },
+            (PermitStage::Applied, PermitEvent::Approved) if permit.is_agreed() => {
+                permit.stage = PermitStage::Approved { by };
+            }
+            (PermitStage::Applied, PermitEvent::Refused { reason }) => {
+                permit.stage = PermitStage::Refused { reason: reason.clone(), by };
+            }
+            (PermitStage::Approved { .. }, PermitEvent::Suspended { reason }) => {
+                permit.stage = PermitStage::Suspended { reason: reason.clone(), by };
+            }
+            (PermitStage::Suspended { .. }, PermitEvent::Resumed { .. }) => permit.stage = PermitStage::Approved { by },
+            _ => return None,
         }
         Some(permit)
+    }
+
+    /// Whether every provider has confirmed.
+    fn is_confirmed(&self) -> bool {
+        self.confirmations.values().all(Option::is_some)
+    }
+
+    /// Whether the competent department agrees.
+    fn is_agreed(&self) -> bool {
+        self.opinion.as_ref().is_some_and(|opinion| opinion.agrees)
+    }
+
+    /// Whether a user applied, or confirmed for a provider.
+    fn was_touched_by(&self, actor: &Actor) -> bool {
+        self.applied_by == *actor || self.confirmations.values().any(|by| by.as_ref() == Some(actor))
     }
 }
 
@@ -267,10 +291,11 @@ pub(crate) fn give_opinion(
 ) -> Result<(), Refusal> {
     let permit = deciding.permit(id)?;
     acting.must_act_for(&permit.details.competent)?;
-    if !matches!(permit.stage, PermitStage::Applied) || permit.confirmations.values().any(Option::is_none) {
+    if !matches!(permit.stage, PermitStage::Applied) || !permit.is_confirmed() {
         return Err(Refusal::wrong_state(id, permit.state(), "applied and confirmed by every provider"));
     }
-    if permit.applied_by == acting.actor {
+    // A party may be provider and competent department at once, or implementer too; then others of its people act.
+    if permit.was_touched_by(&acting.actor) {
         return Err(Refusal::four_eyes(id));
     }
     let text = deciding.text("text", text)?;
@@ -281,11 +306,11 @@ pub(crate) fn give_opinion(
 pub(crate) fn approve(deciding: &mut Deciding<'_>, acting: &Acting, id: &PermitId) -> Result<(), Refusal> {
     let permit = deciding.permit(id)?;
     acting.must_act_for(&permit.implementer)?;
-    let agreed = permit.opinion.as_ref().is_some_and(|opinion| opinion.agrees);
-    if !matches!(permit.stage, PermitStage::Applied) || !agreed {
+    if !matches!(permit.stage, PermitStage::Applied) || !permit.is_agreed() {
         return Err(Refusal::wrong_state(id, permit.state(), "applied, with the competent department's agreement"));
     }
-    if permit.applied_by == acting.actor {
+    let gave_opinion = permit.opinion.as_ref().is_some_and(|opinion| opinion.by == acting.actor);
+    if gave_opinion || permit.was_touched_by(&acting.actor) {
         return Err(Refusal::four_eyes(id));
     }
     check_scopes(deciding, &permit.details)?;

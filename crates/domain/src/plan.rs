@@ -150,17 +150,21 @@ impl Plan {
                 drafted_by: by,
                 stage: PlanStage::Drafted,
             }),
-            (Some(plan), PlanEvent::Submitted { minutes }) => {
+            (Some(plan), PlanEvent::Submitted { minutes }) if plan.stage == PlanStage::Drafted => {
                 Some(Self { stage: PlanStage::Submitted { minutes: minutes.clone(), by }, ..plan })
             }
-            (Some(plan), PlanEvent::Approved { document }) => {
+            (Some(plan), PlanEvent::Approved { document }) if plan.is_submitted() => {
                 Some(Self { stage: PlanStage::Approved { document: document.clone(), by }, ..plan })
             }
-            (Some(plan), PlanEvent::Returned { reason }) => {
+            (Some(plan), PlanEvent::Returned { reason }) if plan.is_submitted() => {
                 Some(Self { stage: PlanStage::Returned { reason: reason.clone(), by }, ..plan })
             }
             _ => None,
         }
+    }
+
+    fn is_submitted(&self) -> bool {
+        matches!(self.stage, PlanStage::Submitted { .. })
     }
 }
 
@@ -232,7 +236,7 @@ pub(crate) fn submit(deciding: &mut Deciding<'_>, acting: &Acting, id: &PlanId, 
 
 pub(crate) fn approve(deciding: &mut Deciding<'_>, id: &PlanId, document: &str) -> Result<(), Refusal> {
     let plan = deciding.plan(id)?;
-    if !matches!(plan.stage, PlanStage::Submitted { .. }) {
+    if !plan.is_submitted() {
         return Err(Refusal::wrong_state(id, plan.state(), "submitted"));
     }
     // What has shrunk since the draft would be approved wider than its parent: look again.
@@ -247,7 +251,7 @@ pub(crate) fn approve(deciding: &mut Deciding<'_>, id: &PlanId, document: &str) 
 
 pub(crate) fn give_back(deciding: &mut Deciding<'_>, id: &PlanId, reason: &str) -> Result<(), Refusal> {
     let plan = deciding.plan(id)?;
-    if !matches!(plan.stage, PlanStage::Submitted { .. }) {
+    if !plan.is_submitted() {
         return Err(Refusal::wrong_state(id, plan.state(), "submitted"));
     }
     let reason = deciding.text("reason", reason)?;

@@ -11,7 +11,7 @@ use crate::access::{Acting, Actor};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, PermittedRevenueId, ProductId};
-use crate::product::{Product, ProductEvent};
+use crate::product::{self, Product, ProductEvent};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::scope::{Purpose, Term};
 use crate::state::{Listed, Meta};
@@ -109,6 +109,11 @@ pub enum PermittedRevenueEvent {
         /// The operator's income of the settlement.
         amount: Fen,
     },
+    /// A settlement was reversed.
+    Returned {
+        /// The operator's income of the settlement.
+        amount: Fen,
+    },
 }
 
 impl PermittedRevenue {
@@ -128,8 +133,14 @@ impl PermittedRevenue {
                 earned: Fen::ZERO,
                 by: meta.actor.clone(),
             }),
-            (Some(revenue), PermittedRevenueEvent::Earned { amount }) => {
+            (Some(revenue), PermittedRevenueEvent::Earned { amount }) if *amount > Fen::ZERO => {
                 let earned = revenue.earned.checked_add(*amount).ok()?;
+                Some(Self { earned, ..revenue })
+            }
+            (Some(revenue), PermittedRevenueEvent::Returned { amount })
+                if *amount > Fen::ZERO && *amount <= revenue.earned =>
+            {
+                let earned = revenue.earned.checked_sub(*amount).ok()?;
                 Some(Self { earned, ..revenue })
             }
             _ => None,
@@ -183,10 +194,8 @@ pub(crate) fn set_ceiling(
     ceiling: &Ceiling,
 ) -> Result<(), Refusal> {
     let product = deciding.product(id)?;
-    for permit in product.details.inputs.values() {
-        let permit = deciding.permit(permit)?;
-        acting.must_act_for(&permit.implementer)?;
-    }
+    let implementers = product::implementers(deciding, product)?;
+    let implementer = acting.must_act_for_one_of(&implementers)?.clone();
     let revenue = deciding.permitted_revenue(&ceiling.permitted_revenue)?;
     if revenue.operator != product.operator || !revenue.term.covers(deciding.context.now) {
         return Err(Refusal::new(
@@ -209,7 +218,17 @@ pub(crate) fn set_ceiling(
             ));
         }
     }
-    deciding.emit(id, Event::Product(ProductEvent::CeilingSet(ceiling.clone())));
+    let mut lowest = ceiling.clone();
+    if implementers.len() > 1 {
+        let agreed = ProductEvent::CeilingAgreed { implementer: implementer.clone(), ceiling: ceiling.clone() };
+        deciding.emit(id, Event::Product(agreed));
+        for other in implementers.iter().filter(|other| **other != implementer) {
+            let Some(other) = product.ceilings.get(other) else { return Ok(()) };
+            lowest.per_call = lowest.per_call.min(other.per_call);
+            lowest.per_data_set = lowest.per_data_set.min(other.per_data_set);
+        }
+    }
+    deciding.emit(id, Event::Product(ProductEvent::CeilingSet(lowest)));
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A product stands on one permit per input resource, all of one operator. Its output columns carry their lineage, which
 //! the node computes from the SQL; from it follows how far each column may be shown. Before it is listed its output is
-//! reviewed by the implementer, it is registered, and it has a ceiling and a price.
+//! reviewed by the implementer, it is registered, and it has a ceiling and a price. Where its permits are of several
+//! implementers, each of them answers for what leaves of its own resources: the output is reviewed once every one has
+//! passed it, and the lowest of their ceilings binds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,11 +106,17 @@ pub struct Product {
     pub details: ProductDetails,
     /// Who drafted it.
     pub drafted_by: Actor,
+    /// Which of several implementers have passed its output, each with who did. Empty with one implementer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_agreements: BTreeMap<PartyId, Actor>,
+    /// The ceilings of several implementers. Empty with one implementer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ceilings: BTreeMap<PartyId, Ceiling>,
     /// Its registration, if applied for.
     pub registration: Option<RegistrationId>,
     /// Its certificate.
     pub certificate: Option<Certificate>,
-    /// What its price may not exceed.
+    /// What its price may not exceed: of several implementers' ceilings the lowest per unit.
     pub ceiling: Option<Ceiling>,
     /// Its price.
     pub price: Option<Price>,
@@ -150,6 +158,13 @@ pub enum ProductEvent {
         /// What it is.
         details: Box<ProductDetails>,
     },
+    /// One of several implementers passed its output.
+    OutputAgreed {
+        /// The implementer.
+        implementer: PartyId,
+        /// What was looked at.
+        findings: String,
+    },
     /// Output review passed.
     OutputReviewed {
         /// What was looked at.
@@ -159,6 +174,13 @@ pub enum ProductEvent {
     RegistrationApplied(RegistrationId),
     /// A certificate was issued.
     Certified(Certificate),
+    /// One of several implementers set its ceiling.
+    CeilingAgreed {
+        /// The implementer.
+        implementer: PartyId,
+        /// Its ceiling.
+        ceiling: Ceiling,
+    },
     /// Its ceiling was set.
     CeilingSet(Ceiling),
     /// Its price was set.
@@ -182,6 +204,8 @@ impl Product {
                     operator: operator.clone(),
                     details: (**details).clone(),
                     drafted_by: by,
+                    output_agreements: BTreeMap::new(),
+                    ceilings: BTreeMap::new(),
                     registration: None,
                     certificate: None,
                     ceiling: None,
@@ -192,17 +216,44 @@ impl Product {
             (Some(product), _) => product,
             (None, _) => return None,
         };
-        match event {
-            ProductEvent::Drafted { .. } => return None,
-            ProductEvent::OutputReviewed { findings } => {
+        match (&product.stage, event) {
+            (ProductStage::Drafted, ProductEvent::OutputAgreed { implementer, .. })
+                if !product.output_agreements.contains_key(implementer) =>
+            {
+                product.output_agreements.insert(implementer.clone(), by);
+            }
+            (ProductStage::Drafted, ProductEvent::OutputReviewed { findings }) => {
                 product.stage = ProductStage::Reviewed { findings: findings.clone(), by };
             }
-            ProductEvent::RegistrationApplied(registration) => product.registration = Some(registration.clone()),
-            ProductEvent::Certified(certificate) => product.certificate = Some(certificate.clone()),
-            ProductEvent::CeilingSet(ceiling) => product.ceiling = Some(ceiling.clone()),
-            ProductEvent::PriceSet(price) => product.price = Some(price.clone()),
-            ProductEvent::Listed => product.stage = ProductStage::Listed,
-            ProductEvent::Delisted { reason } => product.stage = ProductStage::Delisted { reason: reason.clone() },
+            (
+                ProductStage::Reviewed { .. } | ProductStage::Listed | ProductStage::Delisted { .. },
+                ProductEvent::RegistrationApplied(registration),
+            ) if product.registration.as_ref() != Some(registration) => {
+                product.registration = Some(registration.clone());
+            }
+            (_, ProductEvent::Certified(certificate))
+                if product.registration.as_ref() == Some(&certificate.registration)
+                    && product
+                        .certificate
+                        .as_ref()
+                        .is_none_or(|held| held.registration != certificate.registration) =>
+            {
+                product.certificate = Some(certificate.clone());
+            }
+            (_, ProductEvent::CeilingAgreed { implementer, ceiling }) => {
+                product.ceilings.insert(implementer.clone(), ceiling.clone());
+            }
+            (_, ProductEvent::CeilingSet(ceiling)) => product.ceiling = Some(ceiling.clone()),
+            (_, ProductEvent::PriceSet(price)) if product.ceiling.is_some() => product.price = Some(price.clone()),
+            (ProductStage::Reviewed { .. } | ProductStage::Delisted { .. }, ProductEvent::Listed)
+                if product.price.is_some() =>
+            {
+                product.stage = ProductStage::Listed;
+            }
+            (ProductStage::Listed, ProductEvent::Delisted { reason }) => {
+                product.stage = ProductStage::Delisted { reason: reason.clone() };
+            }
+            _ => return None,
         }
         Some(product)
     }
@@ -346,16 +397,38 @@ pub(crate) fn review_output(
     findings: &str,
 ) -> Result<(), Refusal> {
     let product = deciding.product(id)?;
-    for permit in product.details.inputs.values() {
-        let permit = deciding.permit(permit)?;
-        acting.must_act_for(&permit.implementer)?;
-    }
+    let implementers = implementers(deciding, product)?;
+    let implementer = acting.must_act_for_one_of(&implementers)?.clone();
     if !matches!(product.stage, ProductStage::Drafted) {
         return Err(Refusal::wrong_state(id, product.state(), "drafted"));
     }
     let findings = deciding.text("findings", findings)?;
+    if implementers.len() > 1 {
+        if product.output_agreements.contains_key(&implementer) {
+            return Err(Refusal::wrong_state(
+                id,
+                "passed by this implementer",
+                "drafted and not yet passed by this implementer",
+            ));
+        }
+        let agreed = ProductEvent::OutputAgreed { implementer: implementer.clone(), findings: findings.clone() };
+        deciding.emit(id, Event::Product(agreed));
+        let mut others = implementers.iter().filter(|other| **other != implementer);
+        if !others.all(|other| product.output_agreements.contains_key(other)) {
+            return Ok(());
+        }
+    }
     deciding.emit(id, Event::Product(ProductEvent::OutputReviewed { findings }));
     Ok(())
+}
+
+/// The implementers whose permits a product stands on.
+pub(crate) fn implementers(deciding: &mut Deciding<'_>, product: &Product) -> Result<BTreeSet<PartyId>, Refusal> {
+    let mut implementers = BTreeSet::new();
+    for permit in product.details.inputs.values() {
+        implementers.insert(deciding.permit(permit)?.implementer.clone());
+    }
+    Ok(implementers)
 }
 
 pub(crate) fn list(deciding: &mut Deciding<'_>, acting: &Acting, id: &ProductId) -> Result<(), Refusal> {
@@ -380,12 +453,8 @@ pub(crate) fn delist(
     reason: &str,
 ) -> Result<(), Refusal> {
     let product = deciding.product(id)?;
-    let mut allowed = acting.must_act_for(&product.operator).is_ok();
-    for permit in product.details.inputs.values() {
-        let permit = deciding.permit(permit)?;
-        allowed = allowed || acting.must_act_for(&permit.implementer).is_ok();
-    }
-    if !allowed {
+    // Any implementer concerned may shut it: it takes all to open.
+    if acting.must_act_for_one_of(&implementers(deciding, product)?).is_err() {
         acting.must_act_for(&product.operator)?;
     }
     if !matches!(product.stage, ProductStage::Listed) {

@@ -170,7 +170,7 @@ impl Ticket {
                 deadline: *deadline,
                 stage: TicketStage::Open,
             }),
-            (Some(ticket), TicketEvent::Answered { answer }) => {
+            (Some(ticket), TicketEvent::Answered { answer }) if ticket.stage == TicketStage::Open => {
                 let stage = TicketStage::Answered { answer: answer.clone(), by: meta.actor.clone() };
                 Some(Self { stage, ..ticket })
             }

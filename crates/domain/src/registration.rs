@@ -3,13 +3,16 @@
 //! Registration makes a thing public knowledge; it does not create rights. The applicant is the party that holds the
 //! resource or operates the product. Publicity starts when review passes and lasts the rulebook's working days; a
 //! certificate before its end is refused with the day from which it may be issued.
+//!
+//! A certificate holds for the rulebook's years and is renewed by the same steps: from [`RENEWAL_DAYS`] before its end on,
+//! and after it, the holder applies anew, and the new certificate takes the place of the old one.
 
 use jiff::Timestamp;
 use jiff::ToSpan;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Acting, Actor};
-use crate::calendar::{Calendar, Deadline, beijing};
+use crate::calendar::{Calendar, Deadline, beijing, day_of};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, ProductId, RegistrationId, ResourceId};
@@ -18,6 +21,9 @@ use crate::refusal::{Refusal, RefusalCode};
 use crate::resource::ResourceEvent;
 use crate::right::{self, RightKind};
 use crate::state::{Listed, Meta};
+
+/// How many days before the end of a certificate its renewal may be applied for (REG-26).
+pub const RENEWAL_DAYS: i64 = 60;
 
 /// What is registered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +60,17 @@ pub struct Certificate {
     /// Until when it holds.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub valid_until: Timestamp,
+}
+
+impl Certificate {
+    /// The moment from which its renewal may be applied for.
+    pub fn renewable_from(&self) -> Timestamp {
+        self.valid_until.checked_sub((24 * RENEWAL_DAYS).hours()).unwrap_or(Timestamp::MIN)
+    }
+
+    fn may_be_renewed_at(&self, moment: Timestamp) -> bool {
+        self.renewable_from() <= moment
+    }
 }
 
 /// A registration procedure.
@@ -174,22 +191,22 @@ impl Registration {
             (Some(registration), _) => registration,
             (None, _) => return None,
         };
-        match event {
-            RegistrationEvent::Applied { .. } => return None,
-            RegistrationEvent::Accepted { registrar, deadline } => {
+        match (&registration.stage, event) {
+            (RegistrationStage::Applied { .. }, RegistrationEvent::Accepted { registrar, deadline }) => {
                 registration.registrar = Some(registrar.clone());
                 registration.stage = RegistrationStage::Accepted { deadline: *deadline, by: meta.actor.clone() };
             }
-            RegistrationEvent::Returned { registrar, missing } => {
+            (RegistrationStage::Applied { .. }, RegistrationEvent::Returned { registrar, missing }) => {
                 registration.registrar = Some(registrar.clone());
                 registration.stage = RegistrationStage::Returned { missing: missing.clone() };
             }
-            RegistrationEvent::Publicised { until } => {
+            (RegistrationStage::Accepted { .. }, RegistrationEvent::Publicised { until }) => {
                 registration.stage = RegistrationStage::Publicity { until: *until, by: meta.actor.clone() };
             }
-            RegistrationEvent::Certified(certificate) => {
+            (RegistrationStage::Publicity { .. }, RegistrationEvent::Certified(certificate)) => {
                 registration.stage = RegistrationStage::Certified(certificate.clone());
             }
+            _ => return None,
         }
         Some(registration)
     }
@@ -225,7 +242,7 @@ pub(crate) fn apply(deciding: &mut Deciding<'_>, acting: &Acting, object: &Regis
         }
         Registrable::Product(id) => {
             let product = deciding.product(id)?;
-            if !matches!(product.stage, ProductStage::Reviewed { .. }) {
+            if matches!(product.stage, ProductStage::Drafted) {
                 return Err(Refusal::wrong_state(id, product.state(), "reviewed"));
             }
             (&product.details.name, &product.details.summary, &product.operator, product.registration.clone())
@@ -234,13 +251,28 @@ pub(crate) fn apply(deciding: &mut Deciding<'_>, acting: &Acting, object: &Regis
     acting.must_act_for(holder)?;
     if let Some(under_way) = under_way {
         let registration = deciding.registration(&under_way)?;
-        if !matches!(registration.stage, RegistrationStage::Returned { .. }) {
-            return Err(Refusal::new(
-                RefusalCode::AlreadyExists,
-                &under_way,
-                format!("{under_way} 正在办理或已办结"),
-                format!("{under_way} is under way or done"),
-            ));
+        match &registration.stage {
+            RegistrationStage::Returned { .. } => {}
+            RegistrationStage::Certified(certificate) if certificate.may_be_renewed_at(deciding.context.now) => {}
+            RegistrationStage::Certified(certificate) => {
+                let from = day_of(certificate.renewable_from());
+                return Err(Refusal::new(
+                    RefusalCode::AlreadyExists,
+                    &under_way,
+                    format!("{under_way} 已办结，自 {from} 起可申请续展"),
+                    format!("{under_way} is done; its renewal may be applied for from {from} on"),
+                ));
+            }
+            RegistrationStage::Applied { .. }
+            | RegistrationStage::Accepted { .. }
+            | RegistrationStage::Publicity { .. } => {
+                return Err(Refusal::new(
+                    RefusalCode::AlreadyExists,
+                    &under_way,
+                    format!("{under_way} 正在办理"),
+                    format!("{under_way} is under way"),
+                ));
+            }
         }
     }
     let rulebook = deciding.state.rulebook();

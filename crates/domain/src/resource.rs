@@ -251,14 +251,30 @@ impl Resource {
             (None, _) => return None,
         };
         match event {
-            ResourceEvent::Drafted { .. } => return None,
-            ResourceEvent::Signed => resource.signed_by = Some(meta.actor.clone()),
-            ResourceEvent::SnapshotTaken(snapshot) => {
+            ResourceEvent::Signed if resource.signed_by.is_none() => resource.signed_by = Some(meta.actor.clone()),
+            ResourceEvent::SnapshotTaken(snapshot)
+                if resource.snapshot.as_ref().is_none_or(|newest| newest.version < snapshot.version) =>
+            {
                 resource.snapshot = Some(snapshot.clone());
                 resource.snapshot_count += 1;
             }
-            ResourceEvent::RegistrationApplied(registration) => resource.registration = Some(registration.clone()),
-            ResourceEvent::Certified(certificate) => resource.certificate = Some(certificate.clone()),
+            ResourceEvent::RegistrationApplied(registration)
+                if resource.signed_by.is_some()
+                    && resource.snapshot.is_some()
+                    && resource.registration.as_ref() != Some(registration) =>
+            {
+                resource.registration = Some(registration.clone());
+            }
+            ResourceEvent::Certified(certificate)
+                if resource.registration.as_ref() == Some(&certificate.registration)
+                    && resource
+                        .certificate
+                        .as_ref()
+                        .is_none_or(|held| held.registration != certificate.registration) =>
+            {
+                resource.certificate = Some(certificate.clone());
+            }
+            _ => return None,
         }
         Some(resource)
     }

@@ -2,8 +2,8 @@
 //!
 //! The node closes metering windows: each names the receipts it counted by range and digest, so the ledger replays
 //! without the receipts and every fen can be walked back to them. A settlement takes all windows of an operator that are
-//! not yet settled, makes one fee per order, and splits it by the mandate's terms into balanced postings. What is due to
-//! the treasury is paid in against a voucher.
+//! not yet settled, makes one fee per order, and splits it by the mandate's terms into balanced postings. Every implementer
+//! whose permits its orders stand on confirms it; then what is due to the treasury is paid in against a voucher.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,12 @@ use lingqu_ledger::{Fen, SettlementLine, SettlementSummary, Transaction, settle,
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Acting, Actor};
+use crate::correction::{MeterCorrection, Reversal};
 use crate::decide::Deciding;
 use crate::event::Event;
-use crate::id::{MeterId, OrderId, PartyId, SettlementId};
+use crate::id::{MeterId, OrderId, PartyId, PermittedRevenueId, SettlementId};
 use crate::price::PermittedRevenueEvent;
+use crate::product;
 use crate::refusal::Refusal;
 use crate::state::{Listed, Meta};
 
@@ -60,6 +62,12 @@ pub struct Meter {
     pub closed_at: Timestamp,
     /// The settlement that took it.
     pub settlement: Option<SettlementId>,
+    /// What it is charged instead of what it read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<MeterCorrection>,
+    /// A correction that the implementers have yet to agree to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<MeterCorrection>,
 }
 
 /// One order's line of a settlement.
@@ -107,8 +115,17 @@ pub struct Settlement {
     pub vouchers: Vec<String>,
     /// Who closed it.
     pub closed_by: Actor,
-    /// Who confirmed it for which implementer.
+    /// Which of several implementers have confirmed it, each with who did. Empty with one implementer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub agreements: BTreeMap<PartyId, Actor>,
+    /// Who confirmed it: of several implementers the last.
     pub confirmed_by: Option<Actor>,
+    /// The permitted revenue that its income counts against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permitted_revenue: Option<PermittedRevenueId>,
+    /// How it was reversed, if it was: nothing is then due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversal: Option<Reversal>,
 }
 
 /// What happened to a metering window.
@@ -119,6 +136,27 @@ pub enum MeterEvent {
     Closed(MeterReading),
     /// A settlement took it.
     Settled {
+        /// The settlement.
+        settlement: SettlementId,
+    },
+    /// A correction was proposed.
+    CorrectionProposed {
+        /// Chargeable calls.
+        calls: u64,
+        /// Chargeable data sets.
+        data_sets: u64,
+        /// Why.
+        reason: String,
+    },
+    /// One of several implementers agreed to the correction.
+    CorrectionAgreed {
+        /// The implementer.
+        implementer: PartyId,
+    },
+    /// Every implementer has agreed: it is charged as corrected.
+    Corrected,
+    /// Its settlement was reversed.
+    Released {
         /// The settlement.
         settlement: SettlementId,
     },
@@ -142,9 +180,24 @@ pub enum SettlementEvent {
         transactions: Vec<Transaction>,
         /// Due to each treasury.
         due: BTreeMap<PartyId, Fen>,
+        /// The permitted revenue that the income counts against.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permitted_revenue: Option<PermittedRevenueId>,
     },
-    /// The implementer confirmed it.
+    /// One of several implementers confirmed it.
+    Agreed {
+        /// The implementer.
+        implementer: PartyId,
+    },
+    /// Every implementer has confirmed it.
     Confirmed,
+    /// It was reversed.
+    Reversed {
+        /// Why.
+        reason: String,
+        /// Each of its transactions on the other sides.
+        transactions: Vec<Transaction>,
+    },
     /// Fiscal revenue was paid in against a voucher.
     VoucherRecorded {
         /// The treasury.
@@ -161,13 +214,52 @@ pub enum SettlementEvent {
 impl Meter {
     pub(crate) fn fold(previous: Option<Self>, id: MeterId, event: &MeterEvent, meta: &Meta) -> Option<Self> {
         match (previous, event) {
-            (None, MeterEvent::Closed(reading)) => {
-                Some(Self { id, reading: reading.clone(), closed_at: meta.at, settlement: None })
-            }
+            (None, MeterEvent::Closed(reading)) => Some(Self {
+                id,
+                reading: reading.clone(),
+                closed_at: meta.at,
+                settlement: None,
+                correction: None,
+                proposal: None,
+            }),
             (Some(meter), MeterEvent::Settled { settlement }) if meter.settlement.is_none() => {
                 Some(Self { settlement: Some(settlement.clone()), ..meter })
             }
+            (Some(meter), MeterEvent::Released { settlement }) if meter.settlement.as_ref() == Some(settlement) => {
+                Some(Self { settlement: None, ..meter })
+            }
+            (Some(meter), MeterEvent::CorrectionProposed { calls, data_sets, reason })
+                if meter.settlement.is_none()
+                    && *calls <= meter.reading.calls
+                    && *data_sets <= meter.reading.data_sets =>
+            {
+                let proposal = MeterCorrection {
+                    calls: *calls,
+                    data_sets: *data_sets,
+                    reason: reason.clone(),
+                    proposed_by: meta.actor.clone(),
+                    agreements: BTreeMap::new(),
+                };
+                Some(Self { proposal: Some(proposal), ..meter })
+            }
+            (Some(mut meter), MeterEvent::CorrectionAgreed { implementer }) if meter.settlement.is_none() => {
+                let proposal = meter.proposal.as_mut()?;
+                let earlier = proposal.agreements.insert(implementer.clone(), meta.actor.clone());
+                earlier.is_none().then_some(meter)
+            }
+            (Some(mut meter), MeterEvent::Corrected) if meter.settlement.is_none() => {
+                meter.correction = Some(meter.proposal.take()?);
+                Some(meter)
+            }
             _ => None,
+        }
+    }
+
+    /// What is charged: calls and data sets as corrected, else as read.
+    pub fn charged(&self) -> (u64, u64) {
+        match &self.correction {
+            Some(correction) => (correction.calls, correction.data_sets),
+            None => (self.reading.calls, self.reading.data_sets),
         }
     }
 }
@@ -175,7 +267,10 @@ impl Meter {
 impl Settlement {
     pub(crate) fn fold(previous: Option<Self>, id: SettlementId, event: &SettlementEvent, meta: &Meta) -> Option<Self> {
         match (previous, event) {
-            (None, SettlementEvent::Closed { operator, period, lines, summary, transactions, due }) => Some(Self {
+            (
+                None,
+                SettlementEvent::Closed { operator, period, lines, summary, transactions, due, permitted_revenue },
+            ) => Some(Self {
                 id,
                 operator: operator.clone(),
                 period: period.clone(),
@@ -186,12 +281,32 @@ impl Settlement {
                 due: due.clone(),
                 vouchers: Vec::new(),
                 closed_by: meta.actor.clone(),
+                agreements: BTreeMap::new(),
                 confirmed_by: None,
+                permitted_revenue: permitted_revenue.clone(),
+                reversal: None,
             }),
-            (Some(settlement), SettlementEvent::Confirmed) => {
+            (Some(mut settlement), SettlementEvent::Reversed { reason, transactions })
+                if settlement.reversal.is_none() && settlement.vouchers.is_empty() =>
+            {
+                settlement.reversal = Some(Reversal { reason: reason.clone(), by: meta.actor.clone() });
+                settlement.transactions.extend(transactions.iter().cloned());
+                Some(settlement)
+            }
+            (Some(mut settlement), SettlementEvent::Agreed { implementer })
+                if settlement.is_open() && !settlement.agreements.contains_key(implementer) =>
+            {
+                settlement.agreements.insert(implementer.clone(), meta.actor.clone());
+                Some(settlement)
+            }
+            (Some(settlement), SettlementEvent::Confirmed) if settlement.is_open() => {
                 Some(Self { confirmed_by: Some(meta.actor.clone()), ..settlement })
             }
-            (Some(mut settlement), SettlementEvent::VoucherRecorded { treasury, number, amount, transaction }) => {
+            (Some(mut settlement), SettlementEvent::VoucherRecorded { treasury, number, amount, transaction })
+                if settlement.confirmed_by.is_some()
+                    && *amount > Fen::ZERO
+                    && *amount <= settlement.outstanding(treasury) =>
+            {
                 let paid = settlement.paid_in.entry(treasury.clone()).or_default();
                 *paid = paid.checked_add(*amount).ok()?;
                 settlement.vouchers.push(number.clone());
@@ -202,8 +317,16 @@ impl Settlement {
         }
     }
 
+    /// Whether it may still be confirmed.
+    fn is_open(&self) -> bool {
+        self.confirmed_by.is_none() && self.reversal.is_none()
+    }
+
     /// What is still to be paid in to a treasury.
     pub fn outstanding(&self, treasury: &PartyId) -> Fen {
+        if self.reversal.is_some() {
+            return Fen::ZERO;
+        }
         let due = self.due.get(treasury).copied().unwrap_or(Fen::ZERO);
         let paid = self.paid_in.get(treasury).copied().unwrap_or(Fen::ZERO);
         due.checked_sub(paid).unwrap_or(Fen::ZERO)
@@ -226,6 +349,7 @@ impl Listed for Settlement {
     fn state(&self) -> &'static str {
         let paid = self.due.keys().all(|treasury| self.outstanding(treasury) == Fen::ZERO);
         match (&self.confirmed_by, paid) {
+            _ if self.reversal.is_some() => "reversed",
             (None, _) => "closed",
             (Some(_), false) => "confirmed",
             (Some(_), true) => "paid_in",
@@ -321,6 +445,7 @@ pub(crate) fn close(deciding: &mut Deciding<'_>, acting: &Acting, period: &str) 
         let treasury = treasury.parse().map_err(|error| Refusal::invalid("treasury", &error, &error))?;
         due.insert(treasury, amount);
     }
+    // What was earned under no permitted revenue is counted against none.
     let income = settled.summary.operators;
     for line in &lines {
         for meter in &line.meters {
@@ -334,8 +459,8 @@ pub(crate) fn close(deciding: &mut Deciding<'_>, acting: &Acting, period: &str) 
         .values()
         .find(|revenue| revenue.value.operator == operator && revenue.value.term.covers(now))
         .map(|revenue| revenue.value.id.clone());
-    if let (Some(revenue), true) = (revenue, income > Fen::ZERO) {
-        deciding.emit(&revenue, Event::PermittedRevenue(PermittedRevenueEvent::Earned { amount: income }));
+    if let (Some(revenue), true) = (&revenue, income > Fen::ZERO) {
+        deciding.emit(revenue, Event::PermittedRevenue(PermittedRevenueEvent::Earned { amount: income }));
     }
     let closed = SettlementEvent::Closed {
         operator,
@@ -344,6 +469,7 @@ pub(crate) fn close(deciding: &mut Deciding<'_>, acting: &Acting, period: &str) 
         summary: settled.summary,
         transactions: settled.transactions,
         due,
+        permitted_revenue: revenue,
     };
     deciding.emit(&id, Event::Settlement(closed));
     Ok(())
@@ -359,8 +485,9 @@ fn statement_line(
     let mut calls: u64 = 0;
     let mut data_sets: u64 = 0;
     for meter in meters {
-        calls = calls.checked_add(meter.reading.calls).ok_or_else(too_much)?;
-        data_sets = data_sets.checked_add(meter.reading.data_sets).ok_or_else(too_much)?;
+        let charged = meter.charged();
+        calls = calls.checked_add(charged.0).ok_or_else(too_much)?;
+        data_sets = data_sets.checked_add(charged.1).ok_or_else(too_much)?;
     }
     let fee = order
         .contract
@@ -395,22 +522,38 @@ fn ledger_line(
 
 pub(crate) fn confirm(deciding: &mut Deciding<'_>, acting: &Acting, id: &SettlementId) -> Result<(), Refusal> {
     let settlement = deciding.settlement(id)?;
-    if settlement.confirmed_by.is_some() {
+    if !settlement.is_open() {
         return Err(Refusal::wrong_state(id, settlement.state(), "closed"));
     }
-    let implementer = acting.party()?;
-    for line in &settlement.lines {
-        let order = deciding.order(&line.order)?;
-        let product = deciding.product(&order.details.product)?;
-        for permit in product.details.inputs.values() {
-            let permit = deciding.permit(permit)?;
-            if permit.implementer != *implementer {
-                acting.must_act_for(&permit.implementer)?;
-            }
+    let implementers = implementers(deciding, settlement)?;
+    let implementer = acting.must_act_for_one_of(&implementers)?.clone();
+    if implementers.len() > 1 {
+        if settlement.agreements.contains_key(&implementer) {
+            return Err(Refusal::wrong_state(
+                id,
+                "confirmed by this implementer",
+                "closed and not yet confirmed by this implementer",
+            ));
+        }
+        deciding.emit(id, Event::Settlement(SettlementEvent::Agreed { implementer: implementer.clone() }));
+        let mut others = implementers.iter().filter(|other| **other != implementer);
+        if !others.all(|other| settlement.agreements.contains_key(other)) {
+            return Ok(());
         }
     }
     deciding.emit(id, Event::Settlement(SettlementEvent::Confirmed));
     Ok(())
+}
+
+/// The implementers whose permits the settled orders stand on.
+pub(crate) fn implementers(deciding: &mut Deciding<'_>, settlement: &Settlement) -> Result<BTreeSet<PartyId>, Refusal> {
+    let mut implementers = BTreeSet::new();
+    for line in &settlement.lines {
+        let order = deciding.order(&line.order)?;
+        let product = deciding.product(&order.details.product)?;
+        implementers.extend(product::implementers(deciding, product)?);
+    }
+    Ok(implementers)
 }
 
 pub(crate) fn record_voucher(
@@ -422,7 +565,7 @@ pub(crate) fn record_voucher(
 ) -> Result<(), Refusal> {
     let settlement = deciding.settlement(id)?;
     let treasury = acting.party()?.clone();
-    if settlement.confirmed_by.is_none() {
+    if settlement.confirmed_by.is_none() || settlement.reversal.is_some() {
         return Err(Refusal::wrong_state(id, settlement.state(), "confirmed"));
     }
     let number = deciding.text("number", number)?;

@@ -116,17 +116,23 @@ impl Supply {
                 requested_by: by,
                 stage: SupplyStage::Requested { deadline: *deadline },
             }),
-            (Some(supply), SupplyEvent::Confirmed { narrowing }) => {
+            (Some(supply), SupplyEvent::Confirmed { narrowing }) if supply.is_requested() => {
                 Some(Self { stage: SupplyStage::Confirmed { narrowing: narrowing.clone(), by }, ..supply })
             }
-            (Some(supply), SupplyEvent::Refused { basis }) => {
+            (Some(supply), SupplyEvent::Refused { basis }) if supply.is_requested() => {
                 Some(Self { stage: SupplyStage::Refused { basis: basis.clone(), by }, ..supply })
             }
-            (Some(supply), SupplyEvent::Withdrawn { reason }) => {
+            (Some(supply), SupplyEvent::Withdrawn { reason })
+                if matches!(supply.stage, SupplyStage::Confirmed { .. }) =>
+            {
                 Some(Self { stage: SupplyStage::Withdrawn { reason: reason.clone(), by }, ..supply })
             }
             _ => None,
         }
+    }
+
+    fn is_requested(&self) -> bool {
+        matches!(self.stage, SupplyStage::Requested { .. })
     }
 }
 
@@ -211,7 +217,7 @@ pub(crate) fn withdraw(
 fn requested<'a>(deciding: &mut Deciding<'a>, acting: &Acting, id: &SupplyId) -> Result<&'a Supply, Refusal> {
     let supply = deciding.supply(id)?;
     acting.must_act_for(&supply.provider)?;
-    if !matches!(supply.stage, SupplyStage::Requested { .. }) {
+    if !supply.is_requested() {
         return Err(Refusal::wrong_state(id, supply.state(), "requested"));
     }
     // A department may be implementer and provider at once; then two of its people act.

@@ -6,19 +6,28 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::{DataFusionError, ScalarValue, SchemaError};
 use datafusion::config::Dialect;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{
+    Query, Statement as SqlStatement, TableFactor, Visit, Visitor, visit_relations_mut,
+};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
+
+use crate::engine::{CATALOG, SCHEMA};
+use crate::parameters;
+
+/// The name by which tools of PostgreSQL know the schema.
+const POSTGRES_SCHEMA: &str = "public";
 
 /// Longest statement, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 16_384;
@@ -126,8 +135,14 @@ pub enum RefusalCode {
     DimensionNotDeclared,
     /// Statistics: an aggregate that could tell of single subjects.
     AggregateNotAllowed,
-    /// Statistics: every group is smaller than the cohort floor.
+    /// Statistics: no group can be shown, or one can't where all must be.
     CohortTooSmall,
+    /// Statistics: the answer differs from an earlier one by fewer contributors than the floor.
+    DifferenceTooSmall,
+    /// Statistics: as many different answers were given as are compared with.
+    ReleaseLimitReached,
+    /// Statistics: too many questions were refused on one day for what their answers would have told.
+    RefusalsExhausted,
 }
 
 impl RefusalCode {
@@ -145,6 +160,9 @@ impl RefusalCode {
             RefusalCode::DimensionNotDeclared => "dimension_not_declared",
             RefusalCode::AggregateNotAllowed => "aggregate_not_allowed",
             RefusalCode::CohortTooSmall => "cohort_too_small",
+            RefusalCode::DifferenceTooSmall => "difference_too_small",
+            RefusalCode::ReleaseLimitReached => "release_limit_reached",
+            RefusalCode::RefusalsExhausted => "refusals_exhausted",
         }
     }
 }
@@ -203,21 +221,77 @@ const CHAINING_WORDS: [&str; 16] = [
     "intersect",
 ];
 
-/// Parses, plans and checks a statement. The plan is not optimised.
+/// What stands in the places of a statement's parameters.
+#[derive(Clone, Copy)]
+pub(crate) enum Parameters<'a> {
+    /// Values, one for each.
+    Values(&'a [ScalarValue]),
+    /// Nothing yet: the statement is described, not answered.
+    Open,
+}
+
+/// A statement that may be answered, or, where its parameters are open, described.
+pub(crate) struct Planned {
+    /// Its plan, not optimised.
+    pub(crate) plan: LogicalPlan,
+    /// The same with its types brought together: what it has for a schema is the schema of the answer.
+    pub(crate) analysed: LogicalPlan,
+}
+
+/// Parses, plans and checks a statement without parameters. The plan is not optimised.
 pub(crate) async fn plan(state: &SessionState, sql: &str, granted: &Granted) -> Result<LogicalPlan, Refusal> {
-    let statement = parse(state, sql)?;
+    Ok(plan_with(state, sql, Parameters::Values(&[]), granted).await?.plan)
+}
+
+/// Parses a statement, writes its parameters into it, plans and checks it.
+pub(crate) async fn plan_with(
+    state: &SessionState,
+    sql: &str,
+    parameters: Parameters<'_>,
+    granted: &Granted,
+) -> Result<Planned, Refusal> {
+    let mut statement = parse(state, sql)?;
+    if let Parameters::Values(values) = parameters {
+        parameters::bind(&mut statement, values)?;
+    }
+    unqualify(&mut statement);
     check_tables(state, &statement, granted)?;
     let plan = state.statement_to_plan(statement).await.map_err(|error| planning_refusal(&error, granted))?;
     check_plan(&plan)?;
-    check_types(state, &plan, granted)?;
-    Ok(plan)
+    if let Parameters::Values(_) = parameters
+        && !parameters::types_of(&plan)?.is_empty()
+    {
+        return Err(Refusal::new(RefusalCode::ClauseNotAllowed, "a parameter can't stand at that place"));
+    }
+    let analysed = analyse(state, &plan, granted)?;
+    Ok(Planned { plan, analysed })
 }
 
 /// Types that do not fit together, found here where the planner's message is about the statement alone. Later errors
 /// are not told, since they may be about the governed tables' own plans.
-fn check_types(state: &SessionState, plan: &LogicalPlan, granted: &Granted) -> Result<(), Refusal> {
+fn analyse(state: &SessionState, plan: &LogicalPlan, granted: &Granted) -> Result<LogicalPlan, Refusal> {
     let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
-    analysed.map(|_| ()).map_err(|error| planning_refusal(&error, granted))
+    analysed.map_err(|error| planning_refusal(&error, granted))
+}
+
+/// Drops the names of the one catalogue and schema there is from the names of tables: tools write
+/// `"lingqu"."data"."trips"`, and those of PostgreSQL `public.trips`.
+fn unqualify(statement: &mut Statement) {
+    let Statement::Statement(statement) = statement else { return };
+    let walked: ControlFlow<()> = visit_relations_mut(statement.as_mut(), |name| {
+        let parts: Option<Vec<&str>> =
+            name.0.iter().map(|part| part.as_ident().map(|part| part.value.as_str())).collect();
+        let schema = match parts.as_deref() {
+            Some([schema, _]) => Some(*schema),
+            Some([CATALOG, schema, _]) => Some(*schema),
+            _ => None,
+        };
+        if schema.is_some_and(|schema| schema == SCHEMA || schema == POSTGRES_SCHEMA) {
+            name.0.drain(..name.0.len() - 1);
+        }
+        ControlFlow::Continue(())
+    });
+    debug_assert!(walked.is_continue(), "the visit goes through to its end");
 }
 
 fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
@@ -225,8 +299,9 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
         let what = format!("the statement has {} bytes, at most {STATEMENT_BYTES_MAX} are allowed", sql.len());
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
     }
-    check_chains(sql)?;
-    let statement = state.sql_to_statement(sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
+    let sql = parameters::numbered(sql)?;
+    check_chains(&sql)?;
+    let statement = state.sql_to_statement(&sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
         DataFusionError::NotImplemented(_) => {
             Refusal::new(RefusalCode::StatementNotAllowed, "give exactly one SELECT statement")
         }
@@ -236,8 +311,53 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
         ),
     })?;
     match &statement {
-        Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => Ok(statement),
+        Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => {
+            match inner.visit(&mut Clauses) {
+                ControlFlow::Break(refusal) => Err(refusal),
+                ControlFlow::Continue(()) => Ok(statement),
+            }
+        }
         _ => Err(Refusal::new(RefusalCode::StatementNotAllowed, "only a SELECT statement is allowed")),
+    }
+}
+
+/// Looks for clauses that the planner passes over in silence: an answer without them would be to another question.
+struct Clauses;
+
+impl Visitor for Clauses {
+    type Break = Refusal;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Refusal> {
+        let named = [
+            (!query.locks.is_empty(), "FOR UPDATE and FOR SHARE"),
+            (query.for_clause.is_some(), "FOR XML, FOR JSON and FOR BROWSE"),
+            (query.settings.is_some(), "SETTINGS"),
+            (query.format_clause.is_some(), "FORMAT"),
+        ];
+        passed_over(&named)
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Refusal> {
+        match factor {
+            TableFactor::Table { sample, version, with_hints, index_hints, partitions, .. } => passed_over(&[
+                (sample.is_some(), "TABLESAMPLE"),
+                (version.is_some(), "a version of a table"),
+                (!with_hints.is_empty() || !index_hints.is_empty(), "a hint"),
+                (!partitions.is_empty(), "PARTITION"),
+            ]),
+            TableFactor::Derived { sample, .. } => passed_over(&[(sample.is_some(), "TABLESAMPLE")]),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn passed_over(named: &[(bool, &str)]) -> ControlFlow<Refusal> {
+    match named.iter().find(|(is_there, _)| *is_there) {
+        Some((_, what)) => ControlFlow::Break(Refusal::new(
+            RefusalCode::ClauseNotAllowed,
+            format!("{what} is not allowed; leave it out"),
+        )),
+        None => ControlFlow::Continue(()),
     }
 }
 
@@ -265,6 +385,7 @@ fn is_operator(token: &Token) -> bool {
         | Token::RParen
         | Token::Number(..)
         | Token::SingleQuotedString(_)
+        | Token::Placeholder(_)
         | Token::EOF => false,
         // A name or a keyword; of the keywords those that join expressions or queries.
         Token::Word(word) => {
@@ -443,7 +564,9 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
         | Expr::InSubquery(_)
         | Expr::ScalarSubquery(_)
         | Expr::OuterReferenceColumn(..)
-        | Expr::GroupingSet(_) => Ok(()),
+        | Expr::GroupingSet(_)
+        // There are none left but in a statement that is only described.
+        | Expr::Placeholder(_) => Ok(()),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
             Operator::Eq
             | Operator::NotEq
@@ -475,6 +598,7 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
                     Some(Expr::Literal(value, _)) => {
                         grow(growth, value.try_as_str().flatten().map_or(1, str::len) as u64)
                     }
+                    Some(Expr::Placeholder(_)) => Ok(()),
                     _ => not_allowed("replace() by anything but a constant"),
                 },
                 _ => Ok(()),
@@ -492,7 +616,6 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
         Expr::ScalarVariable(..) => not_allowed("a variable"),
         Expr::SimilarTo(_) => not_allowed("SIMILAR TO"),
         Expr::SetComparison(_) => not_allowed("ANY or ALL"),
-        Expr::Placeholder(_) => not_allowed("a parameter"),
         Expr::Unnest(_) => not_allowed("UNNEST"),
         _ => not_allowed("this kind of expression"),
     }

@@ -29,9 +29,10 @@ use crate::rows_left::RowsLeft;
 
 /// The address under which the engine's own scans reach the local disk. Statements have no way to name it.
 pub(crate) const LOCAL_STORE_URL: &str = "lingqu://local";
-/// The catalog and schema of every session.
-const CATALOG: &str = "lingqu";
-const SCHEMA: &str = "data";
+/// The one catalogue of every session.
+pub const CATALOG: &str = "lingqu";
+/// The one schema of every session.
+pub const SCHEMA: &str = "data";
 
 /// What the engine may use of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

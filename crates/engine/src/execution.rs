@@ -82,6 +82,14 @@ pub enum EngineError {
     /// The query needs too much memory.
     #[error("the query needs more memory than it may use; group by fewer columns, sort less or narrow the filter")]
     OutOfMemory,
+    /// The record of released statistics can't be read or written, so none is given.
+    #[error("the record of released statistics failed: {problem}")]
+    Record {
+        /// What went wrong.
+        problem: String,
+        /// The cause, for whoever keeps the record.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// Anything else. The log has more under the correlation id, and no values either.
     #[error(
         "the query failed while it ran (for instance a division by zero or a value that can't be converted); correlation id {correlation}"

@@ -106,6 +106,14 @@ where
     }
 }
 
+/// One batch as a whole file.
+pub fn file_of(batch: &RecordBatch, format: ExportFormat) -> Result<Bytes, EngineError> {
+    let mut encoder = Encoder::new(format, &batch.schema())?;
+    encoder.write(batch)?;
+    encoder.finish()?;
+    Ok(encoder.take(true))
+}
+
 /// Bytes that an encoder has written and nobody has taken yet.
 #[derive(Clone, Default)]
 struct Outbox {

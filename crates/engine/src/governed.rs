@@ -256,21 +256,23 @@ impl GovernedTable {
         for column in &self.columns {
             fields.push(Field::new(column.name.as_str(), column.data_type.clone(), true));
         }
-        match hidden {
+        match &hidden {
             HiddenColumns::None => {}
             HiddenColumns::Row => fields.push(row_field()),
-            HiddenColumns::Subject => fields.push(Field::new(SUBJECT_COLUMN, DataType::Int64, true)),
+            HiddenColumns::Made(made) => fields.extend(made.iter().map(|(field, _)| field.clone())),
         }
         Arc::new(GovernedProvider { table: Arc::clone(self), hidden, schema: Arc::new(Schema::new(fields)) })
     }
 }
 
 /// The engine columns that a rewritten plan reads, never a consumer's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum HiddenColumns {
     None,
+    /// The row's number.
     Row,
-    Subject,
+    /// Made of raw columns behind the barrier. They must have a value for every row and tell nothing of it.
+    Made(Arc<Vec<(Field, Expr)>>),
 }
 
 /// A governed table as the planner sees it. It gives no logical plan (else the planner would inline it), no
@@ -290,8 +292,13 @@ impl GovernedProvider {
     /// The expression that yields a column of the provider's schema from the raw table.
     fn output_expr(&self, index: usize) -> DataFusionResult<Expr> {
         let Some(governed) = self.table.columns.get(index) else {
-            let name = if self.hidden == HiddenColumns::Row { ROW_COLUMN } else { SUBJECT_COLUMN };
-            return Ok(column(name));
+            return Ok(match &self.hidden {
+                HiddenColumns::None | HiddenColumns::Row => column(ROW_COLUMN),
+                HiddenColumns::Made(made) => {
+                    let (field, expression) = &made[index - self.table.columns.len()];
+                    expression.clone().alias(field.name())
+                }
+            });
         };
         let raw = column(governed.name.as_str());
         let shown = match &governed.mask {

@@ -1,37 +1,51 @@
 //! Guarded aggregates: the statistics mode.
 //!
-//! A statement must be one aggregate over declared dimensions, with filters on those dimensions. The aggregate runs
-//! first, with the number of subjects of each group counted beside it; groups below the cohort floor are dropped; only
-//! then does the rest of the statement (projection, HAVING, sort, limit) run, on guarded groups alone. A measure that
-//! is missing for some subjects counts only those that have it.
+//! A statement must be one aggregate over declared dimensions, with filters on those dimensions ([`shape`], [`total`]). The
+//! aggregate runs first, with a [`tally`] of each group's contributors beside it ([`contributor`], [`sketch`]). Groups that
+//! are too small or dominated are left out, and those that would tell of them ([`suppression`], [`dominance`]); what is
+//! left is compared with everything that was released before, and recorded ([`differencing`]). Only then does the rest
+//! of the statement (projection, HAVING, sort, limit) run, on guarded groups alone.
 //!
-//! The floor does not stop differencing between answers; that takes a privacy budget.
+//! Each of these looks at one or two answers. Combinations of more are bounded by a privacy budget alone, which is not
+//! here.
 
+pub(crate) mod contributor;
+mod differencing;
+pub(crate) mod dominance;
+mod shape;
+mod sketch;
+mod suppression;
+mod tally;
+mod total;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
+use arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source, source_as_provider};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
-use datafusion::logical_expr::{
-    Aggregate, Expr, ExprFunctionExt, Filter, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, lit,
-};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, lit, when};
 use tokio::time::Instant;
 
-use crate::SUBJECT_COLUMN;
 use crate::allow::{Refusal, RefusalCode};
 use crate::engine::Engine;
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
-use crate::governed::{GovernedProvider, HiddenColumns};
+use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::predicate::column;
-use crate::session::{SmallGroups, StatisticsRules, first_refused, start, with_hidden};
+use crate::session::{SmallGroups, StatisticsRules, start, with_hidden};
+use contributor::{COUNTED_COLUMN, WHAT_COLUMN, WHO_COLUMN, what_column};
+use shape::Question;
+use suppression::{Fitness, Group};
+use tally::Tally;
 
-/// Aggregates that describe a group as a whole. The smallest, largest and middle value are those of one subject.
-const GROUP_AGGREGATES: &[&str] = &["avg", "count", "stddev", "stddev_pop", "sum", "var", "var_pop"];
+/// The family of counts of rows; the others bear the name of a measured column, which can't be this.
+const ROWS_FAMILY: &str = "*";
 
 /// What is left to run on guarded groups.
 pub(crate) struct Guarded {
@@ -39,7 +53,7 @@ pub(crate) struct Guarded {
     pub(crate) groups_suppressed: u64,
 }
 
-/// Checks the shape, runs the aggregate and drops small groups.
+/// Checks the shape, runs the aggregate, leaves out what can't be shown and records the rest.
 pub(crate) async fn answer(
     engine: &Engine,
     state: &SessionState,
@@ -49,219 +63,222 @@ pub(crate) async fn answer(
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Guarded, EngineError> {
-    let aggregate = find_aggregate(plan)?;
-    let measures = check_aggregate(aggregate, rules)?;
-    let counted = counting_plan(aggregate, &measures).map_err(|error| sanitise(&error))?;
-    let stream = start(engine, state, &counted, Arc::clone(task)).await?;
-    let counted_limits = Limits { rows_max: limits.groups_max, ..*limits };
-    let mut batches = LimitedBatches::new(stream, counted_limits, deadline);
-    let kept_schema = kept_schema(aggregate);
-    let mut kept = Vec::new();
-    let mut groups_suppressed: u64 = 0;
-    while let Some(batch) = batches.next().await {
-        let batch = batch?;
-        let large_enough = large_enough(&batch, kept_schema.fields().len(), rules.cohort_floor);
-        groups_suppressed += large_enough.false_count() as u64;
-        let columns = batch.columns()[..kept_schema.fields().len()].to_vec();
-        let batch = RecordBatch::try_new(Arc::clone(&kept_schema), columns)
-            .expect("the aggregate's own columns come first, in its own types");
-        kept.push(filter_record_batch(&batch, &large_enough).expect("the selection has one entry a row of the batch"));
+    let question = shape::question(state, plan, rules)?;
+    if !rules.record.may_ask().await? {
+        let what = "too many questions were refused today for what their answers would have told; ask again tomorrow";
+        return Err(Refusal::new(RefusalCode::RefusalsExhausted, what).into());
     }
-    let groups_kept: usize = kept.iter().map(RecordBatch::num_rows).sum();
-    if groups_suppressed > 0 && (groups_kept == 0 || rules.small_groups == SmallGroups::Refuse) {
+    let table = governed_table(&question.aggregate.input).map_err(|error| sanitise(&error))?;
+    let has_subject = rules.contributors.subject.is_some() || table.has_subject();
+    let tallying = tallying_plan(&question, rules, &table, has_subject)?;
+    let stream = start(engine, state, &tallying, Arc::clone(task)).await?;
+    let mut batches = LimitedBatches::new(stream, Limits { rows_max: limits.groups_max, ..*limits }, deadline);
+    let mut answered = Vec::new();
+    while let Some(batch) = batches.next().await {
+        answered.push(batch?);
+    }
+    let groups = groups_of(&question, &answered).map_err(|error| sanitise(&error))?;
+    let fitness = Fitness {
+        floor: u64::from(rules.cohort_floor),
+        dominance: rules.dominance,
+        is_added: std::iter::once(false).chain(question.measures.iter().map(|measure| measure.is_added)).collect(),
+        has_subject,
+    };
+    match decide(&question, rules, &groups, &fitness).await {
+        Ok(shown) => {
+            let groups_suppressed = shown.iter().filter(|is_shown| !**is_shown).count() as u64;
+            let schema = kept_schema(&question);
+            let kept = kept_batches(&answered, &schema, &groups, &shown);
+            let plan = rest_of_plan(plan, schema, kept).map_err(|error| sanitise(&error))?;
+            Ok(Guarded { plan, groups_suppressed })
+        }
+        Err(EngineError::Refused(refusal)) => {
+            rules.record.count_refusal().await?;
+            Err(refusal.into())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// For each group whether it is shown, when the answer may leave. What is shown is recorded when this returns.
+async fn decide(
+    question: &Question<'_>,
+    rules: &StatisticsRules,
+    groups: &SortedGroups,
+    fitness: &Fitness,
+) -> Result<Vec<bool>, EngineError> {
+    let shown = suppression::shown(&groups.groups, fitness);
+    let is_nothing = !shown.contains(&true);
+    let is_refused = rules.small_groups == SmallGroups::Refuse && shown.contains(&false);
+    // The same for groups that are too small and for groups that are not there: the difference would tell of the few.
+    if is_nothing || is_refused {
         let what = format!(
-            "{} of the groups describe fewer than {} subjects; group by fewer dimensions or filter less",
-            if groups_kept == 0 { "all" } else { "some" },
+            "{} of the groups describe fewer than {} subjects, or would tell of such a group or of the largest subject of one; group by \
+             fewer dimensions or filter less",
+            if is_nothing { "all" } else { "some" },
             rules.cohort_floor
         );
         return Err(Refusal::new(RefusalCode::CohortTooSmall, what).into());
     }
-    let plan = rest_of_plan(plan, kept_schema, kept).map_err(|error| sanitise(&error))?;
-    Ok(Guarded { plan, groups_suppressed })
+    let mut families = vec![ROWS_FAMILY.to_owned()];
+    families.extend(question.measures.iter().map(|measure| measure.name.clone()));
+    differencing::release(rules.record.as_ref(), &groups.groups, &shown, &families, fitness.floor).await?;
+    Ok(shown)
 }
 
-fn not_an_aggregate() -> Refusal {
-    let what = "only statistics are granted: ask for aggregates of one table, grouped and filtered by its dimensions";
-    Refusal::new(RefusalCode::NotAnAggregate, what)
-}
-
-/// The aggregate below projections, filters, sorts, limits and aliases.
-fn find_aggregate(plan: &LogicalPlan) -> Result<&Aggregate, Refusal> {
-    let mut node = plan;
-    loop {
-        check_no_subquery(node)?;
-        node = match node {
-            LogicalPlan::Aggregate(aggregate) => return Ok(aggregate),
-            LogicalPlan::Projection(projection) => &projection.input,
-            LogicalPlan::Filter(filter) => &filter.input,
-            LogicalPlan::Sort(sort) => &sort.input,
-            LogicalPlan::Limit(limit) => &limit.input,
-            LogicalPlan::SubqueryAlias(alias) => &alias.input,
-            _ => return Err(not_an_aggregate()),
-        };
-    }
-}
-
-fn check_no_subquery(node: &LogicalPlan) -> Result<(), Refusal> {
-    let refused = first_refused(node, |part| match part {
-        Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) => Err(not_an_aggregate()),
-        Expr::WindowFunction(_) => Err(not_an_aggregate()),
-        _ => Ok(()),
-    });
-    refused.map_or(Ok(()), Err)
-}
-
-/// Checks groups, aggregates and the filters below; returns the measured columns.
-fn check_aggregate(aggregate: &Aggregate, rules: &StatisticsRules) -> Result<Vec<Expr>, Refusal> {
-    for group in &aggregate.group_expr {
-        if matches!(group, Expr::GroupingSet(_)) {
-            let what = "ROLLUP, CUBE and GROUPING SETS are not allowed: totals beside parts tell of suppressed groups";
-            return Err(Refusal::new(RefusalCode::AggregateNotAllowed, what));
-        }
-        check_dimensions(group, rules)?;
-    }
-    let mut measures: Vec<Expr> = Vec::new();
-    for expression in &aggregate.aggr_expr {
-        for measure in measures_of(expression)? {
-            if !measures.contains(&measure) {
-                measures.push(measure);
-            }
-        }
-    }
-    let mut node: &LogicalPlan = &aggregate.input;
-    loop {
-        check_no_subquery(node)?;
-        node = match node {
-            LogicalPlan::Filter(filter) => {
-                check_dimensions(&filter.predicate, rules)?;
-                &filter.input
-            }
-            LogicalPlan::SubqueryAlias(alias) => &alias.input,
-            LogicalPlan::TableScan(_) => return Ok(measures),
-            _ => return Err(not_an_aggregate()),
-        };
-    }
-}
-
-fn check_dimensions(expression: &Expr, rules: &StatisticsRules) -> Result<(), Refusal> {
-    for used in expression.column_refs() {
-        if !rules.dimensions.iter().any(|dimension| dimension.as_str() == used.name) {
-            let dimensions: Vec<String> = rules.dimensions.iter().map(ToString::to_string).collect();
-            let what = format!("`{}` is not a dimension; group and filter by {}", used.name, dimensions.join(", "));
-            return Err(Refusal::new(RefusalCode::DimensionNotDeclared, what).granting(dimensions));
-        }
-    }
-    Ok(())
-}
-
-/// The columns that an aggregate measures. A measure is a column as it stands: an expression such as
-/// `sum(CASE WHEN id = 5 THEN salary END)` would single subjects out inside a large group.
-fn measures_of(expression: &Expr) -> Result<Vec<Expr>, Refusal> {
-    let refuse = |what: String| Err(Refusal::new(RefusalCode::AggregateNotAllowed, what));
-    let call = match expression {
-        Expr::AggregateFunction(call) => call,
-        Expr::Alias(alias) => return measures_of(&alias.expr),
-        _ => return Err(not_an_aggregate()),
-    };
-    let name = call.func.name();
-    if !GROUP_AGGREGATES.contains(&name) {
-        return refuse(format!("{name} tells of single subjects; use {}", GROUP_AGGREGATES.join(", ")));
-    }
-    if call.params.filter.is_some() || !call.params.order_by.is_empty() {
-        return refuse(
-            "FILTER and ORDER BY inside an aggregate are not allowed; filter by dimensions in WHERE".to_owned(),
-        );
-    }
-    if call.params.distinct && name != "count" {
-        return refuse("DISTINCT is allowed in count only".to_owned());
-    }
-    let mut measures = Vec::new();
-    for argument in &call.params.args {
-        match argument {
-            Expr::Column(_) => measures.push(argument.clone()),
-            // count(*) is planned as count(1).
-            Expr::Literal(..) if name == "count" => {}
-            _ => return refuse(format!("{name} takes a column as it stands, not an expression")),
-        }
-    }
-    Ok(measures)
-}
-
-/// The aggregate with the counts that the floor is compared with after its own columns: subjects (or rows) of the
-/// group, then of each measure those that have it.
-fn counting_plan(aggregate: &Aggregate, measures: &[Expr]) -> datafusion::error::Result<LogicalPlan> {
-    let has_subject = has_subject(&aggregate.input)?;
-    let input = if has_subject { with_subject(&aggregate.input)? } else { aggregate.input.as_ref().clone() };
-    let mut expressions = aggregate.aggr_expr.clone();
-    let cohort = if has_subject { count_distinct(column(SUBJECT_COLUMN)) } else { count(lit(1_i64)) };
-    expressions.push(cohort.alias("__cohort"));
-    for (index, measure) in measures.iter().enumerate() {
-        let having = if has_subject {
-            count_distinct(column(SUBJECT_COLUMN)).filter(measure.clone().is_not_null()).build()?
-        } else {
-            count(measure.clone())
-        };
-        expressions.push(having.alias(format!("__cohort_{index}")));
-    }
-    LogicalPlanBuilder::from(input).aggregate(aggregate.group_expr.clone(), expressions)?.build()
-}
-
-fn has_subject(plan: &LogicalPlan) -> datafusion::error::Result<bool> {
-    let mut found = false;
+fn governed_table(plan: &LogicalPlan) -> DataFusionResult<Arc<GovernedTable>> {
+    let mut found = None;
     plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let provider = source_as_provider(&scan.source)?;
-            found = provider.downcast_ref::<GovernedProvider>().is_some_and(|governed| governed.table().has_subject());
+            found = provider.downcast_ref::<GovernedProvider>().map(|governed| Arc::clone(governed.table()));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(found)
+    found.ok_or_else(|| DataFusionError::Internal("statistics are over a governed table".to_owned()))
 }
 
-fn with_subject(plan: &LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
-    Ok(match plan {
-        LogicalPlan::TableScan(_) => with_hidden(plan, HiddenColumns::Subject)?,
-        LogicalPlan::Filter(filter) => {
-            LogicalPlan::Filter(Filter::try_new(filter.predicate.clone(), Arc::new(with_subject(&filter.input)?))?)
+/// The aggregate with the tallies after its own columns: of all rows of the group, then of each measure.
+fn tallying_plan(
+    question: &Question<'_>,
+    rules: &StatisticsRules,
+    table: &GovernedTable,
+    has_subject: bool,
+) -> Result<LogicalPlan, EngineError> {
+    let measured: Vec<String> = question.measures.iter().map(|measure| measure.name.clone()).collect();
+    let hidden = rules.contributors.columns(table, &measured).map_err(|error| sanitise(&error))??;
+    let made = || -> DataFusionResult<LogicalPlan> {
+        let input = with_columns(&question.aggregate.input, &hidden)?;
+        let buckets = sketch::buckets_for(rules.cohort_floor);
+        let tally = |what: Expr, size: Expr| {
+            tally::tally(has_subject, buckets, [column(WHO_COLUMN), column(COUNTED_COLUMN), what, size])
+        };
+        let mut expressions = question.aggregate.aggr_expr.clone();
+        expressions.push(tally(column(WHAT_COLUMN), lit(0.0_f64)).alias("__tally"));
+        for (index, measure) in question.measures.iter().enumerate() {
+            // Rows without a value are no part of what is measured.
+            let what = when(measure.column.clone().is_not_null(), column(&what_column(index))).end()?;
+            let size = match measure.is_added {
+                true => datafusion::logical_expr::cast(measure.column.clone(), DataType::Float64),
+                false => lit(0.0_f64),
+            };
+            expressions.push(tally(what, size).alias(format!("__tally_{index}")));
         }
+        LogicalPlanBuilder::from(input).aggregate(question.aggregate.group_expr.clone(), expressions)?.build()
+    };
+    made().map_err(|error| sanitise(&error))
+}
+
+fn with_columns(plan: &LogicalPlan, hidden: &HiddenColumns) -> DataFusionResult<LogicalPlan> {
+    Ok(match plan {
+        LogicalPlan::TableScan(_) => with_hidden(plan, hidden.clone())?,
+        LogicalPlan::Filter(filter) => LogicalPlan::Filter(Filter::try_new(
+            filter.predicate.clone(),
+            Arc::new(with_columns(&filter.input, hidden)?),
+        )?),
         LogicalPlan::SubqueryAlias(alias) => LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
-            Arc::new(with_subject(&alias.input)?),
+            Arc::new(with_columns(&alias.input, hidden)?),
             alias.alias.clone(),
         )?),
         _ => return datafusion::common::internal_err!("the shape below the aggregate was checked"),
     })
 }
 
+/// Groups in an order of their own, which depends on their values alone.
+struct SortedGroups {
+    groups: Vec<Group>,
+    /// For each row of the answer, batch after batch, which group it is.
+    of_row: Vec<usize>,
+}
+
+fn groups_of(question: &Question<'_>, batches: &[RecordBatch]) -> DataFusionResult<SortedGroups> {
+    let dimensions = question.dimensions;
+    let mut values: Vec<Vec<Vec<u8>>> = Vec::with_capacity(dimensions);
+    for dimension in 0..dimensions {
+        values.push(values_of(batches, dimension)?);
+    }
+    let mut numbered = Vec::with_capacity(dimensions);
+    for of_dimension in &values {
+        let distinct: BTreeSet<&Vec<u8>> = of_dimension.iter().collect();
+        numbered.push(distinct.into_iter().zip(0_u32..).collect::<BTreeMap<_, _>>());
+    }
+    let mut rows = Vec::new();
+    for batch in batches {
+        let totals = match question.is_rollup {
+            true => Some(cast(batch.column(dimensions), &DataType::UInt64)?),
+            false => None,
+        };
+        let totals = totals.as_ref().map(|totals| totals.as_primitive::<UInt64Type>());
+        let first_tally = question.aggregate.schema.fields().len();
+        for row in 0..batch.num_rows() {
+            // The lowest bit is the last dimension's; a set bit says that the row is a total over it.
+            let total_over = totals.map_or(0, |totals| totals.value(row));
+            let number = rows.len();
+            let place: Vec<Option<u32>> = (0..dimensions)
+                .map(|dimension| {
+                    let is_total = total_over & (1 << (dimensions - 1 - dimension)) != 0;
+                    if is_total { None } else { numbered[dimension].get(&values[dimension][number]).copied() }
+                })
+                .collect();
+            let mut tallies = Vec::with_capacity(question.measures.len() + 1);
+            for tally in &batch.columns()[first_tally..] {
+                tallies.push(Tally::of_bytes(tally.as_binary::<i64>().value(row))?);
+            }
+            rows.push((number, Group { place, tallies }));
+        }
+    }
+    rows.sort_by(|(_, one), (_, other)| one.place.cmp(&other.place));
+    let mut of_row = vec![0; rows.len()];
+    for (sorted, (number, _)) in rows.iter().enumerate() {
+        of_row[*number] = sorted;
+    }
+    Ok(SortedGroups { groups: rows.into_iter().map(|(_, group)| group).collect(), of_row })
+}
+
+/// The values of a column as bytes that sort as they do.
+fn values_of(batches: &[RecordBatch], index: usize) -> DataFusionResult<Vec<Vec<u8>>> {
+    let mut values = Vec::new();
+    for batch in batches {
+        let column = batch.column(index);
+        let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
+        let rows = converter.convert_columns(std::slice::from_ref(column))?;
+        values.extend(rows.iter().map(|row| row.as_ref().to_vec()));
+    }
+    Ok(values)
+}
+
 /// The aggregate's own columns under plain numbered names.
-fn kept_schema(aggregate: &Aggregate) -> SchemaRef {
+fn kept_schema(question: &Question<'_>) -> SchemaRef {
     let mut fields = Vec::new();
-    for (index, field) in aggregate.schema.fields().iter().enumerate() {
+    for (index, field) in question.aggregate.schema.fields().iter().enumerate() {
         fields.push(Field::new(format!("c{index}"), field.data_type().clone(), true));
     }
     Arc::new(Schema::new(fields))
 }
 
-/// True for the groups that describe enough subjects. A measure that no subject of a large group has tells only that.
-fn large_enough(batch: &RecordBatch, own_columns: usize, floor: u32) -> BooleanArray {
-    let floor = i64::from(floor);
-    let mut large = vec![true; batch.num_rows()];
-    for (position, counts) in batch.columns()[own_columns..].iter().enumerate() {
-        let counts = counts.as_primitive::<Int64Type>();
-        for (row, large) in large.iter_mut().enumerate() {
-            let count = if counts.is_null(row) { 0 } else { counts.value(row) };
-            let is_unmeasured = position > 0 && count == 0;
-            *large = *large && (count >= floor || is_unmeasured);
-        }
+/// The aggregate's own columns of the groups that are shown.
+fn kept_batches(
+    batches: &[RecordBatch],
+    schema: &SchemaRef,
+    groups: &SortedGroups,
+    shown: &[bool],
+) -> Vec<RecordBatch> {
+    let mut row = 0;
+    let mut kept = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let is_kept: BooleanArray =
+            groups.of_row[row..row + batch.num_rows()].iter().map(|group| Some(shown[*group])).collect();
+        row += batch.num_rows();
+        let columns = batch.columns()[..schema.fields().len()].to_vec();
+        let batch = RecordBatch::try_new(Arc::clone(schema), columns)
+            .expect("the aggregate's own columns come first, in its own types");
+        kept.push(filter_record_batch(&batch, &is_kept).expect("the selection has one entry a row of the batch"));
     }
-    BooleanArray::from(large)
+    kept
 }
 
 /// The statement with its aggregate replaced by the groups that were kept.
-fn rest_of_plan(
-    plan: &LogicalPlan,
-    schema: SchemaRef,
-    kept: Vec<RecordBatch>,
-) -> datafusion::error::Result<LogicalPlan> {
+fn rest_of_plan(plan: &LogicalPlan, schema: SchemaRef, kept: Vec<RecordBatch>) -> DataFusionResult<LogicalPlan> {
     let table = MemTable::try_new(schema, vec![kept])?;
     let source = provider_as_source(Arc::new(table));
     plan.clone()

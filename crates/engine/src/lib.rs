@@ -6,7 +6,7 @@
 //! only through a [`governed`] table, in which row filter, consent and masks of one grant are compiled into the scan
 //! behind a barrier that no predicate of theirs can cross; a [`session`] holds such tables and nothing else, checks
 //! each statement against the allow-list in [`allow`] and yields answers batch by batch, each with the numbers of the
-//! rows it reveals. [`lookup`] answers questions about one key without SQL, [`export`] turns an answer into a file.
+//! rows it reveals; what statistics it may give is also weighed against the [`release`] record. [`lookup`] answers questions about one key without SQL, [`export`] turns an answer into a file.
 //! [`internal`] is the plain session of trusted code, such as the quality room.
 //!
 //! What is not here: who may have a grant (domain), receipts, quotas and money (app), protocols (gateway). The engine
@@ -22,11 +22,14 @@ mod files;
 pub mod governed;
 mod guard;
 pub mod internal;
+mod keyed;
 pub mod lineage;
 pub mod lookup;
 mod mask;
+mod parameters;
 mod predicate;
 pub mod product;
+pub mod release;
 mod rows_left;
 pub mod session;
 pub mod snapshot;
@@ -36,7 +39,9 @@ pub use columns::{ColumnType, ColumnView, SchemaView};
 pub use engine::{Engine, EngineSettings};
 pub use execution::{EngineError, Limits};
 pub use files::{DataFile, StorageError, TableFiles};
+pub use keyed::KeyedStatement;
 pub use mask::PseudonymKeys;
+pub use parameters::PARAMETERS_MAX;
 pub use rows_left::{RowsExactness, RowsLeft};
 
 /// The hidden column that numbers the rows of a snapshot or product, from 0, in the order of the source or the key.

@@ -12,9 +12,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef};
-use datafusion::common::Column;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
@@ -31,13 +31,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::ROW_COLUMN;
-use crate::allow::{self, Granted, Refusal, RefusalCode};
+use crate::allow::{self, Granted, Parameters, Refusal, RefusalCode};
 use crate::barrier::row_numbers;
 use crate::engine::{Engine, register};
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
-use crate::guard;
+use crate::keyed::{self, KeyedStatement};
+use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
+use crate::{guard, parameters};
+
+pub use crate::guard::contributor::Contributors;
+pub use crate::guard::dominance::Dominance;
 
 /// Batches computed ahead of the receiver.
 const BATCHES_AHEAD: usize = 2;
@@ -51,8 +56,8 @@ pub enum SmallGroups {
     Refuse,
 }
 
-/// What a statistics session may ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a statistics session may ask, and what its answers are compared with.
+#[derive(Clone, Debug)]
 pub struct StatisticsRules {
     /// The columns by which answers may be grouped and filtered.
     pub dimensions: BTreeSet<ColumnName>,
@@ -60,15 +65,40 @@ pub struct StatisticsRules {
     pub cohort_floor: u32,
     /// What to do with smaller groups.
     pub small_groups: SmallGroups,
+    /// When one or two subjects make too much of a sum.
+    pub dominance: Dominance,
+    /// How subjects and rows are known in every version of the data.
+    pub contributors: Contributors,
+    /// What the recipient was given before.
+    pub record: Arc<dyn ReleaseRecord>,
 }
 
 /// The kind of answers a session gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum AnswerShape {
     /// Any allowed statement over the granted columns (modes rows and file, and in-domain computing).
     Rows,
     /// One aggregate over declared dimensions (mode statistics).
     Statistics(StatisticsRules),
+}
+
+/// What a statement would answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// The columns of the answer: names and types, all of them nullable.
+    pub schema: SchemaRef,
+    /// The types of its parameters in their order, where the statement tells them; empty when values were given.
+    pub parameters: Vec<Option<DataType>>,
+}
+
+/// A schema as it is told before the answer is there: names and types. Whether a column can be without a value is known only
+/// to the plan that answers, and is never promised.
+pub fn told(schema: &Schema) -> SchemaRef {
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        fields.push(Field::new(field.name(), field.data_type().clone(), true));
+    }
+    Arc::new(Schema::new(fields))
 }
 
 /// The session of one order.
@@ -107,12 +137,39 @@ impl GovernedSession {
         Ok(GovernedSession { engine: Arc::clone(engine), granted, limits, shape, wide, ordered })
     }
 
-    /// Answers a statement. Planning and, for statistics, the guarded aggregate happen before this returns; the rest
-    /// as the answer is drawn.
+    /// What a statement would answer, without answering it: it is planned and checked, nothing is read. `values` stand in the
+    /// places of its parameters; without them the types of the parameters are told as far as the statement tells them.
+    pub async fn describe(&self, sql: &str, values: Option<&[ScalarValue]>) -> Result<Described, EngineError> {
+        let parameters = values.map_or(Parameters::Open, Parameters::Values);
+        let planned = allow::plan_with(&self.wide, sql, parameters, &self.granted).await?;
+        let schema = told(planned.analysed.schema().as_arrow());
+        Ok(Described { schema, parameters: parameters::types_of(&planned.analysed)? })
+    }
+
+    /// The key and columns of a statement that asks for the row of one key and for nothing else; none for any other. Nothing
+    /// is read.
+    pub async fn keyed(
+        &self,
+        sql: &str,
+        values: &[ScalarValue],
+        key: &[ColumnName],
+    ) -> Result<Option<KeyedStatement>, EngineError> {
+        let planned = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?;
+        let schema = told(planned.analysed.schema().as_arrow());
+        Ok(keyed::read(&self.wide, &planned.analysed, key, schema))
+    }
+
+    /// Answers a statement without parameters. Planning and, for statistics, the guarded aggregate happen before this
+    /// returns; the rest as the answer is drawn.
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
+        self.query_with(sql, &[]).await
+    }
+
+    /// Answers a statement, with `values` in the places of its parameters.
+    pub async fn query_with(&self, sql: &str, values: &[ScalarValue]) -> Result<Answer, EngineError> {
         let deadline = Instant::now() + self.limits.time_max;
         let place = self.engine.place(self.limits.time_max).await?;
-        let prepared = tokio::time::timeout_at(deadline, self.prepare(sql, deadline)).await;
+        let prepared = tokio::time::timeout_at(deadline, self.prepare(sql, values, deadline)).await;
         let Prepared { stream, exactness, groups_suppressed, left, carried_from } = match prepared {
             Ok(prepared) => prepared?,
             Err(_) => return Err(timed_out(&self.limits)),
@@ -132,8 +189,8 @@ impl GovernedSession {
         })
     }
 
-    async fn prepare(&self, sql: &str, deadline: Instant) -> Result<Prepared, EngineError> {
-        let plan = allow::plan(&self.wide, sql, &self.granted).await?;
+    async fn prepare(&self, sql: &str, values: &[ScalarValue], deadline: Instant) -> Result<Prepared, EngineError> {
+        let plan = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?.plan;
         match &self.shape {
             AnswerShape::Statistics(rules) => {
                 let left = RowsLeft::default();
@@ -352,7 +409,7 @@ impl Answer {
         self.exactness
     }
 
-    /// Groups left out because they were smaller than the cohort floor.
+    /// Groups left out because they are too small or dominated, or would tell of such a group.
     pub fn groups_suppressed(&self) -> u64 {
         self.groups_suppressed
     }

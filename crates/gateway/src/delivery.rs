@@ -2,12 +2,18 @@
 //!
 //! [`Deliveries::admit`] authenticates a service key and meets its order's grant. Then either one record is written and an
 //! answer about a few keys is handed out ([`Deliveries::verify`], [`Deliveries::look_up`]), or an answer is drawn batch by
-//! batch between an opening and a closing record ([`Deliveries::stream`]). In both, quota is reserved before the question
-//! is answered and comes back when nothing left.
+//! batch between an opening and a closing record, as bytes ([`Deliveries::stream`]) or as batches of Arrow
+//! ([`Deliveries::batches`]). In both, quota is reserved before the question is answered and comes back when nothing left. A data set that a client takes in pieces is written into a file first
+//! ([`Deliveries::hand_out`]).
 //!
 //! What is done for a receipt is done in a task of its own, so that a client who hangs up can stop neither a record that is
 //! being written nor the closing of one that was opened.
 
+mod batches;
+mod finished;
+mod handed;
+mod keyed_statement;
+mod paid;
 mod place;
 mod receipt;
 mod reservation;
@@ -23,8 +29,12 @@ use lingqu_domain::scope::Mode;
 use lingqu_engine::Limits;
 
 use crate::error::GatewayError;
+use finished::FinishedFiles;
+use handed::HandOuts;
 use place::Places;
 
+pub use batches::{BatchRequest, Batches, Described, StreamedBatches};
+pub use handed::{FileRequest, Handed};
 pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 
@@ -38,14 +48,24 @@ pub struct Settings {
     pub streams_per_order_max: u32,
     /// Most verifications and lookups of one order at a time.
     pub singles_per_order_max: u32,
-    /// How long a client may leave a piece of an answer (at most 256 KiB) untaken.
+    /// How long a client may leave a piece of an answer (at most 256 KiB of bytes, about 1 MiB of batches) untaken.
     pub receiver_patience: Duration,
+    /// Most bytes of finished files on the node's disk.
+    pub finished_bytes_max: u64,
+    /// How long a file that was handed out can be taken.
+    pub address_life: Duration,
 }
 
 impl Default for Settings {
-    /// 4 streams, 256 verifications and lookups, a minute.
+    /// 4 streams, 256 verifications and lookups, a minute, 8 GiB, an hour.
     fn default() -> Self {
-        Self { streams_per_order_max: 4, singles_per_order_max: 256, receiver_patience: Duration::from_secs(60) }
+        Self {
+            streams_per_order_max: 4,
+            singles_per_order_max: 256,
+            receiver_patience: Duration::from_secs(60),
+            finished_bytes_max: 8 << 30,
+            address_life: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -56,6 +76,7 @@ pub struct Deliveries {
     settings: Settings,
     streams: Arc<Places>,
     singles: Arc<Places>,
+    hand_outs: Arc<HandOuts>,
 }
 
 /// An authenticated order with its grant as of the journal's head.
@@ -74,7 +95,8 @@ impl Deliveries {
     pub fn new(app: Arc<App>, settings: Settings) -> Self {
         let streams = Arc::new(Places::new(settings.streams_per_order_max));
         let singles = Arc::new(Places::new(settings.singles_per_order_max));
-        Self { app, settings, streams, singles }
+        let files = FinishedFiles::new(app.directory(), settings.finished_bytes_max);
+        Self { app, settings, streams, singles, hand_outs: Arc::new(HandOuts::new(files)) }
     }
 
     /// Authenticates a key and meets its order's grant. `product` is the product's table name or id.
@@ -87,13 +109,20 @@ impl Deliveries {
         product: &str,
         protocol: &'static str,
     ) -> Result<Admission, GatewayError> {
-        let key = key.ok_or(GatewayError::NoKey)?;
-        let order = self.app.authenticate_key(key).await?;
-        let serving = self.app.serving(&order).await?;
+        let admission = self.admit_order(key, protocol).await?;
+        let serving = &admission.serving;
         if product != serving.details.table.as_str() && product != serving.grant.product.as_str() {
             return Err(GatewayError::OrderProductMismatch);
         }
-        Ok(Admission { order, serving, protocol })
+        Ok(admission)
+    }
+
+    /// Authenticates a key to its order without naming a product, for the protocols whose key is all that is said: Flight
+    /// SQL, PostgreSQL, Delta Sharing. Errors are those of [`Deliveries::admit`] but for the product.
+    pub async fn admit_order(&self, key: Option<&str>, protocol: &'static str) -> Result<Admission, GatewayError> {
+        let key = key.ok_or(GatewayError::NoKey)?;
+        let serving = self.app.serving(key).await?;
+        Ok(Admission { order: serving.grant.order.clone(), serving, protocol })
     }
 
     /// The node whose data this is.

@@ -2,9 +2,9 @@
 //!
 //! Every request takes one path, [`delivery`], which knows no protocol: a service key is authenticated to one order, the
 //! order's grant is met as of the journal's head, quota is reserved, the question is answered by governed tables under
-//! limits, and a receipt is durable before the bytes it speaks of leave. [`rest`] is HTTP on that path; the other
-//! protocols will stand beside it. [`encode`] turns answers into bytes, [`value`] turns words of a request into typed
-//! constants.
+//! limits, and a receipt is durable before the bytes it speaks of leave. [`rest`] is HTTP on that path; [`flight`],
+//! [`postgres`] and [`sharing`] are the other protocols. [`encode`] turns answers into bytes, [`value`] turns words of a
+//! request into typed constants.
 //!
 //! Not here: who may have a grant (domain), what a grant lets be seen (engine), SQL against the store, prices. The gateway
 //! decides nothing; it carries.
@@ -12,8 +12,12 @@
 pub mod delivery;
 pub mod encode;
 pub mod error;
+pub mod flight;
+pub mod postgres;
+mod range;
 pub mod rest;
+pub mod sharing;
 pub mod value;
 
 pub use error::GatewayError;
-pub use rest::{router, router_with};
+pub use rest::{router, router_on, router_with};

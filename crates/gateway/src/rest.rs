@@ -7,26 +7,31 @@
 //! GET  /{product}/lookup?col=…    one key, its parts by name        → its row
 //! POST /{product}/lookup          up to 1,000 keys                  → their rows
 //! GET  /{product}/rows            columns, filters, order, cursor   → a page
-//! GET  /{product}/export          columns, filters, format          → a file
+//! GET  /{product}/export          columns, filters, format, range   → a file, or a piece of it
+//! GET  /{product}/openapi.json    what the key's order may ask      → an OpenAPI document
 //! ```
 //!
 //! `{product}` is the product's table name or id. The service key goes in `Authorization: Bearer`. Answers carry
-//! `Delivery-Receipt` and `Data-Nature`; refusals are problem documents. An answer that had begun and was stopped is cut
+//! `Delivery-Receipt` and `Data-Nature`; refusals are problem documents. Both carry `RateLimit-Policy` and `RateLimit`: the
+//! order's quota and what is left of it as far as this process knows. A request's body has at most 1 MiB and arrives within
+//! 30 seconds. An answer that had begun and was stopped is cut
 //! off: its chunked body has no end, so that no client takes it for whole.
 
 mod accept;
 mod cursor;
+mod document;
 mod export;
 mod lookup;
 mod problem;
 mod query;
-mod request;
+pub(crate) mod request;
 mod response;
 mod rows;
 mod selection;
 mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -38,6 +43,8 @@ use crate::error::GatewayError;
 
 /// Most bytes of a request's body.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// How long a request's body may take to arrive: at least 35 KiB a second for the largest.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The routes of the data plane, for mounting at `/data/v1`: `Router::new().nest("/data/v1", router(app))`.
 pub fn router(app: Arc<App>) -> Router {
@@ -46,6 +53,11 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// The same with other settings.
 pub fn router_with(app: Arc<App>, settings: Settings) -> Router {
+    router_on(Deliveries::new(app, settings))
+}
+
+/// The same on a delivery path that other protocols share, so that an order's places are counted over all of them.
+pub fn router_on(deliveries: Deliveries) -> Router {
     // A HEAD request would make a delivery and throw its body away, so it is not answered by GET's handlers.
     Router::new()
         .route("/{product}/verify", post(verify::verify))
@@ -54,10 +66,11 @@ pub fn router_with(app: Arc<App>, settings: Settings) -> Router {
         .route("/{product}/lookup/{key}", get(lookup::by_key).head(no_method))
         .route("/{product}/rows", get(rows::rows).head(no_method))
         .route("/{product}/export", get(export::export).head(no_method))
+        .route("/{product}/openapi.json", get(document::document))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(Deliveries::new(app, settings))
+        .with_state(deliveries)
 }
 
 async fn no_route() -> GatewayError {

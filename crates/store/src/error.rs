@@ -135,7 +135,7 @@ pub enum StoreError {
 }
 
 /// Why an append to the journal was refused or failed. Nothing of a refused append is kept.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// A stream that the decision read has moved since. Load again and decide anew.
     #[error(

@@ -177,7 +177,10 @@ impl Store {
         let last_position = first_position + records.len() as u64 - 1;
         row::upsert(db, &append.rows, last_position).await?;
         posting::insert(db, &append.postings, last_position).await?;
-        vault::insert(db, self.vault_key(), &append.vault).await?;
+        if !append.vault.is_empty() {
+            write.take(WriterLock::Vault, DOING).await?;
+            vault::insert(db, self.vault_key(), &append.vault).await?;
+        }
         identity::insert_logins(db, self.vault_key(), &append.logins, &append.at).await?;
         service_key::apply(db, &append.service_keys, &append.at).await?;
         if let Some(idempotency) = &append.idempotency {
@@ -185,6 +188,16 @@ impl Store {
         }
         write.commit(DOING).await?;
         Ok(Appended::New { positions: first_position..last_position + 1, log_entries })
+    }
+
+    /// Waits until each append of this process that was given up before the call is either in the journal or will never be:
+    /// a commit that nobody waits for any more still comes to its end.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`]; faults of the database.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        // Whoever has the writer's lock has it after them.
+        self.begin_write(WriterLock::Journal, "waiting for the writer").await.map(drop)
     }
 
     /// Position of the last record; 0 when the journal is empty.

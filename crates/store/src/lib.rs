@@ -12,6 +12,7 @@
 //! The [`log::LogPublisher`] takes the entries in order, grows the tiles of the log and signs its checkpoint last.
 
 pub mod canonical;
+pub mod check;
 pub mod error;
 pub mod idempotency;
 pub mod identity;
@@ -21,6 +22,7 @@ pub mod migration;
 pub mod posting;
 pub mod quota;
 pub mod receipt;
+pub mod release;
 pub mod row;
 pub mod service_key;
 pub mod snapshot;

@@ -5,6 +5,7 @@
 //! restored backup. A crash between any two writes is harmless, because files of entries beyond the checkpoint are
 //! written again with the same content.
 
+mod check;
 mod entries;
 mod files;
 
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use lingqu_transparency::{
     Checkpoint, LogProof, NoteSigner, NoteVerifier, TILE_WIDTH, TilePath, TransparencyError, TreeState,
-    consistency_proof_from_tiles, decode_bundle, entry_from_tiles, inclusion_proof_from_tiles,
+    consistency_proof_from_tiles, entry_from_tiles, inclusion_proof_from_tiles,
 };
 
 use crate::error::StoreError;
@@ -21,6 +22,7 @@ use crate::store::Store;
 use entries::read_entries;
 pub(crate) use entries::{insert_entry, next_entry_index};
 
+pub use check::check_log;
 pub use files::{CHECKPOINT_PATH, LogFiles};
 
 /// Why the log can't be published or read.
@@ -307,56 +309,6 @@ impl LogPublisher {
         let published = Published { checkpoint, note };
         *state = State { tree, published: Some(published.clone()) };
         Ok(published)
-    }
-}
-
-/// Compares every published entry with the database, and the root with the checkpoint; gives the number of entries.
-///
-/// # Errors
-/// [`LogError::EntryDiffers`] names the first entry that differs, [`LogError::DatabaseBehind`] a missing one,
-/// [`LogError::Log`] a missing or damaged file, [`LogError::RootDiffers`] a checkpoint over other tiles.
-pub async fn check_log(store: &Store, reader: &LogReader) -> Result<u64, LogError> {
-    let Some(published) = reader.published().await? else { return Ok(0) };
-    let size = published.checkpoint.size;
-    let mut tree = TreeState::empty();
-    while tree.size() < size {
-        let first = tree.size();
-        let count = TILE_WIDTH.min(size - first);
-        let in_database = read_entries(store, first, count).await?;
-        let path = TilePath::entries(first / TILE_WIDTH, count as u16);
-        let reader = reader.clone();
-        let published = blocking(move || reader.read_bundle(path)).await?;
-        for (offset, entry) in published.iter().enumerate() {
-            let index = first + offset as u64;
-            match in_database.get(offset) {
-                None => return Err(LogError::DatabaseBehind { published: size, database: index }),
-                Some(found) if found != entry => return Err(LogError::EntryDiffers { index }),
-                Some(_) => {}
-            }
-        }
-        tree = tree.append(&published)?.state;
-    }
-    if tree.root() != published.checkpoint.root {
-        return Err(LogError::RootDiffers { size });
-    }
-    Ok(size)
-}
-
-impl LogReader {
-    /// The entries of a bundle of which at least the first `path.width` are published.
-    fn read_bundle(&self, path: TilePath) -> Result<Vec<Vec<u8>>, LogError> {
-        let full = TilePath::entries(path.index, TILE_WIDTH as u16);
-        let (found, bytes) = match self.files.read(&path.to_string())? {
-            Some(bytes) => (path, bytes),
-            None => match self.files.read(&full.to_string())? {
-                Some(bytes) => (full, bytes),
-                None => return Err(TransparencyError::TileMissing { path: path.to_string() }.into()),
-            },
-        };
-        let mut entries = decode_bundle(&bytes, found.width)
-            .map_err(|error| TransparencyError::TileDamaged { path: found.to_string(), problem: error.to_string() })?;
-        entries.truncate(usize::from(path.width));
-        Ok(entries)
     }
 }
 

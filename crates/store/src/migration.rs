@@ -5,6 +5,8 @@
 //! triggers refuse UPDATE, DELETE and, on PostgreSQL, TRUNCATE, and a row whose position isn't the next one.
 
 mod m0001_first;
+mod m0002_scram;
+mod m0003_release;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -15,7 +17,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::First)]
+        vec![Box::new(m0001_first::First), Box::new(m0002_scram::Scram), Box::new(m0003_release::Release)]
     }
 }
 

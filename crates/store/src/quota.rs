@@ -77,6 +77,8 @@ struct Lease {
     limit: u64,
     granted: u64,
     spent: u64,
+    /// What nobody had used or leased when this process last leased.
+    free: u64,
 }
 
 impl Quota {
@@ -129,6 +131,15 @@ impl Quota {
             return Err(refused);
         }
         Ok(())
+    }
+
+    /// What is left of an account as far as this process knows: what it has leased and not spent, and what was free in the
+    /// database when it last leased. Reservations that still run count as used. Other processes' leases count as used whole
+    /// although part of them may come back, and what they leased or gave back since is not known, so the figure is a good
+    /// guess to pace oneself by and no promise. `None` while this process holds no lease of the account. Reads memory alone.
+    pub async fn left(&self, account: &str) -> Option<u64> {
+        let local = self.local.lock().await;
+        local.leases.get(account).map(|lease| (lease.granted - lease.spent).saturating_add(lease.free))
     }
 
     /// Takes back debits of a use that did not happen. What has been given back to the database meanwhile stays used.
@@ -257,19 +268,22 @@ impl Quota {
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
         let (used, leased) = account_state(write.db(), account).await?;
         let free = limit.saturating_sub(used.saturating_add(leased));
+        let known = local.leases.entry(account.to_owned()).or_insert(Lease { limit, granted: 0, spent: 0, free });
+        known.free = free;
         if want == 0 || free < want {
             return Ok(0);
         }
         let granted = max(want, min(free / FREE_SHARE, CHUNK_MAX));
-        let held = local.leases.get(account).map_or(0, |lease| lease.granted);
+        let held = known.granted;
         set_used(write.db(), account, used).await?;
         set_lease(write.db(), account, &self.process, held + granted).await?;
         let seen = local.seen.take();
         write.commit(DOING).await?;
         local.seen = seen;
-        let lease = local.leases.entry(account.to_owned()).or_insert(Lease { limit, granted: 0, spent: 0 });
+        let lease = local.leases.entry(account.to_owned()).or_insert(Lease { limit, granted: 0, spent: 0, free: 0 });
         lease.limit = limit;
         lease.granted += granted;
+        lease.free = free - granted;
         Ok(granted)
     }
 

@@ -8,25 +8,27 @@
 //! most 1,000 at a time, and writes one entry for them, exactly once, whatever crashed in between.
 
 mod block;
+mod check;
 mod group;
+mod index;
 mod segment;
 
-use std::cmp::max;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lingqu_crypto::{DigestPair, Salt};
 use lingqu_transparency::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
+use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::journal::INSERT_ROWS_MAX;
 use crate::log::{insert_entry, next_entry_index};
 use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
+use index::insert_index;
 use segment::Segments;
 
+pub use check::{Seen, check_receipts};
 pub use group::{ID_BYTES_MAX, RECORD_BYTES_MAX};
 
 /// Most receipts of one group.
@@ -198,28 +200,7 @@ impl ReceiptLog {
     /// As [`ReceiptLog::read_after`].
     pub async fn read(&self, position: u64) -> Result<Option<Receipt>, StoreError> {
         let Some(before) = position.checked_sub(1) else { return Ok(None) };
-        Ok(self.read_after(before, 1).await?.pop())
-    }
-
-    /// Positions after `position` of an order's receipts, in order, at most `limit` (capped at [`READ_LIMIT_MAX`]).
-    ///
-    /// # Errors
-    /// As [`ReceiptLog::read_after`].
-    pub async fn positions_of_order(
-        &self,
-        order_id: &str,
-        position: u64,
-        limit: usize,
-    ) -> Result<Vec<u64>, StoreError> {
-        self.positions("order_id", order_id, position, limit).await
-    }
-
-    /// Positions of the receipts of one delivery, in order, at most [`READ_LIMIT_MAX`].
-    ///
-    /// # Errors
-    /// As [`ReceiptLog::read_after`].
-    pub async fn positions_of_receipt(&self, receipt_id: &str) -> Result<Vec<u64>, StoreError> {
-        self.positions("receipt_id", receipt_id, 0, READ_LIMIT_MAX).await
+        Ok(self.read_after(before, 1).await?.pop().filter(|receipt| receipt.position == position))
     }
 
     /// Where the transparency log commits to the receipt at `position`; `None` before the follower has come to it.
@@ -244,14 +225,23 @@ impl ReceiptLog {
         Ok((place < count).then_some(ReceiptCommit { log_entry, place }))
     }
 
+    /// Position up to which the first `entries` entries of the transparency log commit to receipts.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn committed_under(&self, entries: u64) -> Result<u64, StoreError> {
+        last_committed(self.inner.store.db(), Expr::col("log_entry").lt(to_sql(entries))).await
+    }
+
     /// Writes log entries for all receipts that were durable when the call began and that no entry holds yet; gives how
     /// many receipts that were. Safe to call from several processes at once.
     ///
     /// # Errors
     /// [`StoreError::Unreadable`] when the database has committed to receipts that the segments lack; faults.
     pub async fn commit_to_log(&self) -> Result<u64, StoreError> {
-        let head = self.head().await?;
+        // In this order: another follower may commit to receipts that came meanwhile.
         let start = committed_head(self.inner.store.db()).await?;
+        let head = self.head().await?;
         if start > head {
             return Err(StoreError::Unreadable {
                 what: "the receipt log",
@@ -304,53 +294,6 @@ impl ReceiptLog {
         Ok(before + receipts.len() as u64)
     }
 
-    /// Positions by a column of the index. On a SQLite node the index reaches as far as the follower; the receipts after
-    /// that are looked through one by one.
-    async fn positions(
-        &self,
-        column: &'static str,
-        id: &str,
-        position: u64,
-        limit: usize,
-    ) -> Result<Vec<u64>, StoreError> {
-        const DOING: &str = "searching receipts";
-        let fault = |error| StoreError::database(DOING, error);
-        let limit = limit.min(READ_LIMIT_MAX);
-        let mut indexed = match &self.inner.segments {
-            Some(_) => committed_head(self.inner.store.db()).await?,
-            None => u64::MAX,
-        };
-        let query = Query::select()
-            .column("position")
-            .from("receipt_index")
-            .and_where(Expr::col(column).eq(id))
-            .and_where(Expr::col("position").gt(to_sql(position)))
-            .order_by("position", Order::Asc)
-            .limit(limit as u64)
-            .take();
-        let mut positions = Vec::new();
-        for row in self.inner.store.db().query_all(&query).await.map_err(fault)? {
-            positions.push(from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?);
-        }
-        if indexed == u64::MAX {
-            return Ok(positions);
-        }
-        // The follower may have gone on between the two reads.
-        indexed = max(max(indexed, positions.last().copied().unwrap_or(0)), position);
-        while positions.len() < limit {
-            let receipts = self.read_after(indexed, READ_LIMIT_MAX).await?;
-            let Some(last) = receipts.last() else { break };
-            indexed = last.position;
-            for found in receipts {
-                let value = if column == "order_id" { &found.receipt.order_id } else { &found.receipt.receipt_id };
-                if value == id && positions.len() < limit {
-                    positions.push(found.position);
-                }
-            }
-        }
-        Ok(positions)
-    }
-
     /// Ends the writer after everything that waits has been written. Appends after this are refused.
     pub async fn close(&self) {
         drop(self.inner.queue.lock().await.take());
@@ -382,11 +325,16 @@ where
 
 /// Position up to which the log has entries for receipts.
 async fn committed_head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
+    last_committed(db, Expr::col("log_entry").gte(0)).await
+}
+
+async fn last_committed<C: ConnectionTrait>(db: &C, condition: Expr) -> Result<u64, StoreError> {
     const DOING: &str = "reading receipt commits";
     let fault = |error| StoreError::database(DOING, error);
     let query = Query::select()
         .columns(["first_position", "count"])
         .from("receipt_commit")
+        .and_where(condition)
         .order_by("first_position", Order::Desc)
         .limit(1)
         .take();
@@ -394,23 +342,6 @@ async fn committed_head<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
     let first = from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?;
     let count = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
     Ok(first + count - 1)
-}
-
-async fn insert_index(db: &DatabaseTransaction, receipts: &[Receipt]) -> Result<(), StoreError> {
-    for chunk in receipts.chunks(INSERT_ROWS_MAX) {
-        let mut insert =
-            Query::insert().into_table("receipt_index").columns(["position", "order_id", "receipt_id", "kind"]).take();
-        for found in chunk {
-            insert.values_panic([
-                to_sql(found.position).into(),
-                found.receipt.order_id.as_str().into(),
-                found.receipt.receipt_id.as_str().into(),
-                found.receipt.kind.as_str().into(),
-            ]);
-        }
-        db.execute(&insert).await.map_err(|error| StoreError::database("indexing receipts", error))?;
-    }
-    Ok(())
 }
 
 /// Takes what waits, without waiting for more, up to the limits of a group. `first` has been received already.

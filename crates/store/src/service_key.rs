@@ -1,6 +1,6 @@
 //! Service keys of orders. Only the hash of a key is stored; the last four characters let people tell keys apart.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use crate::error::StoreError;
@@ -20,6 +20,8 @@ pub enum ServiceKeyChange {
         order_id: String,
         /// Its last four characters.
         last_four: String,
+        /// What verifies it by SCRAM, sealed.
+        scram_sealed: Vec<u8>,
     },
     /// The key is void from now on.
     Revoke {
@@ -46,6 +48,8 @@ pub struct StoredServiceKey {
     pub created_at: String,
     /// When it was revoked, if it was.
     pub revoked_at: Option<String>,
+    /// What verifies it by SCRAM, sealed; keys that were issued before there was such a protocol have none.
+    pub scram_sealed: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -54,8 +58,8 @@ impl Store {
     /// # Errors
     /// Faults of the database.
     pub async fn service_key(&self, hash: &[u8; 32]) -> Result<Option<StoredServiceKey>, StoreError> {
-        let keys = keys_where(self, Expr::col("hash").eq(hash.to_vec())).await?;
-        Ok(keys.into_iter().next())
+        let query = select(LIST_MAX).and_where(Expr::col("hash").eq(hash.to_vec())).take();
+        Ok(keys_of(self.db(), &query).await?.into_iter().next())
     }
 
     /// The keys of an order in the order of issue, at most [`LIST_MAX`].
@@ -63,22 +67,40 @@ impl Store {
     /// # Errors
     /// Faults of the database.
     pub async fn service_keys_of(&self, order_id: &str) -> Result<Vec<StoredServiceKey>, StoreError> {
-        keys_where(self, Expr::col("order_id").eq(order_id)).await
+        let query = select(LIST_MAX)
+            .and_where(Expr::col("order_id").eq(order_id))
+            .order_by("created_at", Order::Asc)
+            .order_by("hash", Order::Asc)
+            .take();
+        keys_of(self.db(), &query).await
     }
 }
 
-async fn keys_where(store: &Store, condition: Expr) -> Result<Vec<StoredServiceKey>, StoreError> {
-    let fault = |error| StoreError::database("reading service keys", error);
-    let query = Query::select()
-        .columns(["hash", "order_id", "last_four", "created_at", "revoked_at"])
+fn select(limit: u64) -> SelectStatement {
+    Query::select()
+        .columns(["hash", "order_id", "last_four", "created_at", "revoked_at", "scram_sealed"])
         .from("service_key")
-        .and_where(condition)
-        .order_by("created_at", Order::Asc)
+        .limit(limit)
+        .take()
+}
+
+/// Keys after a hash, in the order of hashes.
+pub(crate) async fn page<C: ConnectionTrait>(
+    db: &C,
+    after: Option<&[u8; 32]>,
+    limit: u64,
+) -> Result<Vec<StoredServiceKey>, StoreError> {
+    let query = select(limit)
+        .and_where_option(after.map(|after| Expr::col("hash").gt(after.to_vec())))
         .order_by("hash", Order::Asc)
-        .limit(LIST_MAX)
         .take();
+    keys_of(db, &query).await
+}
+
+async fn keys_of<C: ConnectionTrait>(db: &C, query: &SelectStatement) -> Result<Vec<StoredServiceKey>, StoreError> {
+    let fault = |error| StoreError::database("reading service keys", error);
     let mut keys = Vec::new();
-    for row in store.db().query_all(&query).await.map_err(fault)? {
+    for row in db.query_all(query).await.map_err(fault)? {
         let hash: Vec<u8> = row.try_get_by_index(0).map_err(fault)?;
         keys.push(StoredServiceKey {
             hash: hash.try_into().map_err(|_| StoreError::Unreadable {
@@ -89,6 +111,7 @@ async fn keys_where(store: &Store, condition: Expr) -> Result<Vec<StoredServiceK
             last_four: row.try_get_by_index(2).map_err(fault)?,
             created_at: row.try_get_by_index(3).map_err(fault)?,
             revoked_at: row.try_get_by_index(4).map_err(fault)?,
+            scram_sealed: row.try_get_by_index(5).map_err(fault)?,
         });
     }
     Ok(keys)
@@ -106,15 +129,16 @@ pub(crate) async fn apply(db: &DatabaseTransaction, changes: &[ServiceKeyChange]
     };
     for change in changes {
         match change {
-            ServiceKeyChange::Issue { hash, order_id, last_four } => {
+            ServiceKeyChange::Issue { hash, order_id, last_four, scram_sealed } => {
                 let insert = Query::insert()
                     .into_table("service_key")
-                    .columns(["hash", "order_id", "last_four", "created_at"])
+                    .columns(["hash", "order_id", "last_four", "created_at", "scram_sealed"])
                     .values_panic([
                         hash.to_vec().into(),
                         order_id.as_str().into(),
                         last_four.as_str().into(),
                         at.into(),
+                        scram_sealed.clone().into(),
                     ])
                     .take();
                 db.execute(&insert).await.map_err(fault)?;

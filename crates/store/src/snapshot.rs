@@ -25,6 +25,10 @@ impl Store {
 }
 
 impl Snapshot {
+    pub(crate) fn db(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+
     /// Position of the last record.
     ///
     /// # Errors

@@ -59,15 +59,18 @@ struct Inner {
     vault_key: SealKey,
     journal_writer: Mutex<()>,
     receipt_writer: Mutex<()>,
+    vault_writer: Mutex<()>,
 }
 
-/// The locks of the store. PostgreSQL's advisory locks are named by these numbers within the database.
+/// The locks of the store, by their numbers among PostgreSQL's advisory locks. SQLite has one lock for the whole file.
 #[derive(Clone, Copy)]
 pub(crate) enum WriterLock {
-    /// Journal, read tables, log entries and everything beside receipts.
+    /// Journal, read tables, log entries and everything beside receipts and vault.
     Journal = 0x4c51_0001,
-    /// Receipt blocks, so that deliveries never wait for decisions. SQLite has one lock for the whole file.
+    /// Receipt blocks, so that deliveries never wait for decisions.
     Receipts = 0x4c51_0002,
+    /// The vault, for the same reason. A decision that writes to it takes this lock after the journal's, never before.
+    Vault = 0x4c51_0003,
 }
 
 /// A transaction that holds a writer's lock. Dropped without [`WriteTransaction::commit`] it rolls back.
@@ -110,6 +113,7 @@ impl Store {
                 vault_key: config.vault_key,
                 journal_writer: Mutex::new(()),
                 receipt_writer: Mutex::new(()),
+                vault_writer: Mutex::new(()),
             }),
         };
         let write = store.begin_write(WriterLock::Journal, "bringing the schema up to date").await?;
@@ -156,21 +160,16 @@ impl Store {
         let turn = match (self.inner.backend, lock) {
             (Backend::Sqlite, _) | (_, WriterLock::Journal) => self.inner.journal_writer.lock().await,
             (Backend::Postgres, WriterLock::Receipts) => self.inner.receipt_writer.lock().await,
+            (Backend::Postgres, WriterLock::Vault) => self.inner.vault_writer.lock().await,
         };
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
         let transaction = self.db().begin_with_options(options).await.map_err(fault)?;
-        if self.inner.backend == Backend::Postgres {
-            let take = Statement::from_sql_and_values(
-                DbBackend::Postgres,
-                "SELECT pg_advisory_xact_lock($1)",
-                [(lock as i64).into()],
-            );
-            transaction.execute_raw(take).await.map_err(fault)?;
-        }
-        Ok(WriteTransaction { transaction, _turn: turn })
+        let write = WriteTransaction { transaction, _turn: turn };
+        write.take(lock, doing).await?;
+        Ok(write)
     }
 
     /// Begins a transaction whose reads all see one moment.
@@ -188,6 +187,17 @@ impl Store {
 impl WriteTransaction<'_> {
     pub(crate) fn db(&self) -> &DatabaseTransaction {
         &self.transaction
+    }
+
+    /// Takes a lock for the rest of the transaction, from the other processes; SQLite's one lock it has already.
+    pub(crate) async fn take(&self, lock: WriterLock, doing: &'static str) -> Result<(), StoreError> {
+        let backend = self.transaction.get_database_backend();
+        if backend == DbBackend::Postgres {
+            let number = [(lock as i64).into()];
+            let take = Statement::from_sql_and_values(backend, "SELECT pg_advisory_xact_lock($1)", number);
+            self.transaction.execute_raw(take).await.map_err(|error| StoreError::database(doing, error))?;
+        }
+        Ok(())
     }
 
     /// Makes the transaction durable: both databases answer only after their log is synced.

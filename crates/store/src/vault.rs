@@ -4,6 +4,8 @@
 //!
 //! A blind index finds a subject by a keyed digest of its identity without storing the identity.
 
+mod writer;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_crypto::{KeyedDigest, SealKey};
@@ -14,6 +16,8 @@ use zeroize::Zeroizing;
 use crate::error::{AppendError, StoreError};
 use crate::journal::INSERT_ROWS_MAX;
 use crate::store::{Backend, Store, WriterLock, random};
+
+pub use writer::{GROUP_BYTES_MAX, GROUP_ITEMS_MAX, QUEUE_MAX, VaultWriter};
 
 /// Most bytes of one item before sealing.
 pub const ITEM_BYTES_MAX: usize = 1024 * 1024;
@@ -56,26 +60,6 @@ pub enum VaultRead {
 }
 
 impl Store {
-    /// Seals one item outside of an append, and gives the id by which to refer to it.
-    ///
-    /// # Errors
-    /// [`AppendError::Erased`] when the subject has been erased; [`StoreError::Invalid`] when it is too large.
-    pub async fn vault_put(&self, subject: &str, kind: &str, plaintext: &[u8]) -> Result<String, AppendError> {
-        const DOING: &str = "sealing into the vault";
-        let id = format!("vlt_{}", hex_text(&random::<16>()?));
-        let item = VaultItem {
-            id: id.clone(),
-            subject: subject.to_owned(),
-            kind: kind.to_owned(),
-            plaintext: Zeroizing::new(plaintext.to_vec()),
-            index: None,
-        };
-        let write = self.begin_write(WriterLock::Journal, DOING).await?;
-        insert(write.db(), self.vault_key(), &[item]).await?;
-        write.commit(DOING).await?;
-        Ok(id)
-    }
-
     /// Opens one item of a subject.
     ///
     /// # Errors
@@ -152,7 +136,7 @@ impl Store {
     pub async fn vault_erase(&self, subject: &str, at: &str) -> Result<(), StoreError> {
         const DOING: &str = "erasing a subject";
         let fault = |error| StoreError::database(DOING, error);
-        let write = self.begin_write(WriterLock::Journal, DOING).await?;
+        let write = self.begin_write(WriterLock::Vault, DOING).await?;
         for table in ["vault_index", "vault_item", "vault_key"] {
             let delete = Query::delete().from_table(table).and_where(Expr::col("subject").eq(subject)).take();
             write.db().execute(&delete).await.map_err(fault)?;
@@ -174,39 +158,21 @@ impl Store {
     }
 }
 
-/// Seals and inserts items, making data keys for subjects that have none.
+/// Seals and inserts items, all or none, making data keys for subjects that have none.
 pub(crate) async fn insert(
     db: &DatabaseTransaction,
     vault_key: &SealKey,
     items: &[VaultItem],
 ) -> Result<(), AppendError> {
-    const DOING: &str = "sealing into the vault";
-    let fault = |error| StoreError::database(DOING, error);
-    if items.is_empty() {
-        return Ok(());
+    let fault = |error| StoreError::database("sealing into the vault", error);
+    for item in items {
+        check_bytes(&item.id, item.plaintext.len())?;
     }
-    if let Some(item) = items.iter().find(|item| item.plaintext.len() > ITEM_BYTES_MAX) {
-        return Err(StoreError::invalid(format!(
-            "the vault item {} is larger than {ITEM_BYTES_MAX} bytes; store less",
-            item.id
-        ))
-        .into());
+    let mut keys = BTreeMap::new();
+    for (subject, key) in data_keys(db, vault_key, items).await? {
+        keys.insert(subject, key?);
     }
-    let keys = data_keys(db, vault_key, items).await?;
-    for chunk in items.chunks(INSERT_ROWS_MAX) {
-        let mut insert = Query::insert().into_table("vault_item").columns(["id", "subject", "kind", "sealed"]).take();
-        for item in chunk {
-            let context = item_context(&item.subject, &item.kind, &item.id);
-            let sealed = keys[item.subject.as_str()].seal(random()?, context.as_bytes(), &item.plaintext);
-            insert.values_panic([
-                item.id.as_str().into(),
-                item.subject.as_str().into(),
-                item.kind.as_str().into(),
-                sealed.into(),
-            ]);
-        }
-        db.execute(&insert).await.map_err(fault)?;
-    }
+    insert_items(db, &keys, &items.iter().collect::<Vec<_>>()).await?;
     let mut digests = BTreeMap::new();
     for item in items {
         if let Some(digest) = &item.index {
@@ -223,6 +189,38 @@ pub(crate) async fn insert(
         insert.on_conflict(OnConflict::column("digest").do_nothing().to_owned());
         db.execute(&insert).await.map_err(fault)?;
         check_index(db, chunk).await?;
+    }
+    Ok(())
+}
+
+/// Refuses an item that is too large. `what` names it.
+fn check_bytes(what: &str, bytes: usize) -> Result<(), StoreError> {
+    if bytes > ITEM_BYTES_MAX {
+        let problem = format!("the vault item of {what} is larger than {ITEM_BYTES_MAX} bytes; store less");
+        return Err(StoreError::invalid(problem));
+    }
+    Ok(())
+}
+
+/// Seals and inserts items whose subjects all have a key among `keys`.
+async fn insert_items(
+    db: &DatabaseTransaction,
+    keys: &BTreeMap<String, SealKey>,
+    items: &[&VaultItem],
+) -> Result<(), StoreError> {
+    for chunk in items.chunks(INSERT_ROWS_MAX) {
+        let mut insert = Query::insert().into_table("vault_item").columns(["id", "subject", "kind", "sealed"]).take();
+        for item in chunk {
+            let context = item_context(&item.subject, &item.kind, &item.id);
+            let sealed = keys[item.subject.as_str()].seal(random()?, context.as_bytes(), &item.plaintext);
+            insert.values_panic([
+                item.id.as_str().into(),
+                item.subject.as_str().into(),
+                item.kind.as_str().into(),
+                sealed.into(),
+            ]);
+        }
+        db.execute(&insert).await.map_err(|error| StoreError::database("sealing into the vault", error))?;
     }
     Ok(())
 }
@@ -248,12 +246,13 @@ async fn check_index(db: &DatabaseTransaction, wanted: &[(Vec<u8>, &str)]) -> Re
     Ok(())
 }
 
-/// The data keys of the items' subjects; new ones are made and wrapped. An erased subject gets none.
+/// The data keys of the items' subjects; new ones are made and wrapped. An erased subject gets none, and neither does one
+/// whose key another vault key has wrapped.
 async fn data_keys(
     db: &DatabaseTransaction,
     vault_key: &SealKey,
     items: &[VaultItem],
-) -> Result<BTreeMap<String, SealKey>, AppendError> {
+) -> Result<BTreeMap<String, Result<SealKey, AppendError>>, StoreError> {
     const DOING: &str = "reading data keys";
     let fault = |error| StoreError::database(DOING, error);
     let subjects: BTreeSet<&str> = items.iter().map(|item| item.subject.as_str()).collect();
@@ -261,15 +260,16 @@ async fn data_keys(
     let mut keys = BTreeMap::new();
     for chunk in subjects.chunks(INSERT_ROWS_MAX) {
         let of_chunk = || Expr::col("subject").is_in(chunk.iter().copied());
-        let erased = Query::select().column("subject").from("vault_erased").and_where(of_chunk()).limit(1).take();
-        if let Some(row) = db.query_one(&erased).await.map_err(fault)? {
-            return Err(AppendError::Erased { subject: row.try_get_by_index(0).map_err(fault)? });
+        let erased = Query::select().column("subject").from("vault_erased").and_where(of_chunk()).take();
+        for row in db.query_all(&erased).await.map_err(fault)? {
+            let subject: String = row.try_get_by_index(0).map_err(fault)?;
+            keys.insert(subject.clone(), Err(AppendError::Erased { subject }));
         }
         let wrapped = Query::select().columns(["subject", "wrapped"]).from("vault_key").and_where(of_chunk()).take();
         for row in db.query_all(&wrapped).await.map_err(fault)? {
             let subject: String = row.try_get_by_index(0).map_err(fault)?;
             let wrapped: Vec<u8> = row.try_get_by_index(1).map_err(fault)?;
-            let key = unwrap_key(vault_key, &subject, &wrapped)?;
+            let key = unwrap_key(vault_key, &subject, &wrapped).map_err(AppendError::from);
             keys.insert(subject, key);
         }
         let mut insert = Query::insert().into_table("vault_key").columns(["subject", "wrapped"]).take();
@@ -281,7 +281,7 @@ async fn data_keys(
             let bytes = Zeroizing::new(random::<32>()?);
             let wrapped = vault_key.seal(random()?, key_context(subject).as_bytes(), &bytes[..]);
             insert.values_panic([(*subject).into(), wrapped.into()]);
-            keys.insert((*subject).to_owned(), SealKey::from_bytes(*bytes));
+            keys.insert((*subject).to_owned(), Ok(SealKey::from_bytes(*bytes)));
             new_count += 1;
         }
         if new_count > 0 {
@@ -317,5 +317,6 @@ fn item_context(subject: &str, kind: &str, id: &str) -> String {
 }
 
 pub(crate) fn hex_text(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }

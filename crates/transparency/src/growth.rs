@@ -67,6 +67,14 @@ impl TreeState {
         self.size
     }
 
+    /// The unfinished tiles and the unfinished bundle of this size, with their paths: what a stored log has at its right
+    /// edge (tlog-tiles, "Partial Tiles").
+    pub fn edge_files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        self.partial_files(0, &mut files);
+        files
+    }
+
     /// The root over all entries.
     pub fn root(&self) -> Hash {
         // From the lowest level up, each complete subtree to the left joins what has been gathered to its right.
@@ -206,6 +214,9 @@ mod tests {
             }
             self.leaves.extend(entries.iter().map(|entry| leaf_hash(entry)));
             assert_eq!(growth.root, root(&self.leaves));
+            for (path, bytes) in growth.state.edge_files() {
+                assert_eq!(self.files.get(&path), Some(&bytes), "{path}");
+            }
             self.state = growth.state;
             assert_eq!(self.state.size(), self.leaves.len() as u64);
         }

@@ -51,3 +51,10 @@ export async function giveCommand(
   if (error) throw error;
   return data;
 }
+
+/** Gives a command that makes something new, so that there is no version of it to have seen. */
+export async function giveNew(body: Schemas["Command"], key: string): Promise<Schemas["CommandResult"]> {
+  const { data, error } = await http.POST("/api/v1/commands", { params: { header: { "Idempotency-Key": key } }, body });
+  if (error) throw error;
+  return data;
+}

@@ -62,7 +62,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Events of the journal, for the data authority and the auditor. */
+        /**
+         * Events of the journal: all of them for the data authority and the auditor, for everybody else those of the entities that
+         *     he may open. A page may be shorter than its limit; it was the last one when it names no next page.
+         */
         get: operations["list_journal"];
         put?: never;
         post?: never;
@@ -609,7 +612,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Every version of the resource's data, newest first, as the journal recorded them. */
+        get: operations["list_snapshots"];
         put?: never;
         /**
          * Takes a source file as the body and records it as the resource's next snapshot. The columns of the catalogue entry are
@@ -673,6 +677,23 @@ export interface paths {
         post: operations["sign_in"];
         /** Signs out: the session ends here and everywhere. */
         delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Changes the viewer's own password: the first one is known to the administrator who added him. All his sessions end. */
+        post: operations["change_password"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -967,8 +988,13 @@ export interface components {
             tier: components["schemas"]["Tier"];
         } | {
             /** @enum {string} */
-            command: "adopt_rulebook";
+            command: "propose_rulebook";
             /** @description The rulebook. */
+            rulebook: components["schemas"]["Rulebook"];
+        } | {
+            /** @enum {string} */
+            command: "adopt_rulebook";
+            /** @description The rulebook as proposed, all of it: what is adopted is what the approver saw. */
             rulebook: components["schemas"]["Rulebook"];
         } | {
             /** @enum {string} */
@@ -1305,6 +1331,38 @@ export interface components {
             /** @description What was used, one reading per order. */
             readings: components["schemas"]["MeterReading"][];
         } | {
+            /**
+             * Format: int64
+             * @description Chargeable calls, at most those read.
+             */
+            calls: number;
+            /** @enum {string} */
+            command: "propose_meter_correction";
+            /**
+             * Format: int64
+             * @description Chargeable data sets, at most those read.
+             */
+            data_sets: number;
+            /** @description The window. */
+            meter: components["schemas"]["MeterId"];
+            /** @description Why. */
+            reason: string;
+        } | {
+            /**
+             * Format: int64
+             * @description Chargeable calls, as proposed.
+             */
+            calls: number;
+            /** @enum {string} */
+            command: "agree_meter_correction";
+            /**
+             * Format: int64
+             * @description Chargeable data sets, as proposed.
+             */
+            data_sets: number;
+            /** @description The window. */
+            meter: components["schemas"]["MeterId"];
+        } | {
             /** @enum {string} */
             command: "close_settlement";
             /** @description Name of the period. */
@@ -1312,6 +1370,13 @@ export interface components {
         } | {
             /** @enum {string} */
             command: "confirm_settlement";
+            /** @description The settlement. */
+            settlement: components["schemas"]["SettlementId"];
+        } | {
+            /** @enum {string} */
+            command: "reverse_settlement";
+            /** @description Why. */
+            reason: string;
             /** @description The settlement. */
             settlement: components["schemas"]["SettlementId"];
         } | {
@@ -1496,8 +1561,10 @@ export interface components {
             body: {
                 /** @description When it was closed. */
                 closed_at: string;
+                correction?: components["schemas"]["MeterCorrection"] | null;
                 /** @description Its id. */
                 id: components["schemas"]["MeterId"];
+                proposal?: components["schemas"]["MeterCorrection"] | null;
                 /** @description What was used. */
                 reading: components["schemas"]["MeterReading"];
                 settlement?: components["schemas"]["SettlementId"] | null;
@@ -1756,6 +1823,10 @@ export interface components {
             /** @description A product. */
             body: {
                 ceiling?: components["schemas"]["Ceiling"] | null;
+                /** @description The ceilings of several implementers. Empty with one implementer. */
+                ceilings?: {
+                    [key: string]: components["schemas"]["Ceiling"];
+                };
                 certificate?: components["schemas"]["Certificate"] | null;
                 /** @description What it is. */
                 details: components["schemas"]["ProductDetails"];
@@ -1765,6 +1836,10 @@ export interface components {
                 id: components["schemas"]["ProductId"];
                 /** @description Whose. */
                 operator: components["schemas"]["PartyId"];
+                /** @description Which of several implementers have passed its output, each with who did. Empty with one implementer. */
+                output_agreements?: {
+                    [key: string]: components["schemas"]["Actor"];
+                };
                 price?: components["schemas"]["Price"] | null;
                 registration?: components["schemas"]["RegistrationId"] | null;
                 /** @description Where it stands. */
@@ -1975,6 +2050,10 @@ export interface components {
         Entry_Settlement: {
             /** @description A settlement of an operator's period. */
             body: {
+                /** @description Which of several implementers have confirmed it, each with who did. Empty with one implementer. */
+                agreements?: {
+                    [key: string]: components["schemas"]["Actor"];
+                };
                 /** @description Who closed it. */
                 closed_by: components["schemas"]["Actor"];
                 confirmed_by?: components["schemas"]["Actor"] | null;
@@ -1994,6 +2073,8 @@ export interface components {
                 };
                 /** @description Name of the period. */
                 period: string;
+                permitted_revenue?: components["schemas"]["PermittedRevenueId"] | null;
+                reversal?: components["schemas"]["Reversal"] | null;
                 /** @description Totals. */
                 summary: Record<string, never>;
                 /** @description Postings of fees, shares and vouchers. */
@@ -2184,16 +2265,24 @@ export interface components {
         };
         /** @description An event of the journal. */
         JournalEvent: {
-            /** @description Who gave the command. */
+            /** @description Who gave the command: a user's id, a subject's id or `node`. */
             actor: string;
             /** @description When, RFC 3339. */
             at: string;
-            /** @description What happened, in the journal's canonical form. */
-            body: Record<string, never>;
+            /** @description What happened, in the journal's canonical form; for the data authority and the auditor alone. */
+            body?: Record<string, never> | null;
             /** @description The command's id. */
             command_id: string;
+            /** @description The kind of entity, such as `mandate`. */
+            entity: string;
             /** @description Its kind, such as `mandate.suspended`. */
             kind: string;
+            /** @description Whether the viewer may open the entity. */
+            open: boolean;
+            /** @description The party he acted for, in Chinese; absent for subjects and the node. */
+            party?: string | null;
+            /** @description … in English. */
+            party_en?: string | null;
             /**
              * Format: int64
              * @description Its place, from 1, without gaps.
@@ -2206,16 +2295,23 @@ export interface components {
              * @description Version of the entity after it.
              */
             stream_version: number;
+            /** @description The entity's title now. */
+            title: string;
         };
         /** @description A page of the journal. */
         JournalPage: {
-            /** @description The events, oldest first. */
+            /** @description The events, oldest first, or newest first if that was asked for. */
             items: components["schemas"]["JournalEvent"][];
             /**
              * Format: int64
              * @description What `after` of the next page is; absent at the head.
              */
             next_after?: number | null;
+            /**
+             * Format: int64
+             * @description What `before` of the next page is, newest first; absent at the beginning.
+             */
+            next_before?: number | null;
         };
         /** @description An order's way from the resources it is made of to the settlement of what it used. */
         Journey: {
@@ -2258,6 +2354,8 @@ export interface components {
             id: string;
             /** @description The kind of entity, such as `mandate`. */
             kind: string;
+            /** @description Whether the viewer may open it. */
+            open: boolean;
             /** @description Its state. */
             state: string;
             /** @description Its title. */
@@ -2420,11 +2518,34 @@ export interface components {
         Meter: {
             /** @description When it was closed. */
             closed_at: string;
+            correction?: components["schemas"]["MeterCorrection"] | null;
             /** @description Its id. */
             id: components["schemas"]["MeterId"];
+            proposal?: components["schemas"]["MeterCorrection"] | null;
             /** @description What was used. */
             reading: components["schemas"]["MeterReading"];
             settlement?: components["schemas"]["SettlementId"] | null;
+        };
+        /** @description What a window is charged instead of what it read. */
+        MeterCorrection: {
+            /** @description Which of several implementers agreed, each with who did. Empty with one implementer. */
+            agreements?: {
+                [key: string]: components["schemas"]["Actor"];
+            };
+            /**
+             * Format: int64
+             * @description Chargeable calls, at most those read.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Chargeable data sets, at most those read.
+             */
+            data_sets: number;
+            /** @description Who proposed it. */
+            proposed_by: components["schemas"]["Actor"];
+            /** @description Why. */
+            reason: string;
         };
         /** @description A closed metering window. */
         MeterId: string;
@@ -2531,6 +2652,7 @@ export interface components {
             position: number;
             /** @description Version of the program. */
             program_version: string;
+            rulebook_proposal?: components["schemas"]["RulebookProposal"] | null;
             /** @description Version of the rulebook in force. */
             rulebook_version: string;
             tier?: components["schemas"]["Tier"] | null;
@@ -2545,6 +2667,7 @@ export interface components {
             item: components["schemas"]["MarketItem"];
             /** @description Output columns that identify a row. */
             key: string[];
+            order?: components["schemas"]["CommandChoice"] | null;
             /** @description The permits. */
             permits: components["schemas"]["OfferPermit"][];
         };
@@ -2556,8 +2679,12 @@ export interface components {
             mandate: string;
             /** @description The mandate's name. */
             mandate_name: string;
+            /** @description Whether the viewer may open the mandate. */
+            mandate_open: boolean;
             /** @description Where the mandate stands. */
             mandate_state: string;
+            /** @description Whether the viewer may open the permit. */
+            permit_open: boolean;
             /** @description The resource that it permits for this product. */
             resource: string;
             /** @description That resource's name. */
@@ -2848,6 +2975,15 @@ export interface components {
             /** @description … in English. */
             name_en: string;
         };
+        /** @description Another password. */
+        PasswordForm: {
+            /** @description His present password. */
+            current: string;
+            /** @description The viewer's login name. */
+            login: string;
+            /** @description The new one, at least 12 characters. */
+            new: string;
+        };
         /** @description A permit. */
         Permit: {
             /** @description Who applied. */
@@ -3095,6 +3231,10 @@ export interface components {
         /** @description A product. */
         Product: {
             ceiling?: components["schemas"]["Ceiling"] | null;
+            /** @description The ceilings of several implementers. Empty with one implementer. */
+            ceilings?: {
+                [key: string]: components["schemas"]["Ceiling"];
+            };
             certificate?: components["schemas"]["Certificate"] | null;
             /** @description What it is. */
             details: components["schemas"]["ProductDetails"];
@@ -3104,6 +3244,10 @@ export interface components {
             id: components["schemas"]["ProductId"];
             /** @description Whose. */
             operator: components["schemas"]["PartyId"];
+            /** @description Which of several implementers have passed its output, each with who did. Empty with one implementer. */
+            output_agreements?: {
+                [key: string]: components["schemas"]["Actor"];
+            };
             price?: components["schemas"]["Price"] | null;
             registration?: components["schemas"]["RegistrationId"] | null;
             /** @description Where it stands. */
@@ -3296,6 +3440,22 @@ export interface components {
             /** @description The delivery. */
             receipt: components["schemas"]["ReceiptId"];
         };
+        /** @description A snapshot with who recorded it. */
+        RecordedSnapshot: {
+            /** @description Who recorded it: a user's id. */
+            actor: string;
+            /** @description The party he acted for, in Chinese. */
+            party?: string | null;
+            /** @description … in English. */
+            party_en?: string | null;
+            /**
+             * Format: int64
+             * @description Journal position of the event that recorded it.
+             */
+            position: number;
+            /** @description The snapshot. */
+            snapshot: components["schemas"]["Snapshot"];
+        };
         /** @description What is registered. */
         Registrable: {
             /** @description A resource. */
@@ -3425,6 +3585,13 @@ export interface components {
             /** @description Its part, as a fraction. */
             treasury_rate: string;
         };
+        /** @description The end of a settlement that was wrong. */
+        Reversal: {
+            /** @description Who reversed it. */
+            by: components["schemas"]["Actor"];
+            /** @description Why. */
+            reason: string;
+        };
         /** @description A legal position. */
         Right: {
             /** @description On what basis: a certificate's code, a mandate's id. */
@@ -3542,6 +3709,13 @@ export interface components {
             /** @description Name of this version. */
             version: string;
         };
+        /** @description A rulebook that somebody else has yet to adopt. */
+        RulebookProposal: {
+            /** @description Who proposed it. */
+            by: components["schemas"]["Actor"];
+            /** @description The rulebook. */
+            rulebook: components["schemas"]["Rulebook"];
+        };
         /** @description A service key, shown this once. */
         ServiceKey: {
             /** @description Its id. */
@@ -3611,6 +3785,10 @@ export interface components {
         };
         /** @description A settlement of an operator's period. */
         Settlement: {
+            /** @description Which of several implementers have confirmed it, each with who did. Empty with one implementer. */
+            agreements?: {
+                [key: string]: components["schemas"]["Actor"];
+            };
             /** @description Who closed it. */
             closed_by: components["schemas"]["Actor"];
             confirmed_by?: components["schemas"]["Actor"] | null;
@@ -3630,6 +3808,8 @@ export interface components {
             };
             /** @description Name of the period. */
             period: string;
+            permitted_revenue?: components["schemas"]["PermittedRevenueId"] | null;
+            reversal?: components["schemas"]["Reversal"] | null;
             /** @description Totals. */
             summary: Record<string, never>;
             /** @description Postings of fees, shares and vouchers. */
@@ -3699,6 +3879,16 @@ export interface components {
         };
         /** @description A snapshot of a resource. */
         SnapshotId: string;
+        /** @description A page of a resource's snapshots. */
+        SnapshotPage: {
+            /** @description The snapshots, newest first. */
+            items: components["schemas"]["RecordedSnapshot"][];
+            /**
+             * Format: int64
+             * @description What `before` of the next page is; absent after the last snapshot.
+             */
+            next_before?: number | null;
+        };
         /** @description A column of an input resource. */
         SourceColumn: {
             /** @description Its column. */
@@ -4073,10 +4263,18 @@ export interface operations {
     list_journal: {
         parameters: {
             query?: {
-                /** @description Only events after this position. */
+                /** @description Oldest first: only events after this position. */
                 after?: number;
+                /** @description Newest first: only events before this position. */
+                before?: number;
+                /** @description Newest first instead of oldest first. */
+                newest_first?: boolean;
                 /** @description At most so many: 1 to 500. */
                 limit?: number;
+                /** @description Only events of this entity, by id. */
+                stream?: string;
+                /** @description Only events of this kind, such as `mandate.suspended`, or of this kind of entity, such as `mandate`. */
+                kind?: string;
             };
             header?: never;
             path?: never;
@@ -4100,7 +4298,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            403: {
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4123,7 +4321,7 @@ export interface operations {
             query?: {
                 /** @description Only this settlement; else the newest ones that the viewer may see, at most 50. */
                 settlement?: string;
-                /** @description Only the books of this party. */
+                /** @description Only the books of this party. Whoever sees no more of a settlement than its own part sees its own books alone. */
                 owner?: string;
             };
             header?: never;
@@ -5415,6 +5613,57 @@ export interface operations {
             };
         };
     };
+    list_snapshots: {
+        parameters: {
+            query?: {
+                /** @description Only versions before this one. */
+                before?: number;
+                /** @description At most so many: 1 to 200. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     import_snapshot: {
         parameters: {
             query: {
@@ -5669,6 +5918,59 @@ export interface operations {
                 };
             };
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordForm"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -3,7 +3,7 @@ import { Table } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../api/client";
 import { CommandButtons } from "../parts/commands";
-import { useNameOf } from "../parts/parties";
+import { EntityTitle } from "../parts/original";
 import { Loaded, Nothing } from "../parts/problem";
 import { At, StateTag } from "../parts/tags";
 import { Title } from "../parts/title";
@@ -11,7 +11,6 @@ import { StepLink } from "./order/journey";
 
 export function InboxPage() {
   const { t } = useTranslation();
-  const nameOf = useNameOf();
   const query = api.useQuery("get", "/api/v1/inbox");
   return (
     <>
@@ -33,7 +32,7 @@ export function InboxPage() {
                   key: "name",
                   render: (_, item) => (
                     <StepLink kind={item.kind} id={item.id}>
-                      {nameOf(item.title)}
+                      <EntityTitle id={item.id} title={item.title} />
                     </StepLink>
                   ),
                 },

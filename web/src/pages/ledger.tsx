@@ -76,6 +76,7 @@ function Settlement({ settlement }: { settlement: Schemas["SettlementView"] }) {
           <Tag color={settlement.confirmed ? "green" : "default"}>
             {settlement.confirmed ? t("ledger.confirmed") : t("ledger.unconfirmed")}
           </Tag>
+          {entry.data?.state === "reversed" && <Tag color="red">{t("state.reversed")}</Tag>}
           <Id id={settlement.id} />
         </Space>
       }
@@ -153,7 +154,7 @@ function Settlement({ settlement }: { settlement: Schemas["SettlementView"] }) {
             {
               title: t("ledger.vouchers"),
               key: "vouchers",
-              render: () => settlement.vouchers.join("、") || "—",
+              render: () => settlement.vouchers.join(t("app.separator")) || "—",
             },
           ]}
         />

@@ -36,7 +36,11 @@ export function LoginPage() {
       <Card
         title={t("app.title")}
         extra={
-          <Button type="link" onClick={() => switchLanguage(i18n.language === "en" ? "zh-CN" : "en")}>
+          <Button
+            type="link"
+            lang={i18n.language === "en" ? "zh-CN" : "en"}
+            onClick={() => switchLanguage(i18n.language === "en" ? "zh-CN" : "en")}
+          >
             {t("app.language")}
           </Button>
         }

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { Card, Descriptions, Space, Tag } from "antd";
 import { useTranslation } from "react-i18next";
 import { fetchClient, type Schemas } from "../api/client";
+import { Original } from "../parts/original";
 import { More, usePages } from "../parts/pages";
 import { Loaded, Nothing } from "../parts/problem";
 import { NatureTag, PartyName, UnitPrice } from "../parts/tags";
@@ -48,7 +49,9 @@ function ProductCard({ item }: { item: Schemas["MarketItem"] }) {
       }
       extra={<NatureTag nature={item.nature} />}
     >
-      <p>{item.summary}</p>
+      <p>
+        <Original text={item.summary} hint />
+      </p>
       <Space wrap size={4} style={{ marginBottom: 12 }}>
         {item.modes.map((mode) => (
           <Tag key={mode} color="geekblue">
@@ -69,7 +72,7 @@ function ProductCard({ item }: { item: Schemas["MarketItem"] }) {
             key: "providers",
             label: t("market.providers"),
             children: (
-              <Space wrap size={4} separator="、">
+              <Space wrap size={4} separator={t("app.separator")}>
                 {item.providers.map((party) => (
                   <PartyName key={party.id} party={party} />
                 ))}
@@ -82,15 +85,22 @@ function ProductCard({ item }: { item: Schemas["MarketItem"] }) {
   );
 }
 
-/** What a product costs and what it may cost at most, per unit. */
+/** The units that a product is charged by: a file is a data set, everything else a call. All of them while it offers none. */
+export function unitsOf(modes: Schemas["Mode"][]): ("per_call" | "per_data_set")[] {
+  const hasFile = modes.includes("file");
+  const hasCalls = modes.some((mode) => mode !== "file" && mode !== "compute");
+  if (hasFile === hasCalls) return ["per_call", "per_data_set"];
+  return hasFile ? ["per_data_set"] : ["per_call"];
+}
+
+/** What a product costs and what it may cost at most, per unit that it can be had in. */
 export function Prices({ item }: { item: Schemas["MarketItem"] }) {
   const { t } = useTranslation();
-  const units = ["per_call", "per_data_set"] as const;
   return (
     <Descriptions
       size="small"
       column={1}
-      items={units.map((unit) => ({
+      items={unitsOf(item.modes).map((unit) => ({
         key: unit,
         label: t(`market.${unit}`),
         children: item.price ? (

@@ -1,14 +1,18 @@
 // One product: what it offers, at which precision, from which columns, under which permits, at which price.
 import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { Alert, Descriptions, Space, Table, Tag } from "antd";
+import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../api/client";
 import { CommandButtons } from "../parts/commands";
+import { HistoryLink } from "../parts/history";
+import { Original } from "../parts/original";
 import { Loaded } from "../parts/problem";
 import { AddressTabs } from "../parts/tabs";
 import { At, Id, NatureTag, PartyName, PrecisionName, StateTag } from "../parts/tags";
 import { Title } from "../parts/title";
 import { Prices } from "./market";
+import { PlaceOrder } from "./order/place";
 
 export function ProductPage() {
   const { id } = useParams({ from: "/frame/products/$id" });
@@ -45,7 +49,11 @@ function Product({ offer, entry, tab }: Parts & { tab: string | undefined }) {
             description={isEnglish ? item.refusal_en : item.refusal}
           />
         )}
-        <CommandButtons choices={entry.commands} entity={entry.id} version={entry.stream_version} />
+        <div className="page-title">
+          <PlaceOrder offer={offer} />
+          <CommandButtons choices={entry.commands} entity={entry.id} version={entry.stream_version} />
+          <HistoryLink id={entry.id} />
+        </div>
         <AddressTabs
           tab={tab}
           items={[
@@ -55,7 +63,7 @@ function Product({ offer, entry, tab }: Parts & { tab: string | undefined }) {
             { key: "permits", label: t("product.permits"), children: <Permits offer={offer} /> },
             { key: "orders", label: t("product.orders"), children: <Orders product={item.product} /> },
             { key: "sql", label: t("product.sql"), children: <pre className="block">{entry.body.details.sql}</pre> },
-          ]}
+          ].filter((item) => item.key !== "sql" || entry.body.details.sql !== "")}
         />
       </div>
     </>
@@ -68,7 +76,9 @@ function Overview({ offer, entry }: Parts) {
   const details = entry.body.details;
   return (
     <div className="stack">
-      <p>{item.summary}</p>
+      <p>
+        <Original text={item.summary} hint />
+      </p>
       <Prices item={item} />
       <Descriptions
         bordered
@@ -80,7 +90,7 @@ function Overview({ offer, entry }: Parts) {
             key: "providers",
             label: t("market.providers"),
             children: (
-              <Space wrap separator="、">
+              <Space wrap separator={t("app.separator")}>
                 {item.providers.map((party) => (
                   <PartyName key={party.id} party={party} />
                 ))}
@@ -92,8 +102,12 @@ function Overview({ offer, entry }: Parts) {
             label: t("market.modes"),
             children: item.modes.map((mode) => <Tag key={mode}>{t(`mode.${mode}`)}</Tag>),
           },
-          { key: "purposes", label: t("market.purposes"), children: item.purposes.join("、") || "—" },
-          { key: "free", label: t("market.free_purposes"), children: item.free_purposes.join("、") || "—" },
+          { key: "purposes", label: t("market.purposes"), children: item.purposes.join(t("app.separator")) || "—" },
+          {
+            key: "free",
+            label: t("market.free_purposes"),
+            children: item.free_purposes.join(t("app.separator")) || "—",
+          },
           { key: "floor", label: t("market.floor"), children: item.cohort_floor },
           { key: "table", label: t("market.table"), children: <code>{item.table}</code> },
           { key: "key", label: t("product.key"), children: details.key.join(", ") || "—" },
@@ -159,7 +173,7 @@ function Lineage({ offer }: { offer: Schemas["Offer"] }) {
       key: "source",
       render: (_: unknown, row: Schemas["LineageItem"]) => (
         <Link to="/resources/$id" params={{ id: row.resource }}>
-          {row.resource_name || row.resource}
+          <Original text={row.resource_name || row.resource} />
         </Link>
       ),
     },
@@ -168,7 +182,7 @@ function Lineage({ offer }: { offer: Schemas["Offer"] }) {
       key: "column",
       render: (_: unknown, row: Schemas["LineageItem"]) => <code>{`${row.table}.${row.column}`}</code>,
     },
-    { title: t("product.meaning"), dataIndex: "meaning" },
+    { title: t("product.meaning"), dataIndex: "meaning", render: (meaning: string) => <Original text={meaning} /> },
     {
       title: t("product.grade"),
       dataIndex: "grade",
@@ -223,27 +237,41 @@ function Permits({ offer }: { offer: Schemas["Offer"] }) {
           title: t("product.scenario"),
           key: "scenario",
           render: (_, row) => (
-            <Link to="/records/$kind/$id" params={{ kind: "permit", id: row.id }}>
-              {row.scenario}
-            </Link>
+            <RecordLink kind="permit" id={row.id} open={row.permit_open}>
+              <Original text={row.scenario} />
+            </RecordLink>
           ),
         },
         { title: t("inbox.state"), dataIndex: "state", render: (state: string) => <StateTag state={state} /> },
-        { title: t("product.resource"), dataIndex: "resource_name" },
+        {
+          title: t("product.resource"),
+          dataIndex: "resource_name",
+          render: (name: string) => <Original text={name} />,
+        },
         {
           title: t("product.mandate"),
           key: "mandate",
           render: (_, row) => (
             <Space>
-              <Link to="/records/$kind/$id" params={{ kind: "mandate", id: row.mandate }}>
-                {row.mandate_name || row.mandate}
-              </Link>
+              <RecordLink kind="mandate" id={row.mandate} open={row.mandate_open}>
+                <Original text={row.mandate_name || row.mandate} />
+              </RecordLink>
               <StateTag state={row.mandate_state} />
             </Space>
           ),
         },
       ]}
     />
+  );
+}
+
+/** A link to an entity's page for those who may open it; its name alone for everybody else. */
+function RecordLink({ kind, id, open, children }: { kind: string; id: string; open: boolean; children: ReactNode }) {
+  if (!open) return <span>{children}</span>;
+  return (
+    <Link to="/records/$kind/$id" params={{ kind, id }}>
+      {children}
+    </Link>
   );
 }
 

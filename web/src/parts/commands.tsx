@@ -23,8 +23,6 @@ export function CommandButtons({
   /** In lists: only what is of the user's duty. */
   compact?: boolean;
 }) {
-  const { t } = useTranslation();
-  const reasonOf = useReason();
   const [open, setOpen] = useState<CommandChoice | null>(null);
   // A service key is issued at an address of its own, next to the order's keys.
   const given = choices.filter((choice) => choice.command !== "issue_service_key");
@@ -32,34 +30,48 @@ export function CommandButtons({
   return (
     <>
       <Space wrap>
-        {shown.map((choice) => {
-          const reason = reasonOf(choice);
-          const button = (
-            <Button
-              key={choice.command}
-              size={compact ? "small" : "middle"}
-              disabled={!choice.allowed}
-              data-command={choice.command}
-              onClick={() => setOpen(choice)}
-            >
-              {t(`command.${choice.command}`, { defaultValue: choice.command })}
-            </Button>
-          );
-          return choice.allowed ? (
-            button
-          ) : (
-            <Tooltip key={choice.command} title={reason}>
-              {/* A disabled button takes no focus; the text around it does, so that the reason can be read by keyboard. */}
-              {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the reason must be reachable without a mouse */}
-              <span tabIndex={0} role="note" aria-label={reason}>
-                {button}
-              </span>
-            </Tooltip>
-          );
-        })}
+        {shown.map((choice) => (
+          <ChoiceButton
+            key={choice.command}
+            choice={choice}
+            size={compact ? "small" : "middle"}
+            onClick={() => setOpen(choice)}
+          />
+        ))}
       </Space>
       {open && <CommandForm choice={open} entity={entity} version={version} close={() => setOpen(null)} />}
     </>
+  );
+}
+
+/** The button of one command. What may not be given now is shown, disabled, with the reason. */
+export function ChoiceButton({
+  choice,
+  size = "middle",
+  type = "default",
+  onClick,
+}: {
+  choice: CommandChoice;
+  size?: "small" | "middle";
+  type?: "default" | "primary";
+  onClick: () => void;
+}) {
+  const { t } = useTranslation();
+  const reason = useReason()(choice);
+  const button = (
+    <Button size={size} type={type} disabled={!choice.allowed} data-command={choice.command} onClick={onClick}>
+      {t(`command.${choice.command}`, { defaultValue: choice.command })}
+    </Button>
+  );
+  if (choice.allowed) return button;
+  return (
+    <Tooltip title={reason}>
+      {/* A disabled button takes no focus; the text around it does, so that the reason can be read by keyboard. */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the reason must be reachable without a mouse */}
+      <span tabIndex={0} role="note" aria-label={reason}>
+        {button}
+      </span>
+    </Tooltip>
   );
 }
 
@@ -72,8 +84,8 @@ export function useReason(): (choice: CommandChoice) => string {
     const hasRole = choice.roles.length === 0 || choice.roles.some((role) => session.roles.includes(role));
     const hasDuty = choice.duties.length === 0 || choice.duties.some((duty) => session.duties.includes(duty));
     if (hasRole && hasDuty) return withNames((i18n.language === "en" ? choice.reason_en : choice.reason) ?? "");
-    const roles = choice.roles.map((role) => t(`role.${role}`)).join("、");
-    const duties = choice.duties.map((duty) => t(`duty.${duty}`)).join("、");
+    const roles = choice.roles.map((role) => t(`role.${role}`)).join(t("app.separator"));
+    const duties = choice.duties.map((duty) => t(`duty.${duty}`)).join(t("app.separator"));
     return t("app.needs", { roles: roles || t("app.anyParty"), duties });
   };
 }

@@ -56,12 +56,23 @@ export function StateTag({ state }: { state: string }) {
   return <Tag icon={<ClockCircleOutlined />}>{text}</Tag>;
 }
 
-/** An id, shortened, to be copied whole. */
-export function Id({ id, whole = false }: { id: string; whole?: boolean }) {
+/** An id, shortened, to be copied whole; plain inside a link. */
+export function Id({ id, whole = false, plain = false }: { id: string; whole?: boolean; plain?: boolean }) {
   const { t } = useTranslation();
+  if (plain) return <span className="id">{shortId(id)}</span>;
   return (
     <Typography.Text className="id" copyable={{ text: id, tooltips: [t("app.copy"), t("app.copied")] }} title={id}>
       {whole ? id : shortId(id)}
+    </Typography.Text>
+  );
+}
+
+/** A digest, shortened, to be copied whole. */
+export function Digest({ text }: { text: string }) {
+  const { t } = useTranslation();
+  return (
+    <Typography.Text className="id" copyable={{ text, tooltips: [t("app.copy"), t("app.copied")] }} title={text}>
+      {text.slice(0, 16)}…
     </Typography.Text>
   );
 }

@@ -11,7 +11,7 @@ use lingqu_domain::rulebook::Rulebook;
 use lingqu_domain::scope::{Mode, Narrowing, Precision, Precisions};
 
 use crate::details::{self, name, purposes, term};
-use crate::life::{Life, STEPS};
+use crate::life::Life;
 use crate::world::created;
 
 fn product_refused(life: &Life, details: ProductDetails) -> Refusal {
@@ -22,15 +22,14 @@ fn product_refused(life: &Life, details: ProductDetails) -> Refusal {
 fn adopt(life: &mut Life, change: impl FnOnce(&mut Rulebook)) {
     let mut rulebook = Rulebook { version: "adopted".to_owned(), ..Rulebook::initial() };
     change(&mut rulebook);
-    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook: Box::new(rulebook) });
+    put_in_force(life, rulebook);
 }
 
-/// Lives on from one step through others of the life.
-fn walk(life: &mut Life, after: &str, through: &str) {
-    let place = |wanted: &str| STEPS.iter().position(|(step, _)| *step == wanted).unwrap();
-    for (_, step) in &STEPS[place(after) + 1..=place(through)] {
-        step(life);
-    }
+/// Proposed by one of the data authority, adopted by another.
+fn put_in_force(life: &mut Life, rulebook: Rulebook) {
+    let rulebook = Box::new(rulebook);
+    life.world.done(&life.handler("authority"), Command::ProposeRulebook { rulebook: rulebook.clone() });
+    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook });
 }
 
 #[test]
@@ -42,7 +41,7 @@ fn an_item_keeps_the_shorter_term_and_the_fewer_purposes_that_it_states() {
     mandate.items.get_mut(&life.id("flights")).unwrap().term = Some(short);
     let recorded = life.world.done(&life.handler("implementer"), Command::DraftMandate { details: Box::new(mandate) });
     life.note("mandate", created::<lingqu_domain::id::MandateId>(&recorded));
-    walk(&mut life, "mandate drafted", "agreement signed");
+    life.walk("mandate drafted", "agreement signed");
     let mut permit = details::insurance_permit(&life);
     permit.items.get_mut(&life.id("flights")).unwrap().purposes = Some(purposes(&["insurance/claim"]));
     let recorded = life.world.done(&life.handler("operator"), Command::ApplyPermit { details: Box::new(permit) });
@@ -50,7 +49,7 @@ fn an_item_keeps_the_shorter_term_and_the_fewer_purposes_that_it_states() {
     let licence = Command::ApplyPermit { details: Box::new(details::licence_permit(&life)) };
     let recorded = life.world.done(&life.handler("operator"), licence);
     life.note("licence permit", created::<lingqu_domain::id::PermitId>(&recorded));
-    walk(&mut life, "permits applied", "listed");
+    life.walk("permits applied", "listed");
     let place = |what: &str, until: &str| {
         let mut order = details::order(life.id("punctuality"), what, &[Mode::Rows]);
         order.term.until = crate::world::at(until);
@@ -156,7 +155,7 @@ fn a_rulebook_that_coarsens_a_column_shuts_the_rights_that_look_at_it() {
     let before = Life::whole().grant("insurer's order").unwrap();
     let mut rulebook = Rulebook::initial();
     rulebook.version = "adopted again".to_owned();
-    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook: Box::new(rulebook) });
+    put_in_force(&mut life, rulebook);
     assert_eq!(life.grant("insurer's order").unwrap().scope, before.scope);
 }
 
@@ -167,7 +166,7 @@ fn a_rulebook_that_allows_more_adds_no_rows_to_a_permit_that_names_none() {
         rulebook.grade_modes.insert(Grade::General1, Mode::IN_DOMAIN.to_vec());
         rulebook.grade_modes.insert(Grade::General2, Mode::IN_DOMAIN.to_vec());
     });
-    walk(&mut life, "parties", "agreement signed");
+    life.walk("parties", "agreement signed");
     let mut permit = details::insurance_permit(&life);
     permit.items = BTreeMap::from([(life.id("weather"), Narrowing::default())]);
     let recorded = life.world.done(&life.handler("operator"), Command::ApplyPermit { details: Box::new(permit) });
@@ -176,8 +175,7 @@ fn a_rulebook_that_allows_more_adds_no_rows_to_a_permit_that_names_none() {
     let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
     life.world.done(&life.approver("competent"), opinion);
     life.world.done(&life.approver("implementer"), Command::ApprovePermit { permit: permit.clone() });
-    let initial = Rulebook::initial();
-    life.world.done(&life.approver("authority"), Command::AdoptRulebook { rulebook: Box::new(initial) });
+    put_in_force(&mut life, Rulebook::initial());
     let mut reader = lingqu_domain::decide::Reader::new(&life.world.state, life.world.now);
     let resource = life.id("weather");
     let mandate = lingqu_domain::chain::mandate_scope(&mut reader, &life.id("mandate"), &resource).unwrap();
@@ -224,8 +222,8 @@ fn extreme_numbers_are_refused_and_never_panic() {
                 "certificate_years" => rulebook.certificate_years = years,
                 _ => rulebook.mandate_years_max = years,
             }
-            let command = Command::AdoptRulebook { rulebook: Box::new(rulebook) };
-            let refusal = life.world.refused(&life.approver("authority"), &command);
+            let command = Command::ProposeRulebook { rulebook: Box::new(rulebook) };
+            let refusal = life.world.refused(&life.handler("authority"), &command);
             assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, field));
         }
     }
@@ -252,7 +250,7 @@ fn who_receives_part_of_a_fee_can_t_block_a_settlement_by_owing_it() {
     let mut airport = details::party("airport as consumer", 95, lingqu_domain::party::Organisation::Enterprise, &[]);
     airport.roles = [lingqu_domain::party::Role::Provider, lingqu_domain::party::Role::Consumer].into();
     life.admit("airport", airport);
-    walk(&mut life, "parties", "listed");
+    life.walk("parties", "listed");
     let place = |what: &str| {
         let order = details::order(life.id("punctuality"), what, &[Mode::Rows]);
         Command::PlaceOrder { details: Box::new(order) }

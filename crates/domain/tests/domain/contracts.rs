@@ -15,6 +15,7 @@ use lingqu_domain::scope::Mode;
 use crate::details::purpose;
 use crate::events::{COMMAND_NAMES, EVENT_KINDS, RECEIPT_KINDS, command_name, event_kind, receipt_kind};
 use crate::golden;
+use crate::implementers;
 use crate::life::Life;
 use crate::state_tables;
 use crate::world::World;
@@ -68,8 +69,8 @@ fn problem_codes_are_as_agreed() {
 }
 
 /// Worlds in which between them every command was accepted and every event happened.
-fn worlds() -> Vec<World> {
-    let mut worlds = vec![Life::whole().world];
+pub fn worlds() -> Vec<World> {
+    let mut worlds = vec![Life::whole().world, implementers::whole().world];
     for machine in state_tables::machines() {
         for (_, life) in machine.states {
             for (_, actor, command) in (machine.tries)(&life) {

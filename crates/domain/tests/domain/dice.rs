@@ -86,7 +86,8 @@ pub fn ids(life: &Life, kind: EntityKind) -> Vec<String> {
         EntityKind::Settlement => ids(state.settlements.keys().map(|id| id.as_str()).collect()),
         EntityKind::Party => ids(state.parties.keys().map(|id| id.as_str()).collect()),
         EntityKind::User => ids(state.users.keys().map(|id| id.as_str()).collect()),
-        EntityKind::Node | EntityKind::QualityReport | EntityKind::Right | EntityKind::Meter => Vec::new(),
+        EntityKind::Meter => ids(state.meters.keys().map(|id| id.as_str()).collect()),
+        EntityKind::Node | EntityKind::QualityReport | EntityKind::Right => Vec::new(),
     }
 }
 
@@ -400,7 +401,13 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let authority = details::party("又一个主管部门", 77, Organisation::Department, &[Role::DataAuthority]);
             C::InitialiseNode { tier: lingqu_domain::party::Tier::City, division: details::division(), authority }
         }
-        "adopt_rulebook" => C::AdoptRulebook { rulebook: Box::new(rulebook(dice)) },
+        "propose_rulebook" => C::ProposeRulebook { rulebook: Box::new(rulebook(dice)) },
+        "adopt_rulebook" => {
+            let node = life.world.state.node.values().next();
+            let proposed = node.and_then(|node| node.value.proposal.clone()).map(|proposal| proposal.rulebook);
+            let adopted = proposed.filter(|_| !dice.once_in(8)).unwrap_or_else(|| rulebook(dice));
+            C::AdoptRulebook { rulebook: Box::new(adopted) }
+        }
         "register_party" => {
             let roles = [
                 Role::Provider,
@@ -421,7 +428,9 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
         }
         "add_user" => {
             let duties = [Duty::Administrator, Duty::Handler, Duty::Approver, Duty::ChiefDataOfficer];
-            C::AddUser { party: dice.id(life, K::Party), duties: dice.some_of(&duties) }
+            let some = dice.some_of(&duties);
+            let duties = if dice.once_in(3) { [Duty::Administrator].into() } else { some };
+            C::AddUser { party: dice.id(life, K::Party), duties }
         }
         // Seldom, else soon nobody is left to act.
         "disable_user" if dice.once_in(4) => C::DisableUser { user: dice.id(life, K::User) },
@@ -541,6 +550,19 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             reading.end_position = reading.first_position + dice.one_of(&[0, 1, 50, 200]);
             C::CloseMeter { readings: vec![reading] }
         }
+        "propose_meter_correction" => {
+            let meter: lingqu_domain::id::MeterId = dice.id(life, K::Meter);
+            let read = life.world.state.meters.get(&meter).map_or((0, 0), |meter| meter.value.charged());
+            let calls = dice.one_of(&[0, read.0 / 2, read.0, read.0.saturating_add(1)]);
+            C::ProposeMeterCorrection { meter, calls, data_sets: dice.one_of(&[0, read.1]), reason: text(dice) }
+        }
+        "agree_meter_correction" => {
+            let meter: lingqu_domain::id::MeterId = dice.id(life, K::Meter);
+            let proposal = life.world.state.meters.get(&meter).and_then(|meter| meter.value.proposal.clone());
+            let (calls, data_sets) = proposal.map_or((0, 0), |proposal| (proposal.calls, proposal.data_sets));
+            C::AgreeMeterCorrection { meter, calls, data_sets }
+        }
+        "reverse_settlement" => C::ReverseSettlement { settlement: dice.id(life, K::Settlement), reason: text(dice) },
         "close_settlement" => C::CloseSettlement { period: text(dice) },
         "confirm_settlement" => C::ConfirmSettlement { settlement: dice.id(life, K::Settlement) },
         "record_voucher" => {

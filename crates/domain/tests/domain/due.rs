@@ -10,7 +10,8 @@ use lingqu_domain::price::{Ceiling, Price};
 use lingqu_domain::product::{Product, ProductStage};
 use lingqu_domain::registration::{Registrable, RegistrationStage};
 use lingqu_domain::scope::Narrowing;
-use lingqu_domain::state::State;
+use lingqu_domain::settlement::Settlement;
+use lingqu_domain::state::{Entity, State};
 use lingqu_domain::supply::SupplyStage;
 
 use crate::dice::{self, Dice};
@@ -37,8 +38,21 @@ pub fn command(dice: &mut Dice, life: &Life) -> Option<Command> {
             OrderStage::Active | OrderStage::Ended { .. } => {}
         }
     }
-    for settlement in state.settlements.values().filter(|settlement| settlement.value.confirmed_by.is_none()) {
+    for meter in state.meters.values().map(|meter| &meter.value) {
+        if let (Some(proposal), None) = (&meter.proposal, &meter.settlement) {
+            let (calls, data_sets) = (proposal.calls, proposal.data_sets);
+            due.push(Command::AgreeMeterCorrection { meter: meter.id.clone(), calls, data_sets });
+        }
+    }
+    let unconfirmed = |settlement: &&Entity<Settlement>| {
+        settlement.value.confirmed_by.is_none() && settlement.value.reversal.is_none()
+    };
+    for settlement in state.settlements.values().filter(unconfirmed) {
         due.push(Command::ConfirmSettlement { settlement: settlement.value.id.clone() });
+        if dice.below(2) == 1 {
+            let (settlement, reason) = (settlement.value.id.clone(), "计量有误".to_owned());
+            due.push(Command::ReverseSettlement { settlement, reason });
+        }
     }
     if due.is_empty() { None } else { Some(dice.one_of(&due)) }
 }

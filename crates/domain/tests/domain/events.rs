@@ -35,7 +35,9 @@ macro_rules! events {
 }
 
 events! {
-    Node(NodeEvent) => [ Initialised {..} = "node.initialised", RulebookAdopted(_) = "node.rulebook_adopted",];
+    Node(NodeEvent) => [
+        Initialised {..} = "node.initialised", RulebookProposed(_) = "node.rulebook_proposed",
+        RulebookAdopted(_) = "node.rulebook_adopted",];
     Party(PartyEvent) => [ Registered(_) = "party.registered",];
     User(UserEvent) => [ Added {..} = "user.added", Disabled = "user.disabled",];
     Resource(ResourceEvent) => [
@@ -64,21 +66,26 @@ events! {
         Approved = "permit.approved", Refused {..} = "permit.refused", Suspended {..} = "permit.suspended",
         Resumed {..} = "permit.resumed",];
     Product(ProductEvent) => [
-        Drafted {..} = "product.drafted", OutputReviewed {..} = "product.output_reviewed",
+        Drafted {..} = "product.drafted", OutputAgreed {..} = "product.output_agreed",
+        OutputReviewed {..} = "product.output_reviewed",
         RegistrationApplied(_) = "product.registration_applied", Certified(_) = "product.certified",
-        CeilingSet(_) = "product.ceiling_set", PriceSet(_) = "product.price_set", Listed = "product.listed",
+        CeilingAgreed {..} = "product.ceiling_agreed", CeilingSet(_) = "product.ceiling_set", PriceSet(_) = "product.price_set", Listed = "product.listed",
         Delisted {..} = "product.delisted",];
     PermittedRevenue(PermittedRevenueEvent) => [
-        Fixed {..} = "permitted_revenue.fixed", Earned {..} = "permitted_revenue.earned",];
+        Fixed {..} = "permitted_revenue.fixed", Earned {..} = "permitted_revenue.earned",
+        Returned {..} = "permitted_revenue.returned",];
     Order(OrderEvent) => [
         Placed {..} = "order.placed", Signed {..} = "order.signed", Activated = "order.activated",
         KeyIssued {..} = "order.key_issued", KeyRevoked {..} = "order.key_revoked", Suspended {..} = "order.suspended",
         Resumed {..} = "order.resumed", Ended {..} = "order.ended",];
     Consent(ConsentEvent) => [ Given {..} = "consent.given", Withdrawn = "consent.withdrawn",];
-    Meter(MeterEvent) => [ Closed(_) = "meter.closed", Settled {..} = "meter.settled",];
+    Meter(MeterEvent) => [
+        Closed(_) = "meter.closed", Settled {..} = "meter.settled",
+        CorrectionProposed {..} = "meter.correction_proposed", CorrectionAgreed {..} = "meter.correction_agreed",
+        Corrected = "meter.corrected", Released {..} = "meter.released",];
     Settlement(SettlementEvent) => [
-        Closed {..} = "settlement.closed", Confirmed = "settlement.confirmed",
-        VoucherRecorded {..} = "settlement.voucher_recorded",];
+        Closed {..} = "settlement.closed", Agreed {..} = "settlement.agreed", Confirmed = "settlement.confirmed",
+        Reversed {..} = "settlement.reversed", VoucherRecorded {..} = "settlement.voucher_recorded",];
 }
 
 macro_rules! commands {
@@ -95,6 +102,7 @@ macro_rules! commands {
 
 commands! {
     InitialiseNode = "initialise_node",
+    ProposeRulebook = "propose_rulebook",
     AdoptRulebook = "adopt_rulebook",
     RegisterParty = "register_party",
     AddUser = "add_user",
@@ -148,8 +156,11 @@ commands! {
     GiveConsent = "give_consent",
     WithdrawConsent = "withdraw_consent",
     CloseMeter = "close_meter",
+    ProposeMeterCorrection = "propose_meter_correction",
+    AgreeMeterCorrection = "agree_meter_correction",
     CloseSettlement = "close_settlement",
     ConfirmSettlement = "confirm_settlement",
+    ReverseSettlement = "reverse_settlement",
     RecordVoucher = "record_voucher",
 }
 

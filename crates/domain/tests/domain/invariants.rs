@@ -13,6 +13,7 @@ use lingqu_domain::plan::PlanStage;
 use lingqu_domain::product::{Product, ProductStage};
 use lingqu_domain::resource::Openness;
 use lingqu_domain::scope::{Mode, Narrowing, Precision, Scope};
+use lingqu_domain::settlement::Settlement;
 use lingqu_domain::state::State;
 use lingqu_domain::supply::SupplyStage;
 use lingqu_ledger::{Account, AccountCode, Fen, Ledger};
@@ -27,6 +28,9 @@ pub struct Seen {
     /// Of these, grants whose scope is none of the plain life's.
     pub other_scopes: u64,
     pub settlements: u64,
+    pub reversals: u64,
+    /// Settled windows that were charged less than they read.
+    pub corrected: u64,
     pub accepted: u64,
     pub refused: u64,
 }
@@ -178,6 +182,7 @@ pub fn money_is_conserved(world: &World, seen: &mut Seen) {
     let mut ledger = Ledger::new();
     let mut charged = BTreeMap::new();
     let mut outstanding: BTreeMap<String, Fen> = BTreeMap::new();
+    let mut earned: BTreeMap<_, Fen> = BTreeMap::new();
     for settlement in state.settlements.values().map(|settlement| &settlement.value) {
         seen.settlements += 1;
         for transaction in &settlement.transactions {
@@ -189,6 +194,15 @@ pub fn money_is_conserved(world: &World, seen: &mut Seen) {
         assert_eq!(Fen::checked_sum(summary.by_party.values().copied()).unwrap(), summary.fees);
         assert_eq!(Fen::checked_sum(settlement.lines.iter().map(|line| line.fee)).unwrap(), summary.fees);
         assert_eq!(Fen::checked_sum(settlement.due.values().copied()).unwrap(), summary.treasuries);
+        if settlement.reversal.is_some() {
+            seen.reversals += 1;
+            is_undone(settlement);
+            continue;
+        }
+        if let Some(revenue) = &settlement.permitted_revenue {
+            let entry = earned.entry(revenue.clone()).or_default();
+            *entry = entry.checked_add(summary.operators).unwrap();
+        }
         for (treasury, due) in &settlement.due {
             let paid = settlement.paid_in.get(treasury).copied().unwrap_or(Fen::ZERO);
             assert!(Fen::ZERO <= paid && paid <= *due, "{paid} paid of {due}");
@@ -202,8 +216,11 @@ pub fn money_is_conserved(world: &World, seen: &mut Seen) {
                 assert_eq!(meter.settlement.as_ref(), Some(&settlement.id));
                 assert_eq!(meter.reading.order, line.order);
                 assert!(charged.insert(id.clone(), settlement.id.clone()).is_none(), "{id} is charged twice");
-                calls += meter.reading.calls;
-                data_sets += meter.reading.data_sets;
+                let charged = meter.charged();
+                assert!(charged.0 <= meter.reading.calls && charged.1 <= meter.reading.data_sets, "more than was read");
+                seen.corrected += u64::from(meter.correction.is_some());
+                calls += charged.0;
+                data_sets += charged.1;
             }
             assert_eq!((calls, data_sets), (line.calls, line.data_sets));
         }
@@ -221,8 +238,19 @@ pub fn money_is_conserved(world: &World, seen: &mut Seen) {
         assert_eq!(ledger.balance(&Account::new(&operator, AccountCode::FiscalRevenuePayable)), amount);
     }
     for revenue in state.permitted_revenues.values() {
-        assert!(revenue.value.earned >= Fen::ZERO);
+        assert_eq!(revenue.value.earned, earned.get(&revenue.value.id).copied().unwrap_or_default());
     }
+}
+
+/// Of a reversed settlement nothing is left in anybody's books, and nothing is due.
+fn is_undone(settlement: &Settlement) {
+    let mut books = Ledger::new();
+    for transaction in &settlement.transactions {
+        books.apply(transaction).unwrap();
+    }
+    assert!(books.trial_balance(None).unwrap().rows.iter().all(|row| row.balance == Fen::ZERO), "not undone");
+    assert!(settlement.due.keys().all(|treasury| settlement.outstanding(treasury) == Fen::ZERO));
+    assert!(settlement.vouchers.is_empty() && settlement.paid_in.is_empty());
 }
 
 /// Metering windows of one order never overlap, so no receipt is charged twice.

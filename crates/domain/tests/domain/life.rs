@@ -120,7 +120,7 @@ impl Life {
         }
         for prefix in [
             "pty", "res", "snp", "tkt", "reg", "rgt", "sup", "pln", "mdt", "pmt", "prd", "prv", "ord", "key", "cst",
-            "stl", "usr",
+            "stl", "mtr", "usr",
         ] {
             if let Ok(id) = format!("{prefix}_{:032}", 0).parse() {
                 return id;
@@ -173,26 +173,44 @@ impl Life {
         Grant::of(&self.world.state, &self.id(order), self.world.now)
     }
 
-    /// Registers a party and gives it a user per post.
+    /// Registers a party, whose first administrator gives it a user per post.
     pub fn admit(&mut self, name: &'static str, details: PartyDetails) {
         let authority = self.member("authority");
         let party: PartyId = created(&self.world.done(&authority.admin, Command::RegisterParty { details }));
-        self.staff(name, party);
+        self.staff(name, party, &authority.admin);
     }
 
-    fn staff(&mut self, name: &'static str, party: PartyId) {
-        let mut post = |duty| self.add_user(&party, &[duty]);
-        let (admin, handler) = (post(Duty::Administrator), post(Duty::Handler));
-        let (approver, officer) = (post(Duty::Approver), post(Duty::ChiefDataOfficer));
+    /// Lets the users of one party take the part of another in the steps that follow.
+    pub fn stand_in(&mut self, part: &'static str, name: &str) {
+        self.members.insert(part, self.member(name));
+    }
+
+    /// Lives on from one step through others of the life.
+    pub fn walk(&mut self, after: &str, through: &str) {
+        let place = |wanted: &str| STEPS.iter().position(|(step, _)| *step == wanted).unwrap();
+        for (_, step) in &STEPS[place(after) + 1..=place(through)] {
+            step(self);
+        }
+    }
+
+    fn staff(&mut self, name: &'static str, party: PartyId, first: &Actor) {
+        let admin = self.add_user_as(first, &party, &[Duty::Administrator]);
+        let mut post = |duty| self.add_user_as(&admin, &party, &[duty]);
+        let (handler, approver, officer) = (post(Duty::Handler), post(Duty::Approver), post(Duty::ChiefDataOfficer));
         self.members.insert(name, Member { party, admin, handler, approver, officer });
     }
 
-    /// Adds a user with some posts.
+    /// Adds a user with some posts, by the party's administrator.
     pub fn add_user(&mut self, party: &PartyId, duties: &[Duty]) -> Actor {
+        let admin =
+            self.members.values().find(|member| member.party == *party).expect("a party of the life").admin.clone();
+        self.add_user_as(&admin, party, duties)
+    }
+
+    fn add_user_as(&mut self, admin: &Actor, party: &PartyId, duties: &[Duty]) -> Actor {
         let duties: BTreeSet<Duty> = duties.iter().copied().collect();
         let command = Command::AddUser { party: party.clone(), duties };
-        let admin = self.member("authority").admin;
-        Actor::User(created(&self.world.done(&admin, command)))
+        Actor::User(created(&self.world.done(admin, command)))
     }
 
     pub fn subject(&self) -> Actor {
@@ -232,10 +250,10 @@ fn initialise(life: &mut Life) {
         admin: admin.clone(),
         handler: admin.clone(),
         approver: admin.clone(),
-        officer: admin,
+        officer: admin.clone(),
     };
     life.members.insert("authority", member);
-    life.staff("authority", party);
+    life.staff("authority", party, &admin);
 }
 
 fn parties(life: &mut Life) {
@@ -260,7 +278,7 @@ fn parties(life: &mut Life) {
     }
     let spare = life.add_user(&life.party("auditor"), &[Duty::Handler]);
     let Actor::User(user) = spare else { unreachable!("add_user makes a user") };
-    life.world.done(&life.member("authority").admin, Command::DisableUser { user });
+    life.world.done(&life.member("auditor").admin, Command::DisableUser { user });
 }
 
 fn draft_resources(life: &mut Life) {

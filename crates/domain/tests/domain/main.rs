@@ -6,15 +6,20 @@
 
 mod attacks;
 mod contracts;
+mod corrections;
 mod crooked;
 mod details;
 mod dice;
 mod due;
 mod events;
+mod four_eyes;
 mod golden;
+mod implementers;
 mod invariants;
 mod life;
+mod misfits;
 mod refusals;
+mod renewals;
 mod scopes;
 mod sequences;
 mod state_tables;

@@ -56,7 +56,7 @@ fn roles_are_distinct_and_everybody_keeps_to_his_own() {
     refuses(&life, &admin, again, Code::NotPermitted, "initialise_node");
     let mut disabled = life.clone();
     let Actor::User(user) = life.handler("insurer") else { unreachable!() };
-    disabled.world.done(&admin, Command::DisableUser { user });
+    disabled.world.done(&life.member("insurer").admin, Command::DisableUser { user });
     let order = Command::PlaceOrder { details: Box::new(details::order(life.id("none"), "public", &[Mode::Rows])) };
     refuses(&disabled, &life.handler("insurer"), order, Code::NotPermitted, "place_order");
 }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use crate::crooked;
 use crate::dice::{self, Dice};
 use crate::due;
+use crate::four_eyes;
 use crate::invariants::{self, Seen};
 use crate::life::{Life, STEPS};
 use crate::scopes::seeded;
@@ -131,6 +132,7 @@ fn check(life: &Life, seen: &mut Seen) {
     invariants::power_only_narrows(&life.world, seen);
     invariants::money_is_conserved(&life.world, seen);
     invariants::windows_are_apart(&life.world);
+    four_eyes::users_are_their_partys(&life.world.journal);
 }
 
 #[test]
@@ -149,7 +151,11 @@ fn no_sequence_widens_power_loses_money_or_panics() {
     let seen = seen.get();
     println!("{seen:?}");
     assert!(
-        seen.grants > 1_000 && seen.other_scopes > 500 && seen.settlements > 200,
+        seen.grants > 1_000
+            && seen.other_scopes > 500
+            && seen.settlements > 200
+            && seen.reversals > 20
+            && seen.corrected > 5,
         "too little was seen to show anything: {seen:?}"
     );
     assert!(seen.accepted > 1_500 && seen.refused > 1_500, "neither only right nor only wrong commands: {seen:?}");

@@ -94,17 +94,27 @@ fn then(mut life: Life, actor: impl Fn(&Life) -> Actor, command: impl Fn(&Life) 
 }
 
 fn nodes() -> Vec<(&'static str, Life)> {
-    vec![("not initialised", Life::until("empty")), ("initialised", Life::until("initialised"))]
+    let propose = |_: &Life| Command::ProposeRulebook { rulebook: next_rulebook() };
+    let proposed = then(Life::until("initialised"), |life| life.handler("authority"), propose);
+    vec![
+        ("not initialised", Life::until("empty")),
+        ("initialised", Life::until("initialised")),
+        ("initialised, with a proposed rulebook", proposed),
+    ]
+}
+
+fn next_rulebook() -> Box<Rulebook> {
+    Box::new(Rulebook { version: "next".to_owned(), ..Rulebook::initial() })
 }
 
 fn node_tries(life: &Life) -> Vec<Try> {
     let authority = details::party("数据主管部门", 2, Organisation::Department, &[Role::DataAuthority]);
     let initialise = Command::InitialiseNode { tier: Tier::Region, division: details::division(), authority };
-    let rulebook = Box::new(Rulebook { version: "next".to_owned(), ..Rulebook::initial() });
     let party = details::party("新主体", 3, Organisation::Enterprise, &[Role::Consumer]);
     vec![
         ("", Actor::Node, initialise),
-        ("", life.approver("authority"), Command::AdoptRulebook { rulebook }),
+        ("", life.handler("authority"), Command::ProposeRulebook { rulebook: next_rulebook() }),
+        ("", life.approver("authority"), Command::AdoptRulebook { rulebook: next_rulebook() }),
         ("", life.member("authority").admin, Command::RegisterParty { details: party }),
     ]
 }
@@ -408,21 +418,56 @@ fn consent_tries(life: &Life) -> Vec<Try> {
 }
 
 fn meters() -> Vec<(&'static str, Life)> {
-    vec![("closed", Life::until("metered")), ("settled", Life::until("settled"))]
+    let proposed = then(Life::until("metered"), |life| life.handler("operator"), propose_correction);
+    let corrected = then(proposed.clone(), |life| life.approver("implementer"), agree_correction);
+    vec![
+        ("closed", Life::until("metered")),
+        ("closed, with a proposed correction", proposed),
+        ("closed, corrected", corrected),
+        ("settled", Life::until("settled")),
+    ]
+}
+
+fn propose_correction(life: &Life) -> Command {
+    Command::ProposeMeterCorrection { meter: life.id("meter"), calls: 30, data_sets: 0, reason: why() }
+}
+
+fn agree_correction(life: &Life) -> Command {
+    Command::AgreeMeterCorrection { meter: life.id("meter"), calls: 30, data_sets: 0 }
 }
 
 fn meter_tries(life: &Life) -> Vec<Try> {
     let again = Command::CloseMeter { readings: vec![details::reading(life.id("platform's order"), 0, 1, 0)] };
     let close = Command::CloseSettlement { period: "2026-12".to_owned() };
-    vec![("the same window", Actor::Node, again), ("", life.approver("operator"), close)]
+    vec![
+        ("the same window", Actor::Node, again),
+        ("", life.handler("operator"), propose_correction(life)),
+        ("", life.approver("implementer"), agree_correction(life)),
+        ("", life.approver("operator"), close),
+    ]
 }
 
 fn settlements() -> Vec<(&'static str, Life)> {
-    vec![
+    let mut states = vec![
         ("closed", Life::until("settled")),
         ("confirmed", Life::until("confirmed")),
         ("paid_in", Life::until("paid in")),
-    ]
+    ];
+    for (_, life) in &mut states {
+        let second = life.add_user(&life.party("implementer"), &[Duty::Approver]);
+        life.note("second approver", second);
+    }
+    let reversed = then(states[1].1.clone(), second_approver, reverse);
+    states.push(("reversed", reversed));
+    states
+}
+
+fn second_approver(life: &Life) -> Actor {
+    Actor::User(life.id("second approver"))
+}
+
+fn reverse(life: &Life) -> Command {
+    Command::ReverseSettlement { settlement: life.id("settlement"), reason: why() }
 }
 
 fn settlement_tries(life: &Life) -> Vec<Try> {
@@ -435,6 +480,8 @@ fn settlement_tries(life: &Life) -> Vec<Try> {
     let finance = life.handler("finance");
     vec![
         ("", life.approver("implementer"), Command::ConfirmSettlement { settlement: settlement() }),
+        ("who confirmed it", life.approver("implementer"), reverse(life)),
+        ("another", second_approver(life), reverse(life)),
         ("in part", finance.clone(), voucher("100")),
         ("all", finance.clone(), voucher(DUE)),
         ("more than is due", finance, voucher("488.04")),

@@ -41,7 +41,7 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select * from information_schema.tables", TableNotGranted),
     ("select * from information_schema.columns", TableNotGranted),
     ("select * from pg_catalog.pg_tables", TableNotGranted),
-    ("select * from lingqu.data.people", TableNotGranted),
+    ("select * from lingqu.other.people", TableNotGranted),
     ("select * from raw", TableNotGranted),
     ("select * from '/etc/passwd'", TableNotGranted),
     ("select * from 'file:///etc/passwd'", TableNotGranted),
@@ -81,7 +81,7 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select nth_value(id, 3) over (order by id) from people", FunctionNotAllowed),
     ("select id from people where code ~ '.*'", ClauseNotAllowed),
     ("select id from people where code similar to 'a'", ClauseNotAllowed),
-    ("select id from people where id = $1", ClauseNotAllowed),
+    ("select id from people where id = $1", StatementNotUnderstood),
     ("select replace(code, 'a', code) from people", ClauseNotAllowed),
     (
         "select code||code||code||code||code||code||code||code||code||code||code||code||code||code from people",

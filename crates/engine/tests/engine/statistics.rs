@@ -3,20 +3,25 @@
 use std::sync::Arc;
 
 use lingqu_engine::allow::RefusalCode::{
-    self, AggregateNotAllowed, CohortTooSmall, ColumnNotGranted, DimensionNotDeclared, NotAnAggregate,
+    self, AggregateNotAllowed, ClauseNotAllowed, CohortTooSmall, ColumnNotGranted, DifferenceTooSmall,
+    DimensionNotDeclared, NotAnAggregate, StatementNotUnderstood,
 };
 use lingqu_engine::governed::GovernedTable;
 use lingqu_engine::product::{ProductSpec, ProductStore};
-use lingqu_engine::session::{AnswerShape, GovernedSession, SmallGroups, StatisticsRules};
+use lingqu_engine::session::{AnswerShape, Contributors, Dominance, GovernedSession, SmallGroups, StatisticsRules};
 use lingqu_engine::{EngineError, Limits};
 
 use crate::data::{ALL_EXACT, Place, batches, governance, left, name, rows, tenant_a};
+use crate::record::Record;
 
 fn rules(floor: u32, small_groups: SmallGroups, dimensions: &[&str]) -> StatisticsRules {
     StatisticsRules {
         dimensions: dimensions.iter().map(|column| name(column)).collect(),
         cohort_floor: floor,
         small_groups,
+        dominance: Dominance::default(),
+        contributors: Contributors { key: Vec::new(), subject: None, digest_key: [9; 16] },
+        record: Arc::new(Record::default()),
     }
 }
 
@@ -71,7 +76,15 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select avg(salary + 1) from people", AggregateNotAllowed),
     ("select sum(salary) filter (where id = 5) from people", AggregateNotAllowed),
     ("select sum(distinct salary) from people", AggregateNotAllowed),
-    ("select division, sum(salary) from people group by rollup (division)", AggregateNotAllowed),
+    ("select division, sum(salary) from people group by rollup (division), active", AggregateNotAllowed),
+    ("select division, avg(active) from people group by division", StatementNotUnderstood),
+    ("select sum(code) from people", StatementNotUnderstood),
+    ("select count(*) from people where 1 / (length(division) - 6) > 0", ClauseNotAllowed),
+    ("select count(*) from people where division::int = 450102", ClauseNotAllowed),
+    ("select cast(division as int), count(*) from people group by 1", ClauseNotAllowed),
+    ("select count(*) from people where active and cast('x' as int) = 1", ClauseNotAllowed),
+    ("select count(*) from people where active and substr(division, 1, -1) = ''", ClauseNotAllowed),
+    ("select count(*) from people where active and division like division", ClauseNotAllowed),
     ("select division, sum(salary) from people group by grouping sets ((division), ())", AggregateNotAllowed),
     ("select division, active, count(*) from people group by cube (division, active)", AggregateNotAllowed),
     ("select bool_or(active) from people", AggregateNotAllowed),
@@ -97,11 +110,11 @@ async fn other_statements_are_refused() {
 #[tokio::test]
 async fn small_groups_are_left_out_and_counted() {
     let place = Place::new();
-    // Group a: 6 rows with 6 values, b: 4 rows, c: 7 rows of which 2 have a value, d: 8 rows without a value.
+    // Group a: 6 rows with 6 values, b: 4 rows, c: 7 rows of which 2 have a value, d: 8 rows without a value, e: 9 rows.
     let mut csv = String::from("kind,amount\n");
-    for (kind, count, valued) in [("a", 6, 6), ("b", 4, 4), ("c", 7, 2), ("d", 8, 0)] {
+    for (kind, count, valued) in [("a", 6, 6), ("b", 4, 4), ("c", 7, 2), ("d", 8, 0), ("e", 9, 9)] {
         for row in 0..count {
-            let amount = if row < valued { row.to_string() } else { String::new() };
+            let amount = if row < valued { (row + 10).to_string() } else { String::new() };
             csv.push_str(&format!("{kind},{amount}\n"));
         }
     }
@@ -109,27 +122,37 @@ async fn small_groups_are_left_out_and_counted() {
     let governed = governance("t", &[("kind", "exact"), ("amount", "exact")], vec![], None);
     let table = GovernedTable::new(snapshot.files, &governed).expect("a table");
     let session = statistics(&place, Arc::clone(&table), rules(5, SmallGroups::Suppress, &["kind"]));
+    // b is too small, and a goes with it: else the total would tell how small.
     let counted = "select kind, count(*) from t group by kind order by kind";
-    assert_eq!(rows(&session, counted).await, ["a|6", "c|7", "d|8"]);
-    assert_eq!(session.query(counted).await.expect("an answer").groups_suppressed(), 1);
-    // Where the amount is measured, only rows that have it count.
+    assert_eq!(rows(&session, counted).await, ["c|7", "d|8", "e|9"]);
+    assert_eq!(session.query(counted).await.expect("an answer").groups_suppressed(), 2);
+    // Where the amount is measured, only rows that have it count. What is not counted above is not counted here.
     let measured = "select kind, sum(amount) from t group by kind order by kind";
-    assert_eq!(rows(&session, measured).await, ["a|15", "d|"]);
-    assert_eq!(session.query(measured).await.expect("an answer").groups_suppressed(), 2);
+    assert_eq!(rows(&session, measured).await, ["d|", "e|126"]);
+    assert_eq!(session.query(measured).await.expect("an answer").groups_suppressed(), 3);
+    // Nor by itself: with the others and the total it would tell of b.
+    let by_itself = batches(&session, "select count(*) from t where kind = 'a'").await;
+    assert!(matches!(&by_itself, Err(EngineError::Refused(refusal)) if refusal.code == DifferenceTooSmall));
     // HAVING, sort and limit see guarded groups only: no group below the floor can be asked for.
     assert!(rows(&session, "select kind, count(*) from t group by kind having count(*) < 5").await.is_empty());
-    assert_eq!(rows(&session, "select count(*) as n from t group by kind order by n limit 1").await, ["6"]);
+    assert_eq!(rows(&session, "select count(*) as n from t group by kind order by n limit 1").await, ["7"]);
+    // With their total beside them.
+    let totals = "select kind, count(*) from t group by rollup (kind) order by kind";
+    assert_eq!(rows(&session, totals).await, ["c|7", "d|8", "e|9", "|34"]);
+    // A group that is not there reads the same as one that is too small.
+    let mut told = Vec::new();
     for nothing_left in [
         "select count(*) from t where kind = 'b'",
         "select kind, count(*) from t where kind = 'b' group by kind",
+        "select kind, count(*) from t where kind = 'nothing' group by kind",
         "select count(*) from t where kind = 'nothing'",
     ] {
-        let refused = batches(&session, nothing_left).await;
-        assert!(
-            matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall),
-            "{nothing_left}"
-        );
+        match batches(&session, nothing_left).await {
+            Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall => told.push(refusal.what),
+            other => panic!("{nothing_left}: {other:?}"),
+        }
     }
+    assert!(told.iter().all(|what| *what == told[0]), "{told:?}");
     let strict = statistics(&place, table, rules(5, SmallGroups::Refuse, &["kind"]));
     let refused = batches(&strict, counted).await;
     assert!(matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall));
@@ -138,11 +161,11 @@ async fn small_groups_are_left_out_and_counted() {
 #[tokio::test]
 async fn the_floor_counts_subjects_where_the_table_names_them() {
     let place = Place::new();
-    // Kind a: 30 rows of 2 drivers; kind b: 30 rows of 10 drivers.
+    // Kind a: 30 rows of 2 drivers; kinds b and c: 30 rows of 10 and 12 drivers; d: 30 rows of 20.
     let mut csv = String::from("offence,kind,driver\n");
-    for offence in 0..60 {
-        let (kind, driver) = if offence < 30 { ("a", offence % 2) } else { ("b", offence % 10) };
-        csv.push_str(&format!("{offence},{kind},d{driver}\n"));
+    for offence in 0..120 {
+        let (kind, drivers) = [("a", 2), ("b", 10), ("c", 12), ("d", 20)][offence / 30];
+        csv.push_str(&format!("{offence},{kind},d{}\n", offence % drivers));
     }
     let snapshot = place.snapshot("res_1", &csv).await;
     let columns = [("offence", "exact"), ("kind", "exact"), ("driver", "exact")];
@@ -157,6 +180,35 @@ async fn the_floor_counts_subjects_where_the_table_names_them() {
     let governed = governance("p", &[("kind", "exact"), ("offence", "exact")], vec![], None);
     let table = GovernedTable::new(product.expect("a product").files, &governed).expect("a table");
     let session = statistics(&place, table, rules(5, SmallGroups::Suppress, &["kind"]));
-    assert_eq!(rows(&session, "select kind, count(*) from p group by kind").await, ["b|30"]);
-    assert_eq!(rows(&session, "select count(*), count(offence) from p").await, ["60|60"]);
+    let by_kind = "select kind, count(*) from p group by kind order by kind";
+    assert_eq!(rows(&session, by_kind).await, ["c|30", "d|30"]);
+    assert_eq!(rows(&session, "select count(*), count(offence) from p").await, ["120|120"]);
+}
+
+/// A sum that one contributor makes most of is left out; how many there are is not.
+#[tokio::test]
+async fn dominated_sums_are_left_out() {
+    let place = Place::new();
+    let mut csv = String::from("kind,amount\n");
+    for (kind, first) in [("a", 1_000), ("b", 50), ("c", 60), ("d", 55)] {
+        csv.push_str(&format!("{kind},{first}\n"));
+        csv.push_str(&format!("{kind},-40\n").repeat(2));
+        csv.push_str(&format!("{kind},30\n").repeat(10));
+    }
+    csv = csv.replace("a,30", "a,3");
+    let snapshot = place.snapshot("res_1", &csv).await;
+    let governed = governance("t", &[("kind", "exact"), ("amount", "exact")], vec![], None);
+    let table = GovernedTable::new(snapshot.files, &governed).expect("a table");
+    let session = statistics(&place, table, rules(5, SmallGroups::Suppress, &["kind"]));
+    for function in ["sum", "avg", "stddev", "var_pop"] {
+        let sql = format!("select kind, {function}(amount) from t group by kind order by kind");
+        let shown: Vec<String> =
+            rows(&session, &sql).await.iter().map(|row| row.split('|').next().unwrap_or_default().to_owned()).collect();
+        // b goes with it: the total less the others is the dominated group.
+        assert_eq!(shown, ["c", "d"], "{function}");
+    }
+    let counted = "select kind, count(amount) from t group by kind order by kind";
+    assert_eq!(rows(&session, counted).await, ["a|13", "b|13", "c|13", "d|13"]);
+    let alone = batches(&session, "select sum(amount) from t where kind = 'a'").await;
+    assert!(matches!(&alone, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall));
 }

@@ -28,6 +28,12 @@ impl Reservation {
         Ok(Reservation { app: Arc::clone(app), debits, runtime: Handle::current() })
     }
 
+    /// The use will not happen now; when this returns, another may have it.
+    pub(crate) async fn give_back(mut self) {
+        let debits = std::mem::take(&mut self.debits);
+        self.app.quota().refund(&debits).await;
+    }
+
     /// The use happened.
     pub(crate) fn keep(mut self) {
         self.debits.clear();

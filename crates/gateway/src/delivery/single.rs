@@ -110,11 +110,17 @@ impl std::fmt::Debug for Keyed {
 impl Deliveries {
     /// Opens keyed access in verification or lookup mode. Error: `mode_not_granted`.
     pub async fn keyed(&self, admission: Admission, mode: Mode) -> Result<Keyed, GatewayError> {
-        admission.serving.must_allow(mode)?;
-        let serving = Arc::clone(&admission.serving);
-        // The first use reads the product into memory: not on a thread that serves others.
-        let opened = tokio::task::spawn_blocking(move || serving.lookup(mode));
-        let table = opened.await.map_err(|error| task_lost(&error))??;
+        let table = match admission.serving.opened_lookup(mode) {
+            // It was opened because the mode is granted.
+            Some(table) => table,
+            None => {
+                admission.serving.must_allow(mode)?;
+                let serving = Arc::clone(&admission.serving);
+                // Not on a thread that serves others.
+                let opened = tokio::task::spawn_blocking(move || serving.lookup(mode));
+                opened.await.map_err(|error| task_lost(&error))??
+            }
+        };
         Ok(Keyed { admission, mode, table })
     }
 
@@ -184,14 +190,21 @@ impl Deliveries {
         let place = self.singles.take(&admission.order)?;
         let reservation = Reservation::make(&self.app, &admission.serving, calls, 0).await?;
         let label = Label { receipt: self.app.new_receipt_id()?, nature: admission.serving.grant.nature };
-        let (body, rows, missing) = {
-            let outcome = work()?;
-            (encode(&label, &outcome.answer)?, outcome.rows, outcome.missing)
+        let found = work().and_then(|outcome| {
+            let uncovered = if admission.serving.needs_consent() { outcome.missing } else { 0 };
+            if uncovered == calls {
+                return Err(consent_missing());
+            }
+            Ok((encode(&label, &outcome.answer)?, outcome.rows, outcome.missing, uncovered))
+        });
+        let (body, rows, missing, uncovered) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                // Back before the refusal is known: the next request may need it.
+                reservation.give_back().await;
+                return Err(error);
+            }
         };
-        let uncovered = if admission.serving.needs_consent() { missing } else { 0 };
-        if uncovered == calls {
-            return Err(consent_missing());
-        }
         let totals = Totals {
             rows: rows.len(),
             answer_rows: calls - missing,

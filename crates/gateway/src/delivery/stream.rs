@@ -1,16 +1,18 @@
-//! Answers drawn batch by batch: an opening record, a part before each batch, a closing record.
+//! Answers drawn piece by piece: an opening record, a part before each batch, a closing record.
 //!
-//! An answer is drawn by a task of its own that hands its bytes over one piece at a time. It notices a client who hangs up,
-//! and gives up on one who does not take a piece for too long: until then the answer holds one of the engine's few places.
-//! The last thing the client learns is whether he has the whole answer, and he learns it after the closing record is
-//! durable.
+//! An answer is drawn by a task of its own that hands it over one piece at a time: bytes of a format
+//! ([`Deliveries::stream`]) or batches of Arrow ([`Deliveries::batches`]). The task notices a client who hangs up, and gives
+//! up on one who does not take a piece for too long: until then the answer holds one of the engine's few places. The last
+//! thing the client learns is whether he has the whole answer, and he learns it after the closing record is durable.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use datafusion::scalar::ScalarValue;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
 use lingqu_app::{App, AppError, Problem};
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
@@ -35,7 +37,7 @@ const PIECE_BYTES_MAX: usize = 256 * 1024;
 /// Pieces that wait for the client.
 const PIECES_AHEAD: usize = 1;
 
-/// An answer to draw.
+/// An answer to draw as bytes.
 #[derive(Clone, Debug)]
 pub struct StreamRequest {
     /// The mode: rows, statistics or file.
@@ -55,11 +57,11 @@ pub struct StreamRequest {
 /// The bytes of an answer. An error ends them and says by its code why; what came before it is incomplete.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Cut>> + Send>>;
 
-/// Why an answer was cut off after bytes had left.
+/// Why an answer was cut off after something of it had left.
 #[derive(Debug, thiserror::Error)]
 #[error("the delivery was stopped: {}", .problem.code)]
 pub struct Cut {
-    /// As the client would have got it, had no byte left.
+    /// As the client would have got it, had nothing left.
     pub problem: Box<Problem>,
 }
 
@@ -77,32 +79,92 @@ pub struct Streamed {
     pub body: Body,
 }
 
+/// What is asked, whatever form the answer has.
+pub(super) struct Question {
+    pub(super) mode: Mode,
+    pub(super) sql: String,
+    /// Values of the statement's parameters.
+    pub(super) parameters: Vec<ScalarValue>,
+    /// What was asked, for the vault.
+    pub(super) request: String,
+    pub(super) limits: Limits,
+}
+
+/// What is handed over at a time.
+pub(super) trait Piece: Send + 'static {
+    /// What the receipt counts for it.
+    fn bytes(&self) -> u64;
+}
+
+impl Piece for Bytes {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+/// Gets each part of an answer before anything of it is handed over, and says by returning that its rows are named.
+pub(super) type Hook = Box<dyn FnMut(&AnswerPart) -> BoxFuture<'static, Result<(), AppError>> + Send>;
+/// An answer in pieces.
+pub(super) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<P, ExportError<AppError>>> + Send>>;
+
+/// An answer that has begun.
+pub(super) struct Begun<P> {
+    pub(super) receipt: ReceiptId,
+    pub(super) nature: Nature,
+    pub(super) exactness: RowsExactness,
+    pub(super) groups_suppressed: u64,
+    pub(super) pieces: Pin<Box<dyn Stream<Item = Result<P, Cut>> + Send>>,
+}
+
 impl Deliveries {
     /// The columns of the product as a mode shows them: a mask may change a type. Error: `mode_not_granted`.
     pub async fn columns(&self, admission: &Admission, mode: Mode) -> Result<Vec<ColumnView>, GatewayError> {
         let session = admission.serving.session(mode, Admission::limits(mode))?;
-        // The engine's own answer tells, and no row leaves for it.
-        let sql = format!("SELECT * FROM \"{}\" LIMIT 0", admission.serving.details.table);
-        let schema = session.query(&sql).await?.schema();
-        let view = SchemaView::of_arrow(&schema);
+        let sql = format!("SELECT * FROM \"{}\"", admission.serving.details.table);
+        let described = session.describe(&sql, None).await?;
+        let view = SchemaView::of_arrow(&described.schema);
         Ok(view.ok_or_else(|| AppError::Fault("a governed table has a column that can't be".to_owned()))?.columns)
     }
 
-    /// Begins an answer. The statement is planned, and a refusal of it leaves no receipt; then the opening record is made
-    /// durable and the first bytes are drawn, so that what fails at once still gets a problem document.
+    /// Begins an answer in bytes. The statement is planned, and a refusal of it leaves no receipt; then the opening record is
+    /// made durable and the first bytes are drawn, so that what fails at once still gets a problem document.
     ///
     /// An answer costs one call, a file one data set. Quota comes back when no byte left; fees are due for a whole answer
     /// alone.
     pub async fn stream(&self, admission: &Admission, request: StreamRequest) -> Result<Streamed, GatewayError> {
-        let session = admission.serving.session(request.mode, request.limits)?;
+        let StreamRequest { mode, sql, request, format, limits, frame } = request;
+        let question = Question { mode, sql, parameters: Vec::new(), request, limits };
+        let written = move |answer: Answer, head: &JsonHead<'_>, hook: Hook| -> Pieces<Bytes> {
+            let frame = frame.begun(head, &answer.schema());
+            Box::pin(cut_small(answer_bytes(answer, format, frame, hook)))
+        };
+        let Begun { receipt, nature, exactness, groups_suppressed, pieces } =
+            self.begin(admission, question, written).await?;
+        Ok(Streamed { receipt, nature, exactness, groups_suppressed, body: pieces })
+    }
+
+    /// Begins an answer whose pieces `written` makes of it.
+    pub(super) async fn begin<P: Piece>(
+        &self,
+        admission: &Admission,
+        question: Question,
+        written: impl FnOnce(Answer, &JsonHead<'_>, Hook) -> Pieces<P> + Send,
+    ) -> Result<Begun<P>, GatewayError> {
+        let Question { mode, sql, parameters, request, limits } = question;
+        let session = admission.serving.session(mode, limits)?;
         let place = self.streams.take(&admission.order)?;
-        let (calls, data_sets) = if request.mode == Mode::File { (0, 1) } else { (1, 0) };
+        let (calls, data_sets) = if mode == Mode::File { (0, 1) } else { (1, 0) };
         let reservation = Reservation::make(&self.app, &admission.serving, calls, data_sets).await?;
-        let answer = session.query(&request.sql).await?;
+        let answer = match session.query_with(&sql, &parameters).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Back before the refusal is known: the next request may need it.
+                reservation.give_back().await;
+                return Err(error.into());
+            }
+        };
         let (receipt, nature) = (self.app.new_receipt_id()?, admission.serving.grant.nature);
         let (exactness, groups_suppressed) = (answer.rows_exactness(), answer.groups_suppressed());
-        let head = JsonHead { receipt: receipt.as_str(), nature, groups_suppressed };
-        let frame = request.frame.begun(&head, &answer.schema());
         let delivery = Arc::new(Delivery {
             app: Arc::clone(&self.app),
             admission: admission.clone(),
@@ -115,22 +177,25 @@ impl Deliveries {
             bytes: AtomicU64::new(0),
             naming: Arc::default(),
         });
-        let opening = Opening { mode: request.mode, request: request.request, format: request.format, frame };
+        let drawn = {
+            let head = JsonHead { receipt: receipt.as_str(), nature, groups_suppressed };
+            written(answer, &head, delivery.hook())
+        };
         let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
         let (verdict, whole) = oneshot::channel();
-        tokio::spawn(carry(delivery, opening, answer, reservation, place, pieces, verdict));
+        tokio::spawn(carry(delivery, Opening { mode, request }, drawn, reservation, place, pieces, verdict));
 
         let first = taken.recv().await;
-        let mut body = Box::pin(handed(taken, whole));
+        let mut rest = Box::pin(handed(taken, whole));
         if let Some(first) = first {
-            let body = Box::pin(futures::stream::iter([Ok(first)]).chain(body));
-            return Ok(Streamed { receipt, nature, exactness, groups_suppressed, body });
+            let pieces = Box::pin(futures::stream::iter([Ok(first)]).chain(rest));
+            return Ok(Begun { receipt, nature, exactness, groups_suppressed, pieces });
         }
         // Nothing was handed over: the answer is empty, or it was stopped.
-        if let Some(Err(cut)) = body.next().await {
+        if let Some(Err(cut)) = rest.next().await {
             return Err(GatewayError::Stopped(cut.problem));
         }
-        Ok(Streamed { receipt, nature, exactness, groups_suppressed, body })
+        Ok(Begun { receipt, nature, exactness, groups_suppressed, pieces: rest })
     }
 }
 
@@ -138,8 +203,6 @@ impl Deliveries {
 struct Opening {
     mode: Mode,
     request: String,
-    format: Format,
-    frame: JsonFrame,
 }
 
 /// A delivery and what has been counted of it.
@@ -160,21 +223,20 @@ struct Delivery {
 
 /// The whole life of a delivery: opens it, hands its pieces over, closes it, and says whether all of it was handed over.
 /// When the process ends in the middle, the next start closes it as interrupted.
-async fn carry(
+async fn carry<P: Piece>(
     delivery: Arc<Delivery>,
     opening: Opening,
-    answer: Answer,
+    drawn: Pieces<P>,
     reservation: Reservation,
     place: Place,
-    pieces: mpsc::Sender<Bytes>,
+    pieces: mpsc::Sender<P>,
     verdict: oneshot::Sender<Result<(), Box<Problem>>>,
 ) {
     let _place = place;
-    let Opening { mode, request, format, frame } = opening;
-    let told = match delivery.open(mode, &request).await {
+    let told = match delivery.open(opening.mode, &opening.request).await {
         Err(error) => Err(error.problem()),
         Ok(()) => {
-            let stopped = delivery.hand_over(answer, format, frame, &pieces).await;
+            let stopped = delivery.hand_over(drawn, &pieces).await;
             let (outcome, told) = match stopped {
                 Ok(()) => (Outcome::Delivered, Ok(())),
                 Err(problem) => (Outcome::Stopped { code: problem.code.clone() }, Err(problem)),
@@ -194,10 +256,10 @@ async fn carry(
 }
 
 /// What was handed over, and after it the verdict.
-fn handed(
-    mut taken: mpsc::Receiver<Bytes>,
+fn handed<P: Piece>(
+    mut taken: mpsc::Receiver<P>,
     whole: oneshot::Receiver<Result<(), Box<Problem>>>,
-) -> impl Stream<Item = Result<Bytes, Cut>> + Send {
+) -> impl Stream<Item = Result<P, Cut>> + Send {
     async_stream::stream! {
         while let Some(piece) = taken.recv().await {
             yield Ok(piece);
@@ -213,40 +275,47 @@ fn handed(
     }
 }
 
+/// Bytes in pieces of at most [`PIECE_BYTES_MAX`].
+fn cut_small(mut bytes: Pieces<Bytes>) -> impl Stream<Item = Result<Bytes, ExportError<AppError>>> + Send {
+    async_stream::try_stream! {
+        while let Some(chunk) = bytes.next().await {
+            let mut chunk = chunk?;
+            while !chunk.is_empty() {
+                yield chunk.split_to(chunk.len().min(PIECE_BYTES_MAX));
+            }
+        }
+    }
+}
+
 impl Delivery {
     async fn open(&self, mode: Mode, request: &str) -> Result<(), AppError> {
         let (opening, salted) = receipt::opening(&self.app, &self.admission, mode, request)?;
         receipt::begin(&self.app, &self.admission, &self.receipt, &salted, ReceiptBody::Opened(opening)).await
     }
 
-    /// Hands the answer over piece by piece. Error: why it was stopped.
-    async fn hand_over(
-        self: &Arc<Self>,
-        answer: Answer,
-        format: Format,
-        frame: JsonFrame,
-        pieces: &mpsc::Sender<Bytes>,
-    ) -> Result<(), Problem> {
+    /// What names the rows of each part.
+    fn hook(self: &Arc<Self>) -> Hook {
         let named = Arc::clone(self);
-        let hook = move |part: &AnswerPart| {
-            let delivery = Arc::clone(&named);
+        Box::new(move |part: &AnswerPart| {
             let rows = receipt::rows_of(part.rows.clone());
             let answer_rows = part.batch.num_rows() as u64;
-            async move { delivery.name(rows, answer_rows).await }
-        };
-        let mut bytes = answer_bytes(answer, format, frame, hook);
+            Arc::clone(&named).name(rows, answer_rows).boxed()
+        })
+    }
+
+    /// Hands the answer over piece by piece. Error: why it was stopped.
+    async fn hand_over<P: Piece>(
+        self: &Arc<Self>,
+        mut drawn: Pieces<P>,
+        pieces: &mpsc::Sender<P>,
+    ) -> Result<(), Problem> {
         loop {
             let next = tokio::select! {
-                next = bytes.next() => next,
+                next = drawn.next() => next,
                 () = pieces.closed() => return Err(cancelled()),
             };
             match next {
-                Some(Ok(mut chunk)) => {
-                    while !chunk.is_empty() {
-                        let piece = chunk.split_to(chunk.len().min(PIECE_BYTES_MAX));
-                        self.hand(piece, pieces).await?;
-                    }
-                }
+                Some(Ok(piece)) => self.hand(piece, pieces).await?,
                 Some(Err(ExportError::Engine(error))) => return Err(AppError::Engine(error).problem()),
                 Some(Err(ExportError::Hook(error))) => return Err(error.problem()),
                 None => return Ok(()),
@@ -254,9 +323,9 @@ impl Delivery {
         }
     }
 
-    async fn hand(&self, piece: Bytes, pieces: &mpsc::Sender<Bytes>) -> Result<(), Problem> {
+    async fn hand<P: Piece>(&self, piece: P, pieces: &mpsc::Sender<P>) -> Result<(), Problem> {
         // Counted before it leaves: never fewer than left.
-        self.bytes.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        self.bytes.fetch_add(piece.bytes(), Ordering::SeqCst);
         let patience = self.settings.receiver_patience;
         match tokio::time::timeout(patience, pieces.send(piece)).await {
             Ok(Ok(())) => Ok(()),
@@ -265,7 +334,7 @@ impl Delivery {
         }
     }
 
-    /// Names the rows of a batch, durably, if the grant still stands. No byte of the batch leaves before this returns.
+    /// Names the rows of a batch, durably, if the grant still stands. Nothing of the batch leaves before this returns.
     ///
     /// The parts are written by a task: when the client hangs up meanwhile, a part that is on its way is written and counted
     /// all the same, and the closing record waits for it.

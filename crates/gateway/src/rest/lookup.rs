@@ -1,7 +1,5 @@
 //! `GET /{product}/lookup/{key}`, `GET /{product}/lookup?col=…`, `POST /{product}/lookup`: the rows of keys.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -9,12 +7,13 @@ use lingqu_app::AppError;
 use lingqu_domain::predicate::Literal;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::ColumnView;
+use lingqu_engine::export::{ExportFormat, file_of};
 use lingqu_engine::lookup::{LookupError, joined};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::accept::choose;
-use super::request::{Words, admitted, json, parameters, text, whole};
+use super::request::{Sent, Words, admitted, json, parameters, text};
 use super::response::{etag, not_modified, recorded};
 use super::verify::key_of;
 use crate::delivery::{Admission, Deliveries, Keyed, Label, LookedUp};
@@ -23,8 +22,8 @@ use crate::error::GatewayError;
 use crate::value;
 
 const FORM: &str = "{\"keys\": [{…}, …]}";
-/// A row, or a few: as an object with its receipt, or as Arrow's stream without the keys that were not found.
-const FORMATS: [Format; 2] = [Format::Json, Format::Arrow];
+/// Rows as an object with its receipt and a null for each key that was not found, or in a format of tables without those
+/// keys.
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,7 +57,7 @@ pub(super) async fn batch(
     State(deliveries): State<Deliveries>,
     Words(product): Words<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Response {
     admitted(&deliveries, &headers, &product, |admission| rows_of_keys(&deliveries, admission, &headers, body)).await
 }
@@ -107,11 +106,11 @@ async fn rows_of_keys(
     deliveries: &Deliveries,
     admission: Admission,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Result<Response, GatewayError> {
     let keyed = deliveries.keyed(admission.clone(), Mode::Lookup).await?;
-    let format = choose(headers, None, &FORMATS)?;
-    let body = whole(body)?;
+    let format = choose(headers, None, &Format::ALL)?;
+    let body = body.whole()?;
     let form: LookupForm = json(&body, FORM)?;
     let columns = keyed.key();
     let mut keys = Vec::with_capacity(form.keys.len());
@@ -120,7 +119,7 @@ async fn rows_of_keys(
     }
     let encode = |label: &Label, found: &LookedUp| written(label, found, format);
     let answer = deliveries.look_up(&keyed, &keys, text(&body)?, encode).await?;
-    Ok(recorded(&admission, answer, format, None))
+    Ok(recorded(answer, format, None))
 }
 
 fn wrong_parts(columns: &[ColumnView], found: usize) -> GatewayError {
@@ -136,21 +135,26 @@ async fn row_of(
     asked: String,
     headers: &HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let format = choose(headers, None, &FORMATS)?;
+    let format = choose(headers, None, &Format::ALL)?;
     let etag = etag(admission, &asked, format);
     if let Some(response) = not_modified(headers, &etag) {
         return Ok(response);
     }
     let encode = |label: &Label, found: &LookedUp| written(label, found, format);
     let answer = deliveries.look_up(keyed, &[key], asked, encode).await?;
-    Ok(recorded(admission, answer, format, Some(&etag)))
+    Ok(recorded(answer, format, Some(&etag)))
 }
 
-/// `{"receipt", "nature", "rows"}` with the rows in the order of the keys, null where there is none; or Arrow's stream of
-/// the rows that there are.
+/// `{"receipt", "nature", "rows"}` with the rows in the order of the keys, null where there is none; or a table of the rows
+/// that there are.
 fn written(label: &Label, found: &LookedUp, format: Format) -> Result<Vec<u8>, AppError> {
-    if format == Format::Arrow {
-        return arrow_stream(&joined(&found.schema, &found.rows)?);
+    let table = |format| Ok(file_of(&joined(&found.schema, &found.rows)?, format)?.to_vec());
+    match format {
+        Format::Json => {}
+        Format::Arrow => return arrow_stream(&joined(&found.schema, &found.rows)?),
+        Format::Ndjson => return table(ExportFormat::Ndjson),
+        Format::Csv => return table(ExportFormat::Csv),
+        Format::Parquet => return table(ExportFormat::Parquet),
     }
     let nature = serde_json::to_string(&label.nature)
         .map_err(|error| AppError::Fault(format!("a nature could not be written as JSON: {error}")))?;

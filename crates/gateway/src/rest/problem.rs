@@ -8,9 +8,6 @@ use lingqu_domain::id::OrderId;
 
 use crate::error::GatewayError;
 
-/// Seconds after which a request that found no place may be sent again.
-const RETRY_AFTER_SECONDS: u64 = 1;
-
 /// A refusal of an order's request.
 pub(super) fn refused(order: Option<&OrderId>, error: &GatewayError) -> Response {
     let problem = error.problem();
@@ -22,14 +19,11 @@ pub(super) fn refused(order: Option<&OrderId>, error: &GatewayError) -> Response
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    match status {
-        StatusCode::UNAUTHORIZED => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"lingqu\""));
-        }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-        }
-        _ => {}
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"lingqu\""));
+    }
+    if let Some(seconds) = problem.retry_after_s() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -37,5 +31,26 @@ pub(super) fn refused(order: Option<&OrderId>, error: &GatewayError) -> Response
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         refused(None, &self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lingqu_app::AppError;
+    use lingqu_store::StoreError;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_when_to_come_back() {
+        let error = GatewayError::from(AppError::Store(StoreError::Full { doing: "writing receipts" }));
+        let response = refused(None, &error);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "30");
+        let response = refused(None, &GatewayError::TooManyDeliveries { limit: 4 });
+        assert_eq!(
+            (response.status(), &response.headers()[RETRY_AFTER]),
+            (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(1))
+        );
     }
 }

@@ -1,8 +1,6 @@
 //! `POST /{product}/query`: the consumer's own SQL.
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
@@ -10,7 +8,7 @@ use lingqu_domain::scope::Mode;
 use serde::Deserialize;
 
 use super::accept::choose;
-use super::request::{Words, admitted, json, text, whole};
+use super::request::{Sent, Words, admitted, json, text};
 use super::response::streamed;
 use crate::delivery::{Admission, Deliveries, StreamRequest};
 use crate::encode::{Format, JsonFrame};
@@ -38,7 +36,7 @@ pub(super) async fn query(
     State(deliveries): State<Deliveries>,
     Words(product): Words<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Response {
     admitted(&deliveries, &headers, &product, |admission| answer(&deliveries, admission, &headers, body)).await
 }
@@ -47,9 +45,9 @@ async fn answer(
     deliveries: &Deliveries,
     admission: Admission,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Result<Response, GatewayError> {
-    let body = whole(body)?;
+    let body = body.whole()?;
     // A body that is not said to be JSON is the statement itself.
     let form = match is_json(headers) {
         true => json(&body, FORM)?,
@@ -69,7 +67,7 @@ async fn answer(
         frame: JsonFrame::default(),
     };
     let answer = deliveries.stream(&admission, request).await?;
-    Ok(streamed(&admission, answer, format, None))
+    Ok(streamed(answer, format, None))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

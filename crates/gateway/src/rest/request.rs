@@ -1,10 +1,11 @@
 //! What the handlers share in reading a request.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -12,8 +13,9 @@ use axum::response::Response;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
-use super::REQUEST_BYTES_MAX;
 use super::problem::refused;
+use super::response::say_what_is_left;
+use super::{REQUEST_BYTES_MAX, REQUEST_TIME_MAX};
 use crate::delivery::{Admission, Deliveries};
 use crate::error::GatewayError;
 
@@ -21,7 +23,7 @@ use crate::error::GatewayError;
 const PARAMETERS_MAX: usize = 256;
 
 /// The words of an address's path.
-pub(super) struct Words<T>(pub(super) T);
+pub(crate) struct Words<T>(pub(crate) T);
 
 impl<T, S> FromRequestParts<S> for Words<T>
 where
@@ -48,29 +50,49 @@ where
         Ok(admission) => admission,
         Err(error) => return refused(None, &error),
     };
-    let order = admission.order.clone();
-    match work(admission).await {
+    let (order, serving) = (admission.order.clone(), Arc::clone(&admission.serving));
+    let mut response = match work(admission).await {
         Ok(response) => response,
         Err(error) => refused(Some(&order), &error),
-    }
+    };
+    say_what_is_left(deliveries, &serving, response.headers_mut()).await;
+    response
 }
 
 /// The bearer token (RFC 6750 section 2.1; the scheme's name in any case).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
-/// The body, if it is not too large.
-pub(super) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, GatewayError> {
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => GatewayError::RequestTooLarge { bytes_max: REQUEST_BYTES_MAX },
-        _ => GatewayError::malformed(
-            "请求体未能完整接收，请重新发送",
-            "the request's body did not arrive whole; send it again",
-        ),
-    })
+/// What was sent as the body: all of it, or why it can't be had. It is judged only after the key.
+pub(crate) struct Sent(Result<Bytes, GatewayError>);
+
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
+        let read = tokio::time::timeout(REQUEST_TIME_MAX, Bytes::from_request(request, state)).await;
+        Ok(Sent(match read {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(GatewayError::RequestTooLarge { bytes_max: REQUEST_BYTES_MAX })
+            }
+            Ok(Err(_)) => Err(GatewayError::malformed(
+                "请求体未能完整接收，请重新发送",
+                "the request's body did not arrive whole; send it again",
+            )),
+            Err(_) => Err(GatewayError::RequestTooSlow { seconds: REQUEST_TIME_MAX.as_secs() }),
+        }))
+    }
+}
+
+impl Sent {
+    /// The body. Errors: `request_too_large`, `request_too_slow`, `malformed_request`.
+    pub(crate) fn whole(self) -> Result<Bytes, GatewayError> {
+        self.0
+    }
 }
 
 /// The body as text.
@@ -93,7 +115,7 @@ pub(super) fn json<T: DeserializeOwned>(body: &Bytes, form: &str) -> Result<T, G
 }
 
 /// The parameters of an address, in their order.
-pub(super) fn parameters(query: Option<&str>) -> Result<Vec<(String, String)>, GatewayError> {
+pub(crate) fn parameters(query: Option<&str>) -> Result<Vec<(String, String)>, GatewayError> {
     let mut parameters = Vec::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         if parameters.len() == PARAMETERS_MAX {

@@ -2,17 +2,19 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use lingqu_app::Serving;
 use lingqu_crypto::sha256;
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::resource::Nature;
 use lingqu_engine::RowsExactness;
 
-use crate::delivery::{Admission, Recorded, Streamed};
+use crate::delivery::{Admission, Deliveries, Handed, Recorded, Streamed};
 use crate::encode::Format;
+use crate::range::Asked;
 
 /// The receipt of the answer.
 const DELIVERY_RECEIPT: HeaderName = HeaderName::from_static("delivery-receipt");
@@ -24,8 +26,12 @@ const RECEIPT_ROWS: HeaderName = HeaderName::from_static("receipt-rows");
 const GROUPS_SUPPRESSED: HeaderName = HeaderName::from_static("groups-suppressed");
 /// The cursor that follows a full page.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
-/// The quota of the order (draft-ietf-httpapi-ratelimit-headers, section 3).
+/// The quota of the order, by unit (draft-ietf-httpapi-ratelimit-headers-10, section 3). It has no window: an order's quota
+/// does not come back with time.
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of it (section 4), as far as this process of the node knows: see [`lingqu_store::quota::Quota::left`]. A
+/// unit of which this process has used nothing yet is left out.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What names an answer: the order, its rights, consents and snapshots, and the question. The same tag stands for the same
 /// answer; only the receipt's id within it differs, so it is a weak one.
@@ -38,13 +44,21 @@ pub(super) fn etag(admission: &Admission, question: &str, format: Format) -> Str
     format!("W/\"{}\"", &sha256(&named).to_string()[..32])
 }
 
-/// The answer to a client who has the answer already (RFC 9110 section 13.1.2). Nothing of the data leaves, so it has no
-/// receipt and costs nothing. `None`: he has another one, or none.
+/// The same for a file, whose bytes hold no receipt: the same tag stands for the same bytes, so it is a strong one. Another
+/// version of the program may write other bytes.
+pub(super) fn file_etag(admission: &Admission, sql: &str, format: Format) -> String {
+    let weak = etag(admission, &format!("export {} {sql}", env!("CARGO_PKG_VERSION")), format);
+    weak.trim_start_matches("W/").to_owned()
+}
+
+/// The answer to a client who has the answer already (RFC 9110 section 13.1.2). A tag can't be guessed, so who shows it had
+/// the answer, with its receipt; he learns that it still is the answer, none of the data leaves, and so this has no receipt
+/// and costs nothing. `None`: he has another one, or none.
 pub(super) fn not_modified(headers: &HeaderMap, etag: &str) -> Option<Response> {
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     // `*` stands for whatever there is and would tell a client who has nothing that he has all.
-    let is_known =
-        known.flat_map(|value| value.split(',')).any(|tag| tag.trim().trim_start_matches("W/") == &etag[2..]);
+    let opaque = etag.trim_start_matches("W/");
+    let is_known = known.flat_map(|value| value.split(',')).any(|tag| tag.trim().trim_start_matches("W/") == opaque);
     if !is_known {
         return None;
     }
@@ -55,19 +69,19 @@ pub(super) fn not_modified(headers: &HeaderMap, etag: &str) -> Option<Response> 
 }
 
 /// An answer about a few keys.
-pub(super) fn recorded(admission: &Admission, recorded: Recorded, format: Format, etag: Option<&str>) -> Response {
+pub(super) fn recorded(recorded: Recorded, format: Format, etag: Option<&str>) -> Response {
     let mut response = Response::new(Body::from(recorded.body));
     let headers = response.headers_mut();
-    label(headers, admission, &recorded.label.receipt, recorded.label.nature, format, etag);
+    label(headers, &recorded.label.receipt, recorded.label.nature, format, etag);
     response
 }
 
 /// An answer that is drawn.
-pub(super) fn streamed(admission: &Admission, streamed: Streamed, format: Format, etag: Option<&str>) -> Response {
+pub(super) fn streamed(streamed: Streamed, format: Format, etag: Option<&str>) -> Response {
     let Streamed { receipt, nature, exactness, groups_suppressed, body } = streamed;
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
-    label(headers, admission, &receipt, nature, format, etag);
+    label(headers, &receipt, nature, format, etag);
     let exactness = match exactness {
         RowsExactness::Exact => "exact",
         RowsExactness::Superset => "superset",
@@ -77,6 +91,20 @@ pub(super) fn streamed(admission: &Admission, streamed: Streamed, format: Format
         set(headers, GROUPS_SUPPRESSED, &groups_suppressed.to_string());
     }
     response
+}
+
+/// A piece of a file that is handed out, or the whole of it, without its body.
+pub(super) fn handed(handed: &Handed, asked: Asked, etag: &str) -> Response {
+    let mut response = Body::empty().into_response();
+    let headers = response.headers_mut();
+    label(headers, &handed.receipt, handed.nature, handed.format, Some(etag));
+    *response.status_mut() = asked.announce(handed.bytes, response.headers_mut());
+    response
+}
+
+/// Says that pieces of the file can be asked for.
+pub(super) fn in_pieces(response: &mut Response) {
+    set(response.headers_mut(), ACCEPT_RANGES, "bytes");
 }
 
 /// Names the file that a browser would save.
@@ -90,14 +118,7 @@ pub(super) fn with_next_cursor(response: &mut Response, cursor: &str) {
     set(response.headers_mut(), NEXT_CURSOR, cursor);
 }
 
-fn label(
-    headers: &mut HeaderMap,
-    admission: &Admission,
-    receipt: &ReceiptId,
-    nature: Nature,
-    format: Format,
-    etag: Option<&str>,
-) {
+fn label(headers: &mut HeaderMap, receipt: &ReceiptId, nature: Nature, format: Format, etag: Option<&str>) {
     set(headers, DELIVERY_RECEIPT, receipt.as_str());
     let nature = match nature {
         Nature::Real => "REAL",
@@ -114,8 +135,25 @@ fn label(
         }
         None => set(headers, CACHE_CONTROL, "no-store"),
     }
-    let quota = &admission.serving.grant.quota;
-    set(headers, RATE_LIMIT_POLICY, &format!("\"calls\";q={}, \"data_sets\";q={}", quota.calls, quota.data_sets));
+}
+
+/// Adds the order's quota and what is left of it, to answers and refusals alike.
+pub(super) async fn say_what_is_left(deliveries: &Deliveries, serving: &Serving, headers: &mut HeaderMap) {
+    let (mut policy, mut left) = (Vec::new(), Vec::new());
+    for debit in deliveries.app().quota_debits(serving, 1, 1) {
+        // An account is named `order/unit`.
+        let unit = debit.account.rsplit('/').next().unwrap_or_default();
+        policy.push(format!("\"{unit}\";q={}", debit.limit));
+        let rest = match debit.limit {
+            0 => Some(0),
+            _ => deliveries.app().quota().left(&debit.account).await,
+        };
+        left.extend(rest.map(|rest| format!("\"{unit}\";r={rest}")));
+    }
+    set(headers, RATE_LIMIT_POLICY, &policy.join(", "));
+    if !left.is_empty() {
+        set(headers, RATE_LIMIT, &left.join(", "));
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

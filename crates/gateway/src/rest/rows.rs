@@ -18,7 +18,7 @@ use crate::encode::{Format, JsonFrame};
 use crate::error::GatewayError;
 
 /// Rows of a page when nothing is said.
-const PAGE_ROWS: u64 = 100;
+pub(super) const PAGE_ROWS: u64 = 100;
 const PARAMETERS: [&str; 6] = ["columns", "filter", "sort", "limit", "cursor", "format"];
 
 pub(super) async fn rows(
@@ -61,7 +61,7 @@ async fn answer(
         frame: JsonFrame::page(limit, next_cursor.clone()),
     };
     let page = deliveries.stream(&admission, request).await?;
-    let mut response = streamed(&admission, page, format, Some(&etag));
+    let mut response = streamed(page, format, Some(&etag));
     with_next_cursor(&mut response, &next_cursor);
     Ok(response)
 }

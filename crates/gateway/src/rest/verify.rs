@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use lingqu_app::AppError;
@@ -16,7 +14,7 @@ use lingqu_engine::lookup::LookupError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::request::{Words, admitted, json, text, whole};
+use super::request::{Sent, Words, admitted, json, text};
 use super::response::recorded;
 use crate::delivery::{Admission, Claim, Deliveries, Finding, Label};
 use crate::encode::Format;
@@ -59,18 +57,14 @@ pub(super) async fn verify(
     State(deliveries): State<Deliveries>,
     Words(product): Words<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Response {
     admitted(&deliveries, &headers, &product, |admission| answer(&deliveries, admission, body)).await
 }
 
-async fn answer(
-    deliveries: &Deliveries,
-    admission: Admission,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, GatewayError> {
+async fn answer(deliveries: &Deliveries, admission: Admission, body: Sent) -> Result<Response, GatewayError> {
     let keyed = deliveries.keyed(admission.clone(), Mode::Verification).await?;
-    let body = whole(body)?;
+    let body = body.whole()?;
     let (forms, is_batch) = match json(&body, FORM)? {
         VerifyForm { key: Some(key), claim: Some(claim), claims: None } => (vec![ClaimForm { key, claim }], false),
         VerifyForm { key: None, claim: None, claims: Some(claims) } => (claims, true),
@@ -85,7 +79,7 @@ async fn answer(
     }
     let encode = |label: &Label, findings: &[Finding]| written(label, findings, is_batch);
     let answer = deliveries.verify(&keyed, &claims, text(&body)?, encode).await?;
-    Ok(recorded(&admission, answer, Format::Json, None))
+    Ok(recorded(answer, Format::Json, None))
 }
 
 fn written(label: &Label, findings: &[Finding], is_batch: bool) -> Result<Vec<u8>, AppError> {

@@ -53,6 +53,35 @@ impl LogFiles {
         }
     }
 
+    /// Widths of the partial tiles that stand beside a full one's place, in order.
+    pub(super) fn partial_widths(&self, full: &str) -> Result<Vec<u16>, StoreError> {
+        let mut names: Vec<String> = Vec::new();
+        match self {
+            LogFiles::Directory(directory) => {
+                let beside = directory.join(format!("{full}.p"));
+                let listed = match fs::read_dir(&beside) {
+                    Ok(listed) => listed,
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+                    Err(error) => return Err(StoreError::file("list", beside, error)),
+                };
+                for entry in listed {
+                    let entry = entry.map_err(|error| StoreError::file("list", &beside, error))?;
+                    names.extend(entry.file_name().into_string());
+                }
+            }
+            LogFiles::Objects { store, prefix } => {
+                let beside = location(prefix, &format!("{full}.p"));
+                let listed = Handle::current().block_on(store.list_with_delimiter(Some(&beside)));
+                let listed = listed.map_err(|error| object_fault("list", full, error))?;
+                names.extend(listed.objects.iter().filter_map(|found| found.location.filename()).map(str::to_owned));
+            }
+        }
+        // What is no width, such as a file that a crash left half-written, nobody reads.
+        let mut widths: Vec<u16> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        widths.sort_unstable();
+        Ok(widths)
+    }
+
     /// Writes tiles and bundles durably. A file that is there already must have the same content.
     pub(super) fn write_tiles(&self, files: &[(String, Vec<u8>)]) -> Result<(), LogError> {
         for (path, _) in files {

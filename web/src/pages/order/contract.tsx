@@ -10,11 +10,18 @@ import { useReason } from "../../parts/commands";
 import { useNameOf } from "../../parts/parties";
 import { ProblemView } from "../../parts/problem";
 import { At, Id, UnitPrice } from "../../parts/tags";
+import { unitsOf } from "../market";
 
 export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
   const { t } = useTranslation();
   const nameOf = useNameOf();
   const { details, contract } = entry.body;
+  const units = unitsOf(details.modes);
+  const signatures = Object.entries(contract.signatures).map(([party, actor]) => (
+    <div key={party}>
+      {nameOf(party)} <Signer actor={actor} />
+    </div>
+  ));
   return (
     <div className="stack">
       <Descriptions
@@ -30,8 +37,12 @@ export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
             label: t("market.modes"),
             children: details.modes.map((mode) => <Tag key={mode}>{t(`mode.${mode}`)}</Tag>),
           },
-          { key: "calls", label: t("order.quotaCalls"), children: count(details.quota.calls) },
-          { key: "data_sets", label: t("order.quotaDataSets"), children: count(details.quota.data_sets) },
+          ...(units.includes("per_call")
+            ? [{ key: "calls", label: t("order.quotaCalls"), children: count(details.quota.calls) }]
+            : []),
+          ...(units.includes("per_data_set")
+            ? [{ key: "data_sets", label: t("order.quotaDataSets"), children: count(details.quota.data_sets) }]
+            : []),
           {
             key: "term",
             label: t("order.term"),
@@ -45,13 +56,12 @@ export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
             key: "price",
             label: t("order.fees"),
             children: (
-              <Space separator="·">
-                <span>
-                  {t("market.per_call")} <UnitPrice amount={contract.price.per_call} />
-                </span>
-                <span>
-                  {t("market.per_data_set")} <UnitPrice amount={contract.price.per_data_set} />
-                </span>
+              <Space wrap separator="·">
+                {units.map((unit) => (
+                  <span key={unit}>
+                    {t(`market.${unit}`)} <UnitPrice amount={contract.price[unit]} />
+                  </span>
+                ))}
               </Space>
             ),
           },
@@ -65,12 +75,7 @@ export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
             key: "signatures",
             label: t("order.signatures"),
             span: 2,
-            children:
-              Object.entries(contract.signatures).map(([party, actor]) => (
-                <div key={party}>
-                  {nameOf(party)} <Signer actor={actor} />
-                </div>
-              )) || "—",
+            children: signatures.length === 0 ? "—" : signatures,
           },
         ]}
       />

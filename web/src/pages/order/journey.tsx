@@ -5,7 +5,8 @@ import { Collapse, Space, Timeline } from "antd";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../../api/client";
-import { useNameOf } from "../../parts/parties";
+import { Actor } from "../../parts/actor";
+import { EntityTitle } from "../../parts/original";
 import { Loaded } from "../../parts/problem";
 import { At, Id, StateTag } from "../../parts/tags";
 
@@ -42,15 +43,20 @@ function Mark({ state, isBroken }: { state: string; isBroken: boolean }) {
 
 function Step({ step }: { step: Schemas["JourneyStep"] }) {
   const { t } = useTranslation();
-  const nameOf = useNameOf();
   const rest = step.events.length - SHOWN;
   return (
     <section data-step={step.kind} data-state={step.state}>
       <Space wrap>
         <strong>{t(`kind.${step.kind}`)}</strong>
-        <StepLink kind={step.kind} id={step.id}>
-          {nameOf(step.title)}
-        </StepLink>
+        {step.open ? (
+          <StepLink kind={step.kind} id={step.id}>
+            <EntityTitle id={step.id} title={step.title} />
+          </StepLink>
+        ) : (
+          <span>
+            <EntityTitle id={step.id} title={step.title} />
+          </span>
+        )}
         <StateTag state={step.state} />
         <Id id={step.id} />
       </Space>
@@ -80,21 +86,10 @@ function Events({ events }: { events: Schemas["JourneyEvent"][] }) {
         <li key={event.position}>
           <At at={event.at} />
           <span>{t(`event.${event.kind}`, { defaultValue: event.kind })}</span>
-          <Who event={event} />
+          <Actor event={event} />
         </li>
       ))}
     </ul>
-  );
-}
-
-function Who({ event }: { event: Schemas["JourneyEvent"] }) {
-  const { t, i18n } = useTranslation();
-  if (event.actor === "node") return <span>{t("order.node")}</span>;
-  if (event.actor.startsWith("sub_")) return <span>{t("order.subjectActor")}</span>;
-  return (
-    <span>
-      {i18n.language === "en" ? event.party_en : event.party} <Id id={event.actor} />
-    </span>
   );
 }
 
@@ -121,6 +116,7 @@ export function StepLink({ kind, id, children }: { kind: string; id: string; chi
       </Link>
     );
   }
+  if (kind === "node") return <Link to="/node">{children}</Link>;
   if (kind === "settlement") {
     return (
       <Link to="/ledger" search={{ settlement: id }}>

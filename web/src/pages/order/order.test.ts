@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { unitsOf } from "../market";
 import { snippets } from "./access";
+import { detailsOf, formOf } from "./place";
 import { deliveriesOf } from "./receipts";
 
 const opening = {
@@ -45,4 +47,32 @@ test("a command line per mode, and never a key", () => {
   expect(lines[0]).toContain("/data/v1/delays/verify");
   expect(lines[1]).toContain("/data/v1/delays/export?format=parquet");
   expect(lines.every((line) => line.includes("$LINGQU_KEY"))).toBe(true);
+});
+
+const draft = {
+  product: "prd_0",
+  purpose: "service",
+  modes: ["rows" as const, "file" as const],
+  // Half past one in Beijing, which is the day before in Greenwich.
+  term: { from: "2026-11-24T17:30:00Z", until: "2027-11-24T17:30:00Z" },
+  quota: { calls: 1000, data_sets: 1 },
+};
+
+test("an untouched form orders what the server drafted, to the moment", () => {
+  expect(detailsOf(draft, formOf(draft))).toEqual(draft);
+  expect(formOf(draft)).toMatchObject({ from: "2026-11-25", until: "2027-11-25" });
+});
+
+test("a day that was chosen begins at midnight in Beijing", () => {
+  const filled = { ...formOf(draft), purpose: " service/check ", until: "2026-12-01", calls: null };
+  const details = detailsOf(draft, filled);
+  expect(details.term).toEqual({ from: draft.term.from, until: "2026-12-01T00:00:00+08:00" });
+  expect(details).toMatchObject({ purpose: "service/check", quota: { calls: 0, data_sets: 1 } });
+});
+
+test("a price is shown for what a product can be had in", () => {
+  expect(unitsOf(["compute", "verification"])).toEqual(["per_call"]);
+  expect(unitsOf(["file"])).toEqual(["per_data_set"]);
+  expect(unitsOf(["rows", "file"])).toEqual(["per_call", "per_data_set"]);
+  expect(unitsOf([])).toEqual(["per_call", "per_data_set"]);
 });

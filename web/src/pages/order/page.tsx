@@ -5,6 +5,7 @@ import { Alert, Button } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../../api/client";
 import { CommandButtons } from "../../parts/commands";
+import { HistoryLink } from "../../parts/history";
 import { useNameOf } from "../../parts/parties";
 import { Loaded } from "../../parts/problem";
 import { AddressTabs } from "../../parts/tabs";
@@ -44,6 +45,7 @@ function Order({ entry }: { entry: Schemas["Entry_Order"] }) {
           <Link to="/products/$id" params={{ id: product }}>
             {t("order.product")}
           </Link>
+          <HistoryLink id={entry.id} />
         </div>
         <AddressTabs
           tab={tab}
@@ -89,9 +91,13 @@ function GrantNotice({ order }: { order: string }) {
           {broken && (
             <div>
               {t("order.link")} {t(`kind.${broken.kind}`)}{" "}
-              <StepLink kind={broken.kind} id={broken.id}>
-                {nameOf(broken.title)}
-              </StepLink>{" "}
+              {broken.open ? (
+                <StepLink kind={broken.kind} id={broken.id}>
+                  {nameOf(broken.title)}
+                </StepLink>
+              ) : (
+                <span>{nameOf(broken.title)}</span>
+              )}{" "}
               <Id id={broken.id} />
             </div>
           )}

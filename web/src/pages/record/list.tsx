@@ -3,6 +3,7 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import { Button, Select, Space, Table } from "antd";
 import { useTranslation } from "react-i18next";
 import { fetchClient, type Schemas } from "../../api/client";
+import { EntityTitle } from "../../parts/original";
 import { More, usePages } from "../../parts/pages";
 import { useNameOf } from "../../parts/parties";
 import { Loaded, NotFound } from "../../parts/problem";
@@ -51,7 +52,7 @@ function Register({ kind }: { kind: Kind }) {
                   key: "title",
                   render: (_, entry) => (
                     <Link to="/records/$kind/$id" params={{ kind, id: entry.id }}>
-                      {nameOf(entry.title)}
+                      <EntityTitle id={entry.id} title={entry.title} />
                     </Link>
                   ),
                 },

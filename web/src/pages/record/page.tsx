@@ -4,6 +4,8 @@ import { Card, Descriptions } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../../api/client";
 import { CommandButtons } from "../../parts/commands";
+import { HistoryLink } from "../../parts/history";
+import { EntityTitle } from "../../parts/original";
 import { useNameOf } from "../../parts/parties";
 import { Loaded, NotFound } from "../../parts/problem";
 import { At, Id, StateTag } from "../../parts/tags";
@@ -28,9 +30,16 @@ function Entity({ kind, entry }: { kind: Kind; entry: Entry }) {
   const nameOf = useNameOf();
   return (
     <>
-      <Title text={`${t(`kind.${kind}`)} · ${nameOf(entry.title)}`}>
+      <Title
+        text={
+          <>
+            {t(`kind.${kind}`)} · <EntityTitle id={entry.id} title={entry.title} />
+          </>
+        }
+      >
         <StateTag state={entry.state} />
         <Id id={entry.id} />
+        <HistoryLink id={entry.id} />
       </Title>
       <div className="stack">
         {entry.commands.length > 0 && (

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../../api/client";
 import { percent, shortId } from "../../format";
+import { Original } from "../../parts/original";
 import { useNameOf } from "../../parts/parties";
 import { At } from "../../parts/tags";
 import { KINDS, type Kind } from "./kinds";
@@ -41,7 +42,7 @@ function useRows(kind: Kind, body: unknown): Rows {
         row("operator", nameOf(details.operator)),
         row("plan", <RecordLink kind="plan" id={details.plan} />),
         row("term", <TermView term={details.term} />),
-        row("selection", details.selection),
+        row("selection", <Original text={details.selection} />),
         row("treasury", `${nameOf(details.revenue.treasury)} ${percent(details.revenue.treasury_rate)}`),
         row(
           "providers",
@@ -56,7 +57,7 @@ function useRows(kind: Kind, body: unknown): Rows {
           Object.keys(signatures).map((party) => <div key={party}>{nameOf(party)}</div>),
         ),
         row("items", <Items items={details.items} />),
-        row("clauses", details.clauses),
+        row("clauses", <Original text={details.clauses} />),
       ];
     }
     case "permit": {
@@ -66,8 +67,8 @@ function useRows(kind: Kind, body: unknown): Rows {
         row("operator", nameOf(operator)),
         row("mandate", <RecordLink kind="mandate" id={details.mandate} />),
         row("competent", nameOf(details.competent)),
-        row("opinion", opinion?.text ?? "—"),
-        row("purposes", details.purposes.join("、")),
+        row("opinion", <Original text={opinion?.text ?? "—"} />),
+        row("purposes", details.purposes.join(t("app.separator"))),
         row(
           "confirmations",
           Object.entries(confirmations).map(([party, by]) => (
@@ -77,7 +78,7 @@ function useRows(kind: Kind, body: unknown): Rows {
           )),
         ),
         row("items", <Items items={details.items} />),
-        row("justification", details.justification),
+        row("justification", <Original text={details.justification} />),
       ];
     }
     case "supply": {
@@ -86,7 +87,7 @@ function useRows(kind: Kind, body: unknown): Rows {
         ...reasonOf(stage, row),
         row("resource", nameOf(resource)),
         row("implementer", nameOf(implementer)),
-        row("need", need),
+        row("need", <Original text={need} />),
       ];
     }
     case "right": {
@@ -104,8 +105,8 @@ function useRows(kind: Kind, body: unknown): Rows {
         typeof stage === "object" ? (Object.values(stage) as { answer: string; verification?: string }[]) : [];
       return [
         row("resource", nameOf(resource)),
-        ...(answer ? [row("answer", answer.answer)] : []),
-        ...(answer?.verification ? [row("verification", answer.verification)] : []),
+        ...(answer ? [row("answer", <Original text={answer.answer} />)] : []),
+        ...(answer?.verification ? [row("verification", <Original text={answer.verification} />)] : []),
       ];
     }
     default:
@@ -118,7 +119,7 @@ function reasonOf(stage: unknown, row: (key: string, children: ReactNode) => Row
   if (typeof stage !== "object" || stage === null) return [];
   const [detail] = Object.values(stage) as unknown[];
   if (typeof detail !== "object" || detail === null || !("reason" in detail)) return [];
-  return [row("reason", String(detail.reason))];
+  return [row("reason", <Original text={String(detail.reason)} />)];
 }
 
 function TermView({ term }: { term: Schemas["Term"] }) {
@@ -133,7 +134,7 @@ function RecordLink({ kind, id }: { kind: Kind; id: string }) {
   const entry = api.useQuery("get", KINDS[kind][1], { params: { path: { id } } }).data;
   return (
     <Link to="/records/$kind/$id" params={{ kind, id }}>
-      {entry?.title ?? shortId(id)}
+      <Original text={entry?.title ?? shortId(id)} />
     </Link>
   );
 }

@@ -3,15 +3,17 @@ import { useParams, useSearch } from "@tanstack/react-router";
 import { Descriptions, Table } from "antd";
 import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../../api/client";
-import { count } from "../../format";
 import { CommandButtons } from "../../parts/commands";
+import { HistoryLink } from "../../parts/history";
+import { Original } from "../../parts/original";
 import { useNameOf } from "../../parts/parties";
-import { Loaded, Nothing } from "../../parts/problem";
+import { Loaded } from "../../parts/problem";
 import { AddressTabs } from "../../parts/tabs";
-import { At, Id, NatureTag, StateTag } from "../../parts/tags";
+import { Id, NatureTag, StateTag } from "../../parts/tags";
 import { Title } from "../../parts/title";
 import { Quality } from "./quality";
 import { RegistrationTab } from "./registration";
+import { Snapshots } from "./snapshots";
 
 type Entry = Schemas["Entry_Resource"];
 
@@ -31,6 +33,7 @@ function Resource({ entry }: { entry: Entry }) {
         <NatureTag nature={details.nature} />
         <StateTag state={entry.state} />
         <Id id={entry.id} />
+        <HistoryLink id={entry.id} />
       </Title>
       <div className="stack">
         <CommandButtons choices={entry.commands} entity={entry.id} version={entry.stream_version} />
@@ -41,7 +44,7 @@ function Resource({ entry }: { entry: Entry }) {
             { key: "dictionary", label: t("resource.dictionary"), children: <Dictionary entry={entry} /> },
             { key: "quality", label: t("resource.quality"), children: <Quality resource={entry.id} /> },
             { key: "registration", label: t("resource.registration"), children: <RegistrationTab entry={entry} /> },
-            { key: "snapshots", label: t("resource.snapshots"), children: <Snapshots entry={entry} /> },
+            { key: "snapshots", label: t("resource.snapshots"), children: <Snapshots resource={entry.id} /> },
           ]}
         />
       </div>
@@ -57,7 +60,9 @@ function Overview({ entry }: { entry: Entry }) {
   const cycle = details.update_cycle_days;
   return (
     <div className="stack">
-      <p>{details.summary}</p>
+      <p>
+        <Original text={details.summary} hint />
+      </p>
       <Descriptions
         bordered
         size="small"
@@ -66,8 +71,8 @@ function Overview({ entry }: { entry: Entry }) {
           { key: "provider", label: t("resource.provider"), children: nameOf(entry.body.provider) },
           { key: "division", label: t("resource.division"), children: details.division },
           { key: "table", label: t("market.table"), children: <code>{details.table}</code> },
-          { key: "source", label: t("resource.source"), children: details.source },
-          { key: "basis", label: t("resource.basis"), children: details.basis },
+          { key: "source", label: t("resource.source"), children: <Original text={details.source} /> },
+          { key: "basis", label: t("resource.basis"), children: <Original text={details.basis} /> },
           { key: "sharing", label: t("resource.sharing"), children: t(`resource.${sharing}`) },
           { key: "openness", label: t("resource.openness"), children: t(`resource.open_${details.openness}`) },
           {
@@ -77,7 +82,11 @@ function Overview({ entry }: { entry: Entry }) {
           },
           { key: "key", label: t("product.key"), children: details.key.join(", ") || "—" },
           { key: "subject", label: t("product.subject"), children: details.subject ?? "—" },
-          { key: "personal", label: t("resource.personalBasis"), children: details.personal_basis ?? "—" },
+          {
+            key: "personal",
+            label: t("resource.personalBasis"),
+            children: <Original text={details.personal_basis ?? "—"} />,
+          },
         ]}
       />
     </div>
@@ -96,38 +105,9 @@ function Dictionary({ entry }: { entry: Entry }) {
       columns={[
         { title: t("product.column"), dataIndex: "name", render: (name: string) => <code>{name}</code> },
         { title: t("product.type"), dataIndex: "data_type", render: (type: string) => t(`type.${type}`) },
-        { title: t("product.meaning"), dataIndex: "meaning" },
+        { title: t("product.meaning"), dataIndex: "meaning", render: (meaning: string) => <Original text={meaning} /> },
         { title: t("product.grade"), dataIndex: "grade", render: (grade: string) => t(`grade.${grade}`) },
       ]}
     />
-  );
-}
-
-function Snapshots({ entry }: { entry: Entry }) {
-  const { t } = useTranslation();
-  const snapshot = entry.body.snapshot;
-  if (!snapshot) return <Nothing text={t("resource.noSnapshot")} />;
-  return (
-    <div className="stack">
-      <p>{t("resource.snapshotCount", { count: entry.body.snapshot_count })}</p>
-      <Descriptions
-        bordered
-        size="small"
-        column={1}
-        items={[
-          { key: "id", label: t("record.id"), children: <Id id={snapshot.id} whole /> },
-          { key: "version", label: t("resource.version"), children: snapshot.version },
-          { key: "nature", label: t("nav.resources"), children: <NatureTag nature={snapshot.nature} /> },
-          { key: "rows", label: t("resource.rows"), children: count(snapshot.rows) },
-          { key: "taken", label: t("resource.takenAt"), children: <At at={snapshot.taken_at} /> },
-          { key: "digest", label: t("resource.digest"), children: <span className="id">{snapshot.digest}</span> },
-          {
-            key: "source",
-            label: t("resource.sourceDigest"),
-            children: <span className="id">{snapshot.source_digest}</span>,
-          },
-        ]}
-      />
-    </div>
   );
 }

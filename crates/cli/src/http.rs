@@ -1,0 +1,114 @@
+//! HTTP/1.1 over a listener, with a limit on how long a client may take to send a request's head. `axum::serve` has none, so
+//! that clients who send one byte now and then would hold every connection of a listener.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
+
+/// How long a client may take to send the head of a request, and with it how long a connection may be idle between two.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
+
+/// Serves until told to stop; then takes no new connection and ends when the requests that run are answered.
+pub async fn serve<L: Listener>(
+    mut listener: L,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    head_time_max: Duration,
+) where
+    L::Addr: std::fmt::Debug,
+{
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time_max);
+    // Each connection holds a receiver, so that the sender sees when the last one has ended.
+    let (ended, running) = watch::channel(());
+    let to_connections = stopped.clone();
+    loop {
+        tokio::select! {
+            // An error means that the server is gone, which is the same.
+            _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
+            (stream, _) = listener.accept() => {
+                let service = TowerToHyperService::new(router.clone());
+                let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+                let (stopped, running) = (to_connections.clone(), running.clone());
+                tokio::spawn(async move {
+                    answer(connection, stopped).await;
+                    drop(running);
+                });
+            }
+        }
+    }
+    drop((listener, running));
+    ended.closed().await;
+}
+
+type Served<I> = hyper::server::conn::http1::UpgradeableConnection<TokioIo<I>, TowerToHyperService<Router>>;
+
+/// Answers the requests of one connection. What a client does wrong ends its connection and is no fault of the node.
+async fn answer<I>(connection: Served<I>, mut stopped: watch::Receiver<bool>)
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::pin!(connection);
+    let told = async { drop(stopped.wait_for(|is_stopped| *is_stopped).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = told => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A server that gives a client a moment for a head, with what stops it.
+    async fn served() -> (std::net::SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(serve(listener, router, stopped, Duration::from_millis(200)));
+        (address, stop, task)
+    }
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_not_waited_for() {
+        let (address, _stop, _task) = served().await;
+        for begun in ["", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(begun.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // The node ends the connection; without a limit this would wait for ever.
+            drop(client.read_to_end(&mut answer).await);
+            assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_whole_request_is_answered_and_the_server_ends_when_told() {
+        let (address, stop, task) = served().await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        // A connection that waits for its next request does not hold the server up.
+        let _idle = TcpStream::connect(address).await.unwrap();
+        stop.send_replace(true);
+        task.await.unwrap();
+    }
+}

@@ -1,0 +1,310 @@
+//! Finished files: data sets that were written whole into the node's directory, so that a client can take them in pieces.
+//!
+//! A file is named by the digest of all that decides its bytes: order, rights with consents and snapshots, statement, format
+//! and program. It is made on first use and put away when room is needed for others, the one that was used longest ago
+//! first; made again it has the same bytes. What an earlier process left is removed: no address leads to it any more.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use lingqu_app::AppError;
+use lingqu_crypto::{Sha256Digest, Sha256Hasher};
+use roaring::RoaringTreemap;
+
+use crate::error::GatewayError;
+
+/// The folder below the node's directory.
+const FOLDER: &str = "finished";
+
+/// A data set as a file.
+#[derive(Debug)]
+pub struct Finished {
+    path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub digest: Sha256Digest,
+    /// Rows in it.
+    pub answer_rows: u64,
+    /// Numbers of the governed table's rows that it was made of.
+    pub(super) rows: RoaringTreemap,
+}
+
+impl Finished {
+    /// Opens it. Nothing when it was put away meanwhile.
+    pub(super) fn open(&self) -> Result<Option<File>, AppError> {
+        match File::open(&self.path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(AppError::file("open", &self.path, &error)),
+        }
+    }
+}
+
+/// All finished files of a node. Their bytes and those of files that are being made stay below a limit.
+#[derive(Debug)]
+pub(super) struct FinishedFiles {
+    directory: PathBuf,
+    bytes_max: u64,
+    shelf: Mutex<Shelf>,
+    turns: Mutex<BTreeMap<Sha256Digest, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    is_cleared: bool,
+    files: BTreeMap<Sha256Digest, (Arc<Finished>, u64)>,
+    /// Counts uses.
+    uses: u64,
+    /// Of all files, those that are being made included.
+    bytes: u64,
+}
+
+impl FinishedFiles {
+    /// The files below a node's directory. Nothing is touched before the first one is made.
+    pub(super) fn new(node: &Path, bytes_max: u64) -> Self {
+        Self { directory: node.join(FOLDER), bytes_max, shelf: Mutex::default(), turns: Mutex::default() }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of a name, if it is there; this counts as a use.
+    pub(super) fn find(&self, name: &Sha256Digest) -> Option<Arc<Finished>> {
+        let mut shelf = self.shelf();
+        shelf.uses += 1;
+        let uses = shelf.uses;
+        let (file, used) = shelf.files.get_mut(name)?;
+        *used = uses;
+        Some(Arc::clone(file))
+    }
+
+    /// Forgets a file that is not on the disk any more, whoever took it from there.
+    pub(super) fn forget(&self, name: &Sha256Digest, gone: &Arc<Finished>) {
+        let mut shelf = self.shelf();
+        if shelf.files.get(name).is_some_and(|(file, _)| Arc::ptr_eq(file, gone)) {
+            shelf.files.remove(name);
+            shelf.bytes -= gone.bytes;
+        }
+    }
+
+    /// Held by who makes the file of a name, so that it is made once however many ask.
+    pub(super) fn turn(&self, name: &Sha256Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(name).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(*name, Arc::downgrade(&turn));
+        turn
+    }
+
+    /// Begins a file. It does I/O.
+    pub(super) fn begin(self: &Arc<Self>, name: Sha256Digest, extension: &str) -> Result<Unfinished, AppError> {
+        self.clear_once()?;
+        let path = self.directory.join(format!("{name}.{extension}"));
+        let unfinished = self.directory.join(format!("{name}.unfinished"));
+        let file = private_file(&unfinished).map_err(|error| AppError::file("make", &unfinished, &error))?;
+        Ok(Unfinished {
+            files: Arc::clone(self),
+            name,
+            path,
+            unfinished,
+            file,
+            hasher: Sha256Hasher::default(),
+            bytes: 0,
+            is_kept: false,
+        })
+    }
+
+    /// Makes the folder, empty and closed to others, before the first file of this process.
+    fn clear_once(&self) -> Result<(), AppError> {
+        let mut shelf = self.shelf();
+        if shelf.is_cleared {
+            return Ok(());
+        }
+        let cleared = || -> io::Result<()> {
+            match fs::remove_dir_all(&self.directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            private_directory(&self.directory)
+        };
+        cleared().map_err(|error| AppError::file("clear", &self.directory, &error))?;
+        shelf.is_cleared = true;
+        Ok(())
+    }
+
+    /// Takes room for more bytes of a file that is being made, putting others away. Error: there is none.
+    fn take_room(&self, bytes: u64) -> Result<(), GatewayError> {
+        let mut shelf = self.shelf();
+        while shelf.bytes + bytes > self.bytes_max {
+            let oldest = shelf.files.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| *name);
+            let Some(oldest) = oldest else { return Err(GatewayError::FileTooLarge { bytes_max: self.bytes_max }) };
+            let Some((file, _)) = shelf.files.remove(&oldest) else { break };
+            // Who has it open reads it to its end.
+            match fs::remove_file(&file.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(AppError::file("remove", &file.path, &error).into());
+                }
+                _ => shelf.bytes -= file.bytes,
+            }
+        }
+        shelf.bytes += bytes;
+        Ok(())
+    }
+
+    fn give_room_back(&self, bytes: u64) {
+        self.shelf().bytes -= bytes;
+    }
+}
+
+/// A file that is being made. Dropped before it is finished it leaves nothing.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    files: Arc<FinishedFiles>,
+    name: Sha256Digest,
+    path: PathBuf,
+    unfinished: PathBuf,
+    file: File,
+    hasher: Sha256Hasher,
+    bytes: u64,
+    is_kept: bool,
+}
+
+impl Unfinished {
+    /// Writes the next bytes. It does I/O. Error: `file_too_large`, or the disk's.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), GatewayError> {
+        let count = bytes.len() as u64;
+        if self.bytes + count > self.files.bytes_max {
+            // Told before others are put away for nothing.
+            return Err(GatewayError::FileTooLarge { bytes_max: self.files.bytes_max });
+        }
+        self.files.take_room(count)?;
+        self.bytes += count;
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).map_err(|error| AppError::file("write", &self.unfinished, &error))?;
+        Ok(())
+    }
+
+    /// Puts the file on the shelf. `rows` are the rows of the governed table that it was made of, `answer_rows` those in it.
+    pub(super) fn finish(mut self, rows: RoaringTreemap, answer_rows: u64) -> Result<Arc<Finished>, AppError> {
+        fs::rename(&self.unfinished, &self.path).map_err(|error| AppError::file("keep", &self.path, &error))?;
+        self.is_kept = true;
+        let digest = std::mem::take(&mut self.hasher).finish();
+        let finished = Arc::new(Finished { path: self.path.clone(), bytes: self.bytes, digest, answer_rows, rows });
+        let mut shelf = self.files.shelf();
+        shelf.uses += 1;
+        let uses = shelf.uses;
+        shelf.files.insert(self.name, (Arc::clone(&finished), uses));
+        Ok(finished)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.files.give_room_back(self.bytes);
+            if let Err(error) = fs::remove_file(&self.unfinished) {
+                tracing::warn!(%error, "an unfinished file could not be removed; the next start removes it");
+            }
+        }
+    }
+}
+
+/// Makes a folder that its owner alone may enter.
+pub(super) fn private_directory(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Makes a file that its owner alone may read.
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use lingqu_crypto::sha256;
+
+    use super::*;
+
+    fn make(files: &Arc<FinishedFiles>, name: &str, bytes: usize) -> Result<Arc<Finished>, GatewayError> {
+        let mut unfinished = files.begin(sha256(name.as_bytes()), "parquet")?;
+        unfinished.write(&vec![b'x'; bytes])?;
+        Ok(unfinished.finish(RoaringTreemap::new(), 1)?)
+    }
+
+    fn on_disk(folder: &Path) -> usize {
+        fs::read_dir(folder.join(FOLDER)).unwrap().count()
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("lingqu-finished-{name}-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_file_used_longest_ago_makes_room_and_an_open_one_can_be_read_on() {
+        let folder = folder("room");
+        let files = Arc::new(FinishedFiles::new(&folder, 100));
+        let first = make(&files, "a", 40).unwrap();
+        make(&files, "b", 40).unwrap();
+        assert!(files.find(&sha256(b"a")).is_some(), "a use");
+        let open = files.find(&sha256(b"b")).unwrap().open().unwrap().unwrap();
+        assert!(files.find(&sha256(b"a")).is_some());
+        make(&files, "c", 50).unwrap();
+        assert!(files.find(&sha256(b"b")).is_none() && files.find(&sha256(b"a")).is_some());
+        assert_eq!(on_disk(&folder), 2);
+        assert_eq!(io::read_to_string(open).unwrap().len(), 40);
+        // One larger than all room is given up; nothing of it stays, and nothing else went for it.
+        let refused = make(&files, "d", 101).unwrap_err();
+        assert!(matches!(refused, GatewayError::FileTooLarge { bytes_max: 100 }));
+        assert_eq!((on_disk(&folder), files.shelf().bytes), (2, 90));
+        make(&files, "e", 100).unwrap();
+        assert_eq!((on_disk(&folder), files.shelf().bytes), (1, 100));
+        assert!(first.open().unwrap().is_none());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_removed_and_others_may_not_look() {
+        let folder = folder("left");
+        fs::create_dir_all(folder.join(FOLDER)).unwrap();
+        fs::write(folder.join(FOLDER).join("old.parquet"), "old").unwrap();
+        let files = Arc::new(FinishedFiles::new(&folder, 100));
+        let made = make(&files, "a", 10).unwrap();
+        assert_eq!((on_disk(&folder), made.digest), (1, sha256(&[b'x'; 10])));
+        fs::remove_file(&made.path).unwrap();
+        assert!(made.open().unwrap().is_none());
+        files.forget(&sha256(b"a"), &made);
+        assert_eq!(files.shelf().bytes, 0);
+        let made = make(&files, "a", 10).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(&folder.join(FOLDER)), mode(&made.path)), (0o700, 0o600));
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,446 @@
+//! Files that are handed out: deliveries that a client takes in pieces, when and as often as he likes, by an address that
+//! is good for a while.
+//!
+//! The delivery is opened, with all its rows named, before the client learns that there is a file; its first byte closes
+//! it and, unless the order has paid for these same bytes before, charges one data set. Nobody can tell from requests for
+//! pieces when a client has the whole, so the closing record says what he could take from then on. One that is not taken
+//! before its address ends is closed free of charge. Every request for a piece asks the grant again.
+
+use std::collections::BTreeMap;
+use std::io::SeekFrom;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::BytesMut;
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+use lingqu_app::{App, AppError, Serving};
+use lingqu_crypto::{Sha256Digest, sha256};
+use lingqu_domain::id::{OrderId, ReceiptId};
+use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
+use lingqu_domain::resource::Nature;
+use lingqu_domain::scope::Mode;
+use lingqu_engine::export::ExportError;
+use lingqu_engine::session::AnswerPart;
+use roaring::RoaringTreemap;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use super::finished::{Finished, FinishedFiles};
+use super::place::Place;
+use super::reservation::Reservation;
+use super::stream::{Body, Cut};
+use super::{Admission, Deliveries, paid, receipt, task_lost};
+use crate::encode::{Format, JsonFrame, answer_bytes};
+use crate::error::GatewayError;
+
+/// What the closing record says of a file that nobody took.
+const NOT_TAKEN: &str = "not_taken";
+/// Most files that are handed out at a time. Each costs some hundred bytes of memory and its rows' bitmap.
+const HANDED_MAX: usize = 20_000;
+/// Bytes that are read at a time; the grant is looked at before each.
+const PIECE_BYTES: usize = 256 * 1024;
+/// How often a file that was put away between finding and opening it is made again.
+const OPEN_ATTEMPTS: usize = 3;
+
+/// A data set to hand out as a file.
+#[derive(Clone, Debug)]
+pub struct FileRequest {
+    /// The statement over the product's table.
+    pub sql: String,
+    /// How it is written.
+    pub format: Format,
+    /// What was asked, for the vault.
+    pub request: String,
+    /// Hash of the service key that it was asked with; while the key is in force the file can be taken.
+    pub key: Sha256Digest,
+}
+
+/// A file that is handed out.
+#[derive(Debug)]
+pub struct Handed {
+    /// The receipt, by which it is found again.
+    pub receipt: ReceiptId,
+    /// Whose it is.
+    pub order: OrderId,
+    /// Digest of all that decides its bytes; the same as long as they are the same.
+    pub name: Sha256Digest,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Rows in it.
+    pub answer_rows: u64,
+    /// REAL or SYNTHETIC.
+    pub nature: Nature,
+    /// How it is written.
+    pub format: Format,
+    /// When it stops to be handed out.
+    pub until: Timestamp,
+    admission: Admission,
+    sql: String,
+    key: Sha256Digest,
+    digest: Sha256Digest,
+    rows: u64,
+    stage: tokio::sync::Mutex<Stage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Opened; no byte left.
+    Open,
+    /// Closed as delivered.
+    Taken,
+    /// Closed as not taken.
+    Ended,
+}
+
+/// What is handed out at the moment.
+#[derive(Debug, Default)]
+pub(super) struct HandedFiles {
+    by_receipt: BTreeMap<ReceiptId, Arc<Handed>>,
+    /// The newest of each order, protocol and file.
+    newest: BTreeMap<(OrderId, &'static str, Sha256Digest), ReceiptId>,
+}
+
+/// What the hand-outs of a node share.
+#[derive(Debug)]
+pub(super) struct HandOuts {
+    files: Arc<FinishedFiles>,
+    handed: Mutex<HandedFiles>,
+    /// Held while it is found out whether a file is paid, and paid if not.
+    paying: tokio::sync::Mutex<()>,
+}
+
+impl HandOuts {
+    pub(super) fn new(files: FinishedFiles) -> Self {
+        Self { files: Arc::new(files), handed: Mutex::default(), paying: tokio::sync::Mutex::default() }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&mut HandedFiles) -> T) -> T {
+        look(&mut self.handed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Deliveries {
+    /// Hands a data set out as a file: makes the file if it is not there, and opens its delivery. Asked for again soon, it
+    /// is the same delivery.
+    ///
+    /// Errors: `mode_not_granted`; `quota_exceeded` when the file would cost a data set and none is left;
+    /// `file_too_large`; what making it ran into.
+    pub async fn hand_out(&self, admission: &Admission, request: FileRequest) -> Result<Arc<Handed>, GatewayError> {
+        admission.serving.must_allow(Mode::File)?;
+        let name = name_of(admission, &request.sql, request.format);
+        if let Some(handed) = self.handed_already(admission, &name, &request.key) {
+            return Ok(handed);
+        }
+        // Before any work is done for it.
+        self.can_pay(admission, &name).await?;
+        let file = self.finished(admission, &request.sql, request.format).await?;
+        let (deliveries, admission) = (self.clone(), admission.clone());
+        // A client that hangs up leaves no delivery half opened.
+        let opened = tokio::spawn(async move { deliveries.open(admission, name, request, &file).await });
+        opened.await.map_err(|error| task_lost(&error))?
+    }
+
+    /// One that was handed out and may still be taken. Error: `file_address_not_valid`.
+    pub fn handed(&self, receipt: &ReceiptId) -> Result<Arc<Handed>, GatewayError> {
+        let handed = self.hand_outs.look(|handed| handed.by_receipt.get(receipt).cloned());
+        handed.filter(|handed| self.app.now() < handed.until).ok_or(GatewayError::FileAddressNotValid)
+    }
+
+    /// Asks again for the grant under which a file was handed out. Errors: `file_address_not_valid` when its bytes would be
+    /// others by now; the refusal of the link that is not in force any more; `bad_service_key` when its key was revoked.
+    pub async fn readmit(&self, handed: &Handed) -> Result<Arc<Serving>, GatewayError> {
+        let serving = self.app.serving_of_hash(handed.key).await?;
+        serving.must_allow(Mode::File)?;
+        if serving.grant.order != handed.order || serving.policy_digest != handed.admission.serving.policy_digest {
+            return Err(GatewayError::FileAddressNotValid);
+        }
+        Ok(serving)
+    }
+
+    /// Takes `length` bytes of a file that is handed out from `start` on. The first time this closes its delivery; when it
+    /// returns, that is durable. Error: `quota_exceeded`, `file_address_not_valid`, `too_many_deliveries`.
+    pub async fn take(
+        &self,
+        handed: &Arc<Handed>,
+        serving: Arc<Serving>,
+        start: u64,
+        length: u64,
+    ) -> Result<Body, GatewayError> {
+        let place = self.singles.take(&handed.order)?;
+        let file = self.opened_file(handed).await?;
+        let (deliveries, taken) = (self.clone(), Arc::clone(handed));
+        let closed = tokio::spawn(async move { deliveries.close_taken(&taken).await });
+        closed.await.map_err(|error| task_lost(&error))??;
+        Ok(Box::pin(pieces(Arc::clone(&self.app), serving, place, file, start, length)))
+    }
+
+    /// Notes that an export which has begun pays for its file, so that its pieces are not paid for once more. Its receipt
+    /// decides whether it did.
+    pub async fn note_export(
+        &self,
+        admission: &Admission,
+        sql: &str,
+        format: Format,
+        receipt: &ReceiptId,
+    ) -> Result<(), GatewayError> {
+        let name = name_of(admission, sql, format);
+        let _turn = self.hand_outs.paying.lock().await;
+        if !paid::is_paid(&self.app, &admission.order, &name).await? {
+            paid::note(&self.app, &admission.order, &name, receipt).await?;
+        }
+        Ok(())
+    }
+
+    /// The newest delivery of the file, while at least half of its time is left.
+    fn handed_already(&self, admission: &Admission, name: &Sha256Digest, key: &Sha256Digest) -> Option<Arc<Handed>> {
+        let half = self.address_life() / 2;
+        let now = self.app.now();
+        self.hand_outs.look(|handed| {
+            let newest = handed.newest.get(&(admission.order.clone(), admission.protocol, *name))?;
+            let found = handed.by_receipt.get(newest)?;
+            (found.key == *key && now.duration_until(found.until) > half).then(|| Arc::clone(found))
+        })
+    }
+
+    fn address_life(&self) -> SignedDuration {
+        SignedDuration::try_from(self.settings.address_life).unwrap_or(SignedDuration::MAX)
+    }
+
+    async fn can_pay(&self, admission: &Admission, name: &Sha256Digest) -> Result<(), GatewayError> {
+        let _turn = self.hand_outs.paying.lock().await;
+        if !paid::is_paid(&self.app, &admission.order, name).await? {
+            Reservation::make(&self.app, &admission.serving, 0, 1).await?.give_back().await;
+        }
+        Ok(())
+    }
+
+    /// The file, made now if it is not there. It is made to its end even if who asked for it hangs up: he will ask again.
+    async fn finished(&self, admission: &Admission, sql: &str, format: Format) -> Result<Arc<Finished>, GatewayError> {
+        let name = name_of(admission, sql, format);
+        if let Some(file) = self.hand_outs.files.find(&name) {
+            return Ok(file);
+        }
+        let (deliveries, admission, sql) = (self.clone(), admission.clone(), sql.to_owned());
+        let made = tokio::spawn(async move {
+            let turn = deliveries.hand_outs.files.turn(&name);
+            let _turn = turn.lock().await;
+            match deliveries.hand_outs.files.find(&name) {
+                Some(file) => Ok(file),
+                None => deliveries.make_file(&admission, name, &sql, format).await,
+            }
+        });
+        made.await.map_err(|error| task_lost(&error))?
+    }
+
+    async fn make_file(
+        &self,
+        admission: &Admission,
+        name: Sha256Digest,
+        sql: &str,
+        format: Format,
+    ) -> Result<Arc<Finished>, GatewayError> {
+        let _place = self.streams.take(&admission.order)?;
+        let session = admission.serving.session(Mode::File, Admission::limits(Mode::File))?;
+        let answer = session.query(sql).await?;
+        let drawn: Arc<Mutex<(RoaringTreemap, u64)>> = Arc::default();
+        let (app, serving, counted) = (Arc::clone(&self.app), Arc::clone(&admission.serving), Arc::clone(&drawn));
+        let hook = move |part: &AnswerPart| {
+            let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            counted.0 |= receipt::rows_of(part.rows.clone());
+            counted.1 += part.batch.num_rows() as u64;
+            let granted = app.still_granted(&serving);
+            async move { Ok(granted?) }
+        };
+        let mut bytes = answer_bytes(answer, format, JsonFrame::default(), hook);
+        let files = Arc::clone(&self.hand_outs.files);
+        let mut unfinished = on_blocking(move || files.begin(name, format.name())).await??;
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk.map_err(|error| match error {
+                ExportError::Engine(error) => GatewayError::from(error),
+                ExportError::Hook(error) => error.into(),
+            })?;
+            unfinished = on_blocking(move || {
+                let written = unfinished.write(&chunk);
+                written.map(|()| unfinished)
+            })
+            .await??;
+        }
+        let (rows, answer_rows) = std::mem::take(&mut *drawn.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(on_blocking(move || unfinished.finish(rows, answer_rows)).await??)
+    }
+
+    /// Opens the delivery of a file: what it is and all its rows are durable when this returns.
+    async fn open(
+        &self,
+        admission: Admission,
+        name: Sha256Digest,
+        request: FileRequest,
+        file: &Finished,
+    ) -> Result<Arc<Handed>, GatewayError> {
+        let _turn = self.hand_outs.paying.lock().await;
+        if let Some(handed) = self.handed_already(&admission, &name, &request.key) {
+            return Ok(handed);
+        }
+        if self.hand_outs.look(|handed| handed.by_receipt.len()) >= HANDED_MAX {
+            return Err(AppError::Engine(lingqu_engine::EngineError::Busy).into());
+        }
+        // Making the file may have taken a while.
+        self.app.still_granted(&admission.serving)?;
+        let receipt = self.app.new_receipt_id()?;
+        let (opening, salted) = receipt::opening(&self.app, &admission, Mode::File, &request.request)?;
+        receipt::begin(&self.app, &admission, &receipt, &salted, ReceiptBody::Opened(opening)).await?;
+        for (number, (rows, row_set)) in (0..).zip(receipt::row_sets(file.rows.clone())) {
+            receipt::write(&self.app, &admission, &receipt, ReceiptBody::Part { number, rows, row_set }).await?;
+        }
+        let until = self.app.now().checked_add(self.address_life()).unwrap_or(Timestamp::MAX);
+        let handed = Arc::new(Handed {
+            receipt: receipt.clone(),
+            order: admission.order.clone(),
+            name,
+            bytes: file.bytes,
+            answer_rows: file.answer_rows,
+            nature: admission.serving.grant.nature,
+            format: request.format,
+            until,
+            sql: request.sql,
+            key: request.key,
+            digest: file.digest,
+            rows: file.rows.len(),
+            stage: tokio::sync::Mutex::new(Stage::Open),
+            admission,
+        });
+        self.hand_outs.look(|all| {
+            let protocol = handed.admission.protocol;
+            all.newest.insert((handed.order.clone(), protocol, name), receipt.clone());
+            all.by_receipt.insert(receipt, Arc::clone(&handed));
+        });
+        let (app, hand_outs) = (Arc::downgrade(&self.app), Arc::downgrade(&self.hand_outs));
+        tokio::spawn(end_in_time(app, hand_outs, Arc::clone(&handed)));
+        Ok(handed)
+    }
+
+    /// The file of a delivery, open. It may have been put away and is made again then; its bytes must be the same.
+    async fn opened_file(&self, handed: &Handed) -> Result<std::fs::File, GatewayError> {
+        for _ in 0..OPEN_ATTEMPTS {
+            let file = self.finished(&handed.admission, &handed.sql, handed.format).await?;
+            if (file.bytes, file.digest) != (handed.bytes, handed.digest) {
+                return Err(AppError::Fault("a file came out otherwise when it was made again".to_owned()).into());
+            }
+            let found = Arc::clone(&file);
+            if let Some(file) = on_blocking(move || found.open()).await?? {
+                return Ok(file);
+            }
+            self.hand_outs.files.forget(&handed.name, &file);
+        }
+        Err(AppError::Engine(lingqu_engine::EngineError::Busy).into())
+    }
+
+    async fn close_taken(&self, handed: &Handed) -> Result<(), GatewayError> {
+        let mut stage = handed.stage.lock().await;
+        match *stage {
+            Stage::Taken => return Ok(()),
+            Stage::Ended => return Err(GatewayError::FileAddressNotValid),
+            Stage::Open => {}
+        }
+        let _turn = self.hand_outs.paying.lock().await;
+        let is_paid = paid::is_paid(&self.app, &handed.order, &handed.name).await?;
+        let reservation = match is_paid {
+            true => None,
+            false => Some(Reservation::make(&self.app, &handed.admission.serving, 0, 1).await?),
+        };
+        if !is_paid {
+            paid::note(&self.app, &handed.order, &handed.name, &handed.receipt).await?;
+        }
+        let totals = Totals {
+            rows: handed.rows,
+            answer_rows: handed.answer_rows,
+            bytes: handed.bytes,
+            calls: 0,
+            data_sets: u64::from(!is_paid),
+        };
+        let body = ReceiptBody::Closed { outcome: Outcome::Delivered, totals };
+        receipt::write(&self.app, &handed.admission, &handed.receipt, body).await?;
+        *stage = Stage::Taken;
+        if let Some(reservation) = reservation {
+            reservation.keep();
+        }
+        Ok(())
+    }
+}
+
+/// Ends a hand-out when its time is over.
+async fn end_in_time(app: Weak<App>, hand_outs: Weak<HandOuts>, handed: Arc<Handed>) {
+    loop {
+        // The node's clock may run otherwise than the machine's.
+        let Some(now) = app.upgrade().map(|app| app.now()) else { return };
+        let Ok(left) = std::time::Duration::try_from(now.duration_until(handed.until)) else { break };
+        if left.is_zero() {
+            break;
+        }
+        tokio::time::sleep(left).await;
+    }
+    let (Some(app), Some(hand_outs)) = (app.upgrade(), hand_outs.upgrade()) else { return };
+    hand_outs.look(|all| {
+        all.by_receipt.remove(&handed.receipt);
+        let place = (handed.order.clone(), handed.admission.protocol, handed.name);
+        if all.newest.get(&place) == Some(&handed.receipt) {
+            all.newest.remove(&place);
+        }
+    });
+    let mut stage = handed.stage.lock().await;
+    if *stage == Stage::Open {
+        let totals = Totals { rows: handed.rows, ..Totals::default() };
+        let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: NOT_TAKEN.to_owned() }, totals };
+        if let Err(error) = receipt::write(&app, &handed.admission, &handed.receipt, body).await {
+            // The next start closes it, free of charge too.
+            tracing::warn!(receipt = %handed.receipt, %error, "a delivery that was not taken could not be closed");
+        }
+        *stage = Stage::Ended;
+    }
+}
+
+/// A part of an open file, piece by piece, as long as the grant stands.
+fn pieces(
+    app: Arc<App>,
+    serving: Arc<Serving>,
+    place: Place,
+    file: std::fs::File,
+    start: u64,
+    length: u64,
+) -> impl futures::Stream<Item = Result<bytes::Bytes, Cut>> + Send {
+    async_stream::try_stream! {
+        let _place = place;
+        let mut file = tokio::fs::File::from_std(file);
+        let failed = |error: std::io::Error| Cut {
+            problem: Box::new(AppError::Fault(format!("a finished file can't be read: {error}")).problem()),
+        };
+        file.seek(SeekFrom::Start(start)).await.map_err(failed)?;
+        let mut file = file.take(length);
+        loop {
+            app.still_granted(&serving).map_err(|refusal| Cut {
+                problem: Box::new(GatewayError::from(refusal).problem()),
+            })?;
+            let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+            if file.read_buf(&mut piece).await.map_err(failed)? == 0 {
+                break;
+            }
+            yield piece.freeze();
+        }
+    }
+}
+
+/// The digest of all that decides a file's bytes. The product's text and permits follow from the order; the program writes
+/// the format.
+fn name_of(admission: &Admission, sql: &str, format: Format) -> Sha256Digest {
+    let parts =
+        [env!("CARGO_PKG_VERSION"), admission.order.as_str(), &admission.serving.policy_digest, format.name(), sql];
+    let mut named = b"lingqu finished file v1".to_vec();
+    for part in parts {
+        named.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        named.extend_from_slice(part.as_bytes());
+    }
+    sha256(&named)
+}
+
+async fn on_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| task_lost(&error))
+}

@@ -1,0 +1,333 @@
+//! The catalogue: what an order may ask for and what it is called, as clients look it up in `pg_catalog` and
+//! `information_schema`.
+//!
+//! It is answered by a context of its own, which holds the catalogue's tables and an empty table with the columns that the
+//! order sees. No governed row can be reached from it, whatever is asked: there is none. So its answers leave no receipt and
+//! cost nothing, and what they may use is bounded here.
+
+mod functions;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    SchemaProvider,
+};
+use datafusion::datasource::TableType;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
+use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog};
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::growth;
+use super::refusal::Refused;
+use super::statement::{DATABASE, SCHEMA};
+use functions::{constant, restricted};
+
+/// Questions that are answered at one time; others wait.
+const PLACES: usize = 4;
+/// Threads that they are answered on, apart from those that serve.
+const THREADS: usize = 2;
+/// Memory of all operators together, in bytes.
+const MEMORY_BYTES_MAX: usize = 128 << 20;
+/// Most rows and bytes of an answer.
+const ROWS_MAX: usize = 100_000;
+const BYTES_MAX: usize = 32 << 20;
+/// Longest time of an answer, waiting included.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// Orders whose catalogue is kept. One that is made anew is the same to its last number.
+const CATALOGUES_MAX: usize = 64;
+
+/// Parts of questions that the catalogue's tables have no form for, as the clients write them, and what is asked instead.
+const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
+    // The JDBC driver tells arrays by it; the tables hold the names of functions where PostgreSQL holds their numbers.
+    ("'pg_catalog.array_in'::regproc", "'array_in'"),
+    // psql's `\\d+` of a table: its options, of which there are none.
+    (
+        "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
+        "''",
+    ),
+];
+
+/// Everything that the catalogues of orders share.
+pub(super) struct Catalogues {
+    base: SessionState,
+    tables: Arc<PgCatalogStaticTables>,
+    parser: PostgresCompatibilityParser,
+    by_order: Mutex<BTreeMap<String, Arc<Catalogue>>>,
+    places: Arc<Semaphore>,
+    /// There until this is dropped.
+    threads: Option<Runtime>,
+}
+
+/// The catalogue of an order.
+pub(super) struct Catalogue {
+    table: String,
+    schema: SchemaRef,
+    state: SessionState,
+}
+
+/// What a question will be answered with.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) schema: SchemaRef,
+    /// Types of the parameters in their order, where the question tells.
+    pub(super) parameters: Vec<Option<DataType>>,
+}
+
+impl Catalogues {
+    /// Reads the parts that are the same for everybody; a few milliseconds.
+    pub(super) fn new() -> Result<Catalogues, String> {
+        let told = |error: DataFusionError| error.strip_backtrace();
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_BYTES_MAX)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+            .build_arc()
+            .map_err(told)?;
+        // No statement can name a file; there is none to be named either.
+        let files = Url::parse("file://").map_err(|error| error.to_string())?;
+        runtime.deregister_object_store(&files).map_err(told)?;
+        let config = SessionConfig::new()
+            .with_default_catalog_and_schema(DATABASE, SCHEMA)
+            .with_information_schema(true)
+            .with_target_partitions(1);
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|error| told(*error))?;
+        let tables = Arc::new(PgCatalogStaticTables::try_new().map_err(told)?);
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("lingqu-catalogue")
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Catalogues {
+            base: restricted(context.state()),
+            tables,
+            parser: PostgresCompatibilityParser::new(),
+            by_order: Mutex::default(),
+            places: Arc::new(Semaphore::new(PLACES)),
+            threads: Some(threads),
+        })
+    }
+
+    /// The catalogue of an order whose table has this schema.
+    pub(super) async fn of(&self, order: &str, table: &str, schema: &SchemaRef) -> Result<Arc<Catalogue>, Refused> {
+        let kept = self.by_order.lock().unwrap_or_else(PoisonError::into_inner).get(order).cloned();
+        if let Some(kept) = kept
+            && kept.table == table
+            && kept.schema == *schema
+        {
+            return Ok(kept);
+        }
+        let made = Arc::new(self.make(order, table, schema).await.map_err(|error| fault(&error))?);
+        let mut by_order = self.by_order.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_order.len() >= CATALOGUES_MAX {
+            by_order.clear();
+        }
+        by_order.insert(order.to_owned(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    async fn make(&self, order: &str, table: &str, schema: &SchemaRef) -> DataFusionResult<Catalogue> {
+        let list: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
+        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_session_id(order.to_owned())
+            .with_catalog_list(Arc::clone(&list))
+            .build();
+        let public = MemorySchemaProvider::new();
+        public.register_table(table.to_owned(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
+        let info = OneTable { table: table.to_owned(), schema: Arc::clone(schema) };
+        let of_postgres = PgCatalogSchemaProvider::try_new(info, Arc::clone(&self.tables), EmptyContextProvider)?;
+        let database = MemoryCatalogProvider::new();
+        database.register_schema(SCHEMA, Arc::new(public))?;
+        database.register_schema("pg_catalog", Arc::new(of_postgres))?;
+        list.register_catalog(DATABASE.to_owned(), Arc::new(database));
+        let context = SessionContext::new_with_state(state);
+        context.register_udf(constant("session_user", ScalarValue::from(order)));
+        // Objects are numbered when they are first looked at; looked at in this order they always bear the same numbers.
+        context.sql("SELECT oid FROM pg_catalog.pg_class").await?.collect().await?;
+        Ok(Catalogue { table: table.to_owned(), schema: Arc::clone(schema), state: context.state() })
+    }
+
+    /// What a question will be answered with. Error: it is not one of those that are answered.
+    pub(super) async fn describe(&self, catalogue: &Arc<Catalogue>, sql: &str) -> Result<Described, Refused> {
+        let statement = self.parse(sql)?;
+        let catalogue = Arc::clone(catalogue);
+        self.worked(async move {
+            let plan = plan(&catalogue.state, statement).await?;
+            let mut types = plan.get_parameter_types()?;
+            let count = types.keys().filter_map(|name| name.strip_prefix('$')?.parse::<usize>().ok()).max();
+            let parameters = (1..=count.unwrap_or(0).min(usize::from(u16::MAX)))
+                .map(|number| types.remove(&format!("${number}")).flatten())
+                .collect();
+            let plan = catalogue.state.optimize(&plan).unwrap_or(plan);
+            Ok(Described { schema: Arc::new(plan.schema().as_arrow().clone()), parameters })
+        })
+        .await
+    }
+
+    /// Answers a question.
+    pub(super) async fn answer(
+        &self,
+        catalogue: &Arc<Catalogue>,
+        sql: &str,
+        values: Vec<ScalarValue>,
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), Refused> {
+        let statement = self.parse(sql)?;
+        let catalogue = Arc::clone(catalogue);
+        self.worked(async move {
+            let plan = plan(&catalogue.state, statement).await?;
+            let plan = if values.is_empty() { plan } else { plan.with_param_values(values)? };
+            let mut stream = DataFrame::new(catalogue.state.clone(), plan).execute_stream().await?;
+            let schema = stream.schema();
+            let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
+            while let Some(batch) = stream.next().await.transpose()? {
+                rows += batch.num_rows();
+                bytes += batch.get_array_memory_size();
+                if rows > ROWS_MAX || bytes > BYTES_MAX {
+                    return Err(DataFusionError::ResourcesExhausted("an answer of the catalogue".to_owned()));
+                }
+                batches.push(batch);
+            }
+            Ok((schema, batches))
+        })
+        .await
+    }
+
+    fn parse(&self, sql: &str) -> Result<SqlStatement, Refused> {
+        let mut sql = sql.to_owned();
+        for (asked, answered) in ANSWERED_OTHERWISE {
+            sql = sql.replace(asked, answered);
+        }
+        let mut statements = self.parser.parse(&sql).map_err(|_| not_understood())?;
+        match statements.pop() {
+            Some(statement @ SqlStatement::Query(_)) if statements.is_empty() => Ok(statement),
+            _ => Err(not_understood()),
+        }
+    }
+
+    /// Does work on the catalogue's own threads, in its turn and in time. Dropping it stops it.
+    async fn worked<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = DataFusionResult<T>> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let threads = self.threads.as_ref().expect("the threads are there until this is dropped");
+        let mut tasks = JoinSet::new();
+        let timed = tokio::time::timeout(TIME_MAX, async {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let work = async move {
+                let _place = place;
+                work.await
+            };
+            tasks.spawn_on(work, threads.handle());
+            tasks.join_next().await
+        });
+        match timed.await {
+            Ok(Some(Ok(Ok(done)))) => Ok(done),
+            Ok(Some(Ok(Err(error)))) => Err(told(&error)),
+            Ok(_) => Err(not_understood()),
+            Err(_) => Err(too_much()),
+        }
+    }
+}
+
+impl Drop for Catalogues {
+    fn drop(&mut self) {
+        // Waiting for the threads would block, which a drop inside asynchronous code must not.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+async fn plan(state: &SessionState, statement: SqlStatement) -> DataFusionResult<LogicalPlan> {
+    let plan = state.statement_to_plan(EngineStatement::Statement(Box::new(statement))).await?;
+    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    options.verify_plan(&plan)?;
+    growth::check(&plan)?;
+    Ok(plan)
+}
+
+/// What PostgreSQL's tables are made from: one database, its schemas, and the order's table.
+#[derive(Clone, Debug)]
+struct OneTable {
+    table: String,
+    schema: SchemaRef,
+}
+
+#[async_trait]
+impl CatalogInfo for OneTable {
+    async fn catalog_names(&self) -> DataFusionResult<Vec<String>> {
+        Ok(vec![DATABASE.to_owned()])
+    }
+
+    async fn schema_names(&self, catalog: &str) -> DataFusionResult<Option<Vec<String>>> {
+        let names = ["information_schema", "pg_catalog", SCHEMA];
+        Ok((catalog == DATABASE).then(|| names.map(str::to_owned).to_vec()))
+    }
+
+    async fn table_names(&self, catalog: &str, schema: &str) -> DataFusionResult<Option<Vec<String>>> {
+        Ok((catalog == DATABASE && schema == SCHEMA).then(|| vec![self.table.clone()]))
+    }
+
+    async fn table_schema(&self, _: &str, schema: &str, table: &str) -> DataFusionResult<Option<SchemaRef>> {
+        Ok((schema == SCHEMA && table == self.table).then(|| Arc::clone(&self.schema)))
+    }
+
+    async fn table_type(&self, _: &str, schema: &str, table: &str) -> DataFusionResult<Option<TableType>> {
+        Ok((schema == SCHEMA && table == self.table).then_some(TableType::Base))
+    }
+}
+
+/// What went wrong, in words of ours. The log has the engine's, which are about the catalogue alone.
+fn told(error: &DataFusionError) -> Refused {
+    tracing::debug!(error = %error.strip_backtrace(), "a question to the catalogue was not answered");
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => too_much(),
+        _ => not_understood(),
+    }
+}
+
+fn not_understood() -> Refused {
+    Refused::unsupported(
+        "系统目录不支持该查询",
+        "the catalogue does not answer this question; ask for less of pg_catalog or information_schema",
+    )
+}
+
+fn too_much() -> Refused {
+    Refused::malformed(
+        "54000",
+        "对系统目录的查询超出时间、行数或内存上限",
+        "the question to the catalogue takes too long, or its answer is too large; narrow it",
+    )
+}
+
+fn fault(error: &DataFusionError) -> Refused {
+    lingqu_app::AppError::Fault(format!("a catalogue can't be made: {}", error.strip_backtrace())).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! What tools ask when they look around, and what must not be had by asking.
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Field, Schema, TimeUnit};
+
+use super::*;
+use crate::postgres::statement::{self, Statement};
+use crate::postgres::version;
+
+const TABLE: &str = "trip_records";
+
+fn schema() -> SchemaRef {
+    let fields = vec![
+        Field::new("trip_id", DataType::Int64, true),
+        Field::new("line", DataType::Utf8, true),
+        Field::new("day", DataType::Date32, true),
+        Field::new("late", DataType::Boolean, true),
+        Field::new("price", DataType::Decimal128(12, 2), true),
+        Field::new("score", DataType::Float64, true),
+        Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+    ];
+    Arc::new(Schema::new(fields))
+}
+
+struct Asked {
+    catalogues: Catalogues,
+    catalogue: Arc<Catalogue>,
+}
+
+impl Asked {
+    async fn new() -> Asked {
+        let catalogues = Catalogues::new().unwrap();
+        let catalogue = catalogues.of("ord_1", TABLE, &schema()).await.unwrap();
+        Asked { catalogues, catalogue }
+    }
+
+    async fn ask(&self, sql: &str) -> Result<Vec<RecordBatch>, Refused> {
+        Ok(self.catalogues.answer(&self.catalogue, sql, Vec::new()).await?.1)
+    }
+
+    /// The first column as text.
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for batch in self.ask(sql).await.unwrap_or_else(|refused| panic!("{sql}: {refused:?}")) {
+            let column = arrow::compute::cast(batch.column(0), &DataType::Utf8).unwrap();
+            texts.extend(column.as_string::<i32>().iter().map(|text| text.unwrap_or("NULL").to_owned()));
+        }
+        texts
+    }
+}
+
+/// The questions of psql, DBeaver, pgcli and Metabase, as they were recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_get_answers_when_they_look_around() {
+    let asked = Asked::new().await;
+    let mut count = 0;
+    let mut failed = Vec::new();
+    for question in include_str!("clients.sql").split("\n----").skip(1) {
+        let (tool, sql) = question.split_once('\n').unwrap();
+        count += 1;
+        match statement::read_one(sql, TABLE) {
+            Ok(Statement::Catalogue(sql)) => {
+                if let Err(refused) = asked.catalogues.answer(&asked.catalogue, &sql, Vec::new()).await {
+                    failed.push(format!("{tool}: {sql}\n{refused:?}"));
+                }
+                if let Err(refused) = asked.catalogues.describe(&asked.catalogue, &sql).await {
+                    failed.push(format!("{tool}, described: {sql}\n{refused:?}"));
+                }
+            }
+            Ok(Statement::Command(_)) => {}
+            other => failed.push(format!("{tool}: {sql}\n{other:?}")),
+        }
+    }
+    assert_eq!(count, 59);
+    assert!(failed.is_empty(), "{} of {count} failed\n{}", failed.len(), failed.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_orders_table_and_its_columns_are_shown_and_no_other() {
+    let asked = Asked::new().await;
+    let tables =
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'";
+    assert_eq!(asked.texts(tables).await, [TABLE]);
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
+    assert_eq!(asked.texts(tables).await, [TABLE]);
+    let types = "SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
+        JOIN pg_class c ON c.oid = a.attrelid WHERE c.relname = 'trip_records' ORDER BY a.attnum";
+    let expected = [
+        "trip_id bigint",
+        "line text",
+        "day date",
+        "late boolean",
+        "price numeric",
+        "score double precision",
+        "at timestamp with time zone",
+    ];
+    assert_eq!(asked.texts(types).await, expected);
+    assert_eq!(asked.texts("SELECT current_database()").await, ["lingqu"]);
+    assert_eq!(asked.texts("SELECT current_schema()").await, ["public"]);
+    assert_eq!(asked.texts("SELECT current_user").await, ["ord_1"]);
+    assert_eq!(asked.texts("SELECT version()").await, [version::long()]);
+}
+
+/// A client keeps the numbers of objects over statements and connections, and asks by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_objects_stay_when_a_catalogue_is_made_anew() {
+    let asked = Asked::new().await;
+    let sql = "SELECT oid FROM pg_class ORDER BY oid";
+    let before = asked.texts(sql).await;
+    asked.ask("SELECT * FROM pg_attribute").await.unwrap();
+    asked.ask("SELECT * FROM pg_namespace").await.unwrap();
+    assert_eq!(asked.texts(sql).await, before);
+    assert_eq!(Asked::new().await.texts(sql).await, before);
+    assert_eq!(asked.texts("SELECT 'trip_records'::regclass::oid").await, before);
+}
+
+/// The order's table has columns here and no rows, whatever is asked of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_row_to_be_reached() {
+    let asked = Asked::new().await;
+    for sql in
+        ["SELECT * FROM trip_records", "SELECT * FROM public.trip_records", "SELECT * FROM lingqu.public.trip_records"]
+    {
+        assert_eq!(asked.ask(sql).await.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_changed_read_from_outside_or_used_up() {
+    let asked = Asked::new().await;
+    let doubled = |levels: usize| {
+        let mut sql = "SELECT 'xxxxxxxx' || version() AS a".to_owned();
+        for _ in 0..levels {
+            sql = format!("SELECT a || a AS a FROM ({sql}) t");
+        }
+        sql
+    };
+    for sql in [
+        "CREATE TABLE t (a int)",
+        "CREATE EXTERNAL TABLE t (a int) STORED AS CSV LOCATION '/etc/passwd'",
+        "COPY (SELECT 1) TO '/tmp/x.csv'",
+        "INSERT INTO trip_records VALUES (1)",
+        "SET datafusion.execution.batch_size = 1",
+        "EXPLAIN ANALYZE SELECT 1",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT 1; SELECT 2",
+        "SELECT repeat('a', 1000000000)",
+        "SELECT lpad('a', 1000000000)",
+        "SELECT array_repeat('a', 1000000000)",
+        "SELECT range(1000000000)",
+        "SELECT replace(replace(replace(version(), 'a', 'xxxxxxxxxxxxxxxxxxxxxxxx'), 'x', 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyy'), 'y', 'zzzzzzzz')",
+        "SELECT replace(relname, 'a', nspname) FROM pg_class, pg_namespace",
+        "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b, generate_series(1, 1000) c",
+        "SELECT * FROM generate_series(1, 1000000)",
+        &doubled(40),
+    ] {
+        assert!(asked.ask(sql).await.is_err(), "{sql}");
+    }
+    assert!(asked.ask(&doubled(3)).await.is_ok());
+    // It answers all the same afterwards.
+    assert_eq!(asked.texts("SELECT 1").await, ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_have_types_and_values() {
+    let asked = Asked::new().await;
+    let sql = "SELECT relname FROM pg_class WHERE relname = $1 AND oid > $2";
+    let described = asked.catalogues.describe(&asked.catalogue, sql).await.unwrap();
+    assert_eq!(described.parameters, [Some(DataType::Utf8), Some(DataType::Int32)]);
+    let values = vec![ScalarValue::Utf8(Some(TABLE.to_owned())), ScalarValue::Int64(Some(1))];
+    let (_, batches) = asked.catalogues.answer(&asked.catalogue, sql, values).await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+}
+
+/// A refusal says nothing in the engine's words.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_are_in_words_of_ours() {
+    let asked = Asked::new().await;
+    for sql in ["SELECT nothing FROM pg_class", "SELECT nothing()", "SELECT 'x'::int", "SELECT 1/0"] {
+        let mut outbox = crate::postgres::frame::Outbox::default();
+        asked.ask(sql).await.unwrap_err().put(&mut outbox);
+        let said = String::from_utf8_lossy(&outbox.bytes).into_owned();
+        assert!(said.contains("the catalogue does not answer this question"), "{said}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Statements over the order's table: the delivery path, and what the client is told of an answer beside its rows.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
+use lingqu_domain::resource::Nature;
+use lingqu_engine::RowsExactness;
+
+use super::line::{Deadline, Stopped};
+use super::refusal::Refused;
+use super::session::{Session, admitted};
+use super::settings::{NATURE, RECEIPT, ROWS};
+use super::source::Source;
+use crate::delivery::{Admission, BatchRequest};
+
+impl Session {
+    /// Begins the answer of a statement over the order's table, and tells the client what it says of itself.
+    pub(super) async fn open_governed(
+        &mut self,
+        sql: &str,
+        values: &[ScalarValue],
+        deadline: Deadline,
+    ) -> Result<Source, Stopped> {
+        let (server, key) = (Arc::clone(&self.server), self.key);
+        let begun = async {
+            let admission = admitted(&server, key).await?;
+            let mode = admission.batch_mode(None)?;
+            let limits = Admission::limits(mode);
+            let request = asked(sql, values);
+            let request = BatchRequest { mode, sql: sql.to_owned(), parameters: values.to_vec(), request, limits };
+            server.deliveries.batches(&admission, request).await
+        };
+        let answer = self.line.during(deadline, begun).await?.map_err(Refused::from)?;
+        let nature = match answer.nature {
+            Nature::Real => "REAL",
+            Nature::Synthetic => "SYNTHETIC",
+        };
+        let rows = match answer.exactness {
+            RowsExactness::Exact => "exact",
+            RowsExactness::Superset => "superset",
+        };
+        let labels = [(RECEIPT, answer.receipt.to_string()), (NATURE, nature.to_owned()), (ROWS, rows.to_owned())];
+        let outbox = &mut self.line.wire.outbox;
+        self.settings.label(labels, outbox);
+        if answer.groups_suppressed > 0 {
+            let message = format!(
+                "groups_suppressed: {} groups were left out because they are smaller than the cohort floor",
+                answer.groups_suppressed
+            );
+            let detail = format!("有 {} 个群组小于最小群组，未列出", answer.groups_suppressed);
+            outbox.notice(&[(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "01000"), (b'M', &message), (b'D', &detail)]);
+        }
+        let batches = answer.batches.map(|batch| batch.map_err(|cut| Refused::told(*cut.problem)));
+        Ok(Source::new(answer.schema, Box::pin(batches)))
+    }
+}
+
+/// What was asked, for the vault: the statement and the values of its parameters.
+fn asked(sql: &str, values: &[ScalarValue]) -> String {
+    let mut text = sql.to_owned();
+    for (at, value) in values.iter().enumerate() {
+        // Writing into a text can't fail.
+        let _ = write!(text, "\n-- ${} = {value}", at + 1);
+    }
+    text
+}

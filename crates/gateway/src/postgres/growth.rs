@@ -1,0 +1,64 @@
+//! How much a question to the catalogue can multiply a text. What text functions make lies outside the pool that bounds the
+//! operators, and `a || a` in a subquery of a subquery doubles at each level.
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+
+/// Largest factor.
+const GROWTH_MAX: u64 = 4_096;
+/// Functions that put their arguments together.
+const JOINING: &[&str] = &["array_to_string", "concat", "concat_ws", "make_array"];
+
+/// Refuses a plan in which a text may grow by more than [`GROWTH_MAX`].
+pub(super) fn check(plan: &LogicalPlan) -> DataFusionResult<()> {
+    let mut growth: u64 = 1;
+    plan.apply_with_subqueries(|node| {
+        let mut largest = 1;
+        for expression in node.expressions() {
+            largest = largest.max(joined(&expression)?);
+        }
+        growth = growth.saturating_mul(largest);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if growth > GROWTH_MAX {
+        return Err(DataFusionError::ResourcesExhausted("texts of a question to the catalogue".to_owned()));
+    }
+    Ok(())
+}
+
+/// How many columns and placeholders an expression puts together, times what its replacements may lengthen them by.
+fn joined(expression: &Expr) -> DataFusionResult<u64> {
+    let mut count: u64 = 0;
+    let mut lengthened: u64 = 1;
+    expression.apply(|part| {
+        if let Expr::ScalarFunction(function) = part
+            && function.name() == "replace"
+        {
+            let length = match function.args.get(2) {
+                Some(Expr::Literal(text, _)) => text.try_as_str().flatten().map_or(0, str::len),
+                _ => usize::MAX,
+            };
+            lengthened = lengthened.saturating_mul(length.max(1) as u64);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    expression.apply(|part| {
+        let is_joining = match part {
+            Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => true,
+            Expr::ScalarFunction(function) => JOINING.contains(&function.name()),
+            _ => false,
+        };
+        if !is_joining {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        part.apply(|inner| {
+            count +=
+                u64::from(matches!(inner, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::Placeholder(_)));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        // Its parts have been counted.
+        Ok(TreeNodeRecursion::Jump)
+    })?;
+    Ok(count.max(1).saturating_mul(lengthened))
+}

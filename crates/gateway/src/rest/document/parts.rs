@@ -1,0 +1,130 @@
+//! Schemas, headers and refusals that operations name.
+
+use lingqu_engine::{ColumnType, ColumnView};
+use serde_json::{Map, Value, json};
+
+/// The JSON type of a column's values.
+pub(super) fn type_of(column_type: ColumnType) -> Value {
+    match column_type {
+        ColumnType::Integer => json!({"type": "integer", "format": "int64"}),
+        ColumnType::Float => json!({"type": "number", "format": "double"}),
+        ColumnType::Decimal { precision, scale } => json!({
+            "type": "number",
+            "description": format!("{precision} digits, {scale} of them after the point"),
+        }),
+        ColumnType::Date => json!({"type": "string", "format": "date"}),
+        ColumnType::LocalTimestamp => {
+            json!({"type": "string", "description": "YYYY-MM-DDTHH:MM:SS, without an offset"})
+        }
+        ColumnType::Timestamp => json!({"type": "string", "format": "date-time"}),
+        ColumnType::Boolean => json!({"type": "boolean"}),
+        ColumnType::Text => json!({"type": "string"}),
+    }
+}
+
+/// A made-up value.
+pub(super) fn example_of(column_type: ColumnType) -> Value {
+    match column_type {
+        ColumnType::Integer => json!(42),
+        ColumnType::Float => json!(0.5),
+        ColumnType::Decimal { scale, .. } if scale <= 0 => json!(1),
+        ColumnType::Decimal { .. } => json!(1.5),
+        ColumnType::Date => json!("2026-01-31"),
+        ColumnType::LocalTimestamp => json!("2026-01-31T08:00:00"),
+        ColumnType::Timestamp => json!("2026-01-31T08:00:00Z"),
+        ColumnType::Boolean => json!(true),
+        ColumnType::Text => json!("text"),
+    }
+}
+
+/// The example as it stands in an address.
+pub(super) fn example_text(column_type: ColumnType) -> String {
+    match example_of(column_type) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn nullable(column_type: ColumnType) -> Value {
+    let mut schema = type_of(column_type);
+    schema["type"] = json!([schema["type"], "null"]);
+    schema
+}
+
+/// A row: every column is there, and may be null.
+pub(super) fn row(columns: &[ColumnView]) -> Value {
+    object(columns, true, true)
+}
+
+/// What may be claimed of a row: at least one column; null claims that the value is missing.
+pub(super) fn claim(columns: &[ColumnView]) -> Value {
+    let mut schema = object(columns, true, false);
+    schema["minProperties"] = json!(1);
+    if let Some(first) = columns.iter().find(|column| column.column_type == ColumnType::Boolean).or(columns.last()) {
+        schema["examples"] = json!([{first.name.as_str(): example_of(first.column_type)}]);
+    }
+    schema
+}
+
+/// A key: every part is there.
+pub(super) fn key(columns: &[ColumnView]) -> Value {
+    object(columns, false, true)
+}
+
+fn object(columns: &[ColumnView], may_be_null: bool, all_required: bool) -> Value {
+    let (mut properties, mut example) = (Map::new(), Map::new());
+    for column in columns {
+        let schema = if may_be_null { nullable(column.column_type) } else { type_of(column.column_type) };
+        properties.insert(column.name.to_string(), schema);
+        example.insert(column.name.to_string(), example_of(column.column_type));
+    }
+    let mut schema = json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "examples": [example],
+    });
+    if all_required {
+        schema["required"] = columns.iter().map(|column| json!(column.name)).collect();
+    }
+    schema
+}
+
+/// A problem document (RFC 9457).
+pub(super) fn problem() -> Value {
+    let text = json!({"type": "string"});
+    json!({
+        "type": "object",
+        "required": ["type", "status", "code", "title", "detail", "title_en", "detail_en"],
+        "properties": {
+            "type": {"type": "string", "examples": ["urn:lingqu:problem:quota_exceeded"]},
+            "status": {"type": "integer", "examples": [403]},
+            "code": {"type": "string", "examples": ["quota_exceeded"]},
+            "title": text, "detail": text, "title_en": text, "detail_en": text, "subject": text, "correlation": text,
+        },
+    })
+}
+
+/// Headers of answers.
+pub(super) fn headers() -> Value {
+    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    json!({
+        "Delivery-Receipt": text("交付回执 / the receipt of the answer"),
+        "Data-Nature": {"description": "数据性质 / nature of the data", "schema": {"enum": ["REAL", "SYNTHETIC"]}},
+        "Next-Cursor": text("下一页的游标 / the cursor that follows a full page"),
+        "RateLimit-Policy": text("订单配额 / the order's quota, by unit"),
+        "RateLimit": text("剩余配额 / what is left of it, as far as this process knows"),
+        "ETag": text("同一标签即同一答复 / the same tag stands for the same answer"),
+    })
+}
+
+/// Refusals.
+pub(super) fn responses() -> Value {
+    json!({
+        "Refused": {
+            "description": "拒绝或故障 / a refusal or a fault",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        },
+        "NotModified": {"description": "答复未变 / the answer is the one that you have; free of charge"},
+    })
+}

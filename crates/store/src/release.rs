@@ -1,0 +1,264 @@
+//! What statistics were released to whom, as opaque sketches, and how many questions were refused for what their answers
+//! would have told. Rows of both belong to a consumer and a set of resources; what is compared with what is the engine's
+//! business.
+//!
+//! Positions grow over all consumers and are given under the writer's lock, so whoever has read up to a head has read
+//! everything before it.
+
+use std::ops::RangeInclusive;
+
+use sea_orm::ConnectionTrait;
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query};
+
+use crate::error::StoreError;
+use crate::journal::INSERT_ROWS_MAX;
+use crate::store::{Store, WriterLock, from_sql, to_sql};
+
+/// Most numbers that [`Store::released`] returns at a time.
+pub const RELEASED_PAGE_MAX: u64 = 1_000;
+/// Most numbers that one call records.
+pub const RELEASED_AT_ONCE_MAX: usize = 50_000;
+
+/// Whose record it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The set of resources.
+    pub resources: String,
+    /// The consumer.
+    pub consumer: String,
+    /// Consumers that act together with it; it is not among them.
+    pub affiliates: Vec<String>,
+}
+
+/// A released number, without the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedNumber {
+    /// What was counted or measured.
+    pub family: String,
+    /// At least so many contributors.
+    pub contributors_min: u64,
+    /// At most so many.
+    pub contributors_max: u64,
+    /// A sketch of them.
+    pub sketch: Vec<u8>,
+}
+
+/// Which released numbers are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedRange {
+    /// Their family.
+    pub family: String,
+    /// Numbers of contributors that theirs may lie in.
+    pub contributors: RangeInclusive<u64>,
+    /// Only those after this position.
+    pub after: u64,
+    /// Only those up to this position.
+    pub until: u64,
+}
+
+/// What became of numbers that were to be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// They are recorded.
+    Recorded,
+    /// The head is another one.
+    Moved,
+    /// There would be more than the most.
+    Full,
+}
+
+impl Recipient {
+    fn parties(&self) -> Vec<String> {
+        let mut parties = self.affiliates.clone();
+        parties.push(self.consumer.clone());
+        parties
+    }
+}
+
+impl Store {
+    /// Position of the last number recorded for a consumer or its affiliates; 0 when there is none.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn released_head(&self, recipient: &Recipient) -> Result<u64, StoreError> {
+        head(self.db(), recipient).await
+    }
+
+    /// Numbers recorded for a consumer or its affiliates, with their positions and in their order, at most
+    /// [`RELEASED_PAGE_MAX`].
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn released(
+        &self,
+        recipient: &Recipient,
+        range: &ReleasedRange,
+    ) -> Result<Vec<(u64, ReleasedNumber)>, StoreError> {
+        const DOING: &str = "reading released statistics";
+        let fault = |error| StoreError::database(DOING, error);
+        let query = Query::select()
+            .columns(["position", "contributors_min", "contributors_max", "sketch"])
+            .from("released")
+            .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+            .and_where(Expr::col("consumer").is_in(recipient.parties()))
+            .and_where(Expr::col("family").eq(range.family.as_str()))
+            .and_where(Expr::col("contributors_min").lte(bounded(*range.contributors.end())))
+            .and_where(Expr::col("contributors_max").gte(bounded(*range.contributors.start())))
+            .and_where(Expr::col("position").gt(to_sql(range.after)))
+            .and_where(Expr::col("position").lte(to_sql(range.until)))
+            .order_by("position", Order::Asc)
+            .limit(RELEASED_PAGE_MAX)
+            .take();
+        let mut numbers = Vec::new();
+        for row in self.db().query_all(&query).await.map_err(fault)? {
+            let count = |index| row.try_get_by_index::<i64>(index).map_err(fault);
+            let number = ReleasedNumber {
+                family: range.family.clone(),
+                contributors_min: from_sql(DOING, count(1)?)?,
+                contributors_max: from_sql(DOING, count(2)?)?,
+                sketch: row.try_get_by_index(3).map_err(fault)?,
+            };
+            numbers.push((from_sql(DOING, count(0)?)?, number));
+        }
+        Ok(numbers)
+    }
+
+    /// Records numbers for a consumer, all or none, when `head` is still the head. They are durable when this returns.
+    /// `most` is the most that one consumer may have of one set of resources.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn release(
+        &self,
+        recipient: &Recipient,
+        known_head: u64,
+        numbers: &[ReleasedNumber],
+        most: u64,
+    ) -> Result<Release, StoreError> {
+        const DOING: &str = "recording released statistics";
+        let fault = |error| StoreError::database(DOING, error);
+        if numbers.len() > RELEASED_AT_ONCE_MAX {
+            return Ok(Release::Full);
+        }
+        let write = self.begin_write(WriterLock::Journal, DOING).await?;
+        if head(write.db(), recipient).await? != known_head {
+            return Ok(Release::Moved);
+        }
+        let count = Query::select()
+            .expr(Expr::col("position").count())
+            .from("released")
+            .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+            .and_where(Expr::col("consumer").eq(recipient.consumer.as_str()))
+            .take();
+        if number(write.db(), &count, DOING).await?.saturating_add(numbers.len() as u64) > most {
+            return Ok(Release::Full);
+        }
+        let last = Query::select().expr(Expr::col("position").max()).from("released").take();
+        let mut position = number(write.db(), &last, DOING).await?;
+        for chunk in numbers.chunks(INSERT_ROWS_MAX) {
+            let mut insert = Query::insert()
+                .into_table("released")
+                .columns([
+                    "position",
+                    "resources",
+                    "consumer",
+                    "family",
+                    "contributors_min",
+                    "contributors_max",
+                    "sketch",
+                ])
+                .take();
+            for number in chunk {
+                position += 1;
+                insert.values_panic([
+                    to_sql(position).into(),
+                    recipient.resources.as_str().into(),
+                    recipient.consumer.as_str().into(),
+                    number.family.as_str().into(),
+                    bounded(number.contributors_min).into(),
+                    bounded(number.contributors_max).into(),
+                    number.sketch.clone().into(),
+                ]);
+            }
+            write.db().execute(&insert).await.map_err(fault)?;
+        }
+        write.commit(DOING).await?;
+        Ok(Release::Recorded)
+    }
+
+    /// How many questions of a consumer and its affiliates were refused on a day.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn release_refusals(&self, recipient: &Recipient, day: &str) -> Result<u64, StoreError> {
+        let query = Query::select()
+            .expr(Expr::col("count").sum().cast_as("bigint"))
+            .from("release_refusal")
+            .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+            .and_where(Expr::col("consumer").is_in(recipient.parties()))
+            .and_where(Expr::col("day").eq(day))
+            .take();
+        number(self.db(), &query, "reading refused statistics").await
+    }
+
+    /// Counts a refused question of a consumer on a day, durably. Days before it are forgotten.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn count_release_refusal(&self, recipient: &Recipient, day: &str) -> Result<(), StoreError> {
+        const DOING: &str = "counting refused statistics";
+        let fault = |error| StoreError::database(DOING, error);
+        let write = self.begin_write(WriterLock::Journal, DOING).await?;
+        let forget = Query::delete()
+            .from_table("release_refusal")
+            .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+            .and_where(Expr::col("consumer").eq(recipient.consumer.as_str()))
+            .and_where(Expr::col("day").lt(day))
+            .take();
+        write.db().execute(&forget).await.map_err(fault)?;
+        let insert = Query::insert()
+            .into_table("release_refusal")
+            .columns(["resources", "consumer", "day", "count"])
+            .values_panic([
+                recipient.resources.as_str().into(),
+                recipient.consumer.as_str().into(),
+                day.into(),
+                1_i64.into(),
+            ])
+            .on_conflict(
+                OnConflict::columns(["resources", "consumer", "day"])
+                    .value("count", Expr::col(("release_refusal", "count")).add(1))
+                    .to_owned(),
+            )
+            .take();
+        write.db().execute(&insert).await.map_err(fault)?;
+        write.commit(DOING).await
+    }
+}
+
+async fn head(db: &impl ConnectionTrait, recipient: &Recipient) -> Result<u64, StoreError> {
+    let query = Query::select()
+        .expr(Expr::col("position").max())
+        .from("released")
+        .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+        .and_where(Expr::col("consumer").is_in(recipient.parties()))
+        .take();
+    number(db, &query, "reading released statistics").await
+}
+
+/// The one number that a query answers; 0 when there is none.
+async fn number(
+    db: &impl ConnectionTrait,
+    query: &sea_orm::sea_query::SelectStatement,
+    doing: &'static str,
+) -> Result<u64, StoreError> {
+    let fault = |error| StoreError::database(doing, error);
+    let row = db.query_one(query).await.map_err(fault)?;
+    let found: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?.flatten();
+    from_sql(doing, found.unwrap_or(0))
+}
+
+/// A number of contributors as SQL holds it.
+fn bounded(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

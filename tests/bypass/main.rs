@@ -1,0 +1,16 @@
+//! The bypass suite: what a consumer might try to see more than was granted, over every door of the data plane.
+//!
+//! The table [`TRIP_GUARDED`](lingqu_tests::scenario::TRIP_GUARDED) has hidden rows in its files (every line but `L1`), a
+//! masked column (`vehicle`), a coarsened one (`day`) and a column that is not granted (`note`). Each attempt of
+//! [`attempts`] is a statement; each of [`requests`] a request of HTTP. Everything that comes back, headers and errors
+//! included, is searched for the secrets: no word of them may appear, whether the attempt is answered or refused. What an
+//! attempt is answered with is compared with what the visible rows alone lead to, so that neither a count nor the presence
+//! of an error tells of the hidden ones.
+
+mod attempts;
+#[path = "../interop/clients.rs"]
+mod clients;
+mod requests;
+mod served;
+mod statements;
+mod statistics;

@@ -1,0 +1,165 @@
+//! Requests of HTTP and Delta Sharing by which a consumer might try to see more than was granted, and what the bytes of a
+//! file tell beside its rows.
+
+use reqwest::Method;
+
+use crate::served::{Guarded, told};
+use lingqu_domain::scope::Mode;
+use lingqu_tests::scenario::{TRIP_RECORDS, Who};
+
+/// Requests below `/data/v1`, with the status that each must have.
+const REQUESTS: &[(&str, &str, u16)] = &[
+    ("GET", "trip_guarded/rows?columns=note", 403),
+    ("GET", "trip_guarded/rows?columns=trip_id,note", 403),
+    ("GET", "trip_guarded/rows?columns=NOTE", 403),
+    ("GET", "trip_guarded/rows?columns=__row", 403),
+    ("GET", "trip_guarded/rows?columns=%22note%22", 403),
+    ("GET", "trip_guarded/rows?columns=trip_id%22%20FROM%20trips%20--", 403),
+    ("GET", "trip_guarded/rows?filter=note:eq:x", 403),
+    ("GET", "trip_guarded/rows?filter=__row:lt:5", 403),
+    ("GET", "trip_guarded/rows?filter=note:null", 403),
+    ("GET", "trip_guarded/rows?sort=note", 403),
+    ("GET", "trip_guarded/rows?sort=-__subject", 403),
+    ("GET", "trip_guarded/rows?filter=line:eq:L0", 200),
+    ("GET", "trip_guarded/rows?filter=line:ne:L1", 200),
+    ("GET", "trip_guarded/rows?filter=vehicle:eq:GX-00001", 200),
+    ("GET", "trip_guarded/rows?filter=vehicle:lt:GX-99999&filter=vehicle:gt:GX-00000", 200),
+    ("GET", "trip_guarded/rows?filter=day:eq:2025-03-02", 200),
+    ("GET", "trip_guarded/rows?filter=trip_id:in:2,3,4,5", 200),
+    ("GET", "trip_guarded/rows?filter=line:eq:L1'%20OR%201=1%20--", 200),
+    ("GET", "trip_guarded/rows?limit=10001", 400),
+    ("GET", "trip_guarded/rows?limit=-1", 400),
+    ("GET", "trip_guarded/rows?cursor=AAAA", 400),
+    ("GET", "trip_guarded/rows?cursor=eyJvZmZzZXQiOjB9", 400),
+    ("GET", "trip_guarded/rows?offset=0", 400),
+    ("GET", "trip_guarded/lookup/2", 200),
+    ("GET", "trip_guarded/lookup/1", 200),
+    ("GET", "trip_guarded/lookup/1%20OR%201=1", 422),
+    ("GET", "trip_guarded/lookup?trip_id=2", 200),
+    ("GET", "trip_guarded/lookup?note=x", 422),
+    ("GET", "trip_guarded/lookup?line=L0", 422),
+    ("GET", "trip_guarded/export?columns=note&format=csv", 403),
+    ("GET", "trip_guarded/export?filter=note:eq:x&format=csv", 403),
+    ("GET", "trips/rows", 403),
+    ("GET", "trip_records/rows", 403),
+    ("GET", "trip_check/rows", 403),
+    ("GET", "person_check/rows", 403),
+    ("GET", "no_such_product/rows", 403),
+    ("GET", "trip_guarded%2F..%2Ftrip_records/rows", 403),
+    ("GET", "../trip_records/rows", 404),
+    ("HEAD", "trip_guarded/rows", 405),
+    ("PUT", "trip_guarded/rows", 405),
+    ("DELETE", "trip_guarded/rows", 405),
+];
+
+/// Bodies that are sent to `/data/v1/trip_guarded/…`, with the status that each must have.
+const BODIES: &[(&str, &str, u16)] = &[
+    ("verify", r#"{"key":{"trip_id":1},"claim":{"note":"x"}}"#, 403),
+    ("verify", r#"{"key":{"trip_id":2},"claim":{"line":"L2"}}"#, 403),
+    ("lookup", r#"{"keys":[{"trip_id":2},{"trip_id":3},{"trip_id":4}]}"#, 200),
+    ("lookup", r#"{"keys":[{"trip_id":1,"note":"x"}]}"#, 422),
+    ("lookup", r#"{"keys":[{"line":"L0"}]}"#, 422),
+    ("lookup", r#"{"keys":[],"columns":["note"]}"#, 400),
+    ("query", r#"{"sql":"SELECT note FROM trip_guarded","mode":"compute"}"#, 400),
+    ("query", r#"{"sql":"SELECT count(note) FROM trip_guarded","mode":"statistics"}"#, 403),
+    ("query", r#"{"sql":["SELECT 1"]}"#, 400),
+    ("query", r#"{"sql":"SELECT 1","table":"trips"}"#, 400),
+    ("query", r#"{"#, 400),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_tells_more_than_was_granted() {
+    let guarded = Guarded::open().await;
+    let mut wrong = Vec::new();
+    let mut ask = async |method: Method, path: String, body: Option<&'static str>, status: u16| {
+        let request = guarded.client.request(method.clone(), format!("{}/data/v1/{path}", guarded.http));
+        let request = request.bearer_auth(&guarded.order.key);
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(body),
+            None => request,
+        };
+        let reply = request.send().await.expect("an answer");
+        let found = reply.status().as_u16();
+        let mut headers = reply.headers().clone();
+        // A sealed cursor may have any two letters in it.
+        let cursor = headers.remove("next-cursor").map(|cursor| cursor.to_str().expect("text").to_owned());
+        let text = String::from_utf8_lossy(&reply.bytes().await.expect("a body")).into_owned();
+        let said = format!("{headers:?} {}", text.replace(cursor.as_deref().unwrap_or("\0"), ""));
+        let asked = format!("{method} {path} {}", body.unwrap_or_default());
+        let told = told(&said, &asked);
+        if !told.is_empty() || found != status {
+            let said: String = said.chars().take(400).collect();
+            wrong.push(format!("{asked}\n  {found} instead of {status}; tells {told}\n  {said}"));
+        }
+    };
+    for (method, path, status) in REQUESTS {
+        ask(method.parse().expect("a method"), (*path).to_owned(), None, *status).await;
+    }
+    for (path, body, status) in BODIES {
+        ask(Method::POST, format!("trip_guarded/{path}"), Some(body), *status).await;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hidden_row_looks_like_one_that_is_not_there() {
+    let guarded = Guarded::open().await;
+    let mut bodies = Vec::new();
+    for key in ["2", "999999"] {
+        let url = format!("{}/data/v1/trip_guarded/lookup/{key}", guarded.http);
+        let reply = guarded.client.get(url).bearer_auth(&guarded.order.key).send().await.expect("an answer");
+        let (status, names) = (reply.status(), reply.headers().keys().map(ToString::to_string).collect::<Vec<_>>());
+        let text = reply.text().await.expect("a body");
+        // What names the delivery differs by nature.
+        let text = text.split("rcp_").map(|part| part.get(32..).unwrap_or(part)).collect::<String>();
+        bodies.push((status, names, text.replace(key, "KEY")));
+    }
+    assert_eq!(bodies[0].0, bodies[1].0);
+    assert_eq!(bodies[0].1, bodies[1].1);
+    assert_eq!(bodies[0].2.len(), bodies[1].2.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_hold_nothing_but_what_was_granted() {
+    let guarded = Guarded::open().await;
+    for format in ["parquet", "csv", "ndjson", "arrow", "json"] {
+        let url = format!("{}/data/v1/trip_guarded/export?format={format}", guarded.http);
+        let reply = guarded.client.get(url).bearer_auth(&guarded.order.key).send().await.expect("an answer");
+        if reply.status() == 406 || reply.status() == 400 {
+            // A format that exports do not have.
+            continue;
+        }
+        assert_eq!(reply.status(), 200, "{format}");
+        let bytes = reply.bytes().await.expect("a body");
+        assert!(bytes.len() > 1_000, "{format}");
+        // Pages of a Parquet file are compressed; its footer, dictionaries' statistics and schema are not.
+        let told = told(&String::from_utf8_lossy(&bytes), "");
+        assert!(told.is_empty(), "{format}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_opens_its_own_order_alone() {
+    let guarded = Guarded::open().await;
+    let other = guarded.scenario.order(Who::Second, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
+    for (key, path) in [(&other.key, "trip_guarded"), (&guarded.order.key, TRIP_RECORDS)] {
+        let url = format!("{}/data/v1/{path}/rows", guarded.http);
+        let reply = guarded.client.get(url).bearer_auth(key).send().await.expect("an answer");
+        assert_eq!(reply.status(), 403);
+        assert!(reply.text().await.expect("a body").contains("order_product_mismatch"));
+    }
+    // A cursor is bound to its order and its question.
+    let page = |key: String, product: &'static str, more: String| {
+        let url = format!("{}/data/v1/{product}/rows?limit=5{more}", guarded.http);
+        guarded.client.get(url).bearer_auth(key).send()
+    };
+    let first = page(guarded.order.key.clone(), "trip_guarded", String::new()).await.expect("an answer");
+    let first: serde_json::Value = serde_json::from_slice(&first.bytes().await.expect("a body")).expect("JSON");
+    let cursor = first["next_cursor"].as_str().expect("there are more").to_owned();
+    let next = page(guarded.order.key.clone(), "trip_guarded", format!("&cursor={cursor}")).await.expect("an answer");
+    assert_eq!(next.status(), 200);
+    let stolen = page(other.key.clone(), TRIP_RECORDS, format!("&cursor={cursor}")).await.expect("an answer");
+    assert_eq!(stolen.status(), 400);
+    let changed = page(guarded.order.key.clone(), "trip_guarded", format!("&filter=line:eq:L1&cursor={cursor}")).await;
+    assert_eq!(changed.expect("an answer").status(), 400);
+}

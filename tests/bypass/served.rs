@@ -1,0 +1,97 @@
+//! The guarded table behind every door, and the secrets that none may let through.
+
+use std::fmt::Write as _;
+
+use axum::Router;
+use lingqu_domain::scope::Mode;
+use lingqu_gateway::delivery::{Deliveries, Settings};
+use lingqu_tests::scenario::{Ordered, Scenario, TRIP_GUARDED, Trip, Who};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Trips there are; every fifth is visible.
+pub const TRIPS: usize = 2_000;
+
+/// The guarded table, served over HTTP, Flight SQL and the PostgreSQL protocol.
+pub struct Guarded {
+    pub scenario: Scenario,
+    pub order: Ordered,
+    pub http: String,
+    pub flight: String,
+    pub postgres: String,
+    pub client: reqwest::Client,
+    _stop: watch::Sender<bool>,
+}
+
+impl Guarded {
+    pub async fn open() -> Guarded {
+        let scenario = Scenario::open_guarded(TRIPS).await;
+        let modes = [Mode::Lookup, Mode::Rows, Mode::File];
+        let order = scenario.order(Who::First, TRIP_GUARDED, &modes, (1_000_000, 100)).await;
+        let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
+        let (stop, stopped) = watch::channel(false);
+        let [http, flight, postgres] = [listener().await, listener().await, listener().await];
+        let at = |listener: &TcpListener| listener.local_addr().expect("it has one").to_string();
+        let (http_at, flight_at, postgres_at) = (at(&http), at(&flight), at(&postgres));
+        let router = Router::new()
+            .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
+            .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()));
+        tokio::spawn(async move { axum::serve(http, router).await.expect("it serves") });
+        tokio::spawn(lingqu_gateway::flight::serve(deliveries.clone(), flight, None, stopped.clone()));
+        tokio::spawn(lingqu_gateway::postgres::serve(deliveries, postgres, None, stopped));
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Guarded {
+            scenario,
+            order,
+            http: format!("http://{http_at}"),
+            flight: format!("grpc://{flight_at}"),
+            postgres: format!("postgres://{postgres_at}/lingqu"),
+            client,
+            _stop: stop,
+        }
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port")
+}
+
+/// Whether the grant covers a trip.
+pub fn is_visible(trip: &Trip) -> bool {
+    trip.line == "L1"
+}
+
+/// The words that may not appear in anything that leaves, with what each would tell.
+pub fn secrets() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("GX-", "the plain value of the masked column `vehicle`"),
+        ("\"L0\"", "a hidden row"),
+        ("L2", "a hidden row"),
+        ("L3", "a hidden row"),
+        ("L4", "a hidden row"),
+        ("L9", "a hidden row"),
+        ("途经各站", "the column `note`, which is not granted"),
+        ("2025-03-0", "the day, of which the year is granted"),
+        ("2025-03-1", "the day, of which the year is granted"),
+        ("2025-03-2", "the day, of which the year is granted"),
+        (".parquet", "a path of the node"),
+        ("snapshots", "a path of the node"),
+        ("BarrierExec", "the engine's plan"),
+        ("DataFusion", "the engine's own error text"),
+        ("Arrow error", "the engine's own error text"),
+        ("__row", "a column of the engine"),
+        ("__subject", "a column of the engine"),
+        ("line = ", "the row condition"),
+    ]
+}
+
+/// The secrets that a text tells, without the words that the attempt itself brought along.
+pub fn told(text: &str, attempt: &str) -> String {
+    let mut found = String::new();
+    for (word, meaning) in secrets() {
+        if text.contains(word) && !attempt.contains(word) {
+            writeln!(found, "`{word}` ({meaning})").expect("writing into memory can't fail");
+        }
+    }
+    found
+}

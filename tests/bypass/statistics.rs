@@ -1,0 +1,78 @@
+//! Statistics: what a consumer might try in order to learn of one subject from answers about many.
+
+use serde_json::{Value, json};
+
+use crate::served::Guarded;
+use lingqu_domain::scope::Mode;
+use lingqu_tests::scenario::{Ordered, TRIP_STATISTICS, Who};
+
+/// Questions that are refused by themselves. The floor is 10; line `L9` has two trips.
+const REFUSED: &[&str] = &[
+    "SELECT * FROM trip_statistics",
+    "SELECT trip_id FROM trip_statistics",
+    "SELECT delay FROM trip_statistics LIMIT 1",
+    "SELECT max(delay) FROM trip_statistics",
+    "SELECT min(delay) FROM trip_statistics",
+    "SELECT median(delay) FROM trip_statistics",
+    "SELECT avg(delay) FROM trip_statistics WHERE trip_id = 5",
+    "SELECT avg(delay) FROM trip_statistics WHERE delay > 100",
+    "SELECT avg(delay) FROM trip_statistics GROUP BY trip_id",
+    "SELECT line, avg(delay) FROM trip_statistics GROUP BY line, trip_id % 2",
+    "SELECT sum(CASE WHEN trip_id = 5 THEN delay END) FROM trip_statistics",
+    "SELECT sum(delay) FILTER (WHERE trip_id = 5) FROM trip_statistics",
+    "SELECT sum(delay * trip_id) FROM trip_statistics",
+    "SELECT count(DISTINCT delay + trip_id) FROM trip_statistics",
+    "SELECT avg(delay) FROM (SELECT * FROM trip_statistics LIMIT 11) t",
+    "SELECT avg(delay) FROM (SELECT * FROM trip_statistics ORDER BY trip_id LIMIT 11) t",
+    "SELECT avg(a.delay) FROM trip_statistics a JOIN trip_statistics b ON a.trip_id = b.trip_id",
+    "SELECT avg(delay) FROM trip_statistics UNION ALL SELECT avg(delay) FROM trip_statistics WHERE line = 'L1'",
+    "SELECT avg(delay) OVER () FROM trip_statistics",
+    "SELECT avg(delay) FROM trip_statistics WHERE EXISTS (SELECT 1 FROM trip_statistics WHERE trip_id = 5)",
+    "SELECT avg(delay) FROM trip_statistics WHERE line IN (SELECT line FROM trip_statistics WHERE trip_id = 5)",
+    "SELECT line, day, avg(delay) FROM trip_statistics GROUP BY CUBE (line, day)",
+    "SELECT avg(delay) FROM trip_statistics WHERE line = 'L9'",
+    "SELECT count(*) FROM trip_statistics WHERE line = 'L9'",
+    "SELECT array_agg(delay) FROM trip_statistics",
+    "SELECT string_agg(line, ',') FROM trip_statistics",
+    "SELECT first_value(delay) FROM trip_statistics",
+    "SELECT vehicle FROM trip_statistics",
+    "SELECT count(vehicle) FROM trip_statistics",
+];
+
+async fn ask(guarded: &Guarded, order: &Ordered, sql: &str) -> (u16, Value) {
+    let url = format!("{}/data/v1/{}/query", guarded.http, order.product);
+    let request = guarded.client.post(url).bearer_auth(&order.key).header("content-type", "application/json");
+    let reply = request.body(json!({ "sql": sql }).to_string()).send().await.expect("an answer");
+    (reply.status().as_u16(), serde_json::from_slice(&reply.bytes().await.expect("a body")).unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_question_singles_a_subject_out() {
+    let guarded = Guarded::open().await;
+    let order = guarded.scenario.order(Who::First, TRIP_STATISTICS, &[Mode::Statistics], (1_000, 0)).await;
+    for sql in REFUSED {
+        let (status, answer) = ask(&guarded, &order, sql).await;
+        assert!((400..500).contains(&status), "{sql}: {status} {answer}");
+        assert!(answer["rows"].is_null(), "{sql}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_do_not_tell_by_their_difference() {
+    let guarded = Guarded::open().await;
+    let order = guarded.scenario.order(Who::First, TRIP_STATISTICS, &[Mode::Statistics], (1_000, 0)).await;
+    let (status, all) = ask(&guarded, &order, "SELECT sum(delay) FROM trip_statistics").await;
+    assert_eq!(status, 200, "{all}");
+    // All but the two trips of line `L9`: large by itself, and the difference is two.
+    let (status, answer) = ask(&guarded, &order, "SELECT sum(delay) FROM trip_statistics WHERE line <> 'L9'").await;
+    assert!((400..500).contains(&status), "{answer}");
+    // Nor by another order of the same consumer, or by counting instead.
+    let second = guarded.scenario.order(Who::First, TRIP_STATISTICS, &[Mode::Statistics], (1_000, 0)).await;
+    let (status, answer) = ask(&guarded, &second, "SELECT count(*) FROM trip_statistics WHERE line <> 'L9'").await;
+    assert!((400..500).contains(&status), "{answer}");
+    // The same question again is no new knowledge, and other consumers are others.
+    assert_eq!(ask(&guarded, &order, "SELECT sum(delay) FROM trip_statistics").await.0, 200);
+    let other = guarded.scenario.order(Who::Second, TRIP_STATISTICS, &[Mode::Statistics], (1_000, 0)).await;
+    let (status, answer) = ask(&guarded, &other, "SELECT count(*) FROM trip_statistics WHERE line <> 'L9'").await;
+    assert_eq!(status, 200, "{answer}");
+}

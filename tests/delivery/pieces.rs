@@ -1,0 +1,139 @@
+//! Pieces of exports (`Range`), formats of lookups, and the product's document.
+
+use lingqu_domain::receipt::Outcome;
+use lingqu_domain::scope::Mode;
+use lingqu_tests::scenario::{Ordered, TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Who};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::served::{Reply, Served};
+
+const PATH: &str = "/export?format=csv&columns=trip_id,line";
+
+async fn piece(served: &Served, order: &Ordered, range: &str, if_range: Option<&str>) -> Reply {
+    let mut request = served.request(Method::GET, order, PATH).header("range", range);
+    if let Some(tag) = if_range {
+        request = request.header("if-range", tag);
+    }
+    Reply::of(request).await
+}
+
+/// A download that was paid and broke is gone on with for nothing, with the same bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_download_is_gone_on_with() {
+    let served = Served::open(None, 20_000).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 2)).await;
+    let whole = served.get(&order, PATH).await.ok();
+    assert_eq!(whole.header("accept-ranges"), Some("bytes"));
+    let tag = whole.header("etag").unwrap();
+    assert!(tag.starts_with('"'), "the bytes are the same, so the tag is strong: {tag}");
+    served.closed(whole.header("delivery-receipt").unwrap()).await;
+    let size = whole.body.len();
+    let (first, last) = (size / 3, size / 2);
+
+    let rest = piece(&served, &order, &format!("bytes={first}-"), Some(tag)).await;
+    assert_eq!((rest.status, rest.header("etag")), (206, Some(tag)));
+    assert!(rest.body == whole.body[first..]);
+    assert_eq!(rest.header("content-range"), Some(&*format!("bytes {first}-{}/{size}", size - 1)));
+    assert_eq!(rest.header("content-disposition"), whole.header("content-disposition"));
+    let receipt = rest.header("delivery-receipt").unwrap();
+    let (_, outcome, totals) = served.closed(receipt).await;
+    assert_eq!((outcome, totals.data_sets, totals.rows), (Outcome::Delivered, 0, 20_000));
+    let middle = piece(&served, &order, &format!("bytes={first}-{last}"), None).await;
+    assert!(middle.body == whole.body[first..=last]);
+    assert_eq!(middle.header("delivery-receipt"), Some(receipt), "the pieces are one delivery");
+    let nothing = piece(&served, &order, &format!("bytes={size}-"), None).await;
+    assert_eq!((nothing.status, nothing.body.len()), (416, 0));
+
+    // Under another tag the whole is sent, which is a delivery of its own.
+    let other = piece(&served, &order, "bytes=0-9", Some("\"other\"")).await.ok();
+    assert!(other.body == whole.body);
+    assert_eq!(served.closed(other.header("delivery-receipt").unwrap()).await.2.data_sets, 1);
+    let used_up = served.get(&order, PATH).await;
+    assert_eq!(used_up.problem(), (403, "quota_exceeded".to_owned()));
+    // … and what was paid can still be taken in pieces.
+    assert_eq!(piece(&served, &order, "bytes=-5", None).await.body, whole.body[size - 5..]);
+}
+
+/// Whoever begins with a piece pays for the data set once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_piece_pays_for_all() {
+    let served = Served::open(None, 2_000).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 1)).await;
+    let mut bytes = Vec::new();
+    let mut charged = 0;
+    let mut seen = Vec::new();
+    loop {
+        let reply = piece(&served, &order, &format!("bytes={}-{}", bytes.len(), bytes.len() + 4_999), None).await;
+        if reply.status == 416 {
+            break;
+        }
+        assert_eq!(reply.status, 206, "{}", reply.text());
+        let receipt = reply.header("delivery-receipt").unwrap().to_owned();
+        if !seen.contains(&receipt) {
+            charged += served.closed(&receipt).await.2.data_sets;
+            seen.push(receipt);
+        }
+        bytes.extend_from_slice(&reply.body);
+    }
+    assert_eq!((charged, String::from_utf8(bytes).unwrap().lines().count()), (1, 2_001));
+    let without = served.scenario.order(Who::Second, TRIP_RECORDS, &[Mode::File], (0, 0)).await;
+    assert_eq!(piece(&served, &without, "bytes=0-9", None).await.problem(), (403, "quota_exceeded".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lookup_comes_in_every_format() {
+    let served = Served::open(None, 500).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Lookup], (10, 0)).await;
+    let keys = json!({"keys": [{"trip_id": 7}, {"trip_id": 9_999}, {"trip_id": 3}]});
+    let mut answers = Vec::new();
+    for accept in ["application/x-ndjson", "text/csv", "application/vnd.apache.parquet"] {
+        let request = served.request(Method::POST, &order, "/lookup").header("content-type", "application/json");
+        let reply = Reply::of(request.header("accept", accept).body(keys.to_string())).await.ok();
+        assert!(reply.header("content-type").unwrap().starts_with(accept));
+        answers.push(reply);
+    }
+    let lines: Vec<Value> = answers[0].text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["trip_id"], &lines[1]["trip_id"]), (2, &json!(7), &json!(3)));
+    let text = answers[1].text();
+    let csv: Vec<_> = text.lines().collect();
+    assert_eq!((csv.len(), csv[0]), (3, "trip_id,line,day,delay,vehicle,note"));
+    assert!(csv[1].starts_with("7,L2,"), "{}", csv[1]);
+    assert_eq!(&answers[2].body[..4], b"PAR1");
+}
+
+/// The document holds what is granted and nothing else, and costs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_tells_what_the_order_may_ask() {
+    let served = Served::open(None, 500).await;
+    let records =
+        served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Lookup, Mode::Rows, Mode::File], (9, 9)).await;
+    let check = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (9, 0)).await;
+    let statistics = served.scenario.order(Who::First, TRIP_STATISTICS, &[Mode::Statistics], (9, 0)).await;
+    let head = served.receipt_head().await;
+    let paths = |document: &Value| document["paths"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let document = served.get(&records, "/openapi.json").await.ok().json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["servers"], json!([{"url": format!("/data/v1/{TRIP_RECORDS}")}]));
+    assert_eq!(paths(&document), ["/export", "/lookup", "/query", "/rows"]);
+    let row = &document["components"]["schemas"]["Row"];
+    assert_eq!(row["properties"]["trip_id"], json!({"type": ["integer", "null"], "format": "int64"}));
+    assert_eq!(row["properties"]["day"], json!({"type": ["string", "null"], "format": "date"}));
+    assert_eq!(row["required"], json!(["trip_id", "line", "day", "delay", "vehicle", "note"]));
+    assert_eq!(document["paths"]["/lookup"]["get"]["parameters"][0]["name"], "trip_id");
+
+    let document = served.get(&check, "/openapi.json").await.ok().json();
+    assert_eq!(paths(&document), ["/verify"]);
+    let claim = &document["components"]["schemas"]["Claim"];
+    assert_eq!(claim["properties"]["late"], json!({"type": ["boolean", "null"]}));
+    assert!(!document.to_string().contains("vehicle"), "the product does not have it");
+    let document = served.get(&statistics, "/openapi.json").await.ok().json();
+    assert_eq!(paths(&document), ["/query"]);
+
+    let anonymous = Reply::of(served.client.get(format!("{}/{TRIP_RECORDS}/openapi.json", served.base))).await;
+    assert_eq!(anonymous.problem(), (401, "service_key_missing".to_owned()));
+    let url = format!("{}/{TRIP_RECORDS}/openapi.json", served.base);
+    let others = Reply::of(served.client.get(url).bearer_auth(&check.key)).await;
+    assert_eq!(others.problem(), (403, "order_product_mismatch".to_owned()));
+    assert_eq!(served.receipt_head().await, head);
+}

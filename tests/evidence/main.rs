@@ -1,0 +1,6 @@
+//! What evidence and replay find when the operator of a node tampers with what it keeps: each thing is changed by one row
+//! or one byte, past the program, and must be found and named. Both databases.
+
+mod bundles;
+mod replays;
+mod tampered;

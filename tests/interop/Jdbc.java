@@ -1,0 +1,139 @@
+// What the PostgreSQL JDBC driver gets of an order. Arguments: the address, the order, its key. Prints the receipts.
+
+import java.sql.Connection;
+import java.sql.DatabaseMetaData;
+import java.sql.Date;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.sql.Types;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Properties;
+
+public class Jdbc {
+    static final String TABLE = "trip_records";
+
+    public static void main(String[] arguments) throws Exception {
+        Properties properties = new Properties();
+        properties.setProperty("user", arguments[1]);
+        properties.setProperty("password", arguments[2]);
+        // Named statements and binary values from the first use on.
+        properties.setProperty("prepareThreshold", "1");
+        try (Connection connection = DriverManager.getConnection(arguments[0], properties)) {
+            metadata(connection);
+            prepared(connection);
+            fetchSize(connection);
+            refused(connection);
+        }
+    }
+
+    static void check(Object expected, Object found) {
+        if (expected == null ? found != null : !expected.equals(found)) {
+            throw new AssertionError("expected " + expected + ", found " + found);
+        }
+    }
+
+    static List<String> column(ResultSet results, String name) throws SQLException {
+        List<String> values = new ArrayList<>();
+        while (results.next()) {
+            values.add(results.getString(name));
+        }
+        results.close();
+        return values;
+    }
+
+    static void metadata(Connection connection) throws SQLException {
+        DatabaseMetaData metadata = connection.getMetaData();
+        check("PostgreSQL", metadata.getDatabaseProductName());
+        check("16.9", metadata.getDatabaseProductVersion());
+        check("lingqu", connection.getCatalog());
+        check("public", connection.getSchema());
+        check(List.of(TABLE), column(metadata.getTables(null, "public", "%", new String[] {"TABLE"}), "TABLE_NAME"));
+        check(List.of(TABLE), column(metadata.getTables("lingqu", null, TABLE, new String[] {"TABLE", "VIEW"}), "TABLE_NAME"));
+        check(true, column(metadata.getSchemas(), "TABLE_SCHEM").contains("public"));
+        check(
+            List.of("trip_id", "line", "day", "delay", "vehicle", "note"),
+            column(metadata.getColumns(null, "public", TABLE, "%"), "COLUMN_NAME"));
+        check(
+            List.of("int8", "text", "date", "int8", "text", "text"),
+            column(metadata.getColumns(null, "public", TABLE, "%"), "TYPE_NAME"));
+    }
+
+    static void prepared(Connection connection) throws SQLException {
+        String sql = "SELECT trip_id, line, day, delay FROM public." + TABLE
+            + " WHERE trip_id < ? AND line = ? AND day = ? ORDER BY trip_id";
+        try (PreparedStatement statement = connection.prepareStatement(sql)) {
+            check(Types.BIGINT, statement.getMetaData().getColumnType(1));
+            check(Types.DATE, statement.getMetaData().getColumnType(3));
+            check(3, statement.getParameterMetaData().getParameterCount());
+            for (int round = 0; round < 3; round++) {
+                statement.setInt(1, 1000);
+                statement.setString(2, "L1");
+                statement.setDate(3, Date.valueOf("2025-03-12"));
+                try (ResultSet results = statement.executeQuery()) {
+                    int count = 0;
+                    while (results.next()) {
+                        long trip = results.getLong(1);
+                        check(1L, trip % 5);
+                        check(11L, trip % 28);
+                        check("L1", results.getString(2));
+                        check(Date.valueOf("2025-03-12"), results.getDate(3));
+                        long delay = results.getLong(4);
+                        check(trip % 7 == 3, results.wasNull());
+                        check(trip % 7 == 3 ? 0L : trip % 120, delay);
+                        count++;
+                    }
+                    check(true, count > 3);
+                }
+                receipt(connection);
+            }
+        }
+    }
+
+    static void fetchSize(Connection connection) throws SQLException {
+        connection.setAutoCommit(false);
+        try (PreparedStatement statement =
+            connection.prepareStatement("SELECT trip_id, note FROM " + TABLE + " WHERE trip_id < ? ORDER BY trip_id")) {
+            statement.setFetchSize(20);
+            statement.setInt(1, 50);
+            try (ResultSet results = statement.executeQuery()) {
+                long next = 0;
+                while (results.next()) {
+                    check(next, results.getLong(1));
+                    next++;
+                }
+                check(50L, next);
+            }
+            receipt(connection);
+        }
+        connection.commit();
+        connection.setAutoCommit(true);
+    }
+
+    static void refused(Connection connection) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.executeQuery("SELECT secret FROM " + TABLE);
+            throw new AssertionError("a column that is not granted was given");
+        } catch (SQLException error) {
+            check("42703", error.getSQLState());
+            check(true, error.getMessage().contains("column_not_granted: "));
+        }
+        try (Statement statement = connection.createStatement()) {
+            statement.executeUpdate("DELETE FROM " + TABLE);
+            throw new AssertionError("a change was made");
+        } catch (SQLException error) {
+            check("0A000", error.getSQLState());
+        }
+    }
+
+    static void receipt(Connection connection) throws SQLException {
+        try (Statement statement = connection.createStatement();
+            ResultSet results = statement.executeQuery("SHOW lingqu.receipt")) {
+            results.next();
+            System.out.println(results.getString(1));
+        }
+    }
+}

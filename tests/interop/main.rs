@@ -1,0 +1,10 @@
+//! The protocols of the data plane, each used through a client that others wrote: pip's ADBC driver of Arrow Flight SQL,
+//! `delta-sharing`, psycopg, and Debian's psql and PostgreSQL JDBC driver. A node plays a part of the demo, serves it from
+//! the real binary, and the client's own script beside this file says what it got.
+
+mod clients;
+mod document;
+mod flight;
+mod node;
+mod postgres;
+mod sharing;

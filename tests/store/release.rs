@@ -1,0 +1,140 @@
+//! The record of released statistics: nothing slips in between a look and an entry, and nothing is kept without bound.
+
+use lingqu_store::release::{RELEASED_PAGE_MAX, Recipient, Release, ReleasedNumber, ReleasedRange};
+use lingqu_tests::{StoreFactory, both};
+
+fn recipient(consumer: &str, affiliates: &[&str]) -> Recipient {
+    Recipient {
+        resources: "rsc_1".to_owned(),
+        consumer: consumer.to_owned(),
+        affiliates: affiliates.iter().map(|party| (*party).to_owned()).collect(),
+    }
+}
+
+fn number(contributors: u64) -> ReleasedNumber {
+    ReleasedNumber {
+        family: "*".to_owned(),
+        contributors_min: contributors,
+        contributors_max: contributors,
+        sketch: contributors.to_be_bytes().to_vec(),
+    }
+}
+
+fn all() -> ReleasedRange {
+    ReleasedRange { family: "*".to_owned(), contributors: 0..=u64::MAX, after: 0, until: 1_000_000 }
+}
+
+#[tokio::test]
+async fn numbers_are_found_again_by_family_and_contributors() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let first = recipient("pty_1", &["pty_2"]);
+        assert_eq!(store.released_head(&first).await.unwrap(), 0);
+        let numbers: Vec<ReleasedNumber> = (1..=1_200).map(number).collect();
+        assert_eq!(store.release(&first, 0, &numbers, 2_000).await.unwrap(), Release::Recorded);
+        let other_family = ReleasedNumber { family: "salary".to_owned(), ..number(7) };
+        // Another process, and the affiliate: one record.
+        let store = factory.open().await;
+        let second = recipient("pty_2", &["pty_1"]);
+        assert_eq!(store.released_head(&second).await.unwrap(), 1_200);
+        assert_eq!(
+            store.release(&second, 1_200, std::slice::from_ref(&other_family), 2_000).await.unwrap(),
+            Release::Recorded
+        );
+
+        let page = store.released(&first, &all()).await.unwrap();
+        assert_eq!(page.len() as u64, RELEASED_PAGE_MAX);
+        let rest = store.released(&first, &ReleasedRange { after: 1_000, ..all() }).await.unwrap();
+        assert_eq!(rest.first().unwrap(), &(1_001, number(1_001)));
+        assert_eq!(rest.len(), 200);
+        let near = ReleasedRange { contributors: 10..=12, ..all() };
+        let near = store.released(&first, &near).await.unwrap();
+        assert_eq!(
+            near.iter().map(|(_, found)| found.clone()).collect::<Vec<_>>(),
+            [number(10), number(11), number(12)]
+        );
+        let family = ReleasedRange { family: "salary".to_owned(), ..all() };
+        assert_eq!(store.released(&first, &family).await.unwrap(), [(1_201, other_family)]);
+
+        // A stranger, and the same consumer's other resources, have nothing of it.
+        let other_resources = Recipient { resources: "rsc_2".to_owned(), ..first };
+        for stranger in [recipient("pty_3", &[]), other_resources] {
+            assert_eq!(store.released_head(&stranger).await.unwrap(), 0);
+            assert_eq!(store.released(&stranger, &all()).await.unwrap(), []);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_moved_head_and_a_full_record_add_nothing() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let (first, second) = (recipient("pty_1", &["pty_2"]), recipient("pty_2", &["pty_1"]));
+        assert_eq!(store.release(&first, 0, &[number(1)], 3).await.unwrap(), Release::Recorded);
+        assert_eq!(store.release(&second, 0, &[number(2)], 3).await.unwrap(), Release::Moved);
+        assert_eq!(store.release(&first, 0, &[number(2)], 3).await.unwrap(), Release::Moved);
+        // A stranger's entries move nobody else's head.
+        assert_eq!(store.release(&recipient("pty_3", &[]), 0, &[number(2)], 3).await.unwrap(), Release::Recorded);
+        assert_eq!(store.release(&first, 1, &[number(2), number(3), number(4)], 3).await.unwrap(), Release::Full);
+        assert_eq!(store.release(&first, 1, &[number(2), number(3)], 3).await.unwrap(), Release::Recorded);
+        assert_eq!(store.released_head(&first).await.unwrap(), 4);
+        assert_eq!(store.released(&first, &all()).await.unwrap().len(), 3);
+    })
+    .await;
+}
+
+/// Eight processes look and enter at the same time. Whoever enters has seen all that was entered before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_slips_in_between_a_look_and_an_entry() {
+    both(async |factory: StoreFactory| {
+        let mut processes = Vec::new();
+        for process in 0..8_u64 {
+            let store = factory.open().await;
+            processes.push(tokio::spawn(async move {
+                let mine = recipient("pty_1", &[]);
+                for entry in 0..10 {
+                    loop {
+                        let head = store.released_head(&mine).await.unwrap();
+                        let seen = store.released(&mine, &ReleasedRange { until: head, ..all() }).await.unwrap().len();
+                        let mut next = number(process * 1_000 + entry);
+                        next.sketch = (seen as u64).to_be_bytes().to_vec();
+                        match store.release(&mine, head, &[next], 1_000).await.unwrap() {
+                            Release::Recorded => break,
+                            Release::Moved => {}
+                            Release::Full => panic!("the record is not full"),
+                        }
+                    }
+                }
+            }));
+        }
+        for process in processes {
+            process.await.unwrap();
+        }
+        let entries = factory.open().await.released(&recipient("pty_1", &[]), &all()).await.unwrap();
+        let seen: Vec<u64> =
+            entries.iter().map(|(_, entry)| u64::from_be_bytes(entry.sketch[..].try_into().unwrap())).collect();
+        assert_eq!(seen, (0..80).collect::<Vec<u64>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_day_and_with_affiliates() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let (first, second) = (recipient("pty_1", &["pty_2"]), recipient("pty_2", &["pty_1"]));
+        for _ in 0..3 {
+            store.count_release_refusal(&first, "2026-03-01").await.unwrap();
+        }
+        store.count_release_refusal(&second, "2026-03-01").await.unwrap();
+        let store = factory.open().await;
+        assert_eq!(store.release_refusals(&first, "2026-03-01").await.unwrap(), 4);
+        assert_eq!(store.release_refusals(&recipient("pty_2", &[]), "2026-03-01").await.unwrap(), 1);
+        assert_eq!(store.release_refusals(&first, "2026-03-02").await.unwrap(), 0);
+        store.count_release_refusal(&first, "2026-03-02").await.unwrap();
+        assert_eq!(store.release_refusals(&first, "2026-03-02").await.unwrap(), 1);
+        assert_eq!(store.release_refusals(&recipient("pty_1", &[]), "2026-03-01").await.unwrap(), 0);
+    })
+    .await;
+}
