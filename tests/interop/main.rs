@@ -8,3 +8,4 @@ mod flight;
 mod node;
 mod postgres;
 mod sharing;
+mod tls;

@@ -104,8 +104,14 @@ impl Played {
 
     /// Serves a copy of the node.
     pub fn serve(&self) -> Served {
+        self.serve_with(|_| {})
+    }
+
+    /// Serves a copy of the node after something was done in its directory.
+    pub fn serve_with(&self, prepare: impl FnOnce(&Path)) -> Served {
         let directory = tempfile::tempdir().expect("the temporary directory is writable");
         copy(&self.directory, directory.path());
+        prepare(directory.path());
         Served { node: Node::serve(directory.path()), directory }
     }
 }
