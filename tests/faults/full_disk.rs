@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lingqu_tests::node::{self, Node};
+use lingqu_tests::node::{self, Node, ON_FREE_PORTS};
 
 use crate::check::Records;
 use crate::confined::{Filling, on_small_disk};
@@ -26,21 +26,7 @@ async fn a_disk_that_fills_costs_nothing_that_was_acknowledged() {
     let place = prepared.beside("small");
     let binary = node::binary().display().to_string();
     let text = place.display().to_string();
-    let program = [
-        &binary,
-        "serve",
-        "--json",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--flight-listen",
-        "127.0.0.1:0",
-        "--postgres-listen",
-        "127.0.0.1:0",
-        "--dir",
-        &text,
-    ];
+    let program = [&[binary.as_str(), "serve", "--json"][..], &ON_FREE_PORTS, &["--dir", &text]].concat();
     let node = Node::serve_by(on_small_disk(&place, DISK_BYTES, &prepared.node(), Filling::Roomy, &program));
     // The disk as the node sees it, through its own root.
     let disk =

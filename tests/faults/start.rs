@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use lingqu_tests::node::{self, Ended};
+use lingqu_tests::node::{self, Ended, ON_FREE_PORTS};
 
 use crate::confined::{Filling, on_read_only, on_small_disk};
 use crate::prepared::{Prepared, copy_tree};
@@ -28,19 +28,8 @@ async fn what_keeps_a_node_from_starting_is_said_in_one_sentence() {
 
 fn serve(directory: &Path, listen: &str) -> Ended {
     let directory = directory.display().to_string();
-    node::run(&[
-        "serve",
-        "--listen",
-        listen,
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--flight-listen",
-        "127.0.0.1:0",
-        "--postgres-listen",
-        "127.0.0.1:0",
-        "--dir",
-        &directory,
-    ])
+    let [option, _, others @ ..] = ON_FREE_PORTS;
+    node::run(&[&["serve", option, listen], &others[..], &["--dir", &directory]].concat())
 }
 
 /// A full disk while a node is made leaves nothing behind that the next attempt would stumble over.
@@ -106,20 +95,7 @@ fn a_read_only_directory(prepared: &Prepared) {
     let directory = prepared.node();
     let binary = node::binary().display().to_string();
     let text = directory.display().to_string();
-    let program = [
-        &binary,
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--flight-listen",
-        "127.0.0.1:0",
-        "--postgres-listen",
-        "127.0.0.1:0",
-        "--dir",
-        &text,
-    ];
+    let program = [&[binary.as_str(), "serve"][..], &ON_FREE_PORTS, &["--dir", &text]].concat();
     let ended = node::run_command(on_read_only(&directory, &program));
     says(&ended, &[&text, "read-only", "give the user that runs lingqu the right to it"]);
 }
@@ -128,20 +104,7 @@ fn a_full_disk(prepared: &Prepared) {
     let place = prepared.beside("small");
     let binary = node::binary().display().to_string();
     let text = place.display().to_string();
-    let program = [
-        &binary,
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--flight-listen",
-        "127.0.0.1:0",
-        "--postgres-listen",
-        "127.0.0.1:0",
-        "--dir",
-        &text,
-    ];
+    let program = [&[binary.as_str(), "serve"][..], &ON_FREE_PORTS, &["--dir", &text]].concat();
     let ended = node::run_command(on_small_disk(&place, DISK_BYTES, &prepared.node(), Filling::Full, &program));
     says(&ended, &["free some", "space"]);
 }

@@ -12,6 +12,17 @@ use serde_json::Value;
 
 /// Names another binary than the one beside the tests.
 pub const BINARY_VARIABLE: &str = "LINGQU_BINARY";
+/// Listening on ports that the system chooses, so that nodes do not meet at the usual ones.
+pub const ON_FREE_PORTS: [&str; 8] = [
+    "--listen",
+    "127.0.0.1:0",
+    "--admin-listen",
+    "127.0.0.1:0",
+    "--flight-listen",
+    "127.0.0.1:0",
+    "--postgres-listen",
+    "127.0.0.1:0",
+];
 /// How long a node may take until it is ready, and a command until it ends.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Pause between two looks at a child.
@@ -103,9 +114,7 @@ impl Node {
     /// When it doesn't become ready; the message holds its log.
     pub fn serve(directory: &Path) -> Node {
         let mut command = Command::new(binary());
-        command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(["--flight-listen", "127.0.0.1:0", "--postgres-listen", "127.0.0.1:0", "--dir"]);
-        command.arg(directory);
+        command.args(["serve", "--json"]).args(ON_FREE_PORTS).arg("--dir").arg(directory);
         Node::serve_by(command)
     }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Shared;
+use crate::entry::limit_of;
 use crate::problem::{ProblemDocument, Query};
 use crate::session::Viewer;
 
@@ -143,14 +144,7 @@ pub(crate) async fn public(
 }
 
 fn page(state: &Folded, query: &MarketQuery, now: jiff::Timestamp) -> Result<Market, ProblemDocument> {
-    let limit = query.limit.unwrap_or(PAGE_ITEMS);
-    if limit == 0 || limit > PAGE_ITEMS_MAX {
-        return Err(ProblemDocument::invalid(
-            "limit",
-            format!("limit 为 1 至 {PAGE_ITEMS_MAX}"),
-            format!("limit is 1 to {PAGE_ITEMS_MAX}"),
-        ));
-    }
+    let limit = limit_of(query.limit, PAGE_ITEMS, PAGE_ITEMS_MAX)?;
     let mut items: Vec<MarketItem> = Vec::new();
     let mut next_cursor = None;
     for (id, product) in state.products.iter().rev() {

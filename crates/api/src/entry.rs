@@ -68,6 +68,16 @@ pub(crate) struct ListQuery {
     owner: Option<String>,
 }
 
+/// How many items a page has at most: as asked, or as usual. Error: `invalid` for 0 and for more than `most`.
+pub(crate) fn limit_of(asked: Option<u32>, usual: u32, most: u32) -> Result<u32, ProblemDocument> {
+    let limit = asked.unwrap_or(usual);
+    if limit == 0 || limit > most {
+        let (zh, en) = (format!("limit 为 1 至 {most}"), format!("limit is 1 to {most}"));
+        return Err(ProblemDocument::invalid("limit", zh, en));
+    }
+    Ok(limit)
+}
+
 /// One page of a map of entities.
 pub(crate) fn page<I, T>(
     state: &State,
@@ -80,14 +90,7 @@ where
     I: Ord + FromStr + Display,
     T: Listed + Visible,
 {
-    let limit = query.limit.unwrap_or(PAGE_ITEMS);
-    if limit == 0 || limit > PAGE_ITEMS_MAX {
-        return Err(ProblemDocument::invalid(
-            "limit",
-            format!("limit 为 1 至 {PAGE_ITEMS_MAX}"),
-            format!("limit is 1 to {PAGE_ITEMS_MAX}"),
-        ));
-    }
+    let limit = limit_of(query.limit, PAGE_ITEMS, PAGE_ITEMS_MAX)?;
     let before = match &query.cursor {
         None => None,
         Some(text) => Some(text.parse::<I>().map_err(|_| {

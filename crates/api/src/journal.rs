@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::Shared;
+use crate::entry::limit_of;
 use crate::problem::{ProblemDocument, Query};
 use crate::session::Viewer;
 use crate::visibility::Sight;
@@ -95,14 +96,7 @@ pub(crate) async fn journal(
     viewer: Viewer,
     Query(query): Query<JournalQuery>,
 ) -> Result<Json<JournalPage>, ProblemDocument> {
-    let limit = query.limit.unwrap_or(PAGE_EVENTS);
-    if limit == 0 || limit > PAGE_EVENTS_MAX {
-        return Err(ProblemDocument::invalid(
-            "limit",
-            format!("limit 为 1 至 {PAGE_EVENTS_MAX}"),
-            format!("limit is 1 to {PAGE_EVENTS_MAX}"),
-        ));
-    }
+    let limit = limit_of(query.limit, PAGE_EVENTS, PAGE_EVENTS_MAX)?;
     let newest_first = query.newest_first.unwrap_or(false);
     if (newest_first && query.after.is_some()) || (!newest_first && query.before.is_some()) {
         return Err(ProblemDocument::invalid(

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::command::options;
+use crate::entry::limit_of;
 use crate::journal::party_of;
 use crate::problem::{ProblemDocument, Query};
 use crate::session::{Changing, Viewer};
@@ -181,14 +182,7 @@ pub(crate) async fn receipts(
     Query(query): Query<ReceiptQuery>,
 ) -> Result<Json<ReceiptPage>, ProblemDocument> {
     let order = seen(&api, &viewer, &id)?;
-    let limit = query.limit.unwrap_or(PAGE_RECORDS);
-    if limit == 0 || limit > PAGE_RECORDS_MAX {
-        return Err(ProblemDocument::invalid(
-            "limit",
-            format!("limit 为 1 至 {PAGE_RECORDS_MAX}"),
-            format!("limit is 1 to {PAGE_RECORDS_MAX}"),
-        ));
-    }
+    let limit = limit_of(query.limit, PAGE_RECORDS, PAGE_RECORDS_MAX)?;
     let limit = limit as usize;
     let records = api.app.order_receipts(&order, query.after.unwrap_or(0), limit).await?;
     let is_full = records.len() == limit;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::entry::limit_of;
 use crate::journal::party_of;
 use crate::problem::{Body, ProblemDocument, Query};
 use crate::session::{Changing, Viewer};
@@ -170,14 +171,7 @@ pub(crate) async fn snapshots(
     Query(query): Query<SnapshotQuery>,
 ) -> Result<Json<SnapshotPage>, ProblemDocument> {
     let resource = seen(&api, &viewer, &id)?;
-    let limit = query.limit.unwrap_or(PAGE_SNAPSHOTS);
-    if limit == 0 || limit > PAGE_SNAPSHOTS_MAX {
-        return Err(ProblemDocument::invalid(
-            "limit",
-            format!("limit 为 1 至 {PAGE_SNAPSHOTS_MAX}"),
-            format!("limit is 1 to {PAGE_SNAPSHOTS_MAX}"),
-        ));
-    }
+    let limit = limit_of(query.limit, PAGE_SNAPSHOTS, PAGE_SNAPSHOTS_MAX)?;
     let mut history = api.app.snapshot_history(&resource).await?;
     history.retain(|(_, snapshot)| query.before.is_none_or(|before| snapshot.version < before));
     let is_full = history.len() > limit as usize;
