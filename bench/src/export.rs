@@ -1,4 +1,5 @@
-//! The governed export of the flights as Parquet, and DuckDB's copy of the same rows under the same masks.
+//! The governed export of the flights as Parquet beside copies by DuckDB and by plain DataFusion: of the same rows under the
+//! same masks, and of the whole table without any.
 
 use std::fs;
 use std::io::Write;
@@ -26,19 +27,42 @@ pub struct Exported {
     pub bytes: u64,
     /// Each governed export, from the request to the last byte on the disk, in milliseconds.
     pub governed_ms: Vec<f64>,
-    /// Each copy by DuckDB, in milliseconds.
-    pub duckdb_ms: Vec<f64>,
-    /// DuckDB's version.
-    pub duckdb_version: String,
-    /// Threads that DuckDB used.
-    pub duckdb_threads: u64,
+    /// Each copy by another program, in milliseconds.
+    pub copies: Copies,
+    /// Their versions.
+    pub versions: Versions,
+    /// Threads that each of them used.
+    pub threads: u64,
+}
+
+/// The copies: under the row filter and masks of the grant, or of the whole table.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Copies {
+    /// DuckDB, the same rows and masks.
+    pub duckdb_masked: Vec<f64>,
+    /// DataFusion, the same rows and masks.
+    pub datafusion_masked: Vec<f64>,
+    /// DuckDB, the whole table.
+    pub duckdb_whole: Vec<f64>,
+    /// DataFusion, the whole table.
+    pub datafusion_whole: Vec<f64>,
+}
+
+/// Versions of the other programs.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Versions {
+    /// DuckDB's.
+    pub duckdb: String,
+    /// DataFusion's.
+    pub datafusion: String,
 }
 
 #[derive(Deserialize)]
 struct Copied {
-    version: String,
+    versions: Versions,
     threads: u64,
-    seconds: Vec<f64>,
+    /// In seconds.
+    seconds: Copies,
     rows: u64,
 }
 
@@ -63,14 +87,15 @@ pub async fn compare(
     let copied = copy(&flights_snapshot(&demo.directory)?, &governed, arguments, runs + 1)?;
     // The first of each opens files and fills caches.
     governed_ms.remove(0);
-    Ok(Exported {
-        rows: copied.rows,
-        bytes,
-        governed_ms,
-        duckdb_ms: copied.seconds.iter().skip(1).map(|seconds| seconds * 1_000.0).collect(),
-        duckdb_version: copied.version,
-        duckdb_threads: copied.threads,
-    })
+    let ms = |seconds: Vec<f64>| seconds.iter().skip(1).map(|seconds| seconds * 1_000.0).collect();
+    let Copied { versions, threads, seconds, rows } = copied;
+    let copies = Copies {
+        duckdb_masked: ms(seconds.duckdb_masked),
+        datafusion_masked: ms(seconds.datafusion_masked),
+        duckdb_whole: ms(seconds.duckdb_whole),
+        datafusion_whole: ms(seconds.datafusion_whole),
+    };
+    Ok(Exported { rows, bytes, governed_ms, copies, versions, threads })
 }
 
 async fn draw(client: &Client, url: &str, key: &str, path: &Path) -> Result<(), BenchError> {
@@ -88,11 +113,11 @@ async fn draw(client: &Client, url: &str, key: &str, path: &Path) -> Result<(), 
 }
 
 fn copy(snapshot: &Path, governed: &Path, arguments: &Arguments, runs: usize) -> Result<Copied, BenchError> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("copy.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("copy_flights.py");
     let failed = |reason: String| BenchError::Program { program: script.display().to_string(), reason };
     let output = Command::new(&arguments.python)
         .arg(&script)
-        .args([snapshot, governed, &arguments.out.join("duckdb.parquet")])
+        .args([snapshot, governed, arguments.out.as_path()])
         .arg(runs.to_string())
         .output()
         .map_err(|error| failed(format!("{} can't be run: {error}", arguments.python.display())))?;
@@ -103,7 +128,7 @@ fn copy(snapshot: &Path, governed: &Path, arguments: &Arguments, runs: usize) ->
 }
 
 /// The directory of the flights' snapshot: the one whose Delta log names a column that no other table has.
-fn flights_snapshot(node: &Path) -> Result<PathBuf, BenchError> {
+pub fn flights_snapshot(node: &Path) -> Result<PathBuf, BenchError> {
     let snapshots = node.join("snapshots");
     let unreadable = |error| file_error("read", &snapshots, &error);
     for entry in fs::read_dir(&snapshots).map_err(unreadable)? {

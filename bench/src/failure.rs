@@ -26,6 +26,9 @@ pub enum BenchError {
     /// The node did not answer.
     #[error("the node does not answer: {0}")]
     Http(#[from] reqwest::Error),
+    /// A connection failed.
+    #[error("a connection failed: {0}")]
+    Connection(#[from] std::io::Error),
     /// The node answered otherwise than it should.
     #[error("{0}")]
     Unexpected(String),

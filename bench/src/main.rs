@@ -1,18 +1,21 @@
 //! Measures a built `lingqu` binary on the demo's data and prints one table, and the same as JSON: how long a node takes
 //! until it is ready and what it holds in memory, how many governed verifications and lookups it answers beside a constant
-//! route of the same server, and how long a governed export takes beside DuckDB's copy of the same rows under the same
-//! masks. Nothing here knows Lingqu from inside: it starts the binary and talks to it over HTTP, as clients do.
+//! route of the same server and beside services without governance, and how long a governed export takes beside copies by
+//! DuckDB and DataFusion. Nothing here knows Lingqu from inside: it starts the binary and talks to it over HTTP, as clients do.
 //!
 //! The way: [`machine`] describes where it runs; [`node`] plays the demo and starts the node again and again; [`orders`]
 //! places orders with room for the load; [`load`] sends requests over kept connections; [`export`] draws the file and
-//! calls DuckDB by `copy.py`; [`table`] prints. No figure here is a target: the next measurement is compared with this one.
+//! calls `copy_flights.py`; [`peers`] measures the others; [`table`] prints. No figure here is a target: the next measurement is compared with this one.
 
+mod crowd;
 mod export;
 mod failure;
+mod flight;
 mod load;
 mod machine;
 mod node;
 mod orders;
+mod peers;
 mod table;
 
 use std::path::PathBuf;
@@ -33,7 +36,7 @@ struct Arguments {
     /// Where the demo's node, the exported files and the result go
     #[arg(long, default_value = "bench/out")]
     out: PathBuf,
-    /// A Python that has DuckDB
+    /// A Python with what bench/requirements.txt names
     #[arg(long, default_value = "bench/out/venv/bin/python")]
     python: PathBuf,
     /// How long each route is measured, in seconds, after one second that is not
@@ -83,20 +86,45 @@ async fn measure(arguments: &Arguments) -> Result<(), BenchError> {
     tokio::time::sleep(node::IDLE_AFTER).await;
     let idle_bytes = node.resident_bytes()?;
 
-    let orders = orders::place(&node, &demo).await?;
+    let crowd = crowd::QUERIES / crowd::QUERIES_PER_ORDER;
+    let (orders, crowd) = orders::place(&node, &demo, crowd).await?;
     let span = Duration::from_secs(arguments.seconds.clamp(1, 600));
     let mut routes = Vec::new();
-    for plan in orders::plans(&node, &demo, &orders)? {
+    let flights = orders::flights(&demo)?;
+    for plan in orders::plans(&node, &flights, &orders) {
         eprintln!("measuring {} for {} s over {connections} connections", plan.name, span.as_secs());
         routes.push(load::run(plan, connections, span).await?);
     }
     let loaded_bytes = node.resident_bytes()?;
 
-    eprintln!("exporting the flights {runs} times, and copying them with DuckDB");
+    eprintln!("exporting the flights {runs} times, and copying them with DuckDB and DataFusion");
     let export = export::compare(&node, &demo, &orders, arguments, runs).await?;
+    eprintln!("streaming the flights {runs} times");
+    let snapshot = export::flights_snapshot(&demo.directory)?;
+    let flight = flight::compare(&node, &snapshot, &orders, arguments, runs)?;
     node.stop()?;
-    let results =
-        Results { machine, connections, seconds: span.as_secs(), ready_ms, idle_bytes, loaded_bytes, routes, export };
+
+    eprintln!("a crowd: {} idle connections, {} queries at once", crowd::IDLE_CONNECTIONS, crowd::QUERIES);
+    let node = node::Node::serve(&arguments.binary, &demo.directory)?;
+    let crowd = crowd::measure(&node, &crowd).await?;
+    node.stop()?;
+
+    let governed = arguments.out.join("governed.parquet");
+    let (peers, skipped) = peers::measure(&governed, &flights, arguments, connections, span).await?;
+    let results = Results {
+        machine,
+        connections,
+        seconds: span.as_secs(),
+        ready_ms,
+        idle_bytes,
+        loaded_bytes,
+        routes,
+        peers,
+        skipped,
+        export,
+        flight,
+        crowd,
+    };
     table::print(&results)?;
     table::write(&results, &arguments.out.join("result.json"))
 }

@@ -72,6 +72,8 @@ pub struct Node {
     pub url: String,
     /// Where its operator reaches it.
     pub admin_url: String,
+    /// Where clients of Flight SQL reach it.
+    pub flight_url: String,
     /// From starting the process until it said that it is ready.
     pub ready_after: Duration,
 }
@@ -80,6 +82,7 @@ pub struct Node {
 struct Ready {
     url: String,
     admin_url: String,
+    flight_url: String,
 }
 
 impl Node {
@@ -113,7 +116,7 @@ impl Node {
         let ready_after = begun.elapsed();
         let ready: Ready =
             serde_json::from_str(&line).map_err(|_| failed("it did not become ready; see above".to_owned()))?;
-        Ok(Node { child, url: ready.url, admin_url: ready.admin_url, ready_after })
+        Ok(Node { child, url: ready.url, admin_url: ready.admin_url, flight_url: ready.flight_url, ready_after })
     }
 
     /// Memory that the process holds now, in bytes (proc(5), `VmRSS`).

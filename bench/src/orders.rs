@@ -38,33 +38,49 @@ struct Session<'a> {
     csrf: String,
 }
 
-/// Places one order for each product, like the demo's first one, and issues a key for it.
-pub async fn place(node: &Node, demo: &Demo) -> Result<Orders, BenchError> {
+/// Places one order for each product, like the demo's first one, and issues a key for it; and for the crowd some more orders of
+/// the data set.
+pub async fn place(node: &Node, demo: &Demo, crowd: usize) -> Result<(Orders, Vec<Order>), BenchError> {
     let client = Client::builder().no_proxy().build()?;
-    let handler = sign_in(node, demo, &client, "insurer.handler").await?;
-    let consumer = sign_in(node, demo, &client, "insurer.approver").await?;
-    let operator = sign_in(node, demo, &client, "operator.approver").await?;
-    let mut placed = Vec::new();
-    for product in ["flight_delay_check", "flight_records"] {
+    let desk = Desk {
+        handler: sign_in(node, demo, &client, "insurer.handler").await?,
+        consumer: sign_in(node, demo, &client, "insurer.approver").await?,
+        operator: sign_in(node, demo, &client, "operator.approver").await?,
+    };
+    let orders = Orders {
+        claims: desk.order(demo, "flight_delay_check").await?,
+        records: desk.order(demo, "flight_records").await?,
+    };
+    let mut more = Vec::with_capacity(crowd);
+    for _ in 0..crowd {
+        more.push(desk.order(demo, "flight_records").await?);
+    }
+    Ok((orders, more))
+}
+
+/// Those who place and sign orders.
+struct Desk<'a> {
+    handler: Session<'a>,
+    consumer: Session<'a>,
+    operator: Session<'a>,
+}
+
+impl Desk<'_> {
+    async fn order(&self, demo: &Demo, product: &'static str) -> Result<Order, BenchError> {
         let like = demo.orders.iter().find(|order| order.product == product);
         let like = like.ok_or_else(|| BenchError::Unexpected(format!("the demo has no order for {product}")))?;
-        let mut details = handler.get(&format!("/api/v1/orders/{}", like.id)).await?["body"]["details"].clone();
+        let mut details = self.handler.get(&format!("/api/v1/orders/{}", like.id)).await?["body"]["details"].clone();
         details["quota"] = json!({"calls": QUOTA.0, "data_sets": QUOTA.1});
-        let made = handler.post("/api/v1/commands", json!({"command": "place_order", "details": details})).await?;
+        let made = self.handler.post("/api/v1/commands", json!({"command": "place_order", "details": details})).await?;
         let order = text(&made["events"][0]["stream"])?;
-        let seen = handler.get(&format!("/api/v1/orders/{order}")).await?;
+        let seen = self.handler.get(&format!("/api/v1/orders/{order}")).await?;
         let terms_digest = text(&seen["body"]["contract"]["terms_digest"])?;
-        for party in [&consumer, &operator] {
+        for party in [&self.consumer, &self.operator] {
             let sign = json!({"command": "sign_contract", "order": order, "terms_digest": terms_digest});
             party.post("/api/v1/commands", sign).await?;
         }
-        let issued = handler.post(&format!("/api/v1/orders/{order}/service-keys"), Value::Null).await?;
-        placed.push(Order { product, key: text(&issued["key"])? });
-    }
-    let records = placed.pop();
-    match (placed.pop(), records) {
-        (Some(claims), Some(records)) => Ok(Orders { claims, records }),
-        _ => Err(BenchError::Unexpected("the orders were not placed".to_owned())),
+        let issued = self.handler.post(&format!("/api/v1/orders/{order}/service-keys"), Value::Null).await?;
+        Ok(Order { product, key: text(&issued["key"])? })
     }
 }
 
@@ -113,8 +129,7 @@ async fn read(response: reqwest::Response) -> Result<Value, BenchError> {
 }
 
 /// What is measured, in this order: the constant route, claims on flights, lookups of flights.
-pub fn plans(node: &Node, demo: &Demo, orders: &Orders) -> Result<Vec<Plan>, BenchError> {
-    let flights = flights(demo)?;
+pub fn plans(node: &Node, flights: &[Flight], orders: &Orders) -> Vec<Plan> {
     let constant = vec![b"GET /healthz HTTP/1.1\r\nHost: node\r\n\r\n".to_vec()];
     let mut claims = Vec::new();
     let mut lookups = Vec::new();
@@ -143,25 +158,30 @@ pub fn plans(node: &Node, demo: &Demo, orders: &Orders) -> Result<Vec<Plan>, Ben
     }
     let plan =
         |name, url: &str, requests| Plan { name, address: url.trim_start_matches("http://").to_owned(), requests };
-    Ok(vec![
+    vec![
         plan("/healthz", &node.admin_url, constant),
         plan("/verify", &node.url, claims),
         plan("/lookup", &node.url, lookups),
-    ])
+    ]
 }
 
-struct Flight {
+/// A flight that is asked for.
+#[derive(Debug)]
+pub struct Flight {
     year: i64,
     month: i64,
     day: i64,
     sched_dep_time: i64,
-    carrier: String,
-    flight: i64,
-    time_hour: String,
+    /// The carrier's code.
+    pub carrier: String,
+    /// The flight's number.
+    pub flight: i64,
+    /// Its scheduled hour of departure, as the source writes it.
+    pub time_hour: String,
 }
 
 /// Flights from all over the year, but for the carrier that no grant has.
-fn flights(demo: &Demo) -> Result<Vec<Flight>, BenchError> {
+pub fn flights(demo: &Demo) -> Result<Vec<Flight>, BenchError> {
     let path = demo.directory.join("sources").join("flights.csv");
     let source = fs::read_to_string(&path).map_err(|error| file_error("read", &path, &error))?;
     let mut lines = source.lines();

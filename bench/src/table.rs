@@ -1,12 +1,15 @@
 //! The table for people and the object for programs.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 
+use crate::crowd::Crowded;
 use crate::export::Exported;
 use crate::failure::{BenchError, file_error};
+use crate::flight::Streamed;
 use crate::load::Measured;
 use crate::machine::{Machine, median};
 
@@ -27,8 +30,16 @@ pub struct Results {
     pub loaded_bytes: u64,
     /// The constant route first, then the governed ones.
     pub routes: Vec<Measured>,
+    /// Lookups of the same rows from services without governance.
+    pub peers: Vec<Measured>,
+    /// Peers that could not be started, and why.
+    pub skipped: BTreeMap<String, String>,
     /// The export.
     pub export: Exported,
+    /// The stream of Arrow.
+    pub flight: Streamed,
+    /// The crowd.
+    pub crowd: Crowded,
 }
 
 /// Prints the machine and the table.
@@ -78,7 +89,7 @@ fn text(results: &Results) -> String {
                 &name("per second"),
                 format!("{:.0}", route.per_second),
                 beside(format!("{:.0}", constant.per_second)),
-                format!("{:.3}", route.per_second / constant.per_second),
+                format!("{:.3} (goal: 0.5)", route.per_second / constant.per_second),
             );
             for (what, here, there) in [("p50", route.p50_ms, constant.p50_ms), ("p99", route.p99_ms, constant.p99_ms)]
             {
@@ -91,17 +102,60 @@ fn text(results: &Results) -> String {
             }
         }
     }
+    for peer in &results.peers {
+        for route in results.routes.iter().skip(1) {
+            row(
+                &format!("{} per second", route.route),
+                format!("{:.0}", route.per_second),
+                format!("{}, ungoverned, {:.0}", peer.route, peer.per_second),
+                format!("{:.1} (goal: 5)", route.per_second / peer.per_second),
+            );
+        }
+    }
     let (_, governed, _) = sorted(&export.governed_ms);
-    let (_, duckdb, _) = sorted(&export.duckdb_ms);
+    let copies = &export.copies;
+    let (duckdb, datafusion) =
+        (format!("DuckDB {}", export.versions.duckdb), format!("DataFusion {}", export.versions.datafusion));
+    for (name, times, goal) in [
+        (format!("{datafusion} COPY, same filter and masks,"), &copies.datafusion_masked, ""),
+        (format!("{datafusion} COPY, ungoverned,"), &copies.datafusion_whole, " (goal: 1.1)"),
+        (format!("{duckdb} COPY, same filter and masks,"), &copies.duckdb_masked, ""),
+        (format!("{duckdb} COPY, ungoverned,"), &copies.duckdb_whole, " (goal: 1.3)"),
+    ] {
+        let (_, other, _) = sorted(times);
+        row(
+            "Parquet export, median",
+            format!("{governed:.0} ms"),
+            format!("{name} {other:.0} ms"),
+            format!("{:.2}{goal}", governed / other),
+        );
+    }
+    let flight = &results.flight;
+    let ((_, governed, _), (_, plain, _)) = (sorted(&flight.governed), sorted(&flight.plain));
     row(
-        "Parquet export, median",
-        format!("{governed:.0} ms"),
-        format!("DuckDB {} COPY {duckdb:.0} ms", export.duckdb_version),
-        format!("{:.1}", governed / duckdb),
+        "Flight SQL stream, median",
+        format!("{:.0} ms", governed * 1_000.0),
+        format!("DataFusion {} stream, ungoverned, {:.0} ms", flight.datafusion, plain * 1_000.0),
+        format!("{:.2} (goal: 1.15)", governed / plain),
+    );
+    let crowd = &results.crowd;
+    row(
+        "memory with a crowd, most",
+        mebibytes(crowd.most_bytes),
+        format!(
+            "{} idle connections ({}), {} queries at once: {} answered, {} refused in {:.1} s",
+            crowd.idle_connections,
+            mebibytes(crowd.idle_bytes),
+            crowd.answered + crowd.refused,
+            crowd.answered,
+            crowd.refused,
+            crowd.seconds
+        ),
+        "(goal: 2048 MiB)".to_owned(),
     );
     let head = format!(
         "{}\n{}, {} cores, {}, {}\n{}, {}; profile {}\n4 KiB made durable in {:.0} µs (median)\n\
-         {} connections, {} s a route; export of {} rows, {} bytes; DuckDB with {} threads\n\n",
+         {} connections, {} s a route; export of {} rows, {} bytes; the others with {} threads\n\n",
         "Lingqu, measured on this machine in one run",
         machine.processor,
         machine.cores,
@@ -115,9 +169,10 @@ fn text(results: &Results) -> String {
         results.seconds,
         export.rows,
         export.bytes,
-        export.duckdb_threads,
+        export.threads,
     );
-    head + &aligned(&rows)
+    let skipped: String = results.skipped.iter().map(|(peer, why)| format!("not measured: {peer} ({why})\n")).collect();
+    head + &aligned(&rows) + &skipped
 }
 
 fn aligned(rows: &[[String; 4]]) -> String {

@@ -1,6 +1,6 @@
 //! Deliveries over HTTP: what a consumer gets with his key, and what he does not get.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jiff::SignedDuration;
@@ -180,6 +180,7 @@ async fn licence(
             .ok_or_else(|| DemoError::Unexpected("the licence order is not there".to_owned()))?,
         purpose: Purpose(LICENCE.to_owned()),
         resources: BTreeSet::from(inputs),
+        fields: BTreeMap::new(),
         term: stage.term_days(1),
         statement: "本人同意从业资格办理窗口为核验从业条件，查询本人的驾驶证、违法记分和危险驾驶记录的核验结果，有效期一天，可随时撤回。"
             .to_owned(),

@@ -179,6 +179,8 @@ fn details_of(
         key: names(draft.key)?,
         subject: draft.subject.map(column).transpose()?,
         dimensions: names(draft.dimensions)?,
+        further_subjects: Vec::new(),
+        noise: None,
         narrowing: Narrowing {
             modes: Some(draft.modes.iter().copied().collect()),
             cohort_floor: draft.cohort_floor,
@@ -299,7 +301,7 @@ pub async fn order(
     let insurer_set = place(stage, cast, insurer, insurer_set, RECORDS, recorder).await?;
     let researcher_set = details(stage, products, RECORDS, RESEARCH, &set, 500, 5);
     let researcher_set = place(stage, cast, Part::Researcher, researcher_set, RECORDS, recorder).await?;
-    let trial = OrderDetails { quota: Quota { calls: 3, data_sets: 0 }, ..own };
+    let trial = OrderDetails { quota: Quota { calls: 3, ..Quota::default() }, ..own };
     let trial = place(stage, cast, Part::Researcher, trial, DELAY_CHECK, recorder).await?;
     let licence = details(stage, products, LICENCE_CHECK, LICENCE, &[Mode::Verification], 1_000, 0);
     let licence = place(stage, cast, Part::LicenceOffice, licence, LICENCE_CHECK, recorder).await?;
@@ -325,7 +327,7 @@ fn details(
         purpose: Purpose(purpose.to_owned()),
         modes: modes.iter().copied().collect(),
         term: stage.term_days(300),
-        quota: Quota { calls, data_sets },
+        quota: Quota { calls, data_sets, ..Quota::default() },
     }
 }
 

@@ -162,8 +162,13 @@ async fn a_snapshot_is_uploaded_and_a_bad_file_is_refused_with_its_line() {
     let taken = Reply::of(clerk.request(Method::POST, &path).body(good)).await;
     assert_eq!(taken.status, 201, "{}", taken.text);
     assert_eq!(taken.json()["rows"], 200);
-    let uploads = served.scenario.app.directory().join("uploads");
-    assert_eq!(std::fs::read_dir(uploads).unwrap().count(), 0, "no upload stays behind");
+    let uploads = served.scenario.app.directory().join("ingestions");
+    // What was rejected is told there; the files themselves are gone.
+    for job in std::fs::read_dir(uploads).unwrap() {
+        for file in std::fs::read_dir(job.unwrap().path()).unwrap() {
+            assert_eq!(file.unwrap().file_name(), "rejects.ndjson", "no upload stays behind");
+        }
+    }
     let stranger = served.sign_in("clerk8").await;
     assert_eq!(Reply::of(stranger.request(Method::POST, &path).body("x")).await.problem().0, 403);
 }

@@ -3,7 +3,10 @@
 
 mod client;
 mod commands;
+mod ingestions;
+mod lineage;
 mod lists;
+mod privacy;
 mod public;
 mod sessions;
 mod sight;

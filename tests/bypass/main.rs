@@ -6,11 +6,20 @@
 //! included, is searched for the secrets: no word of them may appear, whether the attempt is answered or refused. What an
 //! attempt is answered with is compared with what the visible rows alone lead to, so that neither a count nor the presence
 //! of an error tells of the hidden ones.
+//!
+//! Beside statements and requests: what Delta Sharing shares and hints ([`sharing`]), what the metadata of files tells
+//! ([`files`]), what psql shows of the catalogue ([`catalogue`]), and what was prepared before the right was taken away
+//! ([`revoked`]).
 
 mod attempts;
+mod catalogue;
 #[path = "../interop/clients.rs"]
 mod clients;
+mod files;
+mod noised;
 mod requests;
+mod revoked;
 mod served;
+mod sharing;
 mod statements;
 mod statistics;

@@ -37,8 +37,8 @@ impl Guarded {
             .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
             .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()));
         tokio::spawn(async move { axum::serve(http, router).await.expect("it serves") });
-        tokio::spawn(lingqu_gateway::flight::serve(deliveries.clone(), flight, None, stopped.clone()));
-        tokio::spawn(lingqu_gateway::postgres::serve(deliveries, postgres, None, stopped));
+        tokio::spawn(lingqu_gateway::flight::serve(deliveries.clone(), flight, None, 64, stopped.clone()));
+        tokio::spawn(lingqu_gateway::postgres::serve(deliveries, postgres, None, 64, stopped));
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         Guarded {
             scenario,
@@ -83,6 +83,21 @@ pub fn secrets() -> Vec<(&'static str, &'static str)> {
         ("__subject", "a column of the engine"),
         ("line = ", "the row condition"),
     ]
+}
+
+/// Shortest word that is looked for in bytes that are no text: in a file of some thousand compressed bytes any two letters may
+/// stand beside each other.
+const BYTES_WORD_MIN: usize = 4;
+
+/// The secrets that bytes which are no text tell as they stand; what is encoded in them has to be read.
+pub fn told_in_bytes(bytes: &[u8]) -> String {
+    let mut found = String::new();
+    for (word, meaning) in secrets().into_iter().filter(|(word, _)| word.len() >= BYTES_WORD_MIN) {
+        if bytes.windows(word.len()).any(|window| window == word.as_bytes()) {
+            writeln!(found, "`{word}` ({meaning})").expect("writing into memory can't fail");
+        }
+    }
+    found
 }
 
 /// The secrets that a text tells, without the words that the attempt itself brought along.

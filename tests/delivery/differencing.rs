@@ -106,7 +106,7 @@ async fn ask(app: &App, key: &str, sql: &str) -> Result<(), &'static str> {
 }
 
 /// Copies a node's directory, but for what belongs to one process.
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("the node's directory can be read") {
         let entry = entry.expect("the node's directory can be read");
         let (path, target) = (entry.path(), to.join(entry.file_name()));

@@ -3,9 +3,11 @@
 mod changes;
 mod consent;
 mod differencing;
+mod live;
 mod modes;
 mod pieces;
 mod places;
+mod privacy;
 mod quota;
 mod refusals;
 mod served;

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lingqu_domain::receipt::ReceiptBody;
+use jiff::SignedDuration;
+use lingqu_domain::order::{DayQuota, Quota};
+use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use lingqu_domain::scope::Mode;
-use lingqu_tests::scenario::{TRIP_CHECK, Who};
+use lingqu_gateway::delivery::Settings;
+use lingqu_tests::scenario::{PERSON_CHECK, Scenario, TRIP_CHECK, TRIP_RECORDS, Who, id_number};
 use serde_json::json;
 
 use crate::served::Served;
@@ -88,4 +91,143 @@ async fn an_answer_says_what_is_left() {
     assert_eq!(refused.header("ratelimit"), Some("\"calls\";r=3, \"data_sets\";r=0"));
     let last = served.post(&order, "/verify", batch(3)).await.ok();
     assert_eq!(last.header("ratelimit"), Some("\"calls\";r=0, \"data_sets\";r=0"));
+}
+
+/// Quota of rows and bytes beside calls that are no limit.
+fn limited(rows: Option<u64>, bytes: Option<u64>) -> Quota {
+    Quota { calls: 100_000, data_sets: 1_000, rows, bytes, ..Quota::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_get_exactly_the_rows_of_the_quota() {
+    const ROWS: u64 = 100;
+    let served = Arc::new(Served::open(None, 2_000).await);
+    let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows], limited(Some(ROWS), None)).await;
+    let order = Arc::new(order);
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let (served, order) = (Arc::clone(&served), Arc::clone(&order));
+        clients.push(tokio::spawn(async move {
+            let mut rows = 0;
+            for _ in 0..10 {
+                let reply = served.get(&order, "/rows?limit=7").await;
+                match reply.status {
+                    200 => rows += reply.json()["rows"].as_array().unwrap().len() as u64,
+                    429 => {}
+                    _ => assert_eq!(reply.problem(), (403, "quota_exceeded".to_owned())),
+                }
+            }
+            rows
+        }));
+    }
+    let mut rows = 0;
+    for client in clients {
+        rows += client.await.unwrap();
+    }
+    // Pages of seven fill the hundred but for two.
+    assert_eq!(rows, 98);
+    let rest = served.ok_soon(&order, "/rows?limit=2").await;
+    assert!(rest.header("ratelimit").unwrap().contains("\"rows\";r=0"), "{rest:?}");
+    assert_eq!(served.get(&order, "/rows?limit=1").await.problem(), (403, "quota_exceeded".to_owned()));
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// What has left when the quota ends is what the receipt says, and no more than the quota.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_stops_when_the_quota_ends() {
+    let served = Served::open(None, 60_000).await;
+    for (quota, limit) in [(limited(Some(20_000), None), 20_000), (limited(None, Some(1_000_000)), 1_000_000)] {
+        let is_rows = quota.rows.is_some();
+        let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::File], quota).await;
+        let response = served.request(reqwest::Method::GET, &order, "/export?format=ndjson").send().await.unwrap();
+        let mut left = 0;
+        let receipt = if response.status() == 200 {
+            let receipt = crate::served::receipt_of(&response);
+            let mut response = response;
+            // An error ends it: it is not whole.
+            let ended = loop {
+                match response.chunk().await {
+                    Ok(Some(chunk)) => left += chunk.len() as u64,
+                    Ok(None) => break true,
+                    Err(_) => break false,
+                }
+            };
+            assert!(!ended, "the answer was whole");
+            receipt
+        } else {
+            let records = served.scenario.app.order_receipts(&order.id, 0, 10).await.unwrap();
+            records[0].1.receipt.to_string()
+        };
+        let (_, outcome, totals) = served.closed(&receipt).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "quota_exceeded".to_owned() });
+        let used = if is_rows { totals.answer_rows } else { totals.bytes };
+        assert!(used <= limit, "{used} of {limit}");
+        assert!(left <= totals.bytes, "{left} bytes came and the receipt says {}", totals.bytes);
+        assert_eq!((totals.calls, totals.data_sets), (0, 0), "what was cut off is free");
+    }
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_s_quota_comes_back_with_the_day() {
+    let served = Served::of(Scenario::open_behind(100, 3).await, Settings::default()).await;
+    let per_day = Some(DayQuota { calls: Some(3), ..DayQuota::default() });
+    let quota = Quota { calls: 5, per_day, ..Quota::default() };
+    let order = served.scenario.order_with(Who::First, TRIP_CHECK, &[Mode::Verification], quota).await;
+    let claim = || json!({"key": {"trip_id": 60}, "claim": {"late": true}});
+    for left in (0..3).rev() {
+        let reply = served.post(&order, "/verify", claim()).await.ok();
+        let policy = "\"calls\";q=5, \"calls_per_day\";q=3;w=86400, \"data_sets\";q=0";
+        assert_eq!(reply.header("ratelimit-policy"), Some(policy));
+        assert!(reply.header("ratelimit").unwrap().contains(&format!("\"calls_per_day\";r={left};t=")), "{reply:?}");
+    }
+    assert_eq!(served.post(&order, "/verify", claim()).await.problem(), (403, "quota_exceeded".to_owned()));
+    served.scenario.app.clock().advance(SignedDuration::from_hours(24));
+    for _ in 0..2 {
+        served.post(&order, "/verify", claim()).await.ok();
+    }
+    // The term's is used up before the day's.
+    assert_eq!(served.post(&order, "/verify", claim()).await.problem(), (403, "quota_exceeded".to_owned()));
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn distinct_subjects_are_counted_once() {
+    let served = Served::of(Scenario::open_behind(100, 3).await, Settings::default()).await;
+    for person in 0..4 {
+        served.scenario.consent(&id_number(person)).await;
+    }
+    let per_day = Some(DayQuota { subjects: Some(2), ..DayQuota::default() });
+    let quota = Quota { calls: 1_000, subjects: Some(3), per_day, ..Quota::default() };
+    let order = served.scenario.order_with(Who::First, PERSON_CHECK, &[Mode::Verification], quota).await;
+    let ask = async |people: &[usize]| {
+        let claims: Vec<_> = people
+            .iter()
+            .map(|person| json!({"key": {"id_number": id_number(*person)}, "claim": {"qualified": true}}))
+            .collect();
+        served.post(&order, "/verify", json!({"claims": claims})).await
+    };
+    let exceeded = (403, "quota_exceeded".to_owned());
+    ask(&[0]).await.ok();
+    // One too many for the day: nobody of them is counted, and nothing was said of them.
+    let head = served.receipt_head().await;
+    assert_eq!(ask(&[1, 2]).await.problem(), exceeded);
+    assert_eq!(served.receipt_head().await, head);
+    ask(&[0, 1]).await.ok();
+    for _ in 0..3 {
+        ask(&[1, 0]).await.ok();
+    }
+    assert_eq!(ask(&[2]).await.problem(), exceeded);
+    served.scenario.app.clock().advance(SignedDuration::from_hours(24));
+    for person in 0..4 {
+        served.scenario.consent(&id_number(person)).await;
+    }
+    ask(&[2]).await.ok();
+    // Three in all, by the term.
+    assert_eq!(ask(&[3]).await.problem(), exceeded);
+    ask(&[0]).await.ok();
+    assert_eq!(ask(&[1]).await.problem(), exceeded, "the day's two are 2 and 0");
 }

@@ -79,7 +79,11 @@ impl Served {
                 .with_test_writer()
                 .try_init(),
         );
-        let scenario = Scenario::open(database_url, trips).await;
+        Served::of(Scenario::open(database_url, trips).await, settings).await
+    }
+
+    /// Serves a scenario.
+    pub async fn of(scenario: Scenario, settings: Settings) -> Served {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut served = Served { scenario, base: String::new(), sharing: String::new(), client };
         served.serve_anew(settings).await;

@@ -372,7 +372,10 @@ async fn new_data_is_another_file() {
     let old = served.shared_file(&order).await;
     served.fetch(Method::GET, url_of(&old), None).await.ok();
     let (clerk, trips) = (served.scenario.clerk(Who::Provider), served.scenario.resource("trips"));
-    let source = served.scenario.directory().join("trips.csv");
+    // The same rows in a file of other bytes: the very same file would not be read again.
+    let source = served.scenario.directory().join("trips-again.csv");
+    let trips_before = std::fs::read_to_string(served.scenario.directory().join("trips.csv")).unwrap();
+    std::fs::write(&source, format!("{trips_before}\n")).unwrap();
     let imported = served.scenario.app.import_snapshot(clerk, trips, &source, SourceOptions::default()).await;
     imported.expect("the source is as its catalogue entry says");
     assert_eq!(served.fetch(Method::GET, url_of(&old), None).await.refusal(), refused(403, "file_address_not_valid"));

@@ -15,7 +15,11 @@ async fn an_honest_node_agrees_and_a_changed_row_is_named() {
         let node = Tampered::open(factory).await;
         node.scenario.consent(&id_number(0)).await;
         node.scenario.consent(&id_number(2)).await;
-        let (subjects, keys) = (2, 2);
+        let people = [id_number(2), id_number(3), id_number(4)];
+        let identities: Vec<&str> = people.iter().map(String::as_str).collect();
+        let names = node.app().give_consents(&identities, node.scenario.consent_details()).await.unwrap();
+        node.app().withdraw_consent(&people[1], &names[1]).await.unwrap();
+        let (subjects, keys) = (4, 2);
         node.app().publish_log().await.unwrap();
         let honest = node.replay().await;
         assert!(honest.agrees, "{:?}", honest.differences);
@@ -25,6 +29,7 @@ async fn an_honest_node_agrees_and_a_changed_row_is_named() {
 
         index_and_commits(&node).await;
         keys_and_accounts(&node).await;
+        consents(&node).await;
         vault(&node).await;
         the_log_s_own_rows(&node).await;
     })
@@ -80,6 +85,24 @@ async fn keys_and_accounts(node: &Tampered) {
     node.replay_names("quota_account", &account, "the row is missing").await;
     node.sql("INSERT INTO quota_account (account, used) VALUES ('ord_1/calls', 1)").await;
     node.replay_names("quota_account", "ord_1/calls", "no such order").await;
+}
+
+async fn consents(node: &Tampered) {
+    let batch = node.value("SELECT id FROM consent_batch").await;
+    let set = if node.factory.backend() == Backend::Sqlite { "x'00000000'" } else { "'\\x00000000'" };
+    node.sql(&format!("UPDATE consent_set SET ordinals = {set}")).await;
+    node.replay_names("consent_set", &batch, "not that of the members").await;
+    // He who is at the second place withdrew; now another stands there.
+    node.sql("UPDATE consent_row SET ordinal = 0 WHERE member = 1").await;
+    node.replay_names("consent_row", &batch, "not those of the digest").await;
+    node.replay_names("consent_row", &batch, "at place 1 withdrew for him").await;
+    node.sql("DELETE FROM consent_row WHERE member = 1").await;
+    node.replay_names("consent_row", &batch, "place 1 is missing").await;
+    let alone = node.value("SELECT subject FROM consent_subject WHERE ordinal = 0").await;
+    node.sql("DELETE FROM consent_subject WHERE ordinal = 0").await;
+    node.replay_names("consent_subject", &alone, "he consented").await;
+    node.replay_names("consent_subject", "ordinal", "have the ordinals below").await;
+    node.sql(&format!("INSERT INTO consent_subject (subject, ordinal) VALUES ('{alone}', 0)")).await;
 }
 
 async fn vault(node: &Tampered) {

@@ -73,7 +73,7 @@ fn place_order(scenario: &Scenario) -> Command {
         purpose: Purpose(PURPOSE.to_owned()),
         modes: [Mode::Verification].into(),
         term: Term { from, until },
-        quota: Quota { calls: 10, data_sets: 0 },
+        quota: Quota { calls: 10, ..Quota::default() },
     };
     Command::PlaceOrder { details: Box::new(details) }
 }

@@ -43,7 +43,7 @@ impl Served {
         let url = format!("grpc://{}", listener.local_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
-        tokio::spawn(async move { flight::serve(deliveries, listener, tls, stopped).await.unwrap() });
+        tokio::spawn(async move { flight::serve(deliveries, listener, tls, 64, stopped).await.unwrap() });
         Served { scenario, url, python, _stop: stop }
     }
 
@@ -555,4 +555,24 @@ fn the_demo_is_served_to_adbc() {
     let ended = script(&python, "flight.py", &["catalogue", &arguments.to_string()]);
     let seen: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(seen["objects"][0]["table"], statistics.product);
+}
+
+/// What statistics can't answer is refused when it is asked about, not when the ticket is redeemed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_statistics_refuse_gets_no_ticket() {
+    let Some(served) = Served::open(2_000).await else { return };
+    let order = served.scenario.order(Who::First, TRIP_STATISTICS, &[Mode::Statistics], (1, 0)).await;
+    let head = served.head().await;
+    for (sql, code) in [
+        ("SELECT * FROM trip_statistics", "not_an_aggregate"),
+        ("SELECT delay FROM trip_statistics LIMIT 1", "not_an_aggregate"),
+        ("SELECT max(delay) FROM trip_statistics", "aggregate_not_allowed"),
+        ("SELECT avg(delay) FROM trip_statistics WHERE trip_id = 5", "dimension_not_declared"),
+        ("SELECT trip_id, avg(delay) FROM trip_statistics GROUP BY trip_id", "dimension_not_declared"),
+    ] {
+        assert_refused(&served.run("information", &order, json!({"sql": sql})).await, code);
+    }
+    let fine = json!({"sql": "SELECT line, avg(delay) AS mean FROM trip_statistics GROUP BY line"});
+    assert_eq!(served.run("information", &order, fine.clone()).await["columns"], json!(["line", "mean"]));
+    assert_eq!(served.head().await, head, "asking neither delivers nor charges");
 }

@@ -6,6 +6,7 @@ mod clients;
 mod document;
 mod flight;
 mod node;
+mod openlineage;
 mod postgres;
 mod sharing;
 mod tls;

@@ -48,7 +48,7 @@ impl Wired {
         let address = listener.local_addr().unwrap();
         let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
         let (running, stopped) = watch::channel(false);
-        tokio::spawn(lingqu_gateway::postgres::serve(deliveries, listener, tls, stopped));
+        tokio::spawn(lingqu_gateway::postgres::serve(deliveries, listener, tls, 64, stopped));
         Wired { scenario, address, _running: running }
     }
 

@@ -95,6 +95,14 @@ impl PrivatePostgres {
         }
     }
 
+    /// What the server has written into its log, where it is our own.
+    pub fn log(&self) -> Option<String> {
+        match &self.server {
+            Server::Own { directory, .. } => Some(fs::read_to_string(directory.path().join("log")).unwrap_or_default()),
+            Server::Given(_) => None,
+        }
+    }
+
     /// The URL of a database by the loopback port.
     pub fn loopback_url(&self, database: &str) -> String {
         match &self.server {

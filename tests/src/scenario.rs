@@ -4,6 +4,9 @@
 //! `trips` is an open resource of any size, with values that follow from the row's number so that a test can tell what it
 //! must get; `people` is a personal one, served with consent.
 
+mod live;
+mod noised;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -27,6 +30,7 @@ use lingqu_domain::permit::PermitDetails;
 use lingqu_domain::plan::{AuthorisationMode, PlanDetails, PlanItem};
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use lingqu_domain::price::{Ceiling, Price};
+use lingqu_domain::privacy::Rho;
 use lingqu_domain::product::{ProductDetails, ProductShape};
 use lingqu_domain::registration::{Registrable, RegistrationStage};
 use lingqu_domain::resource::{Column, DataType, Grade, Nature, Openness, ResourceDetails, Sharing};
@@ -36,6 +40,9 @@ use lingqu_ledger::{Fen, UnitPrice};
 use rust_decimal::Decimal;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
+
+pub use live::{FLEET_NOW, FLEET_SQL};
+pub use noised::{NOISED_LINES, TRIP_NOISED};
 
 /// Verification of trips: key `trip_id`, columns `line` and `late`.
 pub const TRIP_CHECK: &str = "trip_check";
@@ -151,20 +158,43 @@ pub struct Scenario {
 impl Scenario {
     /// A node with `trips` trips on a database (SQLite in its directory when there is no URL).
     pub async fn open(database_url: Option<String>, trips: usize) -> Scenario {
-        Scenario::make(database_url, trips, false).await
+        Scenario::make(database_url, trips, false, None, None).await
     }
 
     /// The same with the product [`TRIP_GUARDED`], on SQLite.
     pub async fn open_guarded(trips: usize) -> Scenario {
-        Scenario::make(None, trips, true).await
+        Scenario::make(None, trips, true, None, None).await
     }
 
-    async fn make(database_url: Option<String>, trips: usize, is_guarded: bool) -> Scenario {
+    /// A node whose clock runs some days behind the machine's, so that a test can let time pass. On SQLite.
+    pub async fn open_behind(trips: usize, days: u32) -> Scenario {
+        Scenario::make_behind(None, trips, false, None, None, days).await
+    }
+
+    async fn make(
+        database_url: Option<String>,
+        trips: usize,
+        is_guarded: bool,
+        noised: Option<(Rho, Rho)>,
+        department_url: Option<&str>,
+    ) -> Scenario {
+        Scenario::make_behind(database_url, trips, is_guarded, noised, department_url, 0).await
+    }
+
+    async fn make_behind(
+        database_url: Option<String>,
+        trips: usize,
+        is_guarded: bool,
+        noised: Option<(Rho, Rho)>,
+        department_url: Option<&str>,
+        days_behind: u32,
+    ) -> Scenario {
+        let behind = SignedDuration::from_hours(24 * i64::from(days_behind));
         let directory = tempfile::tempdir().expect("the temporary directory is writable");
         let settings = AppSettings {
             directory: directory.path().join("node"),
             database_url,
-            clock: Clock::behind(SignedDuration::from_hours(24 * 400)),
+            clock: Clock::behind(SignedDuration::from_hours(24 * 400) + behind),
             exclusive: true,
         };
         let app = App::open(settings).await.expect("a fresh node opens");
@@ -182,25 +212,38 @@ impl Scenario {
             products: BTreeMap::new(),
         };
         scenario.assemble().await;
-        scenario.bring_in().await;
+        scenario.bring_in(department_url).await;
         scenario.permits = scenario.authorise().await;
         scenario.offer().await;
         if is_guarded {
             scenario.guard().await;
         }
-        // What follows happens at the machine's time.
-        scenario.app.clock().advance(SignedDuration::from_hours(24 * 500));
+        if department_url.is_some() {
+            scenario.offer_fleet().await;
+        }
+        if let Some((budget, rho)) = noised {
+            scenario.offer_noised(budget, rho).await;
+        }
+        // What follows happens at the machine's time, or as far behind it as was wanted.
+        let left = scenario.app.clock().advance(SignedDuration::ZERO);
+        scenario.app.clock().advance(left - behind);
         scenario
     }
 
     /// Places an order, signs its contract by both sides and issues a key.
     pub async fn order(&self, consumer: Who, product: &'static str, modes: &[Mode], quota: (u64, u64)) -> Ordered {
+        let quota = Quota { calls: quota.0, data_sets: quota.1, ..Quota::default() };
+        self.order_with(consumer, product, modes, quota).await
+    }
+
+    /// The same with any quota.
+    pub async fn order_with(&self, consumer: Who, product: &'static str, modes: &[Mode], quota: Quota) -> Ordered {
         let details = OrderDetails {
             product: self.products[product].clone(),
             purpose: Purpose(PURPOSE.to_owned()),
             modes: modes.iter().copied().collect(),
             term: self.term_days(30),
-            quota: Quota { calls: quota.0, data_sets: quota.1 },
+            quota,
         };
         let place = Command::PlaceOrder { details: Box::new(details) };
         let id: OrderId = self.give(&self.clerks[&consumer], place, "order.placed").await;
@@ -215,14 +258,19 @@ impl Scenario {
 
     /// A person's consent to the first consumer.
     pub async fn consent(&self, id_number: &str) -> ConsentId {
-        let details = ConsentDetails {
+        self.app.give_consent(id_number, self.consent_details()).await.expect("a subject may consent")
+    }
+
+    /// What such a consent permits.
+    pub fn consent_details(&self) -> ConsentDetails {
+        ConsentDetails {
             consumer: self.parties[&Who::First].clone(),
             purpose: Purpose(PURPOSE.to_owned()),
             resources: BTreeSet::from([self.resources["people"].clone()]),
+            fields: BTreeMap::new(),
             term: self.term_days(1),
             statement: "本人同意核验本人是否符合条件，有效期一天，可随时撤回。".to_owned(),
-        };
-        self.app.give_consent(id_number, details).await.expect("a subject may consent")
+        }
     }
 
     /// Suspends the mandate that all products stand on.
@@ -336,7 +384,7 @@ impl Scenario {
         }
     }
 
-    async fn bring_in(&mut self) {
+    async fn bring_in(&mut self, department_url: Option<&str>) {
         let clerk = self.clerks[&Who::Provider].clone();
         let mut registrations = Vec::new();
         for (details, csv) in [(trips_details(), trips_csv(self.trips)), (people_details(), people_csv())] {
@@ -351,6 +399,9 @@ impl Scenario {
             let apply = Command::ApplyRegistration { object: Registrable::Resource(resource.clone()) };
             registrations.push(self.give(&clerk, apply, "registration.applied").await);
             self.resources.insert(table, resource);
+        }
+        if let Some(url) = department_url {
+            registrations.push(self.declare_fleet(url).await);
         }
         self.certify(&registrations).await;
     }
@@ -430,7 +481,9 @@ impl Scenario {
         self.mandate = Some(mandate.clone());
 
         let mut permits = BTreeMap::new();
-        for (table, narrowing) in [("trips", trips_narrowing()), ("people", people_narrowing())] {
+        let narrowings =
+            [("trips", trips_narrowing()), ("people", people_narrowing()), ("fleet", Scenario::fleet_narrowing())];
+        for (table, narrowing) in narrowings.into_iter().filter(|(table, _)| self.resources.contains_key(table)) {
             let details = PermitDetails {
                 mandate: mandate.clone(),
                 scenario: format!("{table} 场景"),
@@ -522,6 +575,8 @@ impl Scenario {
             key: vec![column("trip_id")],
             subject: None,
             dimensions: Vec::new(),
+            further_subjects: Vec::new(),
+            noise: None,
             narrowing,
             shape: ProductShape::default(),
         }

@@ -1,9 +1,12 @@
 //! The store on SQLite and PostgreSQL: what it refuses, what survives, and that races and crashes leave it whole.
 
+mod consent;
 mod faults;
 mod identity;
+mod ingestion;
 mod journal;
 mod log;
+mod privacy;
 mod quota;
 mod race;
 mod receipts;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lingqu_store::quota::{Debit, Quota, QuotaError};
+use lingqu_store::quota::{CHUNK_MAX, Debit, Quota, QuotaError};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::ConnectionTrait;
 
 fn debit(account: &str, limit: u64, amount: u64) -> Debit {
-    Debit { account: account.into(), limit, amount }
+    Debit { account: account.into(), limit, amount, chunk_max: CHUNK_MAX }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -90,10 +90,35 @@ async fn leases_of_the_dead_come_back_with_their_true_use() {
         // One that holds the node's lock need not.
         let next = Quota::register(&store, true).await.unwrap();
         assert_eq!(next.dead_accounts().await.unwrap(), ["ord_1"]);
-        next.reconcile("ord_1", 35).await.unwrap();
+        next.reconcile("ord_1", 35, true).await.unwrap();
         assert_eq!(next.dead_accounts().await.unwrap(), Vec::<String>::new());
         next.spend(&[debit("ord_1", 100, 65)]).await.unwrap();
         assert!(matches!(next.spend(&[debit("ord_1", 100, 1)]).await, Err(QuotaError::Exhausted { .. })));
+    })
+    .await;
+}
+
+/// What receipts don't tell whole is charged as far as it was leased: too much rather than too little.
+#[tokio::test]
+async fn what_is_not_known_of_the_dead_is_charged_whole() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let rows = |amount| Debit { chunk_max: 40, ..debit("ord_1/rows", 1_000, amount) };
+        let dead = Quota::register(&store, true).await.unwrap();
+        dead.spend(&[rows(100)]).await.unwrap();
+        dead.spend(&[rows(1)]).await.unwrap();
+        drop(dead);
+        let next = Quota::register(&store, true).await.unwrap();
+        let leased = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap()[0].leased;
+        assert!((101..=141).contains(&leased), "{leased}");
+        // The receipts name 60 of them; the rest may have left or not.
+        next.reconcile("ord_1/rows", 60, false).await.unwrap();
+        let account = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap().remove(0);
+        assert_eq!((account.used, account.leased), (leased, 0));
+        // A second time nothing is charged again.
+        next.reconcile("ord_1/rows", 60, false).await.unwrap();
+        next.spend(&[rows(1_000 - leased)]).await.unwrap();
+        assert!(matches!(next.spend(&[rows(1)]).await, Err(QuotaError::Exhausted { .. })));
     })
     .await;
 }
@@ -113,7 +138,7 @@ async fn folding_back_beside_the_living_never_frees_too_much() {
         raw.execute_unprepared(&bury).await.unwrap();
 
         let next = Quota::register(&store, false).await.unwrap();
-        next.reconcile("ord_1", 30).await.unwrap();
+        next.reconcile("ord_1", 30, true).await.unwrap();
         // 30 used in truth; the 20 that the living one spent are counted twice until it gives back: never not at all.
         let mut free = 0;
         while next.spend(&[debit("ord_1", 100, 1)]).await.is_ok() {
@@ -122,7 +147,7 @@ async fn folding_back_beside_the_living_never_frees_too_much() {
         assert_eq!(free, 30);
         next.give_back().await.unwrap();
         living.give_back().await.unwrap();
-        next.reconcile("ord_1", 30 + free).await.unwrap();
+        next.reconcile("ord_1", 30 + free, true).await.unwrap();
         next.spend(&[debit("ord_1", 100, 70 - free)]).await.unwrap();
         assert!(next.spend(&[debit("ord_1", 100, 1)]).await.is_err());
     })

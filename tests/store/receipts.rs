@@ -54,6 +54,14 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
             assert_eq!(log.positions_of_order("ord_1", 0, 100).await.unwrap(), all);
             assert_eq!(log.positions_of_order("ord_1", 6, 2).await.unwrap(), [10, 14]);
             assert_eq!(log.positions_of_receipt("rcp_5").await.unwrap(), [16, 17, 18]);
+            let of_kinds = async |kinds: &[&str], after, limit| {
+                log.positions_of_kinds("ord_1", kinds, after, limit).await.unwrap()
+            };
+            let openings: Vec<u64> = [10, 22].into_iter().filter(|position| round == 2 || *position < 20).collect();
+            assert_eq!(of_kinds(&["opening"], 0, 100).await, openings);
+            assert_eq!(of_kinds(&["opening", "closing"], 6, 2).await, [10, 18]);
+            assert_eq!(of_kinds(&["single"], 0, 100).await, Vec::<u64>::new());
+            assert_eq!(of_kinds(&[], 0, 100).await, all);
             assert_eq!(log.positions_of_order("ord_9", 0, 100).await.unwrap(), Vec::<u64>::new());
         }
         log.close().await;

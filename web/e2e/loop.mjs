@@ -188,6 +188,8 @@ async function resources(page) {
     ["质量与工单", "8,255"],
     ["登记", "登记凭证"],
     ["快照版本", "来源文件摘要"],
+    // Every delivery of the demo that used the first column, with its consumer.
+    ["数据血缘", "由该字段得到数据的使用方"],
   ]) {
     await page.getByRole("tab", { name: tab }).click();
     await page.getByText(seen).first().waitFor();

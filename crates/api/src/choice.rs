@@ -11,6 +11,7 @@ use lingqu_domain::party::Role;
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::scope::{Mode, Purpose, Scope, Term};
 use lingqu_domain::state::State;
+use lingqu_domain::supply::SupplyStage;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -79,6 +80,8 @@ const REASON: &[&str] = &["reason"];
 /// Term and calls of the draft of an order.
 const DRAFT_TERM: SignedDuration = SignedDuration::from_hours(365 * 24);
 const DRAFT_CALLS: u64 = 1_000;
+/// The privacy budget that a person begins from, where there is none.
+const DRAFT_BUDGET: &str = "1";
 
 /// In the order in which an entity meets them. Larger drafts are made by programs.
 const OFFERS: &[Offer] = &[
@@ -94,6 +97,7 @@ const OFFERS: &[Offer] = &[
     offer("confirm_supply", "sup_", "supply", &[]),
     offer("refuse_supply", "sup_", "supply", &["basis"]),
     offer("withdraw_supply", "sup_", "supply", REASON),
+    offer("set_privacy_budget", "sup_", "supply", REASON),
     offer("submit_plan", "pln_", "plan", &["minutes"]),
     offer("approve_plan", "pln_", "plan", &["document"]),
     offer("return_plan", "pln_", "plan", REASON),
@@ -175,7 +179,7 @@ pub(crate) fn order_choice(
     let details = OrderDetails {
         product: product.clone(),
         purpose: scope.purposes.first().cloned().unwrap_or_else(|| Purpose(String::new())),
-        quota: Quota { calls: DRAFT_CALLS, data_sets: u64::from(modes.contains(&Mode::File)) },
+        quota: Quota { calls: DRAFT_CALLS, data_sets: u64::from(modes.contains(&Mode::File)), ..Quota::default() },
         modes,
         term: Term { from: now.max(scope.term.from), until: year.min(scope.term.until) },
     };
@@ -187,11 +191,12 @@ pub(crate) fn order_choice(
 }
 
 /// Commands that break off, undo or begin something new: there for whoever holds the duty, but nobody waits for them.
-const EXCEPTIONAL: [&str; 11] = [
+const EXCEPTIONAL: [&str; 12] = [
     "disable_user",
     "request_supply",
     "issue_service_key",
     "withdraw_supply",
+    "set_privacy_budget",
     "suspend_mandate",
     "revoke_mandate",
     "suspend_permit",
@@ -240,6 +245,15 @@ fn inputs_of(state: &State, viewer: &Viewer, offer: &Offer, entity: &str) -> Vec
     match offer.command {
         "give_opinion" => {
             inputs.push(CommandInput { name: "agrees".to_owned(), kind: "flag".to_owned(), value: None });
+        }
+        "set_privacy_budget" => {
+            let supply = entity.parse().ok().and_then(|id| state.supplies.get(&id));
+            let budget = supply.and_then(|supply| match &supply.value.stage {
+                SupplyStage::Confirmed { narrowing, .. } => narrowing.privacy_budget,
+                _ => None,
+            });
+            let value = budget.map_or_else(|| DRAFT_BUDGET.to_owned(), |budget| budget.rho.to_string());
+            inputs.insert(0, CommandInput { name: "rho".to_owned(), kind: "text".to_owned(), value: Some(value) });
         }
         "record_voucher" => {
             let due = entity.parse().ok().and_then(|id| {

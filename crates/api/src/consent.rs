@@ -41,6 +41,16 @@ pub(crate) async fn counts(State(api): Shared, viewer: Viewer) -> Json<ConsentCo
                 counts.in_force += 1;
             }
         }
+        for batch in state.consent_batches.values().map(|batch| &batch.value) {
+            if !sees_all && batch.details.consumer != viewer.session.party {
+                continue;
+            }
+            counts.given += u64::from(batch.count);
+            counts.withdrawn += u64::from(batch.count - batch.standing());
+            if batch.details.term.covers(now) {
+                counts.in_force += u64::from(batch.standing());
+            }
+        }
     });
     Json(counts)
 }

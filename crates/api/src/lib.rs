@@ -19,8 +19,10 @@ mod document;
 mod entry;
 mod headers;
 mod inbox;
+mod ingestion;
 mod journal;
 mod ledger;
+mod lineage;
 mod lists;
 mod node;
 mod order;
@@ -30,6 +32,7 @@ mod reach;
 mod resource;
 mod session;
 mod settlement;
+mod table;
 mod tiles;
 mod user;
 mod visibility;
@@ -130,13 +133,26 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(product::offer))
         .routes(routes!(order::journey))
         .routes(routes!(order::receipts))
+        .routes(routes!(order::privacy))
         .routes(routes!(order::evidence))
         .routes(routes!(order::issue_service_key))
         .routes(routes!(user::add))
         .routes(routes!(resource::import_snapshot, resource::snapshots))
         .routes(routes!(resource::run_quality))
+        .routes(routes!(ingestion::begin))
+        .routes(routes!(table::begin))
+        .routes(routes!(table::declare_live))
+        .routes(routes!(ingestion::list))
+        .routes(routes!(ingestion::get, ingestion::cancel))
+        .routes(routes!(ingestion::rejects))
         .routes(routes!(ledger::ledger))
         .routes(routes!(journal::journal))
+        .routes(routes!(lineage::of_product))
+        .routes(routes!(lineage::of_order))
+        .routes(routes!(lineage::of_receipt))
+        .routes(routes!(lineage::downstream))
+        .routes(routes!(lineage::deliveries))
+        .routes(routes!(lineage::events))
         .routes(routes!(consent::counts))
         .routes(routes!(node::node))
         .routes(routes!(certificate::json));

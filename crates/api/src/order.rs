@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lingqu_app::PRIVACY_DELTA;
 use lingqu_domain::id::OrderId;
+use lingqu_domain::privacy::Rho;
 use lingqu_domain::receipt::ReceiptRecord;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -107,6 +109,42 @@ pub(crate) struct ReceiptQuery {
     limit: Option<u32>,
 }
 
+/// One privacy account that an order's statistics debit. Amounts are ρ of zero-concentrated differential privacy.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PrivacyAccountView {
+    /// The link that set the budget: a supply, plan, mandate or permit.
+    link: String,
+    /// The resource.
+    resource: String,
+    /// The budget.
+    budget: Rho,
+    /// What the consumer and those tied to it have spent.
+    spent: Rho,
+    /// What is left.
+    left: Rho,
+    /// What the budget means as ε, rounded up; absent where it can't be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epsilon_budget: Option<f64>,
+    /// What was spent, in the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epsilon_spent: Option<f64>,
+}
+
+/// The privacy accounts of an order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OrderPrivacy {
+    /// What each new answer costs; absent where the product declares no noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rho_per_answer: Option<Rho>,
+    /// How many new answers are left; absent without accounts or noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers_left: Option<u64>,
+    /// The δ at which ε is told.
+    delta: f64,
+    /// The accounts; none where no right above the order sets a budget.
+    accounts: Vec<PrivacyAccountView>,
+}
+
 /// A service key, shown this once.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ServiceKey {
@@ -192,6 +230,33 @@ pub(crate) async fn receipts(
     }
     let next_after = if is_full { items.last().map(|item| item.position) } else { None };
     Ok(Json(ReceiptPage { items, next_after }))
+}
+
+/// The privacy accounts that the order's statistics debit, and what is left of them.
+#[utoipa::path(get, path = "/api/v1/orders/{id}/privacy", operation_id = "get_order_privacy", tag = "orders",
+    params(("id" = String, Path, description = "the order's id")),
+    responses((status = 200, body = OrderPrivacy), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument)))]
+pub(crate) async fn privacy(
+    State(api): Shared,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Json<OrderPrivacy>, ProblemDocument> {
+    let order = seen(&api, &viewer, &id)?;
+    let standing = api.app.privacy_standing(&order).await?;
+    let mut accounts = Vec::new();
+    for account in &standing.accounts {
+        accounts.push(PrivacyAccountView {
+            link: account.link.clone(),
+            resource: account.resource.to_string(),
+            budget: account.budget,
+            spent: account.spent,
+            left: account.left(),
+            epsilon_budget: account.epsilon_budget(),
+            epsilon_spent: account.epsilon_spent(),
+        });
+    }
+    let (rho_per_answer, answers_left) = (standing.rho_per_answer, standing.answers_left());
+    Ok(Json(OrderPrivacy { rho_per_answer, answers_left, delta: PRIVACY_DELTA, accounts }))
 }
 
 /// The order's evidence as a file that anyone can check offline with `lingqu audit verify`.

@@ -173,7 +173,7 @@ fn offer_permit(sight: &Sight<'_>, permit: &Permit, resource: &str) -> OfferPerm
     }
 }
 
-fn lineage_item(state: &Folded, source: &SourceColumn) -> LineageItem {
+pub(crate) fn lineage_item(state: &Folded, source: &SourceColumn) -> LineageItem {
     let resource = state.resources.get(&source.resource).map(|resource| &resource.value.details);
     let column = resource.and_then(|resource| resource.columns.iter().find(|column| column.name == source.column));
     LineageItem {

@@ -1,63 +1,30 @@
 //! A resource's snapshots: uploading a source file into a new one, running quality rules over the newest, and all there were.
 
-use std::path::Path as FilePath;
-
 use axum::Json;
 use axum::body::Body as Stream;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use futures::StreamExt;
-use lingqu_app::AppError;
 use lingqu_domain::id::ResourceId;
 use lingqu_domain::resource::Snapshot;
-use lingqu_engine::source::{SourceFormat, SourceOptions};
 use lingqu_quality::RuleSet;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::entry::limit_of;
+use crate::ingestion::{UploadQuery, keep};
 use crate::journal::party_of;
 use crate::problem::{Body, ProblemDocument, Query};
 use crate::session::{Changing, Viewer};
 use crate::visibility::Sight;
-use crate::{Api, BODY_TIME_MAX, Shared};
-
-/// Largest source file that is taken over HTTP, in bytes (2 GiB). Larger ones are imported on the node itself.
-pub(crate) const UPLOAD_BYTES_MAX: u64 = 2 << 30;
+use crate::{Api, Shared};
 
 /// Snapshots of a page when the request does not say, and at most.
 const PAGE_SNAPSHOTS: u32 = 50;
 const PAGE_SNAPSHOTS_MAX: u32 = 200;
 
-/// Formats of a source file.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum UploadFormat {
-    /// Separated values with a header line.
-    Csv,
-    /// One JSON object a line, or one array of objects.
-    Json,
-    /// Apache Parquet.
-    Parquet,
-}
-
-/// How the body is to be read.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UploadQuery {
-    /// The body's format.
-    #[param(inline)]
-    format: UploadFormat,
-    /// The separator of a CSV file, one ASCII character; a comma unless it is said.
-    delimiter: Option<char>,
-    /// What a CSV file writes for a missing value, such as `NA`, besides nothing at all.
-    null_token: Option<String>,
-}
-
-/// Takes a source file as the body and records it as the resource's next snapshot. The columns of the catalogue entry are
-/// demanded of the file by name and type; a bad file is refused with line and column.
+/// Takes a source file as the body, records it as the resource's next snapshot, and answers when that is done; an ingestion
+/// does the same without waiting. The columns of the catalogue entry are demanded of the file by name or meaning, and type; a
+/// bad file is refused with line and column.
 #[utoipa::path(post, path = "/api/v1/resources/{id}/snapshots", operation_id = "import_snapshot", tag = "commands",
     params(("id" = String, Path, description = "the resource's id"), UploadQuery),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "the file, at most 2 GiB"),
@@ -71,55 +38,16 @@ pub(crate) async fn import_snapshot(
     body: Stream,
 ) -> Result<(StatusCode, Json<Snapshot>), ProblemDocument> {
     let resource = seen(&api, &viewer, &id)?;
-    let (format, ending) = match query.format {
-        UploadFormat::Csv => (SourceFormat::Csv, ".csv"),
-        UploadFormat::Json => (SourceFormat::Json, ".json"),
-        UploadFormat::Parquet => (SourceFormat::Parquet, ".parquet"),
-    };
-    let directory = api.app.directory().join("uploads");
-    tokio::fs::create_dir_all(&directory).await.map_err(|error| AppError::file("make", &directory, &error))?;
-    // The file vanishes with this handle, whatever happens below.
-    let file = tempfile::Builder::new()
-        .prefix("upload-")
-        .suffix(ending)
-        .tempfile_in(&directory)
-        .map_err(|error| AppError::file("keep an upload in", &directory, &error))?;
-    keep(body, file.path()).await?;
-    let options = SourceOptions {
-        format: Some(format),
-        delimiter: query.delimiter.unwrap_or(','),
-        null_tokens: query.null_token.into_iter().collect(),
-        declared: None,
-    };
-    let snapshot = api.app.import_snapshot(&viewer.actor(), &resource, file.path(), options).await?;
+    let options = query.options()?;
+    let spooled = keep(&api, &viewer, &resource, &query, body).await?;
+    let snapshot = api.app.import_spooled(&viewer.actor(), &resource, spooled, options).await?;
     Ok((StatusCode::CREATED, Json(snapshot)))
 }
 
 /// The resource, if the viewer may know of it.
-fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<ResourceId, ProblemDocument> {
+pub(crate) fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<ResourceId, ProblemDocument> {
     let is_seen = api.app.read(|state| Sight::new(viewer, state).sees(id));
     id.parse().ok().filter(|_| is_seen).ok_or_else(|| ProblemDocument::not_found(id))
-}
-
-/// Writes the body to a file, never holding more than a chunk of it.
-async fn keep(body: Stream, path: &FilePath) -> Result<(), ProblemDocument> {
-    let fault = |error: std::io::Error| AppError::file("write", path, &error);
-    let mut file = tokio::fs::File::create(path).await.map_err(fault)?;
-    let mut bytes_left = UPLOAD_BYTES_MAX;
-    let mut chunks = body.into_data_stream();
-    loop {
-        let next = tokio::time::timeout(BODY_TIME_MAX, chunks.next()).await.map_err(|_| ProblemDocument::too_slow())?;
-        let Some(chunk) = next else { break };
-        let chunk = chunk.map_err(|_| {
-            ProblemDocument::invalid("body", "文件未完整上传，请重新上传", "the upload broke off; send the file again")
-        })?;
-        let Some(left) = bytes_left.checked_sub(chunk.len() as u64) else {
-            return Err(ProblemDocument::too_large(UPLOAD_BYTES_MAX));
-        };
-        bytes_left = left;
-        file.write_all(&chunk).await.map_err(fault)?;
-    }
-    Ok(file.flush().await.map_err(fault)?)
 }
 
 /// A snapshot with who recorded it.

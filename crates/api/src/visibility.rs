@@ -85,7 +85,7 @@ impl<'a> Sight<'a> {
     pub(crate) fn sees(&self, id: &str) -> bool {
         let state = self.state;
         match EntityKind::of(id) {
-            None | Some(EntityKind::Consent) => false,
+            None | Some(EntityKind::Consent | EntityKind::ConsentBatch) => false,
             Some(EntityKind::Node) => true,
             Some(EntityKind::Party) => self.sees_in(&state.parties, id),
             Some(EntityKind::User) => self.sees_in(&state.users, id),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,10 +22,14 @@ use lingqu_store::vault::VaultWriter;
 use lingqu_store::{Backend, Store, StoreConfig};
 
 use crate::clock::Clock;
+use crate::connections::NodeConnections;
+use crate::consent::ConsentIndex;
 use crate::error::AppError;
 use crate::identity::KnownKeys;
+use crate::ingestion::Ingestions;
 use crate::keys::NodeKeys;
 use crate::serving::ServingCache;
+use crate::spill;
 
 /// How long a request waits for the node to catch up with the journal.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
@@ -90,7 +94,7 @@ pub struct App {
     /// How many times the node began to catch up with the journal.
     catch_ups_begun: AtomicU64,
     /// Held while it catches up: the last time that came to its end.
-    catch_up_ended: tokio::sync::Mutex<u64>,
+    pub(crate) catch_up_ended: tokio::sync::Mutex<u64>,
     pub(crate) keys: NodeKeys,
     pub(crate) clock: Clock,
     pub(crate) engine: Arc<Engine>,
@@ -100,7 +104,11 @@ pub struct App {
     pub(crate) vault: VaultWriter,
     pub(crate) quota: Quota,
     pub(crate) serving: ServingCache,
+    pub(crate) consents: ConsentIndex,
     pub(crate) known_keys: KnownKeys,
+    /// Where data of departments is taken from; named after the node was opened.
+    pub(crate) connections: OnceLock<NodeConnections>,
+    pub(crate) ingestions: Arc<Ingestions>,
     pub(crate) metering: tokio::sync::Mutex<()>,
     pub(crate) publishing: tokio::sync::Mutex<Option<LogPublisher>>,
     /// True when no other process can write the journal, so that the state falls behind only by commands of its own.
@@ -134,8 +142,10 @@ impl App {
         };
         let is_only_writer = settings.exclusive && store.backend() == Backend::Sqlite;
         let quota = Quota::register(&store, is_only_writer).await?;
+        let ingestions = Ingestions::new(&directory);
+        let spill_directory = spill::directory(&directory, settings.exclusive)?;
         let app = App {
-            engine: Arc::new(Engine::new(&EngineSettings::moderate(directory.join("spill")))?),
+            engine: Arc::new(Engine::new(&EngineSettings::moderate(spill_directory))?),
             snapshots: SnapshotStore::open(&directory.join("snapshots"))?,
             products: ProductStore::open(&directory.join("products"))?,
             vault: VaultWriter::start(&store),
@@ -149,7 +159,10 @@ impl App {
             receipts,
             quota,
             serving: ServingCache::default(),
+            consents: ConsentIndex::default(),
             known_keys: KnownKeys::default(),
+            connections: OnceLock::new(),
+            ingestions,
             metering: tokio::sync::Mutex::new(()),
             publishing: tokio::sync::Mutex::new(None),
             is_only_writer,
@@ -235,8 +248,11 @@ impl App {
             for record in &records {
                 folded.push(recorded(record)?);
             }
+            let fed = self.feed(&folded).await?;
+            let now = self.clock.now();
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             for recorded in &folded {
+                self.consents.follow(&state, recorded, &fed, now);
                 state.apply(recorded)?;
             }
         }
@@ -244,6 +260,7 @@ impl App {
 
     /// Ends the node's work in order: what was leased comes back, receipt log and vault are closed.
     pub async fn close(&self) -> Result<(), AppError> {
+        self.stop_ingestions().await;
         self.quota.give_back().await?;
         self.receipts.close().await;
         self.vault.close().await;

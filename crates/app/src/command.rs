@@ -14,6 +14,7 @@ use lingqu_domain::settlement::SettlementEvent;
 use lingqu_domain::state::State;
 use lingqu_ledger::Transaction;
 use lingqu_store::AppendError;
+use lingqu_store::consent::Consenting;
 use lingqu_store::idempotency::Idempotency;
 use lingqu_store::identity::NewLogin;
 use lingqu_store::journal::{Append, Appended, NewRecord};
@@ -76,6 +77,15 @@ pub(crate) struct Extras {
     pub(crate) service_keys: Vec<ServiceKeyChange>,
     /// A login without its user id, which the command's events bring.
     pub(crate) login: Option<NewLogin>,
+    /// Who consents by the command.
+    pub(crate) consenting: Option<NewConsenting>,
+}
+
+/// Subjects who consent by a command.
+pub(crate) struct NewConsenting {
+    pub(crate) subjects: Vec<String>,
+    /// Whether they are the members of a batch, which the command's events bring.
+    pub(crate) is_batch: bool,
 }
 
 impl App {
@@ -253,6 +263,14 @@ fn append_of(
             .ok_or_else(|| AppError::Fault("a login without a new user".to_owned()))?;
         logins.push(NewLogin { user_id: user.stream.clone(), ..login.clone() });
     }
+    let mut consenting = Vec::new();
+    if let Some(NewConsenting { subjects, is_batch }) = &extras.consenting {
+        let batch = executed.stream_of("consent_batch.recorded").map(str::to_owned);
+        if batch.is_some() != *is_batch {
+            return Err(AppError::Fault("the members of a batch without the batch".to_owned()));
+        }
+        consenting.push(Consenting { batch, subjects: subjects.clone() });
+    }
     let rulebook = excerpt_rulebook_version(state);
     Ok(Append {
         command_id: context.command_id.to_string(),
@@ -264,6 +282,7 @@ fn append_of(
         rows,
         postings,
         vault: extras.vault.clone(),
+        consenting,
         logins,
         service_keys: extras.service_keys.clone(),
         idempotency: idempotency_of(context, command, options, executed)?,

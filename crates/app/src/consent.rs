@@ -1,94 +1,286 @@
 //! Consents of subjects: who a subject is stands sealed in the vault; the journal has his id, which the vault's blind
 //! index finds by a keyed digest of his identity.
+//!
+//! A consent is given by its subject alone. Many that were given in the same words are recorded together by
+//! [`App::give_consents`]; each subject withdraws and narrows his own of them as he does one that stands by itself. What
+//! they come to for deliveries is kept in the `index`.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+mod consumers;
+mod held;
+mod index;
+mod subjects;
 
-use lingqu_crypto::KeyedDigest;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use lingqu_crypto::{IndexKey, KeyedDigest};
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
-use lingqu_domain::consent::ConsentDetails;
-use lingqu_domain::id::{CommandId, ConsentId, IdSource, SubjectId};
+use lingqu_domain::consent::{ConsentDetails, ConsentLimits};
+use lingqu_domain::consent_batch::{MEMBERS_MAX, members_digest};
+use lingqu_domain::id::{BadId, CommandId, ConsentBatchId, ConsentId, IdSource, SubjectId};
 use lingqu_domain::refusal::Refusal;
-use lingqu_store::vault::{VaultItem, VaultRead};
+use lingqu_store::StoreError;
+use lingqu_store::row::{PAGE_ROWS_MAX, RowFilter};
+use lingqu_store::vault::VaultItem;
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::command::{CommandOptions, Extras};
+use crate::command::{CommandOptions, Executed, Extras, NewConsenting};
 use crate::error::AppError;
 use crate::identity::made;
 use crate::keys::random;
 
+pub(crate) use consumers::ConsentIndex;
+pub(crate) use held::{HeldConsents, Wanted};
+pub(crate) use index::Epoch;
+pub(crate) use subjects::ProductSubjects;
+
 /// Kind of the vault item that holds a subject's identity.
 const IDENTITY_KIND: &str = "identity";
-/// Subjects whose digest is remembered; beyond that the memory starts afresh.
-const DIGESTS_MAX: usize = 1_000_000;
+/// How often a consent is recorded anew when its subject consented for the first time elsewhere in the same moment.
+const ATTEMPTS_MAX: usize = 4;
+/// What the store says then.
+const KNOWN_MEANWHILE: &str = "vault_index_digest_unique";
 
-/// Digests of subjects' identities that were read from the vault, so that it is opened once per subject.
-#[derive(Default)]
-pub(crate) struct SubjectDigests(Mutex<BTreeMap<SubjectId, Option<KeyedDigest>>>);
+/// Names one subject's consent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConsentRef {
+    /// One that stands by itself.
+    Single(ConsentId),
+    /// One of a batch.
+    Member {
+        /// The batch.
+        batch: ConsentBatchId,
+        /// The place in it, from 0.
+        member: u32,
+    },
+}
+
+impl From<&ConsentId> for ConsentRef {
+    fn from(id: &ConsentId) -> Self {
+        ConsentRef::Single(id.clone())
+    }
+}
+
+impl From<&ConsentRef> for ConsentRef {
+    fn from(named: &ConsentRef) -> Self {
+        named.clone()
+    }
+}
+
+impl fmt::Display for ConsentRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConsentRef::Single(id) => id.fmt(formatter),
+            ConsentRef::Member { batch, member } => write!(formatter, "{batch}/{member}"),
+        }
+    }
+}
+
+impl FromStr for ConsentRef {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let Some((batch, member)) = text.split_once('/') else { return text.parse().map(ConsentRef::Single) };
+        let batch = batch.parse()?;
+        match member.parse::<u32>() {
+            Ok(number) if number.to_string() == member => Ok(ConsentRef::Member { batch, member: number }),
+            _ => Err(BadId { text: text.to_owned(), prefix: ConsentBatchId::PREFIX }),
+        }
+    }
+}
+
+/// A consent as its subject sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectConsent {
+    /// How it is named.
+    pub named: ConsentRef,
+    /// What it permits.
+    pub details: ConsentDetails,
+    /// When it was given.
+    pub given_at: Timestamp,
+    /// Whether it was withdrawn, or lives on as a narrower one.
+    pub is_withdrawn: bool,
+}
 
 impl App {
     /// Gives a consent for the subject with an identity (such as an id number) that the caller has authenticated.
     pub async fn give_consent(&self, identity: &str, details: ConsentDetails) -> Result<ConsentId, AppError> {
-        let digest = self.identity_digest(identity);
-        let (subject, vault) = match self.store.vault_subject(&digest).await? {
-            Some(known) => (known.parse().map_err(|error| AppError::Fault(format!("{error}")))?, Vec::new()),
-            None => {
-                let now = self.clock.now();
-                let mut ids = IdSource::new(CommandId::of_random(now, random()?), now);
-                let subject = SubjectId::next(&mut ids);
-                let item = VaultItem {
-                    id: identity_item(&subject),
-                    subject: subject.to_string(),
-                    kind: IDENTITY_KIND.to_owned(),
-                    plaintext: Zeroizing::new(identity.as_bytes().to_vec()),
-                    index: Some(digest),
-                };
-                (subject, vec![item])
-            }
-        };
         let command = Command::GiveConsent { details: Box::new(details) };
-        let extras = Extras { vault, ..Extras::default() };
-        let executed = self.carry_out(&Actor::Subject(subject), &command, CommandOptions::default(), extras).await?;
+        let identities = [identity];
+        let executed = self
+            .for_subjects(&identities, |subjects| (Actor::Subject(subjects[0].clone()), command.clone(), false))
+            .await?;
         made(&executed, "consent.given")
     }
 
-    /// Withdraws a consent for the subject with an identity that the caller has authenticated.
-    pub async fn withdraw_consent(&self, identity: &str, consent: &ConsentId) -> Result<(), AppError> {
-        let Some(subject) = self.store.vault_subject(&self.identity_digest(identity)).await? else {
-            return Err(Refusal::not_found(consent).into());
+    /// Gives consents in the same words for 1 to [`MEMBERS_MAX`] subjects whom the caller has authenticated, each of whom
+    /// has given it himself. All of them or none. Answers their names in the order of the identities.
+    pub async fn give_consents(
+        &self,
+        identities: &[&str],
+        details: ConsentDetails,
+    ) -> Result<Vec<ConsentRef>, AppError> {
+        let digests: BTreeSet<KeyedDigest> = identities.iter().map(|identity| self.identity_digest(identity)).collect();
+        let count = u32::try_from(identities.len()).ok().filter(|count| (1..=MEMBERS_MAX).contains(count));
+        let Some(count) = count.filter(|_| digests.len() == identities.len()) else {
+            return Err(AppError::Invalid(format!(
+                "a batch has the consents of 1 to {MEMBERS_MAX} subjects, one of each; send {} in several",
+                identities.len()
+            )));
         };
-        let subject = subject.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
-        let command = Command::WithdrawConsent { consent: consent.clone() };
+        let details = Box::new(details);
+        let executed = self
+            .for_subjects(identities, |subjects| {
+                let digest = members_digest(subjects).to_string();
+                (Actor::Node, Command::RecordConsents { details: details.clone(), count, digest }, true)
+            })
+            .await?;
+        let batch: ConsentBatchId = made(&executed, "consent_batch.recorded")?;
+        Ok((0..count).map(|member| ConsentRef::Member { batch: batch.clone(), member }).collect())
+    }
+
+    /// Withdraws a consent for the subject with an identity that the caller has authenticated.
+    pub async fn withdraw_consent(&self, identity: &str, consent: impl Into<ConsentRef>) -> Result<(), AppError> {
+        let named = consent.into();
+        let subject = self.owner(identity, &named).await?;
+        let command = match named {
+            ConsentRef::Single(consent) => Command::WithdrawConsent { consent },
+            ConsentRef::Member { batch, member } => Command::WithdrawBatchedConsent { batch, member },
+        };
         self.carry_out(&Actor::Subject(subject), &command, CommandOptions::default(), Extras::default()).await?;
         Ok(())
     }
 
-    pub(crate) fn identity_digest(&self, identity: &str) -> KeyedDigest {
-        self.keys.identity.digest("subject identity", identity.trim().as_bytes())
+    /// Narrows a consent for the subject with an identity that the caller has authenticated. Answers the name by which what
+    /// is left goes on.
+    pub async fn narrow_consent(
+        &self,
+        identity: &str,
+        consent: impl Into<ConsentRef>,
+        limits: ConsentLimits,
+    ) -> Result<ConsentRef, AppError> {
+        let named = consent.into();
+        let subject = self.owner(identity, &named).await?;
+        let limits = Box::new(limits);
+        let command = match named.clone() {
+            ConsentRef::Single(consent) => Command::NarrowConsent { consent, limits },
+            ConsentRef::Member { batch, member } => Command::NarrowBatchedConsent { batch, member, limits },
+        };
+        let actor = Actor::Subject(subject);
+        let executed = self.carry_out(&actor, &command, CommandOptions::default(), Extras::default()).await?;
+        match named {
+            ConsentRef::Single(_) => Ok(named),
+            ConsentRef::Member { .. } => made(&executed, "consent.given").map(ConsentRef::Single),
+        }
     }
 
-    /// The digest of a subject's identity; none once his data is erased.
-    pub(crate) async fn digest_of_subject(&self, subject: &SubjectId) -> Result<Option<KeyedDigest>, AppError> {
-        let known = &self.serving.subjects.0;
-        if let Some(digest) = known.lock().unwrap_or_else(PoisonError::into_inner).get(subject) {
-            return Ok(*digest);
-        }
-        let digest = match self.store.vault_get(subject.as_str(), &identity_item(subject)).await? {
-            VaultRead::Present(identity) => {
-                let identity = Zeroizing::new(String::from_utf8_lossy(&identity).into_owned());
-                Some(self.identity_digest(&identity))
-            }
-            VaultRead::Erased { .. } | VaultRead::Unknown => None,
+    /// The consents of the subject with an identity that the caller has authenticated, withdrawn ones among them: those of
+    /// batches first, at most [`lingqu_store::consent::PLACES_MAX`], then those that stand by themselves.
+    pub async fn consents_of(&self, identity: &str) -> Result<Vec<SubjectConsent>, AppError> {
+        let Some(subject) = self.store.vault_subject(&self.identity_digest(identity)).await? else {
+            return Ok(Vec::new());
         };
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= DIGESTS_MAX {
-            known.clear();
+        let mut consents = Vec::new();
+        for (batch, member) in self.store.consent_places(&subject).await? {
+            let batch: ConsentBatchId = batch.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
+            consents.extend(self.read(|state| {
+                let found = &state.consent_batches.get(&batch)?.value;
+                Some(SubjectConsent {
+                    named: ConsentRef::Member { batch: batch.clone(), member },
+                    details: found.details.clone(),
+                    given_at: found.given_at,
+                    is_withdrawn: found.withdrawn.contains(&member),
+                })
+            }));
         }
-        known.insert(subject.clone(), digest);
-        Ok(digest)
+        let mut after = None;
+        loop {
+            let filter =
+                RowFilter { owner: Some(subject.clone()), after, limit: PAGE_ROWS_MAX, ..RowFilter::default() };
+            let page = self.store.rows("consent", &filter).await?;
+            let Some(last) = page.last() else { return Ok(consents) };
+            after = Some(last.id.clone());
+            for row in page {
+                let id: ConsentId = row.id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
+                consents.extend(self.read(|state| {
+                    let found = &state.consents.get(&id)?.value;
+                    Some(SubjectConsent {
+                        named: ConsentRef::Single(id.clone()),
+                        details: found.details.clone(),
+                        given_at: found.given_at,
+                        is_withdrawn: found.withdrawn_at.is_some(),
+                    })
+                }));
+            }
+        }
     }
+
+    /// The subject with an identity, whose consent this is. Whether another's consent exists is nobody's business.
+    async fn owner(&self, identity: &str, named: &ConsentRef) -> Result<SubjectId, AppError> {
+        let Some(subject) = self.store.vault_subject(&self.identity_digest(identity)).await? else {
+            return Err(Refusal::not_found(named).into());
+        };
+        if let ConsentRef::Member { batch, member } = named
+            && self.store.consent_place(batch.as_str(), &subject).await? != Some(*member)
+        {
+            return Err(Refusal::not_found(named).into());
+        }
+        subject.parse().map_err(|error| AppError::Fault(format!("{error}")))
+    }
+
+    /// Carries out a command by which subjects consent; those who never did get an id, and their identities go to the vault.
+    /// `command` is told their ids in the order of the identities, and says whether they are the members of a batch.
+    async fn for_subjects(
+        &self,
+        identities: &[&str],
+        command: impl Fn(&[SubjectId]) -> (Actor, Command, bool),
+    ) -> Result<Executed, AppError> {
+        let digests: Vec<KeyedDigest> = identities.iter().map(|identity| self.identity_digest(identity)).collect();
+        let mut attempts_left = ATTEMPTS_MAX;
+        loop {
+            attempts_left -= 1;
+            let known = self.store.vault_subjects(&digests).await?;
+            let now = self.clock.now();
+            let mut ids = IdSource::new(CommandId::of_random(now, random()?), now);
+            let (mut subjects, mut vault) = (Vec::with_capacity(digests.len()), Vec::new());
+            for (digest, identity) in digests.iter().zip(identities) {
+                if let Some(subject) = known.get(digest) {
+                    subjects.push(subject.parse().map_err(|error| AppError::Fault(format!("{error}")))?);
+                    continue;
+                }
+                let subject = SubjectId::next(&mut ids);
+                vault.push(VaultItem {
+                    id: identity_item(&subject),
+                    subject: subject.to_string(),
+                    kind: IDENTITY_KIND.to_owned(),
+                    plaintext: Zeroizing::new(identity.as_bytes().to_vec()),
+                    index: Some(*digest),
+                });
+                subjects.push(subject);
+            }
+            let (actor, command, is_batch) = command(&subjects);
+            let consenting = NewConsenting { subjects: subjects.iter().map(ToString::to_string).collect(), is_batch };
+            let extras = Extras { vault, consenting: Some(consenting), ..Extras::default() };
+            match self.carry_out(&actor, &command, CommandOptions::default(), extras).await {
+                Err(AppError::Store(StoreError::Constraint { name, .. }))
+                    if name == KNOWN_MEANWHILE && attempts_left > 0 => {}
+                carried_out => return carried_out,
+            }
+        }
+    }
+
+    pub(crate) fn identity_digest(&self, identity: &str) -> KeyedDigest {
+        identity_digest(&self.keys.identity, identity)
+    }
+}
+
+/// The digest by which the blind index finds an identity.
+pub(crate) fn identity_digest(key: &IndexKey, identity: &str) -> KeyedDigest {
+    key.digest("subject identity", identity.trim().as_bytes())
 }
 
 pub(crate) fn identity_item(subject: &SubjectId) -> String {

@@ -1,19 +1,16 @@
-//! Data coming in: source files into snapshots, snapshots into quality reports, SQL into the shape of a product.
+//! Data inside: snapshots into quality reports, SQL into the shape of a product. How it comes in is `ingestion`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use lingqu_crypto::Sha256Digest;
 use lingqu_domain::access::Actor;
 use lingqu_domain::chain;
 use lingqu_domain::command::Command;
 use lingqu_domain::decide::{Context, Reader, decide};
-use lingqu_domain::id::{CommandId, IdSource, ResourceId, SnapshotId};
+use lingqu_domain::id::{CommandId, ResourceId};
 use lingqu_domain::product::{ProductColumn, ProductDetails, ProductShape, SourceColumn};
 use lingqu_domain::refusal::Refusal;
-use lingqu_domain::resource::{DataType, Resource, Snapshot};
+use lingqu_domain::resource::{DataType, Resource};
 use lingqu_domain::scope::Mode;
-use lingqu_engine::source::{DeclaredColumn, Source, SourceOptions};
 use lingqu_engine::{ColumnType, ColumnView, Limits, SchemaView, TableFiles, lineage};
 use lingqu_quality::{Progress, Report, RuleSet};
 use std::sync::Arc;
@@ -24,63 +21,6 @@ use crate::error::AppError;
 use crate::keys::random;
 
 impl App {
-    /// The schema of a source file, worked out over all of its rows. Nothing is stored.
-    pub fn inspect_source(&self, file: &Path, options: SourceOptions) -> Result<SchemaView, AppError> {
-        Ok(Source::open(file, options)?.schema().clone())
-    }
-
-    /// Reads a source file into a new snapshot of a resource and records it. The catalogue entry's columns are demanded
-    /// of the file by name and type, unless the options declare others. Errors: the refusal of an actor who may not; a
-    /// bad file, with line and column.
-    pub async fn import_snapshot(
-        &self,
-        actor: &Actor,
-        resource_id: &ResourceId,
-        file: &Path,
-        options: SourceOptions,
-    ) -> Result<Snapshot, AppError> {
-        let resource = self.resource(resource_id)?;
-        let now = self.clock.now();
-        let probe = self.snapshot_record(&resource, now, u64::MAX, 0, String::new(), String::new())?;
-        self.must_be_accepted(actor, &Command::RecordSnapshot { resource: resource_id.clone(), snapshot: probe })?;
-        let mut options = options;
-        if options.declared.is_none() {
-            options.declared = Some(declared_columns(&resource));
-        }
-        let path = file.to_owned();
-        let (source, source_digest) = tokio::task::spawn_blocking(move || -> Result<_, AppError> {
-            let digest = file_digest(&path)?;
-            Ok((Source::open(&path, options)?, digest))
-        })
-        .await
-        .map_err(|error| AppError::Fault(error.to_string()))??;
-        let stored = self.snapshots.write_source(resource_id.as_str(), &source).await?;
-        let snapshot = self.snapshot_record(
-            &resource,
-            now,
-            stored.version,
-            stored.rows,
-            stored.digest,
-            source_digest.to_string(),
-        )?;
-        let command = Command::RecordSnapshot { resource: resource_id.clone(), snapshot: snapshot.clone() };
-        self.carry_out(actor, &command, CommandOptions::default(), Extras::default()).await?;
-        Ok(snapshot)
-    }
-
-    fn snapshot_record(
-        &self,
-        resource: &Resource,
-        taken_at: jiff::Timestamp,
-        version: u64,
-        rows: u64,
-        digest: String,
-        source_digest: String,
-    ) -> Result<Snapshot, AppError> {
-        let id = SnapshotId::next(&mut IdSource::new(CommandId::of_random(taken_at, random()?), taken_at));
-        Ok(Snapshot { id, version, rows, digest, source_digest, nature: resource.details.nature, taken_at })
-    }
-
     /// Runs a rule set and records the report of one resource; its findings open tickets. Rules may name other tables of
     /// the node, which they are checked against.
     pub async fn run_quality(
@@ -91,7 +31,7 @@ impl App {
         progress: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Report, AppError> {
         let resource = self.resource(resource_id)?;
-        let Some(snapshot) = &resource.snapshot else {
+        let Some(snapshot) = resource.snapshot.as_ref().filter(|snapshot| snapshot.live.is_none()) else {
             return Err(Refusal::wrong_state(resource_id, "without a snapshot", "a snapshot").into());
         };
         let tables = self.tables_with_snapshots().await?;
@@ -117,7 +57,8 @@ impl App {
         let wanted = self.read(|state| {
             let mut wanted = Vec::new();
             for resource in state.resources.values() {
-                if let Some(snapshot) = &resource.value.snapshot {
+                // Live data is not the node's to measure.
+                if let Some(snapshot) = resource.value.snapshot.as_ref().filter(|snapshot| snapshot.live.is_none()) {
                     wanted.push((
                         resource.value.details.table.to_string(),
                         resource.value.id.clone(),
@@ -176,7 +117,8 @@ impl App {
                 computed: column.computed,
             });
         }
-        let shape = ProductShape { columns, conditions: sources(&shape.conditions) };
+        let shape = ProductShape { columns, conditions: sources(&shape.conditions), row_by_row: shape.row_by_row };
+        self.must_choose_over_live(&details, &shape)?;
         Ok(Box::new(ProductDetails { shape, ..details }))
     }
 
@@ -186,28 +128,11 @@ impl App {
     }
 
     /// Refuses early what would be refused after the work: the command is decided and thrown away.
-    fn must_be_accepted(&self, actor: &Actor, command: &Command) -> Result<(), AppError> {
+    pub(crate) fn must_be_accepted(&self, actor: &Actor, command: &Command) -> Result<(), AppError> {
         let now = self.clock.now();
         let context = Context { now, actor: actor.clone(), command_id: CommandId::of_random(now, random()?) };
         self.read(|state| decide(state, command, &context).map(|_| ())).map_err(AppError::from)
     }
-}
-
-fn declared_columns(resource: &Resource) -> Vec<DeclaredColumn> {
-    let columns = &resource.details.columns;
-    columns
-        .iter()
-        .map(|column| DeclaredColumn {
-            header: column.name.to_string(),
-            name: column.name.clone(),
-            column_type: column_type_of(column.data_type),
-        })
-        .collect()
-}
-
-fn file_digest(path: &Path) -> Result<Sha256Digest, AppError> {
-    let bytes = std::fs::read(path).map_err(|error| AppError::file("read", path, &error))?;
-    Ok(lingqu_crypto::sha256(&bytes))
 }
 
 pub(crate) fn column_type_of(data_type: DataType) -> ColumnType {
@@ -223,7 +148,8 @@ pub(crate) fn column_type_of(data_type: DataType) -> ColumnType {
     }
 }
 
-pub(crate) fn data_type_of(column_type: ColumnType) -> DataType {
+/// The domain's name for a type of the engine.
+pub fn data_type_of(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Text => DataType::Text,
         ColumnType::Integer => DataType::Integer,

@@ -83,6 +83,12 @@ pub enum AppError {
         /// What the system said.
         reason: String,
     },
+    /// As many ingestions wait as may.
+    #[error("too many ingestions are waiting; try again when some have ended")]
+    TooManyIngestions,
+    /// The room for uploaded files is used up.
+    #[error("the room for uploaded files is used up; try again when some ingestions have ended")]
+    UploadsFull,
     /// A source file was refused.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -253,12 +259,41 @@ impl AppError {
             ) => {
                 Problem::new(422, "invalid", ("产品定义有误", "Invalid product"), error.to_string(), error.to_string())
             }
+            AppError::Source(SourceError::Database(error))
+            | AppError::Snapshot(SnapshotError::Source(SourceError::Database(error))) => Problem::new(
+                if error.is_unavailable() { 503 } else { 422 },
+                if error.is_unavailable() { "source_unavailable" } else { "bad_source_table" },
+                ("数据库读取失败", "Source database"),
+                error.to_string(),
+                error.to_string(),
+            ),
             AppError::Source(error) | AppError::Snapshot(SnapshotError::Source(error)) => Problem::new(
                 422,
                 "bad_source_file",
                 ("数据文件有误", "Bad source file"),
                 error.to_string(),
                 error.to_string(),
+            ),
+            AppError::TooManyIngestions => Problem::new(
+                429,
+                "too_many_ingestions",
+                ("汇入作业过多", "Too many ingestions"),
+                "等待办理的汇入作业过多，请待部分作业完成后再提交",
+                self.to_string(),
+            ),
+            AppError::UploadsFull => Problem::new(
+                503,
+                "uploads_full",
+                ("上传空间不足", "No room for uploads"),
+                "节点暂存上传文件的空间已用完，请待部分汇入作业完成后再提交",
+                self.to_string(),
+            ),
+            AppError::Snapshot(SnapshotError::Stopped) => Problem::new(
+                503,
+                "ingestion_interrupted",
+                ("汇入已中断", "Ingestion interrupted"),
+                "节点正在停止，汇入已中断；节点重新启动后将自动继续",
+                self.to_string(),
             ),
             AppError::Quality(QualityError::Engine { .. }) => self.fault(),
             AppError::Quality(error) => {
@@ -316,6 +351,7 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         RefusalCode::GrantEnded => (403, "授权已终止", "Grant ended"),
         RefusalCode::ConsentMissing => (403, "未取得本人同意", "Consent missing"),
         RefusalCode::QuotaExceeded => (403, "配额已用完", "Quota exceeded"),
+        RefusalCode::NoiseRequired => (403, "须加噪统计", "Noise required"),
         RefusalCode::CohortTooSmall => (403, "群组过小", "Cohort too small"),
         RefusalCode::RelatedParties => (403, "存在关联关系", "Related parties"),
         RefusalCode::AlreadyExists => (409, "已存在", "Already exists"),
@@ -369,6 +405,9 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
                     "Release limit reached",
                     "已向使用方提供的不同统计结果达到上限，请使用已提供过的统计",
                 ),
+                StatementCode::DomainNotDeclared => {
+                    (422, "维度取值未声明", "Domain not declared", "产品未声明该维度的取值，加噪统计不能按其分组")
+                }
                 StatementCode::RefusalsExhausted => {
                     (403, "被拒次数过多", "Too many refusals", "当日因保护群组而被拒的查询过多，请次日再试")
                 }
@@ -381,6 +420,32 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             };
             let mut problem = Problem::new(status, code, (title, title_en), zh, refusal.what.as_str());
             problem.subject = refusal.granted.first().map(|_| refusal.granted.join(","));
+            Some(problem)
+        }
+        EngineError::PrivacyExhausted(exhausted) => {
+            let zh = format!(
+                "{} 为资源 {} 设定的隐私预算余 {}，本次结果需 {}；预算不随时间恢复，只能由数据提供方另行核定，已提供过的结果可再次免费取得",
+                exhausted.link, exhausted.resource, exhausted.left, exhausted.needed
+            );
+            let mut problem = Problem::new(
+                403,
+                "privacy_budget_exhausted",
+                ("隐私预算已用完", "Privacy budget exhausted"),
+                zh,
+                error.to_string(),
+            );
+            problem.subject = Some(exhausted.link.clone());
+            Some(problem)
+        }
+        EngineError::SourceUnavailable { correlation } => {
+            let mut problem = Problem::new(
+                503,
+                "source_unavailable",
+                ("数据源暂不可用", "Source unavailable"),
+                "数据保存在提供部门，其数据库暂时无法读取，请稍后重试",
+                "the data is kept by its department, whose database can't be read now; try again later",
+            );
+            problem.correlation = Some(correlation.clone());
             Some(problem)
         }
         EngineError::Busy => simple(503, "busy", "系统繁忙", "Busy", "当前查询过多，请稍后重试", error.to_string()),

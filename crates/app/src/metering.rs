@@ -13,9 +13,9 @@ use lingqu_store::receipt::READ_LIMIT_MAX;
 use crate::app::App;
 use crate::command::{CommandOptions, Extras};
 use crate::error::AppError;
+use crate::quota::parts_of;
 use crate::receipts::parse;
 use crate::recount::Count;
-use crate::serving::quota_account;
 
 impl App {
     /// Closes a metering window that reaches to the receipt log's head, for every order that used something since the last
@@ -75,15 +75,14 @@ impl App {
         }
         let counts = self.count(1, self.receipts.head().await? + 1).await?;
         for account in accounts {
-            let mut used = 0;
-            for (order, count) in &counts {
-                for (unit, amount) in [("calls", count.calls()), ("data_sets", count.data_sets())] {
-                    if quota_account(order, unit) == account {
-                        used = amount;
-                    }
-                }
+            let (mut used, mut is_whole) = (0, true);
+            if let Some((order, unit, day)) = parts_of(&account)
+                && let Some(count) = counts.get(&order)
+            {
+                used = count.used(unit, day).unwrap_or(0);
+                is_whole = count.is_whole(unit);
             }
-            self.quota.reconcile(&account, used).await?;
+            self.quota.reconcile(&account, used, is_whole).await?;
         }
         Ok(())
     }

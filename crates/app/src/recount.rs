@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use lingqu_crypto::Sha256Hasher;
 use lingqu_domain::id::{MeterId, OrderId, ReceiptId};
+use lingqu_domain::order::QuotaUnit;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::settlement::MeterReading;
 use lingqu_domain::state::State;
+
+use crate::quota::Use;
 
 /// Why a delivery stopped that was open when the node did.
 pub(crate) const INTERRUPTED: &str = "interrupted";
@@ -23,6 +27,12 @@ pub(crate) struct Count {
     deliveries: u64,
     free_deliveries: u64,
     receipt_ids: Sha256Hasher,
+    /// What quotas count, over the whole term.
+    used: Use,
+    /// The same by the day.
+    used_by_day: BTreeMap<Date, Use>,
+    /// Whether a delivery was cut off by a stop of the node, so that its rows and bytes are not known.
+    is_interrupted: bool,
 }
 
 impl Count {
@@ -35,11 +45,23 @@ impl Count {
             ReceiptBody::Closed { outcome, totals } => (*outcome == Outcome::Delivered, totals),
             ReceiptBody::Opened(_) | ReceiptBody::Part { .. } => return,
         };
+        if let ReceiptBody::Closed { outcome: Outcome::Stopped { code }, .. } = &record.body
+            && code == INTERRUPTED
+        {
+            self.is_interrupted = true;
+        }
         self.receipt_ids.update(record.receipt.as_str().as_bytes());
         self.receipt_ids.update(b"\n");
         self.rows = self.rows.saturating_add(totals.rows);
         self.calls = self.calls.saturating_add(totals.calls);
         self.data_sets = self.data_sets.saturating_add(totals.data_sets);
+        let of_day = totals.day.map(|day| self.used_by_day.entry(day).or_default());
+        for used in [Some(&mut self.used), of_day].into_iter().flatten() {
+            used.calls = used.calls.saturating_add(totals.calls);
+            used.data_sets = used.data_sets.saturating_add(totals.data_sets);
+            used.rows = used.rows.saturating_add(totals.answer_rows);
+            used.bytes = used.bytes.saturating_add(totals.bytes);
+        }
         if is_delivered {
             self.deliveries += 1;
         } else {
@@ -47,14 +69,33 @@ impl Count {
         }
     }
 
-    /// Chargeable calls.
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls
+    /// What was used of a unit, on a day or in all. None for subjects, of whom receipts don't tell who was new.
+    pub(crate) fn used(&self, unit: QuotaUnit, day: Option<Date>) -> Option<u64> {
+        let used = match day {
+            None => self.used,
+            Some(day) => self.used_by_day.get(&day).copied().unwrap_or_default(),
+        };
+        match unit {
+            QuotaUnit::Calls => Some(used.calls),
+            QuotaUnit::DataSets => Some(used.data_sets),
+            QuotaUnit::Rows => Some(used.rows),
+            QuotaUnit::Bytes => Some(used.bytes),
+            QuotaUnit::Subjects => None,
+        }
     }
 
-    /// Chargeable data sets.
-    pub(crate) fn data_sets(&self) -> u64 {
-        self.data_sets
+    /// The days on which something was used that a quota per day counts.
+    pub(crate) fn days(&self) -> impl Iterator<Item = Date> {
+        self.used_by_day.keys().copied()
+    }
+
+    /// Whether the receipts tell all that was used of a unit.
+    pub(crate) fn is_whole(&self, unit: QuotaUnit) -> bool {
+        match unit {
+            // What a stop of the node cut off is free of charge.
+            QuotaUnit::Calls | QuotaUnit::DataSets => true,
+            QuotaUnit::Rows | QuotaUnit::Bytes | QuotaUnit::Subjects => !self.is_interrupted,
+        }
     }
 
     /// What a window of an order comes to.

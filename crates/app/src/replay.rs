@@ -2,6 +2,7 @@
 //! keys, quota accounts and the vault's index; then the receipts against log, index and metering windows, and the published
 //! log against the database. It holds the folded state and a page of each thing at a time.
 
+mod consents;
 mod keys;
 mod receipts;
 
@@ -65,6 +66,7 @@ impl App {
         let mut state = State::default();
         let mut postings: BTreeMap<(String, u64), NewPosting> = BTreeMap::new();
         let mut service_keys = keys::Keys::default();
+        let mut withdrawals = consents::Withdrawals::default();
         let mut committed = CommittedEntry::default();
         let mut report = ReplayReport::default();
         loop {
@@ -81,6 +83,7 @@ impl App {
                     postings.insert((posting.transaction_id.clone(), posting.line), posting);
                 }
                 service_keys.fold(record, &recorded);
+                withdrawals.fold(&recorded);
                 state.apply(&recorded)?;
             }
         }
@@ -90,7 +93,7 @@ impl App {
         }
         compare_postings(&view, postings, &mut report).await?;
         service_keys.compare(&view, &mut report).await?;
-        self.compare_vault(&view, &state, &mut report).await?;
+        self.compare_consents(&view, &state, &withdrawals, &mut report).await?;
         let used = self.compare_receipts(&view, &state, &mut report).await?;
         drop(view);
         self.compare_quota(&used, &mut report).await?;

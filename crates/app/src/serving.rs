@@ -3,51 +3,82 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
-use lingqu_crypto::{KeyedDigest, sha256};
+use lingqu_crypto::sha256;
+use lingqu_domain::consent::needed;
 use lingqu_domain::event::canonical;
 use lingqu_domain::grant::{Grant, GrantInput};
-use lingqu_domain::id::{OrderId, SubjectId};
+use lingqu_domain::id::OrderId;
 use lingqu_domain::product::ProductDetails;
+use lingqu_domain::receipt::RowNaming;
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::scope::{ColumnName, Mode, Scope};
-use lingqu_domain::state::State;
+use lingqu_engine::federation::LiveProduct;
 use lingqu_engine::governed::{Governance, GovernedTable};
-use lingqu_engine::lookup::{LookupTable, ProductIndex};
+use lingqu_engine::lookup::{BlockCache, LookupTable, ProductIndex};
 use lingqu_engine::product::{Product, ProductSpec};
 use lingqu_engine::release::ReleaseRecord;
-use lingqu_engine::session::{AnswerShape, Contributors, Dominance, GovernedSession, SmallGroups, StatisticsRules};
-use lingqu_engine::{Limits, PseudonymKeys};
-use lingqu_store::quota::Debit;
-use roaring::RoaringTreemap;
+use lingqu_engine::session::{
+    AnswerShape, Contributors, Described, Dominance, GovernedSession, SmallGroups, StatisticsRules,
+};
+use lingqu_engine::{Limits, PseudonymKeys, RawTable, SchemaView};
 
 use crate::app::App;
-use crate::consent::SubjectDigests;
+use crate::consent::{Epoch, HeldConsents, ProductSubjects, Wanted};
 use crate::error::AppError;
+use crate::privacy::{ConsumerLedger, noised_rules};
+use crate::quota::{CountedSubjects, RowSubjects};
 use crate::release::{ConsumerRecord, recipient};
 
+/// The modes in which live data is delivered: those that need nothing that was made before.
+const LIVE_MODES: [Mode; 2] = [Mode::Rows, Mode::Statistics];
 /// Orders whose compiled grant is kept.
 const SERVINGS_MAX: usize = 256;
 /// Product indexes that are kept in memory.
 const INDEXES_MAX: usize = 16;
-/// Most bytes of one product index.
-const INDEX_BYTES_MAX: usize = 2 << 30;
+/// Most bytes that the sets of consenting subjects of compiled grants take together.
+const CONSENT_SETS_BYTES_MAX: usize = 256 << 20;
+/// Most bytes that the subjects of products served with consent take together; one product's are kept in any case.
+const SUBJECTS_BYTES_MAX: usize = 1 << 30;
 
 /// What is kept between requests.
 #[derive(Default)]
 pub(crate) struct ServingCache {
     servings: Mutex<BTreeMap<OrderId, Arc<Serving>>>,
     indexes: Mutex<BTreeMap<String, Arc<ServedProduct>>>,
+    /// Rows of all products that were asked for by key last.
+    blocks: Arc<BlockCache>,
     making: tokio::sync::Mutex<()>,
-    pub(crate) subjects: SubjectDigests,
+    pub(crate) counted: CountedSubjects,
 }
 
-/// A materialised product with what is read from it once.
+/// What a grant is applied to.
+enum ServedData {
+    /// A materialised product.
+    Made(Product),
+    /// A product over data that stays in its department's database, and its columns.
+    Live(Arc<LiveProduct>, SchemaView),
+}
+
+impl ServedData {
+    fn raw(&self) -> RawTable {
+        match self {
+            ServedData::Made(product) => Arc::clone(&product.files).into(),
+            ServedData::Live(product, _) => Arc::clone(product).into(),
+        }
+    }
+}
+
+/// A product with what is read from it once.
 struct ServedProduct {
-    product: Product,
+    data: ServedData,
     index: Mutex<Option<Arc<ProductIndex>>>,
-    /// Digest of each subject's identity to his ordinal.
-    ordinals: BTreeMap<KeyedDigest, u64>,
+    blocks: Arc<BlockCache>,
+    /// Its subjects, where it is served with consent.
+    subjects: Option<ProductSubjects>,
+    /// The subjects of its rows, where a quota counts them.
+    row_subjects: tokio::sync::Mutex<Option<Arc<RowSubjects>>>,
 }
 
 /// An order's grant as of a moment, ready to be served. Valid for new requests only as long as
@@ -63,14 +94,19 @@ pub struct Serving {
     pub snapshots: Vec<String>,
     /// Digest of rights, snapshots and consents: the same question under the same policy digest has the same answer.
     pub policy_digest: String,
-    /// Digest of rights and consents alone: a running stream goes on while it is the same.
+    /// Digest of rights alone: a running stream goes on while it is the same and nobody of `consents` is lost.
     right_digest: String,
     served: Arc<ServedProduct>,
     engine: Arc<lingqu_engine::Engine>,
     keys: PseudonymKeys,
-    consent: Option<Arc<RoaringTreemap>>,
+    /// Who consented, where that is required.
+    consents: Option<HeldConsents>,
     /// What statistics its consumer was given.
     record: Arc<ConsumerRecord>,
+    /// Its privacy accounts and the answers with noise that it was given.
+    ledger: Arc<ConsumerLedger>,
+    /// Names the data that the grant sees: its snapshots, what of them the product is made from, and the consents.
+    data_digest: String,
     /// Key of the digests that stand in it.
     contributor_key: [u8; 16],
     lookups: RwLock<BTreeMap<Mode, Arc<LookupTable>>>,
@@ -78,6 +114,8 @@ pub struct Serving {
     checked_position: AtomicU64,
     /// The first moment at which time alone changes it.
     holds_until: Option<jiff::Timestamp>,
+    /// Up to which journal position, and before which moment, running streams were found to go on.
+    running: Mutex<(u64, Option<jiff::Timestamp>)>,
 }
 
 impl std::fmt::Debug for Serving {
@@ -93,9 +131,41 @@ impl Serving {
         self.checked_position.load(Ordering::Acquire) == position && self.holds_until.is_none_or(|until| now < until)
     }
 
-    /// The materialised product.
-    pub fn product(&self) -> &Product {
-        &self.served.product
+    /// True when running streams were found to go on and nothing was written since.
+    fn runs_on_at(&self, position: u64, now: jiff::Timestamp) -> bool {
+        let (checked, until) = *self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        checked == position && until.is_none_or(|until| now < until)
+    }
+
+    /// The product's columns.
+    pub fn schema(&self) -> &SchemaView {
+        match &self.served.data {
+            ServedData::Made(product) => &product.schema,
+            ServedData::Live(_, schema) => schema,
+        }
+    }
+
+    /// The product's rows; none where they are not the node's to count.
+    pub fn rows(&self) -> Option<u64> {
+        match &self.served.data {
+            ServedData::Made(product) => Some(product.rows),
+            ServedData::Live(..) => None,
+        }
+    }
+
+    /// Whether the data stays in its department's database and is read for each answer.
+    pub fn is_live(&self) -> bool {
+        matches!(self.served.data, ServedData::Live(..))
+    }
+
+    /// What a receipt's row sets hold.
+    pub fn rows_named_by(&self) -> RowNaming {
+        if self.is_live() { RowNaming::KeyDigest } else { RowNaming::Number }
+    }
+
+    /// Bytes that the set of consenting subjects takes.
+    fn consent_bytes(&self) -> usize {
+        self.consents.as_ref().map_or(0, |consents| consents.set.memory_bytes())
     }
 
     /// Whether rows exist only with their subject's consent.
@@ -105,6 +175,14 @@ impl Serving {
 
     /// Refuses a mode that the grant does not have.
     pub fn must_allow(&self, mode: Mode) -> Result<(), Refusal> {
+        if self.is_live() && !LIVE_MODES.contains(&mode) {
+            return Err(Refusal::new(
+                RefusalCode::ModeNotGranted,
+                mode.code(),
+                format!("数据不入库的产品不以 {} 方式交付；请使用 rows 或 statistics", mode.code()),
+                format!("live data is not delivered in the mode {}; ask for rows or statistics", mode.code()),
+            ));
+        }
         if self.grant.scope.modes.contains(&mode) && !self.grant.scope.visible_in(mode).is_empty() {
             return Ok(());
         }
@@ -125,11 +203,10 @@ impl Serving {
             &self.grant.scope,
             mode,
             self.keys.clone(),
-            self.consent.clone(),
+            self.consents.as_ref().map(|consents| Arc::clone(&consents.set)),
         )
         .map_err(lingqu_engine::EngineError::from)?;
-        let files = Arc::clone(&self.served.product.files);
-        Ok(GovernedTable::new(files, &governance).map_err(lingqu_engine::EngineError::from)?)
+        Ok(GovernedTable::new(self.served.data.raw(), &governance).map_err(lingqu_engine::EngineError::from)?)
     }
 
     /// Keyed access in verification or lookup mode, if it has been opened. It never waits: while it is being opened there is
@@ -150,21 +227,39 @@ impl Serving {
         Ok(lookup)
     }
 
-    /// A session that holds this order's table and nothing else.
-    pub fn session(&self, mode: Mode, limits: Limits) -> Result<GovernedSession, AppError> {
-        let shape = match mode {
-            Mode::Statistics => AnswerShape::Statistics(StatisticsRules {
+    /// The table as a mode shows it, whatever may be asked of it. Nothing is read. Error: `mode_not_granted`.
+    pub async fn table_described(&self, mode: Mode) -> Result<Described, AppError> {
+        let session = GovernedSession::new(&self.engine, &[self.table(mode)?], Limits::default(), AnswerShape::Rows)?;
+        let schema = session.table_schema(self.details.table.as_str()).await?;
+        Ok(Described { schema, parameters: Vec::new() })
+    }
+
+    /// How statistics are given: with noise where a right sets a privacy budget, else guarded.
+    fn statistics(&self) -> Result<AnswerShape, AppError> {
+        self.must_allow(Mode::Statistics)?;
+        let contributors = Contributors {
+            key: self.details.key.clone(),
+            subject: self.details.subject.clone(),
+            digest_key: self.contributor_key,
+        };
+        let noised = noised_rules(&self.grant, &self.details, &self.data_digest, contributors.clone(), &self.ledger)?;
+        Ok(match noised {
+            Some(rules) => AnswerShape::Noised(Box::new(rules)),
+            None => AnswerShape::Statistics(StatisticsRules {
                 dimensions: self.details.dimensions.iter().cloned().collect::<BTreeSet<ColumnName>>(),
                 cohort_floor: self.grant.scope.cohort_floor,
                 small_groups: SmallGroups::Suppress,
                 dominance: Dominance::default(),
-                contributors: Contributors {
-                    key: self.details.key.clone(),
-                    subject: self.details.subject.clone(),
-                    digest_key: self.contributor_key,
-                },
+                contributors,
                 record: Arc::clone(&self.record) as Arc<dyn ReleaseRecord>,
             }),
+        })
+    }
+
+    /// A session that holds this order's table and nothing else.
+    pub fn session(&self, mode: Mode, limits: Limits) -> Result<GovernedSession, AppError> {
+        let shape = match mode {
+            Mode::Statistics => self.statistics()?,
             _ => AnswerShape::Rows,
         };
         Ok(GovernedSession::new(&self.engine, &[self.table(mode)?], limits, shape)?)
@@ -172,12 +267,25 @@ impl Serving {
 }
 
 impl ServedProduct {
+    /// The materialised product. Error: there is none, because the data is live.
+    fn made(&self) -> Result<&Product, Refusal> {
+        match &self.data {
+            ServedData::Made(product) => Ok(product),
+            ServedData::Live(..) => Err(Refusal::new(
+                RefusalCode::ModeNotGranted,
+                "live",
+                "数据不入库的产品没有物化的数据",
+                "live data is not made into files, so this can't be done with it",
+            )),
+        }
+    }
+
     fn index(&self) -> Result<Arc<ProductIndex>, AppError> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = &*index {
             return Ok(Arc::clone(index));
         }
-        let opened = Arc::new(ProductIndex::open(&self.product, INDEX_BYTES_MAX)?);
+        let opened = Arc::new(ProductIndex::open(self.made()?, &self.blocks)?);
         *index = Some(Arc::clone(&opened));
         Ok(opened)
     }
@@ -203,7 +311,7 @@ impl App {
         let (position, grant, details) = self.read(|state| {
             let grant = Grant::of(state, order, now)?;
             if let Some(kept) = &kept
-                && policy_digest(&grant, &consenting(state, &grant, now)) == kept.policy_digest
+                && self.is_policy(kept, &grant, now)
                 && grant.digest() == kept.grant_digest
                 && recipient(state, &grant) == *kept.record.recipient()
             {
@@ -215,14 +323,15 @@ impl App {
             };
             Ok((state.position, grant, details))
         })?;
-        if let Some(kept) = kept
+        if let Some(kept) = &kept
             && kept.is_checked_at(position, now)
         {
-            return Ok(kept);
+            return Ok(Arc::clone(kept));
         }
-        let serving = Arc::new(self.compile(position, grant, details).await?);
+        let serving = Arc::new(self.compile(position, grant, details, kept.as_deref()).await?);
         let mut servings = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner);
-        if servings.len() >= SERVINGS_MAX {
+        let consent_bytes: usize = servings.values().map(|serving| serving.consent_bytes()).sum();
+        if servings.len() >= SERVINGS_MAX || consent_bytes > CONSENT_SETS_BYTES_MAX {
             servings.clear();
         }
         servings.insert(order.clone(), Arc::clone(&serving));
@@ -234,11 +343,15 @@ impl App {
     pub fn still_granted(&self, serving: &Serving) -> Result<(), Refusal> {
         let now = self.clock.now();
         self.read(|state| {
-            if serving.is_checked_at(state.position, now) {
+            if serving.is_checked_at(state.position, now) || serving.runs_on_at(state.position, now) {
                 return Ok(());
             }
             let grant = Grant::of(state, &serving.grant.order, now)?;
-            if right_digest(&grant, &consenting(state, &grant, now)) != serving.right_digest {
+            let (is_lost, next_change) = match (&serving.consents, &serving.served.subjects) {
+                (Some(held), Some(subjects)) => self.has_lost(held, subjects, now),
+                _ => (false, None),
+            };
+            if is_lost || right_digest(&grant) != serving.right_digest {
                 return Err(Refusal::new(
                     RefusalCode::GrantSuspended,
                     &serving.grant.order,
@@ -246,26 +359,47 @@ impl App {
                     "the grant changed while this was delivered; ask again",
                 ));
             }
+            let until = [Some(grant.scope.term.until), next_change].into_iter().flatten().min();
+            *serving.running.lock().unwrap_or_else(PoisonError::into_inner) = (state.position, until);
             Ok(())
         })
     }
 
-    async fn compile(&self, position: u64, grant: Grant, details: ProductDetails) -> Result<Serving, AppError> {
-        let served = self.served_product(&grant, &details).await?;
-        let now = self.clock.now();
-        let subjects = self.read(|state| consenting(state, &grant, now));
-        let consent = if grant.scope.consent_required {
-            let mut ordinals = RoaringTreemap::new();
-            for subject in &subjects {
-                let digest = self.digest_of_subject(subject).await?;
-                if let Some(ordinal) = digest.and_then(|digest| served.ordinals.get(&digest)) {
-                    ordinals.insert(*ordinal);
-                }
-            }
-            Some(Arc::new(ordinals))
-        } else {
-            None
+    /// Whether the rights, snapshots and consents that a serving was compiled from are those of a grant now.
+    fn is_policy(&self, kept: &Serving, grant: &Grant, now: jiff::Timestamp) -> bool {
+        let epoch = match &kept.consents {
+            Some(_) => match self.consent_epoch(&grant.consumer, now) {
+                Some(epoch) => Some(epoch),
+                None => return false,
+            },
+            None => None,
         };
+        policy_digest(grant, epoch) == kept.policy_digest
+    }
+
+    async fn compile(
+        &self,
+        position: u64,
+        grant: Grant,
+        details: ProductDetails,
+        kept: Option<&Serving>,
+    ) -> Result<Serving, AppError> {
+        let served = self.served_product(&grant, &details).await?;
+        let consents = match &served.subjects {
+            Some(subjects) if grant.scope.consent_required => {
+                let wanted = Wanted {
+                    consumer: grant.consumer.clone(),
+                    purpose: grant.purpose.clone(),
+                    needed: needed(&details, &grant.scope),
+                };
+                let previous = kept.filter(|kept| Arc::ptr_eq(&kept.served, &served));
+                let previous = previous.and_then(|kept| kept.consents.as_ref());
+                Some(self.hold_consents(&wanted, subjects, previous).await?)
+            }
+            _ => None,
+        };
+        let epoch = consents.as_ref().map(|consents| consents.epoch);
+        let next_change = consents.as_ref().and_then(|consents| consents.holds_until);
         let pseudonym = |name: &str| Some(self.keys.pseudonym.digest("pseudonym", name.as_bytes()).0);
         let permit = grant.inputs.values().next().map(|input| input.permit.to_string()).unwrap_or_default();
         let keys = PseudonymKeys {
@@ -276,6 +410,9 @@ impl App {
         let recipient = self.read(|state| recipient(state, &grant));
         let mut contributor_key = [0; 16];
         contributor_key.copy_from_slice(&self.keys.pseudonym.digest("released statistics", b"").0[..16]);
+        let accounts = grant.privacy_accounts.clone();
+        let ledger = ConsumerLedger::new(&self.store, &self.clock, recipient.clone(), accounts);
+        let data_digest = sha256(canonical(&(inputs_digest(&grant.inputs), epoch)).as_bytes()).to_string();
         Ok(Serving {
             grant_digest: grant.digest(),
             snapshots: grant
@@ -283,15 +420,18 @@ impl App {
                 .iter()
                 .map(|(resource, input)| format!("{resource}@{}", input.snapshot_version))
                 .collect(),
-            policy_digest: policy_digest(&grant, &subjects),
-            right_digest: right_digest(&grant, &subjects),
-            holds_until: self.read(|state| first_change(state, &grant, now)),
+            policy_digest: policy_digest(&grant, epoch),
+            right_digest: right_digest(&grant),
+            holds_until: [Some(grant.scope.term.until), next_change].into_iter().flatten().min(),
+            running: Mutex::default(),
             grant,
             details,
             served,
             engine: Arc::clone(&self.engine),
             keys,
-            consent,
+            consents,
+            ledger: Arc::new(ledger),
+            data_digest,
             record: Arc::new(ConsumerRecord::new(&self.store, &self.clock, recipient)),
             contributor_key,
             lookups: RwLock::new(BTreeMap::new()),
@@ -309,9 +449,21 @@ impl App {
             )
             .into());
         }
+        if let Some((product, schema)) = self.live_product(grant, details).await? {
+            return Ok(Arc::new(ServedProduct {
+                data: ServedData::Live(product, schema),
+                index: Mutex::new(None),
+                blocks: Arc::clone(&self.serving.blocks),
+                subjects: None,
+                row_subjects: tokio::sync::Mutex::default(),
+            }));
+        }
         let inputs = inputs_digest(&grant.inputs);
         let name = format!("{}/{inputs}", grant.product);
-        let kept = |app: &App| app.serving.indexes.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let kept = |app: &App| {
+            let kept = app.serving.indexes.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+            kept.filter(|served| served.subjects.is_some() || !grant.scope.consent_required)
+        };
         if let Some(kept) = kept(self) {
             return Ok(kept);
         }
@@ -332,58 +484,57 @@ impl App {
                 .map_err(lingqu_engine::EngineError::from)?;
             tables.push(GovernedTable::new(snapshot.files, &governance).map_err(lingqu_engine::EngineError::from)?);
         }
-        let spec = ProductSpec { sql: details.sql.clone(), key: details.key.clone(), subject: details.subject.clone() };
+        let spec = ProductSpec {
+            sql: details.sql.clone(),
+            key: details.key.clone(),
+            subject: details.subject.clone(),
+            further_subjects: details.further_subjects.clone(),
+        };
         let product = self
             .products
-            .materialise(&self.engine, grant.product.as_str(), &inputs, &spec, &tables, Limits::default())
+            .materialise(&self.engine, grant.product.as_str(), &inputs, &spec, &tables, making_limits())
             .await?;
-        let mut ordinals = BTreeMap::new();
-        if grant.scope.consent_required {
-            let names = product.subject_names().map_err(lingqu_engine::EngineError::from)?;
-            for (ordinal, name) in names.iter().enumerate() {
-                ordinals.insert(self.identity_digest(name), ordinal as u64);
-            }
-        }
-        let served = Arc::new(ServedProduct { product, index: Mutex::new(None), ordinals });
+        let subjects = if grant.scope.consent_required {
+            let (product, key) = (product.clone(), self.keys.identity.clone());
+            let read = tokio::task::spawn_blocking(move || ProductSubjects::read(&product, &key)).await;
+            Some(read.map_err(|error| AppError::Fault(format!("reading the subjects ended early: {error}")))??)
+        } else {
+            None
+        };
+        let served = Arc::new(ServedProduct {
+            data: ServedData::Made(product),
+            index: Mutex::new(None),
+            blocks: Arc::clone(&self.serving.blocks),
+            subjects,
+            row_subjects: tokio::sync::Mutex::default(),
+        });
         let mut indexes = self.serving.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        if indexes.len() >= INDEXES_MAX {
+        let subjects = indexes.values().filter_map(|served| served.subjects.as_ref());
+        if indexes.len() >= INDEXES_MAX
+            || subjects.map(ProductSubjects::memory_bytes).sum::<usize>() > SUBJECTS_BYTES_MAX
+        {
             indexes.clear();
         }
         indexes.insert(name, Arc::clone(&served));
         Ok(served)
     }
 
-    /// The quota accounts that a use of an order debits.
-    pub fn quota_debits(&self, serving: &Serving, calls: u64, data_sets: u64) -> Vec<Debit> {
-        let order = &serving.grant.order;
-        let mut debits = Vec::new();
-        for (unit, limit, amount) in
-            [("calls", serving.grant.quota.calls, calls), ("data_sets", serving.grant.quota.data_sets, data_sets)]
-        {
-            if amount > 0 {
-                debits.push(Debit { account: quota_account(order, unit), limit, amount });
-            }
+    /// What is known of the subjects of the rows of a serving's product, read once.
+    pub(crate) async fn row_subjects(&self, serving: &Serving) -> Result<Arc<RowSubjects>, AppError> {
+        let mut kept = serving.served.row_subjects.lock().await;
+        if let Some(kept) = &*kept {
+            return Ok(Arc::clone(kept));
         }
-        debits
-    }
-
-    /// This process's share of the quota accounts.
-    pub fn quota(&self) -> &lingqu_store::quota::Quota {
-        &self.quota
+        let (product, key) = (serving.served.made()?.clone(), self.keys.identity.clone());
+        let read = tokio::task::spawn_blocking(move || RowSubjects::read(&product, &key)).await;
+        let read = read.map_err(|error| AppError::Fault(format!("reading the subjects ended early: {error}")))??;
+        Ok(Arc::clone(kept.insert(Arc::new(read))))
     }
 }
 
-/// Name of an order's quota account.
-pub(crate) fn quota_account(order: &OrderId, unit: &str) -> String {
-    format!("{order}/{unit}")
-}
-
-/// Subjects with a consent in force that covers the grant.
-fn consenting(state: &State, grant: &Grant, now: jiff::Timestamp) -> BTreeSet<SubjectId> {
-    if !grant.scope.consent_required {
-        return BTreeSet::new();
-    }
-    state.consenting_subjects(&grant.consumer, &grant.purpose, &grant.resources(), now)
+/// What the making of a product may use: as much as a file of it.
+fn making_limits() -> Limits {
+    Limits { time_max: Duration::from_secs(3_600), rows_max: 1_000_000_000, bytes_max: 256 << 30, ..Limits::default() }
 }
 
 /// Names the set of snapshots and of rights to them that a product is made from.
@@ -393,25 +544,15 @@ fn inputs_digest(inputs: &BTreeMap<lingqu_domain::id::ResourceId, GrantInput>) -
     sha256(canonical(&named).as_bytes()).to_string()[..32].to_owned()
 }
 
-/// The first moment at which a term that the grant depends on begins or ends: of the grant, or of a consent.
-fn first_change(state: &State, grant: &Grant, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
-    let mut moments = vec![grant.scope.term.until];
-    if grant.scope.consent_required {
-        for consent in state.consents.values().filter(|consent| consent.value.details.consumer == grant.consumer) {
-            moments.extend([consent.value.details.term.from, consent.value.details.term.until]);
-        }
-    }
-    moments.into_iter().filter(|moment| *moment > now).min()
-}
-
-fn right_digest(grant: &Grant, subjects: &BTreeSet<SubjectId>) -> String {
+fn right_digest(grant: &Grant) -> String {
     let inputs: BTreeMap<&str, &Scope> =
         grant.inputs.iter().map(|(resource, input)| (resource.as_str(), &input.scope)).collect();
-    sha256(canonical(&(&grant.scope, inputs, subjects)).as_bytes()).to_string()
+    sha256(canonical(&(&grant.scope, inputs)).as_bytes()).to_string()
 }
 
-fn policy_digest(grant: &Grant, subjects: &BTreeSet<SubjectId>) -> String {
+/// `consents` names the state of the consents that the grant needs.
+fn policy_digest(grant: &Grant, consents: Option<Epoch>) -> String {
     let snapshots: BTreeMap<&str, u64> =
         grant.inputs.iter().map(|(resource, input)| (resource.as_str(), input.snapshot_version)).collect();
-    sha256(canonical(&(right_digest(grant, subjects), snapshots)).as_bytes()).to_string()
+    sha256(canonical(&(right_digest(grant), snapshots, consents)).as_bytes()).to_string()
 }

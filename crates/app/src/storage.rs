@@ -4,6 +4,7 @@
 use lingqu_engine::lookup::LookupError;
 use lingqu_engine::product::ProductError;
 use lingqu_engine::snapshot::SnapshotError;
+use lingqu_engine::source::SourceError;
 use lingqu_engine::{EngineError, StorageError};
 use lingqu_store::StoreError;
 use lingqu_store::log::LogError;
@@ -62,7 +63,7 @@ pub(crate) fn is_temporary(error: &AppError) -> bool {
         AppError::Engine(EngineError::Record { source: Some(source), .. }) => {
             source.downcast_ref::<StoreError>().is_some_and(of_store)
         }
-        AppError::File { .. } => true,
+        AppError::File { .. } | AppError::Snapshot(SnapshotError::Source(SourceError::RejectsUnwritten { .. })) => true,
         _ => false,
     }
 }
@@ -95,6 +96,7 @@ fn of_files(error: &StorageError) -> bool {
         StorageError::Missing { .. }
         | StorageError::WrongSize { .. }
         | StorageError::Changed { .. }
+        | StorageError::MadeDamaged { .. }
         | StorageError::Damaged { .. } => false,
     }
 }

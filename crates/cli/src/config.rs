@@ -1,11 +1,13 @@
 //! `lingqu.toml`: what is decided about a node outside its journal. Every key has a default, and a key that is not known
 //! is an error, so that a misspelt one does not silently mean the default.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::source_connection::ConnectionEntry;
 use crate::tls::Identity;
 
 /// Name of the configuration file in a node's directory.
@@ -70,6 +72,8 @@ pub struct Configuration {
     pub sweep_minutes: u32,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// Departments' databases and folders that data is taken from, by name.
+    pub connections: BTreeMap<String, ConnectionEntry>,
 }
 
 impl Default for Configuration {
@@ -89,6 +93,7 @@ impl Default for Configuration {
             meter_minutes: 15,
             sweep_minutes: 60,
             log_format: LogFormat::Text,
+            connections: BTreeMap::new(),
         }
     }
 }
@@ -165,6 +170,9 @@ impl Configuration {
         } else {
             configuration.directory = beside.join(&configuration.directory);
         }
+        for connection in configuration.connections.values_mut() {
+            connection.beside(beside);
+        }
         for path in [&mut configuration.tls_certificate, &mut configuration.tls_key].into_iter().flatten() {
             *path = beside.join(&path);
         }
@@ -229,8 +237,10 @@ mod tests {
         let text = "directory = 'data'\ndatabase = 'postgres://lingqu@db/lingqu'\nlisten = '0.0.0.0:80'\n\
                     admin_listen = '[::1]:9'\nflight_listen = '127.0.0.1:1'\npostgres_listen = '127.0.0.1:2'\n\
                     tls_certificate = 'node.pem'\ntls_key = 'node.key'\nallow_plaintext = true\nsecure_cookies = true\npublic_url = 'https://x'\n\
-                    meter_minutes = 1\nsweep_minutes = 2\nlog_format = 'json'\n";
+                    meter_minutes = 1\nsweep_minutes = 2\nlog_format = 'json'\n\
+                    [connections.civil]\nprovider = 'pty_1'\nurl = 'postgres://lingqu@civil/people'\n";
         let found = parse(text).unwrap();
+        assert!(found.connections.contains_key("civil"));
         assert_eq!(found.directory, Path::new("data"));
         assert_eq!(found.listen, "0.0.0.0:80".parse().unwrap());
         assert_eq!(found.log_format, LogFormat::Json);

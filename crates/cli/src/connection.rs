@@ -19,12 +19,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
-/// Most open connections of one listener; below the 1,024 file descriptors that a process commonly has.
-pub const CONNECTIONS_MAX: usize = 768;
 /// How long a client may take for its handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// A listener that accepts no more than [`CONNECTIONS_MAX`] connections at a time.
+/// A listener that accepts no more than so many connections at a time.
 pub struct Bounded {
     listener: TcpListener,
     free: Arc<Semaphore>,
@@ -34,8 +32,8 @@ pub struct Bounded {
 
 impl Bounded {
     /// Bounds a listener, and speaks TLS on it when it is given what that takes.
-    pub fn new(listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
-        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    pub fn new(listener: TcpListener, tls: Option<Arc<ServerConfig>>, connections_max: usize) -> Self {
+        let free = Arc::new(Semaphore::new(connections_max));
         Self { listener, free, tls: tls.map(TlsAcceptor::from), handshakes: JoinSet::new() }
     }
 

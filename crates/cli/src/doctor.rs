@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use lingqu_app::App;
 use serde::Serialize;
 
-use crate::config::{Configuration, NodeArguments};
+use crate::config::{self, Configuration, NodeArguments};
+use crate::descriptors::Descriptors;
 use crate::failure::Failure;
 use crate::node::{self, Access};
 use crate::storage::{self, Depth};
@@ -76,6 +77,7 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
     match node::open(&configuration, Access::Reading).await {
         Ok(app) => {
             look_inside(&mut findings, &app).await;
+            look_at_connections(&mut findings, &app, &arguments.node, &configuration).await;
             if let Err(error) = app.close().await {
                 findings.add("database", Health::Bad, error.to_string());
             }
@@ -94,6 +96,13 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
             true
         }
     };
+    let descriptors = Descriptors::raise();
+    match descriptors.advice() {
+        Some(advice) => findings.add("connections", Health::Note, advice),
+        None => {
+            findings.add("connections", Health::Good, format!("up to {} of each protocol", descriptors.connections()))
+        }
+    }
     let may_be_open = configuration.allow_plaintext || is_encrypted;
     for (part, address, key, may_be_open) in [
         ("address", configuration.listen, "listen", may_be_open),
@@ -146,6 +155,44 @@ fn look_at_keys(findings: &mut Findings, directory: &Path) {
         }
     }
     findings.add("keys", Health::Good, format!("{} ({} bytes, its owner's alone)", path.display(), metadata.len()));
+}
+
+/// Departments' databases let the node in, their folders are there, and the file that names them is its owner's alone.
+async fn look_at_connections(
+    findings: &mut Findings,
+    app: &App,
+    arguments: &NodeArguments,
+    configuration: &Configuration,
+) {
+    const PART: &str = "connections";
+    if configuration.connections.is_empty() {
+        return findings.add(PART, Health::Good, "none are configured");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let path = arguments.config.clone().unwrap_or_else(|| configuration.directory.join(config::FILE_NAME));
+        let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+        if mode & 0o077 != 0 && !app.database_names().is_empty() {
+            let finding =
+                format!("others can read {} (mode {mode:o}), which may hold passwords; chmod 600 it", path.display());
+            findings.add(PART, Health::Bad, finding);
+        }
+    }
+    for name in app.database_names() {
+        match app.check_database(&name).await {
+            Ok(()) => findings.add(PART, Health::Good, format!("{name}: the database lets this node in")),
+            Err(error) => findings.add(PART, Health::Bad, error.to_string()),
+        }
+    }
+    for (name, folder) in app.folder_paths() {
+        if folder.is_dir() {
+            findings.add(PART, Health::Good, format!("{name}: {} is there", folder.display()));
+        } else {
+            let finding = format!("{name}: {} is no folder that can be read; correct the path", folder.display());
+            findings.add(PART, Health::Bad, finding);
+        }
+    }
 }
 
 async fn look_inside(findings: &mut Findings, app: &App) {

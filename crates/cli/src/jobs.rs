@@ -1,5 +1,5 @@
-//! What a serving node does by itself: publish its log, close metering windows, sweep what has lapsed. A job that fails
-//! is tried again, and the log says why.
+//! What a serving node does by itself: publish its log, close metering windows, sweep what has lapsed, go on with ingestions
+//! that were interrupted. A job that fails is tried again, and the log says why.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use tokio::task::JoinSet;
 
 /// Pause between two looks at whether there is something to publish.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// Pause between two looks for ingestions that nobody runs.
+const RESUME_EVERY: Duration = Duration::from_secs(60);
 /// Longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -32,6 +34,7 @@ pub fn start(
     tasks.spawn(publish(Arc::clone(app), stopped.clone()));
     tasks.spawn(meter(Arc::clone(app), settings.meter_every, stopped.clone()));
     tasks.spawn(sweep(Arc::clone(app), settings.sweep_every, stopped.clone()));
+    tasks.spawn(resume(Arc::clone(app), stopped.clone()));
 }
 
 /// Publishes the log whenever journal or receipts have grown.
@@ -81,6 +84,24 @@ async fn sweep(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool
         }
     }
     "sweep"
+}
+
+/// Takes up the ingestions that an earlier process left open, at once, and those whose snapshot could not be recorded, now and
+/// then.
+async fn resume(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    if let Err(error) = app.sweep_uploads().await {
+        tracing::error!(%error, "uploads that no ingestion has could not be removed");
+    }
+    loop {
+        match app.resume_ingestions().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "ingestions taken up again"),
+            Err(error) => tracing::error!(%error, "open ingestions could not be taken up; trying again"),
+        }
+        if pause_or_stop(RESUME_EVERY, &mut stopped).await {
+            return "ingestions";
+        }
+    }
 }
 
 /// Waits; true when the node stops meanwhile.

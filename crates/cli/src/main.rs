@@ -11,11 +11,14 @@ mod audit;
 mod config;
 mod connection;
 mod demo;
+mod descriptors;
 mod doctor;
 mod failure;
 mod http;
+mod ingest;
 mod init;
 mod jobs;
+mod lineage;
 mod metrics;
 mod node;
 mod openapi;
@@ -26,6 +29,7 @@ mod replay;
 mod serve;
 mod server;
 mod signals;
+mod source_connection;
 mod storage;
 mod telemetry;
 mod tls;
@@ -54,8 +58,10 @@ enum Command {
     Serve(serve::ServeArguments),
     Doctor(doctor::DoctorArguments),
     Replay(replay::ReplayArguments),
+    Ingest(ingest::IngestArguments),
     Quality(quality::QualityArguments),
     Audit(audit::AuditArguments),
+    Lineage(lineage::LineageArguments),
     Openapi(openapi::OpenapiArguments),
 }
 
@@ -84,8 +90,10 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Ingest(arguments) => ingest::run(arguments).await,
         Command::Quality(arguments) => quality::run(arguments).await,
         Command::Audit(arguments) => audit::run(arguments).await,
+        Command::Lineage(arguments) => lineage::run(arguments).await,
         Command::Openapi(arguments) => openapi::run(arguments),
     }
 }

@@ -6,7 +6,7 @@ use lingqu_app::{App, AppError, AppSettings, Clock};
 
 use crate::config::Configuration;
 use crate::failure::Failure;
-use crate::storage;
+use crate::{source_connection, storage};
 
 /// How a command opens a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,5 +38,6 @@ pub async fn open(configuration: &Configuration, access: Access) -> Result<Arc<A
     if app.read(|state| state.node.is_empty()) {
         return Err(AppError::NotInitialised(directory).into());
     }
+    source_connection::name(&app, configuration)?;
     Ok(app)
 }

@@ -113,7 +113,8 @@ async fn report(arguments: ReportArguments) -> Result<(), Failure> {
     outcome
 }
 
-fn find(app: &App, name: &str) -> Result<Resource, Failure> {
+/// The resource of an id or table name. Error: there is none.
+pub fn find(app: &App, name: &str) -> Result<Resource, Failure> {
     let id = name.parse::<ResourceId>().ok();
     let found = app.read(|state| {
         let mut resources = state.resources.values().map(|entity| &entity.value);

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
 use crate::connection::Bounded;
+use crate::descriptors::{ADMIN_CONNECTIONS_MAX, Descriptors};
 use crate::failure::Failure;
 use crate::http;
 use crate::jobs::{self, JobSettings};
@@ -80,6 +81,11 @@ impl Server {
         let flight_address = address_of(&flight)?;
         let postgres_address = address_of(&postgres)?;
         let deliveries = Deliveries::new(Arc::clone(&app), DeliverySettings::default());
+        let descriptors = Descriptors::raise();
+        if let Some(advice) = descriptors.advice() {
+            tracing::warn!("{advice}");
+        }
+        let connections_max = descriptors.connections();
         let counters = Arc::new(Counters::default());
         let router = Router::new()
             .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
@@ -94,14 +100,16 @@ impl Server {
         let (flight_stopped, postgres_stopped) = (stopped.clone(), stopped.clone());
         let (over_flight, over_postgres) = (deliveries.clone(), deliveries);
         tasks.spawn(async move {
-            ended("Flight SQL listener", flight::serve(over_flight, flight, tls.flight, flight_stopped).await)
+            let served = flight::serve(over_flight, flight, tls.flight, connections_max, flight_stopped);
+            ended("Flight SQL listener", served.await)
         });
         tasks.spawn(async move {
-            ended("PostgreSQL listener", postgres::serve(over_postgres, postgres, tls.postgres, postgres_stopped).await)
+            let served = postgres::serve(over_postgres, postgres, tls.postgres, connections_max, postgres_stopped);
+            ended("PostgreSQL listener", served.await)
         });
-        tasks.spawn(answer(Bounded::new(http, tls.http), router, stopped, "HTTP listener"));
+        tasks.spawn(answer(Bounded::new(http, tls.http, connections_max), router, stopped, "HTTP listener"));
         admin_tasks.spawn(answer(
-            Bounded::new(admin, None),
+            Bounded::new(admin, None, ADMIN_CONNECTIONS_MAX),
             admin::router(Arc::clone(&state)),
             admin_stopped,
             "administrative listener",

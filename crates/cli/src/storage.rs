@@ -66,6 +66,9 @@ pub async fn check_snapshots(app: &App, depth: Depth) -> Result<usize, Failure> 
 fn newest(app: &App) -> Vec<(ResourceId, Snapshot)> {
     app.read(|state| {
         let resources = state.resources.values().map(|entity| &entity.value);
-        resources.filter_map(|resource| Some((resource.id.clone(), resource.snapshot.clone()?))).collect()
+        let stored = |snapshot: &Snapshot| snapshot.live.is_none();
+        resources
+            .filter_map(|resource| Some((resource.id.clone(), resource.snapshot.clone().filter(stored)?)))
+            .collect()
     })
 }

@@ -123,19 +123,22 @@ fn get(address: &str, target: &str) -> (String, String) {
 
 #[test]
 fn the_help_is_the_golden_one() {
-    const COMMANDS: [&[&str]; 13] = [
+    const COMMANDS: [&[&str]; 16] = [
         &[],
         &["demo"],
         &["init"],
         &["serve"],
         &["doctor"],
         &["replay"],
+        &["ingest"],
         &["quality"],
         &["quality", "run"],
         &["quality", "report"],
         &["audit"],
         &["audit", "export"],
         &["audit", "verify"],
+        &["lineage"],
+        &["lineage", "export"],
         &["openapi"],
     ];
     let mut found = String::new();

@@ -122,6 +122,7 @@ pub const PERMISSIONS: &[Permission] = &[
     by("confirm_supply", &[Role::Provider], OFFICER),
     by("refuse_supply", &[Role::Provider], OFFICER),
     by("withdraw_supply", &[Role::Provider], OFFICER),
+    by("set_privacy_budget", &[Role::Provider], OFFICER),
     by("draft_plan", &[Role::Implementer], HANDLER),
     by("submit_plan", &[Role::Implementer], APPROVER),
     by("approve_plan", &[Role::DataAuthority], APPROVER),
@@ -155,6 +156,26 @@ pub const PERMISSIONS: &[Permission] = &[
     by("end_order", &[Role::Consumer, Role::Operator], APPROVER),
     Permission { command: "give_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
     Permission { command: "withdraw_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
+    Permission { command: "narrow_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
+    // The node's own front end has authenticated every subject of the batch and taken his consent.
+    Permission { command: "record_consents", roles: &[], duties: &[], subject: false, node: true, internal: true },
+    // That the subject is the member at a place stands in the rows of the batch, which the node has read.
+    Permission {
+        command: "withdraw_batched_consent",
+        roles: &[],
+        duties: &[],
+        subject: true,
+        node: false,
+        internal: true,
+    },
+    Permission {
+        command: "narrow_batched_consent",
+        roles: &[],
+        duties: &[],
+        subject: true,
+        node: false,
+        internal: true,
+    },
     Permission { command: "close_meter", roles: &[], duties: &[], subject: false, node: true, internal: true },
     by("propose_meter_correction", &[Role::Operator], HANDLER),
     by("agree_meter_correction", &[Role::Implementer], APPROVER),
@@ -235,14 +256,15 @@ pub fn check(deciding: &mut Deciding<'_>, command: &'static str) -> Result<Actin
         Actor::Subject(_) if permission.subject => {
             return Ok(Acting { actor, party: None, roles: BTreeSet::new() });
         }
-        Actor::User(user) if !(permission.subject && permission.roles.is_empty()) => user,
+        // A line that names subjects or the node and no role is theirs alone.
+        Actor::User(user) if !((permission.subject || permission.node) && permission.roles.is_empty()) => user,
         _ => return Err(refused()),
     };
     let user = deciding.user(user)?;
     let party = deciding.party(&user.party)?;
     let has_role = permission.roles.is_empty() || permission.roles.iter().any(|role| party.roles.contains(role));
     let has_duty = permission.duties.is_empty() || permission.duties.iter().any(|duty| user.duties.contains(duty));
-    if user.disabled || !has_role || !has_duty || command == "initialise_node" || command == "close_meter" {
+    if user.disabled || !has_role || !has_duty {
         return Err(refused());
     }
     Ok(Acting { actor, party: Some(user.party.clone()), roles: party.roles.clone() })

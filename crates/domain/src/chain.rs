@@ -149,6 +149,30 @@ pub fn permit_scope(reader: &mut Reader<'_>, id: &PermitId, resource: &ResourceI
     in_term(scope, id, reader)
 }
 
+/// What each link above one resource of a permit keeps of it, from the supply down to the permit, by the link's id. Links that
+/// are not in force are answered too: what was set while they were still binds what was given then.
+pub fn narrowings<'a>(
+    reader: &mut Reader<'a>,
+    id: &PermitId,
+    resource: &ResourceId,
+) -> Result<Vec<(String, &'a Narrowing)>, Refusal> {
+    let permit = reader.permit(id)?;
+    let mandate = reader.mandate(&permit.details.mandate)?;
+    let plan = reader.plan(&mandate.details.plan)?;
+    let mut narrowings = Vec::new();
+    if let Some(item) = plan.details.items.get(resource) {
+        if let SupplyStage::Confirmed { narrowing, .. } = &reader.supply(&item.supply)?.stage {
+            narrowings.push((item.supply.to_string(), narrowing));
+        }
+        narrowings.push((plan.id.to_string(), &item.narrowing));
+    }
+    let items = [(mandate.id.to_string(), &mandate.details.items), (permit.id.to_string(), &permit.details.items)];
+    for (link, items) in items {
+        narrowings.extend(items.get(resource).map(|narrowing| (link, narrowing)));
+    }
+    Ok(narrowings)
+}
+
 /// The scopes of a product's inputs, each by its own line of parents.
 pub fn input_scopes(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<BTreeMap<ResourceId, Scope>, Refusal> {
     let mut scopes = BTreeMap::new();

@@ -10,10 +10,10 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Duty;
-use crate::consent::ConsentDetails;
+use crate::consent::{ConsentDetails, ConsentLimits};
 use crate::id::{
-    ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PlanId, ProductId, RegistrationId, ResourceId,
-    ServiceKeyId, SettlementId, SnapshotId, SupplyId, TicketId, UserId,
+    ConsentBatchId, ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PlanId, ProductId, RegistrationId,
+    ResourceId, ServiceKeyId, SettlementId, SnapshotId, SupplyId, TicketId, UserId,
 };
 use crate::mandate::MandateDetails;
 use crate::order::OrderDetails;
@@ -21,6 +21,7 @@ use crate::party::{Division, PartyDetails, Tier};
 use crate::permit::PermitDetails;
 use crate::plan::PlanDetails;
 use crate::price::{Ceiling, Price};
+use crate::privacy::Rho;
 use crate::product::ProductDetails;
 use crate::quality::RuleResult;
 use crate::registration::Registrable;
@@ -162,6 +163,15 @@ pub enum Command {
     WithdrawSupply {
         /// The supply.
         supply: SupplyId,
+        /// Why.
+        reason: String,
+    },
+    /// Sets the privacy budget of a confirmed supply, for each consumer: the first, a smaller or a larger one.
+    SetPrivacyBudget {
+        /// The supply.
+        supply: SupplyId,
+        /// The budget from now on, as ρ of zCDP; what was spent stays spent.
+        rho: Rho,
         /// Why.
         reason: String,
     },
@@ -388,6 +398,38 @@ pub enum Command {
         /// The consent.
         consent: ConsentId,
     },
+    /// A subject narrows a consent: fewer resources or columns, a shorter term.
+    NarrowConsent {
+        /// The consent.
+        consent: ConsentId,
+        /// What is left.
+        limits: Box<ConsentLimits>,
+    },
+    /// Records consents that many subjects gave in the same words.
+    RecordConsents {
+        /// What each of them permits.
+        details: Box<ConsentDetails>,
+        /// How many there are.
+        count: u32,
+        /// Digest of the subjects' ids in order, hexadecimal SHA-256.
+        digest: String,
+    },
+    /// A subject withdraws his consent of a batch.
+    WithdrawBatchedConsent {
+        /// The batch.
+        batch: ConsentBatchId,
+        /// His place in it, counted from 0.
+        member: u32,
+    },
+    /// A subject narrows his consent of a batch.
+    NarrowBatchedConsent {
+        /// The batch.
+        batch: ConsentBatchId,
+        /// His place in it, counted from 0.
+        member: u32,
+        /// What is left.
+        limits: Box<ConsentLimits>,
+    },
     /// Closes a metering window: of every order that used something in it, so that a stop in between loses none.
     CloseMeter {
         /// What was used, one reading per order.
@@ -467,6 +509,7 @@ impl Command {
             Command::ConfirmSupply { .. } => "confirm_supply",
             Command::RefuseSupply { .. } => "refuse_supply",
             Command::WithdrawSupply { .. } => "withdraw_supply",
+            Command::SetPrivacyBudget { .. } => "set_privacy_budget",
             Command::DraftPlan { .. } => "draft_plan",
             Command::SubmitPlan { .. } => "submit_plan",
             Command::ApprovePlan { .. } => "approve_plan",
@@ -500,6 +543,10 @@ impl Command {
             Command::EndOrder { .. } => "end_order",
             Command::GiveConsent { .. } => "give_consent",
             Command::WithdrawConsent { .. } => "withdraw_consent",
+            Command::NarrowConsent { .. } => "narrow_consent",
+            Command::RecordConsents { .. } => "record_consents",
+            Command::WithdrawBatchedConsent { .. } => "withdraw_batched_consent",
+            Command::NarrowBatchedConsent { .. } => "narrow_batched_consent",
             Command::CloseMeter { .. } => "close_meter",
             Command::ProposeMeterCorrection { .. } => "propose_meter_correction",
             Command::AgreeMeterCorrection { .. } => "agree_meter_correction",

@@ -1,7 +1,7 @@
 //! Consents (个人/企业授权): a subject's permission for a purpose and a consumer; withdrawn as easily as given (PIPL
 //! art. 14, 15). Who the subject is stands in the erasable vault alone; here he is an id.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,13 @@ use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{ConsentId, PartyId, ResourceId, SubjectId};
 use crate::party::Role;
-use crate::refusal::Refusal;
-use crate::scope::{Purpose, Term};
+use crate::product::ProductDetails;
+use crate::refusal::{Refusal, RefusalCode};
+use crate::scope::{ColumnName, Purpose, Scope, Term};
 use crate::state::{Listed, Meta};
+
+/// Columns by resource: what a delivery needs of each, or what a consent is limited to.
+pub type Fields = BTreeMap<ResourceId, BTreeSet<ColumnName>>;
 
 /// What a subject permits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +30,123 @@ pub struct ConsentDetails {
     pub purpose: Purpose,
     /// About which resources.
     pub resources: BTreeSet<ResourceId>,
+    /// Which columns of a resource. A resource that is not named here: all of its columns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<ResourceId, BTreeSet<ColumnName>>,
     /// From when until when.
     pub term: Term,
     /// The words that were shown to him: informed, in plain language.
     pub statement: String,
+}
+
+/// What a subject leaves of a consent. It lies within what he gave; consumer, purpose and statement stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConsentLimits {
+    /// About which resources.
+    pub resources: BTreeSet<ResourceId>,
+    /// Which columns of a resource. A resource that is not named here: all of its columns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<ResourceId, BTreeSet<ColumnName>>,
+    /// From when until when.
+    pub term: Term,
+}
+
+impl ConsentDetails {
+    /// True when it permits a consumer to get these columns for a purpose, while its term runs. One consent permits all of
+    /// them or does not count: what several say is never put together.
+    pub fn permits(&self, consumer: &PartyId, purpose: &Purpose, needed: &Fields) -> bool {
+        self.consumer == *consumer
+            && purpose.is_within(&self.purpose)
+            && needed.iter().all(|(resource, columns)| {
+                self.resources.contains(resource)
+                    && self.fields.get(resource).is_none_or(|given| given.is_superset(columns))
+            })
+    }
+
+    /// What is left under limits. Errors: `scope_too_wide` when they are not within what was given, `invalid` when they
+    /// leave nothing or change nothing.
+    pub(crate) fn narrowed(&self, limits: &ConsentLimits) -> Result<ConsentDetails, Refusal> {
+        let ConsentLimits { resources, fields, term } = limits;
+        let kept = |resource: &ResourceId| match (self.fields.get(resource), fields.get(resource)) {
+            (None, _) => true,
+            (Some(given), Some(left)) => given.is_superset(left),
+            (Some(_), None) => false,
+        };
+        if !self.resources.is_superset(resources) || !term.is_within(&self.term) || !resources.iter().all(kept) {
+            return Err(Refusal::new(
+                RefusalCode::ScopeTooWide,
+                "limits",
+                "缩小后的同意不得超出原同意的资源、字段和期限；要扩大请另行作出同意",
+                "what is left lies within the resources, columns and term that were given; give another consent for more",
+            ));
+        }
+        let details =
+            ConsentDetails { resources: resources.clone(), fields: fields.clone(), term: *term, ..self.clone() };
+        details.check_form()?;
+        if details == *self {
+            return Err(Refusal::invalid("limits", "没有任何缩小", "this narrows nothing"));
+        }
+        Ok(details)
+    }
+
+    /// Resources, columns and term are there and belong together. Error: `invalid`.
+    fn check_form(&self) -> Result<(), Refusal> {
+        if self.resources.is_empty() || self.term.from >= self.term.until {
+            return Err(Refusal::invalid("term", "须写明数据资源和期限", "name the resources and a term"));
+        }
+        if self.fields.iter().any(|(resource, columns)| columns.is_empty() || !self.resources.contains(resource)) {
+            return Err(Refusal::invalid(
+                "fields",
+                "字段须属于所列数据资源，且每项资源至少一个字段",
+                "columns are of the named resources, at least one of each",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Everything that a consent must say, whoever takes it. Errors: `invalid`, `not_found`.
+    pub(crate) fn check(&self, deciding: &mut Deciding<'_>) -> Result<(), Refusal> {
+        if !deciding.party(&self.consumer)?.roles.contains(&Role::Consumer) {
+            return Err(Refusal::invalid("consumer", "该主体不是使用方", "this party is not a consumer"));
+        }
+        self.check_form()?;
+        for resource in &self.resources {
+            let columns = &deciding.resource(resource)?.details.columns;
+            for field in self.fields.get(resource).into_iter().flatten() {
+                if !columns.iter().any(|column| column.name == *field) {
+                    return Err(Refusal::invalid(
+                        "fields",
+                        format!("数据资源没有字段 {field}"),
+                        format!("the resource has no column {field}"),
+                    ));
+                }
+            }
+        }
+        if self.purpose == Purpose::any() {
+            return Err(Refusal::invalid(
+                "purpose",
+                "同意须针对具体用途（个人信息保护法第十四条）",
+                "a consent is bound to a stated purpose (PIPL art. 14)",
+            ));
+        }
+        deciding.text("statement", &self.statement)?;
+        Ok(())
+    }
+}
+
+/// The source columns that an order's answers show or depend on: the lineage of every column that any of its modes
+/// shows, and the columns that decide which rows there are. A resource of which nothing is shown is needed all the same.
+pub fn needed(details: &ProductDetails, scope: &Scope) -> Fields {
+    let mut needed: Fields = details.inputs.keys().map(|resource| (resource.clone(), BTreeSet::new())).collect();
+    let shown: BTreeSet<&ColumnName> =
+        scope.modes.iter().flat_map(|mode| scope.visible_in(*mode)).map(|(column, _)| column).collect();
+    let lineage = details.shape.columns.iter().filter(|column| shown.contains(&column.name));
+    for source in lineage.flat_map(|column| &column.lineage).chain(&details.shape.conditions) {
+        needed.entry(source.resource.clone()).or_default().insert(source.column.clone());
+    }
+    needed
 }
 
 /// A consent.
@@ -50,23 +167,6 @@ pub struct Consent {
     pub withdrawn_at: Option<Timestamp>,
 }
 
-impl Consent {
-    /// True when it covers a delivery of these resources to a consumer for a purpose at a moment.
-    pub fn covers(
-        &self,
-        consumer: &PartyId,
-        purpose: &Purpose,
-        resources: &BTreeSet<ResourceId>,
-        moment: Timestamp,
-    ) -> bool {
-        self.withdrawn_at.is_none()
-            && self.details.consumer == *consumer
-            && purpose.is_within(&self.details.purpose)
-            && self.details.resources.is_superset(resources)
-            && self.details.term.covers(moment)
-    }
-}
-
 /// What happened to a consent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,6 +180,11 @@ pub enum ConsentEvent {
     },
     /// It was withdrawn.
     Withdrawn,
+    /// It was narrowed.
+    Narrowed {
+        /// What is left.
+        limits: Box<ConsentLimits>,
+    },
 }
 
 impl Consent {
@@ -94,6 +199,9 @@ impl Consent {
             }),
             (Some(consent), ConsentEvent::Withdrawn) if consent.withdrawn_at.is_none() => {
                 Some(Self { withdrawn_at: Some(meta.at), ..consent })
+            }
+            (Some(consent), ConsentEvent::Narrowed { limits }) if consent.withdrawn_at.is_none() => {
+                Some(Self { details: consent.details.narrowed(limits).ok()?, ..consent })
             }
             _ => None,
         }
@@ -112,42 +220,45 @@ impl Listed for Consent {
     }
 }
 
-fn subject_of(acting: &Acting) -> Result<SubjectId, Refusal> {
+/// The subject who gives a command for himself. Error: `not_permitted`.
+pub(crate) fn subject_of(acting: &Acting) -> Result<SubjectId, Refusal> {
     match &acting.actor {
         Actor::Subject(subject) => Ok(subject.clone()),
         other => Err(Refusal::not_permitted(
             other,
-            "同意只能由数据主体本人作出或撤回",
-            "consent is given and withdrawn by the subject himself",
+            "同意只能由数据主体本人作出、缩小或撤回",
+            "consent is given, narrowed and withdrawn by the subject himself",
         )),
     }
 }
 
 pub(crate) fn give(deciding: &mut Deciding<'_>, acting: &Acting, details: &ConsentDetails) -> Result<(), Refusal> {
     let subject = subject_of(acting)?;
-    if !deciding.party(&details.consumer)?.roles.contains(&Role::Consumer) {
-        return Err(Refusal::invalid("consumer", "该主体不是使用方", "this party is not a consumer"));
-    }
-    for resource in &details.resources {
-        deciding.resource(resource)?;
-    }
-    if details.resources.is_empty() || details.term.from >= details.term.until {
-        return Err(Refusal::invalid("term", "须写明数据资源和期限", "name the resources and a term"));
-    }
-    if details.purpose == Purpose::any() {
-        return Err(Refusal::invalid(
-            "purpose",
-            "同意须针对具体用途（个人信息保护法第十四条）",
-            "a consent is bound to a stated purpose (PIPL art. 14)",
-        ));
-    }
-    deciding.text("statement", &details.statement)?;
+    details.check(deciding)?;
     let id = ConsentId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Consent(ConsentEvent::Given { subject, details: Box::new(details.clone()) }));
     Ok(())
 }
 
 pub(crate) fn withdraw(deciding: &mut Deciding<'_>, acting: &Acting, id: &ConsentId) -> Result<(), Refusal> {
+    own(deciding, acting, id)?;
+    deciding.emit(id, Event::Consent(ConsentEvent::Withdrawn));
+    Ok(())
+}
+
+pub(crate) fn narrow(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &ConsentId,
+    limits: &ConsentLimits,
+) -> Result<(), Refusal> {
+    own(deciding, acting, id)?.details.narrowed(limits)?;
+    deciding.emit(id, Event::Consent(ConsentEvent::Narrowed { limits: Box::new(limits.clone()) }));
+    Ok(())
+}
+
+/// The actor's own consent that he has not withdrawn.
+fn own<'a>(deciding: &mut Deciding<'a>, acting: &Acting, id: &ConsentId) -> Result<&'a Consent, Refusal> {
     let subject = subject_of(acting)?;
     let consent = deciding.consent(id)?;
     if consent.subject != subject {
@@ -157,6 +268,5 @@ pub(crate) fn withdraw(deciding: &mut Deciding<'_>, acting: &Acting, id: &Consen
     if consent.withdrawn_at.is_some() {
         return Err(Refusal::wrong_state(id, "withdrawn", "given"));
     }
-    deciding.emit(id, Event::Consent(ConsentEvent::Withdrawn));
-    Ok(())
+    Ok(consent)
 }

@@ -18,7 +18,8 @@ use crate::node::{NODE_STREAM, Node};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::{
-    consent, correction, mandate, node, order, party, permit, plan, price, product, quality, registration, resource,
+    consent, consent_batch, correction, mandate, node, order, party, permit, plan, price, product, quality,
+    registration, resource,
 };
 use crate::{settlement, supply};
 
@@ -165,6 +166,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::ConfirmSupply { supply, narrowing } => supply::confirm(d, a, supply, narrowing),
         C::RefuseSupply { supply, basis } => supply::refuse(d, a, supply, basis),
         C::WithdrawSupply { supply, reason } => supply::withdraw(d, a, supply, reason),
+        C::SetPrivacyBudget { supply, rho, reason } => supply::set_budget(d, a, supply, *rho, reason),
         C::DraftPlan { details } => plan::draft(d, a, details),
         C::SubmitPlan { plan, minutes } => plan::submit(d, a, plan, minutes),
         C::ApprovePlan { plan, document } => plan::approve(d, plan, document),
@@ -200,6 +202,10 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::EndOrder { order, reason } => order::end(d, a, order, reason),
         C::GiveConsent { details } => consent::give(d, a, details),
         C::WithdrawConsent { consent } => consent::withdraw(d, a, consent),
+        C::NarrowConsent { consent, limits } => consent::narrow(d, a, consent, limits),
+        C::RecordConsents { details, count, digest } => consent_batch::record(d, details, *count, digest),
+        C::WithdrawBatchedConsent { batch, member } => consent_batch::withdraw(d, a, batch, *member),
+        C::NarrowBatchedConsent { batch, member, limits } => consent_batch::narrow(d, a, batch, *member, limits),
         C::CloseMeter { readings } => settlement::close_meters(d, readings),
         C::ProposeMeterCorrection { meter, calls, data_sets, reason } => {
             correction::propose(d, a, meter, (*calls, *data_sets), reason)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Actor;
 use crate::consent::ConsentEvent;
+use crate::consent_batch::ConsentBatchEvent;
 use crate::mandate::MandateEvent;
 use crate::node::NodeEvent;
 use crate::order::OrderEvent;
@@ -63,6 +64,8 @@ pub enum Event {
     Meter(MeterEvent),
     /// To a settlement.
     Settlement(SettlementEvent),
+    /// To a batch of consents.
+    ConsentBatch(ConsentBatchEvent),
 }
 
 impl Event {

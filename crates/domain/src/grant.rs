@@ -13,9 +13,10 @@ use crate::chain;
 use crate::decide::Reader;
 use crate::id::{OrderId, PartyId, PermitId, ProductId, ResourceId, SnapshotId};
 use crate::order::Quota;
+use crate::privacy::{self, PrivacyAccount};
 use crate::refusal::Refusal;
 use crate::resource::Nature;
-use crate::scope::{Purpose, Scope};
+use crate::scope::{Mode, Purpose, Scope};
 use crate::state::State;
 
 /// One input of a grant.
@@ -54,6 +55,13 @@ pub struct Grant {
     pub rulebook_version: String,
     /// Every link above the order with its version: what the grant was computed from.
     pub links: BTreeMap<String, u64>,
+    /// The accounts that its statistics debit. Where there are any, statistics are given with noise alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub privacy_accounts: Vec<PrivacyAccount>,
+    /// Whether exact statistics are barred because the consumer has had statistics with noise over the same resource by
+    /// another right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact_statistics_barred: bool,
 }
 
 impl Grant {
@@ -77,6 +85,11 @@ impl Grant {
             let input = GrantInput { permit, snapshot: snapshot.id.clone(), snapshot_version: snapshot.version, scope };
             inputs.insert(resource_id, input);
         }
+        let privacy_accounts = privacy::accounts(&mut reader, &product.details.inputs)?;
+        let exact_statistics_barred = privacy_accounts.is_empty() && scope.modes.contains(&Mode::Statistics) && {
+            let resources = inputs.keys().cloned().collect();
+            privacy::is_noised_elsewhere(state, order_id, &order.consumer, &resources, now)
+        };
         Ok(Grant {
             order: order_id.clone(),
             consumer: order.consumer.clone(),
@@ -88,6 +101,8 @@ impl Grant {
             nature,
             rulebook_version: state.rulebook().version.clone(),
             links: reader.into_reads(),
+            privacy_accounts,
+            exact_statistics_barred,
         })
     }
 

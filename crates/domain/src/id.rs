@@ -97,6 +97,8 @@ ids! {
     ResourceId = "res";
     /// A snapshot of a resource.
     SnapshotId = "snp";
+    /// An ingestion: the reading of a source into a snapshot.
+    IngestionId = "ing";
     /// A quality report.
     QualityReportId = "qrp";
     /// A quality ticket (问题工单).
@@ -123,6 +125,8 @@ ids! {
     ServiceKeyId = "key";
     /// A consent (授权同意).
     ConsentId = "cst";
+    /// Consents of many subjects that were recorded together.
+    ConsentBatchId = "csb";
     /// A closed metering window.
     MeterId = "mtr";
     /// A settlement (结算).

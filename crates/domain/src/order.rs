@@ -22,8 +22,8 @@ pub const SERVICE_KEYS_MAX: usize = 10;
 /// The largest quota of an order: what JSON numbers hold exactly (RFC 8785) is far above it.
 pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 
-/// What may be used under an order; the quota account of the order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What may be used under an order; the quota accounts of the order. A limit that is not given is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
@@ -31,6 +31,97 @@ pub struct Quota {
     pub calls: u64,
     /// Files.
     pub data_sets: u64,
+    /// Rows of all answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes of all answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Distinct subjects whose rows any answer was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<u64>,
+    /// What of it may be used on one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<DayQuota>,
+}
+
+/// What may be used on one day in Beijing. A delivery counts on the day on which it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DayQuota {
+    /// Calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
+    /// Files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sets: Option<u64>,
+    /// Rows of answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Bytes of answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Distinct subjects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<u64>,
+}
+
+/// What a quota counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QuotaUnit {
+    /// Calls.
+    Calls,
+    /// Files.
+    DataSets,
+    /// Rows of answers.
+    Rows,
+    /// Bytes of answers.
+    Bytes,
+    /// Distinct subjects.
+    Subjects,
+}
+
+impl QuotaUnit {
+    /// Every unit.
+    pub const ALL: [QuotaUnit; 5] =
+        [QuotaUnit::Calls, QuotaUnit::DataSets, QuotaUnit::Rows, QuotaUnit::Bytes, QuotaUnit::Subjects];
+
+    /// The stable code, as in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            QuotaUnit::Calls => "calls",
+            QuotaUnit::DataSets => "data_sets",
+            QuotaUnit::Rows => "rows",
+            QuotaUnit::Bytes => "bytes",
+            QuotaUnit::Subjects => "subjects",
+        }
+    }
+}
+
+impl Quota {
+    /// The limit of a unit for the whole term; none: unlimited.
+    pub fn limit(&self, unit: QuotaUnit) -> Option<u64> {
+        match unit {
+            QuotaUnit::Calls => Some(self.calls),
+            QuotaUnit::DataSets => Some(self.data_sets),
+            QuotaUnit::Rows => self.rows,
+            QuotaUnit::Bytes => self.bytes,
+            QuotaUnit::Subjects => self.subjects,
+        }
+    }
+
+    /// The limit of a unit for one day; none: unlimited.
+    pub fn limit_per_day(&self, unit: QuotaUnit) -> Option<u64> {
+        let per_day = self.per_day.as_ref()?;
+        match unit {
+            QuotaUnit::Calls => per_day.calls,
+            QuotaUnit::DataSets => per_day.data_sets,
+            QuotaUnit::Rows => per_day.rows,
+            QuotaUnit::Bytes => per_day.bytes,
+            QuotaUnit::Subjects => per_day.subjects,
+        }
+    }
 }
 
 /// What is ordered.
@@ -275,9 +366,7 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
         ));
     }
     let price = price::in_force(&details.product, product)?.clone();
-    if details.quota.calls > QUOTA_MAX || details.quota.data_sets > QUOTA_MAX {
-        return Err(Refusal::invalid("quota", format!("不超过 {QUOTA_MAX}"), format!("at most {QUOTA_MAX}")));
-    }
+    check_quota(&details.quota, product)?;
     if details.modes.is_empty() || details.modes.contains(&Mode::Compute) {
         return Err(Refusal::invalid("modes", "至少一种对外交付方式", "at least one mode by which answers leave"));
     }
@@ -305,6 +394,24 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
         terms_digest,
     };
     deciding.emit(&id, Event::Order(placed));
+    Ok(())
+}
+
+fn check_quota(quota: &Quota, product: &Product) -> Result<(), Refusal> {
+    for unit in QuotaUnit::ALL {
+        let limits = [quota.limit(unit), quota.limit_per_day(unit)];
+        if limits.into_iter().flatten().any(|limit| limit > QUOTA_MAX) {
+            return Err(Refusal::invalid("quota", format!("不超过 {QUOTA_MAX}"), format!("at most {QUOTA_MAX}")));
+        }
+    }
+    let unit = QuotaUnit::Subjects;
+    if (quota.limit(unit).is_some() || quota.limit_per_day(unit).is_some()) && product.details.subject.is_none() {
+        return Err(Refusal::invalid(
+            "quota",
+            "该产品未指明主体字段，不能按主体数限额",
+            "the product names no subject column, so subjects can't be counted; leave this limit out",
+        ));
+    }
     Ok(())
 }
 

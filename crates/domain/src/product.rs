@@ -16,6 +16,7 @@ use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, PermitId, ProductId, RegistrationId, ResourceId};
 use crate::price::{self, Ceiling, Price};
+use crate::privacy::{self, NoiseRules};
 use crate::refusal::Refusal;
 use crate::registration::Certificate;
 use crate::resource::DataType;
@@ -25,6 +26,9 @@ use crate::state::{Listed, Meta};
 
 /// Longest SQL text of a product, in bytes.
 pub const PRODUCT_SQL_BYTES_MAX: usize = 20_000;
+
+/// Most further subject columns of a product.
+pub const FURTHER_SUBJECTS_MAX: usize = 7;
 
 /// A column of an input resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +65,9 @@ pub struct ProductShape {
     pub columns: Vec<ProductColumn>,
     /// Source columns that decide which rows there are: filters, join keys, groupings.
     pub conditions: BTreeSet<SourceColumn>,
+    /// Whether each row is made of one row of one input and of nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub row_by_row: bool,
 }
 
 /// What a product is.
@@ -84,8 +91,14 @@ pub struct ProductDetails {
     pub key: Vec<ColumnName>,
     /// Output column that names the subject, where rows are about persons.
     pub subject: Option<ColumnName>,
+    /// Output columns that name further subjects, where a row is about several persons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_subjects: Vec<ColumnName>,
     /// Output columns by which statistics may group and filter.
     pub dimensions: Vec<ColumnName>,
+    /// How statistics are given with noise, which they are where a right above sets a privacy budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseRules>,
     /// What of the inputs' rights the product offers: modes, precision of output columns.
     #[serde(default)]
     pub narrowing: Narrowing,
@@ -295,6 +308,14 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Prod
     check_shape(details)?;
     let base = chain::product_base_scope(deciding, details)?;
     check_subject(deciding, details, &base)?;
+    privacy::check_noise(deciding, details)?;
+    if details.narrowing.privacy_budget.is_some() {
+        return Err(Refusal::invalid(
+            "narrowing",
+            "隐私预算由供数、方案、授权或场景授权设定，产品只声明每次结果的消耗（noise.rho）",
+            "a privacy budget is set by supply, plan, mandate or permit; a product declares what an answer costs (noise.rho)",
+        ));
+    }
     base.narrow(&details.narrowing)?;
     let id = ProductId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Product(ProductEvent::Drafted { operator, details: Box::new(details.clone()) }));
@@ -337,6 +358,13 @@ fn check_inputs(deciding: &mut Deciding<'_>, operator: &PartyId, details: &Produ
 }
 
 fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
+    if details.further_subjects.len() > FURTHER_SUBJECTS_MAX {
+        return Err(Refusal::invalid(
+            "further_subjects",
+            format!("至多 {FURTHER_SUBJECTS_MAX} 个"),
+            format!("at most {FURTHER_SUBJECTS_MAX}"),
+        ));
+    }
     let mut names = BTreeSet::new();
     for column in &details.shape.columns {
         if !names.insert(&column.name) {
@@ -352,7 +380,7 @@ fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
             }
         }
     }
-    for name in details.key.iter().chain(&details.subject).chain(&details.dimensions) {
+    for name in details.key.iter().chain(&details.subject).chain(&details.further_subjects).chain(&details.dimensions) {
         if !names.contains(name) {
             return Err(Refusal::invalid(
                 "key",
@@ -364,8 +392,9 @@ fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Where consent is needed, it is asked of the person whom the product's subject column names. That column must be the
-/// subject column of an input as it stands: one that was computed or chosen freely could name somebody who consented.
+/// Where consent is needed, it is asked of the persons whom the product's subject columns name. Each of them must be the
+/// subject column of an input as it stands: one that was computed or chosen freely could name somebody who consented. The
+/// persons of every input must be among them, or else decide which rows there are (as when inputs are joined by person).
 fn check_subject(deciding: &mut Deciding<'_>, details: &ProductDetails, base: &Scope) -> Result<(), Refusal> {
     if !base.consent_required {
         return Ok(());
@@ -377,17 +406,55 @@ fn check_subject(deciding: &mut Deciding<'_>, details: &ProductDetails, base: &S
             "a product that needs consent names as its subject an output column that is the subject column of an input as it stands",
         )
     };
-    let subject = details.subject.as_ref().ok_or_else(refused)?;
-    let column = details.shape.columns.iter().find(|column| column.name == *subject).ok_or_else(refused)?;
-    if column.computed || column.lineage.is_empty() {
+    if !subject_is_as_it_stands(deciding, details)? {
         return Err(refused());
     }
-    for source in &column.lineage {
-        if deciding.resource(&source.resource)?.details.subject.as_ref() != Some(&source.column) {
+    let mut named = BTreeSet::new();
+    for name in details.subject.iter().chain(&details.further_subjects) {
+        if !is_as_it_stands(deciding, details, Some(name))? {
             return Err(refused());
+        }
+        let columns = details.shape.columns.iter().filter(|column| column.name == *name);
+        named.extend(columns.flat_map(|column| &column.lineage));
+    }
+    for resource in details.inputs.keys() {
+        let Some(column) = deciding.resource(resource)?.details.subject.clone() else { continue };
+        let source = SourceColumn { resource: resource.clone(), column };
+        if !named.contains(&source) && !details.shape.conditions.contains(&source) {
+            return Err(Refusal::invalid(
+                "further_subjects",
+                format!("每行还涉及 {resource} 的主体，须输出其主体字段 {} 并列入 further_subjects", source.column),
+                format!(
+                    "a row is about the subjects of {resource} too; output their column {} and name it in further_subjects",
+                    source.column
+                ),
+            ));
         }
     }
     Ok(())
+}
+
+/// Whether a product names as its subject an output column that is the subject column of an input as it stands.
+pub(crate) fn subject_is_as_it_stands(deciding: &mut Deciding<'_>, details: &ProductDetails) -> Result<bool, Refusal> {
+    is_as_it_stands(deciding, details, details.subject.as_ref())
+}
+
+/// Whether an output column is the subject column of an input as it stands.
+fn is_as_it_stands(
+    deciding: &mut Deciding<'_>,
+    details: &ProductDetails,
+    name: Option<&ColumnName>,
+) -> Result<bool, Refusal> {
+    let found = details.shape.columns.iter().find(|column| Some(&column.name) == name);
+    let Some(column) = found.filter(|column| !column.computed && !column.lineage.is_empty()) else {
+        return Ok(false);
+    };
+    for source in &column.lineage {
+        if deciding.resource(&source.resource)?.details.subject.as_ref() != Some(&source.column) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(crate) fn review_output(

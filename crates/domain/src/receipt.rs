@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OrderId, PartyId, ProductId, ReceiptId};
+use crate::lineage::AnswerLineage;
+use crate::privacy::Rho;
 use crate::resource::Nature;
 use crate::scope::{Mode, Purpose};
 
@@ -24,6 +26,26 @@ pub enum Outcome {
         /// Why.
         code: String,
     },
+}
+
+/// What the numbers in a delivery's row sets are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RowNaming {
+    /// Numbers of rows in the product that was made from the snapshots.
+    #[default]
+    Number,
+    /// The first 63 bits of a digest of the row's key under a secret of the node: the rows of live data, which have no
+    /// number that lasts.
+    KeyDigest,
+}
+
+impl RowNaming {
+    /// True for numbers of rows.
+    fn is_number(&self) -> bool {
+        *self == RowNaming::Number
+    }
 }
 
 /// What is known when a delivery begins.
@@ -53,6 +75,17 @@ pub struct Opening {
     /// SHA-256 of a salt of 16 bytes and the request (claim, key or SQL), hexadecimal. Salt and text stand in the vault
     /// under the receipt's id; once they are erased the digest tells nothing.
     pub request_digest: String,
+    /// Where the answer comes from. None where order and mode fix it (verification, lookup), and in records from before
+    /// it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<AnswerLineage>,
+    /// For statistics with noise what the answer cost of each privacy account: 0 when the same answer was given before. None
+    /// for every other answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rho_spent: Option<Rho>,
+    /// What its row sets hold; not written where they hold numbers of rows.
+    #[serde(default, skip_serializing_if = "RowNaming::is_number")]
+    pub rows_named_by: RowNaming,
 }
 
 /// Totals of a delivery.
@@ -69,6 +102,10 @@ pub struct Totals {
     pub calls: u64,
     /// Chargeable data sets: 1 for a finished file.
     pub data_sets: u64,
+    /// The day on whose quota it counts, where the order has a quota per day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub day: Option<jiff::civil::Date>,
 }
 
 /// What a receipt record says.

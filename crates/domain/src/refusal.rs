@@ -74,6 +74,8 @@ refusal_codes! {
     ConsentMissing = "consent_missing", "the consumer: ask the subject for consent";
     /// The quota is used up.
     QuotaExceeded = "quota_exceeded", "the consumer: order more, or wait for the next period";
+    /// Statistics over the resource are given with noise alone, and this product declares none.
+    NoiseRequired = "noise_required", "the consumer: order a product of the resource with noise; the operator: offer one";
     /// The group of an answer is smaller than the cohort floor.
     CohortTooSmall = "cohort_too_small", "the consumer: ask for a larger group";
     /// Two parties are tied so that a rule bars the step.

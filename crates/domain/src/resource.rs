@@ -22,6 +22,8 @@ use crate::state::{Listed, Meta};
 
 /// Most columns of a resource.
 pub const COLUMNS_MAX: usize = 1_000;
+/// Longest name of a connection, schema or table; PostgreSQL keeps no more of a name.
+const LIVE_NAME_BYTES_MAX: usize = 63;
 
 /// Grade of a column or resource (GB/T 43697-2024), from low to high.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -164,7 +166,21 @@ pub struct ResourceDetails {
     pub nature: Nature,
 }
 
-/// An immutable version of a resource's data, as the engine stored it.
+/// Where the data of a live resource stays: a table of its department's own database, read for each answer and never
+/// stored by the node. It names a connection of the node's configuration; addresses and passwords stand there alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LiveSource {
+    /// The connection.
+    pub connection: String,
+    /// The schema of the table.
+    pub schema: String,
+    /// The table or view.
+    pub table: String,
+}
+
+/// An immutable version of a resource's data, as the engine stored it; of a live resource what was agreed about its table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -184,6 +200,10 @@ pub struct Snapshot {
     /// When it was taken.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub taken_at: Timestamp,
+    /// Where the data stays, when it is not stored by the node. There are no rows and files then, and the digests are of the
+    /// agreement: connection, table and columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveSource>,
 }
 
 /// A catalogued data set.
@@ -427,6 +447,16 @@ pub(crate) fn record_snapshot(
             "a snapshot is REAL or SYNTHETIC as the catalogue entry says",
         ));
     }
+    if let Some(live) = &snapshot.live {
+        must_be_fit_for_live(&resource, live)?;
+    }
+    if let Some(newest) = &resource.snapshot
+        && newest.live.is_some() != snapshot.live.is_some()
+    {
+        // Stored versions are counted by the store and live ones here; the two would run into each other.
+        let (found, wanted) = if newest.live.is_some() { ("live", "stored") } else { ("stored", "live") };
+        return Err(Refusal::wrong_state(id, found, wanted));
+    }
     // A version that was stored but never recorded, because the node stopped in between, is skipped for good.
     if let Some(newest) = &resource.snapshot
         && snapshot.version <= newest.version
@@ -434,5 +464,33 @@ pub(crate) fn record_snapshot(
         return Err(Refusal::wrong_state(id, &format!("at version {}", newest.version), "a later version"));
     }
     deciding.emit(id, Event::Resource(ResourceEvent::SnapshotTaken(snapshot.clone())));
+    Ok(())
+}
+
+/// Refuses a live source that receipts could not speak of, or that consent could not be applied to.
+fn must_be_fit_for_live(resource: &Resource, live: &LiveSource) -> Result<(), Refusal> {
+    if resource.details.key.is_empty() {
+        return Err(Refusal::invalid(
+            "key",
+            "数据不入库的资源须声明主键：回执以主键的加盐摘要记录行",
+            "a live resource declares a key: receipts name its rows by salted digests of it",
+        ));
+    }
+    if resource.details.subject.is_some() {
+        return Err(Refusal::invalid(
+            "live",
+            "含个人信息的资源不能以在线方式提供：本人同意按快照中的主体执行，请先入库",
+            "a resource about persons can't be live: consent is applied to the subjects of a snapshot; take the data in",
+        ));
+    }
+    for (field, name) in [("connection", &live.connection), ("schema", &live.schema), ("table", &live.table)] {
+        if name.is_empty() || name.len() > LIVE_NAME_BYTES_MAX || name.contains('\0') {
+            return Err(Refusal::invalid(
+                field,
+                format!("名称为 1 至 {LIVE_NAME_BYTES_MAX} 字节"),
+                format!("a name has 1 to {LIVE_NAME_BYTES_MAX} bytes"),
+            ));
+        }
+    }
     Ok(())
 }

@@ -15,6 +15,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::predicate::Predicate;
+use crate::privacy::PrivacyBudget;
 
 /// The name of a column: 1 to 64 of `a-z`, `0-9` and `_`, beginning with a letter; names that begin with `__` are
 /// the engine's own.
@@ -410,6 +411,10 @@ pub struct Narrowing {
     /// `true` adds the need for consent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consent_required: Option<bool>,
+    /// A privacy budget for statistics over the resource, for each consumer: an account, debited by every use and met with
+    /// nothing. Only links of the resource segment set one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy_budget: Option<PrivacyBudget>,
 }
 
 /// The schema of a map whose values may be `null`, which the derive can't write.
@@ -489,6 +494,9 @@ pub enum ScopeError {
     /// Consent that the parent requires is dropped.
     #[error("the scope above requires consent; it can't be dropped")]
     ConsentDropped,
+    /// A privacy budget of nothing.
+    #[error("a privacy budget must be more than 0; leave it out to set none")]
+    BudgetNotPositive,
 }
 
 impl Scope {
@@ -543,6 +551,9 @@ impl Scope {
         }
         if self.consent_required && narrowing.consent_required == Some(false) {
             return Err(ScopeError::ConsentDropped);
+        }
+        if narrowing.privacy_budget.is_some_and(|budget| budget.rho.is_zero()) {
+            return Err(ScopeError::BudgetNotPositive);
         }
         Ok(self.restrict(narrowing))
     }

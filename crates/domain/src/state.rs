@@ -5,7 +5,7 @@
 //! is found, never papered over.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,13 +13,13 @@ use serde::Serialize;
 use crate::access::Actor;
 use crate::event::{Event, Recorded};
 use crate::id::{
-    ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId, QualityReportId,
-    RegistrationId, ResourceId, RightId, SettlementId, SubjectId, SupplyId, TicketId, UserId,
+    ConsentBatchId, ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId,
+    QualityReportId, RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, UserId,
 };
 use crate::node::{NODE_STREAM, Node};
 use crate::rulebook::Rulebook;
 use crate::{consent, mandate, order, party, permit, plan, price, product, quality, registration, resource, right};
-use crate::{settlement, supply};
+use crate::{consent_batch, settlement, supply};
 
 /// An entity with what the journal knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -319,6 +319,7 @@ entities! {
     Consent, "consent", consents, consent, ConsentId, consent::Consent;
     Meter, "meter", meters, meter, MeterId, settlement::Meter;
     Settlement, "settlement", settlements, settlement, SettlementId, settlement::Settlement;
+    ConsentBatch, "consent_batch", consent_batches, consent_batch, ConsentBatchId, consent_batch::ConsentBatch;
 }
 
 impl State {
@@ -328,17 +329,5 @@ impl State {
             Some(node) => Cow::Borrowed(&node.value.rulebook),
             None => Cow::Owned(Rulebook::initial()),
         }
-    }
-
-    /// The subjects with a consent in force that covers a delivery of these resources to a consumer for a purpose.
-    pub fn consenting_subjects(
-        &self,
-        consumer: &PartyId,
-        purpose: &crate::scope::Purpose,
-        resources: &BTreeSet<ResourceId>,
-        now: Timestamp,
-    ) -> BTreeSet<SubjectId> {
-        let covering = self.consents.values().filter(|consent| consent.value.covers(consumer, purpose, resources, now));
-        covering.map(|consent| consent.value.subject.clone()).collect()
     }
 }

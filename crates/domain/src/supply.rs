@@ -11,9 +11,10 @@ use crate::chain;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, ResourceId, SupplyId};
+use crate::privacy::{PrivacyBudget, Rho};
 use crate::refusal::Refusal;
 use crate::right::{self, RightKind};
-use crate::scope::Narrowing;
+use crate::scope::{Narrowing, ScopeError};
 use crate::state::{Listed, Meta};
 
 /// A demand and its answer.
@@ -101,6 +102,13 @@ pub enum SupplyEvent {
         /// Why.
         reason: String,
     },
+    /// Its privacy budget was set anew.
+    BudgetSet {
+        /// The budget from now on; what was spent stays spent.
+        budget: PrivacyBudget,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Supply {
@@ -127,6 +135,14 @@ impl Supply {
             {
                 Some(Self { stage: SupplyStage::Withdrawn { reason: reason.clone(), by }, ..supply })
             }
+            (Some(supply), SupplyEvent::BudgetSet { budget, .. }) => match supply.stage {
+                // Who confirmed the supply stays its signer; who set the budget stands in the journal.
+                SupplyStage::Confirmed { narrowing, by: signer } => {
+                    let narrowing = Narrowing { privacy_budget: Some(*budget), ..narrowing };
+                    Some(Self { stage: SupplyStage::Confirmed { narrowing, by: signer }, ..supply })
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -211,6 +227,29 @@ pub(crate) fn withdraw(
     }
     let reason = deciding.text("reason", reason)?;
     deciding.emit(id, Event::Supply(SupplyEvent::Withdrawn { reason }));
+    Ok(())
+}
+
+/// Sets or changes the privacy budget of a confirmed supply. A smaller one, or a first one, narrows at once; a larger one is
+/// how a budget that is used up is renewed, and nobody but the provider can do that. It can't be taken away: exact
+/// statistics beside those with noise would undo them.
+pub(crate) fn set_budget(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    id: &SupplyId,
+    rho: Rho,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let supply = deciding.supply(id)?;
+    acting.must_act_for(&supply.provider)?;
+    if !matches!(supply.stage, SupplyStage::Confirmed { .. }) {
+        return Err(Refusal::wrong_state(id, supply.state(), "confirmed"));
+    }
+    if rho.is_zero() {
+        return Err(ScopeError::BudgetNotPositive.into());
+    }
+    let (budget, reason) = (PrivacyBudget { rho }, deciding.text("reason", reason)?);
+    deciding.emit(id, Event::Supply(SupplyEvent::BudgetSet { budget, reason }));
     Ok(())
 }
 

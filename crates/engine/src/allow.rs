@@ -32,7 +32,7 @@ const POSTGRES_SCHEMA: &str = "public";
 /// Longest statement, in bytes.
 pub const STATEMENT_BYTES_MAX: usize = 16_384;
 /// Most table references of a statement.
-pub const TABLES_MAX: usize = 8;
+pub const TABLES_MAX: usize = 16;
 /// Largest factor by which text-building functions of one statement may multiply a text. Their memory is outside the
 /// pool that bounds the operators.
 const TEXT_GROWTH_MAX: u64 = 4_096;
@@ -86,6 +86,7 @@ const AGGREGATE_FUNCTIONS: &[&str] = &[
     "max",
     "median",
     "min",
+    "percentile_cont",
     "stddev",
     "stddev_pop",
     "sum",
@@ -135,6 +136,8 @@ pub enum RefusalCode {
     DimensionNotDeclared,
     /// Statistics: an aggregate that could tell of single subjects.
     AggregateNotAllowed,
+    /// Statistics with noise: grouping by a dimension whose values the product does not declare.
+    DomainNotDeclared,
     /// Statistics: no group can be shown, or one can't where all must be.
     CohortTooSmall,
     /// Statistics: the answer differs from an earlier one by fewer contributors than the floor.
@@ -159,6 +162,7 @@ impl RefusalCode {
             RefusalCode::NotAnAggregate => "not_an_aggregate",
             RefusalCode::DimensionNotDeclared => "dimension_not_declared",
             RefusalCode::AggregateNotAllowed => "aggregate_not_allowed",
+            RefusalCode::DomainNotDeclared => "domain_not_declared",
             RefusalCode::CohortTooSmall => "cohort_too_small",
             RefusalCode::DifferenceTooSmall => "difference_too_small",
             RefusalCode::ReleaseLimitReached => "release_limit_reached",

@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use datafusion::common::internal_err;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Statistics, internal_err};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
@@ -29,10 +31,16 @@ pub(crate) struct BarrierExec {
     table: String,
     inner: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
+    rows_at_most: Option<usize>,
 }
 
 impl BarrierExec {
-    pub(crate) fn new(table: String, inner: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
+    pub(crate) fn new(
+        table: String,
+        inner: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+        rows_at_most: Option<usize>,
+    ) -> Self {
         let partitions = inner.output_partitioning().partition_count();
         // Neither orderings nor equivalences of the inner plan are told: an equivalence says which rows were kept.
         let properties = PlanProperties::new(
@@ -41,7 +49,7 @@ impl BarrierExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { table, inner, properties: Arc::new(properties) }
+        Self { table, inner, properties: Arc::new(properties), rows_at_most }
     }
 }
 
@@ -86,6 +94,21 @@ impl ExecutionPlan for BarrierExec {
         if children.is_empty() { Ok(self) } else { internal_err!("a barrier has no children") }
     }
 
+    /// How many rows the raw table has, evenly over the partitions and never as an exact figure: enough to choose the side of
+    /// a join by. Of columns nothing is told: a least or greatest value may be that of a row that does not exist here.
+    fn statistics_from_inputs(
+        &self,
+        _inputs: &[Arc<Statistics>],
+        arguments: &StatisticsArgs,
+    ) -> DataFusionResult<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(self.properties.eq_properties.schema());
+        if let Some(rows) = self.rows_at_most {
+            let parts = arguments.partition().map_or(1, |_| self.inner.output_partitioning().partition_count());
+            statistics.num_rows = Precision::Inexact(rows.div_ceil(parts.max(1)));
+        }
+        Ok(Arc::new(statistics))
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         // Without a record to write to, nothing leaves.
         let Some(left) = context.session_config().get_extension::<RowsLeft>() else {
@@ -125,3 +148,6 @@ pub(crate) fn row_numbers(values: &[i64]) -> RoaringTreemap {
     }
     rows
 }
+
+#[cfg(test)]
+mod rules;

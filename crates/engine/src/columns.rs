@@ -139,7 +139,17 @@ impl SchemaView {
 
 /// True for the names of the engine's own columns.
 pub(crate) fn is_hidden(name: &str) -> bool {
-    name == ROW_COLUMN || name == SUBJECT_COLUMN
+    name == ROW_COLUMN || name.starts_with(SUBJECT_COLUMN)
+}
+
+/// The hidden column of a row's subject by the number of the declared column that names it, from 0.
+pub(crate) fn subject_column(number: usize) -> String {
+    if number == 0 { SUBJECT_COLUMN.to_owned() } else { format!("{SUBJECT_COLUMN}_{}", number + 1) }
+}
+
+/// The hidden columns of a row's subjects that a table has.
+pub(crate) fn subject_columns(schema: &Schema) -> Vec<String> {
+    (0..schema.fields().len()).map(subject_column).take_while(|name| schema.column_with_name(name).is_some()).collect()
 }
 
 /// The field of the row number.

@@ -11,7 +11,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionContext;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -25,6 +25,7 @@ use url::Url;
 use crate::BATCH_ROWS;
 use crate::allow;
 use crate::execution::EngineError;
+use crate::memory::SharedMemory;
 use crate::rows_left::RowsLeft;
 
 /// The address under which the engine's own scans reach the local disk. Statements have no way to name it.
@@ -34,25 +35,40 @@ pub const CATALOG: &str = "lingqu";
 /// The one schema of every session.
 pub const SCHEMA: &str = "data";
 
+/// How long a query waits for its place among those that run.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// What the engine may use of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
     /// Where large sorts and aggregations spill; made readable for the owner alone. Its contents do not outlive the
     /// process.
     pub spill_directory: PathBuf,
-    /// Most bytes on disk for spilling.
+    /// Most bytes on disk for spilling, shared out evenly among the queries that run.
     pub spill_bytes_max: u64,
+    /// Bytes of memory for the operators of all queries together.
+    pub memory_bytes_max: usize,
     /// Most queries that run at one time; others wait.
     pub queries_max: usize,
+    /// Most queries that run or wait; beyond them a query is refused at once.
+    pub admitted_max: usize,
     /// Threads that queries compute on, and the most that one of them may use.
     pub partitions: usize,
 }
 
 impl EngineSettings {
-    /// Moderate settings with a given spill directory: 4 GiB, 16 queries, as many partitions as cores (at most 8).
+    /// Moderate settings with a given spill directory: 4 GiB on disk and 1 GiB of memory, four queries a core (16 to 64) of 200
+    /// that are admitted, as many partitions as cores (at most 8).
     pub fn moderate(spill_directory: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { spill_directory, spill_bytes_max: 4 << 30, queries_max: 16, partitions: cores.min(8) }
+        Self {
+            spill_directory,
+            spill_bytes_max: 4 << 30,
+            memory_bytes_max: 1 << 30,
+            queries_max: (4 * cores).clamp(16, 64),
+            admitted_max: 200,
+            partitions: cores.min(8),
+        }
     }
 }
 
@@ -60,6 +76,12 @@ impl EngineSettings {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     partitions: usize,
+    memory: Arc<SharedMemory>,
+    spill_directory: PathBuf,
+    /// Of one query.
+    spill_bytes_max: u64,
+    queries_max: usize,
+    admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
     /// Queries compute here, so that a heavy one never holds up the threads that serve requests. There until the
     /// engine is dropped.
@@ -77,8 +99,9 @@ impl Engine {
             ))
         })?;
         restrict_to_owner(&settings.spill_directory)?;
-        if settings.queries_max == 0 || settings.partitions == 0 {
-            return Err(settings_error("queries_max and partitions must be at least 1".to_owned()));
+        if settings.queries_max == 0 || settings.partitions == 0 || settings.admitted_max < settings.queries_max {
+            let reason = "queries_max and partitions must be at least 1, and admitted_max at least queries_max";
+            return Err(settings_error(reason.to_owned()));
         }
         let runtime = RuntimeEnvBuilder::new()
             .with_temp_file_path(&settings.spill_directory)
@@ -95,15 +118,32 @@ impl Engine {
                 settings_error(format!("threads for queries can't be started ({error}); lower partitions"))
             })?;
         let running = Arc::new(Semaphore::new(settings.queries_max));
-        Ok(Engine { runtime, partitions: settings.partitions, running, threads: Some(threads) })
+        Ok(Engine {
+            runtime,
+            partitions: settings.partitions,
+            memory: SharedMemory::new(settings.memory_bytes_max, settings.queries_max),
+            spill_directory: settings.spill_directory.clone(),
+            spill_bytes_max: settings.spill_bytes_max / settings.queries_max as u64,
+            queries_max: settings.queries_max,
+            admitted: Arc::new(Semaphore::new(settings.admitted_max)),
+            running,
+            threads: Some(threads),
+        })
     }
 
-    /// Waits for a place among the running queries. Errors: [`EngineError::Busy`] after `patience`.
-    pub(crate) async fn place(&self, patience: Duration) -> Result<OwnedSemaphorePermit, EngineError> {
-        match tokio::time::timeout(patience, Arc::clone(&self.running).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
+    /// Waits for a place among the running queries; a query's own time begins when it has one. Errors: [`EngineError::Busy`]
+    /// after [`WAIT_MAX`], and at once when too many wait already.
+    pub(crate) async fn place(&self) -> Result<Place, EngineError> {
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| EngineError::Busy)?;
+        match tokio::time::timeout(WAIT_MAX, Arc::clone(&self.running).acquire_owned()).await {
+            Ok(Ok(running)) => Ok(Place { _running: running, _admitted: admitted }),
             _ => Err(EngineError::Busy),
         }
+    }
+
+    /// How many queries run now.
+    pub fn running(&self) -> usize {
+        self.queries_max - self.running.available_permits()
     }
 
     /// A session state that knows the allowed functions and nothing else: no tables, files, formats, factories.
@@ -136,15 +176,23 @@ impl Engine {
             .build()
     }
 
-    /// What a plan is executed in: memory of its own, and the record of the rows that leave governed tables.
+    /// What a plan is executed in: memory and space for spilling of its own, and the record of the rows that leave governed
+    /// tables.
     pub(crate) fn task(
         &self,
         state: &SessionState,
         memory_bytes: usize,
         left: &RowsLeft,
     ) -> Result<Arc<TaskContext>, EngineError> {
+        // A plan whose joins sort has many operators that can spill.
+        let evenly = !state.config().options().optimizer.prefer_hash_join;
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+            .with_memory_pool(self.memory.of_query(memory_bytes, evenly))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default()
+                    .with_mode(DiskManagerMode::Directories(vec![self.spill_directory.clone()]))
+                    .with_max_temp_directory_size(self.spill_bytes_max),
+            )
             .build_arc()
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
         let config = state.config().clone().with_extension(Arc::new(left.clone()));
@@ -160,6 +208,13 @@ impl Engine {
     pub(crate) fn partitions(&self) -> usize {
         self.partitions
     }
+}
+
+/// A query's place among those that run. Dropping it lets the next one in.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _running: OwnedSemaphorePermit,
+    _admitted: OwnedSemaphorePermit,
 }
 
 impl Drop for Engine {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::allow::Refusal;
 use crate::files::StorageError;
 use crate::governed::GovernError;
+use crate::postgres::PostgresError;
 
 /// What one query may use. Every limit ends the query with an error of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,9 @@ pub enum EngineError {
         bytes_max: u64,
     },
     /// The query needs too much memory.
-    #[error("the query needs more memory than it may use; group by fewer columns, sort less or narrow the filter")]
+    #[error(
+        "the query needs more memory or temporary disk space than it may use; group by fewer columns, sort less or narrow the filter"
+    )]
     OutOfMemory,
     /// The record of released statistics can't be read or written, so none is given.
     #[error("the record of released statistics failed: {problem}")]
@@ -90,6 +93,17 @@ pub enum EngineError {
         /// The cause, for whoever keeps the record.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// A department's database, in which the data of a live table stays, can't be read.
+    #[error(
+        "the data is kept by its department, whose database can't be read now; try again later (correlation id {correlation})"
+    )]
+    SourceUnavailable {
+        /// What to look for in the log.
+        correlation: String,
+    },
+    /// A privacy account has too little left.
+    #[error("{0}")]
+    PrivacyExhausted(crate::privacy::Exhausted),
     /// Anything else. The log has more under the correlation id, and no values either.
     #[error(
         "the query failed while it ran (for instance a division by zero or a value that can't be converted); correlation id {correlation}"
@@ -108,6 +122,12 @@ pub(crate) fn sanitise(error: &DataFusionError) -> EngineError {
         return EngineError::OutOfMemory;
     }
     let correlation = uuid::Uuid::now_v7().simple().to_string();
+    if let DataFusionError::External(error) = root
+        && let Some(fault) = error.downcast_ref::<PostgresError>()
+    {
+        tracing::warn!(%correlation, %fault, "a live table could not be read");
+        return EngineError::SourceUnavailable { correlation };
+    }
     tracing::warn!(%correlation, kind = kind_of(root), "a query failed");
     EngineError::Execution { correlation }
 }
@@ -164,10 +184,7 @@ impl LimitedBatches {
 
     fn count(&mut self, batch: RecordBatch) -> Result<RecordBatch, EngineError> {
         self.rows += batch.num_rows() as u64;
-        // Of a slice only its own part counts.
-        for column in batch.columns() {
-            self.bytes += column.to_data().get_slice_memory_size().unwrap_or(0) as u64;
-        }
+        self.bytes += slice_bytes(&batch);
         if self.rows > self.limits.rows_max {
             return Err(EngineError::TooManyRows { rows_max: self.limits.rows_max });
         }
@@ -176,6 +193,11 @@ impl LimitedBatches {
         }
         Ok(batch)
     }
+}
+
+/// Bytes of a batch's values in Arrow's form. Of a slice only its own part counts.
+pub(crate) fn slice_bytes(batch: &RecordBatch) -> u64 {
+    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0) as u64).sum()
 }
 
 pub(crate) fn timed_out(limits: &Limits) -> EngineError {

@@ -4,29 +4,27 @@
 //! receipt durable, the engine computes the next part. A file holds the granted, masked columns and nothing of where
 //! they come from.
 
+mod row_groups;
+
 use std::future::Future;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
-use crate::BATCH_ROWS;
+use crate::answer::{Answer, AnswerPart, named};
 use crate::execution::{EngineError, sanitise};
-use crate::files::CREATED_BY;
-use crate::session::{Answer, AnswerPart};
+use row_groups::{ROW_GROUP_ROWS, RowGroups, options};
 
-/// Rows of a row group of a delivered Parquet file. Its bytes are held in memory until it is full.
-const ROW_GROUP_ROWS: usize = 131_072;
-/// Bytes of text gathered before they are handed on.
-const TEXT_CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes that are gathered before they are handed on.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,9 +72,9 @@ pub enum ExportError<E> {
 /// The bytes of an answer in a format. `hook` gets each part before any of its bytes are yielded and says, by
 /// returning, that the part's receipt is durable; its error ends the stream.
 pub fn export<H, F, E>(
-    mut answer: Answer,
+    answer: Answer,
     format: ExportFormat,
-    mut hook: H,
+    hook: H,
 ) -> impl Stream<Item = Result<Bytes, ExportError<E>>> + Send
 where
     H: FnMut(&AnswerPart) -> F + Send,
@@ -84,22 +82,20 @@ where
     E: Send,
 {
     async_stream::try_stream! {
-        let mut encoder = Encoder::new(format, &answer.schema())?;
-        let mut pending = answer.next().await.transpose()?;
-        while let Some(part) = pending.take() {
-            // The receipt of this part is synced while the next one is computed.
-            let durable = hook(&part);
-            let (durable, next) = futures::future::join(durable, answer.next()).await;
-            durable.map_err(ExportError::Hook)?;
-            encoder.write(&part.batch)?;
-            let ready = encoder.take(false);
-            if !ready.is_empty() {
-                yield ready;
+        let mut encoder = Encoder::new(format, &answer.schema(), answer.threads.clone())?;
+        // Of a Parquet file nothing leaves before a row group is full, so a part may well be as large.
+        let rows_min = if format == ExportFormat::Parquet { ROW_GROUP_ROWS } else { 0 };
+        let mut parts = pin!(named(answer, rows_min, hook));
+        while let Some(batches) = parts.next().await {
+            for batch in batches? {
+                encoder.write(&batch).await?;
+                let ready = encoder.take();
+                if !ready.is_empty() {
+                    yield ready;
+                }
             }
-            pending = next.transpose()?;
         }
-        encoder.finish()?;
-        let ready = encoder.take(true);
+        let ready = encoder.finish().await?;
         if !ready.is_empty() {
             yield ready;
         }
@@ -108,10 +104,21 @@ where
 
 /// One batch as a whole file.
 pub fn file_of(batch: &RecordBatch, format: ExportFormat) -> Result<Bytes, EngineError> {
-    let mut encoder = Encoder::new(format, &batch.schema())?;
-    encoder.write(batch)?;
-    encoder.finish()?;
-    Ok(encoder.take(true))
+    let schema = bare(&batch.schema());
+    let batch = with_schema(batch, &schema);
+    let outbox = Outbox::default();
+    if format == ExportFormat::Parquet {
+        let written = ArrowWriter::try_new_with_options(outbox.clone(), schema, options()).and_then(|mut writer| {
+            writer.write(&batch)?;
+            writer.close()
+        });
+        written.map_err(|error| sanitise(&error.into()))?;
+        return Ok(outbox.take());
+    }
+    let mut text = TextWriter::new(format, outbox.clone(), &schema)?;
+    text.write(&batch)?;
+    text.finish()?;
+    Ok(outbox.take())
 }
 
 /// Bytes that an encoder has written and nobody has taken yet.
@@ -122,12 +129,22 @@ struct Outbox {
 
 impl Write for Outbox {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(buffer);
+        self.bytes().extend_from_slice(buffer);
         Ok(buffer.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Outbox {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Bytes {
+        Bytes::from(std::mem::take(&mut *self.bytes()))
     }
 }
 
@@ -138,76 +155,94 @@ struct Encoder {
 }
 
 enum EncoderKind {
-    Parquet(Option<Box<ArrowWriter<Outbox>>>),
+    Parquet(Box<RowGroups>),
+    Text(TextWriter),
+}
+
+impl Encoder {
+    fn new(format: ExportFormat, schema: &SchemaRef, threads: Handle) -> Result<Encoder, EngineError> {
+        let outbox = Outbox::default();
+        let schema = bare(schema);
+        let kind = if format == ExportFormat::Parquet {
+            let file = RowGroups::begin(outbox.clone(), &schema, threads).map_err(|error| sanitise(&error.into()))?;
+            EncoderKind::Parquet(Box::new(file))
+        } else {
+            EncoderKind::Text(TextWriter::new(format, outbox.clone(), &schema)?)
+        };
+        Ok(Encoder { outbox, schema, kind })
+    }
+
+    async fn write(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
+        let batch = with_schema(batch, &self.schema);
+        match &mut self.kind {
+            EncoderKind::Parquet(file) => file.write(&batch).await.map_err(|error| sanitise(&error.into())),
+            EncoderKind::Text(text) => text.write(&batch),
+        }
+    }
+
+    /// Ends the file and gives what was not taken of it.
+    async fn finish(self) -> Result<Bytes, EngineError> {
+        match self.kind {
+            EncoderKind::Parquet(file) => file.finish().await.map_err(|error| sanitise(&error.into()))?,
+            EncoderKind::Text(mut text) => text.finish()?,
+        }
+        Ok(self.outbox.take())
+    }
+
+    /// The bytes written so far, once there are enough of them.
+    fn take(&mut self) -> Bytes {
+        let is_enough = self.outbox.bytes().len() >= CHUNK_BYTES;
+        if is_enough { self.outbox.take() } else { Bytes::new() }
+    }
+}
+
+/// The formats of text, written row by row.
+enum TextWriter {
     Csv(Box<arrow::csv::Writer<Outbox>>),
     Ndjson(Box<arrow::json::LineDelimitedWriter<Outbox>>),
 }
 
-impl Encoder {
-    fn new(format: ExportFormat, schema: &SchemaRef) -> Result<Encoder, EngineError> {
-        let outbox = Outbox::default();
-        // Metadata of the schema would travel with the file.
-        let mut fields = Vec::with_capacity(schema.fields().len());
-        for field in schema.fields() {
-            fields.push(Field::new(field.name(), field.data_type().clone(), field.is_nullable()));
+impl TextWriter {
+    fn new(format: ExportFormat, outbox: Outbox, schema: &SchemaRef) -> Result<TextWriter, EngineError> {
+        if format != ExportFormat::Csv {
+            return Ok(TextWriter::Ndjson(Box::new(arrow::json::LineDelimitedWriter::new(outbox))));
         }
-        let schema = Arc::new(Schema::new(fields));
-        let kind = match format {
-            ExportFormat::Parquet => {
-                let properties = WriterProperties::builder()
-                    .set_created_by(CREATED_BY.to_owned())
-                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
-                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-                    .set_write_batch_size(BATCH_ROWS)
-                    .build();
-                let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                let writer = ArrowWriter::try_new_with_options(outbox.clone(), Arc::clone(&schema), options)
-                    .map_err(|error| sanitise(&error.into()))?;
-                EncoderKind::Parquet(Some(Box::new(writer)))
-            }
-            ExportFormat::Csv => {
-                let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(outbox.clone());
-                // An empty answer still has its header.
-                writer.write(&RecordBatch::new_empty(Arc::clone(&schema))).map_err(|error| sanitise(&error.into()))?;
-                EncoderKind::Csv(Box::new(writer))
-            }
-            ExportFormat::Ndjson => {
-                EncoderKind::Ndjson(Box::new(arrow::json::LineDelimitedWriter::new(outbox.clone())))
-            }
-        };
-        Ok(Encoder { outbox, schema, kind })
+        let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(outbox);
+        // An empty answer still has its header.
+        writer.write(&RecordBatch::new_empty(Arc::clone(schema))).map_err(|error| sanitise(&error.into()))?;
+        Ok(TextWriter::Csv(Box::new(writer)))
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), batch.columns().to_vec())
-            .expect("the parts of an answer have its schema");
-        match &mut self.kind {
-            EncoderKind::Parquet(Some(writer)) => writer.write(&batch).map_err(|error| sanitise(&error.into())),
-            EncoderKind::Parquet(None) => Ok(()),
-            EncoderKind::Csv(writer) => writer.write(&batch).map_err(|error| sanitise(&error.into())),
-            EncoderKind::Ndjson(writer) => writer.write(&batch).map_err(|error| sanitise(&error.into())),
-        }
+        let written = match self {
+            TextWriter::Csv(writer) => writer.write(batch),
+            TextWriter::Ndjson(writer) => writer.write(batch),
+        };
+        written.map_err(|error| sanitise(&error.into()))
     }
 
     fn finish(&mut self) -> Result<(), EngineError> {
-        match &mut self.kind {
-            EncoderKind::Parquet(writer) => {
-                if let Some(writer) = writer.take() {
-                    writer.close().map_err(|error| sanitise(&error.into()))?;
-                }
-                Ok(())
-            }
-            EncoderKind::Ndjson(writer) => writer.finish().map_err(|error| sanitise(&error.into())),
-            EncoderKind::Csv(_) => Ok(()),
+        match self {
+            TextWriter::Ndjson(writer) => writer.finish().map_err(|error| sanitise(&error.into())),
+            TextWriter::Csv(_) => Ok(()),
         }
     }
+}
 
-    /// The bytes written so far, once there are enough of them.
-    fn take(&mut self, all: bool) -> Bytes {
-        let mut bytes = self.outbox.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if all || bytes.len() >= TEXT_CHUNK_BYTES { Bytes::from(std::mem::take(&mut *bytes)) } else { Bytes::new() }
+/// A schema without its metadata, which would travel with the file.
+fn bare(schema: &SchemaRef) -> SchemaRef {
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        fields.push(Field::new(field.name(), field.data_type().clone(), field.is_nullable()));
     }
+    Arc::new(Schema::new(fields))
+}
+
+fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+        .expect("the parts of an answer have its schema")
 }

@@ -69,6 +69,14 @@ pub enum StorageError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that is made from others is not what was written.
+    #[error("{} is damaged ({reason}); remove it and start the node again, it is made anew", path.display())]
+    MadeDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// Bytes that should be a Parquet file or a manifest are not.
     #[error("{} is damaged ({reason}); restore it from a backup of the node's directory", path.display())]
     Damaged {
@@ -118,6 +126,11 @@ impl TableFiles {
     /// Names the files of a table. `directory` must be absolute. Nothing is read.
     pub(crate) fn new(directory: PathBuf, files: Vec<DataFile>, schema: SchemaRef) -> Self {
         Self { directory, files, schema }
+    }
+
+    /// The table's directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The files.
@@ -178,7 +191,8 @@ impl TableFiles {
     }
 }
 
-fn hash_of(path: &Path) -> Result<String, StorageError> {
+/// SHA-256 of a file's bytes, in hex.
+pub(crate) fn hash_of(path: &Path) -> Result<String, StorageError> {
     let mut file = File::open(path).map_err(|error| StorageError::io(path, "read", &error))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

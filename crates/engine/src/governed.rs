@@ -9,28 +9,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TableProviderFilterPushDown, TableType, Volatility, when,
-};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, when};
 use datafusion::physical_plan::ExecutionPlan;
 use lingqu_domain::predicate::Predicate;
 use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
-use roaring::RoaringTreemap;
 
+use crate::ROW_COLUMN;
 use crate::barrier::BarrierExec;
-use crate::columns::{ColumnType, ColumnView, SchemaView, row_field};
-use crate::files::TableFiles;
+use crate::columns::{ColumnType, ColumnView, SchemaView, row_field, subject_columns};
+use crate::consent::{ConsentSet, consented};
 use crate::mask::{Mask, MaskUnfit, PseudonymKeys};
 use crate::predicate::{column, compile, is_leak_proof};
-use crate::{ROW_COLUMN, SUBJECT_COLUMN};
+use crate::raw::RawTable;
 
 /// Why a grant can't be applied to a table. The table is then not served at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +89,7 @@ pub struct Governance {
     /// Conditions that all hold for a row that exists.
     pub rows: Vec<Predicate>,
     /// Ordinals of the subjects who consented; rows of others do not exist. None: consent is not required.
-    pub consent: Option<Arc<RoaringTreemap>>,
+    pub consent: Option<Arc<ConsentSet>>,
     /// Keys of pseudonyms.
     pub keys: PseudonymKeys,
 }
@@ -106,7 +102,7 @@ impl Governance {
         scope: &Scope,
         mode: Mode,
         keys: PseudonymKeys,
-        consent: Option<Arc<RoaringTreemap>>,
+        consent: Option<Arc<ConsentSet>>,
     ) -> Result<Governance, GovernError> {
         if scope.consent_required && consent.is_none() {
             let missing = "the set of consenting subjects was not given";
@@ -142,19 +138,23 @@ pub(crate) struct GovernedColumn {
 #[derive(Debug)]
 pub struct GovernedTable {
     name: String,
-    raw: Arc<TableFiles>,
+    raw: RawTable,
     columns: Vec<GovernedColumn>,
     /// The row conditions over raw columns; none: every row.
     row_filter: Option<Expr>,
-    consent: Option<Arc<RoaringTreemap>>,
+    consent: Option<Arc<ConsentSet>>,
     /// The columns that conditions of the consumer may be evaluated on below the barrier.
     exact_columns: HashMap<String, DataType>,
-    has_subject: bool,
+    /// Whether they are evaluated there at all.
+    takes_conditions: bool,
+    /// The hidden columns that name the subjects of a row.
+    subject_columns: Vec<String>,
 }
 
 impl GovernedTable {
-    /// Compiles a grant for the files of one version of a table. The visible columns stand in the order of the table.
-    pub fn new(raw: Arc<TableFiles>, governance: &Governance) -> Result<Arc<GovernedTable>, GovernError> {
+    /// Compiles a grant for the data of a table. The visible columns stand in the order of the table.
+    pub fn new(raw: impl Into<RawTable>, governance: &Governance) -> Result<Arc<GovernedTable>, GovernError> {
+        let raw = raw.into();
         let raw_schema = raw.arrow_schema();
         let mut columns = Vec::with_capacity(governance.columns.len());
         let mut exact_columns = HashMap::new();
@@ -186,8 +186,8 @@ impl GovernedTable {
             return Err(GovernError::NothingVisible { table: governance.name.clone() });
         }
         columns.sort_by_key(|column| column.raw_index);
-        let has_subject = raw_schema.column_with_name(SUBJECT_COLUMN).is_some();
-        if governance.consent.is_some() && !has_subject {
+        let subject_columns = subject_columns(&raw_schema);
+        if governance.consent.is_some() && subject_columns.is_empty() {
             let missing = "the table does not name its subjects; declare the product's subject column";
             return Err(GovernError::ConsentUnknown { table: governance.name.clone(), missing });
         }
@@ -199,14 +199,17 @@ impl GovernedTable {
                 Some(conditions) => conditions.and(condition),
             });
         }
+        // Without a subject column there is no consent set, so the row filter is all that leaves rows out.
+        let takes_conditions = raw.takes_conditions(row_filter.as_ref());
         Ok(Arc::new(GovernedTable {
             name: governance.name.clone(),
+            takes_conditions,
             raw,
             columns,
             row_filter,
             consent: governance.consent.clone(),
             exact_columns,
-            has_subject,
+            subject_columns,
         }))
     }
 
@@ -238,16 +241,62 @@ impl GovernedTable {
         self.row_filter.as_ref()
     }
 
-    pub(crate) fn consent(&self) -> Option<&Arc<RoaringTreemap>> {
+    pub(crate) fn consent(&self) -> Option<&Arc<ConsentSet>> {
         self.consent.as_ref()
     }
 
     pub(crate) fn has_subject(&self) -> bool {
-        self.has_subject
+        !self.subject_columns.is_empty()
     }
 
-    pub(crate) fn raw(&self) -> &Arc<TableFiles> {
+    /// The hidden columns that name the subjects of a row; each of them must have consented.
+    pub(crate) fn subject_columns(&self) -> &[String] {
+        &self.subject_columns
+    }
+
+    pub(crate) fn raw(&self) -> &RawTable {
         &self.raw
+    }
+
+    pub(crate) fn exact_columns(&self) -> &HashMap<String, DataType> {
+        &self.exact_columns
+    }
+
+    /// The raw rows that exist under the grant and meet some safe conditions: what stands below the masks. `base`: which
+    /// of the conditions hold for every row that is wanted, whoever asks.
+    pub(crate) fn rows(&self, base: &[Expr], conditions: &[Expr]) -> DataFusionResult<LogicalPlanBuilder> {
+        let base = self.row_filter.iter().chain(base).cloned().reduce(Expr::and);
+        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(self.raw.provider(base.as_ref())), None)?;
+        if let Some(condition) = &self.row_filter {
+            plan = plan.filter(condition.clone())?;
+        }
+        if let Some(subjects) = &self.consent {
+            for name in &self.subject_columns {
+                plan = plan.filter(consented(subjects, column(name)))?;
+            }
+        }
+        for condition in conditions {
+            debug_assert!(is_leak_proof(condition, &self.exact_columns), "only safe conditions were accepted");
+            plan = plan.filter(unqualified(condition.clone())?)?;
+        }
+        Ok(plan)
+    }
+
+    /// The expression that yields a visible column from the raw table.
+    pub(crate) fn shown(&self, index: usize) -> DataFusionResult<Expr> {
+        let governed = &self.columns[index];
+        let raw = column(governed.name.as_str());
+        let shown = match &governed.mask {
+            Some(mask) => mask.expr(raw),
+            None => raw,
+        };
+        let guarded = match &self.row_filter {
+            // The filter below has dropped uncovered rows already. The guard holds even if a later version of the
+            // optimiser evaluates this projection on rows that the filter has not seen.
+            Some(condition) => when(condition.clone(), shown).end()?,
+            None => shown,
+        };
+        Ok(guarded.alias(governed.name.as_str()))
     }
 
     /// The table for planning; `hidden` adds engine columns after the visible ones.
@@ -291,27 +340,16 @@ impl GovernedProvider {
 
     /// The expression that yields a column of the provider's schema from the raw table.
     fn output_expr(&self, index: usize) -> DataFusionResult<Expr> {
-        let Some(governed) = self.table.columns.get(index) else {
-            return Ok(match &self.hidden {
-                HiddenColumns::None | HiddenColumns::Row => column(ROW_COLUMN),
-                HiddenColumns::Made(made) => {
-                    let (field, expression) = &made[index - self.table.columns.len()];
-                    expression.clone().alias(field.name())
-                }
-            });
-        };
-        let raw = column(governed.name.as_str());
-        let shown = match &governed.mask {
-            Some(mask) => mask.expr(raw),
-            None => raw,
-        };
-        let guarded = match &self.table.row_filter {
-            // The filter below has dropped uncovered rows already. The guard holds even if a later version of the
-            // optimiser evaluates this projection on rows that the filter has not seen.
-            Some(condition) => when(condition.clone(), shown).end()?,
-            None => shown,
-        };
-        Ok(guarded.alias(governed.name.as_str()))
+        if index < self.table.columns.len() {
+            return self.table.shown(index);
+        }
+        Ok(match &self.hidden {
+            HiddenColumns::None | HiddenColumns::Row => column(ROW_COLUMN),
+            HiddenColumns::Made(made) => {
+                let (field, expression) = &made[index - self.table.columns.len()];
+                expression.clone().alias(field.name())
+            }
+        })
     }
 }
 
@@ -328,7 +366,7 @@ impl TableProvider for GovernedProvider {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         let mut supported = Vec::with_capacity(filters.len());
         for filter in filters {
-            let is_safe = is_leak_proof(filter, &self.table.exact_columns);
+            let is_safe = self.table.takes_conditions && is_leak_proof(filter, &self.table.exact_columns);
             supported.push(if is_safe {
                 TableProviderFilterPushDown::Exact
             } else {
@@ -345,18 +383,7 @@ impl TableProvider for GovernedProvider {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let raw: Arc<dyn TableProvider> = Arc::clone(&self.table.raw) as Arc<dyn TableProvider>;
-        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(raw), None)?;
-        if let Some(condition) = &self.table.row_filter {
-            plan = plan.filter(condition.clone())?;
-        }
-        if let Some(subjects) = &self.table.consent {
-            plan = plan.filter(consented(subjects).call(vec![column(SUBJECT_COLUMN)]))?;
-        }
-        for filter in filters {
-            debug_assert!(is_leak_proof(filter, &self.table.exact_columns), "only safe conditions were accepted");
-            plan = plan.filter(unqualified(filter.clone())?)?;
-        }
+        let plan = self.table.rows(&[], filters)?;
         let indices: Vec<usize> = match projection {
             Some(indices) => indices.clone(),
             None => (0..self.schema.fields().len()).collect(),
@@ -371,7 +398,7 @@ impl TableProvider for GovernedProvider {
         let plan = plan.project(outputs)?.build()?;
         let inner = state.create_physical_plan(&plan).await?;
         let schema = Arc::new(self.schema.project(&indices)?);
-        Ok(Arc::new(BarrierExec::new(self.table.name.clone(), inner, schema)))
+        Ok(Arc::new(BarrierExec::new(self.table.name.clone(), inner, schema, self.table.raw.rows_at_most())))
     }
 }
 
@@ -386,59 +413,4 @@ fn unqualified(expr: Expr) -> DataFusionResult<Expr> {
         })
     })
     .data()
-}
-
-fn consented(subjects: &Arc<RoaringTreemap>) -> ScalarUDF {
-    ScalarUDF::new_from_impl(Consented {
-        subjects: Arc::clone(subjects),
-        signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable),
-    })
-}
-
-/// True for the ordinals of a set of subjects; a row without a subject has nobody's consent.
-#[derive(Debug)]
-struct Consented {
-    subjects: Arc<RoaringTreemap>,
-    signature: Signature,
-}
-
-impl PartialEq for Consented {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.subjects, &other.subjects)
-    }
-}
-
-impl Eq for Consented {}
-
-impl std::hash::Hash for Consented {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.subjects).hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Consented {
-    fn name(&self) -> &'static str {
-        "consented"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _argument_types: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let ordinals = arguments.args[0].to_array(arguments.number_rows)?;
-        let ordinals = ordinals.as_primitive::<Int64Type>();
-        let covered: BooleanArray = (0..ordinals.len())
-            .map(|row| Some(ordinals.is_valid(row) && contains(&self.subjects, ordinals.value(row))))
-            .collect();
-        Ok(ColumnarValue::Array(Arc::new(covered)))
-    }
-}
-
-pub(crate) fn contains(subjects: &RoaringTreemap, ordinal: i64) -> bool {
-    u64::try_from(ordinal).is_ok_and(|ordinal| subjects.contains(ordinal))
 }

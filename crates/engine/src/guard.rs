@@ -12,11 +12,11 @@
 pub(crate) mod contributor;
 mod differencing;
 pub(crate) mod dominance;
-mod shape;
+pub(crate) mod shape;
 mod sketch;
 mod suppression;
 mod tally;
-mod total;
+pub(crate) mod total;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use datafusion::datasource::{MemTable, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, lit, when};
+use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, lit, when};
 use tokio::time::Instant;
 
 use crate::allow::{Refusal, RefusalCode};
@@ -51,6 +51,11 @@ const ROWS_FAMILY: &str = "*";
 pub(crate) struct Guarded {
     pub(crate) plan: LogicalPlan,
     pub(crate) groups_suppressed: u64,
+}
+
+/// Checks the shape of a statement. Nothing is read, and nothing counts.
+pub(crate) fn check(state: &SessionState, plan: &LogicalPlan, rules: &StatisticsRules) -> Result<(), Refusal> {
+    shape::question(state, plan, rules).map(|_| ())
 }
 
 /// Checks the shape, runs the aggregate, leaves out what can't be shown and records the rest.
@@ -87,7 +92,7 @@ pub(crate) async fn answer(
     match decide(&question, rules, &groups, &fitness).await {
         Ok(shown) => {
             let groups_suppressed = shown.iter().filter(|is_shown| !**is_shown).count() as u64;
-            let schema = kept_schema(&question);
+            let schema = kept_schema(question.aggregate);
             let kept = kept_batches(&answered, &schema, &groups, &shown);
             let plan = rest_of_plan(plan, schema, kept).map_err(|error| sanitise(&error))?;
             Ok(Guarded { plan, groups_suppressed })
@@ -126,7 +131,7 @@ async fn decide(
     Ok(shown)
 }
 
-fn governed_table(plan: &LogicalPlan) -> DataFusionResult<Arc<GovernedTable>> {
+pub(crate) fn governed_table(plan: &LogicalPlan) -> DataFusionResult<Arc<GovernedTable>> {
     let mut found = None;
     plan.apply(|node| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -169,7 +174,8 @@ fn tallying_plan(
     made().map_err(|error| sanitise(&error))
 }
 
-fn with_columns(plan: &LogicalPlan, hidden: &HiddenColumns) -> DataFusionResult<LogicalPlan> {
+/// The plan below an aggregate over a table that yields hidden columns too.
+pub(crate) fn with_columns(plan: &LogicalPlan, hidden: &HiddenColumns) -> DataFusionResult<LogicalPlan> {
     Ok(match plan {
         LogicalPlan::TableScan(_) => with_hidden(plan, hidden.clone())?,
         LogicalPlan::Filter(filter) => LogicalPlan::Filter(Filter::try_new(
@@ -236,7 +242,7 @@ fn groups_of(question: &Question<'_>, batches: &[RecordBatch]) -> DataFusionResu
 }
 
 /// The values of a column as bytes that sort as they do.
-fn values_of(batches: &[RecordBatch], index: usize) -> DataFusionResult<Vec<Vec<u8>>> {
+pub(crate) fn values_of(batches: &[RecordBatch], index: usize) -> DataFusionResult<Vec<Vec<u8>>> {
     let mut values = Vec::new();
     for batch in batches {
         let column = batch.column(index);
@@ -248,9 +254,9 @@ fn values_of(batches: &[RecordBatch], index: usize) -> DataFusionResult<Vec<Vec<
 }
 
 /// The aggregate's own columns under plain numbered names.
-fn kept_schema(question: &Question<'_>) -> SchemaRef {
+pub(crate) fn kept_schema(aggregate: &Aggregate) -> SchemaRef {
     let mut fields = Vec::new();
-    for (index, field) in question.aggregate.schema.fields().iter().enumerate() {
+    for (index, field) in aggregate.schema.fields().iter().enumerate() {
         fields.push(Field::new(format!("c{index}"), field.data_type().clone(), true));
     }
     Arc::new(Schema::new(fields))
@@ -278,7 +284,11 @@ fn kept_batches(
 }
 
 /// The statement with its aggregate replaced by the groups that were kept.
-fn rest_of_plan(plan: &LogicalPlan, schema: SchemaRef, kept: Vec<RecordBatch>) -> DataFusionResult<LogicalPlan> {
+pub(crate) fn rest_of_plan(
+    plan: &LogicalPlan,
+    schema: SchemaRef,
+    kept: Vec<RecordBatch>,
+) -> DataFusionResult<LogicalPlan> {
     let table = MemTable::try_new(schema, vec![kept])?;
     let source = provider_as_source(Arc::new(table));
     plan.clone()

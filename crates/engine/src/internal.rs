@@ -39,8 +39,8 @@ impl InternalSession {
     /// Runs a query and returns its batches. Errors of planning are [`EngineError::Settings`] with the planner's
     /// message, since the statement is the program's own; errors of running tell no values.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
+        let _place = self.engine.place().await?;
         let deadline = Instant::now() + self.limits.time_max;
-        let _place = self.engine.place(self.limits.time_max).await?;
         let plan = self
             .state
             .create_logical_plan(sql)

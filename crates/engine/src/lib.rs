@@ -6,18 +6,25 @@
 //! only through a [`governed`] table, in which row filter, consent and masks of one grant are compiled into the scan
 //! behind a barrier that no predicate of theirs can cross; a [`session`] holds such tables and nothing else, checks
 //! each statement against the allow-list in [`allow`] and yields answers batch by batch, each with the numbers of the
-//! rows it reveals; what statistics it may give is also weighed against the [`release`] record. [`lookup`] answers questions about one key without SQL, [`export`] turns an answer into a file.
+//! rows it reveals; what statistics it may give is also weighed against the [`release`] record, or given
+//! with noise and paid for ([`privacy`]). [`lookup`] answers questions about one key without SQL, [`export`] turns an answer into a file.
 //! [`internal`] is the plain session of trusted code, such as the quality room.
+//!
+//! Data of departments comes from files, from tables of others ([`table_source`]), or stays in a department's PostgreSQL and is
+//! read for each answer ([`federation`]); [`postgres`] is how such a database is spoken to.
 //!
 //! What is not here: who may have a grant (domain), receipts, quotas and money (app), protocols (gateway). The engine
 //! is told what a grant allows and enforces it; it never decides it.
 
 pub mod allow;
+mod answer;
 mod barrier;
 mod columns;
+pub mod consent;
 pub mod engine;
 mod execution;
 pub mod export;
+pub mod federation;
 mod files;
 pub mod governed;
 mod guard;
@@ -26,14 +33,19 @@ mod keyed;
 pub mod lineage;
 pub mod lookup;
 mod mask;
+mod memory;
 mod parameters;
+pub mod postgres;
 mod predicate;
+pub mod privacy;
 pub mod product;
+mod raw;
 pub mod release;
 mod rows_left;
 pub mod session;
 pub mod snapshot;
 pub mod source;
+pub mod table_source;
 
 pub use columns::{ColumnType, ColumnView, SchemaView};
 pub use engine::{Engine, EngineSettings};
@@ -42,6 +54,7 @@ pub use files::{DataFile, StorageError, TableFiles};
 pub use keyed::KeyedStatement;
 pub use mask::PseudonymKeys;
 pub use parameters::PARAMETERS_MAX;
+pub use raw::RawTable;
 pub use rows_left::{RowsExactness, RowsLeft};
 
 /// The hidden column that numbers the rows of a snapshot or product, from 0, in the order of the source or the key.

@@ -5,6 +5,8 @@
 //! keys before a limit, subqueries in conditions) are *conditions* of the whole product: they tell of their column too,
 //! so they bound every output column. What the walk does not understand is refused.
 
+mod answer;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ use crate::allow::{self, Granted, Refusal, RefusalCode};
 use crate::columns::{ColumnType, SchemaView};
 use crate::engine::{Engine, register};
 use crate::execution::EngineError;
+
+pub(crate) use answer::of_answer;
 
 /// A column of an input table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,6 +57,10 @@ pub struct ProductShape {
     pub columns: Vec<ProductColumn>,
     /// Input columns that decide which rows there are; part of the lineage of every output column.
     pub conditions: BTreeSet<InputColumn>,
+    /// Whether each row is made of one row of one input and of nothing else: no joins, aggregates, DISTINCT, windows, unions,
+    /// subqueries or limits. False in shapes from before this was worked out.
+    #[serde(default)]
+    pub row_by_row: bool,
 }
 
 impl ProductShape {
@@ -105,7 +113,32 @@ pub(crate) fn shape_of(plan: &LogicalPlan) -> Result<ProductShape, Refusal> {
         };
         columns.push(ProductColumn { name, column_type, lineage: traced.sources, computed: traced.computed });
     }
-    Ok(ProductShape { columns, conditions: walk.conditions })
+    Ok(ProductShape { columns, conditions: walk.conditions, row_by_row: is_row_by_row(plan) })
+}
+
+/// Whether a plan makes each of its rows of one row of its one table.
+fn is_row_by_row(plan: &LogicalPlan) -> bool {
+    let has_subquery = |node: &LogicalPlan| {
+        node.expressions().iter().any(|expression| {
+            let found = expression
+                .exists(|part| Ok(matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_))));
+            found.unwrap_or(true)
+        })
+    };
+    let mut node = plan;
+    loop {
+        if has_subquery(node) {
+            return false;
+        }
+        node = match node {
+            LogicalPlan::TableScan(_) => return true,
+            LogicalPlan::Projection(projection) => &projection.input,
+            LogicalPlan::Filter(filter) => &filter.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
+            _ => return false,
+        };
+    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
-//! Lookup and verification: questions about one key of a product, answered from memory without planning SQL.
+//! Lookup and verification: questions about one key of a product, answered without planning SQL.
 //!
-//! A [`ProductIndex`] holds a product's sorted keys and columns once; a [`LookupTable`] is one grant's view of it.
+//! A [`ProductIndex`] finds the row of a key; a [`LookupTable`] is one grant's view of it.
 //! Row filter, consent and masks apply as in a governed table: a row that the grant does not cover is not found.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,23 +9,23 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, new_empty_array};
 use arrow::compute::{concat, kernels::cmp};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use lingqu_domain::predicate::Literal;
-use lingqu_domain::scope::ColumnName;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::ROW_COLUMN;
 use crate::columns::SchemaView;
 use crate::execution::EngineError;
 use crate::files::StorageError;
-use crate::governed::{GovernedTable, contains};
+use crate::governed::GovernedTable;
 use crate::mask::Mask;
 use crate::predicate::literal_for;
-use crate::product::Product;
-use crate::{BATCH_ROWS, ROW_COLUMN, SUBJECT_COLUMN};
+
+mod index;
+
+pub use index::{BlockCache, ProductIndex};
 
 /// Most keys of one batch.
 pub const KEYS_MAX: usize = 1_000;
@@ -39,16 +39,6 @@ pub enum LookupError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The product is too large to be held in memory.
-    #[error(
-        "the product takes {bytes} bytes in memory, at most {bytes_max} are allowed; raise the limit or serve it by rows"
-    )]
-    TooLarge {
-        /// What it takes so far.
-        bytes: usize,
-        /// The limit.
-        bytes_max: usize,
-    },
     /// A key with too few or too many parts.
     #[error("the key has {found} parts, {expected} were expected: {}", names.join(", "))]
     KeyParts {
@@ -84,125 +74,6 @@ pub enum LookupError {
         /// Keys given.
         found: usize,
     },
-}
-
-/// A product's keys and columns in memory, shared by all grants.
-pub struct ProductIndex {
-    key: Vec<ColumnName>,
-    key_types: Vec<DataType>,
-    converter: RowConverter,
-    /// The keys in row order, which is sorted order.
-    keys: Vec<Rows>,
-    /// The first row of each batch.
-    starts: Vec<usize>,
-    batches: Vec<RecordBatch>,
-    rows: usize,
-    bytes: usize,
-}
-
-impl ProductIndex {
-    /// Reads a product into memory. Errors: [`LookupError::TooLarge`] as soon as it passes `bytes_max`.
-    pub fn open(product: &Product, bytes_max: usize) -> Result<ProductIndex, LookupError> {
-        let schema = product.files.arrow_schema();
-        let mut key_indices = Vec::new();
-        let mut key_types = Vec::new();
-        for name in &product.key {
-            let (index, field) = schema.column_with_name(name.as_str()).expect("a product's key is among its columns");
-            key_indices.push(index);
-            key_types.push(field.data_type().clone());
-        }
-        let fields = key_types.iter().cloned().map(SortField::new).collect();
-        let converter = RowConverter::new(fields).expect("the engine's column types can be sorted");
-        let mut index = ProductIndex {
-            key: product.key.clone(),
-            key_types,
-            converter,
-            keys: Vec::new(),
-            starts: Vec::new(),
-            batches: Vec::new(),
-            rows: 0,
-            bytes: 0,
-        };
-        for file in product.files.files() {
-            let path = product.files.path_of(file);
-            let damaged =
-                |error: &dyn std::fmt::Display| StorageError::Damaged { path: path.clone(), reason: error.to_string() };
-            let handle = std::fs::File::open(&path).map_err(|error| StorageError::io(&path, "read", &error))?;
-            let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| damaged(&error))?;
-            let reader = reader.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
-            for batch in reader {
-                index.add(batch.map_err(|error| damaged(&error))?, &key_indices, bytes_max)?;
-            }
-        }
-        Ok(index)
-    }
-
-    fn add(&mut self, batch: RecordBatch, key_indices: &[usize], bytes_max: usize) -> Result<(), LookupError> {
-        let columns: Vec<ArrayRef> = key_indices.iter().map(|index| Arc::clone(batch.column(*index))).collect();
-        let keys = self.converter.convert_columns(&columns).expect("the converter was made for these columns");
-        self.bytes += keys.size() + batch.get_array_memory_size();
-        if self.bytes > bytes_max {
-            return Err(LookupError::TooLarge { bytes: self.bytes, bytes_max });
-        }
-        self.starts.push(self.rows);
-        self.rows += batch.num_rows();
-        self.keys.push(keys);
-        self.batches.push(batch);
-        Ok(())
-    }
-
-    /// Rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Bytes held in memory.
-    pub fn memory_bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The names and types of the key's parts.
-    pub fn key(&self) -> &[ColumnName] {
-        &self.key
-    }
-
-    /// The place of a key: batch and row in it.
-    fn find(&self, key: &[Literal]) -> Result<Option<(usize, usize)>, LookupError> {
-        if key.len() != self.key.len() {
-            return Err(LookupError::KeyParts {
-                found: key.len(),
-                expected: self.key.len(),
-                names: self.key.iter().map(ToString::to_string).collect(),
-            });
-        }
-        let mut parts = Vec::with_capacity(key.len());
-        for ((part, name), data_type) in key.iter().zip(&self.key).zip(&self.key_types) {
-            let value = typed(part, data_type, name.as_str())?;
-            parts.push(value.to_array().map_err(|error| crate::execution::sanitise(&error))?);
-        }
-        let rows = self.converter.convert_columns(&parts).expect("the parts are of the key's types");
-        let wanted = rows.row(0);
-        // The batch is the last one whose first key is not greater.
-        let after = self.keys.partition_point(|keys| keys.row(0) <= wanted);
-        let Some(batch) = after.checked_sub(1) else { return Ok(None) };
-        let keys = &self.keys[batch];
-        let (mut low, mut high) = (0, keys.num_rows());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if keys.row(middle) < wanted {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok((low < keys.num_rows() && keys.row(low) == wanted).then_some((batch, low)))
-    }
-}
-
-impl std::fmt::Debug for ProductIndex {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ProductIndex").field("rows", &self.rows).finish_non_exhaustive()
-    }
 }
 
 fn typed(literal: &Literal, data_type: &DataType, name: &str) -> Result<ScalarValue, LookupError> {
@@ -254,7 +125,7 @@ pub struct LookupTable {
     row_filter: Option<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     row_column: usize,
-    subject_column: Option<usize>,
+    subject_columns: Vec<usize>,
     by_name: HashMap<String, usize>,
 }
 
@@ -281,8 +152,11 @@ impl LookupTable {
         let schema = table.schema_view().arrow();
         let by_name = table.columns().iter().enumerate().map(|(at, column)| (column.name.to_string(), at)).collect();
         let row_column = raw.index_of(ROW_COLUMN).expect("a product has row numbers");
-        let subject_column = raw.index_of(SUBJECT_COLUMN).ok();
-        Ok(LookupTable { index, table, row_filter, schema, row_column, subject_column, by_name })
+        let mut subject_columns = Vec::new();
+        for name in table.subject_columns() {
+            subject_columns.push(raw.index_of(name).expect("a table's subject columns are among its columns"));
+        }
+        Ok(LookupTable { index, table, row_filter, schema, row_column, subject_columns, by_name })
     }
 
     /// The visible columns.
@@ -355,8 +229,8 @@ impl LookupTable {
 
     /// The raw row of a key, if row filter and consent let it exist.
     fn covered_row(&self, key: &[Literal]) -> Result<Option<RecordBatch>, LookupError> {
-        let Some((batch, row)) = self.index.find(key)? else { return Ok(None) };
-        let raw = self.index.batches[batch].slice(row, 1);
+        let Some((block, row)) = self.index.find(key)? else { return Ok(None) };
+        let raw = block.rows.slice(row, 1);
         if let Some(condition) = &self.row_filter {
             let covered = condition
                 .evaluate(&raw)
@@ -368,11 +242,10 @@ impl LookupTable {
             }
         }
         if let Some(subjects) = self.table.consent() {
-            let ordinals = self.subject_column.map(|column| raw.column(column).as_primitive::<Int64Type>());
-            let consents =
-                ordinals.is_some_and(|ordinals| ordinals.is_valid(0) && contains(subjects, ordinals.value(0)));
-            if !consents {
-                return Ok(None);
+            for column in &self.subject_columns {
+                if !subjects.covered(raw.column(*column).as_primitive::<Int64Type>()).value(0) {
+                    return Ok(None);
+                }
             }
         }
         Ok(Some(raw))

@@ -136,6 +136,8 @@ pub(crate) fn is_leak_proof(expr: &Expr, exact_columns: &HashMap<String, DataTyp
             is_comparison && (is_literal_of(right, left, exact_columns) || is_literal_of(left, right, exact_columns))
         }
         Expr::Not(part) => is_leak_proof(part, exact_columns),
+        // What the simplifier makes of a comparison of a truth value with a constant, also after it was pushed down.
+        Expr::Column(column) => exact_columns.get(&column.name) == Some(&DataType::Boolean),
         Expr::IsNull(part) | Expr::IsNotNull(part) => is_exact(part),
         Expr::Between(between) => {
             is_literal_of(&between.low, &between.expr, exact_columns)

@@ -12,16 +12,18 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use lingqu_domain::scope::ColumnName;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::BATCH_ROWS;
 use crate::allow::{self, Granted};
-use crate::columns::{SchemaView, row_field};
+use crate::columns::{SchemaView, row_field, subject_column, subject_columns};
 use crate::engine::{Engine, register};
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
 use crate::files::{DataFile, DataFileWriter, StorageError, TableFiles, write_durably};
@@ -29,7 +31,6 @@ use crate::governed::{GovernedTable, HiddenColumns};
 use crate::lineage::{ProductShape, shape_of};
 use crate::rows_left::RowsLeft;
 use crate::session::start;
-use crate::{BATCH_ROWS, SUBJECT_COLUMN};
 
 /// Most subjects of a product; their names are held in memory while it is made.
 pub const SUBJECTS_MAX: usize = 20_000_000;
@@ -45,6 +46,16 @@ pub struct ProductSpec {
     pub key: Vec<ColumnName>,
     /// The column that names the data subject of a row.
     pub subject: Option<ColumnName>,
+    /// Columns that name further subjects, where a row is about several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_subjects: Vec<ColumnName>,
+}
+
+impl ProductSpec {
+    /// The columns that name subjects, the main one first.
+    fn subjects(&self) -> impl Iterator<Item = &ColumnName> {
+        self.subject.iter().chain(&self.further_subjects)
+    }
 }
 
 /// Why a product can't be made or opened.
@@ -129,20 +140,52 @@ pub struct Product {
 impl Product {
     /// The subjects' names in the order of their ordinals. For resolving consents; never for consumers.
     pub fn subject_names(&self) -> Result<Vec<String>, StorageError> {
-        let Some(path) = &self.subject_file else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        self.visit_subjects(&mut |name| names.push(name.to_owned()))?;
+        Ok(names)
+    }
+
+    /// The ordinals of the subjects of each row, in the order of rows: one list for each declared subject column. Rows
+    /// without a subject have none.
+    pub fn row_subjects(&self) -> Result<Vec<Vec<Option<u32>>>, StorageError> {
+        let columns = subject_columns(&self.files.arrow_schema());
+        let mut subjects: Vec<Vec<Option<u32>>> = vec![Vec::new(); columns.len()];
+        for file in self.files.files() {
+            let path = self.files.path_of(file);
+            let damaged =
+                |error: &dyn std::fmt::Display| StorageError::Damaged { path: path.clone(), reason: error.to_string() };
+            let handle = fs::File::open(&path).map_err(|error| StorageError::io(&path, "read", &error))?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| damaged(&error))?;
+            let names = columns.iter().map(String::as_str);
+            let wanted = ProjectionMask::columns(reader.parquet_schema(), names);
+            let reader = reader.with_projection(wanted).with_batch_size(BATCH_ROWS).build();
+            for batch in reader.map_err(|error| damaged(&error))? {
+                let batch = batch.map_err(|error| damaged(&error))?;
+                for (subjects, column) in subjects.iter_mut().zip(&columns) {
+                    let ordinals = batch.column_by_name(column).ok_or_else(|| damaged(&"a column is missing"))?;
+                    let ordinals = ordinals.as_primitive::<Int64Type>().iter();
+                    subjects.extend(ordinals.map(|ordinal| ordinal.and_then(|ordinal| u32::try_from(ordinal).ok())));
+                }
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// Tells the subjects' names one by one in the order of their ordinals, holding a batch of them in memory.
+    pub fn visit_subjects(&self, visit: &mut dyn FnMut(&str)) -> Result<(), StorageError> {
+        let Some(path) = &self.subject_file else { return Ok(()) };
         let damaged =
             |error: &dyn std::fmt::Display| StorageError::Damaged { path: path.clone(), reason: error.to_string() };
         let file = fs::File::open(path).map_err(|error| StorageError::io(path, "read", &error))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
         let reader = reader.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
-        let mut subjects = Vec::new();
         for batch in reader {
             let batch = batch.map_err(|error| damaged(&error))?;
             for subject in batch.column(0).as_string::<i32>().iter().flatten() {
-                subjects.push(subject.to_owned());
+                visit(subject);
             }
         }
-        Ok(subjects)
+        Ok(())
     }
 }
 
@@ -232,7 +275,7 @@ impl ProductStore {
 fn product_of(directory: PathBuf, manifest: Manifest) -> Product {
     let Manifest { spec, shape, files, subject_file, subjects } = manifest;
     let schema = shape.schema_view();
-    let stored = stored_schema(&schema, spec.subject.is_some());
+    let stored = stored_schema(&schema, spec.subjects().count());
     let subject_file = subject_file.map(|file| directory.join(file.path));
     let files = Arc::new(TableFiles::new(directory, files, stored));
     Product {
@@ -248,11 +291,11 @@ fn product_of(directory: PathBuf, manifest: Manifest) -> Product {
     }
 }
 
-fn stored_schema(schema: &SchemaView, has_subject: bool) -> SchemaRef {
+fn stored_schema(schema: &SchemaView, subjects: usize) -> SchemaRef {
     let mut fields: Vec<Arc<Field>> = schema.arrow().fields().to_vec();
     fields.push(Arc::new(row_field()));
-    if has_subject {
-        fields.push(Arc::new(Field::new(SUBJECT_COLUMN, DataType::Int64, true)));
+    for number in 0..subjects {
+        fields.push(Arc::new(Field::new(subject_column(number), DataType::Int64, true)));
     }
     Arc::new(Schema::new(fields))
 }
@@ -264,8 +307,8 @@ async fn make(
     tables: &[Arc<GovernedTable>],
     limits: Limits,
 ) -> Result<Manifest, ProductError> {
+    let _place = engine.place().await?;
     let deadline = Instant::now() + limits.time_max;
-    let _place = engine.place(limits.time_max).await?;
     let state = engine.governed_state(engine.partitions());
     let mut granted = Granted::new();
     for table in tables {
@@ -306,10 +349,10 @@ fn check_declared(spec: &ProductSpec, schema: &SchemaView) -> Result<(), Product
             return Err(ProductError::ColumnMissing { role: "key", column: name.clone() });
         }
     }
-    if let Some(subject) = &spec.subject
-        && schema.column(subject).is_none()
-    {
-        return Err(ProductError::ColumnMissing { role: "subject", column: subject.clone() });
+    for subject in spec.subjects() {
+        if schema.column(subject).is_none() {
+            return Err(ProductError::ColumnMissing { role: "subject", column: subject.clone() });
+        }
     }
     Ok(())
 }
@@ -321,7 +364,7 @@ struct Maker {
     key_indices: Vec<usize>,
     key_rows: RowConverter,
     last_key: Option<OwnedRow>,
-    subject_index: Option<usize>,
+    subject_indices: Vec<usize>,
     subjects: HashMap<String, i64>,
     schema: SchemaRef,
     writer: DataFileWriter,
@@ -340,14 +383,14 @@ impl Maker {
         for index in &key_indices {
             sort_fields.push(SortField::new(schema.columns[*index].column_type.arrow()));
         }
-        let stored = stored_schema(schema, spec.subject.is_some());
+        let stored = stored_schema(schema, spec.subjects().count());
         Ok(Maker {
             directory: directory.to_owned(),
             key: spec.key.clone(),
             key_indices,
             key_rows: RowConverter::new(sort_fields).expect("the engine's column types can be sorted"),
             last_key: None,
-            subject_index: spec.subject.as_ref().map(index_of),
+            subject_indices: spec.subjects().map(index_of).collect(),
             subjects: HashMap::new(),
             writer: DataFileWriter::create(directory, "part-00000", Arc::clone(&stored))?,
             schema: stored,
@@ -370,10 +413,10 @@ impl Maker {
         self.check_key(&columns);
         let first = i64::try_from(self.rows).expect("a product has fewer than 2^63 rows");
         let count = i64::try_from(batch.num_rows()).expect("a batch has fewer than 2^63 rows");
-        let subjects = match self.subject_index {
-            Some(index) => Some(self.subject_ordinals(&columns[index])?),
-            None => None,
-        };
+        let mut subjects = Vec::with_capacity(self.subject_indices.len());
+        for index in self.subject_indices.clone() {
+            subjects.push(self.subject_ordinals(&columns[index])?);
+        }
         columns.push(Arc::new(Int64Array::from_iter_values(first..first + count)));
         columns.extend(subjects);
         let numbered = RecordBatch::try_new(Arc::clone(&self.schema), columns)
@@ -436,9 +479,9 @@ impl Maker {
         }
         let files = vec![self.writer.finish()?];
         let subjects = self.subjects.len() as u64;
-        let subject_file = match self.subject_index {
-            Some(_) => Some(write_subjects(&self.directory, self.subjects)?),
-            None => None,
+        let subject_file = match self.subject_indices.is_empty() {
+            false => Some(write_subjects(&self.directory, self.subjects)?),
+            true => None,
         };
         Ok((files, subject_file, subjects))
     }

@@ -11,36 +11,36 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
 use futures::{FutureExt, StreamExt};
+use lingqu_domain::lineage::AnswerLineage;
+use lingqu_domain::privacy::Rho;
 use lingqu_domain::scope::ColumnName;
-use roaring::RoaringTreemap;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::ROW_COLUMN;
 use crate::allow::{self, Granted, Parameters, Refusal, RefusalCode};
-use crate::barrier::row_numbers;
 use crate::engine::{Engine, register};
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::keyed::{self, KeyedStatement};
+use crate::privacy::NoisedRules;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
-use crate::{guard, parameters};
+use crate::{guard, lineage, parameters, privacy};
 
+pub use crate::answer::{Answer, AnswerPart, named};
 pub use crate::guard::contributor::Contributors;
 pub use crate::guard::dominance::Dominance;
 
@@ -80,6 +80,8 @@ pub enum AnswerShape {
     Rows,
     /// One aggregate over declared dimensions (mode statistics).
     Statistics(StatisticsRules),
+    /// The same with noise, paid for from privacy accounts.
+    Noised(Box<NoisedRules>),
 }
 
 /// What a statement would answer.
@@ -137,13 +139,32 @@ impl GovernedSession {
         Ok(GovernedSession { engine: Arc::clone(engine), granted, limits, shape, wide, ordered })
     }
 
+    /// The columns of a table as the session shows them, whatever may be asked of it.
+    pub async fn table_schema(&self, table: &str) -> Result<SchemaRef, EngineError> {
+        let sql = format!("SELECT * FROM \"{table}\"");
+        let planned = allow::plan_with(&self.wide, &sql, Parameters::Values(&[]), &self.granted).await?;
+        Ok(told(planned.analysed.schema().as_arrow()))
+    }
+
     /// What a statement would answer, without answering it: it is planned and checked, nothing is read. `values` stand in the
     /// places of its parameters; without them the types of the parameters are told as far as the statement tells them.
     pub async fn describe(&self, sql: &str, values: Option<&[ScalarValue]>) -> Result<Described, EngineError> {
         let parameters = values.map_or(Parameters::Open, Parameters::Values);
         let planned = allow::plan_with(&self.wide, sql, parameters, &self.granted).await?;
+        let open = parameters::types_of(&planned.analysed)?;
+        if let AnswerShape::Statistics(rules) = &self.shape
+            && open.is_empty()
+        {
+            // What can't be answered is refused before anybody is told how its answer would look.
+            guard::check(&self.wide, &planned.plan, rules)?;
+        }
+        if let AnswerShape::Noised(rules) = &self.shape
+            && open.is_empty()
+        {
+            privacy::check(&self.wide, &planned.plan, rules)?;
+        }
         let schema = told(planned.analysed.schema().as_arrow());
-        Ok(Described { schema, parameters: parameters::types_of(&planned.analysed)? })
+        Ok(Described { schema, parameters: open })
     }
 
     /// The key and columns of a statement that asks for the row of one key and for nothing else; none for any other. Nothing
@@ -159,6 +180,12 @@ impl GovernedSession {
         Ok(keyed::read(&self.wide, &planned.analysed, key, schema))
     }
 
+    /// Where the answer of a statement without parameters comes from. Nothing is read.
+    pub async fn lineage(&self, sql: &str) -> Result<AnswerLineage, EngineError> {
+        let plan = allow::plan_with(&self.wide, sql, Parameters::Values(&[]), &self.granted).await?.plan;
+        Ok(lineage::of_answer(&plan, &self.granted))
+    }
+
     /// Answers a statement without parameters. Planning and, for statistics, the guarded aggregate happen before this
     /// returns; the rest as the answer is drawn.
     pub async fn query(&self, sql: &str) -> Result<Answer, EngineError> {
@@ -167,13 +194,14 @@ impl GovernedSession {
 
     /// Answers a statement, with `values` in the places of its parameters.
     pub async fn query_with(&self, sql: &str, values: &[ScalarValue]) -> Result<Answer, EngineError> {
+        let place = self.engine.place().await?;
         let deadline = Instant::now() + self.limits.time_max;
-        let place = self.engine.place(self.limits.time_max).await?;
         let prepared = tokio::time::timeout_at(deadline, self.prepare(sql, values, deadline)).await;
-        let Prepared { stream, exactness, groups_suppressed, left, carried_from } = match prepared {
+        let (lineage, prepared) = match prepared {
             Ok(prepared) => prepared?,
             Err(_) => return Err(timed_out(&self.limits)),
         };
+        let Prepared { stream, exactness, groups_suppressed, rho_spent, left, carried_from } = prepared;
         let mut fields = stream.schema().fields().to_vec();
         if carried_from.is_some() {
             fields.pop();
@@ -182,48 +210,101 @@ impl GovernedSession {
             schema: Arc::new(Schema::new(fields)),
             exactness,
             groups_suppressed,
+            rho_spent,
+            lineage,
             batches: Some(LimitedBatches::new(stream, self.limits, deadline)),
             left,
             carried_from,
+            threads: self.engine.threads().clone(),
             _place: place,
         })
     }
 
-    async fn prepare(&self, sql: &str, values: &[ScalarValue], deadline: Instant) -> Result<Prepared, EngineError> {
+    async fn prepare(
+        &self,
+        sql: &str,
+        values: &[ScalarValue],
+        deadline: Instant,
+    ) -> Result<(AnswerLineage, Prepared), EngineError> {
         let plan = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?.plan;
+        let lineage = lineage::of_answer(&plan, &self.granted);
+        Ok((lineage, self.prepare_plan(&plan, deadline).await?))
+    }
+
+    async fn prepare_plan(&self, plan: &LogicalPlan, deadline: Instant) -> Result<Prepared, EngineError> {
         match &self.shape {
             AnswerShape::Statistics(rules) => {
                 let left = RowsLeft::default();
                 let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
                 let guarded =
-                    guard::answer(&self.engine, &self.wide, &task, &plan, rules, &self.limits, deadline).await?;
+                    guard::answer(&self.engine, &self.wide, &task, plan, rules, &self.limits, deadline).await?;
                 let stream = start(&self.engine, &self.ordered, &guarded.plan, task).await?;
                 Ok(Prepared {
                     stream,
                     exactness: RowsExactness::Superset,
                     groups_suppressed: guarded.groups_suppressed,
+                    rho_spent: None,
                     left,
                     carried_from: None,
                 })
             }
+            AnswerShape::Noised(rules) => {
+                let left = RowsLeft::default();
+                let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
+                let within = (&self.limits, deadline);
+                let noised = privacy::answer(&self.engine, &self.wide, &task, &left, plan, rules, within).await?;
+                let stream = start(&self.engine, &self.ordered, &noised.plan, task).await?;
+                let exactness = RowsExactness::Superset;
+                let rho_spent = Some(noised.rho_spent);
+                Ok(Prepared { stream, exactness, groups_suppressed: 0, rho_spent, left, carried_from: None })
+            }
             AnswerShape::Rows => {
                 let left = RowsLeft::default();
-                if let Some(table) = linear_table(&plan) {
-                    let carrying = carry_row(&plan).map_err(|error| sanitise(&error))?;
+                if let Some(table) = linear_table(plan) {
+                    let carrying = carry_row(plan).map_err(|error| sanitise(&error))?;
                     // The barrier writes to a record that nobody reads: the rows are those of the answer.
                     let crossed = RowsLeft::default();
                     let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &crossed)?;
                     let stream = start(&self.engine, &self.ordered, &carrying, task).await?;
                     let exactness = RowsExactness::Exact;
-                    Ok(Prepared { stream, exactness, groups_suppressed: 0, left, carried_from: Some(table) })
+                    Ok(Prepared {
+                        stream,
+                        exactness,
+                        groups_suppressed: 0,
+                        rho_spent: None,
+                        left,
+                        carried_from: Some(table),
+                    })
                 } else {
-                    let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
-                    let stream = start(&self.engine, &self.wide, &plan, task).await?;
+                    let (stream, left) = self.start_wide(plan).await?;
                     let exactness = RowsExactness::Superset;
-                    Ok(Prepared { stream, exactness, groups_suppressed: 0, left, carried_from: None })
+                    Ok(Prepared { stream, exactness, groups_suppressed: 0, rho_spent: None, left, carried_from: None })
                 }
             }
         }
+    }
+
+    /// Starts a plan that is not linear. Joins are by hashing, which holds one side in memory; where memory does not suffice
+    /// they are made by sorting, which spills. The first batch tells: by then one side has been read.
+    async fn start_wide(&self, plan: &LogicalPlan) -> Result<(SendableRecordBatchStream, RowsLeft), EngineError> {
+        let left = RowsLeft::default();
+        let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
+        let mut stream = start(&self.engine, &self.wide, plan, task).await?;
+        let first = stream.next().await;
+        if let Some(Err(error)) = &first
+            && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+            && has_join(&self.wide.optimize(plan).map_err(|error| sanitise(&error))?)
+        {
+            tracing::debug!("a join does not fit into memory and is made by sorting");
+            drop(stream);
+            let sorting = sorting_joins(&self.wide);
+            let left = RowsLeft::default();
+            let task = self.engine.task(&sorting, self.limits.memory_bytes_max, &left)?;
+            return Ok((start(&self.engine, &sorting, plan, task).await?, left));
+        }
+        let schema = stream.schema();
+        let whole = futures::stream::iter(first).chain(stream);
+        Ok((Box::pin(RecordBatchStreamAdapter::new(schema, whole)), left))
     }
 
     /// The tables and columns of the session.
@@ -242,6 +323,7 @@ struct Prepared {
     stream: SendableRecordBatchStream,
     exactness: RowsExactness,
     groups_suppressed: u64,
+    rho_spent: Option<Rho>,
     left: RowsLeft,
     carried_from: Option<String>,
 }
@@ -290,6 +372,17 @@ pub(crate) async fn start(
     };
     ahead.spawn_on(running, engine.threads());
     Ok(ahead.build())
+}
+
+/// The same state with joins by sorting, on one thread: each partition would take a part of the memory for sorts of its own.
+fn sorting_joins(state: &SessionState) -> SessionState {
+    let mut config = state.config().clone().with_target_partitions(1);
+    config.options_mut().optimizer.prefer_hash_join = false;
+    SessionStateBuilder::new_from_existing(state.clone()).with_config(config).build()
+}
+
+fn has_join(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).unwrap_or(true)
 }
 
 /// Lets a plan be stopped inside its joins. Operators yield where they read; a join that makes millions of rows of one
@@ -376,102 +469,6 @@ pub(crate) fn with_hidden(scan: &LogicalPlan, hidden: HiddenColumns) -> DataFusi
     };
     let source = provider_as_source(governed.table().provider(hidden));
     Ok(LogicalPlan::TableScan(TableScanBuilder::new(scan.table_name.clone(), source).build()?))
-}
-
-/// A batch that may leave once the receipt names its rows.
-#[derive(Debug)]
-pub struct AnswerPart {
-    /// The rows of the answer; the last part may have none.
-    pub batch: RecordBatch,
-    /// Numbers of rows, by table, that no earlier part of this answer named.
-    pub rows: BTreeMap<String, RoaringTreemap>,
-}
-
-/// An answer being drawn. Dropping it stops the query.
-pub struct Answer {
-    schema: SchemaRef,
-    exactness: RowsExactness,
-    groups_suppressed: u64,
-    batches: Option<LimitedBatches>,
-    left: RowsLeft,
-    carried_from: Option<String>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Answer {
-    /// The schema of every batch.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    /// What the named rows are.
-    pub fn rows_exactness(&self) -> RowsExactness {
-        self.exactness
-    }
-
-    /// Groups left out because they are too small or dominated, or would tell of such a group.
-    pub fn groups_suppressed(&self) -> u64 {
-        self.groups_suppressed
-    }
-
-    /// All rows named so far, by table.
-    pub fn rows_left(&self) -> BTreeMap<String, RoaringTreemap> {
-        self.left.total()
-    }
-
-    /// The next part; nothing at the end and after an error. At the end, rows that left a governed table without
-    /// bearing on any batch are named by a last part without rows.
-    pub async fn next(&mut self) -> Option<Result<AnswerPart, EngineError>> {
-        let batches = self.batches.as_mut()?;
-        match batches.next().await {
-            Some(Ok(batch)) => Some(Ok(self.part_of(batch))),
-            Some(Err(error)) => {
-                self.batches = None;
-                Some(Err(error))
-            }
-            None => {
-                self.batches = None;
-                let rows = self.left.take_untold();
-                if rows.is_empty() {
-                    return None;
-                }
-                Some(Ok(AnswerPart { batch: RecordBatch::new_empty(self.schema()), rows }))
-            }
-        }
-    }
-
-    /// Draws the whole answer. For answers known to be small, and for tests.
-    pub async fn collect(mut self) -> Result<(Vec<RecordBatch>, BTreeMap<String, RoaringTreemap>), EngineError> {
-        let mut batches = Vec::new();
-        while let Some(part) = self.next().await {
-            let part = part?;
-            if part.batch.num_rows() > 0 {
-                batches.push(part.batch);
-            }
-        }
-        Ok((batches, self.rows_left()))
-    }
-
-    fn part_of(&self, batch: RecordBatch) -> AnswerPart {
-        let batch = match &self.carried_from {
-            None => batch,
-            Some(table) => {
-                let mut columns = batch.columns().to_vec();
-                let rows = columns.pop().expect("a carrying plan ends in the row number");
-                self.left.record(table, &row_numbers(rows.as_primitive::<Int64Type>().values()));
-                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-                RecordBatch::try_new_with_options(self.schema(), columns, &options)
-                    .expect("the schema is that of the batch without its last column")
-            }
-        };
-        AnswerPart { batch, rows: self.left.take_untold() }
-    }
-}
-
-impl fmt::Debug for Answer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Answer").field("exactness", &self.exactness).finish_non_exhaustive()
-    }
 }
 
 /// Visits every expression of a node until one is found that a check refuses.

@@ -4,11 +4,13 @@
 //! files, which carry their SHA-256 in their names. Files are only ever added: a version that was written can be read
 //! for the life of the node, by Lingqu and by every Delta reader. A row's hidden number is its place in the source.
 
+mod parts;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::CommitProperties;
@@ -16,18 +18,22 @@ use deltalake::kernel::{Action, Add, StructType};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use url::Url;
 
+use crate::BATCH_ROWS;
 use crate::columns::{SchemaView, row_field};
-use crate::files::{DataFile, DataFileWriter, StorageError, TableFiles, sync_directory};
-use crate::source::{Source, SourceError};
+use crate::files::{DataFile, StorageError, TableFiles, sync_directory};
+use crate::source::{ReadProgress, Source, SourceError, SourceIdentity, StopSignal, TableSource};
+use parts::{PartWriter, Parts, discard, without_first};
 
-/// Rows of one data file at most.
-const FILE_ROWS_MAX: u64 = 4_194_304;
+/// Rows of one data file at most. A finished file is where an interrupted ingestion goes on.
+pub const PART_ROWS_MAX: u64 = 1_048_576;
 /// Data files of one version at most.
 const FILES_MAX: usize = 4_096;
+/// Batches of a table that may wait to be written.
+const BATCHES_AHEAD: usize = 4;
 
 /// Why a snapshot can't be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +65,9 @@ pub enum SnapshotError {
         /// What is wrong.
         reason: String,
     },
+    /// The writing was told to stop. Its finished parts stay.
+    #[error("the ingestion was stopped; it goes on after its last finished part when it is begun again")]
+    Stopped,
     /// More data than one version may have.
     #[error("resource {resource} would have more than {FILES_MAX} data files in one version; split it")]
     TooLarge {
@@ -84,12 +93,53 @@ pub struct Snapshot {
     pub files: Arc<TableFiles>,
 }
 
+/// What is read into a snapshot.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each ingestion, and it is moved a few times")]
+pub enum Ingest {
+    /// A file.
+    File(Source),
+    /// A table.
+    Table(Box<dyn TableSource>),
+}
+
+impl Ingest {
+    /// The columns of the snapshot.
+    pub fn schema(&self) -> &SchemaView {
+        match self {
+            Ingest::File(source) => source.schema(),
+            Ingest::Table(source) => source.schema(),
+        }
+    }
+}
+
+/// How an ingestion is looked at and stopped.
+#[derive(Clone, Debug, Default)]
+pub struct IngestControl {
+    /// Told how far it has come.
+    pub progress: Arc<ReadProgress>,
+    /// Stops it at the next batch.
+    pub stop: Arc<StopSignal>,
+    /// Where rejected rows are told; none: nowhere.
+    pub rejects: Option<PathBuf>,
+}
+
+/// Stops the writing thread when whoever waits for it is dropped.
+struct StopWhenDropped(Arc<StopSignal>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.give();
+    }
+}
+
 /// The snapshots of a node, in one directory.
 #[derive(Debug)]
 pub struct SnapshotStore {
     directory: PathBuf,
-    /// One writer at a time: the next version is decided from the last.
-    writing: Mutex<()>,
+    part_rows: u64,
+    /// One commit at a time: the next version is decided from the last.
+    committing: Mutex<()>,
 }
 
 impl SnapshotStore {
@@ -97,7 +147,14 @@ impl SnapshotStore {
     pub fn open(directory: &Path) -> Result<SnapshotStore, SnapshotError> {
         std::fs::create_dir_all(directory).map_err(|error| StorageError::io(directory, "made", &error))?;
         let directory = directory.canonicalize().map_err(|error| StorageError::io(directory, "found", &error))?;
-        Ok(SnapshotStore { directory, writing: Mutex::new(()) })
+        Ok(SnapshotStore { directory, part_rows: PART_ROWS_MAX, committing: Mutex::new(()) })
+    }
+
+    /// The same with files of another number of rows, rounded down to whole batches. Files of different stores then differ
+    /// though their rows are the same.
+    pub fn with_part_rows(self, rows: u64) -> SnapshotStore {
+        let batches = (rows / BATCH_ROWS as u64).max(1);
+        SnapshotStore { part_rows: batches * BATCH_ROWS as u64, ..self }
     }
 
     /// Reads a source into a new version of a resource.
@@ -113,24 +170,94 @@ impl SnapshotStore {
     where
         I: Iterator<Item = Result<RecordBatch, SourceError>> + Send + 'static,
     {
-        let table_directory = self.table_directory(resource)?;
-        let _turn = self.writing.lock().await;
-        std::fs::create_dir_all(&table_directory)
-            .map_err(|error| StorageError::io(&table_directory, "made", &error))?;
-        let stored_schema = stored_schema(schema);
-        let writer = PartWriter {
-            resource: resource.to_owned(),
-            directory: table_directory.clone(),
-            prefix: uuid::Uuid::now_v7().simple().to_string(),
-            schema: Arc::clone(&stored_schema),
+        let prefix = uuid::Uuid::now_v7().simple().to_string();
+        let stop = Arc::new(StopSignal::default());
+        let _stop_when_dropped = StopWhenDropped(Arc::clone(&stop));
+        let writer = self.part_writer(resource, &prefix, schema, stop)?;
+        let directory = writer.directory.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut parts = Parts::default();
+            writer.write(&mut parts, batches).map(|()| parts)
+        });
+        let parts = match written.await.map_err(|error| table_log(resource, &error))? {
+            Ok(parts) => parts,
+            Err(error) => {
+                // No version names them; what stays only takes space.
+                drop(discard(&directory, &prefix));
+                return Err(error);
+            }
         };
-        let files = tokio::task::spawn_blocking(move || writer.write_all(batches))
-            .await
-            .map_err(|error| table_log(resource, &error))??;
-        let version = commit(resource, &table_directory, &stored_schema, &files).await?;
+        self.commit_parts(resource, schema, parts).await
+    }
+
+    /// Reads a source into a new version of a resource whose files bear `job` in their names. When this returns, the version
+    /// survives a loss of power. When it fails or is stopped, no version was made and the finished parts stay: begun again
+    /// with the same job and source it goes on after them, and the files are the same as if it had never stopped. Who gives a
+    /// job up calls [`SnapshotStore::discard`].
+    pub async fn ingest(
+        &self,
+        resource: &str,
+        job: &str,
+        ingest: Ingest,
+        control: IngestControl,
+    ) -> Result<Snapshot, SnapshotError> {
+        check_name(job)?;
+        let schema = ingest.schema().clone();
+        if let Some(snapshot) = self.committed_by(resource, job).await? {
+            return Ok(snapshot);
+        }
+        let _stop_when_dropped = StopWhenDropped(Arc::clone(&control.stop));
+        let writer = self.part_writer(resource, job, &schema, Arc::clone(&control.stop))?;
+        let parts = match ingest {
+            Ingest::File(source) => write_file(resource, writer, source, control).await?,
+            Ingest::Table(source) => write_table(resource, writer, source, control).await?,
+        };
+        self.commit_parts(resource, &schema, parts).await
+    }
+
+    /// Removes the files of a job that made no version.
+    pub async fn discard(&self, resource: &str, job: &str) -> Result<(), SnapshotError> {
+        check_name(job)?;
+        if self.committed_by(resource, job).await?.is_none() {
+            discard(&self.table_directory(resource)?, job)?;
+        }
+        Ok(())
+    }
+
+    /// The latest version, if it was made by a job.
+    async fn committed_by(&self, resource: &str, job: &str) -> Result<Option<Snapshot>, SnapshotError> {
+        let latest = self.latest(resource).await?;
+        let is_of_job = |file: &DataFile| file.path.strip_prefix(job).is_some_and(|rest| rest.starts_with('-'));
+        Ok(latest.filter(|latest| latest.files.files().first().is_some_and(is_of_job)))
+    }
+
+    fn part_writer(
+        &self,
+        resource: &str,
+        prefix: &str,
+        schema: &SchemaView,
+        stop: Arc<StopSignal>,
+    ) -> Result<PartWriter, SnapshotError> {
+        let directory = self.table_directory(resource)?;
+        std::fs::create_dir_all(&directory).map_err(|error| StorageError::io(&directory, "made", &error))?;
+        Ok(PartWriter {
+            resource: resource.to_owned(),
+            directory,
+            prefix: prefix.to_owned(),
+            schema: stored_schema(schema),
+            part_rows: self.part_rows,
+            stop,
+        })
+    }
+
+    async fn commit_parts(&self, resource: &str, schema: &SchemaView, parts: Parts) -> Result<Snapshot, SnapshotError> {
+        let table_directory = self.table_directory(resource)?;
+        let stored_schema = stored_schema(schema);
+        let _turn = self.committing.lock().await;
+        let version = commit(resource, &table_directory, &stored_schema, &parts.files).await?;
         sync_commit(&table_directory, version)?;
         sync_directory(&self.directory)?;
-        Ok(snapshot_of(resource, version, table_directory, files, stored_schema, schema.clone()))
+        Ok(snapshot_of(resource, version, table_directory, parts.files, stored_schema, schema.clone()))
     }
 
     /// Opens a version and checks that its files are there with their sizes. Errors name the file.
@@ -151,10 +278,8 @@ impl SnapshotStore {
     }
 
     fn table_directory(&self, resource: &str) -> Result<PathBuf, SnapshotError> {
-        let is_name = !resource.is_empty()
-            && resource.len() <= 128
-            && resource.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        if is_name { Ok(self.directory.join(resource)) } else { Err(SnapshotError::BadResourceId(resource.to_owned())) }
+        check_name(resource)?;
+        Ok(self.directory.join(resource))
     }
 
     async fn load(&self, resource: &str, version: Option<u64>) -> Result<Option<(DeltaTable, PathBuf)>, SnapshotError> {
@@ -199,68 +324,70 @@ fn stored_schema(schema: &SchemaView) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Writes the data files of one version.
-struct PartWriter {
-    resource: String,
-    directory: PathBuf,
-    prefix: String,
-    schema: SchemaRef,
+/// Reads a file from its beginning and writes what the finished parts lack.
+async fn write_file(
+    resource: &str,
+    writer: PartWriter,
+    source: Source,
+    control: IngestControl,
+) -> Result<Parts, SnapshotError> {
+    let written = tokio::task::spawn_blocking(move || -> Result<Parts, SnapshotError> {
+        let mut parts = writer.finished()?;
+        let batches = source.batches_told(control.progress, control.rejects)?;
+        let rows = parts.rows();
+        writer.write(&mut parts, without_first(batches, rows))?;
+        Ok(parts)
+    });
+    written.await.map_err(|error| table_log(resource, &error))?
 }
 
-impl PartWriter {
-    /// Writes all parts; when one fails, those before it are removed again.
-    fn write_all<I>(self, batches: I) -> Result<Vec<DataFile>, SnapshotError>
-    where
-        I: Iterator<Item = Result<RecordBatch, SourceError>>,
-    {
-        let mut files = Vec::new();
-        let written = self.write_parts(batches, &mut files);
-        if let Err(error) = written {
-            for file in &files {
-                // No version names them; one that stays only takes space.
-                drop(std::fs::remove_file(self.directory.join(&file.path)));
-            }
-            return Err(error);
+/// Writes the batches of a table as they come.
+async fn write_table(
+    resource: &str,
+    writer: PartWriter,
+    source: Box<dyn TableSource>,
+    control: IngestControl,
+) -> Result<Parts, SnapshotError> {
+    let is_fixed = matches!(source.identity(), SourceIdentity::Fixed(_));
+    let looked = tokio::task::spawn_blocking(move || -> Result<(PartWriter, Parts), SnapshotError> {
+        if !is_fixed {
+            discard(&writer.directory, &writer.prefix)?;
         }
-        Ok(files)
-    }
-
-    fn write_parts<I>(&self, batches: I, files: &mut Vec<DataFile>) -> Result<(), SnapshotError>
-    where
-        I: Iterator<Item = Result<RecordBatch, SourceError>>,
-    {
-        let mut rows: u64 = 0;
-        let mut part = self.begin_part(0)?;
-        for batch in batches {
-            let batch = self.numbered(&batch?, rows);
-            if part.rows() + batch.num_rows() as u64 > FILE_ROWS_MAX {
-                files.push(part.finish()?);
-                if files.len() >= FILES_MAX {
-                    return Err(SnapshotError::TooLarge { resource: self.resource.clone() });
-                }
-                part = self.begin_part(files.len())?;
-            }
-            part.write(&batch)?;
-            rows += batch.num_rows() as u64;
+        let parts = writer.finished()?;
+        Ok((writer, parts))
+    });
+    let (writer, mut parts) = looked.await.map_err(|error| table_log(resource, &error))??;
+    control.progress.begin();
+    control.progress.add_rows(parts.rows());
+    let mut batches = source.into_batches(parts.rows());
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+    let writing = tokio::task::spawn_blocking(move || -> Result<Parts, SnapshotError> {
+        writer.write(&mut parts, std::iter::from_fn(|| receiver.blocking_recv()))?;
+        Ok(parts)
+    });
+    loop {
+        let next = tokio::select! {
+            next = batches.next() => next,
+            () = control.stop.wait() => None,
+        };
+        let Some(batch) = next else { break };
+        if let Ok(batch) = &batch {
+            control.progress.add_rows(batch.num_rows() as u64);
         }
-        files.push(part.finish()?);
-        Ok(())
+        // An error means that the writing has ended, and says why below.
+        if sender.send(batch).await.is_err() {
+            break;
+        }
     }
+    drop(sender);
+    writing.await.map_err(|error| table_log(resource, &error))?
+}
 
-    fn begin_part(&self, index: usize) -> Result<DataFileWriter, StorageError> {
-        // The unique part keeps a version that repeats an earlier one from sharing its files.
-        DataFileWriter::create(&self.directory, &format!("{}-{index:05}", self.prefix), Arc::clone(&self.schema))
-    }
-
-    fn numbered(&self, batch: &RecordBatch, rows_before: u64) -> RecordBatch {
-        let first = i64::try_from(rows_before).expect("a version has fewer than 2^63 rows");
-        let count = i64::try_from(batch.num_rows()).expect("a batch has fewer than 2^63 rows");
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + count));
-        let mut columns = batch.columns().to_vec();
-        columns.push(numbers);
-        RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .expect("the batches of a source have its schema, and the numbers are as many as the rows")
-    }
+fn check_name(name: &str) -> Result<(), SnapshotError> {
+    let is_name = !name.is_empty()
+        && name.len() <= 128
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if is_name { Ok(()) } else { Err(SnapshotError::BadResourceId(name.to_owned())) }
 }
 
 /// Commits the files as the whole state of the next version.

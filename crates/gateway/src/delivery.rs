@@ -15,6 +15,7 @@ mod handed;
 mod keyed_statement;
 mod paid;
 mod place;
+mod privacy;
 mod receipt;
 mod reservation;
 mod single;
@@ -35,6 +36,7 @@ use place::Places;
 
 pub use batches::{BatchRequest, Batches, Described, StreamedBatches};
 pub use handed::{FileRequest, Handed};
+pub use privacy::PrivacyTold;
 pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 

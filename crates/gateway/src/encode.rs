@@ -5,7 +5,7 @@
 //! hook has returned.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -13,11 +13,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{JsonArray, WriterBuilder};
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use lingqu_app::AppError;
 use lingqu_domain::resource::Nature;
 use lingqu_engine::export::{ExportError, ExportFormat, export};
-use lingqu_engine::session::{Answer, AnswerPart};
+use lingqu_engine::session::{Answer, AnswerPart, named};
 use serde::Serialize;
 
 /// How an answer is written.
@@ -146,26 +146,23 @@ where
 
 /// The engine's law of exports, for the formats that are written here.
 fn written<H, F>(
-    mut answer: Answer,
+    answer: Answer,
     mut writer: Writer,
-    mut hook: H,
+    hook: H,
 ) -> impl Stream<Item = Result<Bytes, ExportError<AppError>>> + Send
 where
     H: FnMut(&AnswerPart) -> F + Send,
     F: Future<Output = Result<(), AppError>> + Send,
 {
     async_stream::try_stream! {
-        let mut pending = answer.next().await.transpose()?;
-        while let Some(part) = pending.take() {
-            // The receipt of this part is synced while the next one is computed.
-            let durable = hook(&part);
-            let (durable, next) = futures::future::join(durable, answer.next()).await;
-            durable.map_err(ExportError::Hook)?;
-            let bytes = writer.write(&part.batch).map_err(ExportError::Hook)?;
-            if !bytes.is_empty() {
-                yield bytes;
+        let mut parts = pin!(named(answer, 0, hook));
+        while let Some(batches) = parts.next().await {
+            for batch in batches? {
+                let bytes = writer.write(&batch).map_err(ExportError::Hook)?;
+                if !bytes.is_empty() {
+                    yield bytes;
+                }
             }
-            pending = next.transpose()?;
         }
         yield writer.finish().map_err(ExportError::Hook)?;
     }

@@ -41,14 +41,15 @@ const CALLS_PER_CONNECTION_MAX: u32 = 64;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEPALIVE_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// Answers on a listener until `stopped` says so; calls that run then are finished first.
+/// Answers on a listener, at most `connections_max` clients at a time, until `stopped` says so; calls that run then are finished first.
 pub async fn serve(
     deliveries: Deliveries,
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    connections_max: usize,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let incoming = connection::incoming(listener, tls, stopped.clone());
+    let incoming = connection::incoming(listener, tls, connections_max, stopped.clone());
     let service = FlightServiceServer::new(FlightService::new(deliveries)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let until_stopped = async move {
         // An error means that the server is gone, which is the same.

@@ -46,9 +46,6 @@ use session::Session;
 
 /// The protocol's name in receipts.
 const PROTOCOL: &str = "postgresql";
-/// Most open connections; those beyond are turned away with a sentence. Below the 1,024 file descriptors that a process commonly
-/// has: one without a descriptor left can write neither journal nor receipts.
-const CONNECTIONS_MAX: usize = 768;
 /// How long a client may leave what he is sent untaken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -72,11 +69,13 @@ impl Server {
     }
 }
 
-/// Answers on a listener until `stopped` says so; then statements that run may end, and their connections are closed.
+/// Answers on a listener, at most `connections_max` clients at a time, until `stopped` says so; those beyond are turned away
+/// with a sentence. Then statements that run may end, and their connections are closed.
 pub async fn serve(
     deliveries: Deliveries,
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    connections_max: usize,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let server = Arc::new(Server {
@@ -86,7 +85,7 @@ pub async fn serve(
         running: Arc::default(),
         catalogues: OnceCell::new(),
     });
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(connections_max));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -104,7 +103,7 @@ pub async fn serve(
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            startup::turn_away(&stream, CONNECTIONS_MAX);
+            startup::turn_away(&stream, connections_max);
             continue;
         };
         let (server, stopped) = (Arc::clone(&server), stopped.clone());

@@ -8,6 +8,7 @@
 //! POST /{product}/lookup          up to 1,000 keys                  → their rows
 //! GET  /{product}/rows            columns, filters, order, cursor   → a page
 //! GET  /{product}/export          columns, filters, format, range   → a file, or a piece of it
+//! GET  /{product}/privacy         the order's privacy accounts      → what is left of them
 //! GET  /{product}/openapi.json    what the key's order may ask      → an OpenAPI document
 //! ```
 //!
@@ -22,6 +23,7 @@ mod cursor;
 mod document;
 mod export;
 mod lookup;
+mod privacy;
 mod problem;
 mod query;
 pub(crate) mod request;
@@ -66,6 +68,7 @@ pub fn router_on(deliveries: Deliveries) -> Router {
         .route("/{product}/lookup/{key}", get(lookup::by_key).head(no_method))
         .route("/{product}/rows", get(rows::rows).head(no_method))
         .route("/{product}/export", get(export::export).head(no_method))
+        .route("/{product}/privacy", get(privacy::privacy).head(no_method))
         .route("/{product}/openapi.json", get(document::document))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

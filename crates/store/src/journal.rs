@@ -17,6 +17,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde_json::Value;
 
 use crate::canonical::{canonical_json, canonical_string};
+use crate::consent::{self, Consenting};
 use crate::error::{AppendError, StoreError};
 use crate::idempotency::{self, Idempotency};
 use crate::identity::{self, NewLogin};
@@ -64,6 +65,8 @@ pub struct Append {
     pub postings: Vec<NewPosting>,
     /// Personal data, sealed before it is written.
     pub vault: Vec<VaultItem>,
+    /// Who consents by the records.
+    pub consenting: Vec<Consenting>,
     /// Logins to create.
     pub logins: Vec<NewLogin>,
     /// Service keys to issue or revoke.
@@ -177,6 +180,7 @@ impl Store {
         let last_position = first_position + records.len() as u64 - 1;
         row::upsert(db, &append.rows, last_position).await?;
         posting::insert(db, &append.postings, last_position).await?;
+        consent::insert(db, &append.consenting).await?;
         if !append.vault.is_empty() {
             write.take(WriterLock::Vault, DOING).await?;
             vault::insert(db, self.vault_key(), &append.vault).await?;
@@ -263,6 +267,7 @@ fn check(append: &Append) -> Result<Vec<String>, StoreError> {
     }
     row::check(&append.rows)?;
     posting::check(&append.postings)?;
+    consent::check(&append.consenting)?;
     let mut bodies = Vec::with_capacity(append.records.len());
     for record in &append.records {
         let body =

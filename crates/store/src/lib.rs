@@ -13,13 +13,16 @@
 
 pub mod canonical;
 pub mod check;
+pub mod consent;
 pub mod error;
 pub mod idempotency;
 pub mod identity;
+pub mod ingestion;
 pub mod journal;
 pub mod log;
 pub mod migration;
 pub mod posting;
+pub mod privacy;
 pub mod quota;
 pub mod receipt;
 pub mod release;

@@ -7,17 +7,48 @@
 mod m0001_first;
 mod m0002_scram;
 mod m0003_release;
+mod m0004_ingestion;
+mod m0005_privacy;
+mod m0006_consent;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-pub use m0001_first::READ_TABLES;
+/// The read tables, one per kind of entity, all of the same shape.
+pub const READ_TABLES: &[&str] = &[
+    "node",
+    "party",
+    "user",
+    "resource",
+    "quality_report",
+    "ticket",
+    "registration",
+    "right",
+    "supply",
+    "plan",
+    "mandate",
+    "permit",
+    "product",
+    "permitted_revenue",
+    "order",
+    "consent",
+    "meter",
+    "settlement",
+    m0006_consent::READ_TABLE,
+];
 
 /// Runs the migrations that a database lacks.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::First), Box::new(m0002_scram::Scram), Box::new(m0003_release::Release)]
+        vec![
+            Box::new(m0001_first::First),
+            Box::new(m0002_scram::Scram),
+            Box::new(m0003_release::Release),
+            Box::new(m0004_ingestion::Ingestion),
+            Box::new(m0005_privacy::Privacy),
+            Box::new(m0006_consent::Consent),
+        ]
     }
 }
 

@@ -6,6 +6,8 @@
 //! for [`RENEW_AFTER`] by its own clocks spends nothing before it did so again, and one unseen for [`DEAD_AFTER`] is taken
 //! for dead; the gap between the two is what clocks may differ in speed.
 
+mod subject;
+
 use std::cmp::{max, min};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,14 +20,16 @@ use crate::error::StoreError;
 use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
 use crate::vault::hex_text;
 
+pub use subject::{SUBJECTS_AT_ONCE_MAX, SubjectAccount, SubjectDigest};
+
 /// After so long without showing itself a process spends nothing until it has.
 pub const RENEW_AFTER: Duration = Duration::from_secs(20);
 /// After so long unseen a process is taken for dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(60);
 /// A lease takes at most this part of what is free, so that one process can't starve the others.
 const FREE_SHARE: u64 = 16;
-/// The largest chunk of one lease beyond what is needed at once.
-const CHUNK_MAX: u64 = 10_000;
+/// The largest chunk of one lease beyond what is needed at once, for things that are counted one by one.
+pub const CHUNK_MAX: u64 = 10_000;
 /// Most accounts that one use debits.
 pub const DEBITS_MAX: usize = 64;
 /// Most accounts that [`Quota::dead_accounts`] returns.
@@ -40,6 +44,8 @@ pub struct Debit {
     pub limit: u64,
     /// How much is used.
     pub amount: u64,
+    /// The largest chunk of one lease beyond what is needed at once.
+    pub chunk_max: u64,
 }
 
 /// Why a use was refused or failed. Nothing of a refused use is debited.
@@ -118,6 +124,9 @@ impl Quota {
             ))
             .into());
         }
+        if debits.is_empty() {
+            return Ok(());
+        }
         let mut local = self.local.lock().await;
         self.renew(&mut local).await?;
         for (index, debit) in debits.iter().enumerate() {
@@ -144,6 +153,9 @@ impl Quota {
 
     /// Takes back debits of a use that did not happen. What has been given back to the database meanwhile stays used.
     pub async fn refund(&self, debits: &[Debit]) {
+        if debits.is_empty() {
+            return;
+        }
         let mut local = self.local.lock().await;
         for debit in debits {
             credit(&mut local, debit);
@@ -158,7 +170,7 @@ impl Quota {
     pub async fn lease(&self, account: &str, limit: u64, want: u64) -> Result<u64, StoreError> {
         let mut local = self.local.lock().await;
         self.renew(&mut local).await?;
-        self.lease_more(&mut local, account, limit, want).await
+        self.lease_more(&mut local, account, limit, want, CHUNK_MAX).await
     }
 
     /// Gives everything unspent back. Call it before the process ends and from time to time.
@@ -194,7 +206,8 @@ impl Quota {
         rows.iter().map(|row| row.try_get_by_index(0).map_err(fault)).collect()
     }
 
-    /// Folds the leases of dead processes in `account` back, given its true use so far, as the receipts tell it.
+    /// Folds the leases of dead processes in `account` back, given its true use so far, as the receipts tell it. Where they
+    /// don't tell all of it (`is_whole` is false), the account is charged with everything that the dead had leased.
     ///
     /// While other live processes hold leases, part of the true use may be theirs and still uncounted; then the account is
     /// charged for the dead at most what they had leased. That may count a use twice, never not at all; the next call
@@ -202,7 +215,7 @@ impl Quota {
     ///
     /// # Errors
     /// Faults of the database.
-    pub async fn reconcile(&self, account: &str, used: u64) -> Result<(), StoreError> {
+    pub async fn reconcile(&self, account: &str, used: u64, is_whole: bool) -> Result<(), StoreError> {
         const DOING: &str = "folding back leases";
         let fault = |error| StoreError::database(DOING, error);
         let mut local = self.local.lock().await;
@@ -226,7 +239,11 @@ impl Quota {
         let row = write.db().query_one(&query).await.map_err(fault)?;
         let dead: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?.flatten();
         let dead = from_sql(DOING, dead.unwrap_or(0))?;
-        let settled = if leased == dead { used } else { max(min(used, settled + dead), settled) };
+        let settled = match is_whole {
+            true if leased == dead => used,
+            true => max(min(used, settled + dead), settled),
+            false => max(used, settled + dead),
+        };
         let delete = Query::delete()
             .from_table("quota_lease")
             .and_where(Expr::col("account").eq(account))
@@ -252,7 +269,8 @@ impl Quota {
         }
         let left = local.leases.get(&debit.account).map_or(0, |lease| lease.granted - lease.spent);
         if left < debit.amount {
-            let granted = self.lease_more(local, &debit.account, debit.limit, debit.amount - left).await?;
+            let want = debit.amount - left;
+            let granted = self.lease_more(local, &debit.account, debit.limit, want, debit.chunk_max).await?;
             if granted == 0 {
                 return Err(QuotaError::Exhausted { account: debit.account.clone(), limit: debit.limit });
             }
@@ -263,7 +281,14 @@ impl Quota {
         Ok(())
     }
 
-    async fn lease_more(&self, local: &mut Local, account: &str, limit: u64, want: u64) -> Result<u64, StoreError> {
+    async fn lease_more(
+        &self,
+        local: &mut Local,
+        account: &str,
+        limit: u64,
+        want: u64,
+        chunk_max: u64,
+    ) -> Result<u64, StoreError> {
         const DOING: &str = "leasing quota";
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
         let (used, leased) = account_state(write.db(), account).await?;
@@ -273,7 +298,7 @@ impl Quota {
         if want == 0 || free < want {
             return Ok(0);
         }
-        let granted = max(want, min(free / FREE_SHARE, CHUNK_MAX));
+        let granted = max(want, min(free / FREE_SHARE, chunk_max));
         let held = known.granted;
         set_used(write.db(), account, used).await?;
         set_lease(write.db(), account, &self.process, held + granted).await?;

@@ -247,7 +247,7 @@ async fn head(db: &impl ConnectionTrait, recipient: &Recipient) -> Result<u64, S
 }
 
 /// The one number that a query answers; 0 when there is none.
-async fn number(
+pub(crate) async fn number(
     db: &impl ConnectionTrait,
     query: &sea_orm::sea_query::SelectStatement,
     doing: &'static str,

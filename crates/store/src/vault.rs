@@ -126,6 +126,31 @@ impl Store {
         row.map(|row| row.try_get_by_index(0).map_err(fault)).transpose()
     }
 
+    /// The subjects with some keyed digests of their identities; who is not in the index is left out.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn vault_subjects(&self, digests: &[KeyedDigest]) -> Result<BTreeMap<KeyedDigest, String>, StoreError> {
+        let fault = |error| StoreError::database("searching the blind index", error);
+        let mut found = BTreeMap::new();
+        for chunk in digests.chunks(INSERT_ROWS_MAX) {
+            let query = Query::select()
+                .columns(["digest", "subject"])
+                .from("vault_index")
+                .and_where(Expr::col("digest").is_in(chunk.iter().map(|digest| digest.0.to_vec())))
+                .take();
+            for row in self.db().query_all(&query).await.map_err(fault)? {
+                let digest: Vec<u8> = row.try_get_by_index(0).map_err(fault)?;
+                let digest = digest.try_into().map_err(|_| StoreError::Unreadable {
+                    what: "the blind index",
+                    problem: "a digest isn't 32 bytes".to_owned(),
+                })?;
+                found.insert(KeyedDigest(digest), row.try_get_by_index(1).map_err(fault)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Erases a subject for good: its key, its items and its places in the index. Erasing twice changes nothing.
     ///
     /// The database is then asked to let go of the freed bytes (SQLite overwrites them and empties its log, PostgreSQL

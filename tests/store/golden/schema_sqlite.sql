@@ -1,7 +1,17 @@
 CREATE TABLE "consent" ( "id" text NOT NULL PRIMARY KEY, "stream_version" integer NOT NULL, "state" text NOT NULL, "title" text NOT NULL, "owner" text NOT NULL, "created_at" text NOT NULL, "updated_at" text NOT NULL, "position" integer NOT NULL, "body" text NOT NULL, FOREIGN KEY ("position") REFERENCES "journal" ("position") )
 CREATE INDEX "consent_owner_index" ON "consent" ("owner", "id")
 CREATE INDEX "consent_state_index" ON "consent" ("state", "id")
+CREATE TABLE "consent_batch" ( "id" text NOT NULL PRIMARY KEY, "stream_version" integer NOT NULL, "state" text NOT NULL, "title" text NOT NULL, "owner" text NOT NULL, "created_at" text NOT NULL, "updated_at" text NOT NULL, "position" integer NOT NULL, "body" text NOT NULL, FOREIGN KEY ("position") REFERENCES "journal" ("position") )
+CREATE INDEX "consent_batch_owner_index" ON "consent_batch" ("owner", "id")
+CREATE INDEX "consent_batch_state_index" ON "consent_batch" ("state", "id")
+CREATE TABLE "consent_row" ( "batch" text NOT NULL, "member" integer NOT NULL, "ordinal" integer NOT NULL, CONSTRAINT "consent_row_pkey" PRIMARY KEY ("batch", "member"), CONSTRAINT "consent_row_batch_ordinal_unique" UNIQUE ("batch", "ordinal"), FOREIGN KEY ("batch") REFERENCES "consent_batch" ("id"), FOREIGN KEY ("ordinal") REFERENCES "consent_subject" ("ordinal"), CONSTRAINT "consent_row_member_check" CHECK ("member" >= 0) )
+CREATE INDEX "consent_row_ordinal_index" ON "consent_row" ("ordinal")
+CREATE TABLE "consent_set" ( "batch" text NOT NULL PRIMARY KEY, "ordinals" blob NOT NULL, FOREIGN KEY ("batch") REFERENCES "consent_batch" ("id") )
+CREATE TABLE "consent_subject" ( "subject" text NOT NULL PRIMARY KEY, "ordinal" integer NOT NULL, CONSTRAINT "consent_subject_ordinal_unique" UNIQUE ("ordinal"), CONSTRAINT "consent_subject_ordinal_check" CHECK ("ordinal" >= 0) )
 CREATE TABLE "idempotency" ( "key" text NOT NULL PRIMARY KEY, "request_digest" blob NOT NULL, "response" text NOT NULL, "expires_at" text NOT NULL )
+CREATE TABLE "ingestion" ( "id" text NOT NULL PRIMARY KEY, "resource" text NOT NULL, "actor" text NOT NULL, "source_name" text NOT NULL, "source_digest" text NOT NULL, "options_digest" text NOT NULL, "state" text NOT NULL, "request" text NOT NULL, "rows_read" integer NOT NULL, "rows_rejected" integer NOT NULL, "bytes_read" integer NOT NULL, "bytes_total" integer NOT NULL, "attempts" integer NOT NULL, "snapshot" text, "outcome" text, "created_at" text NOT NULL, "started_at" text, "ended_at" text, CONSTRAINT "ingestion_state_check" CHECK ("state" IN ('queued', 'running', 'committed', 'failed', 'cancelled')), CONSTRAINT "ingestion_counts_check" CHECK ("rows_read" >= 0 AND "rows_rejected" >= 0 AND "bytes_read" >= 0), CONSTRAINT "ingestion_committed_check" CHECK ("state" <> 'committed' OR "snapshot" IS NOT NULL) )
+CREATE INDEX "ingestion_resource_index" ON "ingestion" ("resource", "id")
+CREATE INDEX "ingestion_state_index" ON "ingestion" ("state", "id")
 CREATE TRIGGER journal_append_only_delete BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'journal_append_only: rows of journal are never deleted'); END
 CREATE TRIGGER journal_append_only_replace BEFORE INSERT ON journal WHEN EXISTS (SELECT 1 FROM journal WHERE stream = NEW.stream AND stream_version = NEW.stream_version) BEGIN SELECT RAISE(ABORT, 'journal_append_only: rows of journal are never replaced'); END
 CREATE TRIGGER journal_append_only_update BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'journal_append_only: rows of journal are never changed'); END
@@ -44,6 +54,12 @@ CREATE TABLE "posting" ( "transaction_id" text NOT NULL, "line" integer NOT NULL
 CREATE INDEX "posting_order_id_index" ON "posting" ("order_id")
 CREATE INDEX "posting_owner_account_index" ON "posting" ("owner", "account")
 CREATE INDEX "posting_settlement_index" ON "posting" ("settlement")
+CREATE TABLE "privacy_answer" ( "consumer" text NOT NULL, "question" text NOT NULL, "rho_nano" integer NOT NULL, "answered_at" text NOT NULL, "sealed" blob NOT NULL, CONSTRAINT "privacy_answer_pkey" PRIMARY KEY ("consumer", "question"), CONSTRAINT "privacy_answer_rho_check" CHECK ("rho_nano" > 0) )
+CREATE TRIGGER privacy_debit_append_only_delete BEFORE DELETE ON privacy_debit BEGIN SELECT RAISE(ABORT, 'privacy_debit_append_only: rows of privacy_debit are never deleted'); END
+CREATE TRIGGER privacy_debit_append_only_replace BEFORE INSERT ON privacy_debit WHEN EXISTS (SELECT 1 FROM privacy_debit WHERE consumer = NEW.consumer AND question = NEW.question AND link = NEW.link AND resource = NEW.resource) BEGIN SELECT RAISE(ABORT, 'privacy_debit_append_only: rows of privacy_debit are never replaced'); END
+CREATE TRIGGER privacy_debit_append_only_update BEFORE UPDATE ON privacy_debit BEGIN SELECT RAISE(ABORT, 'privacy_debit_append_only: rows of privacy_debit are never changed'); END
+CREATE TABLE "privacy_debit" ( "consumer" text NOT NULL, "question" text NOT NULL, "link" text NOT NULL, "resource" text NOT NULL, "rho_nano" integer NOT NULL, CONSTRAINT "privacy_debit_pkey" PRIMARY KEY ("consumer", "question", "link", "resource"), CONSTRAINT "privacy_debit_rho_check" CHECK ("rho_nano" > 0) )
+CREATE INDEX "privacy_debit_account_index" ON "privacy_debit" ("link", "resource", "consumer")
 CREATE TABLE "product" ( "id" text NOT NULL PRIMARY KEY, "stream_version" integer NOT NULL, "state" text NOT NULL, "title" text NOT NULL, "owner" text NOT NULL, "created_at" text NOT NULL, "updated_at" text NOT NULL, "position" integer NOT NULL, "body" text NOT NULL, FOREIGN KEY ("position") REFERENCES "journal" ("position") )
 CREATE INDEX "product_owner_index" ON "product" ("owner", "id")
 CREATE INDEX "product_state_index" ON "product" ("state", "id")
@@ -53,6 +69,7 @@ CREATE INDEX "quality_report_state_index" ON "quality_report" ("state", "id")
 CREATE TABLE "quota_account" ( "account" text NOT NULL PRIMARY KEY, "used" integer NOT NULL, CONSTRAINT "quota_account_used_check" CHECK ("used" >= 0) )
 CREATE TABLE "quota_lease" ( "account" text NOT NULL, "process" text NOT NULL, "granted" integer NOT NULL, CONSTRAINT "quota_lease_pkey" PRIMARY KEY ("account", "process"), FOREIGN KEY ("account") REFERENCES "quota_account" ("account"), FOREIGN KEY ("process") REFERENCES "quota_process" ("process"), CONSTRAINT "quota_lease_granted_check" CHECK ("granted" >= 0) )
 CREATE TABLE "quota_process" ( "process" text NOT NULL PRIMARY KEY, "seen_at_unix" integer NOT NULL )
+CREATE TABLE "quota_subject" ( "account" text NOT NULL, "digest" blob NOT NULL, CONSTRAINT "quota_subject_pkey" PRIMARY KEY ("account", "digest") )
 CREATE TRIGGER receipt_block_append_only_delete BEFORE DELETE ON receipt_block BEGIN SELECT RAISE(ABORT, 'receipt_block_append_only: rows of receipt_block are never deleted'); END
 CREATE TRIGGER receipt_block_append_only_update BEFORE UPDATE ON receipt_block BEGIN SELECT RAISE(ABORT, 'receipt_block_append_only: rows of receipt_block are never changed'); END
 CREATE TRIGGER receipt_block_gap_free BEFORE INSERT ON receipt_block WHEN NEW.first_position <> COALESCE((SELECT first_position + "count" FROM receipt_block ORDER BY first_position DESC LIMIT 1), 1) BEGIN SELECT RAISE(ABORT, 'receipt_block_gap_free: first_position must be the next one'); END

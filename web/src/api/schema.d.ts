@@ -55,6 +55,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ingestions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs, newest first: a provider's own, and all of them for those who supervise. */
+        get: operations["list_ingestions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingestions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A job with how far it has come by now. */
+        get: operations["get_ingestion"];
+        put?: never;
+        post?: never;
+        /** Cancels a job that has not ended; what was read of it is thrown away. */
+        delete: operations["cancel_ingestion"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ingestions/{id}/rejects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The rejected rows of a job, one JSON object a line: `line`, `column`, `reason`, what was `expected`, what kind was `found` and how
+         *     long it was. The values are not told. For users of the provider alone.
+         */
+        get: operations["ingestion_rejects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/journal": {
         parameters: {
             query?: never;
@@ -84,6 +139,114 @@ export interface paths {
         };
         /** The ledger of one settlement or of the newest ones. */
         get: operations["ledger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lineage/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the node did to data, as events of OpenLineage; for the data authority and the auditor. */
+        get: operations["list_lineage_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lineage/orders/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the data of an order comes from. */
+        get: operations["get_order_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lineage/products/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a product comes from. */
+        get: operations["get_product_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lineage/receipts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where one delivery came from. */
+        get: operations["get_receipt_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lineage/resources/{id}/columns/{column}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who received what came from a column of a resource: the deliveries that used it, of the orders that the viewer may open.
+         *     Verifications and lookups are told with `at_most`: they may use whatever their order shows.
+         */
+        get: operations["list_deliveries_of_column"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lineage/resources/{id}/columns/{column}/downstream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The products and orders that use a column of a resource: all of them for its provider and for those who supervise, for
+         *     everybody else the products that are public and his own orders.
+         */
+        get: operations["list_downstream"];
         put?: never;
         post?: never;
         delete?: never;
@@ -254,6 +417,23 @@ export interface paths {
         };
         /** The way of an order, link by link, with what happened to each and who did it. */
         get: operations["get_journey"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/privacy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The privacy accounts that the order's statistics debit, and what is left of them. */
+        get: operations["get_order_privacy"];
         put?: never;
         post?: never;
         delete?: never;
@@ -585,6 +765,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/resources/{id}/ingestions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a source file as the body and queues its reading into the resource's next snapshot: 202 with the job. The columns of the
+         *     catalogue entry are demanded of the file by name or meaning, and type. The same file read in the same way, while its snapshot is
+         *     still the newest or its job under way, answers that job: 200.
+         */
+        post: operations["begin_ingestion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/{id}/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Declares that a resource's data stays in its department's database and is read there for each answer. The table must have the
+         *     columns of the catalogue entry. What was agreed is recorded as a snapshot without rows.
+         */
+        post: operations["declare_live"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/resources/{id}/quality-reports": {
         parameters: {
             query?: never;
@@ -616,10 +837,31 @@ export interface paths {
         get: operations["list_snapshots"];
         put?: never;
         /**
-         * Takes a source file as the body and records it as the resource's next snapshot. The columns of the catalogue entry are
-         *     demanded of the file by name and type; a bad file is refused with line and column.
+         * Takes a source file as the body, records it as the resource's next snapshot, and answers when that is done; an ingestion
+         *     does the same without waiting. The columns of the catalogue entry are demanded of the file by name or meaning, and type; a
+         *     bad file is refused with line and column.
          */
         post: operations["import_snapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/resources/{id}/table-ingestions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins to take a table in: a job, as with an uploaded file. The connection must be one of the node's configuration that
+         *     belongs to the resource's provider.
+         */
+        post: operations["begin_table_ingestion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -902,6 +1144,32 @@ export interface components {
             /** @description His id. */
             user: components["schemas"]["UserId"];
         };
+        /** @description Where one column of an answer comes from. */
+        AnswerColumn: {
+            /** @description False where it is a column of the product as it stands. */
+            computed?: boolean;
+            /** @description The product's columns that its values are made of; none for a constant or a count of rows. */
+            from: components["schemas"]["ColumnName"][];
+        };
+        /** @description Where an answer comes from. */
+        AnswerLineage: {
+            /** @description True where the plan could not be followed: then every column that the session shows stands in both. */
+            at_most?: boolean;
+            /**
+             * @description The answer's columns in their order, at most [`ANSWER_COLUMNS_MAX`]. They have no names here: a name may be the
+             *     consumer's own text.
+             */
+            columns: components["schemas"]["AnswerColumn"][];
+            /** @description The product's columns that the consumer chose rows by: in filters, joins, groupings and sorts. */
+            conditions: components["schemas"]["ColumnName"][];
+        };
+        /** @description A column of an answer. */
+        AnsweredColumn: {
+            /** @description False where it is a column of the product as it stands. */
+            computed: boolean;
+            /** @description The product's columns that it is made of. */
+            from: components["schemas"]["TracedColumn"][];
+        };
         /**
          * @description 授权运营模式: overall, by field or by scenario.
          * @enum {string}
@@ -970,6 +1238,15 @@ export interface components {
             meaning: string;
             /** @description Name. */
             name: components["schemas"]["ColumnName"];
+        };
+        /** @description A column of another type. */
+        ColumnChange: {
+            /** @description The column. */
+            column: string;
+            /** @description The type wanted. */
+            expected: components["schemas"]["DataType"];
+            /** @description The type found. */
+            found: components["schemas"]["DataType"];
         };
         /**
          * @description The name of a column: 1 to 64 of `a-z`, `0-9` and `_`, beginning with a letter; names that begin with `__` are
@@ -1106,6 +1383,15 @@ export interface components {
             command: "withdraw_supply";
             /** @description Why. */
             reason: string;
+            /** @description The supply. */
+            supply: components["schemas"]["SupplyId"];
+        } | {
+            /** @enum {string} */
+            command: "set_privacy_budget";
+            /** @description Why. */
+            reason: string;
+            /** @description The budget from now on, as ρ of zCDP; what was spent stays spent. */
+            rho: components["schemas"]["Rho"];
             /** @description The supply. */
             supply: components["schemas"]["SupplyId"];
         } | {
@@ -1327,6 +1613,47 @@ export interface components {
             consent: components["schemas"]["ConsentId"];
         } | {
             /** @enum {string} */
+            command: "narrow_consent";
+            /** @description The consent. */
+            consent: components["schemas"]["ConsentId"];
+            /** @description What is left. */
+            limits: components["schemas"]["ConsentLimits"];
+        } | {
+            /** @enum {string} */
+            command: "record_consents";
+            /**
+             * Format: int32
+             * @description How many there are.
+             */
+            count: number;
+            /** @description What each of them permits. */
+            details: components["schemas"]["ConsentDetails"];
+            /** @description Digest of the subjects' ids in order, hexadecimal SHA-256. */
+            digest: string;
+        } | {
+            /** @description The batch. */
+            batch: components["schemas"]["ConsentBatchId"];
+            /** @enum {string} */
+            command: "withdraw_batched_consent";
+            /**
+             * Format: int32
+             * @description His place in it, counted from 0.
+             */
+            member: number;
+        } | {
+            /** @description The batch. */
+            batch: components["schemas"]["ConsentBatchId"];
+            /** @enum {string} */
+            command: "narrow_batched_consent";
+            /** @description What is left. */
+            limits: components["schemas"]["ConsentLimits"];
+            /**
+             * Format: int32
+             * @description His place in it, counted from 0.
+             */
+            member: number;
+        } | {
+            /** @enum {string} */
             command: "close_meter";
             /** @description What was used, one reading per order. */
             readings: components["schemas"]["MeterReading"][];
@@ -1440,6 +1767,8 @@ export interface components {
          * @enum {string}
          */
         Comparison: "equal" | "not_equal" | "less" | "less_or_equal" | "greater" | "greater_or_equal";
+        /** @description Consents of many subjects that were recorded together. */
+        ConsentBatchId: string;
         /** @description How many consents there are. */
         ConsentCounts: {
             /**
@@ -1462,6 +1791,10 @@ export interface components {
         ConsentDetails: {
             /** @description To whom. */
             consumer: components["schemas"]["PartyId"];
+            /** @description Which columns of a resource. A resource that is not named here: all of its columns. */
+            fields?: {
+                [key: string]: components["schemas"]["ColumnName"][];
+            };
             /** @description What for. */
             purpose: components["schemas"]["Purpose"];
             /** @description About which resources. */
@@ -1473,6 +1806,17 @@ export interface components {
         };
         /** @description A consent (授权同意). */
         ConsentId: string;
+        /** @description What a subject leaves of a consent. It lies within what he gave; consumer, purpose and statement stay. */
+        ConsentLimits: {
+            /** @description Which columns of a resource. A resource that is not named here: all of its columns. */
+            fields?: {
+                [key: string]: components["schemas"]["ColumnName"][];
+            };
+            /** @description About which resources. */
+            resources: components["schemas"]["ResourceId"][];
+            /** @description From when until when. */
+            term: components["schemas"]["Term"];
+        };
         /** @description The terms that both sides sign. */
         Contract: {
             /** @description The price at the time of ordering, which later changes do not touch. */
@@ -1496,6 +1840,34 @@ export interface components {
          * @enum {string}
          */
         DataType: "text" | "integer" | "float" | "decimal" | "boolean" | "date" | "local_timestamp" | "timestamp";
+        /** @description What may be used on one day in Beijing. A delivery counts on the day on which it begins. */
+        DayQuota: {
+            /**
+             * Format: int64
+             * @description Bytes of answers.
+             */
+            bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Calls.
+             */
+            calls?: number | null;
+            /**
+             * Format: int64
+             * @description Files.
+             */
+            data_sets?: number | null;
+            /**
+             * Format: int64
+             * @description Rows of answers.
+             */
+            rows?: number | null;
+            /**
+             * Format: int64
+             * @description Distinct subjects.
+             */
+            subjects?: number | null;
+        };
         /** @description A day by which something must be done. */
         Deadline: {
             /** @description The last day. */
@@ -1503,8 +1875,92 @@ export interface components {
             /** @description True when it lies in a year whose holidays are not yet published. */
             provisional: boolean;
         };
+        /** @description A delivery that used a column. */
+        DeliveredItem: {
+            /** @description When it began, RFC 3339. */
+            at: string;
+            /** @description True where no more is known than that it may have been used so. */
+            at_most: boolean;
+            /** @description The product's columns by which the column was used. */
+            columns: string[];
+            /** @description Whether rows of the answer were chosen by it. */
+            condition: boolean;
+            /** @description Who received it. */
+            consumer: string;
+            /** @description Its name, in Chinese. */
+            consumer_name: string;
+            /** @description … in English. */
+            consumer_name_en: string;
+            /** @description The mode. */
+            mode: components["schemas"]["Mode"];
+            /** @description REAL or SYNTHETIC. */
+            nature: components["schemas"]["Nature"];
+            /** @description The order. */
+            order: string;
+            /** @description The product. */
+            product: string;
+            /** @description The protocol. */
+            protocol: string;
+            /** @description For which purpose. */
+            purpose: string;
+            /** @description The receipt. */
+            receipt: string;
+            /** @description Whether values of the answer were made of it. */
+            values: boolean;
+        };
+        /** @description A page of deliveries. */
+        DeliveredPage: {
+            /** @description The deliveries, order by order, each order's oldest first. */
+            items: components["schemas"]["DeliveredItem"][];
+            /**
+             * @description Where the next page begins; absent at the end. A page may be shorter than its limit, even empty, and have a next
+             *     one.
+             */
+            next_cursor?: string | null;
+        };
         /** @description A GB/T 2260 division code: six digits. */
         Division: string;
+        /** @description A product that uses a column, with an order for it or, where there is none that the viewer may open, alone. */
+        DownstreamItem: {
+            /** @description Its columns that are made of the column. */
+            columns: string[];
+            /** @description Whether the column decides which rows the product has. */
+            condition: boolean;
+            /** @description The order's consumer. */
+            consumer?: string | null;
+            /** @description Its name, in Chinese. */
+            consumer_name?: string | null;
+            /** @description … in English. */
+            consumer_name_en?: string | null;
+            /** @description The order. */
+            order?: string | null;
+            /** @description Where the order stands. */
+            order_state?: string | null;
+            /** @description The product. */
+            product: string;
+            /** @description Its name. */
+            product_name: string;
+            /** @description Where it stands. */
+            product_state: string;
+        };
+        /** @description A page of products and orders. */
+        DownstreamPage: {
+            /** @description The items, by product and order. */
+            items: components["schemas"]["DownstreamItem"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description How columns differ. Names and types, never values. */
+        Drift: {
+            /** @description Columns that only the source has. */
+            added: string[];
+            /** @description Columns of another type. */
+            changed: components["schemas"]["ColumnChange"][];
+            /** @description Columns that the source lacks. */
+            missing: string[];
+            /** @description Whether the columns stand in another order, which harms nothing. */
+            reordered: boolean;
+        };
         /**
          * @description A post within a party.
          * @enum {string}
@@ -2233,6 +2689,15 @@ export interface components {
             /** @description Time of its last event, RFC 3339. */
             updated_at: string;
         };
+        /** @description Why a job failed. */
+        Failure: {
+            /** @description The stable code. */
+            code: string;
+            /** @description What to do, in Chinese. */
+            detail: string;
+            /** @description … in English. */
+            detail_en: string;
+        };
         /**
          * @description Grade of a column or resource (GB/T 43697-2024), from low to high.
          * @enum {string}
@@ -2262,6 +2727,80 @@ export interface components {
             title: string;
             /** @description Time of its last event, RFC 3339. */
             updated_at: string;
+        };
+        /** @description Reading only what is new, by a column that rises with every change of a row. */
+        IncrementForm: {
+            /** @description Columns that identify a row: one with the key of an earlier one replaces it. Empty: rows are only ever added. */
+            key?: components["schemas"]["ColumnName"][];
+            /**
+             * Format: int64
+             * @description How far behind the last watermark the next reading begins: seconds for times, units for whole numbers. Needs a key.
+             */
+            overlap?: number;
+            /** @description The column: a whole number, a date or a time. */
+            watermark: components["schemas"]["ColumnName"];
+        };
+        /** @description A job that reads a source into a snapshot. */
+        Ingestion: {
+            /** @description Who asked for it: a user's id. */
+            actor: string;
+            /**
+             * Format: int64
+             * @description How often it was begun: more than once after an interruption.
+             */
+            attempts: number;
+            /**
+             * Format: int64
+             * @description Bytes of the source read so far.
+             */
+            bytes_read: number;
+            /**
+             * Format: int64
+             * @description Bytes of the source; 0 when they are not known.
+             */
+            bytes_total: number;
+            /** @description When it was asked for, RFC 3339. */
+            created_at: string;
+            drift?: components["schemas"]["Drift"] | null;
+            drift_since_last?: components["schemas"]["Drift"] | null;
+            encoding?: components["schemas"]["SourceEncoding"] | null;
+            /** @description When it ended, RFC 3339. */
+            ended_at?: string | null;
+            failure?: components["schemas"]["Failure"] | null;
+            /** @description Whether its rejected rows can be downloaded. */
+            has_rejects: boolean;
+            /** @description Its id. */
+            id: components["schemas"]["IngestionId"];
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceId"];
+            /**
+             * Format: int64
+             * @description Rows read so far, with the rejected ones.
+             */
+            rows_read: number;
+            /**
+             * Format: int64
+             * @description Rows rejected so far.
+             */
+            rows_rejected: number;
+            snapshot?: components["schemas"]["Snapshot"] | null;
+            /** @description SHA-256 of the source, hexadecimal; empty where there is none. */
+            source_digest: string;
+            /** @description What the source is called. */
+            source_name: string;
+            /** @description When it began, RFC 3339. */
+            started_at?: string | null;
+            /** @description `queued`, `running`, `committed`, `failed` or `cancelled`. */
+            state: string;
+        };
+        /** @description An ingestion: the reading of a source into a snapshot. */
+        IngestionId: string;
+        /** @description A page of jobs. */
+        IngestionPage: {
+            /** @description The jobs, newest first. */
+            items: components["schemas"]["Ingestion"][];
+            /** @description Where the next page begins; absent after the last job. */
+            next_cursor?: string | null;
         };
         /** @description An event of the journal. */
         JournalEvent: {
@@ -2372,6 +2911,16 @@ export interface components {
             /** @description The trial balance. */
             trial_balance: components["schemas"]["TrialBalanceView"];
         };
+        /** @description A page of OpenLineage events. */
+        LineageEventPage: {
+            /** @description The events (OpenLineage 2-0-2). */
+            items: Record<string, never>[];
+            /**
+             * @description Where the next page begins; absent at the end. A page may be shorter than its limit, even empty, and have a next
+             *     one.
+             */
+            next_cursor?: string | null;
+        };
         /** @description A source column with what its catalogue entry says. */
         LineageItem: {
             /** @description The column. */
@@ -2402,6 +2951,18 @@ export interface components {
             timestamp: string;
         } | {
             boolean: boolean;
+        };
+        /**
+         * @description Where the data of a live resource stays: a table of its department's own database, read for each answer and never
+         *     stored by the node. It names a connection of the node's configuration; addresses and passwords stand there alone.
+         */
+        LiveSource: {
+            /** @description The connection. */
+            connection: string;
+            /** @description The schema of the table. */
+            schema: string;
+            /** @description The table or view. */
+            table: string;
         };
         /** @description A mandate. */
         Mandate: {
@@ -2514,6 +3075,17 @@ export interface components {
             /** @description Time of the last change, RFC 3339. */
             updated_at: string;
         };
+        /** @description The bounds of a measured column. Values beyond are taken for the bound; values between two steps for the nearer one. */
+        MeasureBounds: {
+            /** @description The values of which a quantile is one, multiples of the step, ascending; none: no quantiles. */
+            candidates?: string[];
+            /** @description The smallest value, a multiple of the step. */
+            lower: string;
+            /** @description The step: values are counted in multiples of it, so that all arithmetic is of whole numbers. */
+            step: string;
+            /** @description The largest value, a multiple of the step. */
+            upper: string;
+        };
         /** @description A closed metering window. */
         Meter: {
             /** @description When it was closed. */
@@ -2617,6 +3189,8 @@ export interface components {
              * @default null
              */
             modes: components["schemas"]["Mode"][] | null;
+            /** @default null */
+            privacy_budget: components["schemas"]["PrivacyBudget"] | null;
             /**
              * @description Purposes kept.
              * @default null
@@ -2656,6 +3230,25 @@ export interface components {
             /** @description Version of the rulebook in force. */
             rulebook_version: string;
             tier?: components["schemas"]["Tier"] | null;
+        };
+        /** @description How statistics of a product are given with noise. */
+        NoiseRules: {
+            /** @description The values of each dimension by which may be grouped. Rows with another value, or none, are in no group. */
+            domains?: {
+                [key: string]: components["schemas"]["Literal"][];
+            };
+            /** @description The columns that may be measured, with their bounds. */
+            measures?: {
+                [key: string]: components["schemas"]["MeasureBounds"];
+            };
+            /** @description What each new answer costs: ρ of zero-concentrated differential privacy. */
+            rho: components["schemas"]["Rho"];
+            /**
+             * Format: int32
+             * @description Most rows of one subject that an answer uses; of more, some are chosen by a key. 1 where the product names no subject:
+             *     then each row stands for itself.
+             */
+            rows_per_subject_max: number;
         };
         /** @description A product with all that a consumer needs to decide. */
         Offer: {
@@ -2715,6 +3308,7 @@ export interface components {
             consumer: components["schemas"]["PartyId"];
             /** @description Digest of the grant it was made under. */
             grant_digest: string;
+            lineage?: components["schemas"]["AnswerLineage"] | null;
             /** @description The mode. */
             mode: components["schemas"]["Mode"];
             /** @description REAL or SYNTHETIC. */
@@ -2732,6 +3326,9 @@ export interface components {
              *     under the receipt's id; once they are erased the digest tells nothing.
              */
             request_digest: string;
+            rho_spent?: components["schemas"]["Rho"] | null;
+            /** @description What its row sets hold; not written where they hold numbers of rows. */
+            rows_named_by?: components["schemas"]["RowNaming"];
             /** @description Rulebook version. */
             rulebook_version: string;
             /** @description Versions of the snapshots it was made from, as `resource@version`, in order. */
@@ -2785,6 +3382,35 @@ export interface components {
         };
         /** @description An order (订单). */
         OrderId: string;
+        /** @description Where an order's data comes from. */
+        OrderLineage: {
+            /** @description The columns that its grant shows. */
+            columns: components["schemas"]["OrderedColumn"][];
+            /** @description Source columns that decide which rows there are. */
+            conditions: components["schemas"]["LineageItem"][];
+            /** @description Whether it has a grant now; without one no column is shown. */
+            granted: boolean;
+            /** @description The order. */
+            order: string;
+            /** @description Its product. */
+            product: string;
+        };
+        /** @description The privacy accounts of an order. */
+        OrderPrivacy: {
+            /** @description The accounts; none where no right above the order sets a budget. */
+            accounts: components["schemas"]["PrivacyAccountView"][];
+            /**
+             * Format: int64
+             * @description How many new answers are left; absent without accounts or noise.
+             */
+            answers_left?: number | null;
+            /**
+             * Format: double
+             * @description The δ at which ε is told.
+             */
+            delta: number;
+            rho_per_answer?: components["schemas"]["Rho"] | null;
+        };
         /** @description Where an order stands. */
         OrderStage: "placed" | "active" | {
             /** @description Suspended. */
@@ -2797,6 +3423,13 @@ export interface components {
             ended: {
                 /** @description Why. */
                 reason: string;
+            };
+        };
+        /** @description A column that an order has, with where it comes from. */
+        OrderedColumn: components["schemas"]["TracedColumn"] & {
+            /** @description Its precision in each mode that shows it now. */
+            precisions: {
+                [key: string]: string;
             };
         };
         /**
@@ -3204,6 +3837,34 @@ export interface components {
             /** @description Per data set. */
             per_data_set: string;
         };
+        /** @description One privacy account that an order's statistics debit. Amounts are ρ of zero-concentrated differential privacy. */
+        PrivacyAccountView: {
+            /** @description The budget. */
+            budget: components["schemas"]["Rho"];
+            /**
+             * Format: double
+             * @description What the budget means as ε, rounded up; absent where it can't be told.
+             */
+            epsilon_budget?: number | null;
+            /**
+             * Format: double
+             * @description What was spent, in the same way.
+             */
+            epsilon_spent?: number | null;
+            /** @description What is left. */
+            left: components["schemas"]["Rho"];
+            /** @description The link that set the budget: a supply, plan, mandate or permit. */
+            link: string;
+            /** @description The resource. */
+            resource: string;
+            /** @description What the consumer and those tied to it have spent. */
+            spent: components["schemas"]["Rho"];
+        };
+        /** @description A budget that a link sets for one of its resources, for each consumer, as long as the link holds. */
+        PrivacyBudget: {
+            /** @description How much privacy loss one consumer may cause; more than nothing. */
+            rho: components["schemas"]["Rho"];
+        };
         /** @description Why a request was not answered as hoped, in Chinese and English, with what to do about it. */
         Problem: {
             /** @description The stable code. */
@@ -3268,6 +3929,8 @@ export interface components {
         ProductDetails: {
             /** @description Output columns by which statistics may group and filter. */
             dimensions: components["schemas"]["ColumnName"][];
+            /** @description Output columns that name further subjects, where a row is about several persons. */
+            further_subjects?: components["schemas"]["ColumnName"][];
             /** @description The permit that each input resource stands on. */
             inputs: {
                 [key: string]: components["schemas"]["PermitId"];
@@ -3280,6 +3943,7 @@ export interface components {
             name_en: string;
             /** @description What of the inputs' rights the product offers: modes, precision of output columns. */
             narrowing?: components["schemas"]["Narrowing"];
+            noise?: components["schemas"]["NoiseRules"] | null;
             /** @description What the node found out about the SQL; what a client sends here is replaced. */
             shape?: components["schemas"]["ProductShape"];
             /** @description SQL over the inputs' table names. */
@@ -3292,12 +3956,25 @@ export interface components {
         };
         /** @description A product. */
         ProductId: string;
+        /** @description Where a product comes from. */
+        ProductLineage: {
+            /** @description Its columns in their order. */
+            columns: components["schemas"]["TracedColumn"][];
+            /** @description Source columns that decide which rows there are. */
+            conditions: components["schemas"]["LineageItem"][];
+            /** @description The product. */
+            product: string;
+            /** @description Its name. */
+            product_name: string;
+        };
         /** @description What the node found out about a product's SQL. */
         ProductShape: {
             /** @description Output columns in their order. */
             columns: components["schemas"]["ProductColumn"][];
             /** @description Source columns that decide which rows there are: filters, join keys, groupings. */
             conditions: components["schemas"]["SourceColumn"][];
+            /** @description Whether each row is made of one row of one input and of nothing else. */
+            row_by_row?: boolean;
         };
         /** @description Where a product stands. */
         ProductStage: "drafted" | {
@@ -3367,8 +4044,13 @@ export interface components {
         };
         /** @description A quality report. */
         QualityReportId: string;
-        /** @description What may be used under an order; the quota account of the order. */
+        /** @description What may be used under an order; the quota accounts of the order. A limit that is not given is none. */
         Quota: {
+            /**
+             * Format: int64
+             * @description Bytes of all answers.
+             */
+            bytes?: number | null;
             /**
              * Format: int64
              * @description Calls: verifications, lookups, queries, pages of rows.
@@ -3379,6 +4061,17 @@ export interface components {
              * @description Files.
              */
             data_sets: number;
+            per_day?: components["schemas"]["DayQuota"] | null;
+            /**
+             * Format: int64
+             * @description Rows of all answers.
+             */
+            rows?: number | null;
+            /**
+             * Format: int64
+             * @description Distinct subjects whose rows any answer was made of.
+             */
+            subjects?: number | null;
         };
         /** @description What a receipt record says. */
         ReceiptBody: {
@@ -3421,6 +4114,37 @@ export interface components {
         };
         /** @description A delivery's receipt (交付回执). */
         ReceiptId: string;
+        /** @description Where one delivery came from. */
+        ReceiptLineage: {
+            /** @description When it began, RFC 3339. */
+            at: string;
+            /** @description True where no more is known than which columns may have been used. */
+            at_most: boolean;
+            /** @description The answer's columns in their order. Their names are the consumer's own and are not kept. */
+            columns: components["schemas"]["AnsweredColumn"][];
+            /** @description The product's columns that the consumer chose rows by. */
+            conditions: components["schemas"]["TracedColumn"][];
+            /** @description The consumer. */
+            consumer: string;
+            /** @description The mode. */
+            mode: components["schemas"]["Mode"];
+            /** @description REAL or SYNTHETIC. */
+            nature: components["schemas"]["Nature"];
+            /** @description The order. */
+            order: string;
+            /** @description The product. */
+            product: string;
+            /** @description Source columns that decide which rows the product has. */
+            product_conditions: components["schemas"]["LineageItem"][];
+            /** @description The protocol. */
+            protocol: string;
+            /** @description The receipt. */
+            receipt: string;
+            /** @description False where the record tells no lineage because order and mode fix it; the order's lineage then bounds it. */
+            recorded: boolean;
+            /** @description Versions of the snapshots, as `resource@version`. */
+            snapshots: string[];
+        };
         /** @description A page of receipt records. */
         ReceiptPage: {
             /** @description The records, oldest first. */
@@ -3592,6 +4316,7 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
+        Rho: string;
         /** @description A legal position. */
         Right: {
             /** @description On what basis: a certificate's code, a mandate's id. */
@@ -3621,6 +4346,11 @@ export interface components {
          * @enum {string}
          */
         Role: "provider" | "implementer" | "data_authority" | "registrar" | "operator" | "consumer" | "competent_department" | "price_authority" | "finance" | "auditor";
+        /**
+         * @description What the numbers in a delivery's row sets are.
+         * @enum {string}
+         */
+        RowNaming: "number" | "key_digest";
         /** @description The result of one rule over one snapshot: counts, never values. */
         RuleResult: {
             /**
@@ -3854,12 +4584,13 @@ export interface components {
                 basis: string;
             };
         };
-        /** @description An immutable version of a resource's data, as the engine stored it. */
+        /** @description An immutable version of a resource's data, as the engine stored it; of a live resource what was agreed about its table. */
         Snapshot: {
             /** @description SHA-256 over the digests of the data files, hexadecimal. */
             digest: string;
             /** @description Its id. */
             id: components["schemas"]["SnapshotId"];
+            live?: components["schemas"]["LiveSource"] | null;
             /** @description REAL or SYNTHETIC. */
             nature: components["schemas"]["Nature"];
             /**
@@ -3895,6 +4626,16 @@ export interface components {
             column: components["schemas"]["ColumnName"];
             /** @description The resource. */
             resource: components["schemas"]["ResourceId"];
+        };
+        /** @description An encoding that was declared or found out. */
+        SourceEncoding: {
+            /** @description The encoding. */
+            encoding: components["schemas"]["UploadEncoding"];
+            /**
+             * @description How it is known: `declared`, `byte_order_mark`, `valid` (every byte is of it), or `guessed`: see whether the texts read
+             *     well, and declare it if they do not.
+             */
+            origin: string;
         };
         /** @description What a party receives. */
         SplitPart: {
@@ -3975,6 +4716,49 @@ export interface components {
                 reason: string;
             };
         };
+        /** @description A table to take in. */
+        TableForm: {
+            /** @description Whether columns that the catalogue entry does not have are left out; otherwise they refuse the table. */
+            ignore_extra_columns?: boolean;
+            /** @description Which table. */
+            table: components["schemas"]["TablePlace"];
+        };
+        /** @description Where a table is: a connection of the node's configuration, and the place there. */
+        TablePlace: {
+            /** @description The connection. */
+            connection: string;
+            /** @description The table's directory within its folder. */
+            directory: string;
+            /** @enum {string} */
+            format: "delta";
+            /**
+             * Format: int64
+             * @description The version; none: the newest.
+             */
+            version?: number | null;
+        } | {
+            /** @description The connection. */
+            connection: string;
+            /** @description The table's directory within its folder, or one of its metadata files. */
+            directory: string;
+            /** @enum {string} */
+            format: "iceberg";
+            /**
+             * Format: int64
+             * @description The snapshot's id; none: the current one.
+             */
+            snapshot?: number | null;
+        } | {
+            /** @description The connection. */
+            connection: string;
+            /** @enum {string} */
+            format: "postgres";
+            increment?: components["schemas"]["IncrementForm"] | null;
+            /** @description The schema. */
+            schema: string;
+            /** @description The table. */
+            table: string;
+        };
         /** @description When a right holds: from (included) until (excluded). Expiry is computed from the time and is never an event. */
         Term: {
             /** @description The first moment. */
@@ -4048,11 +4832,22 @@ export interface components {
              * @description Chargeable data sets: 1 for a finished file.
              */
             data_sets: number;
+            /** @description The day on whose quota it counts, where the order has a quota per day. */
+            day?: string | null;
             /**
              * Format: int64
              * @description Rows of the governed table that left it into the plan.
              */
             rows: number;
+        };
+        /** @description A product's column with the source columns it is made of. */
+        TracedColumn: {
+            /** @description False where it is a source column as it stands. */
+            computed: boolean;
+            /** @description The source columns. */
+            from: components["schemas"]["LineageItem"][];
+            /** @description Its name. */
+            name: string;
         };
         /** @description A balanced transaction. */
         TransactionView: {
@@ -4103,6 +4898,11 @@ export interface components {
             /** @description Per data set: one file. */
             per_data_set: string;
         };
+        /**
+         * @description Encodings of a text file.
+         * @enum {string}
+         */
+        UploadEncoding: "utf8" | "gb18030" | "utf16_le" | "utf16_be";
         /** @description A user; login name, display name and password stand outside the journal. */
         User: {
             /** @description Whether he may act no more. */
@@ -4260,6 +5060,188 @@ export interface operations {
             };
         };
     };
+    list_ingestions: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many: 1 to 200. */
+                limit?: number;
+                /** @description Only jobs of this resource, by id. */
+                resource?: string;
+                /** @description Only jobs in this state. */
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IngestionPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_ingestion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingestion"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_ingestion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingestion"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ingestion_rejects: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the job's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_journal: {
         parameters: {
             query?: {
@@ -4347,6 +5329,282 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_lineage_events: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many: deliveries 1 to 200, events 1 to 500. */
+                limit?: number;
+                /** @description Not before this moment, RFC 3339 with offset. */
+                from?: string;
+                /** @description Before this moment, RFC 3339 with offset. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineageEventPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_order_lineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderLineage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_product_lineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the product's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductLineage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_receipt_lineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the receipt's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptLineage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_deliveries_of_column: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many: deliveries 1 to 200, events 1 to 500. */
+                limit?: number;
+                /** @description Not before this moment, RFC 3339 with offset. */
+                from?: string;
+                /** @description Before this moment, RFC 3339 with offset. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+                /** @description the column */
+                column: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveredPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_downstream: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+                /** @description the column */
+                column: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DownstreamPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4725,6 +5983,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Journey"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_order_privacy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderPrivacy"];
                 };
             };
             401: {
@@ -5555,6 +6851,207 @@ export interface operations {
             };
         };
     };
+    begin_ingestion: {
+        parameters: {
+            query?: {
+                /** @description The file's name. Its ending tells the format unless that is said, and `.gz` or `.zst` that a text is compressed. */
+                name?: string;
+                /** @description The body's format. */
+                format?: "csv" | "tsv" | "xlsx" | "json" | "parquet";
+                /** @description The separator of a CSV or TSV file, one ASCII character; a comma or a tabulator unless it is said. */
+                delimiter?: string;
+                /** @description What a CSV or TSV file writes for a missing value, such as `NA`, besides nothing at all. */
+                null_token?: string;
+                /** @description The encoding of a text file; found out unless it is said, and told with the job. */
+                encoding?: "utf8" | "gb18030" | "utf16_le" | "utf16_be";
+                /** @description The sheet of a workbook; the first unless it is said. */
+                sheet?: string;
+                /** @description The row of a sheet that names the columns, from 1; the first with a value unless it is said. */
+                header_row?: number;
+                /** @description Whether every cell of a merged area has its value; otherwise merged cells are bad values. */
+                fill_merged_cells?: boolean;
+                /** @description Whether columns that the catalogue entry does not have are left out; otherwise they refuse the file. */
+                ignore_extra_columns?: boolean;
+                /** @description Rows that may be rejected, up to 100,000; none unless it is said: the first bad row refuses the file. */
+                rejects_max?: number;
+                /** @description Of a thousand rows at most so many may be rejected. */
+                rejects_per_mille?: number;
+                /**
+                 * @description What the file calls columns that it calls otherwise than by their names: a JSON object from its header to the column. A
+                 *     column's meaning in the catalogue entry is known without.
+                 */
+                headers?: string;
+            };
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description the file, at most 2 GiB */
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingestion"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingestion"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    declare_live: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LiveSource"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     run_quality: {
         parameters: {
             query?: never;
@@ -5666,13 +7163,34 @@ export interface operations {
     };
     import_snapshot: {
         parameters: {
-            query: {
+            query?: {
+                /** @description The file's name. Its ending tells the format unless that is said, and `.gz` or `.zst` that a text is compressed. */
+                name?: string;
                 /** @description The body's format. */
-                format: "csv" | "json" | "parquet";
-                /** @description The separator of a CSV file, one ASCII character; a comma unless it is said. */
+                format?: "csv" | "tsv" | "xlsx" | "json" | "parquet";
+                /** @description The separator of a CSV or TSV file, one ASCII character; a comma or a tabulator unless it is said. */
                 delimiter?: string;
-                /** @description What a CSV file writes for a missing value, such as `NA`, besides nothing at all. */
+                /** @description What a CSV or TSV file writes for a missing value, such as `NA`, besides nothing at all. */
                 null_token?: string;
+                /** @description The encoding of a text file; found out unless it is said, and told with the job. */
+                encoding?: "utf8" | "gb18030" | "utf16_le" | "utf16_be";
+                /** @description The sheet of a workbook; the first unless it is said. */
+                sheet?: string;
+                /** @description The row of a sheet that names the columns, from 1; the first with a value unless it is said. */
+                header_row?: number;
+                /** @description Whether every cell of a merged area has its value; otherwise merged cells are bad values. */
+                fill_merged_cells?: boolean;
+                /** @description Whether columns that the catalogue entry does not have are left out; otherwise they refuse the file. */
+                ignore_extra_columns?: boolean;
+                /** @description Rows that may be rejected, up to 100,000; none unless it is said: the first bad row refuses the file. */
+                rejects_max?: number;
+                /** @description Of a thousand rows at most so many may be rejected. */
+                rejects_per_mille?: number;
+                /**
+                 * @description What the file calls columns that it calls otherwise than by their names: a JSON object from its header to the column. A
+                 *     column's meaning in the catalogue entry is known without.
+                 */
+                headers?: string;
             };
             header?: never;
             path: {
@@ -5729,6 +7247,96 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_table_ingestion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the resource's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TableForm"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingestion"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ingestion"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

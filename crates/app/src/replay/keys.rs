@@ -1,23 +1,18 @@
-//! Service keys, quota accounts and the vault's blind index in a replay, as far as journal and receipts determine them.
+//! Service keys and quota accounts in a replay, as far as journal and receipts determine them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lingqu_domain::event::{Event, Recorded};
-use lingqu_domain::id::{OrderId, SubjectId};
-use lingqu_domain::order::OrderEvent;
+use lingqu_domain::order::{OrderEvent, QuotaUnit};
 use lingqu_domain::state::State;
-use lingqu_store::StoreError;
 use lingqu_store::journal::Record;
 use lingqu_store::snapshot::Snapshot;
-use lingqu_store::vault::VaultRead;
-use zeroize::Zeroizing;
 
 use super::ReplayReport;
 use super::receipts::Used;
 use crate::app::App;
-use crate::consent::identity_item;
 use crate::error::AppError;
-use crate::serving::quota_account;
+use crate::quota::{limit_of as quota_limit, parts_of, quota_account};
 
 /// A service key as the journal has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,9 +100,13 @@ impl App {
         let view = self.store.snapshot().await?;
         let mut owed: BTreeMap<String, u64> = BTreeMap::new();
         for (order, count) in used {
-            for (unit, amount) in [("calls", count.calls()), ("data_sets", count.data_sets())] {
-                if amount > 0 {
-                    owed.insert(quota_account(order, unit), amount);
+            let quota = self.read(|state| state.orders.get(order).map(|order| order.value.details.quota.clone()));
+            let quota = quota.unwrap_or_default();
+            let periods = std::iter::once(None).chain(count.days().map(Some));
+            for (day, unit) in periods.flat_map(|day| QuotaUnit::ALL.map(|unit| (day, unit))) {
+                let amount = count.used(unit, day).filter(|_| quota_limit(&quota, unit, day).is_some());
+                if let Some(amount) = amount.filter(|amount| *amount > 0) {
+                    owed.insert(quota_account(order, unit, day), amount);
                 }
             }
         }
@@ -139,75 +138,10 @@ impl App {
         }
         Ok(())
     }
-
-    /// Compares the blind index with the subjects whose consents stand in the journal: each is found by his identity, and
-    /// by nothing else, until he is erased. Reports hold his id alone.
-    pub(super) async fn compare_vault(
-        &self,
-        view: &Snapshot,
-        state: &State,
-        report: &mut ReplayReport,
-    ) -> Result<(), AppError> {
-        const TABLE: &str = "vault_index";
-        let mut expected: BTreeSet<&SubjectId> =
-            state.consents.values().map(|consent| &consent.value.subject).collect();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = view.vault_index(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (digest, subject) in page {
-                let known = subject.parse::<SubjectId>().ok().filter(|subject| expected.contains(subject));
-                let Some(known) = known else {
-                    report.add(TABLE, &subject, "the journal knows no such subject, or he stands here twice");
-                    continue;
-                };
-                expected.remove(&known);
-                if let Some(problem) = self.identity_problem(&known, &digest).await? {
-                    report.add(TABLE, &subject, problem);
-                }
-            }
-        }
-        for subject in expected {
-            let is_erased = matches!(self.identity_of(subject).await?, Ok(VaultRead::Erased { .. }));
-            if !is_erased {
-                report.add(TABLE, subject.as_str(), "the row is missing: he is not found by his identity");
-            }
-        }
-        Ok(())
-    }
-
-    async fn identity_problem(&self, subject: &SubjectId, digest: &[u8]) -> Result<Option<&'static str>, AppError> {
-        Ok(match self.identity_of(subject).await? {
-            Ok(VaultRead::Present(identity)) => {
-                let identity = Zeroizing::new(String::from_utf8_lossy(&identity).into_owned());
-                let is_same = self.identity_digest(&identity).0[..] == *digest;
-                (!is_same).then_some("the digest is not that of his identity")
-            }
-            // Erased since the view was taken.
-            Ok(VaultRead::Erased { .. }) => None,
-            Ok(VaultRead::Unknown) => Some("his identity is missing in the vault"),
-            Err(()) => Some("his identity in the vault does not open"),
-        })
-    }
-
-    /// A subject's identity. Error within: it does not open.
-    async fn identity_of(&self, subject: &SubjectId) -> Result<Result<VaultRead, ()>, AppError> {
-        match self.store.vault_get(subject.as_str(), &identity_item(subject)).await {
-            Ok(read) => Ok(Ok(read)),
-            Err(StoreError::Sealed { .. }) => Ok(Err(())),
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 /// The quota of the order and unit that an account is named after.
 fn limit_of(state: &State, account: &str) -> Option<u64> {
-    let (order, unit) = account.split_once('/')?;
-    let quota = &state.orders.get(&order.parse::<OrderId>().ok()?)?.value.details.quota;
-    match unit {
-        "calls" => Some(quota.calls),
-        "data_sets" => Some(quota.data_sets),
-        _ => None,
-    }
+    let (order, unit, day) = parts_of(account)?;
+    quota_limit(&state.orders.get(&order)?.value.details.quota, unit, day)
 }

@@ -86,6 +86,43 @@ fn a_product_can_t_choose_whose_consent_it_asks_for() {
     }
 }
 
+/// Two inputs about persons: each row is about one of either, and nobody is left out by not being named.
+#[test]
+fn a_product_asks_the_subjects_of_every_input() {
+    let mut life = Life::until("permits approved");
+    for (resource, subject) in [("flights", "tail"), ("weather", "wind")] {
+        let id: lingqu_domain::id::ResourceId = life.id(resource);
+        let entity = life.world.state.resources.get_mut(&id).expect("it is drafted");
+        entity.value.details.subject = Some(name(subject));
+    }
+    let drafted = |change: &dyn Fn(&mut ProductDetails)| {
+        let mut product = ProductDetails { subject: Some(name("tail")), ..details::punctuality(&life) };
+        change(&mut product);
+        let command = Command::DraftProduct { details: Box::new(product) };
+        let decided = life.world.decide(&life.handler("operator"), &command);
+        decided.map(drop).map_err(|refusal| (refusal.code, refusal.subject))
+    };
+    let refused = |subject: &str| Err((RefusalCode::Invalid, subject.to_owned()));
+    assert_eq!(drafted(&|_| ()), refused("further_subjects"));
+    assert_eq!(drafted(&|product| product.further_subjects = vec![name("wind")]), Ok(()));
+    // Named, but computed: it could name anybody.
+    let computed = drafted(&|product| {
+        product.further_subjects = vec![name("wind")];
+        product.shape.columns[5].computed = true;
+    });
+    assert_eq!(computed, refused("subject"));
+    // Another column than the one that names persons.
+    assert_eq!(drafted(&|product| product.further_subjects = vec![name("delay")]), refused("subject"));
+    assert_eq!(drafted(&|product| product.further_subjects = vec![name("elsewhere")]), refused("key"));
+    assert_eq!(drafted(&|product| product.further_subjects = vec![name("wind"); 8]), refused("further_subjects"));
+    // Joined by person, it decides which rows there are.
+    let joined = drafted(&|product| {
+        let source = SourceColumn { resource: life.id("weather"), column: name("wind") };
+        product.shape.conditions.insert(source);
+    });
+    assert_eq!(joined, Ok(()));
+}
+
 #[test]
 fn a_product_stands_on_permits_of_its_operator_for_its_resources() {
     let life = Life::until("permits approved");

@@ -7,10 +7,12 @@ use lingqu_domain::access::PERMISSIONS;
 use lingqu_domain::command::Command;
 use lingqu_domain::event::{Event, canonical};
 use lingqu_domain::id::ReceiptId;
-use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
+use lingqu_domain::lineage::{AnswerColumn, AnswerLineage};
+use lingqu_domain::privacy::Rho;
+use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, RowNaming, Totals};
 use lingqu_domain::refusal::RefusalCode;
 use lingqu_domain::resource::Nature;
-use lingqu_domain::scope::Mode;
+use lingqu_domain::scope::{ColumnName, Mode};
 
 use crate::details::purpose;
 use crate::events::{COMMAND_NAMES, EVENT_KINDS, RECEIPT_KINDS, command_name, event_kind, receipt_kind};
@@ -159,8 +161,26 @@ fn receipts() -> Vec<ReceiptRecord> {
             .map(|(resource, input)| format!("{resource}@{}", input.snapshot_version))
             .collect(),
         request_digest: lingqu_crypto::sha256(b"salt and request").to_string(),
+        lineage: None,
+        rho_spent: None,
+        rows_named_by: RowNaming::Number,
     };
-    let totals = |rows, calls, data_sets| Totals { rows, answer_rows: rows, bytes: 4_096, calls, data_sets };
+    let noised = Opening { rho_spent: Some("0.05".parse().unwrap()), ..opening(Mode::Statistics) };
+    let repeated = Opening { rho_spent: Some(Rho::ZERO), ..opening(Mode::Statistics) };
+    let column = |name: &str| ColumnName::new(name).unwrap();
+    let traced = Opening {
+        lineage: Some(AnswerLineage {
+            columns: vec![
+                AnswerColumn { from: BTreeSet::from([column("carrier")]), computed: false },
+                AnswerColumn { from: BTreeSet::from([column("delay")]), computed: true },
+            ],
+            conditions: BTreeSet::from([column("day")]),
+            at_most: false,
+        }),
+        ..opening(Mode::Rows)
+    };
+    let live = Opening { rows_named_by: RowNaming::KeyDigest, ..opening(Mode::Rows) };
+    let totals = |rows, calls, data_sets| Totals { rows, answer_rows: rows, bytes: 4_096, calls, data_sets, day: None };
     let row_set = "OjAAAAEAAAAAAAIAEAAAAAEAAgADAA==".to_owned();
     let record = |number: u32, second: i64, body| ReceiptRecord {
         receipt: format!("rcp_{number:032}").parse::<ReceiptId>().unwrap(),
@@ -174,6 +194,10 @@ fn receipts() -> Vec<ReceiptRecord> {
         record(1, 2, ReceiptBody::Closed { outcome: Outcome::Delivered, totals: totals(3, 0, 1) }),
         record(2, 3, ReceiptBody::Closed { outcome: stopped, totals: totals(0, 0, 0) }),
         record(3, 4, ReceiptBody::Single { opening: opening(Mode::Verification), totals: totals(1, 1, 0), row_set }),
+        record(4, 5, ReceiptBody::Opened(traced)),
+        record(5, 6, ReceiptBody::Opened(noised)),
+        record(6, 7, ReceiptBody::Opened(repeated)),
+        record(7, 8, ReceiptBody::Opened(live)),
     ]
 }
 

@@ -246,7 +246,8 @@ fn product(dice: &mut Dice, life: &Life, template: ProductDetails) -> Option<Pro
     if sources.is_empty() {
         return None;
     }
-    let mut shape = ProductShape { columns: template.shape.columns[..1].to_vec(), conditions: BTreeSet::new() };
+    let mut shape =
+        ProductShape { columns: template.shape.columns[..1].to_vec(), conditions: BTreeSet::new(), row_by_row: false };
     for number in 0..=dice.below(6) {
         let mut lineage = BTreeSet::from([dice.one_of(&sources)]);
         if dice.once_in(3) {

@@ -11,6 +11,7 @@ use lingqu_domain::permit::PermitDetails;
 use lingqu_domain::plan::{AuthorisationMode, PlanDetails, PlanItem};
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use lingqu_domain::price::{Ceiling, Price};
+use lingqu_domain::privacy::PrivacyBudget;
 use lingqu_domain::product::{ProductColumn, ProductDetails, ProductShape, SourceColumn};
 use lingqu_domain::quality::RuleResult;
 use lingqu_domain::resource::{Column, DataType, Grade, Nature, Openness, ResourceDetails, Sharing, Snapshot};
@@ -149,6 +150,7 @@ pub fn snapshot(life: &Life, label: &'static str, version: u64, nature: Nature) 
         source_digest: id,
         nature,
         taken_at: life.world.now,
+        live: None,
     }
 }
 
@@ -289,6 +291,7 @@ pub fn punctuality(life: &Life) -> ProductDetails {
             SourceColumn { resource: weather.clone(), column: name("day") },
         ]
         .into(),
+        row_by_row: false,
     };
     ProductDetails {
         name: "航班准点".to_owned(),
@@ -302,6 +305,8 @@ pub fn punctuality(life: &Life) -> ProductDetails {
         key: vec![name("flight_id")],
         subject: None,
         dimensions: vec![name("day")],
+        further_subjects: Vec::new(),
+        noise: None,
         narrowing: Narrowing::default(),
         shape,
     }
@@ -319,6 +324,8 @@ pub fn driver_check(life: &Life) -> ProductDetails {
         key: vec![name("id_number")],
         subject: Some(name("id_number")),
         dimensions: Vec::new(),
+        further_subjects: Vec::new(),
+        noise: None,
         narrowing: Narrowing { modes: Some([Mode::Verification].into()), ..Narrowing::default() },
         shape: ProductShape {
             columns: vec![
@@ -326,8 +333,13 @@ pub fn driver_check(life: &Life) -> ProductDetails {
                 output("licence", DataType::Text, &drivers, "licence", false),
             ],
             conditions: BTreeSet::new(),
+            row_by_row: false,
         },
     }
+}
+
+pub fn budget(rho: &str) -> PrivacyBudget {
+    PrivacyBudget { rho: rho.parse().unwrap() }
 }
 
 pub fn ceiling(life: &Life) -> Ceiling {
@@ -348,7 +360,7 @@ pub fn order(product: ProductId, what: &str, modes: &[Mode]) -> OrderDetails {
         purpose: purpose(what),
         modes: modes.iter().copied().collect(),
         term: term("2026-12-01T00:00:00Z", "2027-06-01T00:00:00Z"),
-        quota: Quota { calls: 10_000, data_sets: 10 },
+        quota: Quota { calls: 10_000, data_sets: 10, ..Quota::default() },
     }
 }
 
@@ -357,6 +369,7 @@ pub fn consent(life: &Life) -> ConsentDetails {
         consumer: life.party("platform"),
         purpose: purpose("public/licence"),
         resources: [life.id("drivers")].into(),
+        fields: BTreeMap::new(),
         term: term("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
         statement: "同意核验本人驾驶资格".to_owned(),
     }

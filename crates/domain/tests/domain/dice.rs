@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use lingqu_domain::access::{Actor, Duty, PERMISSIONS, permission};
 use lingqu_domain::command::Command;
+use lingqu_domain::consent::ConsentLimits;
+use lingqu_domain::consent_batch::MEMBERS_MAX;
 use lingqu_domain::id::UserId;
 use lingqu_domain::mandate::MandateDetails;
-use lingqu_domain::order::{OrderDetails, Quota};
+use lingqu_domain::order::{DayQuota, OrderDetails, Quota};
 use lingqu_domain::party::{Organisation, Role};
 use lingqu_domain::permit::PermitDetails;
 use lingqu_domain::plan::{PlanDetails, PlanItem};
@@ -83,12 +85,27 @@ pub fn ids(life: &Life, kind: EntityKind) -> Vec<String> {
         EntityKind::PermittedRevenue => ids(state.permitted_revenues.keys().map(|id| id.as_str()).collect()),
         EntityKind::Order => ids(state.orders.keys().map(|id| id.as_str()).collect()),
         EntityKind::Consent => ids(state.consents.keys().map(|id| id.as_str()).collect()),
+        EntityKind::ConsentBatch => ids(state.consent_batches.keys().map(|id| id.as_str()).collect()),
         EntityKind::Settlement => ids(state.settlements.keys().map(|id| id.as_str()).collect()),
         EntityKind::Party => ids(state.parties.keys().map(|id| id.as_str()).collect()),
         EntityKind::User => ids(state.users.keys().map(|id| id.as_str()).collect()),
         EntityKind::Meter => ids(state.meters.keys().map(|id| id.as_str()).collect()),
         EntityKind::Node | EntityKind::QualityReport | EntityKind::Right => Vec::new(),
     }
+}
+
+/// What is left of a consent: mostly within what the life's consents permit.
+fn consent_limits(dice: &mut Dice, life: &Life) -> ConsentLimits {
+    let given = details::consent(life);
+    let mut limits = ConsentLimits { resources: given.resources, fields: given.fields, term: given.term };
+    if dice.below(2) == 1 {
+        let columns = [details::name("licence"), details::name("city")];
+        limits.fields.insert(life.id("drivers"), columns.into_iter().take(dice.below(3)).collect());
+    }
+    if dice.below(2) == 1 {
+        limits.term = term(dice);
+    }
+    limits
 }
 
 /// An actor who may give a command at all, or now and then anybody.
@@ -353,7 +370,13 @@ fn order_details(dice: &mut Dice, life: &Life) -> OrderDetails {
         purpose: purpose(dice),
         modes: if dice.once_in(2) { dice.some_of(&Mode::ALL) } else { template.modes.clone() },
         term: if dice.once_in(4) { term(dice) } else { template.term },
-        quota: Quota { calls: dice.one_of(&numbers), data_sets: dice.one_of(&numbers) },
+        quota: Quota {
+            calls: dice.one_of(&numbers),
+            data_sets: dice.one_of(&numbers),
+            rows: (dice.below(4) == 0).then(|| dice.one_of(&numbers)),
+            per_day: (dice.below(4) == 0).then(|| DayQuota { subjects: Some(5), ..DayQuota::default() }),
+            ..Quota::default()
+        },
         ..template
     }
 }
@@ -467,6 +490,10 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
         "confirm_supply" => C::ConfirmSupply { supply: dice.id(life, K::Supply), narrowing: narrowing(dice) },
         "refuse_supply" => C::RefuseSupply { supply: dice.id(life, K::Supply), basis: text(dice) },
         "withdraw_supply" => C::WithdrawSupply { supply: dice.id(life, K::Supply), reason: text(dice) },
+        "set_privacy_budget" => {
+            let rho = dice.one_of(&["0.5", "0", "1000", "0.000000001"]).parse().unwrap();
+            C::SetPrivacyBudget { supply: dice.id(life, K::Supply), rho, reason: text(dice) }
+        }
         "draft_plan" => C::DraftPlan { details: Box::new(plan_details(dice, life)) },
         "submit_plan" => C::SubmitPlan { plan: dice.id(life, K::Plan), minutes: text(dice) },
         "approve_plan" => C::ApprovePlan { plan: dice.id(life, K::Plan), document: text(dice) },
@@ -543,6 +570,23 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             C::GiveConsent { details: Box::new(consent) }
         }
         "withdraw_consent" => C::WithdrawConsent { consent: dice.id(life, K::Consent) },
+        "narrow_consent" => {
+            C::NarrowConsent { consent: dice.id(life, K::Consent), limits: Box::new(consent_limits(dice, life)) }
+        }
+        "record_consents" => {
+            let details = Box::new(details::consent(life));
+            let count = dice.one_of(&[0, 1, 2, MEMBERS_MAX, MEMBERS_MAX + 1]);
+            C::RecordConsents { details, count, digest: lingqu_crypto::sha256(b"members").to_string() }
+        }
+        "withdraw_batched_consent" => C::WithdrawBatchedConsent {
+            batch: dice.id(life, K::ConsentBatch),
+            member: dice.one_of(&[0, 1, 2, u32::MAX]),
+        },
+        "narrow_batched_consent" => C::NarrowBatchedConsent {
+            batch: dice.id(life, K::ConsentBatch),
+            member: dice.one_of(&[0, 1, 2]),
+            limits: Box::new(consent_limits(dice, life)),
+        },
         "close_meter" => {
             let numbers = [0, 1, 17, 1_000, u64::MAX];
             let mut reading = details::reading(dice.id(life, K::Order), 0, dice.one_of(&numbers), dice.below(4) as u64);

@@ -3,6 +3,7 @@
 
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentEvent;
+use lingqu_domain::consent_batch::ConsentBatchEvent;
 use lingqu_domain::event::Event;
 use lingqu_domain::mandate::MandateEvent;
 use lingqu_domain::node::NodeEvent;
@@ -53,7 +54,7 @@ events! {
     Right(RightEvent) => [ Recorded {..} = "right.recorded", Ended = "right.ended",];
     Supply(SupplyEvent) => [
         Requested {..} = "supply.requested", Confirmed {..} = "supply.confirmed", Refused {..} = "supply.refused",
-        Withdrawn {..} = "supply.withdrawn",];
+        Withdrawn {..} = "supply.withdrawn", BudgetSet {..} = "supply.budget_set",];
     Plan(PlanEvent) => [
         Drafted {..} = "plan.drafted", Submitted {..} = "plan.submitted", Approved {..} = "plan.approved",
         Returned {..} = "plan.returned",];
@@ -78,7 +79,8 @@ events! {
         Placed {..} = "order.placed", Signed {..} = "order.signed", Activated = "order.activated",
         KeyIssued {..} = "order.key_issued", KeyRevoked {..} = "order.key_revoked", Suspended {..} = "order.suspended",
         Resumed {..} = "order.resumed", Ended {..} = "order.ended",];
-    Consent(ConsentEvent) => [ Given {..} = "consent.given", Withdrawn = "consent.withdrawn",];
+    Consent(ConsentEvent) => [
+        Given {..} = "consent.given", Withdrawn = "consent.withdrawn", Narrowed {..} = "consent.narrowed",];
     Meter(MeterEvent) => [
         Closed(_) = "meter.closed", Settled {..} = "meter.settled",
         CorrectionProposed {..} = "meter.correction_proposed", CorrectionAgreed {..} = "meter.correction_agreed",
@@ -86,6 +88,8 @@ events! {
     Settlement(SettlementEvent) => [
         Closed {..} = "settlement.closed", Agreed {..} = "settlement.agreed", Confirmed = "settlement.confirmed",
         Reversed {..} = "settlement.reversed", VoucherRecorded {..} = "settlement.voucher_recorded",];
+    ConsentBatch(ConsentBatchEvent) => [
+        Recorded {..} = "consent_batch.recorded", MemberWithdrawn {..} = "consent_batch.member_withdrawn",];
 }
 
 macro_rules! commands {
@@ -122,6 +126,7 @@ commands! {
     ConfirmSupply = "confirm_supply",
     RefuseSupply = "refuse_supply",
     WithdrawSupply = "withdraw_supply",
+    SetPrivacyBudget = "set_privacy_budget",
     DraftPlan = "draft_plan",
     SubmitPlan = "submit_plan",
     ApprovePlan = "approve_plan",
@@ -155,6 +160,10 @@ commands! {
     EndOrder = "end_order",
     GiveConsent = "give_consent",
     WithdrawConsent = "withdraw_consent",
+    NarrowConsent = "narrow_consent",
+    RecordConsents = "record_consents",
+    WithdrawBatchedConsent = "withdraw_batched_consent",
+    NarrowBatchedConsent = "narrow_batched_consent",
     CloseMeter = "close_meter",
     ProposeMeterCorrection = "propose_meter_correction",
     AgreeMeterCorrection = "agree_meter_correction",

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
+use lingqu_domain::consent_batch::members_digest;
 use lingqu_domain::grant::Grant;
 use lingqu_domain::id::{PartyId, SubjectId, UserId};
 use lingqu_domain::party::{Organisation, PartyDetails, Role, Tier};
@@ -74,6 +75,7 @@ pub const STEPS: &[Step] = &[
     ("contracts signed", sign_contracts),
     ("keys", issue_keys),
     ("consent", give_consent),
+    ("consents recorded", record_consents),
     ("metered", close_meters),
     ("settled", close_settlement),
     ("confirmed", confirm_settlement),
@@ -120,7 +122,7 @@ impl Life {
         }
         for prefix in [
             "pty", "res", "snp", "tkt", "reg", "rgt", "sup", "pln", "mdt", "pmt", "prd", "prv", "ord", "key", "cst",
-            "stl", "mtr", "usr",
+            "csb", "stl", "mtr", "usr",
         ] {
             if let Ok(id) = format!("{prefix}_{:032}", 0).parse() {
                 return id;
@@ -233,6 +235,10 @@ impl Life {
         let id: lingqu_domain::id::ResourceId = created(&self.world.done(&handler, command));
         self.note(name, id);
     }
+}
+
+pub fn other_subject() -> SubjectId {
+    "sub_00000000000000000000000000000002".parse().unwrap()
 }
 
 pub fn subject() -> SubjectId {
@@ -534,6 +540,13 @@ fn give_consent(life: &mut Life) {
     let command = Command::GiveConsent { details: Box::new(details::consent(life)) };
     let recorded = life.world.done(&life.subject(), command);
     life.note("consent", created::<lingqu_domain::id::ConsentId>(&recorded));
+}
+
+fn record_consents(life: &mut Life) {
+    let details = Box::new(details::consent(life));
+    let digest = members_digest(&[subject(), other_subject()]).to_string();
+    let recorded = life.world.done(&Actor::Node, Command::RecordConsents { details, count: 2, digest });
+    life.note("consents", created::<lingqu_domain::id::ConsentBatchId>(&recorded));
 }
 
 fn close_meters(life: &mut Life) {

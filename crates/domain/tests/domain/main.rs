@@ -18,6 +18,7 @@ mod implementers;
 mod invariants;
 mod life;
 mod misfits;
+mod privacy;
 mod refusals;
 mod renewals;
 mod scopes;

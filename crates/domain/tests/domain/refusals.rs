@@ -1,7 +1,11 @@
 //! Each refusal occurs where it should, with the code that clients rely on and a message that says what is wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::ToSpan;
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
+use lingqu_domain::consent::ConsentLimits;
 use lingqu_domain::party::{Organisation, Role, Tier};
 use lingqu_domain::refusal::RefusalCode as Code;
 use lingqu_domain::registration::Registrable;
@@ -464,6 +468,85 @@ fn consent_is_the_subjects_alone() {
     refuses(&life, &other, give(&|consent| consent.purpose = details::purpose("any")), Code::Invalid, "purpose");
     refuses(&life, &other, give(&|consent| consent.resources.clear()), Code::Invalid, "resources");
     refuses(&life, &other, give(&|consent| consent.statement = " ".to_owned()), Code::Invalid, "statement");
+    let column = |text: &str| BTreeSet::from([details::name(text)]);
+    let of_drivers = |text: &str| BTreeMap::from([(life.id("drivers"), column(text))]);
+    refuses(&life, &other, give(&|consent| consent.fields = of_drivers("no_such")), Code::Invalid, "no column no_such");
+    let elsewhere = BTreeMap::from([(life.id("flights"), column("tail"))]);
+    refuses(&life, &other, give(&|consent| consent.fields = elsewhere.clone()), Code::Invalid, "named resources");
+    let none = BTreeMap::from([(life.id("drivers"), BTreeSet::new())]);
+    refuses(&life, &other, give(&|consent| consent.fields = none.clone()), Code::Invalid, "at least one");
+}
+
+#[test]
+fn a_consent_is_only_ever_narrowed() {
+    let life = Life::whole();
+    let given = details::consent(&life);
+    let column = |names: &[&str]| names.iter().map(|name| details::name(name)).collect::<BTreeSet<_>>();
+    let narrow = |change: &dyn Fn(&mut ConsentLimits)| {
+        let (resources, fields, term) = (given.resources.clone(), given.fields.clone(), given.term);
+        let mut limits = ConsentLimits { resources, fields, term };
+        change(&mut limits);
+        Command::NarrowConsent { consent: life.id("consent"), limits: Box::new(limits) }
+    };
+    let subject = life.subject();
+    let other = Actor::Subject("sub_00000000000000000000000000000002".parse().unwrap());
+    refuses(&life, &other, narrow(&|_| ()), Code::NotFound, "there is no");
+    refuses(&life, &life.handler("platform"), narrow(&|_| ()), Code::NotPermitted, "narrow_consent");
+    refuses(&life, &subject, narrow(&|_| ()), Code::Invalid, "narrows nothing");
+    refuses(&life, &subject, narrow(&|limits| limits.resources.clear()), Code::Invalid, "resources");
+    let flights = life.id::<lingqu_domain::id::ResourceId>("flights");
+    refuses(
+        &life,
+        &subject,
+        narrow(&|limits| limits.resources.extend([flights.clone()])),
+        Code::ScopeTooWide,
+        "within",
+    );
+    let later = given.term.until.checked_add(1.second()).unwrap();
+    refuses(&life, &subject, narrow(&|limits| limits.term.until = later), Code::ScopeTooWide, "within");
+    refuses(&life, &subject, narrow(&|limits| limits.term.until = limits.term.from), Code::Invalid, "term");
+
+    // Once columns are named, the rest does not come back.
+    let mut narrower = life.clone();
+    let drivers = life.id::<lingqu_domain::id::ResourceId>("drivers");
+    let columns: Vec<String> = {
+        let resource = &life.world.state.resources[&drivers].value.details;
+        resource.columns.iter().map(|column| column.name.to_string()).collect()
+    };
+    let (first, second) = (columns[0].as_str(), columns[1].as_str());
+    let some = narrow(&|limits| drop(limits.fields.insert(drivers.clone(), column(&[first]))));
+    narrower.world.done(&subject, some.clone());
+    refuses(&narrower, &subject, some, Code::Invalid, "narrows nothing");
+    refuses(&narrower, &subject, narrow(&|_| ()), Code::ScopeTooWide, "within");
+    let more = narrow(&|limits| drop(limits.fields.insert(drivers.clone(), column(&[first, second]))));
+    refuses(&narrower, &subject, more, Code::ScopeTooWide, "within");
+    let consent = &narrower.world.state.consents[&life.id("consent")].value;
+    assert_eq!(consent.details.fields[&drivers], column(&[first]));
+}
+
+#[test]
+fn a_batch_is_recorded_by_the_node_and_left_by_its_members() {
+    let life = Life::whole();
+    let record = |count, digest: &str| Command::RecordConsents {
+        details: Box::new(details::consent(&life)),
+        count,
+        digest: digest.to_owned(),
+    };
+    let digest = lingqu_crypto::sha256(b"members").to_string();
+    for actor in [life.handler("platform"), life.approver("operator"), life.subject()] {
+        refuses(&life, &actor, record(1, &digest), Code::NotPermitted, "record_consents");
+    }
+    refuses(&life, &Actor::Node, record(0, &digest), Code::Invalid, "1 to 10000");
+    refuses(&life, &Actor::Node, record(10_001, &digest), Code::Invalid, "1 to 10000");
+    refuses(&life, &Actor::Node, record(1, "members"), Code::Invalid, "SHA-256");
+    let withdraw = |member| Command::WithdrawBatchedConsent { batch: life.id("consents"), member };
+    refuses(&life, &life.handler("platform"), withdraw(0), Code::NotPermitted, "withdraw_batched_consent");
+    refuses(&life, &Actor::Node, withdraw(0), Code::NotPermitted, "withdraw_batched_consent");
+    refuses(&life, &life.subject(), withdraw(2), Code::NotFound, "there is no");
+    let mut left = life.clone();
+    left.world.done(&life.subject(), withdraw(0));
+    refuses(&left, &life.subject(), withdraw(0), Code::WrongState, "withdrawn");
+    assert_eq!(left.world.state.consent_batches[&life.id("consents")].value.standing(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use lingqu_domain::predicate::Predicate;
+use lingqu_domain::privacy::{PrivacyBudget, Rho};
 use lingqu_domain::scope::{ColumnName, Mode, Narrowing, Precision, Precisions, Purpose, Scope, Term, meet_purposes};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
@@ -187,8 +188,10 @@ prop_compose! {
         term in proptest::option::of(a_term()),
         cohort_floor in proptest::option::of(0..40_u32),
         consent_required in proptest::option::of(any::<bool>()),
+        nano in proptest::option::of(1..=1_000_u64),
     ) -> Narrowing {
-        Narrowing { columns, rows, purposes, modes, term, cohort_floor, consent_required }
+        let privacy_budget = nano.and_then(Rho::from_nano).map(|rho| PrivacyBudget { rho });
+        Narrowing { columns, rows, purposes, modes, term, cohort_floor, consent_required, privacy_budget }
     }
 }
 

@@ -1,17 +1,20 @@
 //! The state table of every machine: what each of its commands comes to in each of its states, given by the right actor.
 
+use jiff::ToSpan;
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
+use lingqu_domain::consent::ConsentLimits;
+use lingqu_domain::consent_batch::members_digest;
 use lingqu_domain::id::{OrderId, RegistrationId, TicketId};
 use lingqu_domain::party::{Organisation, Role, Tier};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::rulebook::Rulebook;
-use lingqu_domain::scope::{Mode, Narrowing};
+use lingqu_domain::scope::{Mode, Narrowing, Term};
 
 use crate::details;
 use crate::golden;
-use crate::life::{DUE, Life, terms};
+use crate::life::{DUE, Life, other_subject, subject, terms};
 use crate::world::{at, created};
 
 /// What may be tried: a label where the command's name does not say all, the actor and the command.
@@ -47,6 +50,7 @@ pub fn machines() -> Vec<Machine> {
         Machine { name: "product", entity: "punctuality", states: products(), tries: product_tries },
         Machine { name: "order", entity: "insurer's order", states: orders(), tries: order_tries },
         Machine { name: "consent", entity: "consent", states: consents(), tries: consent_tries },
+        Machine { name: "consent_batch", entity: "consents", states: batches(), tries: batch_tries },
         Machine { name: "meter", entity: "meter", states: meters(), tries: meter_tries },
         Machine { name: "settlement", entity: "settlement", states: settlements(), tries: settlement_tries },
     ]
@@ -236,7 +240,8 @@ fn supply_tries(life: &Life) -> Vec<Try> {
     vec![
         ("", officer.clone(), Command::ConfirmSupply { supply: supply(), narrowing: Narrowing::default() }),
         ("", officer.clone(), Command::RefuseSupply { supply: supply(), basis: why() }),
-        ("", officer, Command::WithdrawSupply { supply: supply(), reason: why() }),
+        ("", officer.clone(), Command::WithdrawSupply { supply: supply(), reason: why() }),
+        ("", officer, Command::SetPrivacyBudget { supply: supply(), rho: details::budget("0.5").rho, reason: why() }),
         ("on it", life.handler("implementer"), plan),
     ]
 }
@@ -414,6 +419,34 @@ fn consent_tries(life: &Life) -> Vec<Try> {
     vec![
         ("another", life.subject(), give),
         ("", life.subject(), Command::WithdrawConsent { consent: life.id("consent") }),
+        ("", life.subject(), Command::NarrowConsent { consent: life.id("consent"), limits: shorter(life) }),
+    ]
+}
+
+/// What is left of the life's consents after their subject took a day off their term.
+fn shorter(life: &Life) -> Box<ConsentLimits> {
+    let given = details::consent(life);
+    let until = given.term.until.checked_sub(24.hours()).unwrap();
+    Box::new(ConsentLimits { resources: given.resources, fields: given.fields, term: Term { until, ..given.term } })
+}
+
+fn batches() -> Vec<(&'static str, Life)> {
+    let withdraw = |member| move |life: &Life| Command::WithdrawBatchedConsent { batch: life.id("consents"), member };
+    let given = Life::until("consents recorded");
+    let one_less = then(given.clone(), Life::subject, withdraw(0));
+    let all_withdrawn = then(one_less.clone(), |_| Actor::Subject(other_subject()), withdraw(1));
+    vec![("given", given), ("given, the first member withdrew", one_less), ("withdrawn", all_withdrawn)]
+}
+
+fn batch_tries(life: &Life) -> Vec<Try> {
+    let batch = || life.id("consents");
+    let digest = members_digest(&[subject()]).to_string();
+    let another = Command::RecordConsents { details: Box::new(details::consent(life)), count: 1, digest };
+    vec![
+        ("another", Actor::Node, another),
+        ("", life.subject(), Command::WithdrawBatchedConsent { batch: batch(), member: 0 }),
+        ("no member", life.subject(), Command::WithdrawBatchedConsent { batch: batch(), member: 2 }),
+        ("", life.subject(), Command::NarrowBatchedConsent { batch: batch(), member: 0, limits: shorter(life) }),
     ]
 }
 

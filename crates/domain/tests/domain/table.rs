@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lingqu_domain::consent::needed;
 use lingqu_domain::event::canonical;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::{Mode, Precision};
@@ -71,10 +72,15 @@ fn the_grant_about_persons_verifies_with_consent_and_nothing_else() {
     assert!(grant.scope.visible_in(Mode::Rows).is_empty());
 
     let consented = |life: &Life, who: &str, what: &str| {
-        let state = &life.world.state;
-        state
-            .consenting_subjects(&life.party(who), &purpose(what), &grant.resources(), life.world.now)
-            .contains(&subject())
+        let product = &life.world.state.products[&grant.product].value.details;
+        let needed = needed(product, &grant.scope);
+        assert_eq!(needed.keys().cloned().collect::<std::collections::BTreeSet<_>>(), grant.resources());
+        life.world.state.consents.values().map(|consent| &consent.value).any(|consent| {
+            consent.subject == subject()
+                && consent.withdrawn_at.is_none()
+                && consent.details.term.covers(life.world.now)
+                && consent.details.permits(&life.party(who), &purpose(what), &needed)
+        })
     };
     assert!(consented(&life, "platform", "public/licence"));
     assert!(consented(&life, "platform", "public/licence/taxi"));

@@ -72,11 +72,7 @@ impl Contributors {
                 return Ok(Err(GovernError::SchemaChanged { column: name.to_string() }));
             }
         }
-        let key: Vec<Expr> = if self.key.is_empty() {
-            vec![column(ROW_COLUMN)]
-        } else {
-            self.key.iter().map(|name| column(name.as_str())).collect()
-        };
+        let key = self.row_key();
         let subject = match &self.subject {
             Some(name) => Some(column(name.as_str())),
             None if table.has_subject() => Some(column(SUBJECT_COLUMN)),
@@ -105,7 +101,17 @@ impl Contributors {
         Ok(Ok(HiddenColumns::Made(Arc::new(hidden))))
     }
 
-    fn digest(&self, purpose: &str, columns: Vec<Expr>) -> Expr {
+    /// What names a row: its key, or its number.
+    pub(crate) fn row_key(&self) -> Vec<Expr> {
+        if self.key.is_empty() {
+            vec![column(ROW_COLUMN)]
+        } else {
+            self.key.iter().map(|name| column(name.as_str())).collect()
+        }
+    }
+
+    /// A keyed digest of columns, under a purpose of its own.
+    pub(crate) fn digest(&self, purpose: &str, columns: Vec<Expr>) -> Expr {
         let function = ContributorDigest {
             key: DigestKey(self.digest_key),
             purpose: purpose.to_owned(),

@@ -1,9 +1,12 @@
 //! The shape of a statement that statistics accept: one aggregate over declared dimensions, with filters on them.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::DataType;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::GroupingSet;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
+use lingqu_domain::scope::ColumnName;
 
 use super::total::check_total;
 use crate::allow::{Refusal, RefusalCode};
@@ -12,7 +15,7 @@ use crate::session::{StatisticsRules, first_refused};
 /// Aggregates that describe a group as a whole. The smallest, largest and middle value are those of one subject.
 const GROUP_AGGREGATES: &[&str] = &["avg", "count", "stddev", "stddev_pop", "sum", "var", "var_pop"];
 /// Most dimensions of an answer: the sums over each choice of them are guarded too.
-const DIMENSIONS_MAX: usize = 6;
+pub(crate) const DIMENSIONS_MAX: usize = 6;
 
 /// A column that is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub(crate) fn question<'a>(
     let aggregate = find_aggregate(plan)?;
     let (groups, is_rollup) = groups_of(aggregate)?;
     for group in groups {
-        check_dimensions(group, rules)?;
+        check_dimensions(group, &rules.dimensions)?;
     }
     if is_rollup && groups.iter().enumerate().any(|(index, group)| groups[..index].contains(group)) {
         let what = "a ROLLUP names each dimension once";
@@ -67,7 +70,7 @@ pub(crate) fn question<'a>(
             }
         }
     }
-    check_input(&aggregate.input, rules)?;
+    check_input(&aggregate.input, &rules.dimensions)?;
     // The types decide what can fail, so the plan is looked at with every cast written out.
     let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
     let analysed = analysed.map_err(|_| not_an_aggregate())?;
@@ -79,13 +82,13 @@ pub(crate) fn question<'a>(
     Ok(Question { aggregate, measures, dimensions: groups.len(), is_rollup })
 }
 
-fn not_an_aggregate() -> Refusal {
+pub(crate) fn not_an_aggregate() -> Refusal {
     let what = "only statistics are granted: ask for aggregates of one table, grouped and filtered by its dimensions";
     Refusal::new(RefusalCode::NotAnAggregate, what)
 }
 
 /// The aggregate below projections, filters, sorts, limits and aliases.
-fn find_aggregate(plan: &LogicalPlan) -> Result<&Aggregate, Refusal> {
+pub(crate) fn find_aggregate(plan: &LogicalPlan) -> Result<&Aggregate, Refusal> {
     let mut node = plan;
     loop {
         check_no_subquery(node)?;
@@ -111,7 +114,7 @@ fn check_no_subquery(node: &LogicalPlan) -> Result<(), Refusal> {
 }
 
 /// The grouping expressions, and whether they are a ROLLUP: one hierarchy, of which each total has its parts beside it.
-fn groups_of(aggregate: &Aggregate) -> Result<(&[Expr], bool), Refusal> {
+pub(crate) fn groups_of(aggregate: &Aggregate) -> Result<(&[Expr], bool), Refusal> {
     match aggregate.group_expr.as_slice() {
         [Expr::GroupingSet(GroupingSet::Rollup(groups))] => Ok((groups, true)),
         groups if groups.iter().any(|group| matches!(group, Expr::GroupingSet(_))) => {
@@ -136,13 +139,13 @@ fn check_added(measure: &Measure, aggregate: &Aggregate) -> Result<(), Refusal> 
 }
 
 /// Only filters on dimensions stand between the aggregate and the table.
-fn check_input(input: &LogicalPlan, rules: &StatisticsRules) -> Result<(), Refusal> {
+pub(crate) fn check_input(input: &LogicalPlan, dimensions: &BTreeSet<ColumnName>) -> Result<(), Refusal> {
     let mut node = input;
     loop {
         check_no_subquery(node)?;
         node = match node {
             LogicalPlan::Filter(filter) => {
-                check_dimensions(&filter.predicate, rules)?;
+                check_dimensions(&filter.predicate, dimensions)?;
                 &filter.input
             }
             LogicalPlan::SubqueryAlias(alias) => &alias.input,
@@ -152,7 +155,7 @@ fn check_input(input: &LogicalPlan, rules: &StatisticsRules) -> Result<(), Refus
     }
 }
 
-fn check_filters_total(input: &LogicalPlan) -> Result<(), Refusal> {
+pub(crate) fn check_filters_total(input: &LogicalPlan) -> Result<(), Refusal> {
     let mut node = input;
     loop {
         node = match node {
@@ -166,10 +169,10 @@ fn check_filters_total(input: &LogicalPlan) -> Result<(), Refusal> {
     }
 }
 
-fn check_dimensions(expression: &Expr, rules: &StatisticsRules) -> Result<(), Refusal> {
+pub(crate) fn check_dimensions(expression: &Expr, dimensions: &BTreeSet<ColumnName>) -> Result<(), Refusal> {
     for used in expression.column_refs() {
-        if !rules.dimensions.iter().any(|dimension| dimension.as_str() == used.name) {
-            let dimensions: Vec<String> = rules.dimensions.iter().map(ToString::to_string).collect();
+        if !dimensions.iter().any(|dimension| dimension.as_str() == used.name) {
+            let dimensions: Vec<String> = dimensions.iter().map(ToString::to_string).collect();
             let what = format!("`{}` is not a dimension; group and filter by {}", used.name, dimensions.join(", "));
             return Err(Refusal::new(RefusalCode::DimensionNotDeclared, what).granting(dimensions));
         }

@@ -1,41 +1,46 @@
 //! Parquet sources.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::FormatOptions;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::{FoundKind, SourceError, SourceFile};
+use super::error::{FoundKind, SourceError};
+use super::file::SourceFile;
+use super::rejects::Rejects;
 use crate::BATCH_ROWS;
 use crate::columns::{ColumnType, ColumnView};
 
-/// Names and types of the columns, and the number of rows.
-pub(super) fn inspect(file: &SourceFile) -> Result<(Vec<String>, Vec<ColumnType>, u64), SourceError> {
+/// What a Parquet file says of itself.
+pub(super) struct Inspected {
+    /// The names of its columns.
+    pub(super) headers: Vec<String>,
+    /// Their types; a type that governed data can't have in its own words.
+    pub(super) types: Vec<Result<ColumnType, String>>,
+    /// The number of its rows.
+    pub(super) rows: u64,
+}
+
+/// Reads the file's footer.
+pub(super) fn inspect(file: &SourceFile) -> Result<Inspected, SourceError> {
     let builder = open(file)?;
     let mut headers = Vec::new();
     let mut types = Vec::new();
     for field in builder.schema().fields() {
-        let Some(column_type) = ColumnType::of_arrow(field.data_type()) else {
-            return Err(SourceError::BadType {
-                file: file.name(),
-                column: field.name().clone(),
-                found: field.data_type().to_string(),
-            });
-        };
         headers.push(field.name().clone());
-        types.push(column_type);
+        types.push(ColumnType::of_arrow(field.data_type()).ok_or_else(|| field.data_type().to_string()));
     }
     let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-    Ok((headers, types, rows))
+    Ok(Inspected { headers, types, rows })
 }
 
 fn open(file: &SourceFile) -> Result<ParquetRecordBatchReaderBuilder<File>, SourceError> {
-    let handle = File::open(&file.path).map_err(|error| file.unreadable(&error))?;
-    ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| file.unreadable(&error))
+    ParquetRecordBatchReaderBuilder::try_new(file.handle()?).map_err(|error| file.unreadable(&error))
 }
 
 pub(super) struct ColumnarBatches {
@@ -57,21 +62,37 @@ impl ColumnarBatches {
         Ok(Self { file: file.clone(), schema, columns, reader, rows_before: 0 })
     }
 
-    pub(super) fn read(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+    /// The next batch without its rejected rows; it may be left with none.
+    pub(super) fn read(&mut self, rejects: &mut Rejects) -> Result<Option<RecordBatch>, SourceError> {
         let Some(read) = self.reader.next() else { return Ok(None) };
         let batch = read.map_err(|error| self.file.unreadable(&error))?;
         let mut arrays = Vec::with_capacity(self.columns.len());
+        let mut bad: BTreeMap<usize, Vec<SourceError>> = BTreeMap::new();
         for (index, column) in &self.columns {
-            arrays.push(self.bring_to_type(batch.column(*index), column)?);
+            arrays.push(self.bring_to_type(batch.column(*index), column, &mut bad)?);
         }
         self.rows_before += batch.num_rows() as u64;
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+        self.file.progress.add_rows(batch.num_rows() as u64);
+        let whole = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .expect("each array was brought to the type of its field");
-        Ok(Some(batch))
+        if bad.is_empty() {
+            return Ok(Some(whole));
+        }
+        let kept: BooleanArray = (0..whole.num_rows()).map(|row| Some(!bad.contains_key(&row))).collect();
+        for errors in bad.into_values() {
+            rejects.take(errors)?;
+        }
+        let kept = filter_record_batch(&whole, &kept).expect("the mask has an entry for each row");
+        Ok(Some(kept))
     }
 
-    /// Casts a column; a value that the type can't hold is refused with its row instead of becoming null.
-    fn bring_to_type(&self, array: &ArrayRef, column: &ColumnView) -> Result<ArrayRef, SourceError> {
+    /// Casts a column; a value that the type can't hold makes its row a bad one instead of becoming null.
+    fn bring_to_type(
+        &self,
+        array: &ArrayRef,
+        column: &ColumnView,
+        bad: &mut BTreeMap<usize, Vec<SourceError>>,
+    ) -> Result<ArrayRef, SourceError> {
         let wanted = column.column_type.arrow();
         if array.data_type() == &wanted {
             return Ok(Arc::clone(array));
@@ -83,15 +104,16 @@ impl ColumnarBatches {
             found: array.data_type().to_string(),
         })?;
         if cast.null_count() != array.logical_null_count() {
-            let lost = (0..array.len()).find(|row| cast.is_null(*row) && !is_null(array, *row));
-            return Err(SourceError::BadValue {
-                file: self.file.name(),
-                line: self.rows_before + lost.unwrap_or(0) as u64 + 1,
-                column: column.name.clone(),
-                expected: column.column_type,
-                found_kind: if array.data_type().is_numeric() { FoundKind::Number } else { FoundKind::Text },
-                found_length: 0,
-            });
+            for row in (0..array.len()).filter(|row| cast.is_null(*row) && !is_null(array, *row)) {
+                bad.entry(row).or_default().push(SourceError::BadValue {
+                    file: self.file.name(),
+                    line: self.rows_before + row as u64 + 1,
+                    column: column.name.clone(),
+                    expected: column.column_type,
+                    found_kind: if array.data_type().is_numeric() { FoundKind::Number } else { FoundKind::Text },
+                    found_length: 0,
+                });
+            }
         }
         Ok(cast)
     }

@@ -1,4 +1,4 @@
-//! Separated values (CSV, RFC 4180) with a header line.
+//! Separated values (CSV, RFC 4180; TSV) with a header line.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::{ByteRecord, ReaderBuilder};
 
+use super::file::SourceFile;
 use super::typed::Cell;
-use super::{RECORD_BYTES_MAX, Records, SourceError, SourceFile, SourceOptions};
+use super::{RECORD_BYTES_MAX, Records, SourceError, Step};
 
 /// Bytes that the reader may have taken ahead of the record it is at.
 const READ_AHEAD_BYTES: u64 = 256 * 1024;
@@ -23,16 +24,12 @@ pub(super) struct DelimitedRecords {
 }
 
 impl DelimitedRecords {
-    pub(super) fn open(file: &SourceFile, options: &SourceOptions) -> Result<Self, SourceError> {
+    pub(super) fn open(file: &SourceFile, delimiter: u8, null_tokens: &[String]) -> Result<Self, SourceError> {
         let spent = Arc::new(AtomicU64::new(0));
         let bounded = BoundedRead { inner: file.open()?, spent: Arc::clone(&spent) };
         // Ragged records are let through by the reader and refused below, where the line is known.
-        let reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(options.delimiter as u8)
-            .from_reader(bounded);
-        let null_tokens = options.null_tokens.iter().map(|token| token.clone().into_bytes()).collect();
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
+        let null_tokens = null_tokens.iter().map(|token| token.clone().into_bytes()).collect();
         let mut records = Self {
             file: file.clone(),
             reader,
@@ -57,13 +54,16 @@ impl DelimitedRecords {
         let mut headers = Vec::with_capacity(self.record.len());
         for (index, field) in self.record.iter().enumerate() {
             let Ok(text) = std::str::from_utf8(field) else {
-                let column = format!("number {}", index + 1);
-                return Err(SourceError::NotUtf8 { file: self.file.name(), line: self.line, column });
+                return Err(self.bad_bytes(format!("number {}", index + 1)));
             };
             headers.push(text.trim_start_matches('\u{feff}').to_owned());
         }
         self.headers = headers;
         Ok(())
+    }
+
+    fn bad_bytes(&self, column: String) -> SourceError {
+        SourceError::BadBytes { file: self.file.name(), line: self.line, column, encoding: self.file.encoding }
     }
 
     fn read(&mut self) -> Result<bool, SourceError> {
@@ -77,25 +77,28 @@ impl DelimitedRecords {
                 let line = self.line.max(self.reader.position().line());
                 Err(SourceError::RecordTooLong { file: self.file.name(), line })
             }
-            Err(error) => Err(self.file.unreadable(&error)),
+            Err(error) => Err(match error.kind() {
+                csv::ErrorKind::Io(error) => self.file.io_fault(error),
+                _ => self.file.unreadable(&error),
+            }),
         }
     }
 }
 
 impl Records for DelimitedRecords {
-    fn advance(&mut self) -> Result<bool, SourceError> {
+    fn advance(&mut self) -> Result<Step, SourceError> {
         if !self.read()? {
-            return Ok(false);
+            return Ok(Step::End);
         }
         if self.record.len() != self.headers.len() {
-            return Err(SourceError::RaggedRecord {
+            return Ok(Step::Bad(SourceError::RaggedRecord {
                 file: self.file.name(),
                 line: self.line,
                 found: self.record.len(),
                 expected: self.headers.len(),
-            });
+            }));
         }
-        Ok(true)
+        Ok(Step::Record)
     }
 
     fn line(&self) -> u64 {
@@ -109,11 +112,7 @@ impl Records for DelimitedRecords {
         }
         match std::str::from_utf8(field) {
             Ok(text) => Ok(Cell::Raw(text)),
-            Err(_) => Err(SourceError::NotUtf8 {
-                file: self.file.name(),
-                line: self.line,
-                column: self.headers[index].clone(),
-            }),
+            Err(_) => Err(self.bad_bytes(self.headers[index].clone())),
         }
     }
 }

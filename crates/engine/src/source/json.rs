@@ -1,7 +1,7 @@
 //! JSON: one object a line (NDJSON), or one array of objects.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,63 +9,150 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::StreamDeserializer;
 use serde_json::de::IoRead;
 
+use super::error::WHOLE_LINE;
+use super::file::SourceFile;
 use super::typed::Cell;
-use super::{COLUMNS_MAX, RECORD_BYTES_MAX, Records, SourceError, SourceFile};
+use super::{COLUMNS_MAX, RECORD_BYTES_MAX, Records, SourceError, Step};
 
 /// The names that the objects of a file use, in the order in which they first appear.
 pub(super) fn discover_headers(file: &SourceFile) -> Result<Vec<String>, SourceError> {
     let mut records = JsonRecords::open(file, &[])?;
     let mut headers: Vec<String> = Vec::new();
-    while let Some(object) = records.read()? {
-        for (name, _) in object.0 {
-            if !headers.contains(&name) && headers.len() <= COLUMNS_MAX {
-                headers.push(name);
+    loop {
+        match records.read()? {
+            Next::End => return Ok(headers),
+            // Refused or rejected where the records are read; here only the names matter.
+            Next::Bad(_) => {}
+            Next::Object(object) => {
+                for (name, _) in object.0 {
+                    if headers.len() <= COLUMNS_MAX && !headers.contains(&name) {
+                        headers.push(name);
+                    }
+                }
             }
         }
     }
-    Ok(headers)
 }
 
 pub(super) struct JsonRecords {
     file: SourceFile,
-    objects: StreamDeserializer<'static, IoRead<Unwrapped>, JsonObject>,
-    progress: Arc<Progress>,
+    form: Form,
     headers: Vec<String>,
     record: Vec<JsonValue>,
 }
 
+/// The two forms of a JSON file.
+enum Form {
+    /// One array of objects. What is no JSON ends the reading, since nobody can tell where the next object begins.
+    Array { objects: Box<StreamDeserializer<'static, IoRead<Unwrapped>, JsonObject>>, progress: Arc<Progress> },
+    /// One object a line, so that a bad line is one bad row.
+    Lines { bytes: BufReader<Box<dyn Read + Send>>, buffer: Vec<u8>, line: u64 },
+}
+
+enum Next {
+    Object(JsonObject),
+    Bad(SourceError),
+    End,
+}
+
 impl JsonRecords {
     pub(super) fn open(file: &SourceFile, headers: &[String]) -> Result<Self, SourceError> {
-        let progress = Arc::new(Progress::default());
-        let bytes = Unwrapped::new(file.open()?, Arc::clone(&progress));
-        let objects = serde_json::Deserializer::from_reader(bytes).into_iter::<JsonObject>();
-        Ok(Self { file: file.clone(), objects, progress, headers: headers.to_vec(), record: Vec::new() })
+        let form = if is_array(file)? {
+            let progress = Arc::new(Progress::default());
+            let bytes = Unwrapped::new(file.open()?, Arc::clone(&progress));
+            let objects = serde_json::Deserializer::from_reader(bytes).into_iter::<JsonObject>();
+            Form::Array { objects: Box::new(objects), progress }
+        } else {
+            Form::Lines { bytes: BufReader::new(file.open()?), buffer: Vec::new(), line: 0 }
+        };
+        Ok(Self { file: file.clone(), form, headers: headers.to_vec(), record: Vec::new() })
     }
 
-    fn read(&mut self) -> Result<Option<JsonObject>, SourceError> {
-        self.progress.record_bytes.store(0, Ordering::Relaxed);
-        match self.objects.next() {
-            None => Ok(None),
-            Some(Ok(object)) => Ok(Some(object)),
-            Some(Err(error)) if error.is_io() => {
-                if self.progress.record_bytes.load(Ordering::Relaxed) > RECORD_BYTES_MAX {
-                    return Err(SourceError::RecordTooLong { file: self.file.name(), line: self.line() });
-                }
-                Err(self.file.unreadable(&error))
+    fn read(&mut self) -> Result<Next, SourceError> {
+        let (bytes, buffer, line) = match &mut self.form {
+            Form::Array { objects, progress } => return next_of_array(&self.file, objects, progress),
+            Form::Lines { bytes, buffer, line } => (bytes, buffer, line),
+        };
+        loop {
+            buffer.clear();
+            let limit = RECORD_BYTES_MAX + 1;
+            let count = bytes.by_ref().take(limit).read_until(b'\n', buffer);
+            let count = count.map_err(|error| self.file.io_fault(&error))?;
+            if count == 0 {
+                return Ok(Next::End);
             }
-            // The message of the parser may quote the input; its place is enough.
-            Some(Err(error)) => Err(SourceError::BadJson {
-                file: self.file.name(),
-                line: error.line() as u64,
-                character: error.column() as u64,
-            }),
+            *line += 1;
+            if count as u64 == limit && buffer.last() != Some(&b'\n') {
+                return Err(SourceError::RecordTooLong { file: self.file.name(), line: *line });
+            }
+            let mut text = buffer.as_slice();
+            if *line == 1 {
+                text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+            }
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            if std::str::from_utf8(text).is_err() {
+                return Ok(Next::Bad(SourceError::BadBytes {
+                    file: self.file.name(),
+                    line: *line,
+                    column: WHOLE_LINE.to_owned(),
+                    encoding: self.file.encoding,
+                }));
+            }
+            return Ok(match serde_json::from_slice(text) {
+                Ok(object) => Next::Object(object),
+                // The message of the parser may quote the input; its place is enough.
+                Err(error) => Next::Bad(SourceError::BadJson {
+                    file: self.file.name(),
+                    line: *line,
+                    character: error.column() as u64,
+                }),
+            });
+        }
+    }
+}
+
+/// Whether the first character of a file opens an array.
+#[expect(clippy::unbuffered_bytes, reason = "what a source file opens is buffered")]
+fn is_array(file: &SourceFile) -> Result<bool, SourceError> {
+    for byte in file.open()?.bytes() {
+        let byte = byte.map_err(|error| file.io_fault(&error))?;
+        if !byte.is_ascii_whitespace() && !matches!(byte, 0xef | 0xbb | 0xbf) {
+            return Ok(byte == b'[');
+        }
+    }
+    Ok(false)
+}
+
+fn next_of_array(
+    file: &SourceFile,
+    objects: &mut StreamDeserializer<'static, IoRead<Unwrapped>, JsonObject>,
+    progress: &Progress,
+) -> Result<Next, SourceError> {
+    progress.record_bytes.store(0, Ordering::Relaxed);
+    match objects.next() {
+        None => Ok(Next::End),
+        Some(Ok(object)) => Ok(Next::Object(object)),
+        Some(Err(error)) if error.is_io() => {
+            if progress.record_bytes.load(Ordering::Relaxed) > RECORD_BYTES_MAX {
+                return Err(SourceError::RecordTooLong { file: file.name(), line: progress.line() });
+            }
+            Err(file.io_fault(&error.into()))
+        }
+        Some(Err(error)) => {
+            Err(SourceError::BadJson { file: file.name(), line: error.line() as u64, character: error.column() as u64 })
         }
     }
 }
 
 impl Records for JsonRecords {
-    fn advance(&mut self) -> Result<bool, SourceError> {
-        let Some(object) = self.read()? else { return Ok(false) };
+    fn advance(&mut self) -> Result<Step, SourceError> {
+        let object = match self.read()? {
+            Next::Object(object) => object,
+            Next::Bad(error) => return Ok(Step::Bad(error)),
+            Next::End => return Ok(Step::End),
+        };
         self.record.clear();
         self.record.resize(self.headers.len(), JsonValue::Null);
         for (name, value) in object.0 {
@@ -73,11 +160,14 @@ impl Records for JsonRecords {
                 self.record[index] = value;
             }
         }
-        Ok(true)
+        Ok(Step::Record)
     }
 
     fn line(&self) -> u64 {
-        self.progress.lines.load(Ordering::Relaxed) + 1
+        match &self.form {
+            Form::Array { progress, .. } => progress.line(),
+            Form::Lines { line, .. } => *line,
+        }
     }
 
     fn cell(&self, index: usize) -> Result<Cell<'_>, SourceError> {
@@ -174,8 +264,15 @@ struct Progress {
     record_bytes: AtomicU64,
 }
 
-/// The bytes of a JSON file with the brackets and commas of an outer array turned into spaces, so that both forms
-/// are a stream of objects and line numbers stay true. A record that is too long ends the reading.
+impl Progress {
+    /// The line that the parser is at.
+    fn line(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed) + 1
+    }
+}
+
+/// The bytes of a JSON file with the brackets and commas of its outer array turned into spaces, so that it is a stream of
+/// objects and line numbers stay true. A record that is too long ends the reading.
 struct Unwrapped {
     inner: Box<dyn Read + Send>,
     progress: Arc<Progress>,

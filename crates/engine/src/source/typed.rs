@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 
-use super::FoundKind;
+use super::error::FoundKind;
 use crate::BATCH_ROWS;
 use crate::columns::ColumnType;
 
@@ -23,9 +23,16 @@ pub(super) enum Cell<'a> {
     Integer(i64),
     Float(f64),
     Boolean(bool),
+    /// A day, or a time on a day: microseconds since 1970-01-01, without an offset.
+    Moment(i64),
     /// An object or array.
     Nested,
+    /// What is no value at all, such as an error of a spreadsheet.
+    Fault(FoundKind),
 }
+
+/// Microseconds of a day.
+const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 /// Most fractional digits of a column that is taken for an exact decimal.
 const DECIMAL_SCALE_MAX: usize = 4;
@@ -81,8 +88,13 @@ impl Candidate {
             ..self.clone()
         };
         match cell {
-            Cell::Null => {}
+            // A fault tells nothing of the column's type; it is refused or rejected where the value is read.
+            Cell::Null | Cell::Fault(_) => {}
             Cell::Nested => *self = none,
+            Cell::Moment(value) => {
+                let is_day = value.rem_euclid(DAY_MICROSECONDS) == 0;
+                *self = Candidate { date: self.date && is_day, local_timestamp: self.local_timestamp, ..none };
+            }
             Cell::Integer(_) => *self = Candidate { integer: self.integer, float: self.float, ..none },
             Cell::Float(_) => *self = Candidate { float: self.float, ..none },
             Cell::Boolean(_) => *self = Candidate { boolean: self.boolean, ..none },
@@ -122,6 +134,11 @@ impl Candidate {
         self.decimal_digits = self.decimal_digits.max(whole.len() + fraction.len());
         let scale = *self.decimal_scale.get_or_insert(fraction.len());
         scale == fraction.len() && scale <= DECIMAL_SCALE_MAX && self.decimal_digits <= DECIMAL_DIGITS_MAX
+    }
+
+    /// The same, or nothing for a column without values.
+    pub(super) fn decide_seen(&self) -> Option<ColumnType> {
+        self.seen.then(|| self.decide())
     }
 
     /// The narrowest type that all values fit; a column without values is text.
@@ -165,6 +182,8 @@ impl Misfit {
             Cell::Integer(value) => (FoundKind::Number, value.to_string().len()),
             Cell::Float(value) => (FoundKind::Number, value.to_string().len()),
             Cell::Boolean(value) => (FoundKind::Boolean, value.to_string().len()),
+            Cell::Moment(value) => (FoundKind::Moment, moment_text(value).len()),
+            Cell::Fault(kind) => (kind, 0),
             Cell::Nested | Cell::Null => (FoundKind::Nested, 0),
         };
         Misfit { kind, length }
@@ -233,6 +252,9 @@ impl ColumnBuilder {
             }),
             ColumnBuilder::Date(builder) => builder.append_option(match cell {
                 Cell::Null => None,
+                Cell::Moment(value) if value.rem_euclid(DAY_MICROSECONDS) == 0 => {
+                    Some(i32::try_from(value / DAY_MICROSECONDS).map_err(|_| misfit(cell))?)
+                }
                 Cell::Raw(text) | Cell::Text(text) => Some(parse_date(text).ok_or_else(|| misfit(cell))?),
                 other => return Err(misfit(other)),
             }),
@@ -242,6 +264,7 @@ impl ColumnBuilder {
                     Some((value, has_offset)) if has_offset == *with_offset => Some(value),
                     _ => return Err(misfit(cell)),
                 },
+                Cell::Moment(value) if !*with_offset => Some(value),
                 other => return Err(misfit(other)),
             }),
             ColumnBuilder::Boolean(builder) => builder.append_option(match cell {
@@ -256,10 +279,24 @@ impl ColumnBuilder {
                 Cell::Integer(value) => builder.append_value(value.to_string()),
                 Cell::Float(value) => builder.append_value(value.to_string()),
                 Cell::Boolean(value) => builder.append_value(value.to_string()),
-                Cell::Nested => return Err(misfit(cell)),
+                Cell::Moment(value) => builder.append_value(moment_text(value)),
+                Cell::Nested | Cell::Fault(_) => return Err(misfit(cell)),
             },
         }
         Ok(())
+    }
+
+    /// Appends a missing value.
+    pub(super) fn append_null(&mut self) {
+        match self {
+            ColumnBuilder::Integer(builder) => builder.append_null(),
+            ColumnBuilder::Float(builder) => builder.append_null(),
+            ColumnBuilder::Decimal(builder, ..) => builder.append_null(),
+            ColumnBuilder::Date(builder) => builder.append_null(),
+            ColumnBuilder::Timestamp(builder, _) => builder.append_null(),
+            ColumnBuilder::Boolean(builder) => builder.append_null(),
+            ColumnBuilder::Text(builder) => builder.append_null(),
+        }
     }
 
     pub(super) fn finish(self) -> ArrayRef {
@@ -272,6 +309,17 @@ impl ColumnBuilder {
             ColumnBuilder::Boolean(mut builder) => Arc::new(builder.finish()),
             ColumnBuilder::Text(mut builder) => Arc::new(builder.finish()),
         }
+    }
+}
+
+/// `2013-01-01`, or `2013-01-01 05:00:00.25` where it is not midnight.
+fn moment_text(microseconds: i64) -> String {
+    let Ok(moment) = jiff::Timestamp::from_microsecond(microseconds) else { return String::new() };
+    let moment = jiff::tz::Offset::UTC.to_datetime(moment);
+    if microseconds.rem_euclid(DAY_MICROSECONDS) == 0 {
+        moment.date().to_string()
+    } else {
+        format!("{} {}", moment.date(), moment.time())
     }
 }
 

@@ -88,7 +88,8 @@ const REFUSED: &[(&str, RefusalCode)] = &[
         StatementTooLarge,
     ),
     (
-        "select 1 from people a, people b, people c, people d, people e, people f, people g, people h, people i",
+        "select 1 from people a, people b, people c, people d, people e, people f, people g, people h, people i, people j,
+         people k, people l, people m, people n, people o, people p, people q",
         StatementTooLarge,
     ),
 ];

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use lingqu_domain::predicate::Literal;
 use lingqu_domain::scope::{Mode, Precision, Precisions, Purpose, Scope, Term};
 use lingqu_engine::Limits;
+use lingqu_engine::consent::ConsentSet;
 use lingqu_engine::governed::{GovernError, Governance, GovernedTable};
-use lingqu_engine::lookup::{LookupTable, ProductIndex, Verdict};
+use lingqu_engine::lookup::{BlockCache, LookupTable, ProductIndex, Verdict};
 use lingqu_engine::product::{Product, ProductSpec, ProductStore};
-use roaring::RoaringTreemap;
 
 use crate::data::{Place, claim, governance, keys, name, rows};
 
@@ -26,6 +26,7 @@ async fn offences(place: &Place) -> Product {
         sql: "select offence, driver, points from offences".to_owned(),
         key: vec![name("offence")],
         subject: Some(name("driver")),
+        further_subjects: Vec::new(),
     };
     store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await.expect("a product")
 }
@@ -38,7 +39,7 @@ async fn rows_without_consent_do_not_exist() {
     assert_eq!(subjects.len(), 20);
     assert_eq!(product.subjects, 20);
     let ordinal = subjects.iter().position(|subject| subject == "driver-7").expect("a subject");
-    let consent = Arc::new(RoaringTreemap::from_iter([ordinal as u64]));
+    let consent = Arc::new(ConsentSet::from_iter([u32::try_from(ordinal).expect("few subjects")]));
     let columns = [("offence", "exact"), ("points", "exact")];
     let governed = governance("offences", &columns, vec![], Some(consent));
     let table = GovernedTable::new(Arc::clone(&product.files), &governed).expect("a table");
@@ -48,7 +49,7 @@ async fn rows_without_consent_do_not_exist() {
     // Rows without a subject have nobody's consent.
     assert_eq!(rows(&session, "select count(*) from offences where offence = 50").await, ["0"]);
 
-    let index = Arc::new(ProductIndex::open(&product, 1 << 30).expect("an index"));
+    let index = Arc::new(ProductIndex::open(&product, &Arc::new(BlockCache::new(1 << 20))).expect("an index"));
     let lookup = LookupTable::new(Arc::clone(&index), table).expect("a lookup");
     let points = claim(&[("points", Literal::Integer(0))]);
     assert_eq!(lookup.verify(&[Literal::Integer(7)], &points).expect("a verdict").verdict, Verdict::Match);
@@ -56,11 +57,51 @@ async fn rows_without_consent_do_not_exist() {
     assert_eq!(lookup.verify(&[Literal::Integer(50)], &points).expect("a verdict").verdict, Verdict::NotFound);
 
     // The same index with an empty set, as after a withdrawal: nobody is found.
-    let withdrawn = governance("offences", &columns, vec![], Some(Arc::new(RoaringTreemap::new())));
+    let withdrawn = governance("offences", &columns, vec![], Some(Arc::new(ConsentSet::default())));
     let table = GovernedTable::new(Arc::clone(&product.files), &withdrawn).expect("a table");
     let lookup = LookupTable::new(index, Arc::clone(&table)).expect("a lookup");
     assert_eq!(lookup.verify(&[Literal::Integer(7)], &points).expect("a verdict").verdict, Verdict::NotFound);
     assert_eq!(rows(&place.session(&[table]), "select count(*) from offences").await, ["0"]);
+}
+
+/// A row about two persons exists when both of them consent.
+#[tokio::test]
+async fn a_row_needs_the_consent_of_each_of_its_subjects() {
+    let place = Place::new();
+    let mut csv = String::from("id,seller,buyer\n");
+    for id in 0..100 {
+        let buyer = if id == 50 { String::new() } else { format!("person-{}", id / 10) };
+        csv.push_str(&format!("{id},person-{},{buyer}\n", id % 10));
+    }
+    let snapshot = place.snapshot("res_deals", &csv).await;
+    let columns = [("id", "exact"), ("seller", "exact"), ("buyer", "exact")];
+    let input = GovernedTable::new(snapshot.files, &governance("deals", &columns, vec![], None)).expect("a table");
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let spec = ProductSpec {
+        sql: "select id, seller, buyer from deals".to_owned(),
+        key: vec![name("id")],
+        subject: Some(name("seller")),
+        further_subjects: vec![name("buyer")],
+    };
+    let made = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
+    let product = made.expect("a product");
+    assert_eq!(product.subjects, 10, "sellers and buyers are the same persons");
+    let names = product.subject_names().expect("the subjects");
+    let of_rows = product.row_subjects().expect("the rows' subjects");
+    let named = |column: usize, row: usize| of_rows[column][row].map(|ordinal| names[ordinal as usize].as_str());
+    assert_eq!((named(0, 37), named(1, 37)), (Some("person-7"), Some("person-3")));
+    assert_eq!((named(0, 50), named(1, 50)), (Some("person-0"), None));
+    let ordinal = |person: &str| names.iter().position(|name| name == person).map(|at| u32::try_from(at).expect("few"));
+    let consent = Arc::new(["person-3", "person-7", "person-0"].iter().filter_map(|person| ordinal(person)).collect());
+    let governed = governance("deals", &[("id", "exact")], vec![], Some(consent));
+    let table = GovernedTable::new(Arc::clone(&product.files), &governed).expect("a table");
+    let session = place.session(&[Arc::clone(&table)]);
+    let ids = rows(&session, "select id from deals order by id").await;
+    assert_eq!(ids, ["0", "3", "7", "30", "33", "37", "70", "73", "77"]);
+    let index = Arc::new(ProductIndex::open(&product, &Arc::default()).expect("an index"));
+    let lookup = LookupTable::new(index, table).expect("a lookup");
+    let is_found = |id| lookup.lookup(&[Literal::Integer(id)]).expect("an answer").is_some();
+    assert!(is_found(37) && !is_found(38) && !is_found(83) && !is_found(50));
 }
 
 #[tokio::test]
@@ -79,7 +120,7 @@ async fn a_scope_that_requires_consent_is_not_served_without_it() {
     };
     let without = Governance::of_scope("people", &scope, Mode::Verification, keys(), None);
     assert!(matches!(without, Err(GovernError::ConsentUnknown { .. })));
-    let set = Some(Arc::new(RoaringTreemap::new()));
+    let set = Some(Arc::new(ConsentSet::default()));
     let governance = Governance::of_scope("people", &scope, Mode::Verification, keys(), set).expect("a governance");
     // The table does not know its subjects, so that consent can't be applied to it.
     let made = GovernedTable::new(people.files, &governance);

@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use lingqu_domain::scope::{ColumnName, Precision};
+use lingqu_engine::consent::ConsentSet;
 use lingqu_engine::governed::{Governance, GovernedTable};
 use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::snapshot::{Snapshot, SnapshotStore};
@@ -54,6 +55,7 @@ impl Place {
         for (column, column_type) in PEOPLE_TYPES {
             declared.push(DeclaredColumn {
                 header: (*column).to_owned(),
+                aliases: Vec::new(),
                 name: name(column),
                 column_type: *column_type,
             });
@@ -124,7 +126,7 @@ pub fn governance(
     table: &str,
     columns: &[(&str, &str)],
     rows: Vec<Predicate>,
-    consent: Option<Arc<RoaringTreemap>>,
+    consent: Option<Arc<ConsentSet>>,
 ) -> Governance {
     let mut governed = Vec::new();
     for (column, precision) in columns {

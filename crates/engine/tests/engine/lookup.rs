@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::AsArray;
 use lingqu_domain::predicate::Literal;
-use lingqu_engine::Limits;
 use lingqu_engine::governed::GovernedTable;
-use lingqu_engine::lookup::{KEYS_MAX, LookupError, LookupTable, ProductIndex, Verdict, joined};
-use lingqu_engine::product::{ProductSpec, ProductStore};
+use lingqu_engine::lookup::{BlockCache, KEYS_MAX, LookupError, LookupTable, ProductIndex, Verdict, joined};
+use lingqu_engine::product::{Product, ProductSpec, ProductStore};
 use lingqu_engine::session::GovernedSession;
+use lingqu_engine::{Limits, StorageError};
 use proptest::prelude::*;
 
 use crate::data::{ALL_EXACT, Place, claim, equals, governance, name, rows, text_rows};
@@ -29,6 +30,7 @@ async fn served() -> Served {
         sql: "select division, id, tenant, salary, born, score, code from people".to_owned(),
         key: vec![name("division"), name("id")],
         subject: None,
+        further_subjects: Vec::new(),
     };
     let inputs = [input.expect("a table")];
     let product = store.materialise(&place.engine, "prd_1", "set_1", &spec, &inputs, Limits::default()).await;
@@ -43,9 +45,8 @@ async fn served() -> Served {
     ];
     let governed = governance("p", &columns, vec![equals("tenant", "a")], None);
     let table = GovernedTable::new(Arc::clone(&product.files), &governed).expect("a table");
-    let index = Arc::new(ProductIndex::open(&product, 1 << 30).expect("an index"));
+    let index = Arc::new(ProductIndex::open(&product, &Arc::new(BlockCache::new(1 << 20))).expect("an index"));
     assert_eq!(index.rows(), 1_000);
-    assert!(matches!(ProductIndex::open(&product, 10_000), Err(LookupError::TooLarge { .. })));
     let session = place.session(&[Arc::clone(&table)]);
     let lookup = LookupTable::new(index, table).expect("a lookup");
     Served { _place: place, lookup, session }
@@ -144,4 +145,76 @@ async fn a_lookup_takes_microseconds() {
     println!("verify: {each:?} each, in this build");
     // Far above what it takes even without optimisation, far below what planning SQL takes.
     assert!(each < std::time::Duration::from_micros(500), "{each:?}");
+}
+
+/// A product of enough rows for many blocks, and where it lies.
+async fn many(place: &Place, rows: i64) -> Product {
+    let mut csv = String::from("id,text\n");
+    for id in 0..rows {
+        csv.push_str(&format!("{},text of {}\n", (id * 7_919) % rows * 2, (id * 7_919) % rows * 2));
+    }
+    let snapshot = place.snapshot("res_many", &csv).await;
+    let input =
+        GovernedTable::new(snapshot.files, &governance("many", &[("id", "exact"), ("text", "exact")], vec![], None));
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let spec = ProductSpec {
+        sql: "select id, text from many".to_owned(),
+        key: vec![name("id")],
+        subject: None,
+        further_subjects: Vec::new(),
+    };
+    let inputs = [input.expect("a table")];
+    let made = store.materialise(&place.engine, "prd_many", "set_1", &spec, &inputs, Limits::default());
+    made.await.expect("a product")
+}
+
+fn open(product: &Product, cache: &Arc<BlockCache>) -> LookupTable {
+    let governed = governance("p", &[("id", "exact"), ("text", "exact")], vec![], None);
+    let table = GovernedTable::new(Arc::clone(&product.files), &governed).expect("a table");
+    LookupTable::new(Arc::new(ProductIndex::open(product, cache).expect("an index")), table).expect("a lookup")
+}
+
+#[tokio::test]
+async fn every_key_is_found_and_no_other_within_a_bounded_memory() {
+    let place = Place::new();
+    let product = many(&place, 20_000).await;
+    let cache = Arc::new(BlockCache::new(200_000));
+    let lookup = open(&product, &cache);
+    for id in -1..40_001 {
+        let found = lookup.lookup(&[Literal::Integer(id)]).expect("a lookup");
+        assert_eq!(found.is_some(), id % 2 == 0 && (0..40_000).contains(&id), "{id}");
+        if let Some(found) = found {
+            assert_eq!(found.row * 2, u64::try_from(id).expect("even ids are not negative"));
+            assert_eq!(found.values.column(1).as_string::<i32>().value(0), format!("text of {id}"));
+        }
+    }
+    // The most, and one block more in each of its parts.
+    assert!(cache.bytes() > 0 && cache.bytes() < 200_000 + 16 * 20_000, "{}", cache.bytes());
+}
+
+#[tokio::test]
+async fn a_changed_index_is_noticed_and_one_of_another_product_is_made_anew() {
+    let place = Place::new();
+    let product = many(&place, 2_000).await;
+    let cache = Arc::new(BlockCache::default());
+    drop(open(&product, &cache));
+    let directory = place.directory.path().join("products/prd_many/set_1");
+    let data = directory.join("lookup.arrow");
+    let good = std::fs::read(&data).expect("the index");
+    // A letter of a row's text, in the middle of the file.
+    let at = good.windows(12).position(|bytes| bytes == b"text of 2400").expect("a row") + 8;
+    let mut bad = good.clone();
+    bad[at] = b'9';
+    std::fs::write(&data, &bad).expect("written");
+    let asked = open(&product, &cache).lookup(&[Literal::Integer(2_400)]);
+    assert!(matches!(&asked, Err(LookupError::Storage(StorageError::MadeDamaged { .. }))), "{asked:?}");
+    // Its neighbours in other blocks are served all the same.
+    assert!(open(&product, &cache).lookup(&[Literal::Integer(2)]).expect("a lookup").is_some());
+    // A file that was cut, or of other data, is not taken for this product's.
+    std::fs::write(&data, &good[..good.len() / 2]).expect("written");
+    assert!(open(&product, &cache).lookup(&[Literal::Integer(2_400)]).expect("a lookup").is_some());
+    assert_eq!(std::fs::read(&data).expect("the index"), good, "the same product has the same index");
+    let left: Vec<_> =
+        std::fs::read_dir(&directory).expect("a folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("unfinished")), "{left:?}");
 }

@@ -11,7 +11,8 @@ use lingqu_engine::{EngineError, Limits};
 use crate::data::{ALL_EXACT, Place, governance, name, tenant_a, text_rows};
 
 fn spec(sql: &str, key: &[&str]) -> ProductSpec {
-    ProductSpec { sql: sql.to_owned(), key: key.iter().map(|column| name(column)).collect(), subject: None }
+    let key = key.iter().map(|column| name(column)).collect();
+    ProductSpec { sql: sql.to_owned(), key, subject: None, further_subjects: Vec::new() }
 }
 
 fn store(place: &Place) -> ProductStore {

@@ -111,7 +111,7 @@ fn a_parquet_source_reads_as_the_csv_it_was_made_from() {
 }
 
 fn declared(header: &str, column: &str, column_type: ColumnType) -> DeclaredColumn {
-    DeclaredColumn { header: header.to_owned(), name: name(column), column_type }
+    DeclaredColumn { header: header.to_owned(), aliases: Vec::new(), name: name(column), column_type }
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn bad_files_are_refused_with_their_place() {
     let ragged = bad("ragged.csv", b"a,b\n1,2\n\"x\ny\",2\n3\n");
     assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");
     let encoding = bad("latin.csv", b"a,b\n1,caf\xe9\n");
-    assert!(matches!(&encoding, SourceError::NotUtf8 { line: 2, column, .. } if column == "b"), "{encoding}");
+    assert!(matches!(&encoding, SourceError::BadBytes { line: 2, column, .. } if column == "b"), "{encoding}");
     let json = bad("broken.ndjson", b"{\"a\": 1}\n{\"a\": }\n");
     assert!(matches!(json, SourceError::BadJson { line: 2, .. }), "{json}");
     let nested = bad("nested.ndjson", b"{\"a\": [1]}\n");
@@ -164,7 +164,9 @@ fn bad_files_are_refused_with_their_place() {
     assert!(matches!(bad("empty.csv", b""), SourceError::NoColumns { .. }));
     assert!(matches!(bad("header.csv", "姓名\n1\n".as_bytes()), SourceError::BadHeader { position: 1, .. }));
     assert!(matches!(bad("twice.csv", b"A,a\n1,2\n"), SourceError::BadHeader { position: 2, .. }));
-    assert!(matches!(bad("data.xlsx", b"PK"), SourceError::UnknownFormat { .. }));
+    assert!(matches!(bad("data.ods", b"PK"), SourceError::UnknownFormat { .. }));
+    assert!(matches!(bad("data.xlsx.gz", b"PK"), SourceError::UnknownFormat { .. }));
+    assert!(matches!(bad("data.xlsx", b"PK"), SourceError::BadWorkbook { .. }));
     assert!(matches!(bad("cut.csv.gz", b"\x1f\x8b\x08\x00\x00"), SourceError::Unreadable { .. }));
     let mut endless = b"a,b\n1,\"".to_vec();
     endless.extend(std::iter::repeat_n(b'x', 3 << 20));
@@ -178,5 +180,5 @@ fn bad_files_are_refused_with_their_place() {
     let options =
         SourceOptions { declared: Some(vec![declared("a", "a", ColumnType::Integer)]), ..SourceOptions::default() };
     let mismatch = Source::open(&path, options).expect_err("b is not declared");
-    assert!(matches!(&mismatch, SourceError::DeclarationMismatch { column, .. } if column == "b"), "{mismatch}");
+    assert!(matches!(&mismatch, SourceError::Drift { drift, .. } if drift.added == ["b"]), "{mismatch}");
 }

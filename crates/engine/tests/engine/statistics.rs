@@ -174,6 +174,7 @@ async fn the_floor_counts_subjects_where_the_table_names_them() {
         sql: "select offence, kind, driver from t".to_owned(),
         key: vec![name("offence")],
         subject: Some(name("driver")),
+        further_subjects: Vec::new(),
     };
     let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
     let product = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;

@@ -13,9 +13,10 @@ use lingqu_domain::id::ReceiptId;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::export::ExportError;
-use lingqu_engine::session::{Answer, told};
+use lingqu_engine::session::{Answer, named, told};
 use lingqu_engine::{Limits, RowsExactness};
 
+use super::privacy::PrivacyTold;
 use super::stream::{Begun, Hook, Piece, Pieces, Question};
 use super::{Admission, Cut, Deliveries};
 use crate::encode::JsonHead;
@@ -57,6 +58,8 @@ pub struct StreamedBatches {
     pub exactness: RowsExactness,
     /// Groups that were left out because they were smaller than the cohort floor.
     pub groups_suppressed: u64,
+    /// For statistics with noise, their price.
+    pub privacy: Option<PrivacyTold>,
     /// The batches, none of them without rows.
     pub batches: Batches,
 }
@@ -94,10 +97,10 @@ impl Deliveries {
             schema = Some(SchemaRef::clone(&told));
             Box::pin(drawn(answer, told, hook))
         };
-        let Begun { receipt, nature, exactness, groups_suppressed, pieces } =
+        let Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces } =
             self.begin(admission, question, written).await?;
         let schema = schema.expect("what has begun was written");
-        Ok(StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, batches: pieces })
+        Ok(StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, privacy, batches: pieces })
     }
 
     /// What a statement would answer: its columns and the types of its parameters. It is planned and checked; nothing is
@@ -148,24 +151,13 @@ impl Admission {
 
 /// The batches of an answer under the law of exports: none goes on before the hook has named its rows.
 fn drawn(
-    mut answer: Answer,
+    answer: Answer,
     schema: SchemaRef,
-    mut hook: Hook,
+    hook: Hook,
 ) -> impl Stream<Item = Result<RecordBatch, ExportError<AppError>>> + Send {
-    let parts = async_stream::try_stream! {
-        let mut pending = answer.next().await.transpose()?;
-        while let Some(part) = pending.take() {
-            // The receipt of this part is synced while the next one is computed.
-            let durable = hook(&part);
-            let (durable, next) = futures::future::join(durable, answer.next()).await;
-            durable.map_err(ExportError::Hook)?;
-            yield part.batch;
-            pending = next.transpose()?;
-        }
-    };
-    parts.flat_map(move |batch: Result<RecordBatch, ExportError<AppError>>| {
-        let pieces = match batch {
-            Ok(batch) => cut_small(&batch, &schema).into_iter().map(Ok).collect::<Vec<_>>(),
+    named(answer, 0, hook).flat_map(move |batches| {
+        let pieces: Vec<_> = match batches {
+            Ok(batches) => batches.iter().flat_map(|batch| cut_small(batch, &schema)).map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
         futures::stream::iter(pieces)

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytes::BytesMut;
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use lingqu_app::{App, AppError, Serving};
+use lingqu_app::{App, AppError, Serving, Use};
 use lingqu_crypto::{Sha256Digest, sha256};
 use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
@@ -208,7 +208,8 @@ impl Deliveries {
     async fn can_pay(&self, admission: &Admission, name: &Sha256Digest) -> Result<(), GatewayError> {
         let _turn = self.hand_outs.paying.lock().await;
         if !paid::is_paid(&self.app, &admission.order, name).await? {
-            Reservation::make(&self.app, &admission.serving, 0, 1).await?.give_back().await;
+            let one = Use { data_sets: 1, ..Use::default() };
+            Reservation::make(&self.app, &admission.serving, one).await?.give_back().await;
         }
         Ok(())
     }
@@ -246,7 +247,7 @@ impl Deliveries {
         let hook = move |part: &AnswerPart| {
             let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
             counted.0 |= receipt::rows_of(part.rows.clone());
-            counted.1 += part.batch.num_rows() as u64;
+            counted.1 += part.answer_rows();
             let granted = app.still_granted(&serving);
             async move { Ok(granted?) }
         };
@@ -285,8 +286,12 @@ impl Deliveries {
         }
         // Making the file may have taken a while.
         self.app.still_granted(&admission.serving)?;
+        let day = self.app.quota_day(&admission.serving);
+        self.app.count_subjects(&admission.serving, day, &file.rows).await?;
         let receipt = self.app.new_receipt_id()?;
-        let (opening, salted) = receipt::opening(&self.app, &admission, Mode::File, &request.request)?;
+        let session = admission.serving.session(Mode::File, Admission::limits(Mode::File))?;
+        let lineage = session.lineage(&request.sql).await?;
+        let (opening, salted) = receipt::opening(&self.app, &admission, Mode::File, &request.request, Some(lineage))?;
         receipt::begin(&self.app, &admission, &receipt, &salted, ReceiptBody::Opened(opening)).await?;
         for (number, (rows, row_set)) in (0..).zip(receipt::row_sets(file.rows.clone())) {
             receipt::write(&self.app, &admission, &receipt, ReceiptBody::Part { number, rows, row_set }).await?;
@@ -343,10 +348,10 @@ impl Deliveries {
         }
         let _turn = self.hand_outs.paying.lock().await;
         let is_paid = paid::is_paid(&self.app, &handed.order, &handed.name).await?;
-        let reservation = match is_paid {
-            true => None,
-            false => Some(Reservation::make(&self.app, &handed.admission.serving, 0, 1).await?),
-        };
+        // Its rows and bytes leave each time, though it is paid for once.
+        let data_sets = u64::from(!is_paid);
+        let leaving = Use { calls: 0, data_sets, rows: handed.answer_rows, bytes: handed.bytes };
+        let reservation = Reservation::make(&self.app, &handed.admission.serving, leaving).await?;
         if !is_paid {
             paid::note(&self.app, &handed.order, &handed.name, &handed.receipt).await?;
         }
@@ -355,14 +360,13 @@ impl Deliveries {
             answer_rows: handed.answer_rows,
             bytes: handed.bytes,
             calls: 0,
-            data_sets: u64::from(!is_paid),
+            data_sets,
+            day: reservation.day(),
         };
         let body = ReceiptBody::Closed { outcome: Outcome::Delivered, totals };
         receipt::write(&self.app, &handed.admission, &handed.receipt, body).await?;
         *stage = Stage::Taken;
-        if let Some(reservation) = reservation {
-            reservation.keep();
-        }
+        reservation.keep();
         Ok(())
     }
 }

@@ -52,6 +52,7 @@ impl Deliveries {
             schema: statement.schema,
             exactness: RowsExactness::Exact,
             groups_suppressed: 0,
+            privacy: None,
             batches: Box::pin(futures::stream::iter(batch.map(Ok))),
         })
     }
@@ -64,7 +65,7 @@ impl Deliveries {
         parameters: &[ScalarValue],
     ) -> Result<KeyedStatement, GatewayError> {
         let session = admission.serving.session(Mode::Lookup, Admission::limits(Mode::Lookup))?;
-        let statement = session.keyed(sql, parameters, &admission.serving.product().key).await?;
+        let statement = session.keyed(sql, parameters, &admission.serving.details.key).await?;
         statement.ok_or_else(|| needed(admission))
     }
 }
@@ -73,7 +74,7 @@ fn needed(admission: &Admission) -> GatewayError {
     let serving = &admission.serving;
     GatewayError::KeyPredicateNeeded {
         table: serving.details.table.to_string(),
-        key: serving.product().key.iter().map(ToString::to_string).collect(),
+        key: serving.details.key.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lingqu_app::{App, AppError};
 use lingqu_domain::id::ReceiptId;
+use lingqu_domain::lineage::AnswerLineage;
 use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use roaring::RoaringTreemap;
@@ -21,6 +22,7 @@ pub(super) fn opening(
     admission: &Admission,
     mode: Mode,
     request: &str,
+    lineage: Option<AnswerLineage>,
 ) -> Result<(Opening, Vec<u8>), AppError> {
     let grant = &admission.serving.grant;
     let (request_digest, salted) = app.salt_request(request)?;
@@ -36,6 +38,9 @@ pub(super) fn opening(
         nature: grant.nature,
         snapshots: admission.serving.snapshots.clone(),
         request_digest,
+        lineage,
+        rho_spent: None,
+        rows_named_by: admission.serving.rows_named_by(),
     };
     Ok((opening, salted))
 }

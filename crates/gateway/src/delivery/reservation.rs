@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use lingqu_app::{App, Serving};
+use jiff::civil::Date;
+use lingqu_app::{App, AppError, Serving, Use};
 use lingqu_store::quota::Debit;
+use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 
 use crate::error::GatewayError;
@@ -11,21 +13,35 @@ use crate::error::GatewayError;
 /// Reserved quota. Dropping it gives all of it back; [`Reservation::keep`] ends that.
 pub(crate) struct Reservation {
     app: Arc<App>,
+    day: Option<Date>,
     debits: Vec<Debit>,
     runtime: Handle,
 }
 
 impl Reservation {
     /// Debits every account of a use, or none. Error: `quota_exceeded`.
-    pub(crate) async fn make(
-        app: &Arc<App>,
-        serving: &Serving,
-        calls: u64,
-        data_sets: u64,
-    ) -> Result<Reservation, GatewayError> {
-        let debits = app.quota_debits(serving, calls, data_sets);
+    pub(crate) async fn make(app: &Arc<App>, serving: &Serving, used: Use) -> Result<Reservation, GatewayError> {
+        let day = app.quota_day(serving);
+        let debits = app.quota_debits(serving, day, &used);
         app.quota().spend(&debits).await?;
-        Ok(Reservation { app: Arc::clone(app), debits, runtime: Handle::current() })
+        Ok(Reservation { app: Arc::clone(app), day, debits, runtime: Handle::current() })
+    }
+
+    /// The day on whose quota it counts; none where the order has none.
+    pub(crate) fn day(&self) -> Option<Date> {
+        self.day
+    }
+
+    /// Debits what is about to leave as well: rows and bytes of an answer, and the subjects of the rows that it was made
+    /// of. Error: `quota_exceeded`; then only what was reserved before is.
+    pub(crate) async fn add(
+        &mut self,
+        serving: &Serving,
+        used: Use,
+        rows: &RoaringTreemap,
+    ) -> Result<(), GatewayError> {
+        self.debits.extend(leaving(&self.app, serving, self.day, used, rows).await?);
+        Ok(())
     }
 
     /// The use will not happen now; when this returns, another may have it.
@@ -38,6 +54,24 @@ impl Reservation {
     pub(crate) fn keep(mut self) {
         self.debits.clear();
     }
+}
+
+/// Debits what is about to leave, and answers what was debited. Error: `quota_exceeded`; then nothing was, but for subjects
+/// who were counted.
+pub(crate) async fn leaving(
+    app: &App,
+    serving: &Serving,
+    day: Option<Date>,
+    used: Use,
+    rows: &RoaringTreemap,
+) -> Result<Vec<Debit>, AppError> {
+    let debits = app.quota_debits(serving, day, &used);
+    app.quota().spend(&debits).await?;
+    if let Err(error) = app.count_subjects(serving, day, rows).await {
+        app.quota().refund(&debits).await;
+        return Err(error);
+    }
+    Ok(debits)
 }
 
 impl Drop for Reservation {

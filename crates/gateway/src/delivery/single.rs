@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use lingqu_app::AppError;
+use lingqu_app::{AppError, Use};
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{ReceiptBody, Totals};
@@ -91,8 +91,8 @@ struct Outcome<T> {
 impl Keyed {
     /// The columns of the key, in their order.
     pub fn key(&self) -> Vec<ColumnView> {
-        let product = self.admission.serving.product();
-        product.key.iter().filter_map(|name| product.schema.column(name).cloned()).collect()
+        let serving = &self.admission.serving;
+        serving.details.key.iter().filter_map(|name| serving.schema().column(name).cloned()).collect()
     }
 
     /// The granted columns as this mode shows them.
@@ -188,7 +188,8 @@ impl Deliveries {
         let Keyed { admission, mode, .. } = keyed;
         let calls = counted(count)?;
         let place = self.singles.take(&admission.order)?;
-        let reservation = Reservation::make(&self.app, &admission.serving, calls, 0).await?;
+        let asked = Use { calls, ..Use::default() };
+        let mut reservation = Reservation::make(&self.app, &admission.serving, asked).await?;
         let label = Label { receipt: self.app.new_receipt_id()?, nature: admission.serving.grant.nature };
         let found = work().and_then(|outcome| {
             let uncovered = if admission.serving.needs_consent() { outcome.missing } else { 0 };
@@ -205,23 +206,30 @@ impl Deliveries {
                 return Err(error);
             }
         };
+        let leaving = Use { rows: calls - missing, bytes: body.len() as u64, ..Use::default() };
+        if let Err(error) = reservation.add(&admission.serving, leaving, &rows).await {
+            reservation.give_back().await;
+            return Err(error);
+        }
         let totals = Totals {
             rows: rows.len(),
-            answer_rows: calls - missing,
-            bytes: body.len() as u64,
+            answer_rows: leaving.rows,
+            bytes: leaving.bytes,
             calls: calls - uncovered,
             data_sets: 0,
+            day: reservation.day(),
         };
-        let (opening, salted) = receipt::opening(&self.app, admission, *mode, &request)?;
+        // Order and mode fix where the answer comes from.
+        let (opening, salted) = receipt::opening(&self.app, admission, *mode, &request, None)?;
         let record = ReceiptBody::Single { opening, totals, row_set: receipt::encode(&rows) };
         let (app, admission, receipt) = (self.app.clone(), admission.clone(), label.receipt.clone());
         let recorded = tokio::spawn(async move {
             let _place = place;
             receipt::begin(&app, &admission, &receipt, &salted, record).await?;
+            let day = reservation.day();
             reservation.keep();
-            if uncovered > 0 {
-                app.quota().refund(&app.quota_debits(&admission.serving, uncovered, 0)).await;
-            }
+            let free = Use { calls: uncovered, ..Use::default() };
+            app.quota().refund(&app.quota_debits(&admission.serving, day, &free)).await;
             Ok::<(), AppError>(())
         });
         recorded.await.map_err(|error| task_lost(&error))??;

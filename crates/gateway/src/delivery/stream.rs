@@ -9,12 +9,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use lingqu_app::{App, AppError, Problem};
+use lingqu_app::{App, AppError, Problem, Use};
 use lingqu_domain::id::ReceiptId;
+use lingqu_domain::lineage::AnswerLineage;
+use lingqu_domain::privacy::Rho;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
@@ -25,7 +28,8 @@ use roaring::RoaringTreemap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::place::Place;
-use super::reservation::Reservation;
+use super::privacy::PrivacyTold;
+use super::reservation::{Reservation, leaving};
 use super::{Admission, Deliveries, Settings, receipt, task_lost};
 use crate::encode::{Format, JsonFrame, JsonHead, answer_bytes};
 use crate::error::GatewayError;
@@ -75,6 +79,8 @@ pub struct Streamed {
     pub exactness: RowsExactness,
     /// Groups that were left out because they were smaller than the cohort floor.
     pub groups_suppressed: u64,
+    /// For statistics with noise, their price.
+    pub privacy: Option<PrivacyTold>,
     /// The bytes.
     pub body: Body,
 }
@@ -113,16 +119,20 @@ pub(super) struct Begun<P> {
     pub(super) nature: Nature,
     pub(super) exactness: RowsExactness,
     pub(super) groups_suppressed: u64,
+    pub(super) privacy: Option<PrivacyTold>,
     pub(super) pieces: Pin<Box<dyn Stream<Item = Result<P, Cut>> + Send>>,
 }
 
 impl Deliveries {
+    /// The schema of the product's table as a mode shows it. Error: `mode_not_granted`.
+    pub async fn table_schema(&self, admission: &Admission, mode: Mode) -> Result<SchemaRef, GatewayError> {
+        Ok(admission.serving.table_described(mode).await?.schema)
+    }
+
     /// The columns of the product as a mode shows them: a mask may change a type. Error: `mode_not_granted`.
     pub async fn columns(&self, admission: &Admission, mode: Mode) -> Result<Vec<ColumnView>, GatewayError> {
-        let session = admission.serving.session(mode, Admission::limits(mode))?;
-        let sql = format!("SELECT * FROM \"{}\"", admission.serving.details.table);
-        let described = session.describe(&sql, None).await?;
-        let view = SchemaView::of_arrow(&described.schema);
+        let schema = self.table_schema(admission, mode).await?;
+        let view = SchemaView::of_arrow(&schema);
         Ok(view.ok_or_else(|| AppError::Fault("a governed table has a column that can't be".to_owned()))?.columns)
     }
 
@@ -138,9 +148,9 @@ impl Deliveries {
             let frame = frame.begun(head, &answer.schema());
             Box::pin(cut_small(answer_bytes(answer, format, frame, hook)))
         };
-        let Begun { receipt, nature, exactness, groups_suppressed, pieces } =
+        let Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces } =
             self.begin(admission, question, written).await?;
-        Ok(Streamed { receipt, nature, exactness, groups_suppressed, body: pieces })
+        Ok(Streamed { receipt, nature, exactness, groups_suppressed, privacy, body: pieces })
     }
 
     /// Begins an answer whose pieces `written` makes of it.
@@ -154,7 +164,8 @@ impl Deliveries {
         let session = admission.serving.session(mode, limits)?;
         let place = self.streams.take(&admission.order)?;
         let (calls, data_sets) = if mode == Mode::File { (0, 1) } else { (1, 0) };
-        let reservation = Reservation::make(&self.app, &admission.serving, calls, data_sets).await?;
+        let asked = Use { calls, data_sets, ..Use::default() };
+        let reservation = Reservation::make(&self.app, &admission.serving, asked).await?;
         let answer = match session.query_with(&sql, &parameters).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -165,12 +176,15 @@ impl Deliveries {
         };
         let (receipt, nature) = (self.app.new_receipt_id()?, admission.serving.grant.nature);
         let (exactness, groups_suppressed) = (answer.rows_exactness(), answer.groups_suppressed());
+        let lineage = answer.lineage().clone();
+        let rho_spent = answer.rho_spent();
+        let privacy = self.privacy_told(admission, rho_spent).await?;
         let delivery = Arc::new(Delivery {
             app: Arc::clone(&self.app),
             admission: admission.clone(),
             receipt: receipt.clone(),
             settings: self.settings,
-            price: Totals { calls, data_sets, ..Totals::default() },
+            price: Totals { calls, data_sets, day: reservation.day(), ..Totals::default() },
             parts: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             answer_rows: AtomicU64::new(0),
@@ -183,19 +197,27 @@ impl Deliveries {
         };
         let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
         let (verdict, whole) = oneshot::channel();
-        tokio::spawn(carry(delivery, Opening { mode, request }, drawn, reservation, place, pieces, verdict));
+        tokio::spawn(carry(
+            delivery,
+            Opening { mode, request, lineage, rho_spent },
+            drawn,
+            reservation,
+            place,
+            pieces,
+            verdict,
+        ));
 
         let first = taken.recv().await;
         let mut rest = Box::pin(handed(taken, whole));
         if let Some(first) = first {
             let pieces = Box::pin(futures::stream::iter([Ok(first)]).chain(rest));
-            return Ok(Begun { receipt, nature, exactness, groups_suppressed, pieces });
+            return Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces });
         }
         // Nothing was handed over: the answer is empty, or it was stopped.
         if let Some(Err(cut)) = rest.next().await {
             return Err(GatewayError::Stopped(cut.problem));
         }
-        Ok(Begun { receipt, nature, exactness, groups_suppressed, pieces: rest })
+        Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces: rest })
     }
 }
 
@@ -203,6 +225,8 @@ impl Deliveries {
 struct Opening {
     mode: Mode,
     request: String,
+    lineage: AnswerLineage,
+    rho_spent: Option<Rho>,
 }
 
 /// A delivery and what has been counted of it.
@@ -211,7 +235,7 @@ struct Delivery {
     admission: Admission,
     receipt: ReceiptId,
     settings: Settings,
-    /// Calls and data sets of the whole answer.
+    /// Calls and data sets of the whole answer, and the day on which they count.
     price: Totals,
     parts: AtomicU64,
     rows: AtomicU64,
@@ -233,7 +257,7 @@ async fn carry<P: Piece>(
     verdict: oneshot::Sender<Result<(), Box<Problem>>>,
 ) {
     let _place = place;
-    let told = match delivery.open(opening.mode, &opening.request).await {
+    let told = match delivery.open(opening).await {
         Err(error) => Err(error.problem()),
         Ok(()) => {
             let stopped = delivery.hand_over(drawn, &pieces).await;
@@ -288,8 +312,10 @@ fn cut_small(mut bytes: Pieces<Bytes>) -> impl Stream<Item = Result<Bytes, Expor
 }
 
 impl Delivery {
-    async fn open(&self, mode: Mode, request: &str) -> Result<(), AppError> {
-        let (opening, salted) = receipt::opening(&self.app, &self.admission, mode, request)?;
+    async fn open(&self, opening: Opening) -> Result<(), AppError> {
+        let Opening { mode, request, lineage, rho_spent } = opening;
+        let (opening, salted) = receipt::opening(&self.app, &self.admission, mode, &request, Some(lineage))?;
+        let opening = lingqu_domain::receipt::Opening { rho_spent, ..opening };
         receipt::begin(&self.app, &self.admission, &self.receipt, &salted, ReceiptBody::Opened(opening)).await
     }
 
@@ -298,7 +324,7 @@ impl Delivery {
         let named = Arc::clone(self);
         Box::new(move |part: &AnswerPart| {
             let rows = receipt::rows_of(part.rows.clone());
-            let answer_rows = part.batch.num_rows() as u64;
+            let answer_rows = part.answer_rows();
             Arc::clone(&named).name(rows, answer_rows).boxed()
         })
     }
@@ -324,8 +350,11 @@ impl Delivery {
     }
 
     async fn hand<P: Piece>(&self, piece: P, pieces: &mpsc::Sender<P>) -> Result<(), Problem> {
-        // Counted before it leaves: never fewer than left.
-        self.bytes.fetch_add(piece.bytes(), Ordering::SeqCst);
+        // Debited and counted before it leaves: never fewer than left.
+        let used = Use { bytes: piece.bytes(), ..Use::default() };
+        let debits = self.app.quota_debits(&self.admission.serving, self.price.day, &used);
+        self.app.quota().spend(&debits).await.map_err(|error| AppError::Quota(error).problem())?;
+        self.bytes.fetch_add(used.bytes, Ordering::SeqCst);
         let patience = self.settings.receiver_patience;
         match tokio::time::timeout(patience, pieces.send(piece)).await {
             Ok(Ok(())) => Ok(()),
@@ -343,13 +372,16 @@ impl Delivery {
         let turn = Arc::clone(&self.naming).lock_owned().await;
         let written = tokio::spawn(async move {
             let _turn = turn;
+            let used = Use { rows: answer_rows, ..Use::default() };
+            leaving(&self.app, &self.admission.serving, self.price.day, used, &rows).await?;
+            // What is debited is counted, whatever becomes of it: the account never holds less than the receipts say.
+            self.answer_rows.fetch_add(answer_rows, Ordering::SeqCst);
             for (count, row_set) in receipt::row_sets(rows) {
                 let number = self.parts.fetch_add(1, Ordering::SeqCst);
                 let body = ReceiptBody::Part { number, rows: count, row_set };
                 receipt::write(&self.app, &self.admission, &self.receipt, body).await?;
                 self.rows.fetch_add(count, Ordering::SeqCst);
             }
-            self.answer_rows.fetch_add(answer_rows, Ordering::SeqCst);
             Ok(())
         });
         written.await.map_err(|error| task_lost(&error))?
@@ -363,7 +395,7 @@ impl Delivery {
         let rows = self.rows.load(Ordering::SeqCst);
         // Whoever hangs up himself when most of a file has left has taken it; otherwise the last byte would be the price.
         let is_hung_up = outcome == Outcome::Stopped { code: CANCELLED.to_owned() };
-        let is_taken = is_hung_up && bytes > 0 && rows * 2 >= self.admission.serving.product().rows;
+        let is_taken = is_hung_up && bytes > 0 && self.admission.serving.rows().is_some_and(|all| rows * 2 >= all);
         let is_charged = is_whole || is_taken;
         let totals = Totals {
             rows,
@@ -371,6 +403,7 @@ impl Delivery {
             bytes,
             calls: if is_charged { self.price.calls } else { 0 },
             data_sets: if is_charged { self.price.data_sets } else { 0 },
+            day: self.price.day,
         };
         if is_whole || bytes > 0 {
             reservation.keep();

@@ -75,17 +75,21 @@ pub(super) fn schema_bytes(schema: &SchemaRef) -> Result<Bytes, GatewayError> {
 
 /// An answer with what it says of itself: in the response's metadata, and with the schema for clients that do not show it.
 pub(super) fn sent(answer: StreamedBatches, run: Option<Run>) -> Response<DoGet> {
-    let StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, mut batches } = answer;
+    let StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, privacy, mut batches } = answer;
     let exactness = match exactness {
         RowsExactness::Exact => "exact",
         RowsExactness::Superset => "superset",
     };
-    let label = serde_json::json!({
+    let mut label = serde_json::json!({
         "delivery_receipt": receipt.as_str(),
         "data_nature": nature_of(nature),
         "receipt_rows": exactness,
         "groups_suppressed": groups_suppressed,
     });
+    if let Some(privacy) = privacy {
+        label["privacy_spent"] = privacy.spent.to_string().into();
+        label["privacy_remaining"] = privacy.left.to_string().into();
+    }
     let pieces = async_stream::stream! {
         let mut run = run;
         loop {
@@ -121,6 +125,12 @@ pub(super) fn sent(answer: StreamedBatches, run: Option<Run>) -> Response<DoGet>
     ] {
         let value = value.parse::<MetadataValue<_>>().expect("ids, numbers and words are visible ASCII");
         response.metadata_mut().insert(name, value);
+    }
+    if let Some(privacy) = privacy {
+        for (name, rho) in [("lingqu-privacy-spent", privacy.spent), ("lingqu-privacy-remaining", privacy.left)] {
+            let value = rho.to_string().parse::<MetadataValue<_>>().expect("amounts are visible ASCII");
+            response.metadata_mut().insert(name, value);
+        }
     }
     response
 }

@@ -98,7 +98,7 @@ fn shown_mode(admission: &Admission) -> Mode {
 /// The parts of the key, if all of them are granted.
 async fn visible_key(deliveries: &Deliveries, admission: &Admission) -> Result<Vec<String>, GatewayError> {
     let columns = deliveries.columns(admission, shown_mode(admission)).await?;
-    let key: Vec<String> = admission.serving.product().key.iter().map(ToString::to_string).collect();
+    let key: Vec<String> = admission.serving.details.key.iter().map(ToString::to_string).collect();
     let is_visible = key.iter().all(|part| columns.iter().any(|column| column.name.as_str() == part));
     Ok(if is_visible { key } else { Vec::new() })
 }

@@ -15,8 +15,6 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-/// Most open connections; past them new ones wait in the system's queue.
-const CONNECTIONS_MAX: usize = 768;
 /// Connections that are ready and that the server has not taken yet.
 const READY_MAX: usize = 16;
 /// How long a client may take to agree on TLS.
@@ -36,10 +34,11 @@ impl Default for Peer {
     }
 }
 
-/// The connections of a listener until `stopped`.
+/// The connections of a listener until `stopped`, at most so many at a time; past them new ones wait in the system's queue.
 pub(super) fn incoming(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    connections_max: usize,
     mut stopped: watch::Receiver<bool>,
 ) -> impl Stream<Item = std::io::Result<Connection>> {
     let (ready, taken) = mpsc::channel(READY_MAX);
@@ -50,7 +49,7 @@ pub(super) fn incoming(
         TlsAcceptor::from(Arc::new(config))
     });
     tokio::spawn(async move {
-        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let free = Arc::new(Semaphore::new(connections_max));
         loop {
             let place = Arc::clone(&free).acquire_owned().await.expect("the semaphore is never closed");
             let accepted = tokio::select! {

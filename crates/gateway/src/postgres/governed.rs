@@ -52,6 +52,11 @@ impl Session {
             let detail = format!("有 {} 个群组小于最小群组，未列出", answer.groups_suppressed);
             outbox.notice(&[(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "01000"), (b'M', &message), (b'D', &detail)]);
         }
+        if let Some(privacy) = answer.privacy {
+            let message = format!("privacy: this answer cost {}, {} is left", privacy.spent, privacy.left);
+            let detail = format!("本次结果消耗隐私预算 {}，余 {}", privacy.spent, privacy.left);
+            outbox.notice(&[(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "01000"), (b'M', &message), (b'D', &detail)]);
+        }
         let batches = answer.batches.map(|batch| batch.map_err(|cut| Refused::told(*cut.problem)));
         Ok(Source::new(answer.schema, Box::pin(batches)))
     }

@@ -329,10 +329,7 @@ impl Session {
         let admission = self.admit().await?;
         let table = admission.serving.details.table.to_string();
         let schema = match admission.batch_mode(None) {
-            Ok(mode) => {
-                let sql = format!("SELECT * FROM \"{table}\"");
-                self.server.deliveries.describe(&admission, mode, &sql).await?.schema
-            }
+            Ok(mode) => self.server.deliveries.table_schema(&admission, mode).await?,
             Err(_) => rows::no_columns(),
         };
         self.server.catalogues().await?.of(&self.order, &table, &schema).await

@@ -26,6 +26,8 @@ struct Offer<'a> {
     /// The parts of the key, as the product has them.
     key: Vec<ColumnView>,
     modes: Vec<(Mode, Vec<ColumnView>)>,
+    /// Whether statistics are given with noise, from privacy accounts.
+    has_privacy_accounts: bool,
 }
 
 impl Offer<'_> {
@@ -57,7 +59,7 @@ async fn answer(deliveries: &Deliveries, admission: Admission, server: &str) -> 
 async fn written(deliveries: &Deliveries, admission: &Admission, server: &str) -> Result<Value, GatewayError> {
     let details = &admission.serving.details;
     let grant = &admission.serving.grant;
-    let product = admission.serving.product();
+    let schema = admission.serving.schema();
     let mut modes = Vec::new();
     for mode in &grant.scope.modes {
         // A mode in which nothing is visible is not offered.
@@ -65,8 +67,9 @@ async fn written(deliveries: &Deliveries, admission: &Admission, server: &str) -
             modes.push((*mode, deliveries.columns(admission, *mode).await?));
         }
     }
-    let key = product.key.iter().filter_map(|name| product.schema.column(name).cloned()).collect();
-    let offer = Offer { table: details.table.as_str(), key, modes };
+    let key = details.key.iter().filter_map(|name| schema.column(name).cloned()).collect();
+    let has_privacy_accounts = !grant.privacy_accounts.is_empty() && grant.scope.modes.contains(&Mode::Statistics);
+    let offer = Offer { table: details.table.as_str(), key, modes, has_privacy_accounts };
     let nature = match grant.nature {
         Nature::Real => "REAL",
         Nature::Synthetic => "SYNTHETIC",

@@ -6,8 +6,11 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use lingqu_app::Serving;
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use lingqu_app::{QuotaPlace, Serving};
 use lingqu_crypto::sha256;
+use lingqu_domain::calendar::beijing;
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::resource::Nature;
 use lingqu_engine::RowsExactness;
@@ -16,6 +19,8 @@ use crate::delivery::{Admission, Deliveries, Handed, Recorded, Streamed};
 use crate::encode::Format;
 use crate::range::Asked;
 
+/// Seconds of a day.
+const DAY_S: i64 = 24 * 60 * 60;
 /// The receipt of the answer.
 const DELIVERY_RECEIPT: HeaderName = HeaderName::from_static("delivery-receipt");
 /// REAL or SYNTHETIC.
@@ -24,10 +29,14 @@ const DATA_NATURE: HeaderName = HeaderName::from_static("data-nature");
 const RECEIPT_ROWS: HeaderName = HeaderName::from_static("receipt-rows");
 /// Groups that were left out because they were smaller than the cohort floor.
 const GROUPS_SUPPRESSED: HeaderName = HeaderName::from_static("groups-suppressed");
+/// What statistics with noise cost of each privacy account, as ρ of zCDP; 0 when the same answer was given before.
+const PRIVACY_SPENT: HeaderName = HeaderName::from_static("lingqu-privacy-spent");
+/// What is left of the privacy account that has least.
+const PRIVACY_REMAINING: HeaderName = HeaderName::from_static("lingqu-privacy-remaining");
 /// The cursor that follows a full page.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
-/// The quota of the order, by unit (draft-ietf-httpapi-ratelimit-headers-10, section 3). It has no window: an order's quota
-/// does not come back with time.
+/// The quota of the order, by unit (draft-ietf-httpapi-ratelimit-headers-10, section 3). Only a quota per day has a window:
+/// an order's quota for its term does not come back with time.
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// What is left of it (section 4), as far as this process of the node knows: see [`lingqu_store::quota::Quota::left`]. A
 /// unit of which this process has used nothing yet is left out.
@@ -78,7 +87,7 @@ pub(super) fn recorded(recorded: Recorded, format: Format, etag: Option<&str>) -
 
 /// An answer that is drawn.
 pub(super) fn streamed(streamed: Streamed, format: Format, etag: Option<&str>) -> Response {
-    let Streamed { receipt, nature, exactness, groups_suppressed, body } = streamed;
+    let Streamed { receipt, nature, exactness, groups_suppressed, privacy, body } = streamed;
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
     label(headers, &receipt, nature, format, etag);
@@ -89,6 +98,10 @@ pub(super) fn streamed(streamed: Streamed, format: Format, etag: Option<&str>) -
     set(headers, RECEIPT_ROWS, exactness);
     if groups_suppressed > 0 {
         set(headers, GROUPS_SUPPRESSED, &groups_suppressed.to_string());
+    }
+    if let Some(privacy) = privacy {
+        set(headers, PRIVACY_SPENT, &privacy.spent.to_string());
+        set(headers, PRIVACY_REMAINING, &privacy.left.to_string());
     }
     response
 }
@@ -140,20 +153,30 @@ fn label(headers: &mut HeaderMap, receipt: &ReceiptId, nature: Nature, format: F
 /// Adds the order's quota and what is left of it, to answers and refusals alike.
 pub(super) async fn say_what_is_left(deliveries: &Deliveries, serving: &Serving, headers: &mut HeaderMap) {
     let (mut policy, mut left) = (Vec::new(), Vec::new());
-    for debit in deliveries.app().quota_debits(serving, 1, 1) {
-        // An account is named `order/unit`.
-        let unit = debit.account.rsplit('/').next().unwrap_or_default();
-        policy.push(format!("\"{unit}\";q={}", debit.limit));
-        let rest = match debit.limit {
-            0 => Some(0),
-            _ => deliveries.app().quota().left(&debit.account).await,
+    let app = deliveries.app();
+    let (day, now) = (app.quota_day(serving), app.now());
+    for QuotaPlace { unit, day, account, limit } in app.quota_places(serving, day) {
+        let (unit, window, reset) = match day.map(|day| seconds_left(day, now)) {
+            None => (unit.code().to_owned(), String::new(), String::new()),
+            Some(seconds) => (format!("{}_per_day", unit.code()), format!(";w={DAY_S}"), format!(";t={seconds}")),
         };
-        left.extend(rest.map(|rest| format!("\"{unit}\";r={rest}")));
+        policy.push(format!("\"{unit}\";q={limit}{window}"));
+        let rest = match limit {
+            0 => Some(0),
+            _ => app.quota().left(&account).await,
+        };
+        left.extend(rest.map(|rest| format!("\"{unit}\";r={rest}{reset}")));
     }
     set(headers, RATE_LIMIT_POLICY, &policy.join(", "));
     if !left.is_empty() {
         set(headers, RATE_LIMIT, &left.join(", "));
     }
+}
+
+/// Seconds until a day in Beijing is over.
+fn seconds_left(day: Date, now: Timestamp) -> i64 {
+    let end = day.tomorrow().and_then(|next| next.to_datetime(Time::midnight()).to_zoned_datetime(beijing()));
+    end.map_or(DAY_S, |end| end.timestamp().duration_since(now).as_secs().clamp(0, DAY_S))
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -41,14 +41,20 @@ async fn answer(
     only(&given, &PARAMETERS)?;
     let details = &admission.serving.details;
     let key: Vec<&str> = details.key.iter().map(|name| name.as_str()).collect();
-    let selection = Selection::read(details.table.as_str(), &granted, &key, &given)?;
+    let mut selection = Selection::read(details.table.as_str(), &granted, &key, &given)?;
+    let is_live = admission.serving.is_live();
+    if is_live {
+        // Live data comes in no order of its own.
+        selection.sort_by_key(&granted, &key);
+    }
     let limit = limit_of(parameter(&given, "limit"))?;
     let binding = CursorBinding::of(&admission, &selection.sql(None));
     let offset = parameter(&given, "cursor").map_or(Ok(0), |cursor| binding.offset(cursor))?;
     let format = choose(headers, parameter(&given, "format"), &Format::ALL)?;
     let sql = selection.sql(Some(Slice { offset, limit }));
-    let etag = etag(&admission, &sql, format);
-    if let Some(response) = not_modified(headers, &etag) {
+    // Live data may change at any time, and nothing tells of it.
+    let etag = (!is_live).then(|| etag(&admission, &sql, format));
+    if let Some(response) = etag.as_deref().and_then(|etag| not_modified(headers, etag)) {
         return Ok(response);
     }
     let next_cursor = binding.cursor(offset.saturating_add(limit));
@@ -61,7 +67,7 @@ async fn answer(
         frame: JsonFrame::page(limit, next_cursor.clone()),
     };
     let page = deliveries.stream(&admission, request).await?;
-    let mut response = streamed(page, format, Some(&etag));
+    let mut response = streamed(page, format, etag.as_deref());
     with_next_cursor(&mut response, &next_cursor);
     Ok(response)
 }

@@ -78,15 +78,24 @@ impl Selection {
         if columns.is_empty() {
             columns.extend(granted.iter().map(quoted));
         }
-        if !sort.is_empty() {
+        let mut selection = Selection { table: table.to_owned(), columns: columns.join(", "), conditions, sort };
+        if !selection.sort.is_empty() {
             // Equal rows would change places from page to page.
-            for name in key {
-                if let Ok(column) = column_of(granted, name) {
-                    sort.push(format!("{} ASC", quoted(column)));
+            selection.sort_by_key(granted, key);
+        }
+        Ok(selection)
+    }
+
+    /// Sorts by the granted parts of the key after everything else, once.
+    pub(super) fn sort_by_key(&mut self, granted: &[ColumnView], key: &[&str]) {
+        for name in key {
+            if let Ok(column) = column_of(granted, name) {
+                let part = format!("{} ASC", quoted(column));
+                if !self.sort.contains(&part) {
+                    self.sort.push(part);
                 }
             }
         }
-        Ok(Selection { table: table.to_owned(), columns: columns.join(", "), conditions, sort })
     }
 
     /// The statement for all rows or a slice of them.

@@ -6,8 +6,8 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager, async_trai
 
 use super::unique_name;
 
-/// The read tables, one per kind of entity, all of the same shape.
-pub const READ_TABLES: &[&str] = &[
+/// The read tables of the first kinds of entity, all of the same shape.
+const READ_TABLES: &[&str] = &[
     "node",
     "party",
     "user",
@@ -64,13 +64,7 @@ impl MigrationTrait for First {
             manager.create_table(table).await?;
         }
         for table in READ_TABLES {
-            manager.create_table(read_table(backend, table)).await?;
-            for columns in [["owner", "id"], ["state", "id"]] {
-                let name = format!("{table}_{}_index", columns[0]);
-                manager
-                    .create_index(Index::create().name(name).table(*table).col(columns[0]).col(columns[1]).take())
-                    .await?;
-            }
+            create_read_table(manager, table).await?;
         }
         for (table, columns) in [
             ("journal", &["log_entry"][..]),
@@ -95,6 +89,16 @@ impl MigrationTrait for First {
         }
         Ok(())
     }
+}
+
+/// Creates a read table with its indexes.
+pub(super) async fn create_read_table(manager: &SchemaManager<'_>, table: &'static str) -> Result<(), DbErr> {
+    manager.create_table(read_table(manager.get_database_backend(), table)).await?;
+    for columns in [["owner", "id"], ["state", "id"]] {
+        let name = format!("{table}_{}_index", columns[0]);
+        manager.create_index(Index::create().name(name).table(table).col(columns[0]).col(columns[1]).take()).await?;
+    }
+    Ok(())
 }
 
 fn stream(backend: DbBackend) -> TableCreateStatement {

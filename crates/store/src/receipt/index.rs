@@ -31,7 +31,22 @@ impl ReceiptLog {
         position: u64,
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
-        self.positions("order_id", order_id, position, limit).await
+        self.positions("order_id", order_id, &[], position, limit).await
+    }
+
+    /// Positions after `position` of an order's receipts of some kinds, in order, at most `limit` (capped at
+    /// [`READ_LIMIT_MAX`]).
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::read_after`].
+    pub async fn positions_of_kinds(
+        &self,
+        order_id: &str,
+        kinds: &[&str],
+        position: u64,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.positions("order_id", order_id, kinds, position, limit).await
     }
 
     /// Positions of the receipts of one delivery, in order, at most [`READ_LIMIT_MAX`].
@@ -39,15 +54,16 @@ impl ReceiptLog {
     /// # Errors
     /// As [`ReceiptLog::read_after`].
     pub async fn positions_of_receipt(&self, receipt_id: &str) -> Result<Vec<u64>, StoreError> {
-        self.positions("receipt_id", receipt_id, 0, READ_LIMIT_MAX).await
+        self.positions("receipt_id", receipt_id, &[], 0, READ_LIMIT_MAX).await
     }
 
-    /// Positions by a column of the index. On a SQLite node the index reaches as far as the follower; the receipts after
-    /// that are looked through one by one.
+    /// Positions by a column of the index, of some kinds or, where none is named, of all. On a SQLite node the index reaches
+    /// as far as the follower; the receipts after that are looked through one by one.
     async fn positions(
         &self,
         column: &'static str,
         id: &str,
+        kinds: &[&str],
         position: u64,
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
@@ -58,7 +74,7 @@ impl ReceiptLog {
             Some(_) => committed_head(self.inner.store.db()).await?,
             None => u64::MAX,
         };
-        let query = Query::select()
+        let mut query = Query::select()
             .column("position")
             .from("receipt_index")
             .and_where(Expr::col(column).eq(id))
@@ -66,6 +82,9 @@ impl ReceiptLog {
             .order_by("position", Order::Asc)
             .limit(limit as u64)
             .take();
+        if !kinds.is_empty() {
+            query.and_where(Expr::col("kind").is_in(kinds.iter().copied()));
+        }
         let mut positions = Vec::new();
         for row in self.inner.store.db().query_all(&query).await.map_err(fault)? {
             positions.push(from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?);
@@ -81,7 +100,8 @@ impl ReceiptLog {
             indexed = last.position;
             for found in receipts {
                 let value = if column == "order_id" { &found.receipt.order_id } else { &found.receipt.receipt_id };
-                if value == id && positions.len() < limit {
+                let is_of_kind = kinds.is_empty() || kinds.contains(&found.receipt.kind.as_str());
+                if value == id && is_of_kind && positions.len() < limit {
                     positions.push(found.position);
                 }
             }

@@ -92,6 +92,11 @@ function Deliveries({ order, first }: { order: string; first: Schemas["ReceiptPa
           number(t("order.bytes"), (totals) => totals.bytes),
           { title: t("order.charge"), key: "charge", render: (_, delivery) => <Charge delivery={delivery} /> },
           {
+            title: t("lineage.columns"),
+            key: "lineage",
+            render: (_, { opening }) => <Lineage lineage={opening?.lineage} />,
+          },
+          {
             title: t("order.snapshots"),
             key: "snapshots",
             render: (_, { opening }) =>
@@ -104,6 +109,31 @@ function Deliveries({ order, first }: { order: string; first: Schemas["ReceiptPa
         ]}
       />
       {next !== null && <Button onClick={() => void more()}>{t("app.more")}</Button>}
+    </div>
+  );
+}
+
+/** The product's columns that values were made of, and those that rows were chosen by. */
+function Lineage({ lineage }: { lineage?: Schemas["AnswerLineage"] | null }) {
+  const { t } = useTranslation();
+  if (!lineage) return "—";
+  const values = [...new Set(lineage.columns.flatMap((column) => column.from))].sort();
+  const conditions = [...lineage.conditions].sort();
+  return (
+    <div className="stack" style={{ gap: 2, maxWidth: 320, whiteSpace: "normal" }}>
+      {values.length > 0 && (
+        <span>
+          <Tag color="blue">{t("lineage.values")}</Tag>
+          <code>{values.join(", ")}</code>
+        </span>
+      )}
+      {conditions.length > 0 && (
+        <span>
+          <Tag>{t("lineage.condition")}</Tag>
+          <code>{conditions.join(", ")}</code>
+        </span>
+      )}
+      {lineage.at_most && <Tag color="orange">{t("lineage.atMost")}</Tag>}
     </div>
   );
 }

@@ -11,6 +11,7 @@ import { Loaded } from "../../parts/problem";
 import { AddressTabs } from "../../parts/tabs";
 import { Id, NatureTag, StateTag } from "../../parts/tags";
 import { Title } from "../../parts/title";
+import { Downstream } from "./downstream";
 import { Quality } from "./quality";
 import { RegistrationTab } from "./registration";
 import { Snapshots } from "./snapshots";
@@ -45,6 +46,11 @@ function Resource({ entry }: { entry: Entry }) {
             { key: "quality", label: t("resource.quality"), children: <Quality resource={entry.id} /> },
             { key: "registration", label: t("resource.registration"), children: <RegistrationTab entry={entry} /> },
             { key: "snapshots", label: t("resource.snapshots"), children: <Snapshots resource={entry.id} /> },
+            {
+              key: "lineage",
+              label: t("lineage.title"),
+              children: <Downstream resource={entry.id} columns={details.columns.map((column) => column.name)} />,
+            },
           ]}
         />
       </div>

@@ -32,6 +32,9 @@ pub(super) fn paths(offer: &Offer<'_>) -> Value {
     if !statement_modes.is_empty() {
         paths.insert("/query".to_owned(), json!({"post": query(offer, &statement_modes)}));
     }
+    if offer.has_privacy_accounts {
+        paths.insert("/privacy".to_owned(), json!({"get": privacy()}));
+    }
     if let Some(columns) = offer.columns(Mode::File) {
         paths.insert("/export".to_owned(), json!({"get": export(columns)}));
     }
@@ -138,7 +141,42 @@ fn query(offer: &Offer<'_>, modes: &[&str]) -> Value {
         "operationId": "query",
         "summary": "SQL 查询 / The consumer's own SQL over the granted columns",
         "requestBody": body,
-        "responses": answered(formats(&Format::ALL, table(json!({"type": "object"}), &json!({}))), &[], false),
+        "responses": answered(
+            formats(&Format::ALL, table(json!({"type": "object"}), &json!({}))),
+            if offer.has_privacy_accounts { &["Lingqu-Privacy-Spent", "Lingqu-Privacy-Remaining"] } else { &[] },
+            false,
+        ),
+    })
+}
+
+fn privacy() -> Value {
+    let (amount, number) = (json!({"type": "string", "examples": ["0.05"]}), json!({"type": ["number", "null"]}));
+    let account = json!({
+        "type": "object",
+        "required": ["link", "resource", "budget", "spent", "left", "epsilon_budget", "epsilon_spent"],
+        "properties": {
+            "link": {"type": "string"}, "resource": {"type": "string"},
+            "budget": amount, "spent": amount, "left": amount,
+            "epsilon_budget": number, "epsilon_spent": number,
+        },
+    });
+    let standing = json!({
+        "type": "object",
+        "required": ["rho_per_answer", "answers_left", "delta", "accounts"],
+        "properties": {
+            "rho_per_answer": {"type": ["string", "null"]},
+            "answers_left": {"type": ["integer", "null"], "minimum": 0},
+            "delta": {"type": "number"},
+            "accounts": {"type": "array", "items": account},
+        },
+    });
+    json!({
+        "operationId": "privacy",
+        "summary": "隐私预算 / What is left of the privacy budgets that statistics with noise debit",
+        "responses": {
+            "200": {"description": "答复 / the answer", "content": {"application/json": {"schema": standing}}},
+            "default": {"$ref": "#/components/responses/Refused"},
+        },
     })
 }
 

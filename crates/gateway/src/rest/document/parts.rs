@@ -114,6 +114,8 @@ pub(super) fn headers() -> Value {
         "Next-Cursor": text("下一页的游标 / the cursor that follows a full page"),
         "RateLimit-Policy": text("订单配额 / the order's quota, by unit"),
         "RateLimit": text("剩余配额 / what is left of it, as far as this process knows"),
+        "Lingqu-Privacy-Spent": text("本次结果消耗的隐私预算 ρ / what the answer cost of each privacy account, as ρ of zCDP"),
+        "Lingqu-Privacy-Remaining": text("剩余隐私预算 ρ / what is left of the privacy account that has least"),
         "ETag": text("同一标签即同一答复 / the same tag stands for the same answer"),
     })
 }

@@ -1,0 +1,226 @@
+//! Answers: drawn part by part, and the law that a part's rows are named before anything of it goes on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use futures::Stream;
+use futures::future::{Either, select};
+use lingqu_domain::lineage::AnswerLineage;
+use lingqu_domain::privacy::Rho;
+use roaring::RoaringTreemap;
+use tokio::runtime::Handle;
+
+use crate::barrier::row_numbers;
+use crate::engine::Place;
+use crate::execution::{EngineError, LimitedBatches, slice_bytes};
+use crate::export::ExportError;
+use crate::rows_left::{RowsExactness, RowsLeft};
+
+/// Most rows of one part, but for what a last batch brings beyond it.
+const PART_ROWS_MAX: usize = 131_072;
+/// Most bytes of one part in Arrow's form, but for what a last batch brings beyond it.
+const PART_BYTES_MAX: u64 = 32 << 20;
+
+/// Batches that may leave once the receipt names their rows.
+#[derive(Debug, Default)]
+pub struct AnswerPart {
+    /// The rows of the answer, in order; the last part may have none.
+    pub batches: Vec<RecordBatch>,
+    /// Numbers of rows, by table, that no earlier part of this answer named.
+    pub rows: BTreeMap<String, RoaringTreemap>,
+}
+
+impl AnswerPart {
+    /// How many rows of the answer the part has.
+    pub fn answer_rows(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.num_rows() as u64).sum()
+    }
+
+    fn append(&mut self, next: AnswerPart) {
+        self.batches.extend(next.batches);
+        for (table, rows) in next.rows {
+            *self.rows.entry(table).or_default() |= rows;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.answer_rows() >= PART_ROWS_MAX as u64
+            || self.batches.iter().map(slice_bytes).sum::<u64>() >= PART_BYTES_MAX
+    }
+}
+
+/// An answer being drawn. Dropping it stops the query.
+pub struct Answer {
+    pub(crate) schema: SchemaRef,
+    pub(crate) exactness: RowsExactness,
+    pub(crate) groups_suppressed: u64,
+    pub(crate) rho_spent: Option<Rho>,
+    pub(crate) lineage: AnswerLineage,
+    pub(crate) batches: Option<LimitedBatches>,
+    pub(crate) left: RowsLeft,
+    /// The table whose row number is the last column of each batch.
+    pub(crate) carried_from: Option<String>,
+    /// Where the engine computes.
+    pub(crate) threads: Handle,
+    pub(crate) _place: Place,
+}
+
+impl Answer {
+    /// The schema of every batch.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// What the named rows are.
+    pub fn rows_exactness(&self) -> RowsExactness {
+        self.exactness
+    }
+
+    /// Groups left out because they are too small or dominated, or would tell of such a group.
+    pub fn groups_suppressed(&self) -> u64 {
+        self.groups_suppressed
+    }
+
+    /// For statistics with noise what the answer cost of each privacy account: nothing when it was given before.
+    pub fn rho_spent(&self) -> Option<Rho> {
+        self.rho_spent
+    }
+
+    /// From which columns of the session's table its values are made, and by which its rows are chosen.
+    pub fn lineage(&self) -> &AnswerLineage {
+        &self.lineage
+    }
+
+    /// All rows named so far, by table.
+    pub fn rows_left(&self) -> BTreeMap<String, RoaringTreemap> {
+        self.left.total()
+    }
+
+    /// The next batch as a part of its own; nothing at the end and after an error. At the end, rows that left a governed
+    /// table without bearing on any batch are named by a last part without rows. Who stops waiting loses nothing.
+    pub async fn next(&mut self) -> Option<Result<AnswerPart, EngineError>> {
+        let batches = self.batches.as_mut()?;
+        match batches.next().await {
+            Some(Ok(batch)) => Some(Ok(self.part_of(batch))),
+            Some(Err(error)) => {
+                self.batches = None;
+                Some(Err(error))
+            }
+            None => {
+                self.batches = None;
+                let rows = self.left.take_untold();
+                if rows.is_empty() {
+                    return None;
+                }
+                Some(Ok(AnswerPart { batches: Vec::new(), rows }))
+            }
+        }
+    }
+
+    /// Draws the whole answer. For answers known to be small, and for tests.
+    pub async fn collect(mut self) -> Result<(Vec<RecordBatch>, BTreeMap<String, RoaringTreemap>), EngineError> {
+        let mut batches = Vec::new();
+        while let Some(part) = self.next().await {
+            batches.extend(part?.batches.into_iter().filter(|batch| batch.num_rows() > 0));
+        }
+        Ok((batches, self.rows_left()))
+    }
+
+    fn part_of(&self, batch: RecordBatch) -> AnswerPart {
+        let batch = match &self.carried_from {
+            None => batch,
+            Some(table) => {
+                let mut columns = batch.columns().to_vec();
+                let rows = columns.pop().expect("a carrying plan ends in the row number");
+                self.left.record(table, &row_numbers(rows.as_primitive::<Int64Type>().values()));
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                RecordBatch::try_new_with_options(self.schema(), columns, &options)
+                    .expect("the schema is that of the batch without its last column")
+            }
+        };
+        AnswerPart { batches: vec![batch], rows: self.left.take_untold() }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Answer").field("exactness", &self.exactness).finish_non_exhaustive()
+    }
+}
+
+/// The law of every delivery: `hook` gets each part before any of its batches is yielded and says, by returning, that the
+/// part's rows are named durably; its error ends the stream.
+///
+/// While one part is being named the next is gathered: what comes in that time, at least `rows_min` rows, at most
+/// [`PART_ROWS_MAX`] rows or [`PART_BYTES_MAX`] bytes. So a quick answer has few parts, and a slow one never waits for more
+/// than its next batch. The first part is the first batch.
+pub fn named<H, F, E>(
+    mut answer: Answer,
+    rows_min: usize,
+    mut hook: H,
+) -> impl Stream<Item = Result<Vec<RecordBatch>, ExportError<E>>> + Send
+where
+    H: FnMut(&AnswerPart) -> F + Send,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Send,
+{
+    async_stream::try_stream! {
+        let mut pending = answer.next().await.transpose()?;
+        while let Some(part) = pending.take() {
+            let naming = hook(&part);
+            let (durable, next) = gather_during(naming, &mut answer, rows_min).await;
+            durable.map_err(ExportError::Hook)?;
+            yield part.batches;
+            pending = next?;
+        }
+    }
+}
+
+/// Gathers the next part until `naming` is done and the part has `rows_min` rows, or until it is full.
+async fn gather_during<F: Future>(
+    naming: F,
+    answer: &mut Answer,
+    rows_min: usize,
+) -> (F::Output, Result<Option<AnswerPart>, EngineError>) {
+    let mut naming = pin!(naming);
+    let mut durable = None;
+    let mut gathered: Option<AnswerPart> = None;
+    let next = loop {
+        let is_enough = match &gathered {
+            Some(part) => part.is_full() || (durable.is_some() && part.answer_rows() >= rows_min as u64),
+            None => false,
+        };
+        if is_enough {
+            break Ok(gathered);
+        }
+        let drawn = if durable.is_some() {
+            answer.next().await
+        } else {
+            match select(naming.as_mut(), pin!(answer.next())).await {
+                Either::Left((done, _)) => {
+                    durable = Some(done);
+                    continue;
+                }
+                Either::Right((drawn, _)) => drawn,
+            }
+        };
+        match drawn {
+            Some(Ok(part)) => match &mut gathered {
+                Some(gathered) => gathered.append(part),
+                None => gathered = Some(part),
+            },
+            Some(Err(error)) => break Err(error),
+            None => break Ok(gathered),
+        }
+    };
+    let durable = match durable {
+        Some(durable) => durable,
+        None => naming.await,
+    };
+    (durable, next)
+}

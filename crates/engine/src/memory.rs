@@ -1,0 +1,216 @@
+//! The memory of queries: one pool for all, of which each running query has a part that nobody else can take.
+//!
+//! Half of the pool is divided evenly among the places for running queries. The other half is lent to whoever needs more
+//! than that, up to the query's own limit. So a large query is as large as the rest leaves room for, and then spills or
+//! ends, while its neighbours go on with what is theirs.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::common::resources_datafusion_err;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+
+/// The memory of all queries.
+#[derive(Debug)]
+pub(crate) struct SharedMemory {
+    /// What each running query has for itself.
+    own_max: usize,
+    /// What is lent beyond that, together.
+    lent_max: usize,
+    lent: AtomicUsize,
+}
+
+impl SharedMemory {
+    pub(crate) fn new(bytes_max: usize, queries_max: usize) -> Arc<SharedMemory> {
+        let own_max = bytes_max / 2 / queries_max.max(1);
+        let lent_max = bytes_max.saturating_sub(own_max.saturating_mul(queries_max));
+        Arc::new(SharedMemory { own_max, lent_max, lent: AtomicUsize::new(0) })
+    }
+
+    /// The memory of one query, which has at most `bytes_max`. Its operators take it as they come; with `evenly` those that
+    /// can spill have equal parts of it, so that of many sorts none starves the others.
+    pub(crate) fn of_query(self: &Arc<Self>, bytes_max: usize, evenly: bool) -> Arc<QueryMemory> {
+        let parts = evenly.then(|| FairSpillPool::new(bytes_max));
+        Arc::new(QueryMemory { shared: Arc::clone(self), bytes_max, parts, used: Mutex::new(0) })
+    }
+
+    /// Borrows for a query; false when there is not so much.
+    fn borrow(&self, bytes: usize) -> bool {
+        let taken = |lent: usize| lent.checked_add(bytes).filter(|lent| *lent <= self.lent_max);
+        self.lent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken).is_ok()
+    }
+}
+
+/// The memory of one query.
+#[derive(Debug)]
+pub(crate) struct QueryMemory {
+    shared: Arc<SharedMemory>,
+    bytes_max: usize,
+    parts: Option<FairSpillPool>,
+    used: Mutex<usize>,
+}
+
+impl QueryMemory {
+    fn borrowed(&self, used: usize) -> usize {
+        used.saturating_sub(self.shared.own_max)
+    }
+
+    /// Sets what is used. False, and nothing is changed, when it may not be so much; `must` overrules that.
+    fn set(&self, used: &mut usize, wanted: usize, must: bool) -> bool {
+        let (before, after) = (self.borrowed(*used), self.borrowed(wanted));
+        if after > before {
+            let is_within = wanted <= self.bytes_max && self.shared.borrow(after - before);
+            if !is_within && !must {
+                return false;
+            }
+            if !is_within {
+                self.shared.lent.fetch_add(after - before, Ordering::SeqCst);
+            }
+        } else {
+            if wanted > self.bytes_max && wanted > *used && !must {
+                return false;
+            }
+            self.shared.lent.fetch_sub(before - after, Ordering::SeqCst);
+        }
+        *used = wanted;
+        true
+    }
+}
+
+impl MemoryPool for QueryMemory {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        if let Some(parts) = &self.parts {
+            parts.register(consumer);
+        }
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        if let Some(parts) = &self.parts {
+            parts.unregister(consumer);
+        }
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        if let Some(parts) = &self.parts {
+            parts.grow(reservation, additional);
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = used.saturating_add(additional);
+        self.set(&mut used, wanted, true);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        if let Some(parts) = &self.parts {
+            parts.shrink(reservation, shrink);
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = used.saturating_sub(shrink);
+        self.set(&mut used, wanted, true);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionResult<()> {
+        if let Some(parts) = &self.parts {
+            parts.try_grow(reservation, additional)?;
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = used.saturating_add(additional);
+        if self.set(&mut used, wanted, false) {
+            return Ok(());
+        }
+        if let Some(parts) = &self.parts {
+            parts.shrink(reservation, additional);
+        }
+        Err(resources_datafusion_err!("a query's memory"))
+    }
+
+    fn reserved(&self) -> usize {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.bytes_max)
+    }
+}
+
+impl fmt::Display for QueryMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "query(used: {}, limit: {})", self.reserved(), self.bytes_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reservation(memory: &Arc<QueryMemory>) -> MemoryReservation {
+        let pool: Arc<dyn MemoryPool> = Arc::clone(memory) as Arc<dyn MemoryPool>;
+        MemoryConsumer::new("test").register(&pool)
+    }
+
+    #[test]
+    fn a_greedy_query_leaves_its_neighbours_what_is_theirs() {
+        // 100 for each of four, 400 to lend.
+        let shared = SharedMemory::new(800, 4);
+        let queries: Vec<_> = (0..4).map(|_| shared.of_query(10_000, false)).collect();
+        let greedy = reservation(&queries[0]);
+        greedy.try_grow(500).expect("its own and all that is lent");
+        assert!(greedy.try_grow(1).is_err());
+        for neighbour in &queries[1..] {
+            let reservation = reservation(neighbour);
+            reservation.try_grow(100).expect("what is its own");
+            assert!(reservation.try_grow(1).is_err(), "nothing is left to lend");
+            drop(reservation);
+        }
+        let neighbour = reservation(&queries[1]);
+        greedy.shrink(300);
+        neighbour.try_grow(400).expect("what came back is lent again");
+        drop((greedy, neighbour));
+        assert_eq!(shared.lent.load(Ordering::SeqCst), 0);
+    }
+
+    proptest! {
+        /// Whatever queries take and give back, in the end nothing is lost and nothing was made up.
+        #[test]
+        fn memory_is_conserved(steps in proptest::collection::vec((0_usize..4, 0_usize..300, 0_u8..3), 1..200)) {
+            let shared = SharedMemory::new(800, 4);
+            let queries = [false, true, false, true].map(|evenly| shared.of_query(350, evenly));
+            let reservations = queries.each_ref().map(reservation);
+            for (query, bytes, step) in steps {
+                let taken = &reservations[query];
+                match step {
+                    0 => drop(taken.try_grow(bytes)),
+                    1 => taken.shrink(bytes.min(taken.size())),
+                    _ => taken.grow(bytes / 16),
+                }
+                let beyond: usize = queries.iter().map(|query| query.reserved().saturating_sub(100)).sum();
+                prop_assert_eq!(shared.lent.load(Ordering::SeqCst), beyond);
+            }
+            drop(reservations);
+            prop_assert_eq!(shared.lent.load(Ordering::SeqCst), 0);
+        }
+    }
+
+    #[test]
+    fn a_query_s_own_limit_holds_below_and_above_its_part() {
+        let shared = SharedMemory::new(800, 4);
+        for limit in [50, 250] {
+            let memory = shared.of_query(limit, false);
+            let reservation = reservation(&memory);
+            reservation.try_grow(limit).expect("up to its limit");
+            assert!(reservation.try_grow(1).is_err(), "{limit}");
+            // What must be is counted, and paid back.
+            reservation.grow(1_000);
+            assert!(reservation.try_grow(1).is_err());
+            drop(reservation);
+            assert_eq!((memory.reserved(), shared.lent.load(Ordering::SeqCst)), (0, 0));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Delta tables, read by the Delta kernel: partition columns, column mapping and deletion vectors are its affair, and a
+//! table that needs a reader feature which it does not have is refused by that feature's name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use deltalake::kernel::Snapshot;
+use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
+use deltalake::kernel::engine::arrow_data::ArrowEngineData;
+use deltalake::logstore::LogStoreRef;
+use deltalake::{DeltaTableBuilder, DeltaTableError};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::Wanted;
+use super::folder::Place;
+use super::typed::Typing;
+use crate::columns::SchemaView;
+use crate::source::{BatchStream, SourceError, SourceIdentity, TableSource};
+
+/// Batches that wait for whoever takes them.
+const BATCHES_AHEAD: usize = 2;
+/// Most data files of a table.
+const FILES_MAX: usize = 1_000_000;
+
+/// A Delta table at a version.
+#[derive(Debug)]
+pub(super) struct DeltaTable {
+    place: Place,
+    typing: Typing,
+    view: SchemaView,
+    snapshot: Snapshot,
+    logs: LogStoreRef,
+    identity: String,
+    rows: Option<u64>,
+}
+
+impl DeltaTable {
+    pub(super) async fn open(place: Place, version: Option<u64>, wanted: Wanted<'_>) -> Result<Self, SourceError> {
+        if !place.path.join("_delta_log").is_dir() {
+            return Err(place.unreadable("it has no _delta_log, so it is no Delta table"));
+        }
+        let url = Url::from_directory_path(&place.path).map_err(|()| place.unreadable("its path is no URL"))?;
+        let builder = DeltaTableBuilder::from_url(url).map_err(|error| fault(&place, "found", &error))?;
+        let logs = builder.build_storage().map_err(|error| fault(&place, "found", &error))?;
+        let snapshot =
+            Snapshot::try_new(logs.as_ref(), version).await.map_err(|error| log_fault(&place, version, &error))?;
+        let schema: Schema =
+            snapshot.schema().as_ref().try_into_arrow().map_err(|error| fault(&place, "described", &error))?;
+        let typing = Typing::between(&place.name, &schema, wanted)?;
+        let (listed, at) = ((snapshot.clone(), Arc::clone(&logs)), place.clone());
+        // The kernel waits for its input and must not do so on a thread that serves requests.
+        let files = tokio::task::spawn_blocking(move || list_files(&at, &listed.0, &listed.1))
+            .await
+            .map_err(|error| fault(&place, "listed", &error))??;
+        Ok(Self { view: typing.view(), typing, snapshot, logs, identity: files.digest, rows: files.rows, place })
+    }
+}
+
+/// What a version consists of.
+struct Listed {
+    digest: String,
+    rows: Option<u64>,
+}
+
+/// Lists the files of a version in the order in which they are read, and sees that each lies in the folder.
+fn list_files(place: &Place, snapshot: &Snapshot, logs: &LogStoreRef) -> Result<Listed, SourceError> {
+    let wrapped = snapshot.scan_builder().build().map_err(|error| planning_fault(place, snapshot, &error))?;
+    let scan = Arc::clone(wrapped.snapshot())
+        .scan_builder()
+        .build()
+        .map_err(|error| planning_fault(place, snapshot, &error))?;
+    let engine = logs.engine(None);
+    let mut files: Vec<(String, String, Option<u64>)> = Vec::new();
+    for metadata in scan.scan_metadata(engine.as_ref()).map_err(|error| fault(place, "listed", &error))? {
+        let metadata = metadata.map_err(|error| fault(place, "listed", &error))?;
+        files = metadata
+            .visit_scan_files(files, |files, file| {
+                let mut values: Vec<_> = file.partition_values.iter().collect();
+                values.sort();
+                let described = format!(
+                    "{}\n{}\n{}\n{:?}\n{values:?}\n",
+                    file.path, file.size, file.modification_time, file.dv_info
+                );
+                let rows = file.stats.map(|stats| stats.num_records).filter(|_| !file.dv_info.has_vector());
+                files.push((file.path, described, rows));
+            })
+            .map_err(|error| fault(place, "listed", &error))?;
+        if files.len() > FILES_MAX {
+            return Err(place.unreadable("it has more than a million data files; compact it"));
+        }
+    }
+    let root = scan.table_root();
+    let mut hasher = Sha256::new();
+    let mut rows = Some(0_u64);
+    for (path, described, of_file) in &files {
+        let location = root.join(path).map_err(|error| fault(place, "listed", &error))?;
+        let path =
+            location.to_file_path().map_err(|()| place.unreadable("a data file is not on this machine's disk"))?;
+        place.confined(&path)?;
+        hasher.update(described.as_bytes());
+        rows = rows.zip(*of_file).and_then(|(sum, more)| sum.checked_add(more));
+    }
+    Ok(Listed { digest: hex::encode(hasher.finalize()), rows })
+}
+
+impl TableSource for DeltaTable {
+    fn name(&self) -> &str {
+        &self.place.name
+    }
+
+    fn schema(&self) -> &SchemaView {
+        &self.view
+    }
+
+    fn identity(&self) -> SourceIdentity {
+        SourceIdentity::Fixed(self.identity.clone())
+    }
+
+    fn rows_hint(&self) -> Option<u64> {
+        self.rows
+    }
+
+    fn into_batches(self: Box<Self>, skip_rows: u64) -> BatchStream {
+        let (batches, mut taken) = mpsc::channel(BATCHES_AHEAD);
+        let place = self.place.clone();
+        let reader = tokio::task::spawn_blocking(move || {
+            if let Err(error) = self.read(skip_rows, &batches) {
+                // When nobody is there any more, nobody needs to know.
+                drop(batches.blocking_send(Err(error)));
+            }
+        });
+        Box::pin(async_stream::stream! {
+            while let Some(batch) = taken.recv().await {
+                yield batch;
+            }
+            // A reader that ended early would look like the end of the rows.
+            if let Err(error) = reader.await {
+                yield Err(fault(&place, "read", &error));
+            }
+        })
+    }
+}
+
+impl DeltaTable {
+    /// Reads the rows on a thread of its own, until the end or until nobody takes them any more.
+    fn read(
+        &self,
+        skip_rows: u64,
+        batches: &mpsc::Sender<Result<RecordBatch, SourceError>>,
+    ) -> Result<(), SourceError> {
+        let place = &self.place;
+        let wrapped = self.snapshot.scan_builder().build().map_err(|error| fault(place, "planned", &error))?;
+        let scan =
+            Arc::clone(wrapped.snapshot()).scan_builder().build().map_err(|error| fault(place, "planned", &error))?;
+        let mut rows_before = 0_u64;
+        for data in scan.execute(self.logs.engine(None)).map_err(|error| fault(place, "read", &error))? {
+            let data = data.map_err(|error| fault(place, "read", &error))?;
+            let data = ArrowEngineData::try_from_engine_data(data).map_err(|error| fault(place, "read", &error))?;
+            let batch = data.record_batch();
+            let rows = batch.num_rows() as u64;
+            let skipped = skip_rows.saturating_sub(rows_before).min(rows);
+            let rest = usize::try_from(rows - skipped).unwrap_or(0);
+            if rest > 0 {
+                let batch = batch.slice(batch.num_rows() - rest, rest);
+                let brought = self.typing.bring(batch.columns(), rest, rows_before + skipped)?;
+                if batches.blocking_send(Ok(brought)).is_err() {
+                    return Ok(());
+                }
+            }
+            rows_before += rows;
+        }
+        Ok(())
+    }
+}
+
+/// An error of the Delta reader. Its text may hold values (of partitions, for instance), so only its kind is told.
+fn fault(place: &Place, doing: &str, error: &dyn std::fmt::Debug) -> SourceError {
+    place.unreadable(&format!("as a Delta table it can't be {doing}: {}", kind_of(error)))
+}
+
+/// The name of an error's variant, innermost of the first two.
+fn kind_of(error: &dyn std::fmt::Debug) -> String {
+    let text = format!("{error:?}");
+    let name: String = text.chars().take_while(char::is_ascii_alphanumeric).take(40).collect();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}
+
+fn log_fault(place: &Place, version: Option<u64>, error: &DeltaTableError) -> SourceError {
+    match (error, version) {
+        (DeltaTableError::NotATable(_), _) => place.unreadable("it has no commit, so it is no Delta table"),
+        (_, Some(version)) if !commit(&place.path, version).is_file() => {
+            place.unreadable(&format!("it has no version {version} any more"))
+        }
+        _ => match unsupported_features(&place.path) {
+            Some(features) => needs_features(place, &features),
+            None => fault(place, "opened", error),
+        },
+    }
+}
+
+fn commit(table: &Path, version: u64) -> std::path::PathBuf {
+    table.join("_delta_log").join(format!("{version:020}.json"))
+}
+
+/// The reader features that the newest protocol action among the first commits names: for a table that can't be opened at all.
+fn unsupported_features(table: &Path) -> Option<String> {
+    /// Commits that are looked at: the protocol is mostly written when a table is made.
+    const COMMITS_MAX: u64 = 100;
+    let mut found = None;
+    for version in 0..COMMITS_MAX {
+        let Ok(text) = std::fs::read_to_string(commit(table, version)) else { break };
+        for line in text.lines() {
+            let Ok(action) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            if let Some(protocol) = action.get("protocol") {
+                found = named_features(protocol);
+            }
+        }
+    }
+    found
+}
+
+/// The reader features of a protocol action, where it names any.
+fn named_features(protocol: &serde_json::Value) -> Option<String> {
+    /// Names that are told.
+    const NAMES_MAX: usize = 20;
+    let is_plain =
+        |name: &&str| name.len() <= 60 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let features = protocol["readerFeatures"].as_array()?;
+    let names = features.iter().filter_map(serde_json::Value::as_str).filter(is_plain).take(NAMES_MAX);
+    let names: Vec<&str> = names.collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn needs_features(place: &Place, features: &str) -> SourceError {
+    place.unreadable(&format!(
+        "it needs the reader features {features}, of which at least one is not known here; take the feature away or copy the table"
+    ))
+}
+
+/// A version that can't be read as it is: by the features that it needs, where it needs any.
+fn planning_fault(place: &Place, snapshot: &Snapshot, error: &dyn std::fmt::Debug) -> SourceError {
+    let protocol = serde_json::to_value(snapshot.protocol()).unwrap_or_default();
+    match named_features(&protocol) {
+        Some(features) => needs_features(place, &features),
+        None => fault(place, "planned", error),
+    }
+}

@@ -1,0 +1,102 @@
+//! Limits: a query keeps within its own, its neighbours do not feel it, and what stops it leaves nothing behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lingqu_engine::governed::GovernedTable;
+use lingqu_engine::session::{AnswerShape, GovernedSession};
+use lingqu_engine::{Engine, EngineError, EngineSettings, Limits};
+
+use crate::data::{Place, governance, text_rows};
+
+/// Two tables that are joined: many wide rows on either side.
+const ROWS: usize = 300_000;
+const JOIN: &str = "select a.id, b.text from wide a join wide b on a.id = b.id order by a.id";
+
+async fn wide(place: &Place) -> Arc<GovernedTable> {
+    let mut csv = String::from("id,text\n");
+    for id in 0..ROWS {
+        csv.push_str(&format!("{},{id:0>100}\n", (id * 7_919) % ROWS));
+    }
+    let snapshot = place.snapshot("res_wide", &csv).await;
+    let governed = governance("wide", &[("id", "exact"), ("text", "exact")], vec![], None);
+    GovernedTable::new(snapshot.files, &governed).expect("a table")
+}
+
+fn session(engine: &Arc<Engine>, table: &Arc<GovernedTable>, memory_bytes_max: usize) -> GovernedSession {
+    let limits = Limits { memory_bytes_max, time_max: Duration::from_secs(600), ..Limits::default() };
+    GovernedSession::new(engine, &[Arc::clone(table)], limits, AnswerShape::Rows).expect("a session")
+}
+
+fn spilled(place: &Place) -> usize {
+    let directory = place.directory.path().join("spill");
+    let entries = std::fs::read_dir(directory).expect("the spill directory");
+    entries.map(|entry| std::fs::read_dir(entry.expect("an entry").path()).map_or(0, Iterator::count)).sum()
+}
+
+#[tokio::test]
+async fn a_join_that_does_not_fit_into_memory_is_made_all_the_same() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let whole = session(&place.engine, &table, 512 << 20).query(JOIN).await.expect("an answer");
+    let (expected, _) = whole.collect().await.expect("batches");
+    // One side alone is 32 MB.
+    let answer = session(&place.engine, &table, 24 << 20).query(JOIN).await.expect("an answer");
+    let (batches, rows) = answer.collect().await.expect("batches");
+    assert_eq!(text_rows(&batches), text_rows(&expected));
+    assert_eq!(rows["wide"].len(), ROWS as u64);
+    assert_eq!(spilled(&place), 0, "spill files outlive the query");
+}
+
+#[tokio::test]
+async fn a_query_out_of_memory_says_so_and_its_neighbour_answers() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let starved = session(&place.engine, &table, 1 << 10);
+    let refused = async { starved.query("select text, count(*) from wide group by text").await?.collect().await };
+    let neighbour = async { session(&place.engine, &table, 512 << 20).query(JOIN).await?.collect().await };
+    let (refused, answered) = tokio::join!(refused, neighbour);
+    assert!(matches!(refused, Err(EngineError::OutOfMemory)), "{refused:?}");
+    let (batches, _) = answered.expect("an answer");
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), ROWS);
+}
+
+#[tokio::test]
+async fn queries_beyond_those_admitted_are_refused_and_the_others_wait() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let spill = place.directory.path().join("few");
+    let settings = EngineSettings { queries_max: 1, admitted_max: 2, ..EngineSettings::moderate(spill) };
+    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+    let session = session(&engine, &table, 64 << 20);
+    let running = session.query("select id from wide").await.expect("the first runs");
+    assert_eq!(engine.running(), 1);
+    let waiting = session.query("select id from wide");
+    tokio::pin!(waiting);
+    // Polled once, so that it has taken its place in the queue.
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    let beyond = session.query("select id from wide").await;
+    assert!(matches!(beyond, Err(EngineError::Busy)), "{beyond:?}");
+    drop(running);
+    let second = waiting.await.expect("the second runs when the first has ended");
+    drop(second);
+    assert_eq!(engine.running(), 0);
+}
+
+#[tokio::test]
+async fn who_drops_an_answer_stops_its_query() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    // 160 thousand million pairs: it would take hours.
+    let endless = "select count(*) from wide a join wide b on a.id < b.id or a.text < b.text";
+    let session = session(&place.engine, &table, 512 << 20);
+    let asked =
+        tokio::time::timeout(Duration::from_millis(300), async { session.query(endless).await?.collect().await });
+    assert!(asked.await.is_err(), "it was expected to take longer");
+    let stopped = async {
+        while place.engine.running() > 0 || spilled(&place) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), stopped).await.expect("it stops");
+}

@@ -1,0 +1,254 @@
+//! Spreadsheets: one that another library wrote, and archives that no honest program writes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use lingqu_engine::ColumnType;
+use lingqu_engine::source::{DeclaredColumn, RejectLimit, Source, SourceError, SourceFormat, SourceOptions};
+
+use crate::data::{Place, name, text_rows};
+
+fn workbook() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine/fixtures/workbook/workbook.xlsx")
+}
+
+fn rows(path: &Path, options: &SourceOptions) -> Result<Vec<String>, SourceError> {
+    let batches: Result<Vec<_>, _> = Source::open(path, options.clone())?.batches()?.collect();
+    Ok(text_rows(&batches?))
+}
+
+#[test]
+fn the_first_sheet_is_read_with_its_types() {
+    let source = Source::open(&workbook(), SourceOptions::default()).expect("a good sheet");
+    assert_eq!(source.format(), SourceFormat::Xlsx);
+    let types: Vec<_> =
+        source.schema().columns.iter().map(|column| (column.name.to_string(), column.column_type)).collect();
+    let expected = [
+        ("trip_no", ColumnType::Integer),
+        ("line", ColumnType::Text),
+        ("day", ColumnType::Date),
+        ("seen_at", ColumnType::LocalTimestamp),
+        ("ratio", ColumnType::Float),
+        ("late", ColumnType::Boolean),
+        ("note", ColumnType::Text),
+        ("departs", ColumnType::Text),
+    ];
+    assert_eq!(types, expected.map(|(column, column_type)| (column.to_owned(), column_type)));
+    assert_eq!(
+        rows(&workbook(), &SourceOptions::default()).expect("a good sheet"),
+        [
+            "1|L0|2025-03-01|2025-03-01T05:30:15|0.5|true|正点|08:30:00",
+            "2|L1|2025-03-02|2025-03-02T00:00:00|3.0|false||",
+            "3||||||末班 & <晚点>|",
+        ]
+    );
+}
+
+fn drivers(rows_max: u64) -> SourceOptions {
+    let declared = |header: &str, column: &str, column_type| DeclaredColumn {
+        header: header.to_owned(),
+        aliases: Vec::new(),
+        name: name(column),
+        column_type,
+    };
+    SourceOptions {
+        sheet: Some("驾驶员".to_owned()),
+        header_row: Some(2),
+        declared: Some(vec![
+            declared("编号", "id", ColumnType::Integer),
+            declared("姓名", "name", ColumnType::Text),
+            declared("分数", "score", ColumnType::Integer),
+        ]),
+        rejects: RejectLimit { rows_max, per_mille_max: 1_000 },
+        ..SourceOptions::default()
+    }
+}
+
+/// Merged cells, an error, a formula without its result, a length of time and a stray cell are no values.
+#[test]
+fn what_is_no_value_is_rejected_where_it_stands() {
+    let place = Place::new();
+    let rejects = place.directory.path().join("rejects.ndjson");
+    let source = Source::open(&workbook(), drivers(5)).expect("a good sheet");
+    let batches = source.batches_told(std::sync::Arc::default(), Some(rejects.clone())).expect("good");
+    let read = text_rows(&batches.collect::<Result<Vec<_>, _>>().expect("five may be rejected"));
+    assert_eq!(read, ["1|韦一|90", "2|黄二|80", "8|农八|50"]);
+    let told = std::fs::read_to_string(rejects).expect("written");
+    let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let places: Vec<_> = told.iter().map(|one| (one["line"].as_u64(), one["found"].as_str())).collect();
+    assert_eq!(
+        places,
+        [
+            (Some(5), Some("merged")),
+            (Some(6), Some("cell_error")),
+            (Some(7), Some("formula")),
+            (Some(8), Some("duration")),
+            (Some(9), None),
+        ]
+    );
+    let strict = rows(&workbook(), &drivers(0)).expect_err("the first of them refuses the sheet");
+    assert!(matches!(&strict, SourceError::BadValue { line: 5, .. }), "{strict}");
+    assert!(strict.to_string().contains("merged"), "{strict}");
+    let filled = SourceOptions { fill_merged_cells: true, ..drivers(4) };
+    assert_eq!(
+        rows(&workbook(), &filled).expect("four may be rejected"),
+        ["1|韦一|90", "2|黄二|80", "3|黄二|70", "8|农八|50"]
+    );
+}
+
+#[test]
+fn a_sheet_that_is_not_there_is_named_with_those_that_are() {
+    let options = |sheet: &str| SourceOptions { sheet: Some(sheet.to_owned()), ..SourceOptions::default() };
+    let error = Source::open(&workbook(), options("drivers")).expect_err("no such sheet");
+    assert!(matches!(&error, SourceError::NoSuchSheet { .. }), "{error}");
+    assert!(error.to_string().contains("`驾驶员`"), "{error}");
+    assert!(matches!(Source::open(&workbook(), options("图")), Err(SourceError::BadWorkbook { .. })));
+    // The title's row has one cell, which is merged.
+    let title = SourceOptions { header_row: Some(1), ..drivers(0) };
+    assert!(Source::open(&workbook(), title).is_err());
+    let below = SourceOptions { header_row: Some(99), ..drivers(0) };
+    assert!(matches!(Source::open(&workbook(), below), Err(SourceError::NoColumns { .. })));
+}
+
+const TYPES: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#;
+const RELATIONS: &str = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>"#;
+const BOOK: &str = r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="s" sheetId="1" r:id="rId1"/></sheets></workbook>"#;
+const BOOK_RELATIONS: &str = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#;
+
+fn sheet(rows: &str) -> Vec<u8> {
+    format!(r#"<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}</sheetData></worksheet>"#).into_bytes()
+}
+
+fn texts(count: &str, entries: &str) -> Vec<u8> {
+    format!(r#"<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" count="1" uniqueCount="{count}">{entries}</sst>"#).into_bytes()
+}
+
+const GOOD_ROWS: &str = r#"<row r="1"><c r="A1" t="s"><v>0</v></c></row><row r="2"><c r="A2"><v>7</v></c></row>"#;
+const GOOD_TEXTS: &str = "<si><t>id</t></si>";
+
+/// Writes an archive of these parts, packed, with CRCs of its own. (PKWARE APPNOTE 4.3.)
+fn archive(path: &Path, parts: &[(&str, &[u8])]) {
+    let mut bytes = Vec::new();
+    let mut directory = Vec::new();
+    for (part, contents) in parts {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(contents).expect("packed");
+        let packed = encoder.finish().expect("packed");
+        let mut crc = flate2::Crc::new();
+        crc.update(contents);
+        let mut facts = Vec::new();
+        for half in [20u16, 0, 8, 0, 33] {
+            facts.extend(half.to_le_bytes());
+        }
+        for word in [crc.sum(), packed.len() as u32, contents.len() as u32] {
+            facts.extend(word.to_le_bytes());
+        }
+        facts.extend((part.len() as u16).to_le_bytes());
+        facts.extend([0, 0]);
+        let offset = bytes.len() as u32;
+        bytes.extend(0x0403_4b50u32.to_le_bytes());
+        bytes.extend(&facts);
+        bytes.extend(part.bytes());
+        bytes.extend(&packed);
+        directory.extend(0x0201_4b50u32.to_le_bytes());
+        directory.extend(20u16.to_le_bytes());
+        directory.extend(&facts);
+        directory.extend([0; 10]);
+        directory.extend(offset.to_le_bytes());
+        directory.extend(part.bytes());
+    }
+    let offset = bytes.len() as u32;
+    bytes.extend(&directory);
+    bytes.extend(0x0605_4b50u32.to_le_bytes());
+    for half in [0, 0, parts.len() as u16, parts.len() as u16] {
+        bytes.extend(half.to_le_bytes());
+    }
+    bytes.extend((directory.len() as u32).to_le_bytes());
+    bytes.extend(offset.to_le_bytes());
+    bytes.extend([0, 0]);
+    std::fs::write(path, bytes).expect("written");
+}
+
+fn open_made(place: &Place, sheet: &[u8], texts: &[u8]) -> Result<Vec<String>, SourceError> {
+    let path = place.directory.path().join("made.xlsx");
+    archive(
+        &path,
+        &[
+            ("[Content_Types].xml", TYPES.as_bytes()),
+            ("_rels/.rels", RELATIONS.as_bytes()),
+            ("xl/workbook.xml", BOOK.as_bytes()),
+            ("xl/_rels/workbook.xml.rels", BOOK_RELATIONS.as_bytes()),
+            ("xl/worksheets/sheet1.xml", sheet),
+            ("xl/sharedStrings.xml", texts),
+        ],
+    );
+    rows(&path, &SourceOptions::default())
+}
+
+#[test]
+fn an_honest_archive_is_read() {
+    let place = Place::new();
+    assert_eq!(open_made(&place, &sheet(GOOD_ROWS), &texts("1", GOOD_TEXTS)).expect("good"), ["7"]);
+}
+
+/// Each of these would take memory or time without end, or put values where nobody looks.
+#[test]
+fn archives_that_no_honest_program_writes_are_refused() {
+    let place = Place::new();
+    let good_texts = texts("1", GOOD_TEXTS);
+    // Ten million texts are announced and one is there.
+    let error = open_made(&place, &sheet(GOOD_ROWS), &texts("99999999999999", GOOD_TEXTS)).expect_err("a lie");
+    assert!(matches!(error, SourceError::BadWorkbook { .. }), "{error}");
+    // Seventy megabytes of texts in seventy kilobytes.
+    let bomb = texts("1", &GOOD_TEXTS.replace("id", &"a".repeat(1 << 16)).repeat(1_100));
+    let error = open_made(&place, &sheet(GOOD_ROWS), &bomb).expect_err("too large");
+    assert!(matches!(error, SourceError::Expands { .. }), "{error}");
+    // One cell of two megabytes; a tag of as much.
+    let long = "a".repeat(2 << 20);
+    for rows in [
+        format!(r#"<row r="1"><c r="A1" t="inlineStr"><is><t>{long}</t></is></c></row>"#),
+        format!(r#"<row r="1"><c r="A1" t="{long}"><v>1</v></c></row>"#),
+    ] {
+        let error = open_made(&place, &sheet(&rows), &good_texts).expect_err("too long");
+        assert!(matches!(error, SourceError::BadWorkbook { .. }), "{error}");
+    }
+    // A value that readers pass over in silence, entities that expand, an encoding that hides everything.
+    for rows in [
+        r#"<row r="1"><c r="A1" t="inlineStr"><is><t><![CDATA[hidden]]></t></is></c></row>"#,
+        r#"<!-- <row r="1"></row> -->"#,
+        r#"<?php ?>"#,
+    ] {
+        let error = open_made(&place, &sheet(rows), &good_texts).expect_err("unusual");
+        assert!(matches!(error, SourceError::BadWorkbook { .. }), "{error}");
+    }
+    let declared = [br#"<?xml version="1.0" encoding="UTF-7"?>"#.to_vec(), sheet(GOOD_ROWS)].concat();
+    assert!(matches!(open_made(&place, &declared, &good_texts), Err(SourceError::BadWorkbook { .. })));
+    let wide: Vec<u8> = sheet(GOOD_ROWS).iter().flat_map(|byte| [*byte, 0]).collect();
+    assert!(matches!(open_made(&place, &wide, &good_texts), Err(SourceError::BadWorkbook { .. })));
+    // Rows that go back, and a cell beyond every column.
+    let back = r#"<row r="5"><c r="A5"><v>1</v></c></row><row r="2"><c r="A2"><v>1</v></c></row>"#;
+    assert!(matches!(open_made(&place, &sheet(back), &good_texts), Err(SourceError::BadWorkbook { .. })));
+    let beyond = r#"<row r="1"><c r="XFD1"><v>1</v></c></row>"#;
+    assert!(matches!(open_made(&place, &sheet(beyond), &good_texts), Err(SourceError::TooManyColumns { .. })));
+}
+
+#[test]
+fn a_damaged_workbook_is_refused_at_every_length() {
+    let place = Place::new();
+    let whole = std::fs::read(workbook()).expect("the fixture is there");
+    let path = place.directory.path().join("cut.xlsx");
+    for length in (0..whole.len()).step_by(97) {
+        std::fs::write(&path, &whole[..length]).expect("written");
+        assert!(Source::open(&path, SourceOptions::default()).is_err(), "cut to {length} bytes it was taken");
+    }
+    // A bit that is turned is found by the archive's own checks, or does no harm.
+    for place_of_bit in (0..whole.len()).step_by(61) {
+        let mut bytes = whole.clone();
+        bytes[place_of_bit] ^= 0x10;
+        std::fs::write(&path, &bytes).expect("written");
+        drop(rows(&path, &SourceOptions::default()));
+    }
+    std::fs::write(&path, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 an older file").expect("written");
+    let error = Source::open(&path, SourceOptions::default()).expect_err("not that kind");
+    assert!(error.to_string().contains("older .xls"), "{error}");
+}

@@ -1,0 +1,267 @@
+//! Delta and Iceberg tables as sources: tables that other programs wrote (`fixtures/tables/PROVENANCE.md`).
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use futures::StreamExt;
+use lingqu_domain::scope::ColumnName;
+use lingqu_engine::source::{SourceError, SourceIdentity, TableSource};
+use lingqu_engine::table_source::{Places, TableReference, Wanted, open};
+use lingqu_engine::{ColumnType, ColumnView, SchemaView};
+
+const DECIMAL: ColumnType = ColumnType::Decimal { precision: 38, scale: 6 };
+const PEOPLE: [(&str, ColumnType); 8] = [
+    ("id", ColumnType::Integer),
+    ("name", ColumnType::Text),
+    ("city", ColumnType::Text),
+    ("amount", DECIMAL),
+    ("born", ColumnType::Date),
+    ("seen", ColumnType::Timestamp),
+    ("score", ColumnType::Float),
+    ("active", ColumnType::Boolean),
+];
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine/fixtures/tables")
+}
+
+fn view(columns: &[(&str, ColumnType)]) -> SchemaView {
+    let columns = columns
+        .iter()
+        .map(|(name, column_type)| ColumnView { name: ColumnName::new(*name).unwrap(), column_type: *column_type });
+    SchemaView { columns: columns.collect() }
+}
+
+async fn opened(
+    folder: &Path,
+    reference: &str,
+    columns: &[(&str, ColumnType)],
+    ignores_added: bool,
+) -> Result<Box<dyn TableSource>, SourceError> {
+    let reference: TableReference = serde_json::from_str(reference).unwrap();
+    let places = Places { folders: [("lake".parse().unwrap(), folder.to_owned())].into(), ..Places::default() };
+    let schema = view(columns);
+    open(&reference, &places, Wanted { schema: &schema, ignores_added }, None).await
+}
+
+async fn read(source: Box<dyn TableSource>, skip: u64) -> Result<Vec<RecordBatch>, SourceError> {
+    let schema = source.schema().arrow();
+    let mut batches = Vec::new();
+    let mut stream = source.into_batches(skip);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        assert_eq!(batch.schema(), schema);
+        batches.push(batch);
+    }
+    Ok(batches)
+}
+
+fn ids(batches: &[RecordBatch]) -> Vec<i64> {
+    let column =
+        |batch: &RecordBatch| batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().values().to_vec();
+    batches.iter().flat_map(column).collect()
+}
+
+fn sorted(mut values: Vec<i64>) -> Vec<i64> {
+    values.sort_unstable();
+    values
+}
+
+fn delta(directory: &str, version: Option<u64>) -> String {
+    let version = version.map_or_else(String::new, |version| format!(r#","version":{version}"#));
+    format!(r#"{{"format":"delta","connection":"lake","directory":"{directory}"{version}}}"#)
+}
+
+fn iceberg(directory: &str, snapshot: Option<&str>) -> String {
+    let snapshot = snapshot.map_or_else(String::new, |snapshot| format!(r#","snapshot":{snapshot}"#));
+    format!(r#"{{"format":"iceberg","connection":"lake","directory":"{directory}"{snapshot}}}"#)
+}
+
+fn snapshot_id(table: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(fixtures().join("iceberg/snapshots.json")).unwrap();
+    let ids: serde_json::Value = serde_json::from_str(&text).unwrap();
+    ids[table][name].to_string()
+}
+
+/// Every value of the rows as the generator made them.
+fn assert_people(batches: &[RecordBatch]) {
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let column = |name: &str| batch.column_by_name(name).unwrap();
+            let id = column("id").as_primitive::<Int64Type>().value(row);
+            let name = column("name").as_string::<i32>();
+            assert_eq!(name.is_null(row), id % 4 == 0, "row {id}");
+            if !name.is_null(row) {
+                assert_eq!(name.value(row), format!("人员{id}"));
+            }
+            assert_eq!(column("city").as_string::<i32>().value(row), if id % 2 == 1 { "南宁" } else { "桂林" });
+            let amount = column("amount").as_primitive::<Decimal128Type>().value(row);
+            assert_eq!(amount, i128::from(id * 100 + 25) * 10_000);
+            assert_eq!(i64::from(column("born").as_primitive::<Date32Type>().value(row)), 7_305 + id);
+            let seen = column("seen").as_primitive::<TimestampMicrosecondType>().value(row);
+            assert_eq!(seen, 1_714_550_400_000_000 + id * 1_000_001);
+            assert_eq!(column("active").as_boolean().value(row), id % 3 == 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delta_table_is_read_at_its_newest_and_at_earlier_versions() {
+    let folder = fixtures();
+    for (version, expected) in
+        [(None, vec![1, 2, 4, 5, 6, 7, 8]), (Some(1), vec![1, 2, 4, 5, 6]), (Some(0), vec![1, 2, 3, 4, 5, 6])]
+    {
+        let source = opened(&folder, &delta("delta/people", version), &PEOPLE, false).await.unwrap();
+        assert_eq!(source.rows_hint(), Some(expected.len() as u64));
+        let batches = read(source, 0).await.unwrap();
+        assert_eq!(sorted(ids(&batches)), expected, "version {version:?}");
+        assert_people(&batches);
+    }
+    let error = opened(&folder, &delta("delta/people", Some(9)), &PEOPLE, false).await.unwrap_err();
+    assert!(error.to_string().contains("no version 9"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_a_deletion_vector_deletes_are_not_read() {
+    let folder = fixtures();
+    let source = opened(&folder, &delta("delta/vectors", None), &PEOPLE, false).await.unwrap();
+    assert_eq!(source.rows_hint(), None, "how many rows a vector deletes is not known before it is read");
+    let batches = read(source, 0).await.unwrap();
+    assert_eq!(ids(&batches), [1, 3, 4]);
+    assert_people(&batches);
+    let before = opened(&folder, &delta("delta/vectors", Some(0)), &PEOPLE, false).await.unwrap();
+    assert_eq!(ids(&read(before, 0).await.unwrap()), [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn the_same_version_has_the_same_identity_and_goes_on_where_it_stopped() {
+    let folder = fixtures();
+    let open = |reference: String| {
+        let folder = folder.clone();
+        async move { opened(&folder, &reference, &PEOPLE, false).await.unwrap() }
+    };
+    for (one, other) in [
+        (delta("delta/people", None), delta("delta/people", Some(1))),
+        (delta("delta/vectors", Some(0)), delta("delta/vectors", Some(1))),
+        (iceberg("iceberg/deletes", None), iceberg("iceberg/deletes", Some(&snapshot_id("deletes", "before")))),
+    ] {
+        let (first, second) = (open(one.clone()).await, open(one.clone()).await);
+        assert!(matches!(first.identity(), SourceIdentity::Fixed(_)));
+        assert_eq!(first.identity(), second.identity());
+        assert_ne!(first.identity(), open(other).await.identity());
+        let whole = ids(&read(first, 0).await.unwrap());
+        for skip in 0..=whole.len() {
+            let rest = ids(&read(open(one.clone()).await, skip as u64).await.unwrap());
+            assert_eq!(rest, whole[skip..], "after {skip} rows");
+        }
+        drop(second);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_reader_feature_is_refused_by_name_and_never_read_past() {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&fixtures().join("delta/people"), &directory.path().join("people"));
+    let commit = r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["rowsTurnedAround"],"writerFeatures":["rowsTurnedAround"]}}"#;
+    std::fs::write(directory.path().join("people/_delta_log/00000000000000000003.json"), commit).unwrap();
+    let error = opened(directory.path(), &delta("people", None), &PEOPLE, false).await.unwrap_err();
+    assert!(error.to_string().contains("rowsTurnedAround"), "{error}");
+}
+
+#[tokio::test]
+async fn a_table_that_names_files_of_others_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("given");
+    copy(&fixtures().join("delta/vectors"), &folder.join("t"));
+    // The data of somebody else, next to the folder.
+    copy(&fixtures().join("delta/people"), &directory.path().join("secret"));
+    let log = folder.join("t/_delta_log/00000000000000000000.json");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let data =
+        std::fs::read_dir(folder.join("t")).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let data = data.into_iter().find(|name| name.ends_with(".parquet")).unwrap();
+    let secret = directory.path().join("secret.parquet");
+    std::fs::copy(folder.join("t").join(&data), &secret).unwrap();
+    let url = format!("file://{}", secret.display());
+    std::fs::write(&log, text.replace(&data, &url)).unwrap();
+    let error = opened(&folder, &delta("t", Some(0)), &PEOPLE, false).await.unwrap_err();
+    assert!(error.to_string().contains("outside of the connection's folder"), "{error}");
+}
+
+#[tokio::test]
+async fn an_iceberg_table_is_read_at_its_snapshots() {
+    let folder = fixtures();
+    let source = opened(&folder, &iceberg("iceberg/people", None), &PEOPLE, true).await.unwrap();
+    let batches = read(source, 0).await.unwrap();
+    assert_eq!(sorted(ids(&batches)), [1, 2, 3, 4, 5, 6, 7]);
+    assert_people(&batches);
+    let mut with_note = PEOPLE.to_vec();
+    with_note.push(("note", ColumnType::Text));
+    let source = opened(&folder, &iceberg("iceberg/people", None), &with_note, false).await.unwrap();
+    for batch in read(source, 0).await.unwrap() {
+        for row in 0..batch.num_rows() {
+            let id = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().value(row);
+            let note = batch.column_by_name("note").unwrap();
+            assert_eq!(note.is_null(row), id != 7, "rows from before the column have nothing in it");
+        }
+    }
+    let first = snapshot_id("people", "first");
+    let source = opened(&folder, &iceberg("iceberg/people", Some(&first)), &PEOPLE, false).await.unwrap();
+    assert_eq!(sorted(ids(&read(source, 0).await.unwrap())), [1, 2, 3, 4, 5, 6]);
+    let error = opened(&folder, &iceberg("iceberg/people", Some("1")), &PEOPLE, false).await.unwrap_err();
+    assert!(error.to_string().contains("no snapshot 1"), "{error}");
+}
+
+#[tokio::test]
+async fn rows_that_delete_files_of_iceberg_delete_are_not_read() {
+    let folder = fixtures();
+    let source = opened(&folder, &iceberg("iceberg/deletes", None), &PEOPLE, false).await.unwrap();
+    let batches = read(source, 0).await.unwrap();
+    assert_eq!(ids(&batches), [2, 4, 6], "1 and 5 by position, 3 by its id");
+    assert_people(&batches);
+    let before = snapshot_id("deletes", "before");
+    let source = opened(&folder, &iceberg("iceberg/deletes", Some(&before)), &PEOPLE, false).await.unwrap();
+    assert_eq!(ids(&read(source, 0).await.unwrap()), [1, 2, 3, 4, 5, 6]);
+}
+
+#[tokio::test]
+async fn an_iceberg_table_of_version_3_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    copy(&fixtures().join("iceberg/people"), &directory.path().join("t"));
+    for entry in std::fs::read_dir(directory.path().join("t/metadata")).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "json") {
+            let mut metadata: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(entry.path()).unwrap()).unwrap();
+            metadata["format-version"] = 3.into();
+            metadata["next-row-id"] = 0.into();
+            std::fs::write(entry.path(), metadata.to_string()).unwrap();
+        }
+    }
+    let error = opened(directory.path(), &iceberg("t", None), &PEOPLE, true).await.unwrap_err();
+    assert!(error.to_string().contains("version 3"), "{error}");
+}
+
+#[tokio::test]
+async fn all_differences_of_columns_are_told_at_once() {
+    let wanted = [("id", ColumnType::Text), ("score", ColumnType::Date), ("missing", ColumnType::Text)];
+    for reference in [delta("delta/people", None), iceberg("iceberg/deletes", None)] {
+        let error = opened(&fixtures(), &reference, &wanted, true).await.unwrap_err();
+        let SourceError::Drift { drift, .. } = error else { panic!("{error}") };
+        assert_eq!(drift.missing, ["missing"]);
+        assert_eq!(drift.changed.iter().map(|change| change.column.as_str()).collect::<Vec<_>>(), ["score"]);
+        assert!(drift.added.contains(&"city".to_owned()));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
