@@ -72,7 +72,7 @@ pub async fn measure(
     let peers = Peers::start(file, arguments)?;
     let mut skipped = peers.started.skipped.clone();
     let mut measured = Vec::new();
-    let get = |flight: &Flight| {
+    let get = |flight: &Flight| -> Vec<u8> {
         let Flight { time_hour, carrier, flight, .. } = flight;
         format!("GET /lookup/{time_hour},{carrier},{flight} HTTP/1.1\r\nHost: peer\r\n\r\n").into_bytes()
     };
@@ -83,7 +83,7 @@ pub async fn measure(
         );
         format!("POST /api/sql HTTP/1.1\r\nHost: peer\r\nContent-Length: {}\r\n\r\n{sql}", sql.len()).into_bytes()
     };
-    let plans: [(&'static str, &Option<String>, Vec<Vec<u8>>); 3] = [
+    let plans = [
         ("ROAPI", &peers.started.roapi, flights.iter().map(sql).collect()),
         ("FastAPI + DuckDB", &peers.started.fastapi_duckdb, flights.iter().map(get).collect()),
         ("FastAPI + PostgreSQL", &peers.started.fastapi_postgres, flights.iter().map(get).collect()),

@@ -448,7 +448,7 @@ pub(crate) fn record_snapshot(
         ));
     }
     if let Some(live) = &snapshot.live {
-        must_be_fit_for_live(&resource, live)?;
+        must_be_fit_for_live(resource, live)?;
     }
     if let Some(newest) = &resource.snapshot
         && newest.live.is_some() != snapshot.live.is_some()

@@ -139,12 +139,11 @@ fn must_make_sense(increment: &Increment, wanted: Wanted<'_>) -> Result<(), Sour
     Ok(())
 }
 
+/// A column that is read: its quoted name, how it comes, and what it becomes.
+type ReadColumn = (String, WireType, ColumnView);
+
 /// How the table's columns become the wanted ones, and which of them are read as what.
-fn typing(
-    relation: &Relation,
-    name: &str,
-    wanted: Wanted<'_>,
-) -> Result<(Typing, Vec<(String, WireType, ColumnView)>), SourceError> {
+fn typing(relation: &Relation, name: &str, wanted: Wanted<'_>) -> Result<(Typing, Vec<ReadColumn>), SourceError> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     let mut strange = Vec::new();
