@@ -206,7 +206,12 @@ impl Serving {
             self.consents.as_ref().map(|consents| Arc::clone(&consents.set)),
         )
         .map_err(lingqu_engine::EngineError::from)?;
-        Ok(GovernedTable::new(self.served.data.raw(), &governance).map_err(lingqu_engine::EngineError::from)?)
+        let raw = self.served.data.raw();
+        let table = match mode {
+            Mode::Statistics => GovernedTable::for_statistics(raw, &governance),
+            _ => GovernedTable::new(raw, &governance),
+        };
+        Ok(table.map_err(lingqu_engine::EngineError::from)?)
     }
 
     /// Keyed access in verification or lookup mode, if it has been opened. It never waits: while it is being opened there is

@@ -182,11 +182,11 @@ where
 }
 
 /// Gathers the next part until `naming` is done and the part has `rows_min` rows, or until it is full.
-async fn gather_during<F: Future>(
-    naming: F,
+async fn gather_during<E>(
+    naming: impl Future<Output = Result<(), E>>,
     answer: &mut Answer,
     rows_min: usize,
-) -> (F::Output, Result<Option<AnswerPart>, EngineError>) {
+) -> (Result<(), E>, Result<Option<AnswerPart>, EngineError>) {
     let mut naming = pin!(naming);
     let mut durable = None;
     let mut gathered: Option<AnswerPart> = None;
@@ -202,6 +202,8 @@ async fn gather_during<F: Future>(
             answer.next().await
         } else {
             match select(naming.as_mut(), pin!(answer.next())).await {
+                // What can't be named ends the answer at once.
+                Either::Left((Err(refused), _)) => return (Err(refused), Ok(None)),
                 Either::Left((done, _)) => {
                     durable = Some(done);
                     continue;

@@ -154,7 +154,14 @@ pub struct GovernedTable {
 impl GovernedTable {
     /// Compiles a grant for the data of a table. The visible columns stand in the order of the table.
     pub fn new(raw: impl Into<RawTable>, governance: &Governance) -> Result<Arc<GovernedTable>, GovernError> {
-        let raw = raw.into();
+        Self::compile(raw.into(), governance, true)
+    }
+
+    fn compile(
+        raw: RawTable,
+        governance: &Governance,
+        may_take_conditions: bool,
+    ) -> Result<Arc<GovernedTable>, GovernError> {
         let raw_schema = raw.arrow_schema();
         let mut columns = Vec::with_capacity(governance.columns.len());
         let mut exact_columns = HashMap::new();
@@ -200,7 +207,7 @@ impl GovernedTable {
             });
         }
         // Without a subject column there is no consent set, so the row filter is all that leaves rows out.
-        let takes_conditions = raw.takes_conditions(row_filter.as_ref());
+        let takes_conditions = may_take_conditions && raw.takes_conditions(row_filter.as_ref());
         Ok(Arc::new(GovernedTable {
             name: governance.name.clone(),
             takes_conditions,
@@ -211,6 +218,15 @@ impl GovernedTable {
             exact_columns,
             subject_columns,
         }))
+    }
+
+    /// The same for statistics: no condition of a consumer goes below the barrier, so every answer names all rows that exist for
+    /// the grant. Named by condition, the rows of a receipt would tell what floor, suppression and noise withhold.
+    pub fn for_statistics(
+        raw: impl Into<RawTable>,
+        governance: &Governance,
+    ) -> Result<Arc<GovernedTable>, GovernError> {
+        Self::compile(raw.into(), governance, false)
     }
 
     /// The name that statements use.

@@ -350,6 +350,8 @@ impl Delivery {
     }
 
     async fn hand<P: Piece>(&self, piece: P, pieces: &mpsc::Sender<P>) -> Result<(), Problem> {
+        // A part is named as a whole and taken piece by piece, as slowly as its client likes; the grant may end in between.
+        self.app.still_granted(&self.admission.serving).map_err(|refusal| AppError::from(refusal).problem())?;
         // Debited and counted before it leaves: never fewer than left.
         let used = Use { bytes: piece.bytes(), ..Use::default() };
         let debits = self.app.quota_debits(&self.admission.serving, self.price.day, &used);
