@@ -22,7 +22,7 @@ async fn nothing_is_answered_from_a_truncated_product() {
     let node = Node::serve(&prepared.node());
     let verified = Clients::of(&node.url).try_verifications(&prepared.check, 1).await;
     assert_eq!((verified.arrived.len(), verified.refused.get("fault")), (0, Some(&1)));
-    let log = node.log();
+    let log = node.log_with(&name);
     assert!(log.contains(&name) && log.contains("restore it from a backup"), "{log}");
     assert_eq!(node.stop().code(), Some(0));
 }

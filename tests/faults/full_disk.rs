@@ -47,7 +47,7 @@ async fn a_disk_that_fills_costs_nothing_that_was_acknowledged() {
     // The client is told that it passes, and in the log the operator is told what to do about it.
     assert_eq!(full.refused.keys().collect::<Vec<_>>(), ["storage_unavailable"]);
     promises.add(full);
-    assert!(node.log().contains("free some"), "the log says what to do: {}", node.log());
+    assert!(node.log_with("free some").contains("free some"), "the log says what to do: {}", node.log());
 
     fs::remove_file(disk.join("filler")).expect("the filler is there");
     // What a failed sync left on the disk is unknown, so the receipts may ask for a restart; a command must not.

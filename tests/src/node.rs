@@ -178,6 +178,17 @@ impl Node {
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The same once it has a text, which may come a moment after an answer; after five seconds as it is then.
+    pub fn log_with(&self, text: &str) -> String {
+        for _ in 0..100 {
+            if self.log().contains(text) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.log()
+    }
 }
 
 impl Drop for Node {
