@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lingqu_crypto::SealKey;
 use sea_orm::sqlx::postgres::PgConnectOptions;
@@ -24,6 +24,8 @@ use crate::migration::Migrator;
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// How long a caller waits for a free connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
+/// How long to wait before a busy SQLite file is opened again.
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// How long a server may take to answer when the store is opened.
 const PROBE_WAIT: Duration = Duration::from_secs(10);
 
@@ -103,9 +105,8 @@ impl Store {
         let database = target.description();
         let cannot_open = |problem| StoreError::CannotOpen { database: database.clone(), problem };
         target.probe().await.map_err(cannot_open)?;
-        let connection = Database::connect(target.options(&config, lock_wait))
-            .await
-            .map_err(|error| cannot_open(target.explain(&error)))?;
+        let connection =
+            connect(&target, &config, lock_wait).await.map_err(|error| cannot_open(target.explain(&error)))?;
         let store = Store {
             inner: Arc::new(Inner {
                 connection,
@@ -334,6 +335,27 @@ impl Target {
             },
         }
     }
+}
+
+/// Connects. Several programs that make a new SQLite file at once stand in each other's way when they switch it to write-ahead
+/// logging, and SQLite does not wait there as it does elsewhere; so they come again until the time for locks is over.
+async fn connect(target: &Target, config: &StoreConfig, lock_wait: Duration) -> Result<DatabaseConnection, DbErr> {
+    let begun = Instant::now();
+    loop {
+        match Database::connect(target.options(config, lock_wait)).await {
+            Err(error) if is_sqlite_busy(target, &error) && begun.elapsed() < lock_wait => {
+                tokio::time::sleep(CONNECT_AGAIN_AFTER).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn is_sqlite_busy(target: &Target, error: &DbErr) -> bool {
+    let Target::Sqlite { .. } = target else { return false };
+    let Some(sqlx::Error::Database(error)) = sqlx_error(error) else { return false };
+    // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_BUSY_RECOVERY, SQLITE_BUSY_SNAPSHOT.
+    matches!(error.code().as_deref(), Some("5" | "6" | "261" | "517"))
 }
 
 /// SQLite says only "unable to open database file"; the reason is in the file system.
