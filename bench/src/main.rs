@@ -1,11 +1,12 @@
 //! Measures a built `lingqu` binary on the demo's data and prints one table, and the same as JSON: how long a node takes
 //! until it is ready and what it holds in memory, how many governed verifications and lookups it answers beside a constant
 //! route of the same server and beside services without governance, and how long a governed export takes beside copies by
-//! DuckDB and DataFusion. Nothing here knows Lingqu from inside: it starts the binary and talks to it over HTTP, as clients do.
+//! DuckDB and DataFusion. Nothing here knows Lingqu from inside (`lingqu-bench-engine` does): it starts the binary and talks to it over HTTP, as clients do.
 //!
 //! The way: [`machine`] describes where it runs; [`node`] plays the demo and starts the node again and again; [`orders`]
 //! places orders with room for the load; [`load`] sends requests over kept connections; [`export`] draws the file and
-//! calls `copy_flights.py`; [`peers`] measures the others; [`table`] prints. No figure here is a target: the next measurement is compared with this one.
+//! calls `copy_flights.py`; [`flight`] streams over Flight SQL; [`crowd`] opens thousands of connections; [`peers`] measures the
+//! others; [`table`] prints, with the goal where there is one: a goal that is missed is told, not hidden.
 
 mod crowd;
 mod export;
