@@ -368,6 +368,12 @@ async fn no_logical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
     assert!(applied > QUESTIONS.len() * rules.len() * 2, "only {applied} plans were made");
 }
 
+/// The rules without the one at a place; all of them where there is none.
+fn all_but<T: ?Sized>(rules: &[Arc<T>], left_out: usize) -> Vec<Arc<T>> {
+    let kept = rules.iter().enumerate().filter(|(place, _)| *place != left_out);
+    kept.map(|(_, rule)| Arc::clone(rule)).collect()
+}
+
 #[tokio::test]
 async fn all_logical_rules_and_all_but_one_keep_the_barrier_and_run() {
     let stand = Stand::new().await;
@@ -376,12 +382,7 @@ async fn all_logical_rules_and_all_but_one_keep_the_barrier_and_run() {
     // As sessions are: with all rules. With everything switched on: with all but each as well.
     for (base, first) in [(stand.state(), rules.len()), (stand.eager(), 0)] {
         for left_out in first..=rules.len() {
-            let kept: Vec<LogicalRule> = rules
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| *index != left_out)
-                .map(|(_, rule)| Arc::clone(rule))
-                .collect();
+            let kept = all_but(&rules, left_out);
             let what =
                 rules.get(left_out).map_or("all logical rules".to_owned(), |rule| format!("all but {}", rule.name()));
             let state = SessionStateBuilder::new_from_existing(base.clone()).with_optimizer_rules(kept).build();
@@ -441,12 +442,7 @@ async fn all_physical_rules_and_all_but_one_keep_the_barrier_and_run() {
     let rules: Vec<PhysicalRule> = PhysicalOptimizer::new().rules;
     let (mut faults, mut runs) = (Vec::new(), 0);
     for left_out in 0..=rules.len() {
-        let kept: Vec<PhysicalRule> = rules
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| *index != left_out)
-            .map(|(_, rule)| Arc::clone(rule))
-            .collect();
+        let kept = all_but(&rules, left_out);
         let what =
             rules.get(left_out).map_or("all physical rules".to_owned(), |rule| format!("all but {}", rule.name()));
         let state = SessionStateBuilder::new_from_existing(stand.eager()).with_physical_optimizer_rules(kept).build();
