@@ -18,8 +18,8 @@ test: setup web ## every test, on SQLite and a private PostgreSQL
 check: setup ## format, structure, licences, unused dependencies, lints, web checks
 	@scripts/check
 
-bench: setup-build web ## measurements with the machine's description, one table
-	@bench/run
+bench: setup-build web ## measurements with the machine's description, one table (ONLY=lookup-tail,crowd measures these alone)
+	@bench/run $(if $(ONLY),--only '$(ONLY)')
 
 fix: setup ## mend what machines can mend: format and lint suggestions
 	@cargo clippy --quiet --workspace --all-targets --fix --allow-dirty --allow-staged

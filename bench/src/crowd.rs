@@ -8,9 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::bench::Bench;
 use crate::failure::BenchError;
 use crate::node::Node;
 use crate::orders::Order;
+use crate::report::{Figures, Goal, Row, mebibytes};
 
 /// Connections that do nothing.
 pub const IDLE_CONNECTIONS: usize = 2_000;
@@ -18,6 +20,10 @@ pub const IDLE_CONNECTIONS: usize = 2_000;
 pub const QUERIES: usize = 200;
 /// Queries of one order at a time, which is what a node allows.
 pub const QUERIES_PER_ORDER: usize = 4;
+/// Most memory that they may take, in MiB.
+const MEMORY_MEBIBYTES_MAX: u32 = 2_048;
+/// Longest time until the last query is answered or told to come again.
+const TIME_MAX: Duration = Duration::from_secs(180);
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A sort of the whole table: much memory, few rows.
@@ -40,13 +46,35 @@ pub struct Crowded {
     pub seconds: f64,
 }
 
-/// Opens the connections, then asks all queries at once. Error: a connection is refused, or an answer is neither 200 nor a refusal for want
-/// of room.
-pub async fn measure(node: &Node, orders: &[Order]) -> Result<Crowded, BenchError> {
+/// Measures a crowd on the demo's node.
+pub async fn measure(bench: &mut Bench) -> Result<Figures, BenchError> {
+    let played = bench.played().await?;
+    let node = Node::serve(&bench.arguments.binary, &played.demo.directory)?;
+    let crowded = crowd(&node, &played.crowd).await?;
+    node.stop()?;
+    let most = crowded.most_bytes as f64 / f64::from(1 << 20);
+    let row = Row::new(
+        "memory with a crowd, most",
+        mebibytes(crowded.most_bytes),
+        format!(
+            "{} idle connections ({}), {} queries at once: {} answered, {} told to come again, {:.1} s",
+            crowded.idle_connections,
+            mebibytes(crowded.idle_bytes),
+            crowded.answered + crowded.refused,
+            crowded.answered,
+            crowded.refused,
+            crowded.seconds
+        ),
+    );
+    Figures::new(vec![row.goal(Goal::at_most(f64::from(MEMORY_MEBIBYTES_MAX), most, " MiB"))], &crowded)
+}
+
+/// Opens the connections, then asks all queries at once. Error: a connection is refused, an answer is neither 200 nor a refusal
+/// for want of room, or the last takes longer than [`TIME_MAX`].
+async fn crowd(node: &Node, orders: &[Order]) -> Result<Crowded, BenchError> {
     let mut idle = Vec::with_capacity(IDLE_CONNECTIONS);
-    let address = node.url.trim_start_matches("http://");
     for _ in 0..IDLE_CONNECTIONS {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = TcpStream::connect(node.address()).await?;
         // One answer, so that it is known to be served.
         stream.write_all(b"GET /public HTTP/1.1\r\nHost: node\r\n\r\n").await?;
         let mut first = [0; 12];
@@ -54,7 +82,7 @@ pub async fn measure(node: &Node, orders: &[Order]) -> Result<Crowded, BenchErro
         idle.push(stream);
     }
     let idle_bytes = node.resident_bytes()?;
-    let client = Client::builder().no_proxy().build()?;
+    let client = Client::builder().no_proxy().timeout(TIME_MAX).build()?;
     let begun = std::time::Instant::now();
     let mut asked = JoinSet::new();
     for number in 0..QUERIES {
@@ -71,6 +99,7 @@ pub async fn measure(node: &Node, orders: &[Order]) -> Result<Crowded, BenchErro
         });
     }
     let (mut answered, mut refused, mut most_bytes) = (0, 0, idle_bytes);
+    let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             ended = asked.join_next() => match ended {
@@ -81,7 +110,7 @@ pub async fn measure(node: &Node, orders: &[Order]) -> Result<Crowded, BenchErro
                     (status, body) => return Err(BenchError::Unexpected(format!("HTTP {status}: {body}"))),
                 }
             },
-            () = tokio::time::sleep(LOOK_EVERY) => most_bytes = most_bytes.max(node.resident_bytes()?),
+            _ = look.tick() => most_bytes = most_bytes.max(node.resident_bytes()?),
         }
     }
     Ok(Crowded {

@@ -10,12 +10,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::bench::Bench;
 use crate::failure::BenchError;
+use crate::figures::{median, quantile};
+use crate::node::Node;
+use crate::orders;
+use crate::report::{Figures, Goal, Row, mebibytes};
 
 /// Answers in this time are not counted: caches fill, products are opened.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub const WARM_UP: Duration = Duration::from_secs(1);
 /// Longest head and body of an answer.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longest time for requests that are each sent once.
+const ONCE_TIME_MAX: Duration = Duration::from_secs(300);
+/// Of a constant route's requests per second so many at least should be governed answers.
+const SHARE_MIN: f64 = 0.5;
 
 /// What is sent where.
 pub struct Plan {
@@ -28,7 +37,7 @@ pub struct Plan {
 }
 
 /// What came of it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Measured {
     /// The route.
     pub route: &'static str,
@@ -42,56 +51,111 @@ pub struct Measured {
     pub p99_ms: f64,
 }
 
+/// Measures the constant route of the node, then verifications and lookups of flights; what each of them gave is answered too.
+pub async fn measure(bench: &mut Bench) -> Result<(Figures, Vec<Measured>), BenchError> {
+    let (played, connections, span) = (bench.played().await?, usize::from(bench.arguments.connections), bench.span());
+    let node = Node::serve(&bench.arguments.binary, &played.demo.directory)?;
+    let mut routes = Vec::new();
+    for plan in orders::plans(&node, &played.flights, &played.orders) {
+        eprintln!("measuring {} for {} s over {connections} connections", plan.name, span.as_secs());
+        routes.push(run(&Arc::new(plan), connections, span).await?);
+    }
+    let loaded_bytes = node.resident_bytes()?;
+    node.stop()?;
+    let mut rows = Vec::new();
+    if let Some((constant, governed)) = routes.split_first() {
+        for route in governed {
+            let share = route.per_second / constant.per_second;
+            let beside = format!("{} {:.0}, p99 {:.2} ms", constant.route, constant.per_second, constant.p99_ms);
+            rows.push(
+                Row::new(
+                    format!("{} per second, durable receipt each", route.route),
+                    format!("{:.0}, p50 {:.2}, p99 {:.2} ms", route.per_second, route.p50_ms, route.p99_ms),
+                    beside,
+                )
+                .ratio(share)
+                .goal(Goal::at_least(SHARE_MIN, share, "")),
+            );
+        }
+    }
+    rows.push(Row::new("memory after this load", mebibytes(loaded_bytes), ""));
+    Ok((Figures::new(rows, &(&routes, loaded_bytes))?, routes))
+}
+
 /// Sends for one second and `span`, and counts what was answered in `span`. Error: an answer other than 200.
-pub async fn run(plan: Plan, connections: usize, span: Duration) -> Result<Measured, BenchError> {
-    let plan = Arc::new(plan);
-    let next = Arc::new(AtomicUsize::new(0));
-    let counted_from = Instant::now() + WARM_UP;
-    let mut running = JoinSet::new();
-    for _ in 0..connections {
-        running.spawn(connection(Arc::clone(&plan), Arc::clone(&next), counted_from, counted_from + span));
-    }
-    let mut times_us = Vec::new();
-    while let Some(ended) = running.join_next().await {
-        let ended = ended.map_err(|error| BenchError::Unexpected(format!("a connection was lost: {error}")))?;
-        times_us.extend(ended.map_err(|error| BenchError::Unexpected(format!("{}: {error}", plan.name)))?);
-    }
-    times_us.sort_unstable();
-    let at = |hundredth: usize| {
-        let place = (times_us.len() * hundredth / 100).min(times_us.len().saturating_sub(1));
-        times_us.get(place).map_or(0.0, |time| f64::from(*time) / 1_000.0)
+pub async fn run(plan: &Arc<Plan>, connections: usize, span: Duration) -> Result<Measured, BenchError> {
+    let from = Instant::now() + WARM_UP;
+    let sending = Sending {
+        plan: Arc::clone(plan),
+        next: AtomicUsize::new(0),
+        requests_max: usize::MAX,
+        from,
+        until: from + span,
     };
+    let times_ms = sending.over(connections).await?;
+    if times_ms.is_empty() {
+        return Err(BenchError::Unexpected(format!("{}: nothing was answered in {} s", plan.name, span.as_secs())));
+    }
     Ok(Measured {
         route: plan.name,
-        answers: times_us.len(),
-        per_second: times_us.len() as f64 / span.as_secs_f64(),
-        p50_ms: at(50),
-        p99_ms: at(99),
+        answers: times_ms.len(),
+        per_second: times_ms.len() as f64 / span.as_secs_f64(),
+        p50_ms: median(&times_ms),
+        p99_ms: quantile(&times_ms, 0.99),
     })
 }
 
-/// One connection until the end; answers the times of its counted requests, in microseconds.
-async fn connection(
+/// Sends every request once, and waits for all answers. Error: one other than 200.
+pub async fn once(plan: Plan, connections: usize) -> Result<(), BenchError> {
+    let (requests_max, from) = (plan.requests.len(), Instant::now());
+    let until = from + ONCE_TIME_MAX;
+    let sending = Sending { plan: Arc::new(plan), next: AtomicUsize::new(0), requests_max, from, until };
+    sending.over(connections).await.map(|_| ())
+}
+
+/// Requests that are sent in turn, at most so many, for as long as there is time.
+struct Sending {
     plan: Arc<Plan>,
-    next: Arc<AtomicUsize>,
-    counted_from: Instant,
+    next: AtomicUsize,
+    requests_max: usize,
+    /// What is begun from then on is counted.
+    from: Instant,
+    /// Nothing is begun after it, and what is answered after it is not counted.
     until: Instant,
-) -> std::io::Result<Vec<u32>> {
+}
+
+impl Sending {
+    /// Sends over some connections; the times of the answers that count, in milliseconds.
+    async fn over(self, connections: usize) -> Result<Vec<f64>, BenchError> {
+        let sending = Arc::new(self);
+        let mut running = JoinSet::new();
+        for _ in 0..connections {
+            running.spawn(connection(Arc::clone(&sending)));
+        }
+        let mut times_ms = Vec::new();
+        while let Some(ended) = running.join_next().await {
+            let ended = ended.map_err(|error| BenchError::Unexpected(format!("a connection was lost: {error}")))?;
+            times_ms.extend(ended.map_err(|error| BenchError::Unexpected(format!("{}: {error}", sending.plan.name)))?);
+        }
+        Ok(times_ms)
+    }
+}
+
+async fn connection(sending: Arc<Sending>) -> std::io::Result<Vec<f64>> {
+    let Sending { plan, next, requests_max, from, until } = &*sending;
     let mut stream = TcpStream::connect(&plan.address).await?;
     stream.set_nodelay(true)?;
-    let mut buffer = Vec::with_capacity(16 * 1_024);
-    let mut times_us = Vec::new();
+    let (mut buffer, mut times_ms) = (Vec::with_capacity(16 * 1_024), Vec::new());
     loop {
-        let begun = Instant::now();
-        if begun >= until {
-            return Ok(times_us);
+        let (begun, number) = (Instant::now(), next.fetch_add(1, Ordering::Relaxed));
+        if begun >= *until || number >= *requests_max {
+            return Ok(times_ms);
         }
-        let request = &plan.requests[next.fetch_add(1, Ordering::Relaxed) % plan.requests.len()];
-        stream.write_all(request).await?;
+        stream.write_all(&plan.requests[number % plan.requests.len()]).await?;
         read_answer(&mut stream, &mut buffer).await?;
         let ended = Instant::now();
-        if begun >= counted_from && ended <= until {
-            times_us.push(u32::try_from((ended - begun).as_micros()).unwrap_or(u32::MAX));
+        if begun >= *from && ended <= *until {
+            times_ms.push((ended - begun).as_secs_f64() * 1_000.0);
         }
     }
 }
@@ -99,25 +163,49 @@ async fn connection(
 /// Reads one answer whole. Error: it is not 200, or has no length.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<()> {
     buffer.clear();
-    let mut whole_bytes = None;
-    while whole_bytes.is_none_or(|whole| buffer.len() < whole) {
+    let mut whole = None;
+    while whole.is_none_or(|whole| buffer.len() < whole) {
         if stream.read_buf(buffer).await? == 0 || buffer.len() > ANSWER_BYTES_MAX {
             return Err(std::io::Error::other("the server closed the connection, or answers without an end"));
         }
-        if whole_bytes.is_none()
-            && let Some(head) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n")
-        {
-            whole_bytes = Some(head + 4 + body_bytes(&buffer[..head])?);
+        if whole.is_none() {
+            whole = whole_bytes(buffer)?;
         }
     }
-    if buffer.starts_with(b"HTTP/1.1 200 ") {
-        return Ok(());
-    }
-    Err(std::io::Error::other(String::from_utf8_lossy(buffer).into_owned()))
+    must_be_answered(buffer)
 }
 
-fn body_bytes(head: &[u8]) -> std::io::Result<usize> {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-    length.ok_or_else(|| std::io::Error::other(format!("an answer without a length: {head}")))
+/// How long an answer is with its head, once the head is there. Error: it tells no length.
+pub fn whole_bytes(buffer: &[u8]) -> std::io::Result<Option<usize>> {
+    let Some(head) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
+    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    match length {
+        Some(length) => Ok(Some(head + 4 + length)),
+        None => Err(std::io::Error::other(format!("an answer without a length: {text}"))),
+    }
+}
+
+/// Error: the answer is not 200; what it says.
+pub fn must_be_answered(answer: &[u8]) -> std::io::Result<()> {
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(std::io::Error::other(String::from_utf8_lossy(answer).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_long_as_it_says() {
+        let length = |bytes: &[u8]| whole_bytes(bytes).expect("it tells its length");
+        assert_eq!(length(b"HTTP/1.1 200 OK\r\nConte"), None);
+        assert_eq!(length(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"), Some(51));
+        assert!(whole_bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+        assert!(must_be_answered(b"HTTP/1.1 200 OK\r\n").is_ok());
+        assert!(must_be_answered(b"HTTP/1.1 2000 \r\n").is_err());
+        assert!(must_be_answered(b"HTTP/1.1 429 Too Many Requests\r\n").is_err());
+    }
 }

@@ -9,14 +9,15 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::failure::{BenchError, file_error};
+use crate::figures::{median, quantile};
 
 /// Syncs that are timed.
-const SYNCS: usize = 101;
+const SYNCS: usize = 1_000;
 /// Bytes of each.
 const SYNC_BYTES: usize = 4_096;
 
 /// The machine and the binary.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Machine {
     /// Model of the processor.
     pub processor: String,
@@ -34,6 +35,8 @@ pub struct Machine {
     pub version: String,
     /// Median time that the disk takes to make 4 KiB durable, in microseconds: what every receipt waits for.
     pub sync_us: f64,
+    /// What 99 of 100 times take at most, in microseconds.
+    pub sync_p99_us: f64,
 }
 
 /// Describes the machine, the binary and the disk below `out`.
@@ -46,6 +49,7 @@ pub fn describe(binary: &Path, out: &Path) -> Result<Machine, BenchError> {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kibibytes = field(&memory, "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let syncs_us = sync_times_us(out, SYNCS)?;
     let directory = binary.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     Ok(Machine {
         processor: field(&processors, "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
@@ -59,7 +63,8 @@ pub fn describe(binary: &Path, out: &Path) -> Result<Machine, BenchError> {
             _ => "unknown".to_owned(),
         },
         version: said_by(binary, "lingqu", &["--version"])?,
-        sync_us: median_sync_us(out)?,
+        sync_us: median(&syncs_us),
+        sync_p99_us: quantile(&syncs_us, 0.99),
     })
 }
 
@@ -72,26 +77,20 @@ fn said_by(program: impl AsRef<std::ffi::OsStr>, name: &str, arguments: &[&str])
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn median_sync_us(out: &Path) -> Result<f64, BenchError> {
+/// Times that the disk below `out` takes to make 4 KiB durable, in microseconds.
+pub fn sync_times_us(out: &Path, count: usize) -> Result<Vec<f64>, BenchError> {
     let path = out.join("sync.probe");
-    let write = || -> std::io::Result<f64> {
+    let write = || -> std::io::Result<Vec<f64>> {
         let mut file = fs::File::create(&path)?;
-        let mut times_us = Vec::new();
-        for _ in 0..SYNCS {
+        let mut times_us = Vec::with_capacity(count);
+        for _ in 0..count {
             let begun = Instant::now();
             file.write_all(&[0; SYNC_BYTES])?;
             file.sync_data()?;
             times_us.push(begun.elapsed().as_secs_f64() * 1e6);
         }
         fs::remove_file(&path)?;
-        Ok(median(&times_us))
+        Ok(times_us)
     };
     write().map_err(|error| file_error("write", &path, &error))
-}
-
-/// The middle of some values; 0 of none.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }

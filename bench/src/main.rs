@@ -1,54 +1,102 @@
-//! Measures a built `lingqu` binary on the demo's data and prints one table, and the same as JSON: how long a node takes
-//! until it is ready and what it holds in memory, how many governed verifications and lookups it answers beside a constant
-//! route of the same server and beside services without governance, and how long a governed export takes beside copies by
-//! DuckDB and DataFusion. Nothing here knows Lingqu from inside (`lingqu-bench-engine` does): it starts the binary and talks to it over HTTP, as clients do.
+//! Measures a built `lingqu` binary and prints one table, and the same as JSON: each figure beside what it is compared with in
+//! the same run on the same machine, with the goal where there is one. A goal that is missed is told and is no failure; what
+//! can't be measured is one. Nothing here knows Lingqu from inside (`lingqu-bench-engine` does): it starts the binary and
+//! talks to it as clients do.
 //!
-//! The way: [`machine`] describes where it runs; [`node`] plays the demo and starts the node again and again; [`orders`]
-//! places orders with room for the load; [`load`] sends requests over kept connections; [`export`] draws the file and
-//! calls `copy_flights.py`; [`flight`] streams over Flight SQL; [`crowd`] opens thousands of connections; [`peers`] measures the
-//! others; [`table`] prints, with the goal where there is one: a goal that is missed is told, not hidden.
+//! The way: [`machine`] describes where it runs; [`section`] names what can be measured. Those over the demo's data start
+//! with [`node`], which plays the demo, and [`orders`], which places orders with room for the load: [`load`] sends requests over kept
+//! connections, [`export`] draws the file and calls `copy_flights.py`, [`flight`] streams over Flight SQL, [`crowd`] opens
+//! thousands of connections, [`peers`] measures the others. Those that need many orders and rows start with [`scale`], which has a node
+//! made: [`tail`] measures the slowest lookups, [`cold`] the first answers, [`memory`] a long export. [`inside`] has the engine
+//! measured. [`report`] prints.
 
+mod bench;
+mod cold;
 mod crowd;
 mod export;
 mod failure;
+mod figures;
 mod flight;
+mod inside;
 mod load;
 mod machine;
+mod manifest;
+mod memory;
 mod node;
 mod orders;
 mod peers;
-mod table;
+mod program;
+mod report;
+mod scale;
+mod section;
+mod tail;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
+use serde::Serialize;
 
-use failure::{BenchError, file_error};
-use table::Results;
+use bench::Bench;
+use failure::BenchError;
+use section::Section;
 
-/// Measure a lingqu binary on the demo's data
-#[derive(Debug, Parser)]
-struct Arguments {
+/// How long a whole run may take, in minutes, unless it is told otherwise.
+pub const BUDGET_MINUTES: u64 = 25;
+/// Open files that the crowd needs, with some to spare.
+const OPEN_FILES: u64 = 8_192;
+
+/// Measure a lingqu binary
+#[derive(Clone, Debug, Parser, Serialize)]
+pub struct Arguments {
     /// The binary to measure
     #[arg(long, default_value = "target/release/lingqu")]
     binary: PathBuf,
-    /// Where the demo's node, the exported files and the result go
+    /// The program that measures the engine from inside [default: beside this one]
+    #[arg(long)]
+    engine: Option<PathBuf>,
+    /// Where nodes, exported files and the result go
     #[arg(long, default_value = "bench/out")]
     out: PathBuf,
     /// A Python with what bench/requirements.txt names
     #[arg(long, default_value = "bench/out/venv/bin/python")]
     python: PathBuf,
+    /// Measure these alone
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SECTION")]
+    only: Vec<Section>,
+    /// Begin no section that would end after so many minutes
+    #[arg(long, default_value_t = BUDGET_MINUTES)]
+    minutes: u64,
     /// How long each route is measured, in seconds, after one second that is not
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Connections of the load generator
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
-    /// How often starts and exports are repeated; the median counts
-    #[arg(long, default_value_t = 7)]
-    runs: usize,
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    connections: u16,
+    /// How often starts, exports and queries are repeated
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
+    runs: u16,
+    /// Rows of the node with many orders; its data is made up
+    #[arg(long, default_value_t = scale::ROWS)]
+    rows: u64,
+    /// Orders of it
+    #[arg(long, default_value_t = scale::ORDERS)]
+    orders: usize,
+    /// Products of it
+    #[arg(long, default_value_t = scale::PRODUCTS)]
+    products: usize,
+    /// Subjects of the scans with consent
+    #[arg(long, default_value_t = inside::SUBJECTS)]
+    subjects: u32,
+    /// Scale factor of TPC-H
+    #[arg(long, default_value_t = 1.0)]
+    scale_factor: f64,
+    /// Chooses what is asked for and who consents
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seed: u64,
+    /// Keep what was made (several gigabytes) for the next run with the same programs
+    #[arg(long)]
+    keep: bool,
 }
 
 fn main() -> ExitCode {
@@ -56,11 +104,12 @@ fn main() -> ExitCode {
     // One thread: on few cores the load generator must not take what the server needs.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(measure(&arguments)),
+        Ok(runtime) => runtime.block_on(measure(arguments)),
         Err(error) => Err(BenchError::Unexpected(format!("the system gives no runtime: {error}"))),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("bench: {error}");
             ExitCode::FAILURE
@@ -68,64 +117,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure(arguments: &Arguments) -> Result<(), BenchError> {
-    let runs = arguments.runs.clamp(1, 100);
-    let connections = arguments.connections.clamp(1, 256);
-    std::fs::create_dir_all(&arguments.out).map_err(|error| file_error("make", &arguments.out, &error))?;
-    let machine = machine::describe(&arguments.binary, &arguments.out)?;
-    eprintln!("playing the demo for its data");
-    let demo = node::play_demo(&arguments.binary, &arguments.out)?;
-
-    eprintln!("starting the node {runs} times");
-    let mut ready_ms = Vec::new();
-    for _ in 0..runs {
-        let node = node::Node::serve(&arguments.binary, &demo.directory)?;
-        ready_ms.push(node.ready_after.as_secs_f64() * 1_000.0);
-        node.stop()?;
+/// Measures what was asked for and prints it. False when something could not be measured.
+async fn measure(arguments: Arguments) -> Result<bool, BenchError> {
+    // Where the system allows less, the crowd fails and says so.
+    drop(rlimit::increase_nofile_limit(OPEN_FILES));
+    let (out, keep) = (arguments.out.clone(), arguments.keep);
+    let report = Bench::new(arguments)?.run().await?;
+    report.write(&out)?;
+    report.print()?;
+    if !keep {
+        bench::remove_made(&out)?;
     }
-    let node = node::Node::serve(&arguments.binary, &demo.directory)?;
-    tokio::time::sleep(node::IDLE_AFTER).await;
-    let idle_bytes = node.resident_bytes()?;
-
-    let crowd = crowd::QUERIES / crowd::QUERIES_PER_ORDER;
-    let (orders, crowd) = orders::place(&node, &demo, crowd).await?;
-    let span = Duration::from_secs(arguments.seconds.clamp(1, 600));
-    let mut routes = Vec::new();
-    let flights = orders::flights(&demo)?;
-    for plan in orders::plans(&node, &flights, &orders) {
-        eprintln!("measuring {} for {} s over {connections} connections", plan.name, span.as_secs());
-        routes.push(load::run(plan, connections, span).await?);
-    }
-    let loaded_bytes = node.resident_bytes()?;
-
-    eprintln!("exporting the flights {runs} times, and copying them with DuckDB and DataFusion");
-    let export = export::compare(&node, &demo, &orders, arguments, runs).await?;
-    eprintln!("streaming the flights {runs} times");
-    let snapshot = export::flights_snapshot(&demo.directory)?;
-    let flight = flight::compare(&node, &snapshot, &orders, arguments, runs)?;
-    node.stop()?;
-
-    eprintln!("a crowd: {} idle connections, {} queries at once", crowd::IDLE_CONNECTIONS, crowd::QUERIES);
-    let node = node::Node::serve(&arguments.binary, &demo.directory)?;
-    let crowd = crowd::measure(&node, &crowd).await?;
-    node.stop()?;
-
-    let governed = arguments.out.join("governed.parquet");
-    let (peers, skipped) = peers::measure(&governed, &flights, arguments, connections, span).await?;
-    let results = Results {
-        machine,
-        connections,
-        seconds: span.as_secs(),
-        ready_ms,
-        idle_bytes,
-        loaded_bytes,
-        routes,
-        peers,
-        skipped,
-        export,
-        flight,
-        crowd,
-    };
-    table::print(&results)?;
-    table::write(&results, &arguments.out.join("result.json"))
+    Ok(report.is_whole())
 }

@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use crate::Arguments;
+use crate::bench::Bench;
 use crate::failure::{BenchError, file_error};
+use crate::figures::{median, quantile};
+use crate::program;
+use crate::report::{Figures, Row, mebibytes};
 
 /// How long a node is left alone before its memory counts as idle.
 pub const IDLE_AFTER: Duration = Duration::from_secs(5);
@@ -44,25 +49,47 @@ pub struct DemoLogin {
     pub password: String,
 }
 
+/// Starts the demo's node again and again, and looks at its memory when it is idle.
+pub async fn measure(bench: &mut Bench) -> Result<Figures, BenchError> {
+    let played = bench.played().await?;
+    let mut ready_ms = Vec::new();
+    for _ in 0..bench.runs() {
+        let node = Node::serve(&bench.arguments.binary, &played.demo.directory)?;
+        ready_ms.push(node.ready_after.as_secs_f64() * 1_000.0);
+        node.stop()?;
+    }
+    let node = Node::serve(&bench.arguments.binary, &played.demo.directory)?;
+    tokio::time::sleep(IDLE_AFTER).await;
+    let idle_bytes = node.resident_bytes()?;
+    node.stop()?;
+    let (least, most) = (quantile(&ready_ms, 0.0), quantile(&ready_ms, 1.0));
+    let rows = vec![
+        Row::new(
+            "start until ready, median",
+            format!("{:.0} ms", median(&ready_ms)),
+            format!("{} starts: {least:.0} to {most:.0} ms", ready_ms.len()),
+        ),
+        Row::new("memory, idle", mebibytes(idle_bytes), format!("{} s after it was ready", IDLE_AFTER.as_secs())),
+    ];
+    Figures::new(rows, &(ready_ms, idle_bytes))
+}
+
 /// Plays the demo into a new directory below `out`.
-pub fn play_demo(binary: &Path, out: &Path) -> Result<Demo, BenchError> {
-    let directory = out.join("node");
+pub fn play_demo(arguments: &Arguments, limit: Duration) -> Result<Demo, BenchError> {
+    let directory = arguments.out.join("node");
     match fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(file_error("remove", &directory, &error));
         }
         _ => {}
     }
-    let failed = |reason: String| BenchError::Program { program: "lingqu demo".to_owned(), reason };
-    let output = Command::new(binary)
-        .args(["demo", "--json", "--dir"])
-        .arg(&directory)
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|error| failed(format!("its JSON can't be read: {error}")))
+    let mut command = Command::new(&arguments.binary);
+    command.args(["demo", "--json", "--dir"]).arg(&directory);
+    let printed = program::printed(&mut command, "demo", &arguments.out, limit, false)?;
+    serde_json::from_slice(&printed).map_err(|error| BenchError::Program {
+        program: "lingqu demo".to_owned(),
+        reason: format!("its JSON can't be read: {error}"),
+    })
 }
 
 /// A serving node. Dropping it kills it.
@@ -119,14 +146,19 @@ impl Node {
         Ok(Node { child, url: ready.url, admin_url: ready.admin_url, flight_url: ready.flight_url, ready_after })
     }
 
-    /// Memory that the process holds now, in bytes (proc(5), `VmRSS`).
+    /// Host and port of its listener.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// The process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory that the process holds now, in bytes.
     pub fn resident_bytes(&self) -> Result<u64, BenchError> {
-        let path = PathBuf::from(format!("/proc/{}/status", self.child.id()));
-        let status = fs::read_to_string(&path).map_err(|error| file_error("read", &path, &error))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        let kibibytes = kibibytes.ok_or_else(|| BenchError::Unexpected(format!("{} has no VmRSS", path.display())))?;
-        Ok(kibibytes * 1_024)
+        resident_bytes(self.child.id())
     }
 
     /// Asks it to end, as an operator does, and waits.
@@ -151,4 +183,14 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Memory that a process holds now, in bytes (proc(5), `VmRSS`).
+pub fn resident_bytes(process: u32) -> Result<u64, BenchError> {
+    let path = PathBuf::from(format!("/proc/{process}/status"));
+    let status = fs::read_to_string(&path).map_err(|error| file_error("read", &path, &error))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    let kibibytes = kibibytes.ok_or_else(|| BenchError::Unexpected(format!("{} has no VmRSS", path.display())))?;
+    Ok(kibibytes * 1_024)
 }

@@ -4,14 +4,21 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::Arguments;
+use crate::bench::Bench;
+use crate::export::{self, GOVERNED};
 use crate::failure::BenchError;
 use crate::load::{self, Measured, Plan};
+use crate::node::Node;
 use crate::orders::Flight;
+use crate::report::{Figures, Goal, Row};
+
+/// How many times as many requests per second a governed node should answer.
+const TIMES_MIN: f64 = 5.0;
 
 /// The running peers. Dropping it ends them.
 struct Peers {
@@ -61,15 +68,38 @@ impl Drop for Peers {
     }
 }
 
-/// Measures each peer with the requests that the node got, one peer at a time. Those that can't be started or fail are told.
-pub async fn measure(
+/// Measures each peer with the requests that the node got, one peer at a time. `keyed`: what the node did, the constant route
+/// first. Those that can't be started or fail are told.
+pub async fn measure(bench: &mut Bench, keyed: &[Measured]) -> Result<Figures, BenchError> {
+    let (played, file) = (bench.played().await?, bench.arguments.out.join(GOVERNED));
+    if !file.exists() {
+        let node = Node::serve(&bench.arguments.binary, &played.demo.directory)?;
+        export::draw(&node, &played, &file).await?;
+        node.stop()?;
+    }
+    let (measured, missing) = all(&file, &played.flights, bench).await?;
+    let mut rows = Vec::new();
+    for route in keyed.iter().skip(1) {
+        for peer in &measured {
+            let times = route.per_second / peer.per_second;
+            let row = Row::new(
+                format!("{} per second, durable receipt each", route.route),
+                format!("{:.0}, p99 {:.2} ms", route.per_second, route.p99_ms),
+                format!("{}, ungoverned, {:.0}, p99 {:.2} ms", peer.route, peer.per_second, peer.p99_ms),
+            );
+            rows.push(row.ratio(times).goal(Goal::at_least(TIMES_MIN, times, "")));
+        }
+    }
+    Ok(Figures { missing, ..Figures::new(rows, &measured)? })
+}
+
+async fn all(
     file: &Path,
     flights: &[Flight],
-    arguments: &Arguments,
-    connections: usize,
-    span: Duration,
+    bench: &Bench,
 ) -> Result<(Vec<Measured>, BTreeMap<String, String>), BenchError> {
-    let peers = Peers::start(file, arguments)?;
+    let (connections, span) = (usize::from(bench.arguments.connections), bench.span());
+    let peers = Peers::start(file, &bench.arguments)?;
     let mut skipped = peers.started.skipped.clone();
     let mut measured = Vec::new();
     let get = |flight: &Flight| -> Vec<u8> {
@@ -91,7 +121,8 @@ pub async fn measure(
     for (name, address, requests) in plans {
         let Some(address) = address else { continue };
         eprintln!("measuring {name} for {} s over {connections} connections", span.as_secs());
-        match load::run(Plan { name, address: address.clone(), requests }, connections, span).await {
+        let plan = Arc::new(Plan { name, address: address.clone(), requests });
+        match load::run(&plan, connections, span).await {
             Ok(figures) => measured.push(figures),
             Err(error) => drop(skipped.insert(name.to_owned(), error.to_string())),
         }

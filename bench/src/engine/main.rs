@@ -1,10 +1,14 @@
-//! Measures the engine from inside: the 22 queries of TPC-H over governed tables beside plain DataFusion on the same files.
-//! Every table has a row filter, of which the rows kept are printed, and three columns that no query uses are masked.
+//! What needs to know Lingqu from inside. It measures the engine: the 22 queries of TPC-H over governed tables beside plain
+//! DataFusion on the same files. The two large tables have a row filter, of which the rows kept are printed, and three columns that no query uses
+//! are masked. And it makes a node with many orders, for `lingqu-bench` to measure as clients do.
 //!
 //! `lingqu-bench-engine tpch --tables DIR --queries DIR`: `DIR/TABLE.parquet` as `tpchgen-cli` writes them, `DIR/qNN.sql`.
-//! `lingqu-bench-engine consent`: see [`consent`].
+//! `lingqu-bench-engine consent`: see [`consent`]. `lingqu-bench-engine node --dir DIR`: see [`node`].
 
 mod consent;
+#[path = "../manifest.rs"]
+mod manifest;
+mod node;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -25,11 +29,15 @@ use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::snapshot::{Snapshot, SnapshotStore};
 use lingqu_engine::source::{Source, SourceOptions};
 use lingqu_engine::{Engine, EngineSettings, Limits, PseudonymKeys};
+use node::NodeArguments;
 use serde::Serialize;
+
+/// Stack of a worker thread, in bytes, as the server has it: query plans nest.
+const STACK_BYTES: usize = 8 << 20;
 
 type Failed = Box<dyn Error + Send + Sync>;
 
-/// Measure the engine from inside
+/// Measure the engine from inside, or make a node to be measured
 #[derive(Debug, Parser)]
 struct Call {
     #[command(subcommand)]
@@ -40,6 +48,7 @@ struct Call {
 enum What {
     Tpch(Arguments),
     Consent(ConsentArguments),
+    Node(NodeArguments),
 }
 
 /// Compare governed TPC-H queries with plain DataFusion
@@ -101,10 +110,11 @@ struct Compared {
 }
 
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build();
     let measured = runtime.map_err(Failed::from).and_then(|runtime| match Call::parse().what {
         What::Tpch(arguments) => runtime.block_on(measure(&arguments)),
         What::Consent(arguments) => runtime.block_on(consent::measure(&arguments)),
+        What::Node(arguments) => runtime.block_on(node::make(&arguments)),
     });
     match measured {
         Ok(()) => ExitCode::SUCCESS,
