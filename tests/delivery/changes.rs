@@ -6,9 +6,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use lingqu_app::{App, AppSettings, Clock};
+use lingqu_crypto::sha256;
 use lingqu_domain::command::Command;
-use lingqu_domain::id::ServiceKeyId;
+use lingqu_domain::id::{ReceiptId, ServiceKeyId};
+use lingqu_domain::receipt::ReceiptBody;
 use lingqu_domain::scope::Mode;
+use lingqu_store::vault::VaultRead;
 use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{Ordered, TRIP_CHECK, Who};
 use sea_orm::{ConnectionTrait, Database};
@@ -108,7 +111,7 @@ async fn crowd(served: &Served, order: &Ordered) -> Vec<Reply> {
 }
 
 /// A future that is dropped when it has been polled so many times and isn't ready.
-async fn given_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub async fn given_up_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|context| {
@@ -156,14 +159,20 @@ async fn a_suspension_that_nobody_waited_for_is_in_force() {
     panic!("no command was given up between the writing of its event and the folding");
 }
 
-/// A request whose text can't be kept is not answered: a receipt would name a text that isn't there.
+/// A request whose text can't be kept is not answered: a receipt would name a text that isn't there. On a SQLite node both
+/// stand in one frame; on PostgreSQL they are rows of two tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_receipt_names_a_request_that_could_not_be_kept() {
-    let served = Served::open(None, 100).await;
+    let Some(server) = PrivatePostgres::shared() else {
+        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests it");
+        eprintln!("\n*** NO POSTGRESQL FOUND: A REQUEST THAT CAN'T BE KEPT WAS NOT TESTED. Install PostgreSQL. ***\n");
+        return;
+    };
+    let url = server.create_database().await;
+    let served = Served::open(Some(url.clone()), 100).await;
     let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (100, 0)).await;
     verified(&served, &order).await.ok();
     let head = served.receipt_head().await;
-    let url = format!("sqlite://{}", served.scenario.app.directory().join("node.db").display());
     let raw = Database::connect(url).await.unwrap();
     raw.execute_unprepared("ALTER TABLE vault_item RENAME TO vault_away").await.unwrap();
     for reply in crowd(&served, &order).await {
@@ -173,4 +182,28 @@ async fn no_receipt_names_a_request_that_could_not_be_kept() {
     raw.execute_unprepared("ALTER TABLE vault_away RENAME TO vault_item").await.unwrap();
     verified(&served, &order).await.ok();
     assert_eq!(served.receipt_head().await, head + 1);
+}
+
+/// What was asked is kept with the receipt of the answer, salted, and nowhere in the clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_of_a_receipt_is_kept_sealed() {
+    const CLAIM: &str = r#"{"key":{"trip_id":60},"claim":{"late":true},"note":"never"}"#;
+    let served = Served::open(None, 100).await;
+    let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (100, 0)).await;
+    let app = &served.scenario.app;
+    let reply = verified(&served, &order).await;
+    let receipt: ReceiptId = reply.headers["delivery-receipt"].to_str().unwrap().parse().unwrap();
+    let VaultRead::Present(salted) = app.request(&receipt).await.unwrap() else { panic!("it is not kept") };
+    assert_eq!(salted[16..], *claim().to_string().as_bytes());
+    let (_, record) = app.order_receipts(&order.id, 0, 10).await.unwrap().pop().unwrap();
+    let ReceiptBody::Single { opening, .. } = &record.body else { panic!("{record:?}") };
+    assert_eq!(opening.request_digest, sha256(&salted).to_string());
+    app.receipts().erase_request(receipt.as_str(), "2026-03-02T10:00:00+08:00").await.unwrap();
+    assert!(matches!(app.request(&receipt).await.unwrap(), VaultRead::Erased { .. }));
+    assert!(app.replay_check().await.unwrap().agrees);
+    // A request that is refused leaves nothing.
+    let head = served.receipt_head().await;
+    let refused = served.request(reqwest::Method::POST, &order, "/verify").body(CLAIM);
+    Reply::of(refused).await.problem();
+    assert_eq!(served.receipt_head().await, head);
 }

@@ -214,18 +214,20 @@ async fn answered(request: RequestBuilder) {
 /// Replaces the first occurrence of some bytes in a segment by others of the same length, and writes the checksum of their
 /// frame anew: what is damaged by accident the checksum finds, what is changed on purpose it must not hide.
 pub fn rewrite_segment(file: &Path, from: &[u8], to: &[u8]) {
-    const HEADER_BYTES: usize = 20;
+    const SEGMENT_HEADER_BYTES: usize = 20;
+    const FRAME_HEADER_BYTES: usize = 20;
     assert_eq!(from.len(), to.len());
     let mut bytes = fs::read(file).expect("the segment is there");
     let place = bytes.windows(from.len()).position(|window| window == from).expect("the segment has these bytes");
     bytes[place..place + to.len()].copy_from_slice(to);
-    let mut at = HEADER_BYTES;
+    let mut at = SEGMENT_HEADER_BYTES;
     while at < bytes.len() {
-        let length = u32::from_be_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes")) as usize;
-        let end = at + 12 + length;
-        let checked = [&bytes[at + 4..at + 8], &bytes[at + 12..end]].concat();
-        bytes[at + 8..at + 12].copy_from_slice(&crc32c(&checked).to_be_bytes());
-        at = end;
+        let number = |from: usize| u32::from_be_bytes(bytes[from..from + 4].try_into().expect("four bytes")) as usize;
+        let (group, table, kept) = (number(at + 4), number(at + 8), number(at + 12));
+        let fixed = at + FRAME_HEADER_BYTES..at + FRAME_HEADER_BYTES + group + table;
+        let checked = [&bytes[at + 4..at + 16], &bytes[fixed.clone()]].concat();
+        bytes[at + 16..at + 20].copy_from_slice(&crc32c(&checked).to_be_bytes());
+        at = fixed.end + kept;
     }
     fs::write(file, bytes).expect("the segment can be written");
 }

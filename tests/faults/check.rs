@@ -143,7 +143,7 @@ async fn read_receipts(app: &Arc<App>) -> (BTreeMap<String, Vec<ReceiptRecord>>,
     }
 }
 
-/// The text of a request was in the vault before its receipt was written: the receipt's digest is of what stands there.
+/// The text of a request is durable with its receipt: the receipt's digest is of what is kept.
 /// Those deliveries are looked at that may have been under way when the node was killed; ids begin with the time.
 async fn requests_are_kept(app: &Arc<App>, deliveries: &BTreeMap<String, Vec<ReceiptRecord>>) {
     for (receipt, records) in deliveries.iter().rev().take(REQUESTS_CHECKED) {
@@ -151,12 +151,9 @@ async fn requests_are_kept(app: &Arc<App>, deliveries: &BTreeMap<String, Vec<Rec
             ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. } => opening,
             other => panic!("{receipt} begins with {other:?}"),
         };
-        let items = app.store().vault_items(receipt).await.expect("the vault can be listed");
-        let [(id, kind)] = &items[..] else { panic!("{receipt} has {} items in the vault", items.len()) };
-        assert_eq!(kind, "request");
-        let VaultRead::Present(salted) = app.store().vault_get(receipt, id).await.expect("the vault can be read")
-        else {
-            panic!("the request of {receipt} is not in the vault")
+        let id = receipt.parse().expect("a delivery is named by a receipt's id");
+        let VaultRead::Present(salted) = app.request(&id).await.expect("a request can be read") else {
+            panic!("the request of {receipt} is not kept")
         };
         assert_eq!(sha256(&salted).to_string(), opening.request_digest, "{receipt}");
     }

@@ -11,6 +11,7 @@ mod quota;
 mod race;
 mod receipts;
 mod release;
+mod requests;
 mod sample;
 mod schema;
 mod vault;

@@ -18,12 +18,11 @@ use lingqu_store::journal::{READ_LIMIT_MAX, Record};
 use lingqu_store::log::LogPublisher;
 use lingqu_store::quota::Quota;
 use lingqu_store::receipt::ReceiptLog;
-use lingqu_store::vault::VaultWriter;
 use lingqu_store::{Backend, Store, StoreConfig};
 
 use crate::clock::Clock;
 use crate::connections::NodeConnections;
-use crate::consent::ConsentIndex;
+use crate::consent::{ConsentIndex, LiveIdentities};
 use crate::error::AppError;
 use crate::identity::KnownKeys;
 use crate::ingestion::Ingestions;
@@ -101,10 +100,10 @@ pub struct App {
     pub(crate) snapshots: SnapshotStore,
     pub(crate) products: ProductStore,
     pub(crate) receipts: ReceiptLog,
-    pub(crate) vault: VaultWriter,
     pub(crate) quota: Quota,
     pub(crate) serving: ServingCache,
     pub(crate) consents: ConsentIndex,
+    pub(crate) live_identities: Arc<LiveIdentities>,
     pub(crate) known_keys: KnownKeys,
     /// Where data of departments is taken from; named after the node was opened.
     pub(crate) connections: OnceLock<NodeConnections>,
@@ -144,11 +143,11 @@ impl App {
         let quota = Quota::register(&store, is_only_writer).await?;
         let ingestions = Ingestions::new(&directory);
         let spill_directory = spill::directory(&directory, settings.exclusive)?;
+        let live_identities = Arc::new(LiveIdentities::new(keys.identity.clone()));
         let app = App {
             engine: Arc::new(Engine::new(&EngineSettings::moderate(spill_directory))?),
             snapshots: SnapshotStore::open(&directory.join("snapshots"))?,
             products: ProductStore::open(&directory.join("products"))?,
-            vault: VaultWriter::start(&store),
             directory,
             store,
             state: RwLock::new(State::default()),
@@ -160,6 +159,7 @@ impl App {
             quota,
             serving: ServingCache::default(),
             consents: ConsentIndex::default(),
+            live_identities,
             known_keys: KnownKeys::default(),
             connections: OnceLock::new(),
             ingestions,
@@ -185,6 +185,11 @@ impl App {
     /// The node's clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Queries of which an operator is still there, whether somebody waits for them or not.
+    pub fn unfinished_queries(&self) -> usize {
+        self.engine.unfinished()
     }
 
     /// What signs the addresses of files that the node hands out.
@@ -258,12 +263,11 @@ impl App {
         }
     }
 
-    /// Ends the node's work in order: what was leased comes back, receipt log and vault are closed.
+    /// Ends the node's work in order: what was leased comes back, the receipt log is closed.
     pub async fn close(&self) -> Result<(), AppError> {
         self.stop_ingestions().await;
         self.quota.give_back().await?;
         self.receipts.close().await;
-        self.vault.close().await;
         self.store.close().await?;
         Ok(())
     }

@@ -6,7 +6,8 @@ use lingqu_crypto::sha256;
 use lingqu_domain::id::{CommandId, IdSource, OrderId, ReceiptId};
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::Backend;
-use lingqu_store::receipt::{NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptLog};
+use lingqu_store::receipt::{Appending, NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptLog};
+use lingqu_store::vault::VaultRead;
 
 use crate::app::App;
 use crate::error::AppError;
@@ -22,28 +23,42 @@ impl App {
 
     /// Writes one receipt record. When this returns, it is durable.
     pub async fn write_receipt(&self, order: &OrderId, record: &ReceiptRecord) -> Result<u64, AppError> {
-        let receipt = NewReceipt {
-            receipt_id: record.receipt.to_string(),
-            order_id: order.to_string(),
-            kind: record.kind().to_owned(),
-            record: record.canonical().into_bytes(),
-        };
-        Ok(self.receipts.append(receipt).await?)
+        Ok(self.receipts.append(stored(order, record)).await?)
+    }
+
+    /// Writes the first record of a delivery with its salted request. When this returns, both are durable; whatever crashes
+    /// before, neither is there without the other.
+    pub async fn write_first_receipt(
+        &self,
+        order: &OrderId,
+        record: &ReceiptRecord,
+        salted: &[u8],
+    ) -> Result<u64, AppError> {
+        Ok(self.receipts.append_with_request(stored(order, record), salted).await?)
+    }
+
+    /// The same in two steps: when this returns, the record is on its way to the disk and gets there whoever waits for it.
+    pub async fn hand_in_receipt(
+        &self,
+        order: &OrderId,
+        record: &ReceiptRecord,
+        salted: &[u8],
+    ) -> Result<Appending, AppError> {
+        Ok(self.receipts.hand_in(stored(order, record), salted).await?)
     }
 
     /// Salts a request's text (claim, key or SQL). Answers the digest by which the receipt names it, and the salted text for
-    /// [`App::keep_request`]. The salt stands nowhere else: a claim holds an identity number, and with the salt at hand the
-    /// digest could be opened by trying all of them.
+    /// [`App::write_first_receipt`]. The salt stands nowhere else: a claim holds an identity number, and with the salt at hand
+    /// the digest could be opened by trying all of them.
     pub fn salt_request(&self, text: &str) -> Result<(String, Vec<u8>), AppError> {
         let mut salted = random::<16>()?.to_vec();
         salted.extend_from_slice(text.as_bytes());
         Ok((sha256(&salted).to_string(), salted))
     }
 
-    /// Seals a salted request into the vault under its receipt's id. When this returns, it is durable.
-    pub async fn keep_request(&self, receipt: &ReceiptId, salted: &[u8]) -> Result<(), AppError> {
-        self.vault.put(receipt.as_str(), "request", salted).await?;
-        Ok(())
+    /// The salted request of a delivery, which its receipt has the digest of: 16 bytes of salt and the text.
+    pub async fn request(&self, receipt: &ReceiptId) -> Result<VaultRead, AppError> {
+        Ok(self.receipts_now().await?.request(receipt.as_str()).await?)
     }
 
     /// Receipt records of an order after a position, at most `limit`, with their positions.
@@ -109,6 +124,16 @@ impl App {
             self.write_receipt(&order, &ReceiptRecord { receipt, at: self.clock.now(), body }).await?;
         }
         Ok(())
+    }
+}
+
+/// A record as it is stored.
+fn stored(order: &OrderId, record: &ReceiptRecord) -> NewReceipt {
+    NewReceipt {
+        receipt_id: record.receipt.to_string(),
+        order_id: order.to_string(),
+        kind: record.kind().to_owned(),
+        record: record.canonical().into_bytes(),
     }
 }
 

@@ -19,25 +19,25 @@ pub const ANSWER_COLUMNS_MAX: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnswerColumn {
-    /// The product's columns that its values are made of; none for a constant or a count of rows.
-    pub from: BTreeSet<ColumnName>,
     /// False where it is a column of the product as it stands.
     #[serde(default, skip_serializing_if = "is_false")]
     pub computed: bool,
+    /// The product's columns that its values are made of; none for a constant or a count of rows.
+    pub from: BTreeSet<ColumnName>,
 }
 
 /// Where an answer comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnswerLineage {
+    /// True where the plan could not be followed: then every column that the session shows stands in both.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub at_most: bool,
     /// The answer's columns in their order, at most [`ANSWER_COLUMNS_MAX`]. They have no names here: a name may be the
     /// consumer's own text.
     pub columns: Vec<AnswerColumn>,
     /// The product's columns that the consumer chose rows by: in filters, joins, groupings and sorts.
     pub conditions: BTreeSet<ColumnName>,
-    /// True where the plan could not be followed: then every column that the session shows stands in both.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub at_most: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

@@ -4,6 +4,8 @@
 //! closing record with totals or the reason it stopped. A verification or lookup is a single record. Fees are computed
 //! from closed receipts alone. No record holds personal data: keys and claims are salted digests, query texts are
 //! references into the vault.
+//!
+//! Fields stand in the order of their names: see [`ReceiptRecord::canonical`].
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,33 +54,28 @@ impl RowNaming {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Opening {
-    /// The order.
-    pub order: OrderId,
     /// The recipient.
     pub consumer: PartyId,
-    /// The product.
-    pub product: ProductId,
-    /// The purpose.
-    pub purpose: Purpose,
-    /// The mode.
-    pub mode: Mode,
-    /// The protocol: `rest`.
-    pub protocol: String,
     /// Digest of the grant it was made under.
     pub grant_digest: String,
-    /// Rulebook version.
-    pub rulebook_version: String,
+    /// Where the answer comes from. None in records from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<AnswerLineage>,
+    /// The mode.
+    pub mode: Mode,
     /// REAL or SYNTHETIC.
     pub nature: Nature,
-    /// Versions of the snapshots it was made from, as `resource@version`, in order.
-    pub snapshots: Vec<String>,
+    /// The order.
+    pub order: OrderId,
+    /// The product.
+    pub product: ProductId,
+    /// The protocol: `rest`.
+    pub protocol: String,
+    /// The purpose.
+    pub purpose: Purpose,
     /// SHA-256 of a salt of 16 bytes and the request (claim, key or SQL), hexadecimal. Salt and text stand in the vault
     /// under the receipt's id; once they are erased the digest tells nothing.
     pub request_digest: String,
-    /// Where the answer comes from. None where order and mode fix it (verification, lookup), and in records from before
-    /// it was recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lineage: Option<AnswerLineage>,
     /// For statistics with noise what the answer cost of each privacy account: 0 when the same answer was given before. None
     /// for every other answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,14 +83,16 @@ pub struct Opening {
     /// What its row sets hold; not written where they hold numbers of rows.
     #[serde(default, skip_serializing_if = "RowNaming::is_number")]
     pub rows_named_by: RowNaming,
+    /// Rulebook version.
+    pub rulebook_version: String,
+    /// Versions of the snapshots it was made from, as `resource@version`, in order.
+    pub snapshots: Vec<String>,
 }
 
 /// Totals of a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Totals {
-    /// Rows of the governed table that left it into the plan.
-    pub rows: u64,
     /// Rows of the answer.
     pub answer_rows: u64,
     /// Bytes sent.
@@ -106,6 +105,8 @@ pub struct Totals {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub day: Option<jiff::civil::Date>,
+    /// Rows of the governed table that left it into the plan.
+    pub rows: u64,
 }
 
 /// What a receipt record says.
@@ -119,10 +120,10 @@ pub enum ReceiptBody {
     Part {
         /// Counted from 0.
         number: u64,
-        /// Rows that the batch names.
-        rows: u64,
         /// Row numbers of the governed table: a Roaring bitmap in the portable 64-bit form, base64.
         row_set: String,
+        /// Rows that the batch names.
+        rows: u64,
     },
     /// The delivery ended.
     Closed {
@@ -135,10 +136,10 @@ pub enum ReceiptBody {
     Single {
         /// What is known of it.
         opening: Opening,
-        /// Totals.
-        totals: Totals,
         /// Row numbers that were looked at, as in a part.
         row_set: String,
+        /// Totals.
+        totals: Totals,
     },
 }
 
@@ -146,19 +147,20 @@ pub enum ReceiptBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReceiptRecord {
-    /// The delivery.
-    pub receipt: ReceiptId,
     /// When.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub at: Timestamp,
     /// What.
     pub body: ReceiptBody,
+    /// The delivery.
+    pub receipt: ReceiptId,
 }
 
 impl ReceiptRecord {
-    /// The canonical bytes that are stored and committed to the log.
+    /// The canonical bytes that are stored and committed to the log: those of [`crate::event::canonical`], written at once.
+    /// They are the same because what a record holds declares its fields in the order of their names.
     pub fn canonical(&self) -> String {
-        crate::event::canonical(self)
+        serde_json::to_string(self).expect("domain types serialise to JSON")
     }
 
     /// Short name of the record's kind.

@@ -6,8 +6,9 @@
 //! ([`Deliveries::batches`]). In both, quota is reserved before the question is answered and comes back when nothing left. A data set that a client takes in pieces is written into a file first
 //! ([`Deliveries::hand_out`]).
 //!
-//! What is done for a receipt is done in a task of its own, so that a client who hangs up can stop neither a record that is
-//! being written nor the closing of one that was opened.
+//! A record that was handed in is written whoever waits for it, and what is done around the records of a stream is done in a
+//! task of its own, so that a client who hangs up can stop neither a record that is being written nor the closing of one that
+//! was opened.
 
 mod batches;
 mod finished;

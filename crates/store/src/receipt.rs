@@ -4,32 +4,39 @@
 //! makes the group durable at once. It never sleeps to gather more, so a lone receipt costs one sync and a crowd shares
 //! it. On a SQLite node a group is one frame in a segment file with one fsync; on PostgreSQL it is one compressed row.
 //!
+//! The first record of a delivery brings the text of its request, which is sealed and made durable with it and can be erased
+//! (see [`ReceiptLog::request`]); nothing else of the log ever changes.
+//!
 //! A follower calls [`ReceiptLog::commit_to_log`], which takes the receipts that no log entry holds yet, in order and at
 //! most 1,000 at a time, and writes one entry for them, exactly once, whatever crashed in between.
 
 mod block;
 mod check;
+mod frame;
 mod group;
 mod index;
+mod request;
 mod segment;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lingqu_crypto::{DigestPair, Salt};
 use lingqu_transparency::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::log::{insert_entry, next_entry_index};
 use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
 use index::insert_index;
+use request::NewRequest;
 use segment::Segments;
 
 pub use check::{Seen, check_receipts};
 pub use group::{ID_BYTES_MAX, RECORD_BYTES_MAX};
+pub use request::REQUEST_BYTES_MAX;
 
 /// Most receipts of one group.
 pub const GROUP_RECORDS_MAX: usize = 1_000;
@@ -87,10 +94,27 @@ struct Inner {
     finished: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
+/// A receipt that is on its way to the disk. It gets there whether or not somebody waits for it.
+#[derive(Debug)]
+pub struct Appending {
+    answered: oneshot::Receiver<Result<u64, StoreError>>,
+}
+
+impl Appending {
+    /// Waits until it is durable; gives its position.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::append`].
+    pub async fn durable(self) -> Result<u64, StoreError> {
+        self.answered.await.map_err(|_| closed())?
+    }
+}
+
 /// A receipt that waits for the writer, and the one who waits for it.
 struct Waiting {
     salt: Salt,
     receipt: NewReceipt,
+    request: Option<NewRequest>,
     answer: oneshot::Sender<Result<u64, StoreError>>,
 }
 
@@ -158,14 +182,36 @@ impl ReceiptLog {
     /// other faults of the disk or database. After a failed sync every further append fails until the log is opened anew,
     /// because what reached the disk is unknown.
     pub async fn append(&self, receipt: NewReceipt) -> Result<u64, StoreError> {
+        self.enqueue(receipt, None).await?.durable().await
+    }
+
+    /// Appends the first receipt of a delivery with the text of what was asked, salted, of which the receipt has the digest.
+    /// When it gives the position, both are durable; whatever crashes, neither is there without the other.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::append`]; [`StoreError::Invalid`] when the request has more than [`REQUEST_BYTES_MAX`] bytes.
+    pub async fn append_with_request(&self, receipt: NewReceipt, request: &[u8]) -> Result<u64, StoreError> {
+        self.hand_in(receipt, request).await?.durable().await
+    }
+
+    /// The same in two steps: this waits for room in the queue alone. Who stops waiting before it gives what it gives has left
+    /// nothing; after that the receipt is written, whoever waits.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::append_with_request`].
+    pub async fn hand_in(&self, receipt: NewReceipt, request: &[u8]) -> Result<Appending, StoreError> {
+        let request = self.new_request(&receipt.receipt_id, request)?;
+        self.enqueue(receipt, Some(request)).await
+    }
+
+    async fn enqueue(&self, receipt: NewReceipt, request: Option<NewRequest>) -> Result<Appending, StoreError> {
         group::check(&receipt)?;
-        let closed = || StoreError::invalid("the receipt log isn't open for appending; restart the node");
-        let sender = self.inner.queue.lock().await.clone().ok_or_else(closed)?;
+        let sender = self.inner.sender().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { salt: Salt(random()?), receipt, answer };
+        let waiting = Waiting { salt: Salt(random()?), receipt, request, answer };
+        // The sender is gone after this: kept while waiting for the answer it would keep the queue open after close().
         sender.send(waiting).await.map_err(|_| closed())?;
-        drop(sender);
-        answered.await.map_err(|_| closed())?
+        Ok(Appending { answered })
     }
 
     /// Position of the last durable receipt; 0 when there is none.
@@ -296,12 +342,35 @@ impl ReceiptLog {
 
     /// Ends the writer after everything that waits has been written. Appends after this are refused.
     pub async fn close(&self) {
-        drop(self.inner.queue.lock().await.take());
-        if let Some(finished) = self.inner.finished.lock().await.take() {
+        drop(self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let finished = self.inner.finished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(finished) = finished {
             // The writer drops its end when it is done; nothing is ever sent.
             drop(finished.await);
         }
     }
+}
+
+impl Inner {
+    /// A way into the queue; none where the log is closed or open for reading.
+    fn sender(&self) -> Option<mpsc::Sender<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_open_for_appending(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+impl Waiting {
+    /// Bytes that it takes in a group.
+    fn bytes(&self) -> usize {
+        group::record_bytes(&self.receipt) + self.request.as_ref().map_or(0, NewRequest::bytes)
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::invalid("the receipt log isn't open for appending; restart the node")
 }
 
 fn segments_path(directory: &Path) -> PathBuf {
@@ -346,11 +415,11 @@ async fn last_committed<C: ConnectionTrait>(db: &C, condition: Expr) -> Result<u
 
 /// Takes what waits, without waiting for more, up to the limits of a group. `first` has been received already.
 fn gather(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
-    let mut bytes = group::record_bytes(&first.receipt);
+    let mut bytes = first.bytes();
     let mut waiting = vec![first];
     while waiting.len() < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
         let Ok(next) = queue.try_recv() else { break };
-        bytes += group::record_bytes(&next.receipt);
+        bytes += next.bytes();
         waiting.push(next);
     }
     waiting

@@ -4,8 +4,6 @@
 //!
 //! A blind index finds a subject by a keyed digest of its identity without storing the identity.
 
-mod writer;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_crypto::{KeyedDigest, SealKey};
@@ -16,8 +14,6 @@ use zeroize::Zeroizing;
 use crate::error::{AppendError, StoreError};
 use crate::journal::INSERT_ROWS_MAX;
 use crate::store::{Backend, Store, WriterLock, random};
-
-pub use writer::{GROUP_BYTES_MAX, GROUP_ITEMS_MAX, QUEUE_MAX, VaultWriter};
 
 /// Most bytes of one item before sealing.
 pub const ITEM_BYTES_MAX: usize = 1024 * 1024;
@@ -31,7 +27,7 @@ pub struct VaultItem {
     pub id: String,
     /// Id of the subject whose data it is; no personal data itself.
     pub subject: String,
-    /// What it is, such as `name`, `contact`, `query_literals`.
+    /// What it is, such as `name`, `contact`, `request`.
     pub kind: String,
     /// The data.
     pub plaintext: Zeroizing<Vec<u8>>,
@@ -193,11 +189,8 @@ pub(crate) async fn insert(
     for item in items {
         check_bytes(&item.id, item.plaintext.len())?;
     }
-    let mut keys = BTreeMap::new();
-    for (subject, key) in data_keys(db, vault_key, items).await? {
-        keys.insert(subject, key?);
-    }
-    insert_items(db, &keys, &items.iter().collect::<Vec<_>>()).await?;
+    let keys = data_keys(db, vault_key, items).await?;
+    insert_items(db, &keys, items).await?;
     let mut digests = BTreeMap::new();
     for item in items {
         if let Some(digest) = &item.index {
@@ -231,7 +224,7 @@ fn check_bytes(what: &str, bytes: usize) -> Result<(), StoreError> {
 async fn insert_items(
     db: &DatabaseTransaction,
     keys: &BTreeMap<String, SealKey>,
-    items: &[&VaultItem],
+    items: &[VaultItem],
 ) -> Result<(), StoreError> {
     for chunk in items.chunks(INSERT_ROWS_MAX) {
         let mut insert = Query::insert().into_table("vault_item").columns(["id", "subject", "kind", "sealed"]).take();
@@ -271,13 +264,12 @@ async fn check_index(db: &DatabaseTransaction, wanted: &[(Vec<u8>, &str)]) -> Re
     Ok(())
 }
 
-/// The data keys of the items' subjects; new ones are made and wrapped. An erased subject gets none, and neither does one
-/// whose key another vault key has wrapped.
+/// The data keys of the items' subjects; new ones are made and wrapped. An erased subject gets none.
 async fn data_keys(
     db: &DatabaseTransaction,
     vault_key: &SealKey,
     items: &[VaultItem],
-) -> Result<BTreeMap<String, Result<SealKey, AppendError>>, StoreError> {
+) -> Result<BTreeMap<String, SealKey>, AppendError> {
     const DOING: &str = "reading data keys";
     let fault = |error| StoreError::database(DOING, error);
     let subjects: BTreeSet<&str> = items.iter().map(|item| item.subject.as_str()).collect();
@@ -286,15 +278,14 @@ async fn data_keys(
     for chunk in subjects.chunks(INSERT_ROWS_MAX) {
         let of_chunk = || Expr::col("subject").is_in(chunk.iter().copied());
         let erased = Query::select().column("subject").from("vault_erased").and_where(of_chunk()).take();
-        for row in db.query_all(&erased).await.map_err(fault)? {
-            let subject: String = row.try_get_by_index(0).map_err(fault)?;
-            keys.insert(subject.clone(), Err(AppendError::Erased { subject }));
+        if let Some(row) = db.query_one(&erased).await.map_err(fault)? {
+            return Err(AppendError::Erased { subject: row.try_get_by_index(0).map_err(fault)? });
         }
         let wrapped = Query::select().columns(["subject", "wrapped"]).from("vault_key").and_where(of_chunk()).take();
         for row in db.query_all(&wrapped).await.map_err(fault)? {
             let subject: String = row.try_get_by_index(0).map_err(fault)?;
             let wrapped: Vec<u8> = row.try_get_by_index(1).map_err(fault)?;
-            let key = unwrap_key(vault_key, &subject, &wrapped).map_err(AppendError::from);
+            let key = unwrap_key(vault_key, &subject, &wrapped)?;
             keys.insert(subject, key);
         }
         let mut insert = Query::insert().into_table("vault_key").columns(["subject", "wrapped"]).take();
@@ -306,7 +297,7 @@ async fn data_keys(
             let bytes = Zeroizing::new(random::<32>()?);
             let wrapped = vault_key.seal(random()?, key_context(subject).as_bytes(), &bytes[..]);
             insert.values_panic([(*subject).into(), wrapped.into()]);
-            keys.insert((*subject).to_owned(), Ok(SealKey::from_bytes(*bytes)));
+            keys.insert((*subject).to_owned(), SealKey::from_bytes(*bytes));
             new_count += 1;
         }
         if new_count > 0 {

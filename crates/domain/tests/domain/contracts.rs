@@ -37,8 +37,11 @@ fn the_permission_matrix_is_as_agreed() {
         let roles = words(line.roles.iter().map(word).collect(), if only_others { "-" } else { "any" });
         let duties = words(line.duties.iter().map(word).collect(), if only_others { "-" } else { "any" });
         let mut marks = Vec::new();
-        for (mark, is_set) in [("subject", line.subject), ("node", line.node), ("use case of the node", line.internal)]
-        {
+        for (mark, is_set) in [
+            ("subject, also before a handler of a consent_agent", line.subject),
+            ("node", line.node),
+            ("use case of the node", line.internal),
+        ] {
             if is_set {
                 marks.push(mark);
             }
@@ -208,6 +211,7 @@ fn every_receipt_keeps_its_encoding() {
     for record in receipts() {
         assert_eq!(record.kind(), receipt_kind(&record.body));
         kinds.insert(record.kind());
+        assert_eq!(record.canonical(), canonical(&record), "fields of records stand in the order of their names");
         text.push_str(&record.canonical());
         text.push('\n');
     }

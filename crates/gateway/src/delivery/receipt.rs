@@ -9,6 +9,7 @@ use lingqu_domain::id::ReceiptId;
 use lingqu_domain::lineage::AnswerLineage;
 use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
+use lingqu_store::receipt::Appending;
 use roaring::RoaringTreemap;
 
 use super::Admission;
@@ -45,8 +46,8 @@ pub(super) fn opening(
     Ok((opening, salted))
 }
 
-/// Seals the salted request into the vault under the receipt's id and writes the delivery's first record, in this order: a
-/// receipt never names a text that is not there.
+/// Writes the delivery's first record and with it the salted request that it has the digest of: both are durable when this
+/// returns, and a receipt never names a text that is not there.
 pub(super) async fn begin(
     app: &App,
     admission: &Admission,
@@ -54,8 +55,22 @@ pub(super) async fn begin(
     salted: &[u8],
     body: ReceiptBody,
 ) -> Result<(), AppError> {
-    app.keep_request(receipt, salted).await?;
-    write(app, admission, receipt, body).await
+    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    app.write_first_receipt(&admission.order, &record, salted).await?;
+    Ok(())
+}
+
+/// The same for a record that is all of its delivery, in two steps: when this returns, the record is on its way to the disk and
+/// gets there whoever waits for it.
+pub(super) async fn hand_in(
+    app: &App,
+    admission: &Admission,
+    receipt: &ReceiptId,
+    salted: &[u8],
+    body: ReceiptBody,
+) -> Result<Appending, AppError> {
+    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    app.hand_in_receipt(&admission.order, &record, salted).await
 }
 
 /// Writes a record; it is durable when this returns.

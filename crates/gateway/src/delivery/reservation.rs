@@ -50,9 +50,31 @@ impl Reservation {
         self.app.quota().refund(&debits).await;
     }
 
-    /// The use happened.
-    pub(crate) fn keep(mut self) {
-        self.debits.clear();
+    /// A part of the use will not happen.
+    pub(crate) async fn give_back_part(&mut self, serving: &Serving, unused: Use) {
+        let less = self.app.quota_debits(serving, self.day, &unused);
+        self.app.quota().refund(&less).await;
+        for debit in &mut self.debits {
+            let part = less.iter().find(|part| part.account == debit.account);
+            debit.amount = debit.amount.saturating_sub(part.map_or(0, |part| part.amount));
+        }
+    }
+
+    /// The use happens. When it fails after all, what this gives says what to take back.
+    pub(crate) fn keep(mut self) -> Kept {
+        Kept { debits: std::mem::take(&mut self.debits) }
+    }
+}
+
+/// Quota that was used. Dropping it changes nothing.
+pub(crate) struct Kept {
+    debits: Vec<Debit>,
+}
+
+impl Kept {
+    /// Nothing left after all.
+    pub(crate) async fn take_back(self, app: &App) {
+        app.quota().refund(&self.debits).await;
     }
 }
 

@@ -122,7 +122,7 @@ async fn rows_of_keys(
     Ok(recorded(answer, format, None))
 }
 
-fn wrong_parts(columns: &[ColumnView], found: usize) -> GatewayError {
+fn wrong_parts(columns: &[&ColumnView], found: usize) -> GatewayError {
     let names = columns.iter().map(|column| column.name.to_string()).collect();
     LookupError::KeyParts { found, expected: columns.len(), names }.into()
 }
@@ -136,13 +136,14 @@ async fn row_of(
     headers: &HeaderMap,
 ) -> Result<Response, GatewayError> {
     let format = choose(headers, None, &Format::ALL)?;
-    let etag = etag(admission, &asked, format);
-    if let Some(response) = not_modified(headers, &etag) {
+    // Live data may change at any time, and nothing tells of it.
+    let etag = (!admission.serving.is_live()).then(|| etag(admission, &asked, format));
+    if let Some(response) = etag.as_deref().and_then(|etag| not_modified(headers, etag)) {
         return Ok(response);
     }
     let encode = |label: &Label, found: &LookedUp| written(label, found, format);
     let answer = deliveries.look_up(keyed, &[key], asked, encode).await?;
-    Ok(recorded(answer, format, Some(&etag)))
+    Ok(recorded(answer, format, etag.as_deref()))
 }
 
 /// `{"receipt", "nature", "rows"}` with the rows in the order of the keys, null where there is none; or a table of the rows

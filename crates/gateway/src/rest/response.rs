@@ -155,7 +155,9 @@ pub(super) async fn say_what_is_left(deliveries: &Deliveries, serving: &Serving,
     let (mut policy, mut left) = (Vec::new(), Vec::new());
     let app = deliveries.app();
     let (day, now) = (app.quota_day(serving), app.now());
-    for QuotaPlace { unit, day, account, limit } in app.quota_places(serving, day) {
+    // What others used of a quota above the order's own is none of the consumer's business.
+    let own = app.quota_places(serving, day).into_iter().filter(|place| !place.is_shared);
+    for QuotaPlace { unit, day, account, limit, .. } in own {
         let (unit, window, reset) = match day.map(|day| seconds_left(day, now)) {
             None => (unit.code().to_owned(), String::new(), String::new()),
             Some(seconds) => (format!("{}_per_day", unit.code()), format!(";w={DAY_S}"), format!(";t={seconds}")),

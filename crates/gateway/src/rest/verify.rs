@@ -63,7 +63,7 @@ pub(super) async fn verify(
 }
 
 async fn answer(deliveries: &Deliveries, admission: Admission, body: Sent) -> Result<Response, GatewayError> {
-    let keyed = deliveries.keyed(admission.clone(), Mode::Verification).await?;
+    let keyed = deliveries.keyed(admission, Mode::Verification).await?;
     let body = body.whole()?;
     let (forms, is_batch) = match json(&body, FORM)? {
         VerifyForm { key: Some(key), claim: Some(claim), claims: None } => (vec![ClaimForm { key, claim }], false),
@@ -75,7 +75,7 @@ async fn answer(deliveries: &Deliveries, admission: Admission, body: Sent) -> Re
     let (key, columns) = (keyed.key(), keyed.columns());
     let mut claims = Vec::with_capacity(forms.len());
     for form in &forms {
-        claims.push(Claim { key: key_of(&key, &form.key)?, values: values_of(&columns, &form.claim)? });
+        claims.push(Claim { key: key_of(&key, &form.key)?, values: values_of(columns, &form.claim)? });
     }
     let encode = |label: &Label, findings: &[Finding]| written(label, findings, is_batch);
     let answer = deliveries.verify(&keyed, &claims, text(&body)?, encode).await?;
@@ -92,7 +92,7 @@ fn written(label: &Label, findings: &[Finding], is_batch: bool) -> Result<Vec<u8
 }
 
 /// The parts of a key in their order. Errors name the parts, never their values.
-pub(super) fn key_of(key: &[ColumnView], form: &Map<String, Value>) -> Result<Vec<Literal>, GatewayError> {
+pub(super) fn key_of(key: &[&ColumnView], form: &Map<String, Value>) -> Result<Vec<Literal>, GatewayError> {
     let mut parts = Vec::with_capacity(key.len());
     for column in key {
         if let Some(value) = form.get(column.name.as_str()) {

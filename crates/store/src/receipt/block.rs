@@ -4,9 +4,11 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use tokio::sync::mpsc;
 
+use super::request::NewRequest;
 use super::{Receipt, Waiting, gather, group, insert_index};
-use crate::error::StoreError;
-use crate::store::{Store, WriterLock, from_sql, to_sql};
+use crate::error::{AppendError, StoreError};
+use crate::store::{Store, WriteTransaction, WriterLock, from_sql, to_sql};
+use crate::vault::{self, VaultItem};
 
 /// Blocks that one read may decompress; each has at least one receipt.
 const BLOCKS_PER_READ: u64 = 16;
@@ -56,8 +58,34 @@ async fn write(store: &Store, waiting: &[Waiting]) -> Result<u64, StoreError> {
         receipts.push(Receipt { position: first_position + index as u64, salt: waiting.salt, receipt });
     }
     insert_index(write.db(), &receipts).await?;
+    keep_requests(store, &write, waiting, DOING).await?;
     write.commit(DOING).await?;
     Ok(first_position)
+}
+
+/// Seals the requests of a group into the vault. Its lock is taken after the receipts', never before.
+async fn keep_requests(
+    store: &Store,
+    write: &WriteTransaction<'_>,
+    waiting: &[Waiting],
+    doing: &'static str,
+) -> Result<(), StoreError> {
+    let mut items: Vec<VaultItem> = Vec::with_capacity(waiting.len());
+    for waiting in waiting {
+        if let Some(NewRequest::Item(item)) = &waiting.request {
+            items.push(item.clone());
+        }
+    }
+    if items.is_empty() {
+        return Ok(());
+    }
+    write.take(WriterLock::Vault, doing).await?;
+    match vault::insert(write.db(), store.vault_key(), &items).await {
+        Ok(()) => Ok(()),
+        Err(AppendError::Store(error)) => Err(error),
+        // Each delivery has an id of its own, so nobody can have erased its request before.
+        Err(error) => Err(StoreError::invalid(format!("a request can't be kept: {error}"))),
+    }
 }
 
 fn ids_of(receipt: &super::NewReceipt) -> super::NewReceipt {

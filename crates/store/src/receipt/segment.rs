@@ -1,22 +1,27 @@
 //! Receipts in segment files `receipts/NNNNNNNN.seg`, numbered from 1. All numbers are big-endian.
 //!
 //! ```text
-//! segment := "LQRSEG01" · first_position u64 · crc32c u32 of the 16 bytes before · frame*
-//! frame   := "LQRG" · length u32 · crc32c u32 of length and group · group
+//! segment := "LQRSEG02" · first_position u64 · crc32c u32 of the 16 bytes before · frame*
+//!          | "LQRSEG01" · first_position u64 · crc32c u32 of the 16 bytes before · plain frame*
 //! ```
 //!
-//! A frame is written only after the one before it was synced. So a bad frame with no good one after it is the torn end of
-//! a group that nobody was told about, and is cut off; a bad frame anywhere else is damage, and is named by file and
-//! offset. Records are canonical JSON and hold no zero byte, which every frame's length does: none can look like a frame.
+//! What a frame is stands in [`super::frame`]. A frame is written only after the one before it was synced. So a bad frame
+//! with no good one after it is the torn end of a group that nobody was told about, and is cut off; a bad frame anywhere else
+//! is damage, and is named by file and offset. Records are canonical JSON and hold no zero byte, which every frame's lengths
+//! do, and sealed requests are bytes that nobody can choose: none can look like a frame.
+//!
+//! Segments with the first name are from before requests stood in them. They are read and not written to: a node that opens
+//! such a directory for appending begins a new segment, which an older program refuses instead of cutting it off.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crc::{CRC_32_ISCSI, Crc};
 use tokio::sync::mpsc;
 
+use super::frame::{self, Form, checksum};
+use super::request::{NewRequest, RequestPlace};
 use super::{Receipt, Waiting, gather, group};
 use crate::error::StoreError;
 
@@ -24,16 +29,16 @@ use crate::error::StoreError;
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most segments of a node: 100 million of 64 MiB each, beyond any disk.
 const SEGMENTS_MAX: u64 = 99_999_999;
+/// How often the writer lets others run before it takes a group.
+const YIELDS_MAX: usize = 8;
 /// A read stops after a group when it holds so many bytes.
 const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-const SEGMENT_MAGIC: &[u8; 8] = b"LQRSEG01";
-const FRAME_MAGIC: &[u8; 4] = b"LQRG";
+/// How a segment begins, by what its frames are.
+const SEGMENT_MAGICS: [(&[u8; 8], Form); 2] = [(b"LQRSEG01", Form::Plain), (b"LQRSEG02", Form::WithRequests)];
+/// How a new segment begins.
+const SEGMENT_MAGIC: &[u8; 8] = b"LQRSEG02";
 const SEGMENT_HEADER_BYTES: usize = 8 + 8 + 4;
-const FRAME_HEADER_BYTES: usize = 4 + 4 + 4;
-
-/// CRC-32C, as iSCSI and most storage formats use it.
-const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// What can be read. Shared by the writer, which extends it after each sync, and all readers.
 #[derive(Clone)]
@@ -50,6 +55,7 @@ struct Set {
 
 struct SegmentFile {
     path: PathBuf,
+    form: Form,
     first_position: u64,
     groups: Option<Vec<GroupPlace>>,
 }
@@ -60,6 +66,13 @@ struct GroupPlace {
     offset: u64,
     /// Bytes of the whole frame.
     frame_bytes: usize,
+}
+
+/// Where a group stands on the disk.
+struct FramePlace {
+    path: PathBuf,
+    form: Form,
+    group: GroupPlace,
 }
 
 /// The one who appends.
@@ -89,7 +102,7 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
     let Some((last_number, last_path)) = found.last().cloned() else {
         let segments = Segments::new(Vec::new(), 0);
         let (file, path) = create_segment(&directory, 1, 1)?;
-        segments.write().files.push(SegmentFile { path, first_position: 1, groups: Some(Vec::new()) });
+        segments.write().files.push(SegmentFile::new(path, 1));
         let writer = Writer {
             directory,
             number: 1,
@@ -102,6 +115,7 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
         };
         return Ok((segments, writer));
     };
+    let form = files.last().map_or(Form::WithRequests, |file| file.form);
     let (segments, good_bytes) = scan_last(files)?;
     let file = OpenOptions::new()
         .read(true)
@@ -116,7 +130,7 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
     // What a killed process wrote may be in the cache only; from here on others will rely on it.
     file.sync_all().map_err(|error| StoreError::file("sync", &last_path, error))?;
     let next_position = segments.head() + 1;
-    let writer = Writer {
+    let mut writer = Writer {
         directory,
         number: last_number,
         file,
@@ -126,6 +140,9 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
         stopped: false,
         _lock: lock,
     };
+    if form == Form::Plain {
+        writer.leave_plain_segment()?;
+    }
     Ok((segments, writer))
 }
 
@@ -150,6 +167,7 @@ pub(super) fn open_for_reading(directory: PathBuf) -> Result<Segments, StoreErro
 /// Writes groups until the queue is closed and empty.
 pub(super) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Waiting>) {
     while let Some(first) = queue.blocking_recv() {
+        let_others_come(&queue);
         let waiting = gather(first, &mut queue);
         let written = writer.write(&waiting);
         if let Err(error) = &written {
@@ -158,6 +176,19 @@ pub(super) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Waiting>) {
         for (index, waiting) in waiting.into_iter().enumerate() {
             // Who no longer waits has gone away; the receipt stays all the same.
             drop(waiting.answer.send(written.clone().map(|first_position| first_position + index as u64)));
+        }
+    }
+}
+
+/// Lets threads that are ready to run hand in what they have, as long as more comes: those who were answered a moment ago are
+/// about to ask again, and a sync costs the same for one as for all. On a machine that is not busy this takes no time.
+fn let_others_come(queue: &mpsc::Receiver<Waiting>) {
+    let mut waiting = queue.len();
+    for _ in 0..YIELDS_MAX {
+        std::thread::yield_now();
+        let before = std::mem::replace(&mut waiting, queue.len());
+        if waiting == before {
+            return;
         }
     }
 }
@@ -173,10 +204,14 @@ impl Writer {
             self.begin_next_segment()?;
         }
         let first_position = self.next_position;
-        let frame = encode_frame(&group::encode(
-            first_position,
-            waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt)),
-        ));
+        let group = group::encode(first_position, waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt)));
+        let mut requests = Vec::with_capacity(waiting.len());
+        for (place, waiting) in (0u16..).zip(waiting) {
+            if let Some(NewRequest::Sealed(request)) = &waiting.request {
+                requests.push((place, request));
+            }
+        }
+        let frame = frame::encode(self.length, &group, &requests);
         if let Err(error) = self.file.write_all_at(&frame, self.length) {
             // A frame that is there in part would be taken for damage once another one follows.
             if self.file.set_len(self.length).is_err() {
@@ -197,17 +232,33 @@ impl Writer {
     }
 
     fn begin_next_segment(&mut self) -> Result<(), StoreError> {
-        let number = self.number + 1;
+        self.begin_segment(self.number + 1)
+    }
+
+    /// Goes on in a segment that takes requests. A plain one that has no group yet is written anew, because no two segments
+    /// begin with the same position.
+    fn leave_plain_segment(&mut self) -> Result<(), StoreError> {
+        if self.length > SEGMENT_HEADER_BYTES as u64 {
+            return self.begin_next_segment();
+        }
+        drop(self.segments.write().files.pop());
+        self.begin_segment(self.number)
+    }
+
+    fn begin_segment(&mut self, number: u64) -> Result<(), StoreError> {
         let (file, path) = create_segment(&self.directory, number, self.next_position)?;
-        self.segments.write().files.push(SegmentFile {
-            path,
-            first_position: self.next_position,
-            groups: Some(Vec::new()),
-        });
+        self.segments.write().files.push(SegmentFile::new(path, self.next_position));
         self.file = file;
         self.number = number;
         self.length = SEGMENT_HEADER_BYTES as u64;
         Ok(())
+    }
+}
+
+impl SegmentFile {
+    /// A segment that was created a moment ago.
+    fn new(path: PathBuf, first_position: u64) -> SegmentFile {
+        SegmentFile { path, form: Form::WithRequests, first_position, groups: Some(Vec::new()) }
     }
 }
 
@@ -227,20 +278,34 @@ impl Segments {
         let mut after = position;
         let mut bytes = 0;
         while receipts.len() < limit && bytes < READ_BYTES_MAX {
-            let Some((path, place)) = self.place_of(after + 1)? else { break };
-            for receipt in read_group(&path, place)? {
+            let Some(place) = self.place_of(after + 1)? else { break };
+            for receipt in read_group(&place)? {
                 if receipt.position > after && receipts.len() < limit {
                     after = receipt.position;
                     receipts.push(receipt);
                 }
             }
-            bytes += place.frame_bytes;
+            bytes += place.group.frame_bytes;
         }
         Ok(receipts)
     }
 
+    /// Where the request is kept that came with the receipt at `position`; none where none came with it.
+    pub(super) fn request_place(&self, position: u64) -> Result<Option<RequestPlace>, StoreError> {
+        let Some(FramePlace { path, form, group }) = self.place_of(position)? else { return Ok(None) };
+        let bytes = frame_bytes(&path, group)?;
+        let frame = frame::read(form, group.offset, &bytes).ok_or_else(|| damaged(&path, group.offset))?;
+        let kept = frame.kept.iter().find(|kept| group.first_position + u64::from(kept.place) == position);
+        Ok(kept.map(|kept| RequestPlace {
+            slot_at: group.offset + kept.slot.start as u64,
+            sealed_at: group.offset + kept.sealed.start as u64,
+            sealed_bytes: kept.sealed.len(),
+            path: path.clone(),
+        }))
+    }
+
     /// File and place of the group that holds `position`.
-    fn place_of(&self, position: u64) -> Result<Option<(PathBuf, GroupPlace)>, StoreError> {
+    fn place_of(&self, position: u64) -> Result<Option<FramePlace>, StoreError> {
         let set = self.read();
         if position > set.head {
             return Ok(None);
@@ -248,20 +313,20 @@ impl Segments {
         let after = set.files.partition_point(|file| file.first_position <= position);
         let Some(index) = after.checked_sub(1) else { return Ok(None) };
         let file = &set.files[index];
+        let (path, form, first_position) = (file.path.clone(), file.form, file.first_position);
         if let Some(groups) = &file.groups {
-            return Ok(place_in(groups, position).map(|place| (file.path.clone(), place)));
+            return Ok(place_in(groups, position).map(|group| FramePlace { path, form, group }));
         }
-        let (path, first_position) = (file.path.clone(), file.first_position);
         let next_first = set.files.get(index + 1).map(|next| next.first_position);
         drop(set);
-        let scan = scan(&path, first_position)?;
+        let scan = scan(&path, form, first_position)?;
         let damage = scan.end.or((Some(scan.next_position) != next_first).then_some(scan.good_bytes));
         if let Some(offset) = damage {
             return Err(damaged(&path, offset));
         }
         let place = place_in(&scan.groups, position);
         self.write().files[index].groups = Some(scan.groups);
-        Ok(place.map(|place| (path, place)))
+        Ok(place.map(|group| FramePlace { path, form, group }))
     }
 
     fn extend(&self, place: GroupPlace, head: u64) {
@@ -293,7 +358,7 @@ fn place_in(groups: &[GroupPlace], position: u64) -> Option<GroupPlace> {
 /// Scans the last of `files`; gives the set and the number of good bytes in that file.
 fn scan_last(mut files: Vec<SegmentFile>) -> Result<(Segments, u64), StoreError> {
     let last = files.last_mut().expect("callers pass at least one file");
-    let scan = scan(&last.path, last.first_position)?;
+    let scan = scan(&last.path, last.form, last.first_position)?;
     if let Some(offset) = scan.end
         && scan.good_frame_follows
     {
@@ -315,7 +380,13 @@ struct Scan {
     good_frame_follows: bool,
 }
 
-fn scan(path: &Path, first_position: u64) -> Result<Scan, StoreError> {
+/// Reads a segment. A second look tells damage from a request that was being erased at the first.
+fn scan(path: &Path, form: Form, first_position: u64) -> Result<Scan, StoreError> {
+    let scan = scan_once(path, form, first_position)?;
+    if scan.end.is_none() { Ok(scan) } else { scan_once(path, form, first_position) }
+}
+
+fn scan_once(path: &Path, form: Form, first_position: u64) -> Result<Scan, StoreError> {
     let bytes = std::fs::read(path).map_err(|error| StoreError::file("read", path, error))?;
     let mut scan = Scan {
         groups: Vec::new(),
@@ -326,10 +397,8 @@ fn scan(path: &Path, first_position: u64) -> Result<Scan, StoreError> {
     };
     let mut offset = SEGMENT_HEADER_BYTES;
     while offset < bytes.len() {
-        let good = frame_at(&bytes, offset).and_then(|group| Some((group::header(group)?, group.len())));
-        match good {
-            Some(((first, count), group_bytes)) if first == scan.next_position => {
-                let frame_bytes = FRAME_HEADER_BYTES + group_bytes;
+        match whole_frame(form, &bytes, offset) {
+            Some((first, count, frame_bytes)) if first == scan.next_position => {
                 scan.groups.push(GroupPlace { first_position: first, offset: offset as u64, frame_bytes });
                 scan.next_position += u64::from(count);
                 offset += frame_bytes;
@@ -337,7 +406,8 @@ fn scan(path: &Path, first_position: u64) -> Result<Scan, StoreError> {
             }
             _ => {
                 scan.end = Some(offset as u64);
-                scan.good_frame_follows = (offset + 1..bytes.len()).any(|later| frame_at(&bytes, later).is_some());
+                scan.good_frame_follows =
+                    (offset + 1..bytes.len()).any(|later| frame::read(form, later as u64, &bytes[later..]).is_some());
                 break;
             }
         }
@@ -345,48 +415,30 @@ fn scan(path: &Path, first_position: u64) -> Result<Scan, StoreError> {
     Ok(scan)
 }
 
-fn read_group(path: &Path, place: GroupPlace) -> Result<Vec<Receipt>, StoreError> {
-    let file = File::open(path).map_err(|error| StoreError::file("open", path, error))?;
-    let mut bytes = vec![0; place.frame_bytes];
-    file.read_exact_at(&mut bytes, place.offset).map_err(|error| StoreError::file("read", path, error))?;
-    let receipts = frame_at(&bytes, 0).and_then(group::decode).ok_or_else(|| damaged(path, place.offset))?;
+/// First position, count and bytes of the frame at `offset`, if it is good and has every request that it was written with.
+fn whole_frame(form: Form, bytes: &[u8], offset: usize) -> Option<(u64, u16, usize)> {
+    let bytes = &bytes[offset..];
+    let frame = frame::read(form, offset as u64, bytes)?;
+    let (first, count) = group::header(frame.group)?;
+    frame.keeps_all(bytes).then_some((first, count, frame.bytes))
+}
+
+fn read_group(place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {
+    let FramePlace { path, form, group: place } = place;
+    let bytes = frame_bytes(path, *place)?;
+    let frame = frame::read(*form, place.offset, &bytes);
+    let receipts = frame.and_then(|frame| group::decode(frame.group)).ok_or_else(|| damaged(path, place.offset))?;
     if receipts.first().map(|receipt| receipt.position) != Some(place.first_position) {
         return Err(damaged(path, place.offset));
     }
     Ok(receipts)
 }
 
-fn encode_frame(group: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(group.len()).expect("a group is bounded by ENCODED_BYTES_MAX").to_be_bytes();
-    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + group.len());
-    frame.extend(FRAME_MAGIC);
-    frame.extend(length);
-    frame.extend(frame_crc(&length, group).to_be_bytes());
-    frame.extend(group);
-    frame
-}
-
-/// The group of the good frame that begins at `offset`, if one does.
-fn frame_at(bytes: &[u8], offset: usize) -> Option<&[u8]> {
-    let frame = bytes.get(offset..)?;
-    if !frame.starts_with(FRAME_MAGIC) {
-        return None;
-    }
-    let length_bytes: [u8; 4] = frame.get(4..8)?.try_into().ok()?;
-    let length = u32::from_be_bytes(length_bytes) as usize;
-    if length > group::ENCODED_BYTES_MAX {
-        return None;
-    }
-    let crc = u32::from_be_bytes(frame.get(8..FRAME_HEADER_BYTES)?.try_into().ok()?);
-    let group = frame.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + length)?;
-    (frame_crc(&length_bytes, group) == crc).then_some(group)
-}
-
-fn frame_crc(length: &[u8; 4], group: &[u8]) -> u32 {
-    let mut digest = CRC32C.digest();
-    digest.update(length);
-    digest.update(group);
-    digest.finalize()
+fn frame_bytes(path: &Path, place: GroupPlace) -> Result<Vec<u8>, StoreError> {
+    let file = File::open(path).map_err(|error| StoreError::file("open", path, error))?;
+    let mut bytes = vec![0; place.frame_bytes];
+    file.read_exact_at(&mut bytes, place.offset).map_err(|error| StoreError::file("read", path, error))?;
+    Ok(bytes)
 }
 
 fn damaged(path: &Path, offset: u64) -> StoreError {
@@ -460,23 +512,23 @@ fn read_headers(found: &[(u64, PathBuf)]) -> Result<Vec<SegmentFile>, StoreError
         let file = File::open(path).map_err(|error| StoreError::file("open", path, error))?;
         let mut header = [0; SEGMENT_HEADER_BYTES];
         let read = file.read_exact_at(&mut header, 0);
-        let first_position = read.ok().and_then(|()| segment_header(&header)).ok_or_else(|| damaged(path, 0))?;
+        let header = read.ok().and_then(|()| segment_header(&header));
+        let (form, first_position) = header.ok_or_else(|| damaged(path, 0))?;
         let before = files.last().map_or(0, |file| file.first_position);
         if first_position <= before || (files.is_empty() && first_position != 1) {
             return Err(damaged(path, 0));
         }
-        files.push(SegmentFile { path: path.clone(), first_position, groups: None });
+        files.push(SegmentFile { path: path.clone(), form, first_position, groups: None });
     }
     Ok(files)
 }
 
-fn segment_header(bytes: &[u8]) -> Option<u64> {
-    if !bytes.starts_with(SEGMENT_MAGIC) {
-        return None;
-    }
+/// What the frames of a segment are, and its first position.
+fn segment_header(bytes: &[u8]) -> Option<(Form, u64)> {
+    let (_, form) = SEGMENT_MAGICS.into_iter().find(|(magic, _)| bytes.starts_with(*magic))?;
     let first_position = u64::from_be_bytes(bytes.get(8..16)?.try_into().ok()?);
     let crc = u32::from_be_bytes(bytes.get(16..SEGMENT_HEADER_BYTES)?.try_into().ok()?);
-    (CRC32C.checksum(&bytes[..16]) == crc).then_some(first_position)
+    (checksum(&bytes[..16]) == crc).then_some((form, first_position))
 }
 
 fn create_segment(directory: &Path, number: u64, first_position: u64) -> Result<(File, PathBuf), StoreError> {
@@ -488,7 +540,7 @@ fn create_segment(directory: &Path, number: u64, first_position: u64) -> Result<
     let mut header = Vec::with_capacity(SEGMENT_HEADER_BYTES);
     header.extend(SEGMENT_MAGIC);
     header.extend(first_position.to_be_bytes());
-    header.extend(CRC32C.checksum(&header).to_be_bytes());
+    header.extend(checksum(&header).to_be_bytes());
     // A creation that failed half-way may have left a file without its header.
     let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path).map_err(fault)?;
     let written = file.write_all_at(&header, 0).and_then(|()| file.sync_all());
