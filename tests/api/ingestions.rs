@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant};
 
 use lingqu_app::{App, AppSettings, Clock, IngestionView};
-use lingqu_domain::id::IngestionId;
-use lingqu_domain::resource::Snapshot;
+use lingqu_domain::command::Command;
+use lingqu_domain::id::{IngestionId, ResourceId};
+use lingqu_domain::resource::{ResourceDetails, Snapshot};
+use lingqu_domain::scope::ColumnName;
 use lingqu_store::ingestion::{IngestionBegun, IngestionCounts, NewIngestion};
-use lingqu_tests::scenario::{Trip, Who};
+use lingqu_tests::scenario::{Scenario, Trip, Who};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -317,12 +319,16 @@ async fn a_job_that_was_interrupted_goes_on_when_the_node_is_open_again() {
 
 /// A job as an earlier process left it, begun so many times.
 async fn left_open(served: &Served, number: u64, digest: &str, starts: u64) -> IngestionId {
+    left_open_of(served, served.scenario.resource("trips"), number, digest, starts).await
+}
+
+async fn left_open_of(served: &Served, resource: &ResourceId, number: u64, digest: &str, starts: u64) -> IngestionId {
     let app = &served.scenario.app;
     let id = format!("ing_{number:032x}");
     let path = served.scenario.directory().join("trips.csv");
     let new = NewIngestion {
         id: id.clone(),
-        resource: served.scenario.resource("trips").to_string(),
+        resource: resource.to_string(),
         actor: served.scenario.clerk(Who::Provider).to_string(),
         source_name: "trips.csv".to_owned(),
         source_digest: digest.to_owned(),
@@ -331,7 +337,7 @@ async fn left_open(served: &Served, number: u64, digest: &str, starts: u64) -> I
         bytes_total: 1,
         created_at: "2026-03-01T00:00:00Z".to_owned(),
     };
-    assert_eq!(app.store().begin_ingestion(&new, 9).await.unwrap(), IngestionBegun::Queued);
+    assert_eq!(app.store().begin_ingestion(&new, 64, |_| true).await.unwrap(), IngestionBegun::Queued);
     for _ in 0..starts {
         assert!(app.store().start_ingestion(&id, "2026-03-01T00:00:01Z").await.unwrap());
     }
@@ -384,7 +390,7 @@ async fn uploads_that_became_nothing_are_removed() {
         entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     };
     // Whoever uploads breaks off.
-    let mut spool = app.spool("trips.csv", None).await.unwrap();
+    let mut spool = app.spool(served.scenario.resource("trips"), "trips.csv", None).await.unwrap();
     spool.write(b"trip_id,li").await.unwrap();
     assert_eq!(names().len(), 1);
     app.sweep_uploads().await.unwrap();
@@ -404,6 +410,68 @@ async fn uploads_that_became_nothing_are_removed() {
     app.sweep_uploads().await.unwrap();
     assert!(!orphan.exists() && !ended.join("trips.csv").exists());
     assert!(ended.join("rejects.ndjson").exists(), "what was rejected is kept");
+}
+
+/// What an ended job's parts are is cleared up at the next start, where its process died before it had done so: those that the
+/// recorded version does not have, and no other file.
+#[tokio::test]
+async fn parts_of_ended_jobs_are_removed_at_the_next_start() {
+    let served = Served::open().await;
+    let clerk = served.sign_in("clerk4").await;
+    let app = &served.scenario.app;
+    let resource = served.scenario.resource("trips").to_string();
+    let done = ended(&clerk, &id_of(&upload(&clerk, &served, "name=a.csv", trips(100)).await)).await;
+    assert_eq!(done["state"], "committed", "{done}");
+    let done = done["id"].as_str().unwrap().to_owned();
+    let given_up = left_open(&served, 1, "d", 1).await;
+    app.cancel_ingestion(served.scenario.clerk(Who::Provider), &given_up).await.unwrap();
+    let parts = app.directory().join("snapshots").join(&resource);
+    let names = |id: &str| {
+        let entries = std::fs::read_dir(&parts).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().contains(id)).count()
+    };
+    let recorded = names(&done);
+    assert!(recorded > 0);
+    for id in [done.as_str(), given_up.as_str()] {
+        std::fs::write(parts.join(format!("{id}-1-00000-0.parquet")), "left").unwrap();
+        std::fs::write(parts.join(format!(".{id}-1-00001.unfinished")), "left").unwrap();
+        let folder = app.directory().join("ingestions").join(id);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("reading"), "").unwrap();
+    }
+    let open = left_open(&served, 2, "d", 1).await;
+    std::fs::write(parts.join(format!("{open}-00000-0.parquet")), "to be gone on from").unwrap();
+    app.sweep_uploads().await.unwrap();
+    assert_eq!((names(&done), names(given_up.as_str()), names(open.as_str())), (recorded, 0, 1));
+    assert!(!app.directory().join("ingestions").join(&done).exists());
+    let newest = app.read(|state| state.resources[served.scenario.resource("trips")].value.snapshot.clone()).unwrap();
+    assert_eq!(newest.rows, 100);
+    let product = app.snapshot_history(served.scenario.resource("trips")).await.unwrap();
+    assert_eq!(product.len(), 2, "nothing was recorded by clearing up");
+}
+
+/// One provider's jobs leave half of the queue to others.
+#[tokio::test]
+async fn a_provider_has_his_share_of_the_queue() {
+    const SHARE: u64 = 32;
+    let served = Served::open().await;
+    let clerk = served.sign_in("clerk4").await;
+    let provider = served.scenario.clerk(Who::Provider);
+    let mut open = Vec::new();
+    for number in 0..SHARE {
+        let details =
+            ResourceDetails { table: ColumnName::new(format!("slow_{number}")).unwrap(), ..Scenario::fleet_details() };
+        let draft = Command::DraftResource { details: Box::new(details) };
+        let resource: ResourceId = served.scenario.give(provider, draft, "resource.drafted").await;
+        open.push(left_open_of(&served, &resource, 100 + number, "d", 0).await);
+    }
+    let refused = upload(&clerk, &served, "name=a.csv", trips(10)).await;
+    assert_eq!(refused.problem(), (429, "too_many_own_ingestions".to_owned()));
+    assert!(refused.text.contains("cancel one"), "{}", refused.text);
+    served.scenario.app.cancel_ingestion(provider, &open[0]).await.unwrap();
+    let taken = upload(&clerk, &served, "name=a.csv", trips(10)).await;
+    assert_eq!(taken.status, 202, "{}", taken.text);
+    assert_eq!(ended(&clerk, &id_of(&taken)).await["state"], "committed");
 }
 
 /// A crash after the data was stored: before the event the job records it, after the event it does not do so again.

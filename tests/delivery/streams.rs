@@ -1,7 +1,10 @@
 //! Answers that take a while: the receipt is ahead of the bytes, and whatever ends them is in the closing record.
 
+use futures::StreamExt;
 use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use lingqu_domain::scope::Mode;
+use lingqu_gateway::delivery::{Admission, Deliveries, Settings, StreamRequest};
+use lingqu_gateway::encode::{Format, JsonFrame};
 use lingqu_tests::scenario::{Ordered, TRIP_RECORDS, Who};
 
 use crate::served::{Served, receipt_of, rows_named};
@@ -63,6 +66,45 @@ async fn hanging_up_closes_the_receipt() {
         assert_eq!(closings, 1);
     }
     assert_eq!(served.get(&order, "/export").await.problem(), (403, "quota_exceeded".to_owned()));
+}
+
+/// Who hangs up pays for a data set when half of its rows left, however many were named ahead of them. The body is taken by
+/// hand, as a connection takes it, so that no buffer of the system stands between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_set_is_paid_when_half_of_it_left() {
+    const ROWS: usize = 20_000;
+    let served = Served::open(None, ROWS).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 9)).await;
+    let deliveries = Deliveries::new(served.scenario.app.clone(), Settings::default());
+    let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+    // Of 20,000 rows the first part names one batch, and the second all others or another batch at least.
+    for (lines_wanted, is_paid) in [(1, false), (8_500, false), (11_500, true)] {
+        let request = StreamRequest {
+            mode: Mode::File,
+            sql: format!("SELECT * FROM {TRIP_RECORDS}"),
+            request: "test".to_owned(),
+            format: Format::Csv,
+            limits: Admission::limits(Mode::File),
+            frame: JsonFrame::default(),
+        };
+        let mut streamed = deliveries.stream(&admission, request).await.unwrap();
+        let mut lines = 0;
+        while lines < lines_wanted {
+            let piece = streamed.body.next().await.unwrap().unwrap();
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        }
+        // One more, so that what came before is taken.
+        drop(streamed.body.next().await);
+        drop(streamed.body);
+        let (records, outcome, totals) = served.closed(streamed.receipt.as_str()).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "cancelled".to_owned() });
+        if lines_wanted == 8_500 {
+            assert!(rows_named(&records) * 2 >= ROWS as u64, "most of it was named: {}", rows_named(&records));
+        }
+        assert_eq!(totals.data_sets, u64::from(is_paid), "{lines} lines of {ROWS} left, {totals:?}");
+    }
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
 }
 
 /// A suspension ends a running answer at its next batch; the body has no end, and the record says why.

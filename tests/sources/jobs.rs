@@ -6,7 +6,10 @@ use lingqu_domain::id::ResourceId;
 use lingqu_domain::resource::{Column, DataType, Grade, ResourceDetails};
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::postgres::TableAddress;
+use lingqu_engine::snapshot::{Ingest, IngestControl, SnapshotStore};
+use lingqu_engine::source::{Source, SourceOptions};
 use lingqu_engine::table_source::{Increment, TableReference};
+use lingqu_store::ingestion::{IngestionBegun, NewIngestion};
 use lingqu_tests::scenario::{Scenario, Who};
 use zeroize::Zeroizing;
 
@@ -102,6 +105,76 @@ async fn a_table_is_taken_in_again_from_where_the_last_job_stopped() {
     assert!(error.to_string().contains("`note`") && error.to_string().contains("`extra`"), "{error}");
     let newest = scenario.app.read(|state| state.resources[&resource].value.snapshot.clone()).unwrap();
     assert_eq!(newest.id, second.id);
+}
+
+/// A process died after it had written a version and before that was recorded: the table is read anew, what is recorded is that
+/// reading, and nothing of the other one stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_read_anew_after_a_crash_and_nothing_is_left_over() {
+    let Some(department) = Department::new().await else {
+        assert!(std::env::var_os("CI").is_none(), "continuous integration has a PostgreSQL");
+        return;
+    };
+    let filled = "CREATE TABLE public.events (id int PRIMARY KEY, note text);
+                  INSERT INTO public.events SELECT i, 'new' FROM generate_series(1, 500) i";
+    department.run(filled).await;
+    let scenario = Scenario::open(None, 10).await;
+    connect(&scenario, vec![("civil", Who::Provider, database(&department.url))]);
+    let app = &scenario.app;
+    let columns = [("id", DataType::Integer), ("note", DataType::Text)];
+    let resource = draft(&scenario, details("events", &columns)).await;
+    let reference = TableReference::Postgres {
+        connection: "civil".parse().unwrap(),
+        table: TableAddress::new("public", "events").unwrap(),
+        increment: None,
+    };
+    let id = format!("ing_{:032x}", 7);
+    let new = NewIngestion {
+        id: id.clone(),
+        resource: resource.to_string(),
+        actor: scenario.clerk(Who::Provider).to_string(),
+        source_name: "civil public.events".to_owned(),
+        source_digest: "d".to_owned(),
+        options_digest: "o".to_owned(),
+        request: serde_json::json!({ "source": { "kind": "table", "reference": reference }, "options": {} })
+            .to_string(),
+        bytes_total: 0,
+        created_at: "2026-03-01T00:00:00Z".to_owned(),
+    };
+    assert_eq!(app.store().begin_ingestion(&new, 9, |_| true).await.unwrap(), IngestionBegun::Queued);
+    assert!(app.store().start_ingestion(&id, "2026-03-01T00:00:01Z").await.unwrap());
+    std::fs::create_dir_all(app.directory().join("ingestions").join(&id)).unwrap();
+    // What the process wrote: a version of an earlier state, and a part of a reading before that.
+    let snapshots = app.directory().join("snapshots");
+    let file = scenario.directory().join("earlier.csv");
+    std::fs::write(&file, "id,note\n1,old\n2,old\n").unwrap();
+    let earlier = Ingest::File(Source::open(&file, SourceOptions::default()).unwrap());
+    let store = SnapshotStore::open(&snapshots).unwrap();
+    let lost = store.ingest(resource.as_str(), &format!("{id}-1"), earlier, IngestControl::default()).await.unwrap();
+    assert_eq!((lost.version, lost.rows), (0, 2));
+    let parts = snapshots.join(resource.as_str());
+    std::fs::write(parts.join(format!("{id}-0-00000-left.parquet")), "left").unwrap();
+
+    app.sweep_uploads().await.unwrap();
+    assert_eq!(app.resume_ingestions().await.unwrap(), 1);
+    let id = id.parse().unwrap();
+    let begun = std::time::Instant::now();
+    let job = loop {
+        let job = app.ingestion(&id).await.unwrap();
+        if job.ended_at.is_some() && !app.directory().join("ingestions").join(id.as_str()).exists() {
+            break job;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "{job:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let snapshot = job.snapshot.unwrap();
+    assert_eq!((job.state.as_str(), job.attempts, snapshot.version, snapshot.rows), ("committed", 2, 1, 500));
+    let names = std::fs::read_dir(&parts).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let names: Vec<_> = names.filter(|name| name.contains(id.as_str())).collect();
+    assert!(!names.is_empty() && names.iter().all(|name| name.starts_with(&format!("{id}-2-"))), "{names:?}");
+    // The next reading goes on from there.
+    let next = app.import_table(scenario.clerk(Who::Provider), &resource, reference, false).await.unwrap();
+    assert_eq!((next.version, next.rows), (2, 500));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

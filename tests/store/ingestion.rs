@@ -28,19 +28,22 @@ fn end(state: &'static str) -> IngestionEnd {
 async fn a_resource_has_one_open_job_and_the_queue_is_bounded() {
     both(async |factory: StoreFactory| {
         let store = factory.open().await;
-        assert_eq!(store.begin_ingestion(&job(1, "res_1"), 2).await.unwrap(), IngestionBegun::Queued);
-        let IngestionBegun::Open(open) = store.begin_ingestion(&job(2, "res_1"), 2).await.unwrap() else {
+        assert_eq!(store.begin_ingestion(&job(1, "res_1"), 2, |_| true).await.unwrap(), IngestionBegun::Queued);
+        let IngestionBegun::Open(open) = store.begin_ingestion(&job(2, "res_1"), 2, |_| true).await.unwrap() else {
             panic!("the resource has an open job");
         };
         assert_eq!(open.new, job(1, "res_1"));
-        assert_eq!(store.begin_ingestion(&job(3, "res_2"), 2).await.unwrap(), IngestionBegun::Queued);
-        assert_eq!(store.begin_ingestion(&job(4, "res_3"), 2).await.unwrap(), IngestionBegun::Full);
+        assert_eq!(store.begin_ingestion(&job(3, "res_2"), 2, |_| true).await.unwrap(), IngestionBegun::Queued);
+        assert_eq!(store.begin_ingestion(&job(4, "res_3"), 2, |_| true).await.unwrap(), IngestionBegun::Full);
+        // Asked about those that are open, whoever asks may refuse.
+        let refused = store.begin_ingestion(&job(4, "res_3"), 9, |open| open.len() < 2).await.unwrap();
+        assert_eq!(refused, IngestionBegun::Refused);
         // Another process of the node sees the same, oldest first.
         let other = factory.open().await;
         let ids: Vec<_> = other.open_ingestions().await.unwrap().into_iter().map(|job| job.new.id).collect();
         assert_eq!(ids, [job(1, "").id, job(3, "").id]);
         assert!(store.end_ingestion(&job(1, "").id, &end(FAILED)).await.unwrap());
-        assert_eq!(store.begin_ingestion(&job(4, "res_1"), 2).await.unwrap(), IngestionBegun::Queued);
+        assert_eq!(store.begin_ingestion(&job(4, "res_1"), 2, |_| true).await.unwrap(), IngestionBegun::Queued);
     })
     .await;
 }
@@ -50,7 +53,7 @@ async fn a_job_ends_once() {
     both(async |factory: StoreFactory| {
         let store = factory.open().await;
         let id = &job(1, "res_1").id;
-        store.begin_ingestion(&job(1, "res_1"), 9).await.unwrap();
+        store.begin_ingestion(&job(1, "res_1"), 9, |_| true).await.unwrap();
         let counts = IngestionCounts { rows_read: 3, rows_rejected: 1, bytes_read: 50 };
         assert!(!store.note_ingestion(id, counts).await.unwrap(), "it has not begun");
         assert!(store.start_ingestion(id, "2026-03-01T00:00:01Z").await.unwrap());
@@ -88,7 +91,7 @@ async fn of_a_cancellation_and_an_end_one_counts() {
         for number in 1..=20 {
             let (one, other) = (factory.open().await, factory.open().await);
             let id = job(number, "res_1").id;
-            assert_eq!(one.begin_ingestion(&job(number, "res_1"), 9).await.unwrap(), IngestionBegun::Queued);
+            assert_eq!(one.begin_ingestion(&job(number, "res_1"), 9, |_| true).await.unwrap(), IngestionBegun::Queued);
             one.start_ingestion(&id, "2026-03-01T00:00:01Z").await.unwrap();
             let settling = {
                 let id = id.clone();
@@ -110,7 +113,7 @@ async fn lists_are_newest_first_and_filtered() {
         let store = factory.open().await;
         for number in 1..=5 {
             let resource = if number % 2 == 0 { "res_2" } else { "res_1" };
-            store.begin_ingestion(&job(number, resource), 9).await.unwrap();
+            store.begin_ingestion(&job(number, resource), 9, |_| true).await.unwrap();
             store.end_ingestion(&job(number, "").id, &end(if number < 3 { FAILED } else { CANCELLED })).await.unwrap();
         }
         let numbers = async |filter: IngestionFilter| -> Vec<u64> {

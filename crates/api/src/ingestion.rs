@@ -172,7 +172,7 @@ pub(crate) async fn keep(
             "the name tells no format: send `format`, or a `name` that ends in .csv, .tsv, .xlsx, .json, .ndjson or .parquet",
         ));
     }
-    let mut spool = api.app.spool(name, query.format()).await?;
+    let mut spool = api.app.spool(resource, name, query.format()).await?;
     let mut bytes_left = UPLOAD_BYTES_MAX;
     let mut chunks = body.into_data_stream();
     loop {

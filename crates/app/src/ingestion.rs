@@ -7,12 +7,14 @@
 
 mod request;
 mod run;
+mod shares;
 mod spool;
 mod table;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use lingqu_crypto::sha256;
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::event::canonical;
-use lingqu_domain::id::{CommandId, IdSource, IngestionId, ResourceId, SnapshotId};
+use lingqu_domain::id::{CommandId, IdSource, IngestionId, PartyId, ResourceId, SnapshotId};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::resource::{Resource, Snapshot};
 use lingqu_engine::SchemaView;
@@ -31,7 +33,7 @@ use lingqu_store::ingestion::{
     StoredIngestion,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::app::App;
@@ -40,12 +42,16 @@ use crate::error::AppError;
 use crate::keys::random;
 
 use request::JobRequest;
+use shares::Shares;
+use spool::Room;
+use turns::Turns;
 pub use request::JobSource;
 pub use spool::{Spool, Spooled};
 
-/// Jobs that run at the same time. Each takes a thread and the memory of some batches.
-const RUNNING_MAX: usize = 2;
-/// Open jobs of the node: running, waiting, or interrupted.
+/// Jobs that run at the same time, of which one provider has at most half ([`shares`]). Each takes a thread and the memory of
+/// some batches.
+const RUNNING_MAX: u64 = 4;
+/// Open jobs of the node: running, waiting, or interrupted. One provider has at most half ([`shares`]).
 const OPEN_MAX: u64 = 64;
 /// Pause between two looks at a job that somebody else runs.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -133,27 +139,27 @@ pub struct Submitted {
 /// The jobs of this process.
 pub(crate) struct Ingestions {
     directory: PathBuf,
-    places: Semaphore,
+    turns: Arc<Turns>,
     /// Jobs that wait here or run, with what stops them.
     running: Mutex<BTreeMap<IngestionId, IngestControl>>,
     tasks: Mutex<JoinSet<()>>,
     is_closing: AtomicBool,
     /// Jobs whose source is being uploaded.
     spooling: Mutex<BTreeSet<IngestionId>>,
-    /// Bytes of uploaded sources in the node's directory.
-    spooled_bytes: AtomicU64,
+    /// What uploaded sources take in the node's directory.
+    room: Mutex<Room>,
 }
 
 impl Ingestions {
     pub(crate) fn new(node_directory: &Path) -> Arc<Self> {
         Arc::new(Self {
             directory: node_directory.join("ingestions"),
-            places: Semaphore::new(RUNNING_MAX),
+            turns: Turns::of(RUNNING_MAX),
             running: Mutex::default(),
             tasks: Mutex::default(),
             is_closing: AtomicBool::new(false),
             spooling: Mutex::default(),
-            spooled_bytes: AtomicU64::new(0),
+            room: Mutex::new(Room::new()),
         })
     }
 
@@ -349,7 +355,8 @@ impl App {
         // By its folder a process of the node knows the job for one of its own.
         let folder = self.ingestions.folder(&begin.id);
         std::fs::create_dir_all(&folder).map_err(|error| AppError::file("make", &folder, &error))?;
-        let begun = self.store.begin_ingestion(&new, OPEN_MAX).await;
+        let may_begin = |open: &[StoredIngestion]| self.has_share_of_queue(&resource.provider, open);
+        let begun = self.store.begin_ingestion(&new, OPEN_MAX, may_begin).await;
         if !matches!(begun, Ok(IngestionBegun::Queued)) {
             // Refused while an upload is in it, which goes with its folder.
             drop(std::fs::remove_dir(&folder));
@@ -370,12 +377,26 @@ impl App {
                 .into());
             }
             IngestionBegun::Full => return Err(AppError::TooManyIngestions),
+            IngestionBegun::Refused => return Err(AppError::TooManyOwnIngestions),
         }
         if let Some(mut spooled) = spooled {
             spooled.belongs_to_job();
         }
         let waiting = self.start_task(begin.id.clone());
         Ok((Submitted { job: self.ingestion(&begin.id).await?, is_new: true }, waiting))
+    }
+
+    /// Whether one more job of a provider leaves others their part of the queue.
+    fn has_share_of_queue(&self, provider: &PartyId, open: &[StoredIngestion]) -> bool {
+        let mut queue = Shares::of(OPEN_MAX);
+        for job in open {
+            // Of a resource that is gone nobody holds the job; it ends by itself.
+            let resource = job.new.resource.parse().ok().and_then(|id| self.resource(&id).ok());
+            if let Some(resource) = resource {
+                queue.hold(&resource.provider, 1);
+            }
+        }
+        queue.may_take(provider, 1).is_ok()
     }
 
     /// Waits until a job has ended.

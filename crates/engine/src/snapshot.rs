@@ -6,9 +6,10 @@
 
 mod parts;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -34,6 +35,8 @@ pub const PART_ROWS_MAX: u64 = 1_048_576;
 const FILES_MAX: usize = 4_096;
 /// Batches of a table that may wait to be written.
 const BATCHES_AHEAD: usize = 4;
+/// How long a table may take to give its next batch: a job that waits holds a place that others wait for.
+const BATCH_TIME_MAX: Duration = Duration::from_secs(1_800);
 
 /// Why a snapshot can't be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +186,7 @@ impl SnapshotStore {
             Ok(parts) => parts,
             Err(error) => {
                 // No version names them; what stays only takes space.
-                drop(discard(&directory, &prefix));
+                drop(discard(&directory, &prefix, &BTreeSet::new()));
                 return Err(error);
             }
         };
@@ -215,13 +218,19 @@ impl SnapshotStore {
         self.commit_parts(resource, &schema, parts).await
     }
 
-    /// Removes the files of a job that made no version.
-    pub async fn discard(&self, resource: &str, job: &str) -> Result<(), SnapshotError> {
+    /// Removes the files of a job that has ended, but for those of the version that was recorded for it. Without one, files stay
+    /// that the latest version names: a version that was written and never recorded is still what the table's log ends in.
+    /// All other versions of the job can't be read afterwards; nobody knows of them.
+    pub async fn discard(&self, resource: &str, job: &str, recorded: Option<u64>) -> Result<(), SnapshotError> {
         check_name(job)?;
-        if self.committed_by(resource, job).await?.is_none() {
-            discard(&self.table_directory(resource)?, job)?;
-        }
-        Ok(())
+        let directory = self.table_directory(resource)?;
+        let kept = match recorded {
+            Some(version) => Some(self.version(resource, version).await?),
+            None => self.latest(resource).await?,
+        };
+        let kept: BTreeSet<&str> =
+            kept.iter().flat_map(|kept| kept.files.files()).map(|file| file.path.as_str()).collect();
+        Ok(discard(&directory, job, &kept)?)
     }
 
     /// The latest version, if it was made by a job.
@@ -351,7 +360,7 @@ async fn write_table(
     let is_fixed = matches!(source.identity(), SourceIdentity::Fixed(_));
     let looked = tokio::task::spawn_blocking(move || -> Result<(PartWriter, Parts), SnapshotError> {
         if !is_fixed {
-            discard(&writer.directory, &writer.prefix)?;
+            discard(&writer.directory, &writer.prefix, &BTreeSet::new())?;
         }
         let parts = writer.finished()?;
         Ok((writer, parts))
@@ -359,6 +368,7 @@ async fn write_table(
     let (writer, mut parts) = looked.await.map_err(|error| table_log(resource, &error))??;
     control.progress.begin();
     control.progress.add_rows(parts.rows());
+    let name = source.name().to_owned();
     let mut batches = source.into_batches(parts.rows());
     let (sender, mut receiver) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
     let writing = tokio::task::spawn_blocking(move || -> Result<Parts, SnapshotError> {
@@ -367,7 +377,11 @@ async fn write_table(
     });
     loop {
         let next = tokio::select! {
-            next = batches.next() => next,
+            next = tokio::time::timeout(BATCH_TIME_MAX, batches.next()) => next.unwrap_or_else(|_| {
+                let minutes = BATCH_TIME_MAX.as_secs() / 60;
+                let reason = format!("no row came within {minutes} minutes; see whether the place answers, and try again");
+                Some(Err(SourceError::Unreadable { file: name.clone(), reason }))
+            }),
             () = control.stop.wait() => None,
         };
         let Some(batch) = next else { break };

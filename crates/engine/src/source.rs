@@ -12,6 +12,7 @@ mod encoding;
 mod error;
 mod file;
 mod json;
+pub(crate) mod pages;
 mod progress;
 mod rejects;
 mod sheet;
@@ -50,6 +51,8 @@ pub use table::{BatchStream, POSITION_CHARS_MAX, SourceIdentity, TableSource};
 pub const COLUMNS_MAX: usize = 2_048;
 /// Most bytes of one record of a text source (1 MiB).
 pub const RECORD_BYTES_MAX: u64 = 1_048_576;
+/// Most bytes of the values of one batch (512 MiB).
+pub(crate) const BATCH_BYTES_MAX: u64 = 512 << 20;
 /// What a compressed source may expand to unless the options say less (64 GiB).
 pub const EXPANDED_BYTES_MAX: u64 = 64 << 30;
 
@@ -523,6 +526,7 @@ fn read_text_batch(
         columns.iter().map(|(_, column)| ColumnBuilder::new(column.column_type)).collect();
     let mut kept = Vec::with_capacity(BATCH_ROWS);
     let mut rows = 0;
+    let mut bytes = 0;
     let mut has_ended = false;
     // Bad rows count too, so that a file of nothing else comes to its end in pieces.
     while rows < BATCH_ROWS {
@@ -545,7 +549,10 @@ fn read_text_batch(
         for ((index, column), builder) in columns.iter().zip(&mut builders) {
             let error = match records.cell(*index) {
                 Ok(cell) => match builder.append(cell) {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        bytes += cell.text_bytes();
+                        continue;
+                    }
                     Err(misfit) => SourceError::BadValue {
                         file: file.name(),
                         line: records.line(),
@@ -564,6 +571,9 @@ fn read_text_batch(
         kept.push(errors.is_empty());
         if !errors.is_empty() {
             rejects.take(errors)?;
+        }
+        if bytes > BATCH_BYTES_MAX {
+            return Err(SourceError::RowsTooLarge { file: file.name(), line: records.line() });
         }
     }
     if has_ended && rows == 0 {

@@ -7,16 +7,19 @@
 //! database. The batches that come are of the engine's types; a value that can't be brought to its type without loss
 //! ends the reading with column and row, and without the value.
 
+mod confined;
 mod delta;
 mod folder;
 mod iceberg;
 mod increment;
 mod postgres;
+mod reading;
 mod typed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lingqu_domain::scope::ColumnName;
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,9 @@ use crate::columns::SchemaView;
 use crate::files::TableFiles;
 use crate::postgres::{ConnectionName, Connections, TableAddress};
 use crate::source::{SourceError, TableSource};
+
+/// How long opening a table may take: finding out its version, its columns and its files.
+const OPEN_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// A table that a resource's data is taken from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,8 +125,27 @@ pub struct Wanted<'a> {
     pub ignores_added: bool,
 }
 
-/// Opens a table. Errors: the place is not to be had; the columns differ; governed data can't have their types.
+/// Opens a table. Errors: the place is not to be had, or not in time; the columns differ; governed data can't have their
+/// types.
 pub async fn open(
+    reference: &TableReference,
+    places: &Places,
+    wanted: Wanted<'_>,
+    previous: Option<Previous>,
+) -> Result<Box<dyn TableSource>, SourceError> {
+    let opened = tokio::time::timeout(OPEN_TIME_MAX, opened(reference, places, wanted, previous)).await;
+    opened.unwrap_or_else(|_| {
+        Err(SourceError::Unreadable {
+            file: reference.connection().to_string(),
+            reason: format!(
+                "opening the table took more than {} seconds; see whether the place answers",
+                OPEN_TIME_MAX.as_secs()
+            ),
+        })
+    })
+}
+
+async fn opened(
     reference: &TableReference,
     places: &Places,
     wanted: Wanted<'_>,
@@ -128,11 +153,11 @@ pub async fn open(
 ) -> Result<Box<dyn TableSource>, SourceError> {
     match reference {
         TableReference::Delta { connection, directory, version } => {
-            let place = folder::within(places, connection, directory)?;
+            let place = folder::found(places, connection, directory).await?;
             Ok(Box::new(delta::DeltaTable::open(place, *version, wanted).await?))
         }
         TableReference::Iceberg { connection, directory, snapshot } => {
-            let place = folder::within(places, connection, directory)?;
+            let place = folder::found(places, connection, directory).await?;
             Ok(Box::new(iceberg::IcebergTable::open(place, *snapshot, wanted).await?))
         }
         TableReference::Postgres { connection, table, increment } => {

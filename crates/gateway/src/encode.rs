@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use lingqu_app::AppError;
 use lingqu_domain::resource::Nature;
-use lingqu_engine::export::{ExportError, ExportFormat, export};
+use lingqu_engine::export::{Chunk, ExportError, ExportFormat, export};
 use lingqu_engine::session::{Answer, AnswerPart, named};
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ pub(crate) fn answer_bytes<H, F>(
     format: Format,
     frame: JsonFrame,
     hook: H,
-) -> Pin<Box<dyn Stream<Item = Result<Bytes, ExportError<AppError>>> + Send>>
+) -> Pin<Box<dyn Stream<Item = Result<Chunk, ExportError<AppError>>> + Send>>
 where
     H: FnMut(&AnswerPart) -> F + Send + 'static,
     F: Future<Output = Result<(), AppError>> + Send + 'static,
@@ -149,7 +149,7 @@ fn written<H, F>(
     answer: Answer,
     mut writer: Writer,
     hook: H,
-) -> impl Stream<Item = Result<Bytes, ExportError<AppError>>> + Send
+) -> impl Stream<Item = Result<Chunk, ExportError<AppError>>> + Send
 where
     H: FnMut(&AnswerPart) -> F + Send,
     F: Future<Output = Result<(), AppError>> + Send,
@@ -160,11 +160,11 @@ where
             for batch in batches? {
                 let bytes = writer.write(&batch).map_err(ExportError::Hook)?;
                 if !bytes.is_empty() {
-                    yield bytes;
+                    yield Chunk { bytes, rows: batch.num_rows() as u64 };
                 }
             }
         }
-        yield writer.finish().map_err(ExportError::Hook)?;
+        yield Chunk { bytes: writer.finish().map_err(ExportError::Hook)?, rows: 0 };
     }
 }
 

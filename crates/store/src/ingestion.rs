@@ -92,6 +92,8 @@ pub enum IngestionBegun {
     Open(Box<StoredIngestion>),
     /// As many are open as may be.
     Full,
+    /// Of those that are open, one more like this may not be.
+    Refused,
 }
 
 /// How a job ends.
@@ -121,11 +123,17 @@ pub struct IngestionFilter {
 }
 
 impl Store {
-    /// Begins a job, unless its resource has an open one or `open_max` are open. It is durable when this returns.
+    /// Begins a job, unless its resource has an open one, `open_max` are open, or `may_begin` says no to those that are. It is
+    /// durable when this returns.
     ///
     /// # Errors
     /// Faults of the database.
-    pub async fn begin_ingestion(&self, new: &NewIngestion, open_max: u64) -> Result<IngestionBegun, StoreError> {
+    pub async fn begin_ingestion(
+        &self,
+        new: &NewIngestion,
+        open_max: u64,
+        may_begin: impl Fn(&[StoredIngestion]) -> bool + Send,
+    ) -> Result<IngestionBegun, StoreError> {
         const DOING: &str = "queueing an ingestion";
         let fault = |error| StoreError::database(DOING, error);
         let write = self.begin_write(WriterLock::Journal, DOING).await?;
@@ -136,6 +144,9 @@ impl Store {
         }
         if open.len() as u64 >= open_max {
             return Ok(IngestionBegun::Full);
+        }
+        if !may_begin(&open) {
+            return Ok(IngestionBegun::Refused);
         }
         let insert = Query::insert()
             .into_table("ingestion")

@@ -28,6 +28,8 @@ use crate::storage;
 const NOTE_EVERY: Duration = Duration::from_secs(2);
 /// How often a job is begun: a source over which the node dies again and again is not tried for ever.
 const ATTEMPTS_MAX: u64 = 8;
+/// In a job's folder from its reading until its parts are cleared up. No upload is named so: theirs have endings.
+const READING: &str = "reading";
 /// Ended jobs of a resource whose rejected rows are kept.
 const REJECTS_KEPT: usize = 20;
 
@@ -51,8 +53,8 @@ impl App {
         Ok(resumed)
     }
 
-    /// Removes the folders of uploads that never became a job, and counts what the others take. Called once, before
-    /// [`App::resume_ingestions`].
+    /// Removes the folders of uploads that never became a job and what jobs that have ended left, and counts what the others
+    /// take. Called once, before [`App::resume_ingestions`].
     pub async fn sweep_uploads(&self) -> Result<(), AppError> {
         for entry in std::fs::read_dir(&self.ingestions.directory).into_iter().flatten().flatten() {
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<IngestionId>().ok()) else {
@@ -63,8 +65,17 @@ impl App {
             }
             match self.store.ingestion(id.as_str()).await? {
                 None => drop(std::fs::remove_dir_all(entry.path())),
-                Some(job) if job.ended_at.is_some() => self.ingestions.remove_source(&id),
-                Some(_) => self.ingestions.count_source(&id),
+                // A process died before it had cleared up.
+                Some(job) if job.ended_at.is_some() => {
+                    if entry.path().join(READING).exists() {
+                        self.clear_up(&resource_of(&job)?, &id).await;
+                    }
+                    self.ingestions.remove_source(&id);
+                }
+                Some(job) => {
+                    let resource = self.resource(&resource_of(&job)?)?;
+                    self.ingestions.count_source(&id, &resource.provider);
+                }
             }
         }
         Ok(())
@@ -109,8 +120,12 @@ impl App {
     }
 
     async fn run_ingestion(&self, id: &IngestionId, control: &IngestControl) -> Result<Snapshot, AppError> {
-        let _place = tokio::select! {
-            place = self.ingestions.places.acquire() => place.map_err(|error| AppError::Fault(error.to_string()))?,
+        let Some(job) = self.store.ingestion(id.as_str()).await? else {
+            return Err(AppError::Fault(format!("ingestion {id} is gone")));
+        };
+        let provider = self.resource(&resource_of(&job)?)?.provider;
+        let _turn = tokio::select! {
+            turn = self.ingestions.turns.turn(&provider) => turn,
             () = control.stop.wait() => return self.stopped(id).await,
         };
         if !self.store.start_ingestion(id.as_str(), &self.clock.now().to_string()).await? {
@@ -217,6 +232,8 @@ impl App {
         let id: IngestionId = job.new.id.parse().map_err(|_| AppError::Fault("an ingestion has no id".to_owned()))?;
         let folder = self.ingestions.folder(&id);
         tokio::fs::create_dir_all(&folder).await.map_err(|error| AppError::file("make", &folder, &error))?;
+        let mark = folder.join(READING);
+        tokio::fs::write(&mark, []).await.map_err(|error| AppError::file("make", &mark, &error))?;
         let path = match &request.source {
             JobSource::Spooled { file } => folder.join(file),
             JobSource::Path { path } => path.clone(),
@@ -327,10 +344,17 @@ impl App {
         Err(SnapshotError::Stopped.into())
     }
 
+    /// Removes the parts of a job that its recorded snapshot does not have.
+    async fn discard_parts(&self, resource: &ResourceId, id: &IngestionId) -> Result<(), AppError> {
+        let Some(job) = self.store.ingestion(id.as_str()).await? else { return Ok(()) };
+        let recorded = self.view(job)?.snapshot.map(|snapshot| snapshot.version);
+        Ok(self.snapshots.discard(resource.as_str(), id.as_str(), recorded).await?)
+    }
+
     /// Removes what a job that has ended needs no more: its uploaded file, parts that no version names, rejected rows of long
     /// ago. What can't be removed only takes space.
     pub(super) async fn clear_up(&self, resource: &ResourceId, id: &IngestionId) {
-        if let Err(error) = self.snapshots.discard(resource.as_str(), id.as_str()).await {
+        if let Err(error) = self.discard_parts(resource, id).await {
             tracing::warn!(%error, ingestion = %id, "the files of an ingestion could not be removed");
         }
         self.ingestions.remove_source(id);

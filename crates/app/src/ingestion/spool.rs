@@ -1,21 +1,26 @@
 //! Files that were uploaded, kept in the node's directory until their job has ended. Durable before the job is, bounded all
-//! together, and gone when no job comes of them.
+//! together and for each provider, and gone when no job comes of them.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use lingqu_crypto::Sha256Hasher;
-use lingqu_domain::id::IngestionId;
+use lingqu_domain::id::{IngestionId, PartyId, ResourceId};
 use lingqu_engine::source::SourceFormat;
 use tokio::io::AsyncWriteExt;
 
+use super::shares::{NoShare, Shares};
 use super::{App, Ingestions};
 use crate::error::AppError;
 
-/// Room for uploaded files of all open jobs together (16 GiB).
+/// Room for uploaded files of all open jobs together (16 GiB), of which one provider has at most half
+/// ([`super::shares`]).
 const SPOOLED_BYTES_MAX: u64 = 16 << 30;
+/// How long an upload may take from its first byte to its last: whoever sends slowly holds room that others wait for.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// Longest name of a file, in bytes.
 const NAME_BYTES_MAX: usize = 150;
 
@@ -24,6 +29,7 @@ const NAME_BYTES_MAX: usize = 150;
 pub struct Spool {
     file: tokio::fs::File,
     hasher: Sha256Hasher,
+    begun: Instant,
     spooled: Spooled,
 }
 
@@ -31,6 +37,7 @@ pub struct Spool {
 pub struct Spooled {
     ingestions: Arc<Ingestions>,
     id: IngestionId,
+    provider: PartyId,
     name: String,
     path: PathBuf,
     digest: String,
@@ -45,9 +52,15 @@ impl std::fmt::Debug for Spooled {
 }
 
 impl App {
-    /// Begins to keep a file. `name` is what whoever sends it calls it; a format that it does not tell by its ending is told by
-    /// `format`.
-    pub async fn spool(&self, name: &str, format: Option<SourceFormat>) -> Result<Spool, AppError> {
+    /// Begins to keep a file for a resource, whose provider's share of the room it takes. `name` is what whoever sends it calls
+    /// it; a format that it does not tell by its ending is told by `format`.
+    pub async fn spool(
+        &self,
+        resource: &ResourceId,
+        name: &str,
+        format: Option<SourceFormat>,
+    ) -> Result<Spool, AppError> {
+        let provider = self.resource(resource)?.provider;
         let id = self.next_ingestion_id()?;
         let folder = self.ingestions.folder(&id);
         let path = folder.join(file_name(name, format));
@@ -56,6 +69,7 @@ impl App {
         let spooled = Spooled {
             ingestions: Arc::clone(&self.ingestions),
             id,
+            provider,
             name: name.to_owned(),
             path,
             digest: String::new(),
@@ -65,17 +79,26 @@ impl App {
         tokio::fs::create_dir_all(&folder).await.map_err(|error| AppError::file("make", &folder, &error))?;
         let file = tokio::fs::File::create_new(&spooled.path).await;
         let file = file.map_err(|error| AppError::file("keep an upload in", &spooled.path, &error))?;
-        Ok(Spool { file, hasher: Sha256Hasher::default(), spooled })
+        Ok(Spool { file, hasher: Sha256Hasher::default(), begun: Instant::now(), spooled })
     }
 }
 
 impl Spool {
-    /// Keeps some more bytes. Error: the room for uploads is used up; the disk.
+    /// Keeps some more bytes. Error: the room for uploads, or the provider's share of it, is used up; it takes too long; the
+    /// disk.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
+        self.must_be_in_time(self.begun.elapsed())?;
         self.spooled.reserve(bytes.len() as u64)?;
         self.hasher.update(bytes);
         let written = self.file.write_all(bytes).await;
         written.map_err(|error| AppError::file("keep an upload in", &self.spooled.path, &error))
+    }
+
+    fn must_be_in_time(&self, elapsed: Duration) -> Result<(), AppError> {
+        if elapsed <= UPLOAD_TIME_MAX {
+            return Ok(());
+        }
+        Err(AppError::UploadTooLong { minutes: UPLOAD_TIME_MAX.as_secs() / 60 })
     }
 
     /// Ends the file. When this returns, it survives a loss of power.
@@ -135,7 +158,7 @@ impl Spooled {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), AppError> {
-        self.ingestions.reserve(bytes)?;
+        self.ingestions.room().reserve(&self.id, &self.provider, bytes)?;
         self.bytes += bytes;
         Ok(())
     }
@@ -145,55 +168,89 @@ impl Drop for Spooled {
     fn drop(&mut self) {
         self.ingestions.spooling().remove(&self.id);
         if !self.is_of_job {
-            self.ingestions.give_back(self.bytes);
+            self.ingestions.room().give_back(&self.id);
             // What stays takes space until the next start, which clears it up.
             drop(std::fs::remove_dir_all(self.folder()));
         }
     }
 }
 
-impl Ingestions {
-    pub(super) fn spooling(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<IngestionId>> {
-        self.spooling.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// What uploaded files take, by job.
+#[derive(Debug)]
+pub(super) struct Room {
+    bytes: Shares<PartyId>,
+    by_job: BTreeMap<IngestionId, (PartyId, u64)>,
+}
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self { bytes: Shares::of(SPOOLED_BYTES_MAX), by_job: BTreeMap::new() }
     }
 
-    /// Takes room for some bytes. Error: there is not so much left.
-    fn reserve(&self, bytes: u64) -> Result<(), AppError> {
-        let take = |before: u64| before.checked_add(bytes).filter(|after| *after <= SPOOLED_BYTES_MAX);
-        let taken = self.spooled_bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
-        taken.map(drop).map_err(|_| AppError::UploadsFull)
+    /// Takes room for some bytes of a job's file. Error: there is not so much left, for anybody or for this provider.
+    fn reserve(&mut self, id: &IngestionId, provider: &PartyId, bytes: u64) -> Result<(), AppError> {
+        self.bytes.take(provider, bytes).map_err(|none| match none {
+            NoShare::Full => AppError::UploadsFull,
+            NoShare::Own => AppError::OwnUploadsFull,
+        })?;
+        self.note(id, provider, bytes);
+        Ok(())
+    }
+
+    /// Counts what an earlier process kept.
+    fn hold(&mut self, id: &IngestionId, provider: &PartyId, bytes: u64) {
+        self.bytes.hold(provider, bytes);
+        self.note(id, provider, bytes);
+    }
+
+    fn note(&mut self, id: &IngestionId, provider: &PartyId, bytes: u64) {
+        let held = self.by_job.entry(id.clone()).or_insert_with(|| (provider.clone(), 0));
+        held.1 = held.1.saturating_add(bytes);
+    }
+
+    /// Gives back all that a job's file takes, once.
+    fn give_back(&mut self, id: &IngestionId) {
+        if let Some((provider, bytes)) = self.by_job.remove(id) {
+            self.bytes.give_back(&provider, bytes);
+        }
+    }
+}
+
+impl Ingestions {
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn spooling(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<IngestionId>> {
+        self.spooling.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Removes the uploaded file of a job that has ended; its rejected rows stay, if it has any.
     pub(super) fn remove_source(&self, id: &IngestionId) {
         let (folder, rejects) = (self.folder(id), self.rejects(id));
+        let mut is_gone = true;
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
             let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
             if entry.path() == rejects && !is_empty {
                 continue;
             }
-            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-            if std::fs::remove_file(entry.path()).is_ok() && entry.path() != rejects {
-                self.give_back(bytes);
-            }
+            is_gone &= std::fs::remove_file(entry.path()).is_ok();
+        }
+        // What can't be removed takes its room until the next start.
+        if is_gone {
+            self.room().give_back(id);
         }
         // Refused while rejected rows are in it, which is meant.
         drop(std::fs::remove_dir(&folder));
     }
 
-    fn give_back(&self, bytes: u64) {
-        let give = |before: u64| Some(before.saturating_sub(bytes));
-        // The closure never refuses.
-        let _before = self.spooled_bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, give);
-    }
-
-    /// Counts what uploads of an earlier process take.
-    pub(super) fn count_source(&self, id: &IngestionId) {
+    /// Counts what an upload to an earlier process takes.
+    pub(super) fn count_source(&self, id: &IngestionId, provider: &PartyId) {
         let rejects = self.rejects(id);
         for entry in std::fs::read_dir(self.folder(id)).into_iter().flatten().flatten() {
             if entry.path() != rejects {
                 let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
-                self.spooled_bytes.fetch_add(bytes, Ordering::SeqCst);
+                self.room().hold(id, provider, bytes);
             }
         }
     }
@@ -247,19 +304,37 @@ pub(super) fn digest_of(path: &Path) -> Result<(String, u64), AppError> {
 mod tests {
     use super::*;
 
+    fn job(number: u8) -> IngestionId {
+        format!("ing_{number:032}").parse().unwrap()
+    }
+
+    fn provider(number: u8) -> PartyId {
+        format!("pty_{number:032}").parse().unwrap()
+    }
+
     #[test]
-    fn the_room_for_uploads_is_bounded_and_comes_back() {
-        let directory = std::path::Path::new("nowhere");
-        let ingestions = Ingestions::new(directory);
-        assert!(ingestions.reserve(SPOOLED_BYTES_MAX - 5).is_ok());
-        assert!(matches!(ingestions.reserve(6), Err(AppError::UploadsFull)));
-        assert!(matches!(ingestions.reserve(u64::MAX), Err(AppError::UploadsFull)));
-        assert!(ingestions.reserve(5).is_ok());
-        ingestions.give_back(6);
-        assert!(ingestions.reserve(6).is_ok() && ingestions.reserve(1).is_err());
-        // What was counted twice does not make the room larger than it is.
-        ingestions.give_back(u64::MAX);
-        assert!(ingestions.reserve(SPOOLED_BYTES_MAX).is_ok() && ingestions.reserve(1).is_err());
+    fn the_room_for_uploads_is_shared_and_comes_back() {
+        const HALF: u64 = SPOOLED_BYTES_MAX / 2;
+        let mut room = Room::new();
+        assert!(room.reserve(&job(1), &provider(1), HALF - 5).is_ok());
+        assert!(room.reserve(&job(2), &provider(1), 5).is_ok());
+        assert!(matches!(room.reserve(&job(2), &provider(1), 1), Err(AppError::OwnUploadsFull)));
+        // Another provider finds room, whatever the first one sends.
+        assert!(room.reserve(&job(3), &provider(2), HALF / 2).is_ok());
+        assert!(matches!(room.reserve(&job(3), &provider(2), 1), Err(AppError::OwnUploadsFull)));
+        assert!(matches!(room.reserve(&job(4), &provider(3), HALF), Err(AppError::UploadsFull)));
+        assert!(matches!(room.reserve(&job(4), &provider(3), u64::MAX), Err(AppError::UploadsFull)));
+        room.give_back(&job(1));
+        // Once.
+        room.give_back(&job(1));
+        assert!(room.reserve(&job(5), &provider(1), HALF / 2).is_ok());
+        assert!(matches!(room.reserve(&job(5), &provider(1), HALF), Err(AppError::UploadsFull)));
+        // What an earlier process kept counts, be it more than a share.
+        let mut after = Room::new();
+        after.hold(&job(1), &provider(1), SPOOLED_BYTES_MAX);
+        assert!(matches!(after.reserve(&job(2), &provider(2), 1), Err(AppError::UploadsFull)));
+        after.give_back(&job(1));
+        assert!(after.reserve(&job(2), &provider(2), 1).is_ok());
     }
 
     #[test]

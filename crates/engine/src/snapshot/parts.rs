@@ -4,6 +4,7 @@
 //! Every part but the last has the same number of rows, and rows are written in batches of one size whatever sizes they came
 //! in: the same rows make the same files, byte for byte, in one go or in several.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,10 +137,12 @@ impl PartWriter {
     }
 }
 
-/// Removes what a version that was given up left in a directory.
-pub(super) fn discard(directory: &Path, prefix: &str) -> Result<(), StorageError> {
+/// Removes the files of a prefix from a directory, but for some.
+pub(super) fn discard(directory: &Path, prefix: &str, kept: &BTreeSet<&str>) -> Result<(), StorageError> {
     for name in files_of(directory, prefix)? {
-        remove(&directory.join(name))?;
+        if !kept.contains(name.as_str()) {
+            remove(&directory.join(name))?;
+        }
     }
     Ok(())
 }

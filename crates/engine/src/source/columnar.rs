@@ -10,8 +10,10 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::display::FormatOptions;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use super::BATCH_BYTES_MAX;
 use super::error::{FoundKind, SourceError};
 use super::file::SourceFile;
+use super::pages::check_pages;
 use super::rejects::Rejects;
 use crate::BATCH_ROWS;
 use crate::columns::{ColumnType, ColumnView};
@@ -26,9 +28,10 @@ pub(super) struct Inspected {
     pub(super) rows: u64,
 }
 
-/// Reads the file's footer.
+/// Reads the file's footer, and looks through its pages: none is larger than a page may be.
 pub(super) fn inspect(file: &SourceFile) -> Result<Inspected, SourceError> {
     let builder = open(file)?;
+    check_pages(&file.handle()?, builder.metadata()).map_err(|error| file.unreadable(&error))?;
     let mut headers = Vec::new();
     let mut types = Vec::new();
     for field in builder.schema().fields() {
@@ -66,6 +69,10 @@ impl ColumnarBatches {
     pub(super) fn read(&mut self, rejects: &mut Rejects) -> Result<Option<RecordBatch>, SourceError> {
         let Some(read) = self.reader.next() else { return Ok(None) };
         let batch = read.map_err(|error| self.file.unreadable(&error))?;
+        if batch.get_array_memory_size() as u64 > BATCH_BYTES_MAX {
+            let line = self.rows_before + batch.num_rows() as u64;
+            return Err(SourceError::RowsTooLarge { file: self.file.name(), line });
+        }
         let mut arrays = Vec::with_capacity(self.columns.len());
         let mut bad: BTreeMap<usize, Vec<SourceError>> = BTreeMap::new();
         for (index, column) in &self.columns {

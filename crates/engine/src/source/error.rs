@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::drift::SchemaDrift;
 use super::encoding::TextEncoding;
-use super::{COLUMNS_MAX, RECORD_BYTES_MAX};
+use super::{BATCH_BYTES_MAX, COLUMNS_MAX, RECORD_BYTES_MAX};
+use crate::BATCH_ROWS;
 use crate::columns::ColumnType;
 
 /// What was found where a value of another kind was expected.
@@ -130,6 +131,17 @@ pub enum SourceError {
         /// The file.
         file: String,
         /// The line on which the record begins.
+        line: u64,
+    },
+    /// Rows that together take more memory than a batch may.
+    #[error(
+        "{file}, line {line}: the rows before it hold more than {} MiB in one batch of {BATCH_ROWS}; keep long texts out of the table, or cut them",
+        BATCH_BYTES_MAX >> 20
+    )]
+    RowsTooLarge {
+        /// The file.
+        file: String,
+        /// The line of a text file, the row of a sheet or Parquet file.
         line: u64,
     },
     /// A compressed file that becomes too large.

@@ -31,6 +31,16 @@ pub(super) enum Cell<'a> {
     Fault(FoundKind),
 }
 
+impl Cell<'_> {
+    /// What a text takes; other values are small.
+    pub(super) fn text_bytes(&self) -> u64 {
+        match self {
+            Cell::Raw(text) | Cell::Text(text) => text.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
 /// Microseconds of a day.
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
 

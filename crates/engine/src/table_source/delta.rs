@@ -1,8 +1,15 @@
 //! Delta tables, read by the Delta kernel: partition columns, column mapping and deletion vectors are its affair, and a
 //! table that needs a reader feature which it does not have is refused by that feature's name.
+//!
+//! The kernel reads through a store that is confined to the connection's folder ([`ConfinedStore`]), and a table that names
+//! files by addresses is refused before ([`named`]).
 
-use std::path::Path;
+mod named;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -16,10 +23,13 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::Wanted;
+use super::confined::ConfinedStore;
 use super::folder::Place;
+use super::reading::{on_thread, open_regular};
 use super::typed::Typing;
 use crate::columns::SchemaView;
-use crate::source::{BatchStream, SourceError, SourceIdentity, TableSource};
+use crate::source::{BatchStream, SourceError, SourceIdentity, TableSource, pages};
+use named::{check_checkpoints, is_vector_inside};
 
 /// Batches that wait for whoever takes them.
 const BATCHES_AHEAD: usize = 2;
@@ -34,34 +44,63 @@ pub(super) struct DeltaTable {
     view: SchemaView,
     snapshot: Snapshot,
     logs: LogStoreRef,
+    files: Vec<PathBuf>,
     identity: String,
     rows: Option<u64>,
+    was_left: Arc<AtomicBool>,
 }
 
 impl DeltaTable {
     pub(super) async fn open(place: Place, version: Option<u64>, wanted: Wanted<'_>) -> Result<Self, SourceError> {
-        if !place.path.join("_delta_log").is_dir() {
-            return Err(place.unreadable("it has no _delta_log, so it is no Delta table"));
-        }
+        let at = place.clone();
+        // Looking through checkpoints may take longer than one reading; the whole of opening has its own bound.
+        let looked = tokio::task::spawn_blocking(move || {
+            if !at.path.join("_delta_log").is_dir() {
+                return Err(at.unreadable("it has no _delta_log, so it is no Delta table"));
+            }
+            check_checkpoints(&at)
+        });
+        looked.await.map_err(|error| fault(&place, "found", &error))??;
         let url = Url::from_directory_path(&place.path).map_err(|()| place.unreadable("its path is no URL"))?;
-        let builder = DeltaTableBuilder::from_url(url).map_err(|error| fault(&place, "found", &error))?;
+        let store = ConfinedStore::new(place.folder.clone());
+        let was_left = store.was_left();
+        let builder = DeltaTableBuilder::from_url(url.clone()).map_err(|error| fault(&place, "found", &error))?;
+        let builder = builder.with_storage_backend(Arc::new(store), url);
         let logs = builder.build_storage().map_err(|error| fault(&place, "found", &error))?;
-        let snapshot =
-            Snapshot::try_new(logs.as_ref(), version).await.map_err(|error| log_fault(&place, version, &error))?;
+        let snapshot = match Snapshot::try_new(logs.as_ref(), version).await {
+            Ok(snapshot) => snapshot,
+            Err(_) if was_left.load(Ordering::SeqCst) => return Err(outside(&place)),
+            Err(error) => {
+                let at = place.clone();
+                let explained = on_thread(&place.folder, move || log_fault(&at, version, &error)).await;
+                return Err(explained.unwrap_or_else(|none| place.unreadable(&none.to_string())));
+            }
+        };
         let schema: Schema =
             snapshot.schema().as_ref().try_into_arrow().map_err(|error| fault(&place, "described", &error))?;
         let typing = Typing::between(&place.name, &schema, wanted)?;
         let (listed, at) = ((snapshot.clone(), Arc::clone(&logs)), place.clone());
         // The kernel waits for its input and must not do so on a thread that serves requests.
-        let files = tokio::task::spawn_blocking(move || list_files(&at, &listed.0, &listed.1))
+        let listed = tokio::task::spawn_blocking(move || list_files(&at, &listed.0, &listed.1))
             .await
-            .map_err(|error| fault(&place, "listed", &error))??;
-        Ok(Self { view: typing.view(), typing, snapshot, logs, identity: files.digest, rows: files.rows, place })
+            .map_err(|error| fault(&place, "listed", &error))?;
+        let Listed { files, digest: identity, rows } = told(&place, &was_left, listed)?;
+        Ok(Self { view: typing.view(), typing, snapshot, logs, files, identity, rows, was_left, place })
     }
+}
+
+/// An error told by its cause, where that is a file outside of the folder.
+fn told<T>(place: &Place, was_left: &AtomicBool, done: Result<T, SourceError>) -> Result<T, SourceError> {
+    done.map_err(|error| if was_left.load(Ordering::SeqCst) { outside(place) } else { error })
+}
+
+fn outside(place: &Place) -> SourceError {
+    place.unreadable("its log names a file outside of the connection's folder")
 }
 
 /// What a version consists of.
 struct Listed {
+    files: Vec<PathBuf>,
     digest: String,
     rows: Option<u64>,
 }
@@ -75,10 +114,13 @@ fn list_files(place: &Place, snapshot: &Snapshot, logs: &LogStoreRef) -> Result<
         .map_err(|error| planning_fault(place, snapshot, &error))?;
     let engine = logs.engine(None);
     let mut files: Vec<(String, String, Option<u64>)> = Vec::new();
+    let mut vectors_are_inside = true;
     for metadata in scan.scan_metadata(engine.as_ref()).map_err(|error| fault(place, "listed", &error))? {
         let metadata = metadata.map_err(|error| fault(place, "listed", &error))?;
-        files = metadata
-            .visit_scan_files(files, |files, file| {
+        let visited = (files, vectors_are_inside);
+        (files, vectors_are_inside) = metadata
+            .visit_scan_files(visited, |(files, vectors_are_inside), file| {
+                *vectors_are_inside &= !file.dv_info.has_vector() || is_vector_inside(&format!("{:?}", file.dv_info));
                 let mut values: Vec<_> = file.partition_values.iter().collect();
                 values.sort();
                 let described = format!(
@@ -93,18 +135,26 @@ fn list_files(place: &Place, snapshot: &Snapshot, logs: &LogStoreRef) -> Result<
             return Err(place.unreadable("it has more than a million data files; compact it"));
         }
     }
+    if !vectors_are_inside {
+        return Err(place.unreadable("it names a deletion vector outside of the table; copy the table"));
+    }
     let root = scan.table_root();
+    let mut paths = Vec::with_capacity(files.len());
     let mut hasher = Sha256::new();
     let mut rows = Some(0_u64);
     for (path, described, of_file) in &files {
         let location = root.join(path).map_err(|error| fault(place, "listed", &error))?;
         let path =
             location.to_file_path().map_err(|()| place.unreadable("a data file is not on this machine's disk"))?;
-        place.confined(&path)?;
+        let path = place.confined(&path)?;
+        if !path.is_file() {
+            return Err(place.unreadable("a data file is no regular file"));
+        }
+        paths.push(path);
         hasher.update(described.as_bytes());
         rows = rows.zip(*of_file).and_then(|(sum, more)| sum.checked_add(more));
     }
-    Ok(Listed { digest: hex::encode(hasher.finalize()), rows })
+    Ok(Listed { files: paths, digest: hex::encode(hasher.finalize()), rows })
 }
 
 impl TableSource for DeltaTable {
@@ -128,7 +178,7 @@ impl TableSource for DeltaTable {
         let (batches, mut taken) = mpsc::channel(BATCHES_AHEAD);
         let place = self.place.clone();
         let reader = tokio::task::spawn_blocking(move || {
-            if let Err(error) = self.read(skip_rows, &batches) {
+            if let Err(error) = told(&self.place, &self.was_left, self.read(skip_rows, &batches)) {
                 // When nobody is there any more, nobody needs to know.
                 drop(batches.blocking_send(Err(error)));
             }
@@ -153,6 +203,13 @@ impl DeltaTable {
         batches: &mpsc::Sender<Result<RecordBatch, SourceError>>,
     ) -> Result<(), SourceError> {
         let place = &self.place;
+        for path in &self.files {
+            if batches.is_closed() {
+                return Ok(());
+            }
+            let file = open_regular(path).map_err(|error| place.unreadable(&error.to_string()))?;
+            pages::check(&file).map_err(|error| place.unreadable(&format!("a data file: {error}")))?;
+        }
         let wrapped = self.snapshot.scan_builder().build().map_err(|error| fault(place, "planned", &error))?;
         let scan =
             Arc::clone(wrapped.snapshot()).scan_builder().build().map_err(|error| fault(place, "planned", &error))?;
@@ -210,10 +267,17 @@ fn commit(table: &Path, version: u64) -> std::path::PathBuf {
 fn unsupported_features(table: &Path) -> Option<String> {
     /// Commits that are looked at: the protocol is mostly written when a table is made.
     const COMMITS_MAX: u64 = 100;
+    /// Bytes that are looked at of each: the protocol stands among its first actions.
+    const COMMIT_BYTES_MAX: u64 = 1 << 20;
     let mut found = None;
     for version in 0..COMMITS_MAX {
-        let Ok(text) = std::fs::read_to_string(commit(table, version)) else { break };
-        for line in text.lines() {
+        let Ok(file) = open_regular(&commit(table, version)) else { break };
+        let mut bytes = Vec::new();
+        if file.take(COMMIT_BYTES_MAX).read_to_end(&mut bytes).is_err() {
+            break;
+        }
+        // The last line may be cut off, and is none then.
+        for line in String::from_utf8_lossy(&bytes).lines() {
             let Ok(action) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             if let Some(protocol) = action.get("protocol") {
                 found = named_features(protocol);
@@ -247,5 +311,27 @@ fn planning_fault(place: &Place, snapshot: &Snapshot, error: &dyn std::fmt::Debu
     match named_features(&protocol) {
         Some(features) => needs_features(place, &features),
         None => fault(place, "planned", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A protocol action is looked for in a bounded part of a commit, and in files alone.
+    #[test]
+    fn a_commit_without_end_is_not_read_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = directory.path();
+        std::fs::create_dir(table.join("_delta_log")).unwrap();
+        let protocol = "{\"protocol\":{\"readerFeatures\":[\"rowsTurnedAround\"]}}\n";
+        std::fs::write(commit(table, 0), protocol).unwrap();
+        // A sparse file of a terabyte after a line that is looked at.
+        let file = std::fs::OpenOptions::new().append(true).open(commit(table, 0)).unwrap();
+        file.set_len(1 << 40).unwrap();
+        assert_eq!(unsupported_features(table).as_deref(), Some("rowsTurnedAround"));
+        std::fs::remove_file(commit(table, 0)).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(commit(table, 0)).status().unwrap().success());
+        assert_eq!(unsupported_features(table), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Places;
+use super::reading::on_thread;
 use crate::postgres::ConnectionName;
 use crate::source::SourceError;
 
@@ -36,8 +37,16 @@ fn kind_of(error: &std::io::Error) -> String {
     format!("a file it consists of: {}", error.kind())
 }
 
+/// The place of a path within a connection's folder, looked for on a thread that may wait.
+pub(super) async fn found(places: &Places, connection: &ConnectionName, directory: &str) -> Result<Place, SourceError> {
+    let (places, connection, name) = (places.clone(), connection.clone(), directory.to_owned());
+    let root = places.folders.get(&connection).cloned().unwrap_or_default();
+    let found = on_thread(&root, move || within(&places, &connection, &name)).await;
+    found.map_err(|none| SourceError::Unreadable { file: directory.to_owned(), reason: none.to_string() })?
+}
+
 /// The place of a path within a connection's folder. Errors: no such connection; a path that leads out of the folder.
-pub(super) fn within(places: &Places, connection: &ConnectionName, directory: &str) -> Result<Place, SourceError> {
+fn within(places: &Places, connection: &ConnectionName, directory: &str) -> Result<Place, SourceError> {
     let Some(folder) = places.folders.get(connection) else {
         return Err(SourceError::BadOptions {
             reason: format!(

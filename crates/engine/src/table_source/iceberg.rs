@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use super::Wanted;
 use super::folder::Place;
+use super::reading::{on_thread, read_whole};
 use super::typed::Typing;
 use crate::BATCH_ROWS;
 use crate::columns::SchemaView;
@@ -34,6 +35,8 @@ use storage::FolderStorage;
 const METADATA_BYTES_MAX: u64 = 256 << 20;
 /// Most data files of a snapshot.
 const FILES_MAX: usize = 1_000_000;
+/// Most files of the directory of metadata that are looked at for the newest.
+const ENTRIES_MAX: usize = 1_000_000;
 
 /// An Iceberg table at a snapshot.
 pub(super) struct IcebergTable {
@@ -43,6 +46,7 @@ pub(super) struct IcebergTable {
     /// The columns as the library gives them.
     given: Arc<Schema>,
     files: FileIO,
+    storage: FolderStorage,
     tasks: Vec<FileScanTask>,
     identity: String,
     rows: Option<u64>,
@@ -56,13 +60,15 @@ impl std::fmt::Debug for IcebergTable {
 
 impl IcebergTable {
     pub(super) async fn open(place: Place, snapshot: Option<i64>, wanted: Wanted<'_>) -> Result<Self, SourceError> {
-        let metadata_file = metadata_file(&place)?;
-        let size =
-            std::fs::metadata(&metadata_file).map_err(|error| place.unreadable(&error.kind().to_string()))?.len();
-        if size > METADATA_BYTES_MAX {
-            return Err(place.unreadable("its metadata file is larger than 256 MiB; expire old snapshots"));
-        }
-        let bytes = std::fs::read(&metadata_file).map_err(|error| place.unreadable(&error.kind().to_string()))?;
+        let at = place.clone();
+        let found = on_thread(&place.folder, move || -> Result<(PathBuf, Option<Vec<u8>>), SourceError> {
+            let file = metadata_file(&at)?;
+            let bytes = read_whole(&file, METADATA_BYTES_MAX).map_err(|error| at.unreadable(&error.to_string()))?;
+            Ok((file, bytes))
+        });
+        let (metadata_file, bytes) = found.await.map_err(|none| place.unreadable(&none.to_string()))??;
+        let bytes =
+            bytes.ok_or_else(|| place.unreadable("its metadata file is larger than 256 MiB; expire old snapshots"))?;
         let metadata: TableMetadata = serde_json::from_slice(&bytes)
             .map_err(|_| place.unreadable("its metadata is not that of an Iceberg table"))?;
         if metadata.format_version() == FormatVersion::V3 {
@@ -73,7 +79,7 @@ impl IcebergTable {
         let table_directory = table_directory(&metadata_file);
         let location = metadata.location().to_owned();
         let storage = FolderStorage::new(place.folder.clone(), table_directory, &location);
-        let files = FileIOBuilder::new(Arc::new(storage)).build();
+        let files = FileIOBuilder::new(Arc::new(storage.clone())).build();
         let name = TableIdent::from_strs(["source", "table"]).map_err(|error| fault(&place, "named", &error))?;
         let table = StaticTable::from_metadata(metadata, name, files.clone())
             .await
@@ -112,7 +118,7 @@ impl IcebergTable {
         }
         tasks.sort_by(|left, right| (&left.data_file_path, left.start).cmp(&(&right.data_file_path, right.start)));
         let (identity, rows) = described(&schema.schema_id(), &tasks);
-        Ok(Self { view: typing.view(), typing, given, files, tasks, identity, rows, place })
+        Ok(Self { view: typing.view(), typing, given, files, storage, tasks, identity, rows, place })
     }
 }
 
@@ -150,8 +156,15 @@ impl TableSource for IcebergTable {
     }
 
     fn into_batches(self: Box<Self>, skip_rows: u64) -> BatchStream {
-        let IcebergTable { place, typing, given, files, tasks, .. } = *self;
+        let IcebergTable { place, typing, given, files, storage, tasks, .. } = *self;
         Box::pin(async_stream::try_stream! {
+            for task in &tasks {
+                let deletes = task.deletes.iter().map(|delete| delete.file_path.as_str());
+                for address in std::iter::once(task.data_file_path.as_str()).chain(deletes) {
+                    let checked = storage.check_pages(address).await;
+                    checked.map_err(|error| place.unreadable(&format!("a data file: {}", error.message())))?;
+                }
+            }
             let runtime = Runtime::try_current().map_err(|error| fault(&place, "read", &error))?;
             // One file after the other: the order of the rows is part of what they are.
             let reader = ArrowReaderBuilder::new(files, runtime)
@@ -212,7 +225,7 @@ fn metadata_file(place: &Place) -> Result<PathBuf, SourceError> {
     let missing = || place.unreadable("it has no metadata/*.metadata.json, so it is no Iceberg table");
     let directory = place.path.join("metadata");
     let mut newest: Option<(u64, std::time::SystemTime, PathBuf)> = None;
-    for entry in std::fs::read_dir(&directory).map_err(|_| missing())?.flatten() {
+    for entry in std::fs::read_dir(&directory).map_err(|_| missing())?.take(ENTRIES_MAX).flatten() {
         let path = entry.path();
         let Some(number) = metadata_number(&path) else { continue };
         let written = entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(std::time::UNIX_EPOCH);

@@ -61,6 +61,32 @@ async fn a_query_out_of_memory_says_so_and_its_neighbour_answers() {
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), ROWS);
 }
 
+/// Space for spilling is divided as memory is: one that uses up its part ends, its neighbour spills and answers, and neither
+/// leaves anything behind.
+#[tokio::test]
+async fn a_query_out_of_temporary_space_says_so_and_its_neighbour_answers() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let spill = place.directory.path().join("spill");
+    let settings = EngineSettings { queries_max: 2, spill_bytes_max: 8 << 20, ..EngineSettings::moderate(spill) };
+    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+    // 32 MB to sort with 24 MiB of memory and 4 MiB on disk; ids alone are 2 MB.
+    let large = async { session(&engine, &table, 24 << 20).query(JOIN).await?.collect().await };
+    let small =
+        async { session(&engine, &table, 24 << 20).query("select id from wide order by id").await?.collect().await };
+    let (refused, answered) = tokio::join!(large, small);
+    assert!(matches!(refused, Err(EngineError::OutOfMemory)), "{:?}", refused.map(|_| ()));
+    let (batches, _) = answered.expect("an answer");
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), ROWS);
+    // The parts of a plan that were stopped drop their files a moment later.
+    let cleared = async {
+        while spilled(&place) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), cleared).await.expect("spill files outlive the query");
+}
+
 #[tokio::test]
 async fn queries_beyond_those_admitted_are_refused_and_the_others_wait() {
     let place = Place::new();

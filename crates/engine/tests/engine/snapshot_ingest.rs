@@ -1,17 +1,18 @@
 //! Ingestions of the engine: in one go or in several, the files are the same.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::snapshot::{Ingest, IngestControl, Snapshot, SnapshotError, SnapshotStore};
 use lingqu_engine::source::{
     BatchStream, RejectLimit, Source, SourceError, SourceIdentity, SourceOptions, StopSignal, TableSource,
 };
 use lingqu_engine::{BATCH_ROWS, ColumnType, ColumnView, SchemaView};
+use parquet::arrow::ArrowWriter;
 
 use crate::data::Place;
 
@@ -126,6 +127,86 @@ async fn an_interrupted_ingestion_goes_on_after_its_finished_parts() {
     }
 }
 
+/// The same rows in a file of each format; the thousandth ones are bad where a format has room for that.
+fn in_every_format(place: &Place) -> Vec<PathBuf> {
+    const ROWS: usize = 20_000;
+    let is_bad = |row: usize| row % 1_000 == 7;
+    let rows = |line: &dyn Fn(usize, &str, &str) -> String| -> String {
+        let each = |row: usize| {
+            let id = if is_bad(row) { "bad".to_owned() } else { row.to_string() };
+            line(row, &id, &format!("词 {}", row % 77))
+        };
+        (0..ROWS).map(each).collect()
+    };
+    let csv = "id,word\n".to_owned() + &rows(&|_, id, word| format!("{id},{word}\n"));
+    let object = |_: usize, id: &str, word: &str| match id {
+        "bad" => format!("{{\"id\": \"bad\", \"word\": \"{word}\"}}\n"),
+        _ => format!("{{\"id\": {id}, \"word\": \"{word}\"}}\n"),
+    };
+    let lines = rows(&object);
+    let sheet = rows(&|row, id, word| {
+        let cell = if id == "bad" {
+            "<c t=\"inlineStr\"><is><t>bad</t></is></c>".to_owned()
+        } else {
+            format!("<c><v>{id}</v></c>")
+        };
+        format!("<row r=\"{}\">{cell}<c t=\"inlineStr\"><is><t>{word}</t></is></c></row>", row + 2)
+    });
+    let head =
+        "<row r=\"1\"><c t=\"inlineStr\"><is><t>id</t></is></c><c t=\"inlineStr\"><is><t>word</t></is></c></row>";
+    let at = |name: &str| place.directory.path().join(name);
+    fs::write(at("gb.csv"), encoding_rs::GB18030.encode(&csv).0).expect("written");
+    fs::write(at("packed.csv.zst"), zstd::encode_all(csv.as_bytes(), 3).expect("packed")).expect("written");
+    crate::source_sheets::workbook_of(&at("words.xlsx"), &format!("{head}{sheet}"));
+    let good: Vec<usize> = (0..ROWS).filter(|row| !is_bad(*row)).collect();
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(good.iter().map(|row| *row as i64)));
+    let words: ArrayRef = Arc::new(StringArray::from_iter_values(good.iter().map(|row| format!("词 {}", row % 77))));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("word", words)]).expect("a batch");
+    let mut writer = ArrowWriter::try_new(fs::File::create(at("words.parquet")).expect("made"), batch.schema(), None)
+        .expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("written");
+    vec![
+        place.file("words.csv", &csv),
+        at("gb.csv"),
+        at("packed.csv.zst"),
+        place.file("words.tsv", &csv.replace(',', "\t")),
+        place.file("words.ndjson", &lines),
+        place.file("words.json", &format!("[{}]", lines.trim_end().replace('\n', ",\n"))),
+        at("words.xlsx"),
+        at("words.parquet"),
+    ]
+}
+
+/// Whatever the format, a reading goes on after the part that an earlier one had finished, and comes to the same rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_goes_on_after_its_finished_parts() {
+    let place = Place::new();
+    let mut digests = std::collections::BTreeSet::new();
+    for path in in_every_format(&place) {
+        let name = path.file_name().expect("a name").to_string_lossy().replace('.', "_");
+        let ingest = async |store: &SnapshotStore| {
+            store.ingest("res_1", "ing_1", Ingest::File(open(&path)), IngestControl::default()).await
+        };
+        let (whole, broken) = (format!("whole_{name}"), format!("broken_{name}"));
+        let expected = ingest(&store(&place, &whole)).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((expected.rows, expected.files.files().len()), (19_980, 2), "{name}");
+        // As after a crash behind the first part.
+        let directory = place.directory.path().join(&broken).join("res_1");
+        fs::create_dir_all(&directory).expect("made");
+        let first = &parts(&place, &whole)[0];
+        fs::write(directory.join(&first.0), &first.1).expect("written");
+        let written =
+            |file: &str| fs::metadata(directory.join(file)).and_then(|file| file.modified()).expect("it is there");
+        let before = written(&first.0);
+        let resumed = ingest(&store(&place, &broken)).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(resumed.digest, expected.digest, "{name}");
+        assert_eq!(written(&first.0), before, "{name}: the finished part was not written again");
+        digests.insert(resumed.digest);
+    }
+    assert_eq!(digests.len(), 1, "the same rows are the same files, whatever format they came in");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_was_damaged_is_written_again() {
     let place = Place::new();
@@ -154,13 +235,52 @@ async fn a_job_that_is_given_up_leaves_nothing() {
     fs::create_dir_all(place.directory.path().join("broken/res_1")).expect("made");
     let broken = store(&place, "broken");
     interrupted(&place, &broken, 1, false).await;
-    broken.discard("res_1", "ing_1").await.expect("discarded");
+    broken.discard("res_1", "ing_1", None).await.expect("discarded");
     assert_eq!(parts(&place, "broken"), []);
     // A version is not a job's to discard.
     let source = Ingest::File(open(&csv(&place)));
     broken.ingest("res_1", "ing_2", source, IngestControl::default()).await.expect("good");
-    broken.discard("res_1", "ing_2").await.expect("left alone");
+    broken.discard("res_1", "ing_2", Some(0)).await.expect("left alone");
     assert!(broken.version("res_1", 0).await.is_ok());
+    // Nor when another job's version came after it.
+    let source = Ingest::File(open(&csv(&place)));
+    broken.ingest("res_1", "ing_3", source, IngestControl::default()).await.expect("good");
+    broken.discard("res_1", "ing_2", Some(0)).await.expect("left alone");
+    assert!(broken.version("res_1", 0).await.is_ok() && broken.version("res_1", 1).await.is_ok());
+}
+
+/// A job over a table that changes reads anew after a crash, under another name. When a process died after a version was
+/// written and before it was recorded, that version's files go once another is recorded, and not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_attempt_wrote_and_nobody_recorded_is_removed() {
+    let place = Place::new();
+    let snapshots = store(&place, "broken");
+    let attempt = async |name: &str| {
+        let source = Ingest::File(open(&csv(&place)));
+        snapshots.ingest("res_1", name, source, IngestControl::default()).await.expect("good")
+    };
+    let names = || -> Vec<String> {
+        let parts = parts(&place, "broken").into_iter().map(|(name, _)| name);
+        parts.filter(|name| name.starts_with("ing_1-")).collect()
+    };
+    let lost = attempt("ing_1-1").await;
+    let directory = place.directory.path().join("broken/res_1");
+    fs::write(directory.join("ing_1-2-00000-half.parquet"), b"half").expect("written");
+    fs::write(directory.join(".ing_1-2-00001.unfinished"), b"half").expect("written");
+    // Given up now, the version stays that the log ends in; the parts of the other attempt go.
+    snapshots.discard("res_1", "ing_1", None).await.expect("discarded");
+    assert_eq!(snapshots.latest("res_1").await.expect("opens").expect("a version").digest, lost.digest);
+    assert_eq!(names().len(), lost.files.files().len());
+    let recorded = attempt("ing_1-3").await;
+    assert_eq!((lost.version, recorded.version), (0, 1));
+    snapshots.discard("res_1", "ing_1", Some(recorded.version)).await.expect("discarded");
+    let kept: Vec<_> = recorded.files.files().iter().map(|file| file.path.clone()).collect();
+    assert_eq!(names(), kept);
+    assert_eq!(snapshots.latest("res_1").await.expect("opens").expect("a version").digest, recorded.digest);
+    // The next job's version, and then once more: as a start does that finds the job's folder.
+    attempt("ing_2").await;
+    snapshots.discard("res_1", "ing_1", Some(recorded.version)).await.expect("discarded");
+    assert_eq!(names(), kept);
 }
 
 /// A table whose batches come in sizes of its own.

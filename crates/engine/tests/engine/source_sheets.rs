@@ -115,6 +115,20 @@ const RELATIONS: &str = r#"<Relationships xmlns="http://schemas.openxmlformats.o
 const BOOK: &str = r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="s" sheetId="1" r:id="rId1"/></sheets></workbook>"#;
 const BOOK_RELATIONS: &str = r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#;
 
+/// A workbook of one sheet with these rows.
+pub fn workbook_of(path: &Path, rows: &str) {
+    archive(
+        path,
+        &[
+            ("[Content_Types].xml", TYPES.as_bytes()),
+            ("_rels/.rels", RELATIONS.as_bytes()),
+            ("xl/workbook.xml", BOOK.as_bytes()),
+            ("xl/_rels/workbook.xml.rels", BOOK_RELATIONS.as_bytes()),
+            ("xl/worksheets/sheet1.xml", &sheet(rows)),
+        ],
+    );
+}
+
 fn sheet(rows: &str) -> Vec<u8> {
     format!(r#"<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}</sheetData></worksheet>"#).into_bytes()
 }
@@ -189,6 +203,45 @@ fn open_made(place: &Place, sheet: &[u8], texts: &[u8]) -> Result<Vec<String>, S
 fn an_honest_archive_is_read() {
     let place = Place::new();
     assert_eq!(open_made(&place, &sheet(GOOD_ROWS), &texts("1", GOOD_TEXTS)).expect("good"), ["7"]);
+}
+
+/// A number is a day only where its cell is formatted as one, and which day, the workbook says. (ECMA-376, 18.17.4.1.)
+#[test]
+fn days_are_counted_as_the_workbook_says() {
+    const STYLES: &str = r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts count="1"><numFmt numFmtId="165" formatCode="yyyy/m/d hh:mm"/></numFmts><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="165"/></cellXfs></styleSheet>"#;
+    let cells = [
+        r#"<row r="1"><c r="A1" t="inlineStr"><is><t>n</t></is></c><c r="B1" t="inlineStr"><is><t>day</t></is></c><c r="C1" t="inlineStr"><is><t>at</t></is></c></row>"#,
+        r#"<row r="2"><c r="A2"><v>45000</v></c><c r="B2" s="1"><v>45000</v></c><c r="C2" s="2"><v>45000.75</v></c></row>"#,
+        r#"<row r="3"><c r="A3"><v>61</v></c><c r="B3" s="1"><v>61</v></c><c r="C3" s="2"><v>61.5</v></c></row>"#,
+    ];
+    let place = Place::new();
+    let path = place.directory.path().join("days.xlsx");
+    let types = r#"<?xml version="1.0" encoding="UTF-8"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#;
+    for (property, expected) in [
+        ("", ["45000|2023-03-15|2023-03-15T18:00:00", "61|1900-03-01|1900-03-01T12:00:00"]),
+        (
+            r#"<workbookPr date1904="1"/>"#,
+            ["45000|2027-03-16|2027-03-16T18:00:00", "61|1904-03-02|1904-03-02T12:00:00"],
+        ),
+    ] {
+        let book = BOOK.replace("<sheets>", &format!("{property}<sheets>"));
+        let relations = BOOK_RELATIONS.replace(
+            "</Relationships>",
+            r#"<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" Target="styles.xml"/></Relationships>"#,
+        );
+        archive(
+            &path,
+            &[
+                ("[Content_Types].xml", types.as_bytes()),
+                ("_rels/.rels", RELATIONS.as_bytes()),
+                ("xl/workbook.xml", book.as_bytes()),
+                ("xl/_rels/workbook.xml.rels", relations.as_bytes()),
+                ("xl/styles.xml", STYLES.as_bytes()),
+                ("xl/worksheets/sheet1.xml", &sheet(&cells.concat())),
+            ],
+        );
+        assert_eq!(rows(&path, &SourceOptions::default()).expect("a good sheet"), expected);
+    }
 }
 
 /// Each of these would take memory or time without end, or put values where nobody looks.

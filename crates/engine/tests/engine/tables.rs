@@ -189,6 +189,141 @@ async fn a_table_that_names_files_of_others_is_refused() {
     assert!(error.to_string().contains("outside of the connection's folder"), "{error}");
 }
 
+/// A table of the folder `given`, beside which lie a table and a file of somebody else.
+fn given(fixture: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().canonicalize().unwrap().join("given");
+    copy(&fixtures().join(fixture), &folder.join("t"));
+    copy(&fixtures().join("delta/people"), &directory.path().join("secret"));
+    std::fs::write(directory.path().join("secret.parquet"), b"PAR1").unwrap();
+    (directory, folder)
+}
+
+fn data_files(table: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(table).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(data_files(&entry.path()));
+        } else if entry.file_name().to_string_lossy().ends_with(".parquet") {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn pipe(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// What comes of opening and reading a table; a pipe that is opened would keep it for ever.
+async fn refused(folder: &Path, reference: &str) -> String {
+    let read = async {
+        let source = opened(folder, reference, &PEOPLE, true).await?;
+        read(source, 0).await
+    };
+    let done =
+        tokio::time::timeout(std::time::Duration::from_secs(50), read).await.expect("it does not wait for a pipe");
+    done.expect_err("it is refused").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_leads_out_of_the_folder_is_refused() {
+    const OUTSIDE: &str = "outside of the connection's folder";
+    let first = "t/_delta_log/00000000000000000000.json";
+    // A commit of the log is a link, or the log as a whole.
+    let (directory, folder) = given("delta/people");
+    let log = directory.path().join("secret/_delta_log");
+    std::fs::remove_file(folder.join(first)).unwrap();
+    std::os::unix::fs::symlink(log.join("00000000000000000000.json"), folder.join(first)).unwrap();
+    let error = refused(&folder, &delta("t", None)).await;
+    assert!(error.contains(OUTSIDE), "{error}");
+    std::fs::remove_dir_all(folder.join("t/_delta_log")).unwrap();
+    std::os::unix::fs::symlink(&log, folder.join("t/_delta_log")).unwrap();
+    let error = refused(&folder, &delta("t", None)).await;
+    assert!(error.contains(OUTSIDE), "{error}");
+    // A data file by a path that leads out, however it is written, and one that is a link.
+    for path in ["../../secret.parquet", "%2e%2e/%2e%2e/secret.parquet", "..%2F..%2Fsecret.parquet", "link.parquet"] {
+        let (directory, folder) = given("delta/vectors");
+        let text = std::fs::read_to_string(folder.join(first)).unwrap();
+        let data = data_files(&folder.join("t")).into_iter().find_map(|file| {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            text.contains(&name).then_some(name)
+        });
+        std::fs::write(folder.join(first), text.replace(&data.unwrap(), path)).unwrap();
+        std::os::unix::fs::symlink(directory.path().join("secret.parquet"), folder.join("t/link.parquet")).unwrap();
+        let error = refused(&folder, &delta("t", Some(0))).await;
+        assert!(error.contains(OUTSIDE), "{path}: {error}");
+    }
+}
+
+/// The kernel fetches an address that looks like a signed link past every store, so none may reach it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_table_makes_the_node_call_a_server() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let link = format!("http://{}/x?X-Amz-Signature=1&y=", server.local_addr().unwrap());
+    let commit = "t/_delta_log/00000000000000000001.json";
+    let text = std::fs::read_to_string(fixtures().join("delta").join(commit.replace("t/", "vectors/"))).unwrap();
+    let inline = "\"storageType\": \"i\", \"pathOrInlineDv\": \"";
+    let (before, after) = text.split_once(inline).expect("the table has a deletion vector");
+    let (_, after) = after.split_once('"').unwrap();
+    // As it stands, and with a quote in it (escaped in the log, and where it is shown).
+    for prefix in [link.clone(), link.replace("x?", "ab\\\"?")] {
+        let (_directory, folder) = given("delta/vectors");
+        let stored =
+            format!("\"storageType\": \"u\", \"offset\": 1, \"pathOrInlineDv\": \"{prefix}vBn[lx{{q8@P<9BNH/isA\"");
+        std::fs::write(folder.join(commit), format!("{before}{stored}{after}")).unwrap();
+        let error = refused(&folder, &delta("t", None)).await;
+        assert!(error.contains("a deletion vector outside of the table"), "{error}");
+    }
+    let (_directory, folder) = given("delta/people");
+    let checkpoint = "00000000000000000002.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json";
+    let lines = format!(
+        "{{\"checkpointMetadata\":{{\"version\":2}}}}\n{{\"sidecar\":{{\"path\":\"{link}\",\"sizeInBytes\":1,\"modificationTime\":0}}}}\n"
+    );
+    std::fs::write(folder.join("t/_delta_log").join(checkpoint), lines).unwrap();
+    let error = refused(&folder, &delta("t", None)).await;
+    assert!(error.contains("a checkpoint names a file outside of the table"), "{error}");
+    assert!(server.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "nobody called");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipe_in_place_of_a_file_is_refused() {
+    let (_directory, folder) = given("delta/people");
+    // What is no file is no commit either.
+    pipe(&folder.join("t/_delta_log/00000000000000000003.json"));
+    let reading = async { read(opened(&folder, &delta("t", None), &PEOPLE, true).await?, 0).await };
+    let batches = tokio::time::timeout(std::time::Duration::from_secs(50), reading).await.expect("it does not wait");
+    assert_eq!(sorted(ids(&batches.expect("the table without it"))), [1, 2, 4, 5, 6, 7, 8]);
+    let (_directory, folder) = given("delta/people");
+    let file = data_files(&folder.join("t")).remove(0);
+    std::fs::remove_file(&file).unwrap();
+    pipe(&file);
+    // One of the versions needs the file.
+    for version in [Some(0), None] {
+        if let Ok(source) = opened(&folder, &delta("t", version), &PEOPLE, true).await {
+            let reading = tokio::time::timeout(std::time::Duration::from_secs(50), read(source, 0));
+            drop(reading.await.expect("it does not wait for a pipe"));
+        }
+    }
+    let (_directory, folder) = given("iceberg/people");
+    for file in data_files(&folder.join("t")) {
+        std::fs::remove_file(&file).unwrap();
+        pipe(&file);
+    }
+    let error = refused(&folder, &iceberg("t", None)).await;
+    assert!(error.contains("no regular file") || error.contains("can't be read"), "{error}");
+    for entry in std::fs::read_dir(folder.join("t/metadata")).unwrap().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "json") {
+            std::fs::remove_file(entry.path()).unwrap();
+            pipe(&entry.path());
+        }
+    }
+    let error = refused(&folder, &iceberg("t", None)).await;
+    assert!(error.contains("no regular file"), "{error}");
+}
+
 #[tokio::test]
 async fn an_iceberg_table_is_read_at_its_snapshots() {
     let folder = fixtures();

@@ -17,7 +17,7 @@ use lingqu_engine::session::{Answer, named, told};
 use lingqu_engine::{Limits, RowsExactness};
 
 use super::privacy::PrivacyTold;
-use super::stream::{Begun, Hook, Piece, Pieces, Question};
+use super::stream::{Begun, Drawn, Hook, Piece, Pieces, Question};
 use super::{Admission, Cut, Deliveries};
 use crate::encode::JsonHead;
 use crate::error::GatewayError;
@@ -154,14 +154,18 @@ fn drawn(
     answer: Answer,
     schema: SchemaRef,
     hook: Hook,
-) -> impl Stream<Item = Result<RecordBatch, ExportError<AppError>>> + Send {
+) -> impl Stream<Item = Result<Drawn<RecordBatch>, ExportError<AppError>>> + Send {
     named(answer, 0, hook).flat_map(move |batches| {
         let pieces: Vec<_> = match batches {
-            Ok(batches) => batches.iter().flat_map(|batch| cut_small(batch, &schema)).map(Ok).collect(),
+            Ok(batches) => batches.iter().flat_map(|batch| cut_small(batch, &schema)).map(counted).map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
         futures::stream::iter(pieces)
     })
+}
+
+fn counted(piece: RecordBatch) -> Drawn<RecordBatch> {
+    Drawn { rows: piece.num_rows() as u64, piece }
 }
 
 /// A batch in pieces of about [`BATCH_BYTES_MAX`], under the schema that is told. Values are shared, not copied.

@@ -214,22 +214,19 @@ impl Deliveries {
         Ok(())
     }
 
-    /// The file, made now if it is not there. It is made to its end even if who asked for it hangs up: he will ask again.
+    /// The file, made now if it is not there. Several who ask for the same one wait for the first of them. When he hangs up its
+    /// making stops, what is written of it is removed, and the next of those who wait makes it.
     async fn finished(&self, admission: &Admission, sql: &str, format: Format) -> Result<Arc<Finished>, GatewayError> {
         let name = name_of(admission, sql, format);
         if let Some(file) = self.hand_outs.files.find(&name) {
             return Ok(file);
         }
-        let (deliveries, admission, sql) = (self.clone(), admission.clone(), sql.to_owned());
-        let made = tokio::spawn(async move {
-            let turn = deliveries.hand_outs.files.turn(&name);
-            let _turn = turn.lock().await;
-            match deliveries.hand_outs.files.find(&name) {
-                Some(file) => Ok(file),
-                None => deliveries.make_file(&admission, name, &sql, format).await,
-            }
-        });
-        made.await.map_err(|error| task_lost(&error))?
+        let turn = self.hand_outs.files.turn(&name);
+        let _turn = turn.lock().await;
+        match self.hand_outs.files.find(&name) {
+            Some(file) => Ok(file),
+            None => self.make_file(admission, name, sql, format).await,
+        }
     }
 
     async fn make_file(
@@ -260,7 +257,7 @@ impl Deliveries {
                 ExportError::Hook(error) => error.into(),
             })?;
             unfinished = on_blocking(move || {
-                let written = unfinished.write(&chunk);
+                let written = unfinished.write(&chunk.bytes);
                 written.map(|()| unfinished)
             })
             .await??;

@@ -1,11 +1,12 @@
 //! The files of an Iceberg table: addresses below its location are looked for below its directory; every other address,
-//! every path that leads out of the folder, and every attempt to write is refused.
+//! every path that leads out of the folder, everything that is no regular file, and every attempt to write is refused.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,28 +15,43 @@ use iceberg::io::{FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Stor
 use iceberg::{Error, ErrorKind, Result};
 use serde::Serialize;
 
+use super::super::reading::{on_thread, open_regular, read_whole};
+use crate::source::pages;
+
 /// Largest file that is read as a whole: a list of files.
 const LIST_BYTES_MAX: u64 = 256 << 20;
+/// Largest piece of a data file that is read at once: the values of a column in a row group.
+const PIECE_BYTES_MAX: u64 = 1 << 30;
 
-/// A file of a table. Its pages are mostly in memory, as those of snapshots are.
+/// A file of a table.
 struct TableFile {
-    file: Mutex<File>,
+    folder: PathBuf,
+    file: Arc<File>,
 }
 
 #[async_trait]
 impl FileRead for TableFile {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bytes = Vec::new();
-        let length = range.end.saturating_sub(range.start);
-        file.seek(SeekFrom::Start(range.start)).map_err(|error| unreadable(&error))?;
-        // What the file does not have is not made room for.
-        let found = (&mut *file).take(length).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        if found as u64 != length {
-            return Err(Error::new(ErrorKind::DataInvalid, "a file of the table is shorter than its metadata says"));
-        }
-        Ok(Bytes::from(bytes))
+        let file = Arc::clone(&self.file);
+        let read = on_thread(&self.folder, move || read_piece(&file, &range)).await;
+        read.map_err(|none| unreadable(&none.into()))?
     }
+}
+
+fn read_piece(file: &File, range: &Range<u64>) -> Result<Bytes> {
+    let invalid = |reason: &'static str| Error::new(ErrorKind::DataInvalid, reason);
+    // What the file does not have is not made room for.
+    if range.end > file.metadata().map_err(|error| unreadable(&error))?.len() {
+        return Err(invalid("a file of the table is shorter than its metadata says"));
+    }
+    let length = range.end.saturating_sub(range.start);
+    if length > PIECE_BYTES_MAX {
+        return Err(invalid("a column of a row group is larger than 1 GiB; write the table with smaller row groups"));
+    }
+    let length = usize::try_from(length).map_err(|_| invalid("a piece of a file is too large"))?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, range.start).map_err(|error| unreadable(&error))?;
+    Ok(Bytes::from(bytes))
 }
 
 /// Read access to one table's files.
@@ -66,6 +82,31 @@ impl FolderStorage {
         if path.starts_with(&self.folder) { Ok(path) } else { Err(outside()) }
     }
 
+    /// Does something with the file of an address, on a thread that may wait.
+    async fn with_file<T: Send + 'static>(
+        &self,
+        address: &str,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (storage, address) = (self.clone(), address.to_owned());
+        let done = on_thread(&self.folder, move || -> Result<T> {
+            work(&storage.path(&address)?).map_err(|error| unreadable(&error))
+        })
+        .await;
+        done.map_err(|none| unreadable(&none.into()))?
+    }
+
+    /// Looks through the pages of a data file before the library makes room for them.
+    pub(super) async fn check_pages(&self, address: &str) -> Result<()> {
+        let (storage, address) = (self.clone(), address.to_owned());
+        // It takes as long as the file is large.
+        let checked = tokio::task::spawn_blocking(move || {
+            let file = open_regular(&storage.path(&address)?).map_err(|error| unreadable(&error))?;
+            pages::check(&file).map_err(|error| Error::new(ErrorKind::DataInvalid, error.to_string()))
+        });
+        checked.await.map_err(|_| Error::new(ErrorKind::Unexpected, "a reading ended early"))?
+    }
+
     fn refused<T>() -> Result<T> {
         Err(Error::new(ErrorKind::FeatureUnsupported, "sources are never written"))
     }
@@ -88,25 +129,25 @@ fn unreadable(error: &std::io::Error) -> Error {
 #[async_trait]
 impl Storage for FolderStorage {
     async fn exists(&self, path: &str) -> Result<bool> {
-        Ok(self.path(path).is_ok_and(|path| path.exists()))
+        let (storage, address) = (self.clone(), path.to_owned());
+        let looked = on_thread(&self.folder, move || storage.path(&address).is_ok_and(|path| path.is_file())).await;
+        looked.map_err(|none| unreadable(&none.into()))
     }
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata> {
-        let found = std::fs::metadata(self.path(path)?).map_err(|error| unreadable(&error))?;
-        Ok(FileMetadata { size: found.len() })
+        let size = self.with_file(path, |path| Ok(open_regular(path)?.metadata()?.len())).await?;
+        Ok(FileMetadata { size })
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
-        let path = self.path(path)?;
-        if std::fs::metadata(&path).map_err(|error| unreadable(&error))?.len() > LIST_BYTES_MAX {
-            return Err(Error::new(ErrorKind::DataInvalid, "a list of files is larger than 256 MiB"));
-        }
-        Ok(Bytes::from(std::fs::read(path).map_err(|error| unreadable(&error))?))
+        let bytes = self.with_file(path, |path| read_whole(path, LIST_BYTES_MAX)).await?;
+        let too_large = || Error::new(ErrorKind::DataInvalid, "a list of files is larger than 256 MiB");
+        Ok(Bytes::from(bytes.ok_or_else(too_large)?))
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
-        let file = File::open(self.path(path)?).map_err(|error| unreadable(&error))?;
-        Ok(Box::new(TableFile { file: Mutex::new(file) }))
+        let file = self.with_file(path, open_regular).await?;
+        Ok(Box::new(TableFile { folder: self.folder.clone(), file: Arc::new(file) }))
     }
 
     async fn write(&self, _path: &str, _bytes: Bytes) -> Result<()> {
@@ -186,5 +227,32 @@ mod tests {
         ] {
             assert!(storage.path(address).is_err(), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_regular_file_is_not_opened_and_a_piece_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().canonicalize().unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status().unwrap();
+        assert!(made.success());
+        std::fs::write(folder.join("file"), b"12345").unwrap();
+        let storage = FolderStorage::new(folder.clone(), folder, "/t");
+        // None of these comes back if a pipe is opened, for nobody writes to it.
+        assert!(!storage.exists("/t/pipe").await.unwrap());
+        assert!(storage.metadata("/t/pipe").await.is_err());
+        assert!(storage.read("/t/pipe").await.is_err());
+        assert!(storage.reader("/t/pipe").await.is_err());
+        assert_eq!(storage.metadata("/t/file").await.unwrap().size, 5);
+        let file = storage.reader("/t/file").await.unwrap();
+        assert_eq!(file.read(1..4).await.unwrap(), "234");
+        assert!(file.read(1..6).await.is_err(), "it has no such bytes");
+        assert!(file.read(0..u64::MAX).await.is_err(), "no room is made for what is not there");
+        // A sparse file has any size and takes no space.
+        std::fs::File::create(storage.table.join("vast")).unwrap().set_len(PIECE_BYTES_MAX + 1).unwrap();
+        assert!(storage.read("/t/vast").await.is_err());
+        let vast = storage.reader("/t/vast").await.unwrap();
+        let error = vast.read(0..PIECE_BYTES_MAX + 1).await.unwrap_err();
+        assert!(error.to_string().contains("smaller row groups"), "{error}");
+        assert_eq!(vast.read(PIECE_BYTES_MAX..PIECE_BYTES_MAX + 1).await.unwrap().len(), 1);
     }
 }
