@@ -15,11 +15,10 @@ use lingqu_domain::privacy::Rho;
 use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 
-use crate::barrier::row_numbers;
 use crate::engine::Place;
 use crate::execution::{EngineError, LimitedBatches, slice_bytes};
 use crate::export::ExportError;
-use crate::rows_left::{RowsExactness, RowsLeft};
+use crate::rows_left::{RowsExactness, RowsLeft, row_numbers};
 
 /// Most rows of one part, but for what a last batch brings beyond it.
 const PART_ROWS_MAX: usize = 131_072;
@@ -61,6 +60,7 @@ pub struct Answer {
     pub(crate) groups_suppressed: u64,
     pub(crate) rho_spent: Option<Rho>,
     pub(crate) lineage: AnswerLineage,
+    pub(crate) is_explained: bool,
     pub(crate) batches: Option<LimitedBatches>,
     pub(crate) left: RowsLeft,
     /// The table whose row number is the last column of each batch.
@@ -94,6 +94,11 @@ impl Answer {
     /// From which columns of the session's table its values are made, and by which its rows are chosen.
     pub fn lineage(&self) -> &AnswerLineage {
         &self.lineage
+    }
+
+    /// True for the text of a plan, which is no data.
+    pub fn is_explained(&self) -> bool {
+        self.is_explained
     }
 
     /// All rows named so far, by table.

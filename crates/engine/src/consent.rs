@@ -3,16 +3,12 @@
 //! A scan asks once a row, so the set is a plain array of bits: 1.25 MB for ten million subjects, which stays in a
 //! processor's cache. Sets that are kept for long, of whom there may be many, are compressed where they are kept.
 
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+mod scan;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int64Array};
+use arrow::array::{Array, BooleanArray, Int64Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Int64Type};
-use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+
+pub(crate) use scan::ConsentedRows;
 
 const BITS: u32 = u64::BITS;
 
@@ -108,54 +104,6 @@ impl std::fmt::Debug for ConsentSet {
     /// How many, never who.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("ConsentSet").field("len", &self.count).finish_non_exhaustive()
-    }
-}
-
-/// The condition that the subject in a column is a member.
-pub(crate) fn consented(subjects: &Arc<ConsentSet>, column: Expr) -> Expr {
-    let function = Consented {
-        subjects: Arc::clone(subjects),
-        signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable),
-    };
-    ScalarUDF::new_from_impl(function).call(vec![column])
-}
-
-#[derive(Debug)]
-struct Consented {
-    subjects: Arc<ConsentSet>,
-    signature: Signature,
-}
-
-impl PartialEq for Consented {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.subjects, &other.subjects)
-    }
-}
-
-impl Eq for Consented {}
-
-impl Hash for Consented {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.subjects).hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Consented {
-    fn name(&self) -> &'static str {
-        "consented"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _argument_types: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(DataType::Boolean)
-    }
-
-    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let ordinals = arguments.args[0].to_array(arguments.number_rows)?;
-        Ok(ColumnarValue::Array(Arc::new(self.subjects.covered(ordinals.as_primitive::<Int64Type>()))))
     }
 }
 

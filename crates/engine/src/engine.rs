@@ -25,7 +25,7 @@ use url::Url;
 use crate::BATCH_ROWS;
 use crate::allow;
 use crate::execution::EngineError;
-use crate::memory::SharedMemory;
+use crate::memory::{KeptMemory, SharedMemory};
 use crate::rows_left::RowsLeft;
 
 /// The address under which the engine's own scans reach the local disk. Statements have no way to name it.
@@ -35,6 +35,9 @@ pub const CATALOG: &str = "lingqu";
 /// The one schema of every session.
 pub const SCHEMA: &str = "data";
 
+/// Most bytes on disk for sorting the rows of a product while it is made. A query's share of the space for spilling is far too
+/// small for one of ten million rows; a node makes one at a time.
+const MAKING_SPILL_BYTES_MAX: u64 = 64 << 30;
 /// How long a query waits for its place among those that run.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -141,6 +144,16 @@ impl Engine {
         }
     }
 
+    /// Memory for something that is kept between queries, out of what queries have together. None when there is not so much.
+    pub fn keep_memory(&self, bytes: usize) -> Option<KeptMemory> {
+        self.memory.keep(bytes)
+    }
+
+    /// Queries of which an operator is still there. A query that nobody waits for any more is one until it has stopped.
+    pub fn unfinished(&self) -> usize {
+        self.memory.queries()
+    }
+
     /// How many queries run now.
     pub fn running(&self) -> usize {
         self.queries_max - self.running.available_permits()
@@ -184,6 +197,25 @@ impl Engine {
         memory_bytes: usize,
         left: &RowsLeft,
     ) -> Result<Arc<TaskContext>, EngineError> {
+        self.task_within(state, memory_bytes, self.spill_bytes_max, left)
+    }
+
+    /// The same for the making of a product: no row leaves, and it has the space that sorting it takes.
+    pub(crate) fn making_task(
+        &self,
+        state: &SessionState,
+        memory_bytes: usize,
+    ) -> Result<Arc<TaskContext>, EngineError> {
+        self.task_within(state, memory_bytes, MAKING_SPILL_BYTES_MAX, &RowsLeft::default())
+    }
+
+    fn task_within(
+        &self,
+        state: &SessionState,
+        memory_bytes: usize,
+        spill_bytes: u64,
+        left: &RowsLeft,
+    ) -> Result<Arc<TaskContext>, EngineError> {
         // A plan whose joins sort has many operators that can spill.
         let evenly = !state.config().options().optimizer.prefer_hash_join;
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
@@ -191,7 +223,7 @@ impl Engine {
             .with_disk_manager_builder(
                 DiskManagerBuilder::default()
                     .with_mode(DiskManagerMode::Directories(vec![self.spill_directory.clone()]))
-                    .with_max_temp_directory_size(self.spill_bytes_max),
+                    .with_max_temp_directory_size(spill_bytes),
             )
             .build_arc()
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
@@ -252,9 +284,12 @@ fn config(partitions: usize) -> SessionConfig {
     options.execution.parquet.schema_force_view_types = false;
     // The footers of files that never change are worth keeping; what a predicate reads is not.
     options.execution.parquet.pushdown_filters = false;
-    // Filters made while a query runs would cross the barrier's place in the plan; the barrier refuses them, and they
-    // are not made in the first place.
+    // Conditions made while a query runs: only what joins learn of their keys is of use for governed tables, and the barrier
+    // looks at each. The switch for all of them does not reach the single ones when it is set here.
     options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = true;
     // Many small memory pools: the default of 10 MiB a partition would fail sorts in them.
     options.execution.sort_spill_reservation_bytes = 1 << 20;
     config

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::iter::Peekable;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use lingqu_domain::scope::ColumnName;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -29,7 +32,6 @@ use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
 use crate::files::{DataFile, DataFileWriter, StorageError, TableFiles, write_durably};
 use crate::governed::{GovernedTable, HiddenColumns};
 use crate::lineage::{ProductShape, shape_of};
-use crate::rows_left::RowsLeft;
 use crate::session::start;
 
 /// Most subjects of a product; their names are held in memory while it is made.
@@ -145,41 +147,85 @@ impl Product {
         Ok(names)
     }
 
-    /// The ordinals of the subjects of each row, in the order of rows: one list for each declared subject column. Rows
-    /// without a subject have none.
-    pub fn row_subjects(&self) -> Result<Vec<Vec<Option<u32>>>, StorageError> {
+    /// How many subject columns are declared.
+    pub fn subject_column_count(&self) -> usize {
+        subject_columns(&self.files.arrow_schema()).len()
+    }
+
+    /// Tells the ordinals of the subjects of rows, in the order of rows: of some rows, or of all. `visit` gets the place of the
+    /// subject column among the declared ones, and no ordinal for a row without a subject.
+    pub fn visit_row_subjects(
+        &self,
+        rows: Option<&RoaringTreemap>,
+        visit: &mut dyn FnMut(usize, Option<u32>),
+    ) -> Result<(), StorageError> {
         let columns = subject_columns(&self.files.arrow_schema());
-        let mut subjects: Vec<Vec<Option<u32>>> = vec![Vec::new(); columns.len()];
+        let mut wanted = rows.map(|rows| rows.iter().peekable());
+        let mut end = 0;
         for file in self.files.files() {
+            let begin = end;
+            end += file.rows;
+            let selection = wanted.as_mut().map(|wanted| selection(wanted, begin, end));
+            if selection.as_ref().is_some_and(|selection| !selection.selects_any()) {
+                continue;
+            }
             let path = self.files.path_of(file);
             let damaged =
                 |error: &dyn std::fmt::Display| StorageError::Damaged { path: path.clone(), reason: error.to_string() };
             let handle = fs::File::open(&path).map_err(|error| StorageError::io(&path, "read", &error))?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| damaged(&error))?;
             let names = columns.iter().map(String::as_str);
-            let wanted = ProjectionMask::columns(reader.parquet_schema(), names);
-            let reader = reader.with_projection(wanted).with_batch_size(BATCH_ROWS).build();
-            for batch in reader.map_err(|error| damaged(&error))? {
+            let wanted_columns = ProjectionMask::columns(reader.parquet_schema(), names);
+            let mut reader = reader.with_projection(wanted_columns).with_batch_size(BATCH_ROWS);
+            if let Some(selection) = selection {
+                reader = reader.with_row_selection(selection);
+            }
+            for batch in reader.build().map_err(|error| damaged(&error))? {
                 let batch = batch.map_err(|error| damaged(&error))?;
-                for (subjects, column) in subjects.iter_mut().zip(&columns) {
+                for (place, column) in columns.iter().enumerate() {
                     let ordinals = batch.column_by_name(column).ok_or_else(|| damaged(&"a column is missing"))?;
-                    let ordinals = ordinals.as_primitive::<Int64Type>().iter();
-                    subjects.extend(ordinals.map(|ordinal| ordinal.and_then(|ordinal| u32::try_from(ordinal).ok())));
+                    for ordinal in ordinals.as_primitive::<Int64Type>() {
+                        visit(place, ordinal.and_then(|ordinal| u32::try_from(ordinal).ok()));
+                    }
                 }
             }
         }
-        Ok(subjects)
+        Ok(())
     }
 
     /// Tells the subjects' names one by one in the order of their ordinals, holding a batch of them in memory.
     pub fn visit_subjects(&self, visit: &mut dyn FnMut(&str)) -> Result<(), StorageError> {
+        self.visit_some_subjects(None, visit)
+    }
+
+    /// The same of some ordinals.
+    pub fn visit_subjects_of(
+        &self,
+        ordinals: &RoaringTreemap,
+        visit: &mut dyn FnMut(&str),
+    ) -> Result<(), StorageError> {
+        self.visit_some_subjects(Some(ordinals), visit)
+    }
+
+    fn visit_some_subjects(
+        &self,
+        ordinals: Option<&RoaringTreemap>,
+        visit: &mut dyn FnMut(&str),
+    ) -> Result<(), StorageError> {
         let Some(path) = &self.subject_file else { return Ok(()) };
         let damaged =
             |error: &dyn std::fmt::Display| StorageError::Damaged { path: path.clone(), reason: error.to_string() };
         let file = fs::File::open(path).map_err(|error| StorageError::io(path, "read", &error))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
-        let reader = reader.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
-        for batch in reader {
+        let mut reader = reader.with_batch_size(BATCH_ROWS);
+        if let Some(ordinals) = ordinals {
+            let selection = selection(&mut ordinals.iter().peekable(), 0, self.subjects);
+            if !selection.selects_any() {
+                return Ok(());
+            }
+            reader = reader.with_row_selection(selection);
+        }
+        for batch in reader.build().map_err(|error| damaged(&error))? {
             let batch = batch.map_err(|error| damaged(&error))?;
             for subject in batch.column(0).as_string::<i32>().iter().flatten() {
                 visit(subject);
@@ -187,6 +233,22 @@ impl Product {
         }
         Ok(())
     }
+}
+
+/// The rows of a file that begins with row `begin` and ends before `end`, out of rising row numbers.
+fn selection(wanted: &mut Peekable<impl Iterator<Item = u64>>, begin: u64, end: u64) -> RowSelection {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    let place = |row: u64| usize::try_from(row - begin).unwrap_or(usize::MAX);
+    while let Some(row) = wanted.next_if(|row| *row < end) {
+        if row < begin {
+            continue;
+        }
+        match ranges.last_mut() {
+            Some(range) if range.end == place(row) => range.end += 1,
+            _ => ranges.push(place(row)..place(row) + 1),
+        }
+    }
+    RowSelection::from_consecutive_ranges(ranges.into_iter(), place(end))
 }
 
 /// What makes a product directory complete; written last.
@@ -329,7 +391,7 @@ async fn make(
     }
     let sorted = LogicalPlanBuilder::from(plan).sort(keys).and_then(LogicalPlanBuilder::build);
     let sorted = sorted.map_err(|error| sanitise(&error))?;
-    let task = engine.task(&state, limits.memory_bytes_max, &RowsLeft::default())?;
+    let task = engine.making_task(&state, limits.memory_bytes_max)?;
     let stream = start(engine, &state, &sorted, task).await?;
     let mut batches = LimitedBatches::new(stream, limits, deadline);
     let mut maker = Maker::new(directory, spec, &schema)?;

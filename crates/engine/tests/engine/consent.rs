@@ -9,6 +9,7 @@ use lingqu_engine::consent::ConsentSet;
 use lingqu_engine::governed::{GovernError, Governance, GovernedTable};
 use lingqu_engine::lookup::{BlockCache, LookupTable, ProductIndex, Verdict};
 use lingqu_engine::product::{Product, ProductSpec, ProductStore};
+use roaring::RoaringTreemap;
 
 use crate::data::{Place, claim, governance, keys, name, rows};
 
@@ -87,10 +88,28 @@ async fn a_row_needs_the_consent_of_each_of_its_subjects() {
     let product = made.expect("a product");
     assert_eq!(product.subjects, 10, "sellers and buyers are the same persons");
     let names = product.subject_names().expect("the subjects");
-    let of_rows = product.row_subjects().expect("the rows' subjects");
+    let mut of_rows = [Vec::new(), Vec::new()];
+    let visited = product.visit_row_subjects(None, &mut |column, ordinal| of_rows[column].push(ordinal));
+    visited.expect("the rows' subjects");
     let named = |column: usize, row: usize| of_rows[column][row].map(|ordinal| names[ordinal as usize].as_str());
     assert_eq!((named(0, 37), named(1, 37)), (Some("person-7"), Some("person-3")));
     assert_eq!((named(0, 50), named(1, 50)), (Some("person-0"), None));
+    // Of some rows the same, and of some ordinals their names.
+    for wanted in [vec![], vec![0], vec![3, 4, 5, 50], vec![37, 99, 1_000_000], (0..100).collect::<Vec<u64>>()] {
+        let mut some = [Vec::new(), Vec::new()];
+        let rows: RoaringTreemap = wanted.iter().copied().collect();
+        let visited = product.visit_row_subjects(Some(&rows), &mut |column, ordinal| some[column].push(ordinal));
+        visited.expect("some rows' subjects");
+        for (some, all) in some.iter().zip(&of_rows) {
+            let expected: Vec<_> =
+                wanted.iter().filter_map(|row| all.get(usize::try_from(*row).expect("few"))).collect();
+            assert_eq!(some.iter().collect::<Vec<_>>(), expected, "{wanted:?}");
+        }
+        let mut some = Vec::new();
+        product.visit_subjects_of(&rows, &mut |name| some.push(name.to_owned())).expect("some names");
+        let expected: Vec<_> = wanted.iter().filter_map(|row| names.get(usize::try_from(*row).expect("few"))).collect();
+        assert_eq!(some.iter().collect::<Vec<_>>(), expected, "{wanted:?}");
+    }
     let ordinal = |person: &str| names.iter().position(|name| name == person).map(|at| u32::try_from(at).expect("few"));
     let consent = Arc::new(["person-3", "person-7", "person-0"].iter().filter_map(|person| ordinal(person)).collect());
     let governed = governance("deals", &[("id", "exact")], vec![], Some(consent));

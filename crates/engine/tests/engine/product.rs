@@ -6,7 +6,7 @@ use lingqu_engine::allow::RefusalCode;
 use lingqu_engine::governed::GovernedTable;
 use lingqu_engine::internal::internal_session;
 use lingqu_engine::product::{ProductError, ProductSpec, ProductStore};
-use lingqu_engine::{EngineError, Limits};
+use lingqu_engine::{Engine, EngineError, EngineSettings, Limits};
 
 use crate::data::{ALL_EXACT, Place, governance, name, tenant_a, text_rows};
 
@@ -45,6 +45,28 @@ async fn a_product_is_sorted_by_its_key_and_numbered() {
     assert_eq!((opened.digest, opened.shape, opened.rows), (product.digest, product.shape, 400));
     assert!(matches!(store.get("prd_1", "set_2"), Err(ProductError::NotMade { .. })));
     assert!(matches!(store.get("../prd", "set_2"), Err(ProductError::BadId(_))));
+}
+
+/// A product is sorted by its key; one of ten million rows takes more space for it than a query's share.
+#[tokio::test]
+async fn a_product_larger_than_a_querys_share_of_memory_and_space_is_made() {
+    const ROWS: usize = 300_000;
+    let place = Place::new();
+    let mut csv = String::from("id,text\n");
+    for id in 0..ROWS {
+        csv.push_str(&format!("{},{id:0>100}\n", (id * 7_919) % ROWS));
+    }
+    let snapshot = place.snapshot("res_wide", &csv).await;
+    let columns = governance("wide", &[("id", "exact"), ("text", "exact")], vec![], None);
+    let input = GovernedTable::new(snapshot.files, &columns).expect("a table");
+    let spill = place.directory.path().join("spill");
+    let settings = EngineSettings { queries_max: 2, spill_bytes_max: 4 << 20, ..EngineSettings::moderate(spill) };
+    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+    // 32 MB to sort with 24 MiB of memory, where a query has 2 MiB on disk.
+    let limits = Limits { memory_bytes_max: 24 << 20, ..Limits::default() };
+    let spec = spec("select id, text from wide", &["id"]);
+    let made = store(&place).materialise(&engine, "prd_1", "set_1", &spec, &[input], limits).await;
+    assert_eq!(made.expect("a product").rows, ROWS as u64);
 }
 
 #[tokio::test]
