@@ -37,6 +37,11 @@ const REFUSED: &[&str] = &[
     "SELECT first_value(delay) FROM trip_statistics",
     "SELECT vehicle FROM trip_statistics",
     "SELECT count(vehicle) FROM trip_statistics",
+    "EXPLAIN SELECT * FROM trip_statistics",
+    "EXPLAIN SELECT max(delay) FROM trip_statistics",
+    "EXPLAIN SELECT avg(delay) FROM trip_statistics WHERE trip_id = 5",
+    "EXPLAIN ANALYZE SELECT count(*) FROM trip_statistics",
+    "EXPLAIN VERBOSE SELECT count(*) FROM trip_statistics",
 ];
 
 async fn ask(guarded: &Guarded, order: &Ordered, sql: &str) -> (u16, Value) {
@@ -55,6 +60,28 @@ async fn no_question_singles_a_subject_out() {
         assert!((400..500).contains(&status), "{sql}: {status} {answer}");
         assert!(answer["rows"].is_null(), "{sql}: {answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explaining_a_question_asks_nothing() {
+    let guarded = Guarded::open().await;
+    let order = guarded.scenario.order(Who::First, TRIP_STATISTICS, &[Mode::Statistics], (1_000, 0)).await;
+    // Whether it would be refused for its two trips or for its difference from the other is not told, since nobody counted.
+    let asked = ["line = 'L9'", "line <> 'L9'", "line <> 'nowhere'"];
+    let mut plans = Vec::new();
+    for condition in asked {
+        let sql = format!("EXPLAIN SELECT count(*) FROM trip_statistics WHERE {condition}");
+        let (status, answer) = ask(&guarded, &order, &sql).await;
+        assert_eq!(status, 200, "{sql}: {answer}");
+        let said = answer["rows"].to_string();
+        assert!(said.contains("QUERY PLAN") && said.contains("Table: trip_statistics, columns=[line]"), "{said}");
+        plans.push(answer["rows"].as_array().map(Vec::len));
+    }
+    assert_eq!(plans, [plans[0]; 3]);
+    // Nothing was released by it: all may be asked, and then the difference may not.
+    assert_eq!(ask(&guarded, &order, "SELECT count(*) FROM trip_statistics").await.0, 200);
+    let (status, answer) = ask(&guarded, &order, "SELECT count(*) FROM trip_statistics WHERE line <> 'L9'").await;
+    assert!((400..500).contains(&status), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
 
 use crate::engine::{CATALOG, SCHEMA};
-use crate::parameters;
+use crate::{explain, parameters};
 
 /// The name by which tools of PostgreSQL know the schema.
 const POSTGRES_SCHEMA: &str = "public";
@@ -203,8 +203,11 @@ impl Refusal {
 /// The tables of a session with their visible columns.
 pub(crate) type Granted = BTreeMap<String, Vec<String>>;
 
+const ONLY_SELECT: &str = "only a SELECT statement is allowed";
 /// Most operators of a statement; each may make its tree one deeper.
 const OPERATORS_MAX: usize = 256;
+/// Most times that EXPLAIN may stand in a statement, as a column's name as well: the parser nests as deep as it is repeated.
+const EXPLAINS_MAX: usize = 8;
 /// Words that chain expressions or queries as operators do.
 const CHAINING_WORDS: [&str; 16] = [
     "and",
@@ -240,11 +243,17 @@ pub(crate) struct Planned {
     pub(crate) plan: LogicalPlan,
     /// The same with its types brought together: what it has for a schema is the schema of the answer.
     pub(crate) analysed: LogicalPlan,
+    /// For an `EXPLAIN` of the statement what is answered instead: the text of its plan.
+    pub(crate) explained: Option<LogicalPlan>,
 }
 
-/// Parses, plans and checks a statement without parameters. The plan is not optimised.
+/// Parses, plans and checks a statement without parameters that is to be run: no `EXPLAIN`. The plan is not optimised.
 pub(crate) async fn plan(state: &SessionState, sql: &str, granted: &Granted) -> Result<LogicalPlan, Refusal> {
-    Ok(plan_with(state, sql, Parameters::Values(&[]), granted).await?.plan)
+    let planned = plan_with(state, sql, Parameters::Values(&[]), granted).await?;
+    if planned.explained.is_some() {
+        return Err(Refusal::new(RefusalCode::StatementNotAllowed, ONLY_SELECT));
+    }
+    Ok(planned.plan)
 }
 
 /// Parses a statement, writes its parameters into it, plans and checks it.
@@ -254,7 +263,7 @@ pub(crate) async fn plan_with(
     parameters: Parameters<'_>,
     granted: &Granted,
 ) -> Result<Planned, Refusal> {
-    let mut statement = parse(state, sql)?;
+    let (mut statement, is_explained) = parse(state, sql)?;
     if let Parameters::Values(values) = parameters {
         parameters::bind(&mut statement, values)?;
     }
@@ -268,7 +277,11 @@ pub(crate) async fn plan_with(
         return Err(Refusal::new(RefusalCode::ClauseNotAllowed, "a parameter can't stand at that place"));
     }
     let analysed = analyse(state, &plan, granted)?;
-    Ok(Planned { plan, analysed })
+    let explained = match is_explained {
+        true => Some(explain::told(state, &plan, &analysed).map_err(|error| planning_refusal(&error, granted))?),
+        false => None,
+    };
+    Ok(Planned { plan, analysed, explained })
 }
 
 /// Types that do not fit together, found here where the planner's message is about the statement alone. Later errors
@@ -298,7 +311,8 @@ fn unqualify(statement: &mut Statement) {
     debug_assert!(walked.is_continue(), "the visit goes through to its end");
 }
 
-fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
+/// Reads one query, or the one that an `EXPLAIN` is of, and whether it was that.
+fn parse(state: &SessionState, sql: &str) -> Result<(Statement, bool), Refusal> {
     if sql.len() > STATEMENT_BYTES_MAX {
         let what = format!("the statement has {} bytes, at most {STATEMENT_BYTES_MAX} are allowed", sql.len());
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
@@ -314,14 +328,15 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, Refusal> {
             format!("the statement can't be read: {}", first_line(&root.strip_backtrace())),
         ),
     })?;
+    let (statement, is_explained) = explain::taken_out(statement)?;
     match &statement {
         Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => {
             match inner.visit(&mut Clauses) {
                 ControlFlow::Break(refusal) => Err(refusal),
-                ControlFlow::Continue(()) => Ok(statement),
+                ControlFlow::Continue(()) => Ok((statement, is_explained)),
             }
         }
-        _ => Err(Refusal::new(RefusalCode::StatementNotAllowed, "only a SELECT statement is allowed")),
+        _ => Err(Refusal::new(RefusalCode::StatementNotAllowed, ONLY_SELECT)),
     }
 }
 
@@ -370,6 +385,10 @@ fn passed_over(named: &[(bool, &str)]) -> ControlFlow<Refusal> {
 fn check_chains(sql: &str) -> Result<(), Refusal> {
     // What is no token is for the parser to name.
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
+    if tokens.iter().filter(|token| is_explain(token)).count() > EXPLAINS_MAX {
+        let what = format!("the statement has EXPLAIN more than {EXPLAINS_MAX} times; one shows all there is to show");
+        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+    }
     let count = tokens.iter().filter(|token| is_operator(token)).count();
     if count > OPERATORS_MAX {
         let what =
@@ -377,6 +396,10 @@ fn check_chains(sql: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
     }
     Ok(())
+}
+
+fn is_explain(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("explain"))
 }
 
 fn is_operator(token: &Token) -> bool {

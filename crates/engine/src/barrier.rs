@@ -1,14 +1,17 @@
 //! The barrier: a leaf of the consumer's plan behind which a governed table's own plan runs.
 //!
 //! It shows no children, so no rule can push a filter, a projection, a limit or a sort into the governed plan or read
-//! its statistics, and `EXPLAIN`, were it allowed, would print a name and columns. Before a batch is passed on, the
-//! numbers of its rows are recorded.
+//! its statistics, and its text is a name and columns. What a join learns of its keys while it runs may go below, as far as it
+//! can't fail ([`conditions`]). Before a batch is passed on, the numbers of its rows are recorded.
+
+mod conditions;
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Statistics, internal_err};
@@ -16,31 +19,31 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
 use futures::StreamExt;
-use roaring::RoaringTreemap;
 
-use crate::rows_left::RowsLeft;
+use crate::governed::GovernedTable;
+use crate::rows_left::{RowsLeft, row_numbers};
 
 /// A governed table's plan as a leaf. The inner plan yields the columns of `schema` and, last, the row number.
+#[derive(Clone)]
 pub(crate) struct BarrierExec {
-    table: String,
+    table: Arc<GovernedTable>,
     inner: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
-    rows_at_most: Option<usize>,
+    /// How many rows are visible, where that is known.
+    rows_visible: Option<usize>,
+    /// What went below since it was planned, as the plan above made it.
+    conditions: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl BarrierExec {
-    pub(crate) fn new(
-        table: String,
-        inner: Arc<dyn ExecutionPlan>,
-        schema: SchemaRef,
-        rows_at_most: Option<usize>,
-    ) -> Self {
+    pub(crate) fn new(table: &Arc<GovernedTable>, inner: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
         let partitions = inner.output_partitioning().partition_count();
         // Neither orderings nor equivalences of the inner plan are told: an equivalence says which rows were kept.
         let properties = PlanProperties::new(
@@ -49,13 +52,14 @@ impl BarrierExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { table, inner, properties: Arc::new(properties), rows_at_most }
+        let (table, rows_visible) = (Arc::clone(table), table.rows_visible());
+        Self { table, inner, properties: Arc::new(properties), rows_visible, conditions: Vec::new() }
     }
 }
 
 impl fmt::Debug for BarrierExec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "BarrierExec({})", self.table)
+        write!(formatter, "BarrierExec({})", self.table.name())
     }
 }
 
@@ -63,7 +67,7 @@ impl DisplayAs for BarrierExec {
     fn fmt_as(&self, _format: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schema = self.properties.eq_properties.schema();
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(formatter, "BarrierExec: table={}, columns=[{}]", self.table, names.join(", "))
+        write!(formatter, "BarrierExec: table={}, columns=[{}]", self.table.name(), names.join(", "))
     }
 }
 
@@ -80,11 +84,46 @@ impl ExecutionPlan for BarrierExec {
         Vec::new()
     }
 
+    /// What went below, and nothing of the inner plan. A join looks here for whether anybody reads what it learns.
     fn apply_expressions(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
     ) -> DataFusionResult<TreeNodeRecursion> {
+        for condition in &self.conditions {
+            if visit(condition)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
         Ok(TreeNodeRecursion::Continue)
+    }
+
+    /// Every condition stays with the plan above; of those that are made while the query runs the scan below is told what can
+    /// be told.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        handed: ChildPushdownResult,
+        config: &ConfigOptions,
+    ) -> DataFusionResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let mut let_through = Vec::new();
+        if phase == FilterPushdownPhase::Post && self.table.takes_conditions() {
+            let (schema, exact) = (self.properties.eq_properties.schema(), self.table.exact_columns());
+            let made = handed.parent_filters.iter().map(|condition| &condition.filter);
+            let_through.extend(made.filter(|made| conditions::is_let_through(made, schema, exact)).cloned());
+        }
+        let answered = FilterPushdownPropagation::all_unsupported(handed);
+        if let_through.is_empty() {
+            return Ok(answered);
+        }
+        let exact = Arc::new(self.table.exact_columns().clone());
+        Ok(match conditions::handed_to_scan(&self.inner, &let_through, &exact, config)? {
+            None => answered,
+            Some(inner) => {
+                let mut taking = Self { inner, ..self.clone() };
+                taking.conditions.extend(let_through);
+                answered.with_updated_node(Arc::new(taking))
+            }
+        })
     }
 
     fn with_new_children(
@@ -94,15 +133,16 @@ impl ExecutionPlan for BarrierExec {
         if children.is_empty() { Ok(self) } else { internal_err!("a barrier has no children") }
     }
 
-    /// How many rows the raw table has, evenly over the partitions and never as an exact figure: enough to choose the side of
-    /// a join by. Of columns nothing is told: a least or greatest value may be that of a row that does not exist here.
+    /// How many rows are visible, evenly over the partitions and never as an exact figure: enough to choose the side of a join
+    /// by. Of hidden rows nothing is told, not even how many there are, and of columns nothing either: a least or greatest
+    /// value may be that of a row that does not exist here.
     fn statistics_from_inputs(
         &self,
         _inputs: &[Arc<Statistics>],
         arguments: &StatisticsArgs,
     ) -> DataFusionResult<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(self.properties.eq_properties.schema());
-        if let Some(rows) = self.rows_at_most {
+        if let Some(rows) = self.rows_visible {
             let parts = arguments.partition().map_or(1, |_| self.inner.output_partitioning().partition_count());
             statistics.num_rows = Precision::Inexact(rows.div_ceil(parts.max(1)));
         }
@@ -115,7 +155,7 @@ impl ExecutionPlan for BarrierExec {
             return internal_err!("a governed table was run without a record of the rows that leave it");
         };
         let schema = Arc::clone(self.properties.eq_properties.schema());
-        let table = self.table.clone();
+        let table = self.table.name().to_owned();
         let passed_schema = Arc::clone(&schema);
         let batches = self.inner.execute(partition, context)?.map(move |batch| {
             let batch = batch?;
@@ -131,23 +171,9 @@ impl ExecutionPlan for BarrierExec {
     }
 }
 
-/// A set of row numbers. Scans mostly yield them in runs, which are inserted as ranges.
-pub(crate) fn row_numbers(values: &[i64]) -> RoaringTreemap {
-    let mut rows = RoaringTreemap::new();
-    let mut start = 0;
-    while start < values.len() {
-        let mut end = start;
-        while end + 1 < values.len() && values[end + 1] == values[end] + 1 {
-            end += 1;
-        }
-        let (first, last) = (values[start], values[end]);
-        let first = u64::try_from(first).expect("row numbers are counted from 0");
-        let last = u64::try_from(last).expect("row numbers are counted from 0");
-        rows.insert_range(first..=last);
-        start = end + 1;
-    }
-    rows
-}
-
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod pruning;
 #[cfg(test)]
 mod rules;

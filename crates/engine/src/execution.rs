@@ -101,6 +101,14 @@ pub enum EngineError {
         /// What to look for in the log.
         correlation: String,
     },
+    /// A department's table, in which the data of a live table stays, is not what was agreed on any more.
+    #[error(
+        "the data is kept by its department, which has changed the table since, so none of it was read; ask again, and if that does not help tell the provider of the data, for whom the node's log says what changed (correlation id {correlation})"
+    )]
+    SourceChanged {
+        /// What to look for in the log.
+        correlation: String,
+    },
     /// A privacy account has too little left.
     #[error("{0}")]
     PrivacyExhausted(crate::privacy::Exhausted),
@@ -118,7 +126,7 @@ pub enum EngineError {
 /// embed values.
 pub(crate) fn sanitise(error: &DataFusionError) -> EngineError {
     let root = error.find_root();
-    if matches!(root, DataFusionError::ResourcesExhausted(_)) {
+    if matches!(root, DataFusionError::ResourcesExhausted(_)) || is_out_of_space(root) {
         return EngineError::OutOfMemory;
     }
     let correlation = uuid::Uuid::now_v7().simple().to_string();
@@ -126,10 +134,28 @@ pub(crate) fn sanitise(error: &DataFusionError) -> EngineError {
         && let Some(fault) = error.downcast_ref::<PostgresError>()
     {
         tracing::warn!(%correlation, %fault, "a live table could not be read");
-        return EngineError::SourceUnavailable { correlation };
+        return match fault {
+            PostgresError::Changed { .. } => EngineError::SourceChanged { correlation },
+            _ => EngineError::SourceUnavailable { correlation },
+        };
     }
     tracing::warn!(%correlation, kind = kind_of(root), "a query failed");
     EngineError::Execution { correlation }
+}
+
+/// Whether a query used up its part of the space for spilling. DataFusion tells that by the text of a fault of writing, which
+/// names the setting.
+fn is_out_of_space(error: &DataFusionError) -> bool {
+    use arrow::error::ArrowError;
+    let fault = match error {
+        DataFusionError::IoError(fault) => fault,
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::IoError(_, fault) => fault,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    fault.kind() == std::io::ErrorKind::Other && fault.to_string().contains("max_temp_directory_size")
 }
 
 fn kind_of(error: &DataFusionError) -> &'static str {

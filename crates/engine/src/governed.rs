@@ -6,8 +6,10 @@
 //! that no rule of the optimiser can look into or move anything across. Of the consumer's own conditions only those go
 //! below it that can't tell anything by failing.
 
+pub(crate) mod visible;
+
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -23,7 +25,7 @@ use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
 use crate::ROW_COLUMN;
 use crate::barrier::BarrierExec;
 use crate::columns::{ColumnType, ColumnView, SchemaView, row_field, subject_columns};
-use crate::consent::{ConsentSet, consented};
+use crate::consent::{ConsentSet, ConsentedRows};
 use crate::mask::{Mask, MaskUnfit, PseudonymKeys};
 use crate::predicate::{column, compile, is_leak_proof};
 use crate::raw::RawTable;
@@ -149,6 +151,8 @@ pub struct GovernedTable {
     takes_conditions: bool,
     /// The hidden columns that name the subjects of a row.
     subject_columns: Vec<String>,
+    /// How many rows exist under the grant, once they were counted.
+    counted: OnceLock<usize>,
 }
 
 impl GovernedTable {
@@ -206,8 +210,8 @@ impl GovernedTable {
                 Some(conditions) => conditions.and(condition),
             });
         }
-        // Without a subject column there is no consent set, so the row filter is all that leaves rows out.
-        let takes_conditions = may_take_conditions && raw.takes_conditions(row_filter.as_ref());
+        let takes_conditions =
+            may_take_conditions && raw.takes_conditions(row_filter.as_ref(), governance.consent.is_some());
         Ok(Arc::new(GovernedTable {
             name: governance.name.clone(),
             takes_conditions,
@@ -217,6 +221,7 @@ impl GovernedTable {
             consent: governance.consent.clone(),
             exact_columns,
             subject_columns,
+            counted: OnceLock::new(),
         }))
     }
 
@@ -278,18 +283,22 @@ impl GovernedTable {
         &self.exact_columns
     }
 
+    /// Whether conditions of the consumer are evaluated below the barrier at all.
+    pub(crate) fn takes_conditions(&self) -> bool {
+        self.takes_conditions
+    }
+
     /// The raw rows that exist under the grant and meet some safe conditions: what stands below the masks. `base`: which
     /// of the conditions hold for every row that is wanted, whoever asks.
     pub(crate) fn rows(&self, base: &[Expr], conditions: &[Expr]) -> DataFusionResult<LogicalPlanBuilder> {
         let base = self.row_filter.iter().chain(base).cloned().reduce(Expr::and);
-        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(self.raw.provider(base.as_ref())), None)?;
+        let mut raw = self.raw.provider(base.as_ref());
+        if let Some(subjects) = &self.consent {
+            raw = ConsentedRows::of(raw, subjects, &self.subject_columns)?;
+        }
+        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(raw), None)?;
         if let Some(condition) = &self.row_filter {
             plan = plan.filter(condition.clone())?;
-        }
-        if let Some(subjects) = &self.consent {
-            for name in &self.subject_columns {
-                plan = plan.filter(consented(subjects, column(name)))?;
-            }
         }
         for condition in conditions {
             debug_assert!(is_leak_proof(condition, &self.exact_columns), "only safe conditions were accepted");
@@ -414,7 +423,7 @@ impl TableProvider for GovernedProvider {
         let plan = plan.project(outputs)?.build()?;
         let inner = state.create_physical_plan(&plan).await?;
         let schema = Arc::new(self.schema.project(&indices)?);
-        Ok(Arc::new(BarrierExec::new(self.table.name.clone(), inner, schema, self.table.raw.rows_at_most())))
+        Ok(Arc::new(BarrierExec::new(&self.table, inner, schema)))
     }
 }
 

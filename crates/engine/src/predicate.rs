@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator, lit};
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -120,8 +120,9 @@ fn decimal_for(value: Decimal, precision: u8, scale: i8) -> Option<ScalarValue> 
 }
 
 /// True for a condition whose evaluation tells nothing but its truth: comparisons of an exact column with a literal
-/// of the column's own type, lists of such, tests for a missing value, and their connectives. Anything with a cast, a
-/// function or arithmetic may fail, and its failure on a row that is not covered would tell of that row.
+/// of the column's own type, lists of such, tests for a missing value and for the beginning of a text, and their
+/// connectives. Anything with a cast, a function or arithmetic may fail, and its failure on a row that is not covered would
+/// tell of that row.
 pub(crate) fn is_leak_proof(expr: &Expr, exact_columns: &HashMap<String, DataType>) -> bool {
     let is_exact = |expr: &Expr| matches!(expr, Expr::Column(column) if exact_columns.contains_key(&column.name));
     match expr {
@@ -147,8 +148,20 @@ pub(crate) fn is_leak_proof(expr: &Expr, exact_columns: &HashMap<String, DataTyp
             list.list.len() <= LISTED_VALUES_MAX
                 && list.list.iter().all(|value| is_literal_of(value, &list.expr, exact_columns))
         }
+        Expr::Like(like) => is_beginning(like, exact_columns),
         _ => false,
     }
+}
+
+/// `column LIKE 'text%'` with no other sign of a pattern: a comparison with the first bytes, which scans prune by. Other patterns
+/// are compiled to what has limits of its own, so they stay above.
+fn is_beginning(like: &Like, exact_columns: &HashMap<String, DataType>) -> bool {
+    let Expr::Literal(ScalarValue::Utf8(Some(pattern)), _) = like.pattern.as_ref() else { return false };
+    let Some(beginning) = pattern.strip_suffix('%') else { return false };
+    !like.case_insensitive
+        && like.escape_char.is_none()
+        && !beginning.contains(['%', '_', '\\'])
+        && is_literal_of(&like.pattern, &like.expr, exact_columns)
 }
 
 fn is_literal_of(literal: &Expr, column: &Expr, exact_columns: &HashMap<String, DataType>) -> bool {

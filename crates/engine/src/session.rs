@@ -30,15 +30,16 @@ use lingqu_domain::scope::ColumnName;
 use tokio::time::Instant;
 
 use crate::ROW_COLUMN;
-use crate::allow::{self, Granted, Parameters, Refusal, RefusalCode};
+use crate::allow::{self, Granted, Parameters, Planned, Refusal, RefusalCode};
 use crate::engine::{Engine, register};
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
+use crate::governed::visible::count_visible;
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::keyed::{self, KeyedStatement};
 use crate::privacy::NoisedRules;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
-use crate::{guard, lineage, parameters, privacy};
+use crate::{explain, guard, lineage, parameters, privacy};
 
 pub use crate::answer::{Answer, AnswerPart, named};
 pub use crate::guard::contributor::Contributors;
@@ -152,19 +153,21 @@ impl GovernedSession {
         let parameters = values.map_or(Parameters::Open, Parameters::Values);
         let planned = allow::plan_with(&self.wide, sql, parameters, &self.granted).await?;
         let open = parameters::types_of(&planned.analysed)?;
-        if let AnswerShape::Statistics(rules) = &self.shape
-            && open.is_empty()
-        {
+        if open.is_empty() {
             // What can't be answered is refused before anybody is told how its answer would look.
-            guard::check(&self.wide, &planned.plan, rules)?;
+            self.check_shape(&planned.plan)?;
         }
-        if let AnswerShape::Noised(rules) = &self.shape
-            && open.is_empty()
-        {
-            privacy::check(&self.wide, &planned.plan, rules)?;
+        let answering = planned.explained.as_ref().unwrap_or(&planned.analysed);
+        Ok(Described { schema: told(answering.schema().as_arrow()), parameters: open })
+    }
+
+    /// Refuses a statement that this kind of session does not answer, whatever the data. Nothing is read.
+    fn check_shape(&self, plan: &LogicalPlan) -> Result<(), Refusal> {
+        match &self.shape {
+            AnswerShape::Rows => Ok(()),
+            AnswerShape::Statistics(rules) => guard::check(&self.wide, plan, rules),
+            AnswerShape::Noised(rules) => privacy::check(&self.wide, plan, rules),
         }
-        let schema = told(planned.analysed.schema().as_arrow());
-        Ok(Described { schema, parameters: open })
     }
 
     /// The key and columns of a statement that asks for the row of one key and for nothing else; none for any other. Nothing
@@ -176,14 +179,24 @@ impl GovernedSession {
         key: &[ColumnName],
     ) -> Result<Option<KeyedStatement>, EngineError> {
         let planned = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?;
+        if planned.explained.is_some() {
+            return Ok(None);
+        }
         let schema = told(planned.analysed.schema().as_arrow());
         Ok(keyed::read(&self.wide, &planned.analysed, key, schema))
     }
 
     /// Where the answer of a statement without parameters comes from. Nothing is read.
     pub async fn lineage(&self, sql: &str) -> Result<AnswerLineage, EngineError> {
-        let plan = allow::plan_with(&self.wide, sql, Parameters::Values(&[]), &self.granted).await?.plan;
-        Ok(lineage::of_answer(&plan, &self.granted))
+        let planned = allow::plan_with(&self.wide, sql, Parameters::Values(&[]), &self.granted).await?;
+        Ok(self.lineage_of(&planned))
+    }
+
+    fn lineage_of(&self, planned: &Planned) -> AnswerLineage {
+        match &planned.explained {
+            Some(_) => explain::lineage(),
+            None => lineage::of_answer(&planned.plan, &self.granted),
+        }
     }
 
     /// Answers a statement without parameters. Planning and, for statistics, the guarded aggregate happen before this
@@ -197,7 +210,7 @@ impl GovernedSession {
         let place = self.engine.place().await?;
         let deadline = Instant::now() + self.limits.time_max;
         let prepared = tokio::time::timeout_at(deadline, self.prepare(sql, values, deadline)).await;
-        let (lineage, prepared) = match prepared {
+        let (lineage, is_explained, prepared) = match prepared {
             Ok(prepared) => prepared?,
             Err(_) => return Err(timed_out(&self.limits)),
         };
@@ -212,6 +225,7 @@ impl GovernedSession {
             groups_suppressed,
             rho_spent,
             lineage,
+            is_explained,
             batches: Some(LimitedBatches::new(stream, self.limits, deadline)),
             left,
             carried_from,
@@ -225,10 +239,25 @@ impl GovernedSession {
         sql: &str,
         values: &[ScalarValue],
         deadline: Instant,
-    ) -> Result<(AnswerLineage, Prepared), EngineError> {
-        let plan = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?.plan;
-        let lineage = lineage::of_answer(&plan, &self.granted);
-        Ok((lineage, self.prepare_plan(&plan, deadline).await?))
+    ) -> Result<(AnswerLineage, bool, Prepared), EngineError> {
+        let planned = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?;
+        let prepared = match &planned.explained {
+            Some(explained) => {
+                self.check_shape(&planned.plan)?;
+                self.prepare_text(explained).await?
+            }
+            None => self.prepare_plan(&planned.plan, deadline).await?,
+        };
+        Ok((self.lineage_of(&planned), planned.explained.is_some(), prepared))
+    }
+
+    /// An answer that is made of no table.
+    async fn prepare_text(&self, plan: &LogicalPlan) -> Result<Prepared, EngineError> {
+        let left = RowsLeft::default();
+        let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &left)?;
+        let stream = start(&self.engine, &self.ordered, plan, task).await?;
+        let exactness = RowsExactness::Exact;
+        Ok(Prepared { stream, exactness, groups_suppressed: 0, rho_spent: None, left, carried_from: None })
     }
 
     async fn prepare_plan(&self, plan: &LogicalPlan, deadline: Instant) -> Result<Prepared, EngineError> {
@@ -287,6 +316,7 @@ impl GovernedSession {
     /// Starts a plan that is not linear. Joins are by hashing, which holds one side in memory; where memory does not suffice
     /// they are made by sorting, which spills. The first batch tells: by then one side has been read.
     async fn start_wide(&self, plan: &LogicalPlan) -> Result<(SendableRecordBatchStream, RowsLeft), EngineError> {
+        count_visible(&self.engine, &self.wide, plan, self.limits.memory_bytes_max).await;
         let left = RowsLeft::default();
         let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
         let mut stream = start(&self.engine, &self.wide, plan, task).await?;

@@ -22,8 +22,10 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::optimizer::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{collect, displayable};
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
@@ -46,6 +48,8 @@ const PHYSICAL_RULES_MIN: usize = 21;
 /// Every pair of rules is tried on one statement in so many; which one moves on from pair to pair.
 const PAIRS_EVERY: usize = 12;
 const MEMORY_BYTES: usize = 64 << 20;
+/// Rows of the table that are visible.
+const VISIBLE: usize = 3;
 
 const PEOPLE: &str = "id,tenant,code,divisor,born\n\
      1,hospital-visible,11,1,2000-01-02\n2,hospital-visible,12,2,2001-01-02\n3,hospital-visible,13,3,2002-01-02\n\
@@ -143,9 +147,11 @@ impl Stand {
     }
 }
 
-/// Whether a plan has a node that only rules read and that can't be run: it is left where the rule is that takes it out.
+/// Whether a plan has what only rules read and what can't be run: a requirement is left where the rule is that takes it out,
+/// a join whose mode is open where the rule is that chooses it.
 fn has_requirement(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.name() == "OutputRequirementExec" || plan.children().into_iter().any(has_requirement)
+    let is_open = plan.downcast_ref::<HashJoinExec>().is_some_and(|join| *join.partition_mode() == PartitionMode::Auto);
+    is_open || plan.name() == "OutputRequirementExec" || plan.children().into_iter().any(has_requirement)
 }
 
 /// What a look at a plan finds.
@@ -153,6 +159,8 @@ fn has_requirement(plan: &Arc<dyn ExecutionPlan>) -> bool {
 struct Seen {
     barriers: usize,
     runs: usize,
+    /// Conditions made at run time that went below a barrier.
+    let_through: usize,
     wrong: Vec<String>,
 }
 
@@ -218,6 +226,10 @@ fn is_harmless(filter: &Expr) -> bool {
                     | Operator::Gt
                     | Operator::GtEq
             ),
+            Expr::Like(like) => {
+                let pattern = like.pattern.to_string();
+                !like.case_insensitive && pattern.ends_with("%\")") && pattern.matches(['%', '_', '\\']).count() == 1
+            }
             Expr::Literal(..) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => true,
             Expr::Between(_) | Expr::InList(_) => true,
             _ => false,
@@ -258,17 +270,24 @@ fn look_at_barrier(barrier: &BarrierExec, seen: &mut Seen) {
     if !is_filtered && inner.contains("DataSourceExec") {
         seen.wrong.push(format!("the row condition is not in the plan below the barrier:\n{inner}"));
     }
-    if inner.contains("DynamicFilter") {
-        seen.wrong.push(format!("a filter that is made at run time is below the barrier:\n{inner}"));
+    // What is made at run time, only on exact columns and only behind its sieve.
+    let mut touched = barrier.conditions.iter().flat_map(collect_columns);
+    if let Some(column) = touched.find(|column| !EXACT.contains(&column.name())) {
+        seen.wrong.push(format!("a filter that is made at run time touches {column} below the barrier:\n{inner}"));
     }
+    if inner.replace("sieve(DynamicFilter", "").contains("DynamicFilter") {
+        seen.wrong.push(format!("a filter that is made at run time is below the barrier without a sieve:\n{inner}"));
+    }
+    seen.let_through += barrier.conditions.len();
     let properties = barrier.properties().eq_properties.clone();
     if !properties.oeq_class().is_empty() || !properties.constants().is_empty() {
         seen.wrong.push("the barrier tells an order or a constant".to_owned());
     }
     let statistics = StatisticsContext::new().compute(barrier, &StatisticsArgs::new());
     let statistics = statistics.expect("statistics can be asked for");
-    // A guess at the size helps to order joins; nothing may be answered from it, and nothing of any column is told.
-    let is_guess = !matches!(statistics.num_rows, Precision::Exact(_))
+    // A guess at the size helps to order joins; nothing may be answered from it, it is never of hidden rows, and nothing of
+    // any column is told.
+    let is_guess = matches!(statistics.num_rows, Precision::Absent | Precision::Inexact(0..=VISIBLE))
         && !matches!(statistics.total_byte_size, Precision::Exact(_))
         && statistics.column_statistics == Statistics::unknown_column(&barrier.schema());
     if !is_guess {
@@ -440,7 +459,7 @@ async fn no_physical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
 async fn all_physical_rules_and_all_but_one_keep_the_barrier_and_run() {
     let stand = Stand::new().await;
     let rules: Vec<PhysicalRule> = PhysicalOptimizer::new().rules;
-    let (mut faults, mut runs) = (Vec::new(), 0);
+    let (mut faults, mut runs, mut let_through) = (Vec::new(), 0, 0);
     for left_out in 0..=rules.len() {
         let kept = all_but(&rules, left_out);
         let what =
@@ -450,12 +469,14 @@ async fn all_physical_rules_and_all_but_one_keep_the_barrier_and_run() {
             let plan = stand.analysed(&state, question).await;
             let mut seen = Seen::default();
             stand.run(&state, &plan, &mut seen).await;
+            let_through += seen.let_through;
             if seen.barriers > 0 || seen.runs > 0 {
                 runs += seen.judge(question, &what, &mut faults);
             }
         }
     }
     hold(&faults);
+    assert!(let_through > rules.len(), "only {let_through} conditions were let through");
     assert!(runs > QUESTIONS.len() * rules.len() / 2, "only {runs} plans were run");
 }
 

@@ -25,7 +25,6 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("delete from people", StatementNotAllowed),
     ("copy people to '/tmp/out.csv'", StatementNotAllowed),
     ("copy (select * from people) to '/tmp/out.parquet'", StatementNotAllowed),
-    ("explain select id from people", StatementNotAllowed),
     ("explain analyze select id from people", StatementNotAllowed),
     ("explain verbose select id from people", StatementNotAllowed),
     ("describe people", StatementNotAllowed),

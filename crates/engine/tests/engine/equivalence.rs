@@ -110,7 +110,7 @@ async fn a_governed_table_answers_as_one_that_holds_only_what_was_granted() {
     let seed = number("LINGQU_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5EED);
     let count = number("LINGQU_STATEMENTS").map_or(STATEMENTS, |count| usize::try_from(count).expect("a count"));
     let mut statements = Statements::new(seed);
-    let (mut equal, mut failed, mut unanswered) = (0, 0, Vec::new());
+    let (mut equal, mut failed, mut moved, mut unanswered) = (0, 0, 0, Vec::new());
     for _ in 0..count {
         let sql = statements.statement();
         let context = format!("LINGQU_SEED={seed}\n{sql}");
@@ -126,15 +126,22 @@ async fn a_governed_table_answers_as_one_that_holds_only_what_was_granted() {
             // Nothing was evaluated.
             Err(EngineError::Refused(refusal)) => unanswered.push(format!("{sql}: {refusal}")),
             Err(error) => {
-                let literal = Reference::answer(&reference.literal, &sql).await;
-                // The optimiser may put an expression where more visible rows meet it, but never hidden ones.
-                let optimised = Reference::answer(&reference.optimised, &sql).await;
-                assert!(literal.is_err() || optimised.is_err(), "only the governed table fails: {error}\n{context}");
+                // With the optimiser's rules off nothing is evaluated but what the statement says. Only where that does not
+                // fail may a rule have put an expression where more visible rows meet it: then it fails for the plain one
+                // as well, which has no hidden rows.
+                if Reference::answer(&reference.literal, &sql).await.is_ok() {
+                    let optimised = Reference::answer(&reference.optimised, &sql).await;
+                    assert!(optimised.is_err(), "only the governed table fails: {error}\n{context}");
+                    moved += 1;
+                }
                 failed += 1;
             }
         }
     }
-    println!("{equal} equal, {failed} failed on both sides, {} not compared (LINGQU_SEED={seed})", unanswered.len());
+    let not_compared = unanswered.len();
+    println!(
+        "{equal} equal, {failed} failed on both sides, {moved} of them by a rule's doing, {not_compared} not compared (LINGQU_SEED={seed})"
+    );
     assert!(equal * 10 >= count * 7, "too few statements were compared:\n{}", unanswered.join("\n"));
 }
 

@@ -6,6 +6,7 @@ mod consent;
 mod data;
 mod differencing;
 mod equivalence;
+mod explain;
 mod export;
 mod limits;
 mod lineage;

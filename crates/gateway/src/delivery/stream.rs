@@ -5,7 +5,7 @@
 //! up on one who does not take a piece for too long: until then the answer holds one of the engine's few places. The last
 //! thing the client learns is whether he has the whole answer, and he learns it after the closing record is durable.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,9 +21,10 @@ use lingqu_domain::privacy::Rho;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
-use lingqu_engine::export::ExportError;
+use lingqu_engine::allow::{Refusal, RefusalCode};
+use lingqu_engine::export::{Chunk, ExportError};
 use lingqu_engine::session::{Answer, AnswerPart};
-use lingqu_engine::{ColumnView, Limits, RowsExactness, SchemaView};
+use lingqu_engine::{ColumnView, EngineError, Limits, RowsExactness, SchemaView};
 use roaring::RoaringTreemap;
 use tokio::sync::{mpsc, oneshot};
 
@@ -110,8 +111,14 @@ impl Piece for Bytes {
 
 /// Gets each part of an answer before anything of it is handed over, and says by returning that its rows are named.
 pub(super) type Hook = Box<dyn FnMut(&AnswerPart) -> BoxFuture<'static, Result<(), AppError>> + Send>;
+/// A piece, and the rows of the answer that leave with it.
+pub(super) struct Drawn<P> {
+    pub(super) piece: P,
+    pub(super) rows: u64,
+}
+
 /// An answer in pieces.
-pub(super) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<P, ExportError<AppError>>> + Send>>;
+pub(super) type Pieces<P> = Pin<Box<dyn Stream<Item = Result<Drawn<P>, ExportError<AppError>>> + Send>>;
 
 /// An answer that has begun.
 pub(super) struct Begun<P> {
@@ -174,6 +181,10 @@ impl Deliveries {
                 return Err(error.into());
             }
         };
+        if mode == Mode::File && answer.is_explained() {
+            reservation.give_back().await;
+            return Err(EngineError::Refused(no_plan_for_a_file()).into());
+        }
         let (receipt, nature) = (self.app.new_receipt_id()?, admission.serving.grant.nature);
         let (exactness, groups_suppressed) = (answer.rows_exactness(), answer.groups_suppressed());
         let lineage = answer.lineage().clone();
@@ -189,8 +200,10 @@ impl Deliveries {
             rows: AtomicU64::new(0),
             answer_rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            rows_taken: Arc::default(),
             naming: Arc::default(),
         });
+        let rows_taken = Arc::clone(&delivery.rows_taken);
         let drawn = {
             let head = JsonHead { receipt: receipt.as_str(), nature, groups_suppressed };
             written(answer, &head, delivery.hook())
@@ -208,16 +221,13 @@ impl Deliveries {
         ));
 
         let first = taken.recv().await;
-        let mut rest = Box::pin(handed(taken, whole));
-        if let Some(first) = first {
-            let pieces = Box::pin(futures::stream::iter([Ok(first)]).chain(rest));
-            return Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces });
-        }
+        let is_empty = first.is_none();
+        let mut pieces = Box::pin(handed(first, taken, whole, rows_taken));
         // Nothing was handed over: the answer is empty, or it was stopped.
-        if let Some(Err(cut)) = rest.next().await {
+        if is_empty && let Some(Err(cut)) = pieces.next().await {
             return Err(GatewayError::Stopped(cut.problem));
         }
-        Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces: rest })
+        Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces })
     }
 }
 
@@ -241,6 +251,8 @@ struct Delivery {
     rows: AtomicU64,
     answer_rows: AtomicU64,
     bytes: AtomicU64,
+    /// Rows of the answer in pieces that the client's connection has taken.
+    rows_taken: Arc<AtomicU64>,
     /// Held while a part is being written.
     naming: Arc<tokio::sync::Mutex<()>>,
 }
@@ -253,7 +265,7 @@ async fn carry<P: Piece>(
     drawn: Pieces<P>,
     reservation: Reservation,
     place: Place,
-    pieces: mpsc::Sender<P>,
+    pieces: mpsc::Sender<Drawn<P>>,
     verdict: oneshot::Sender<Result<(), Box<Problem>>>,
 ) {
     let _place = place;
@@ -279,14 +291,20 @@ async fn carry<P: Piece>(
     drop(verdict.send(told.map_err(Box::new)));
 }
 
-/// What was handed over, and after it the verdict.
+/// What was handed over, and after it the verdict. A piece is taken when the next one is asked for: until then the
+/// connection may have nothing of it.
 fn handed<P: Piece>(
-    mut taken: mpsc::Receiver<P>,
+    first: Option<Drawn<P>>,
+    mut taken: mpsc::Receiver<Drawn<P>>,
     whole: oneshot::Receiver<Result<(), Box<Problem>>>,
+    rows_taken: Arc<AtomicU64>,
 ) -> impl Stream<Item = Result<P, Cut>> + Send {
     async_stream::stream! {
-        while let Some(piece) = taken.recv().await {
+        let mut next = first;
+        while let Some(Drawn { piece, rows }) = next {
             yield Ok(piece);
+            rows_taken.fetch_add(rows, Ordering::SeqCst);
+            next = taken.recv().await;
         }
         match whole.await {
             Ok(Ok(())) => {}
@@ -300,15 +318,35 @@ fn handed<P: Piece>(
 }
 
 /// Bytes in pieces of at most [`PIECE_BYTES_MAX`].
-fn cut_small(mut bytes: Pieces<Bytes>) -> impl Stream<Item = Result<Bytes, ExportError<AppError>>> + Send {
+fn cut_small(
+    chunks: impl Stream<Item = Result<Chunk, ExportError<AppError>>> + Send,
+) -> impl Stream<Item = Result<Drawn<Bytes>, ExportError<AppError>>> + Send {
     async_stream::try_stream! {
-        while let Some(chunk) = bytes.next().await {
-            let mut chunk = chunk?;
-            while !chunk.is_empty() {
-                yield chunk.split_to(chunk.len().min(PIECE_BYTES_MAX));
+        let mut chunks = pin!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            for piece in pieces_of(chunk?) {
+                yield piece;
             }
         }
     }
+}
+
+/// A chunk in pieces. Each has as large a part of its rows as of its bytes; the last one completes them.
+fn pieces_of(chunk: Chunk) -> impl Iterator<Item = Drawn<Bytes>> {
+    let Chunk { bytes: mut rest, rows } = chunk;
+    let all = rest.len() as u128;
+    let mut rows_before = 0;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES_MAX));
+        let so_far = u128::from(rows) * (all - rest.len() as u128) / all;
+        let rows_so_far = u64::try_from(so_far).unwrap_or(rows);
+        let rows_here = rows_so_far - rows_before;
+        rows_before = rows_so_far;
+        Some(Drawn { piece, rows: rows_here })
+    })
 }
 
 impl Delivery {
@@ -333,7 +371,7 @@ impl Delivery {
     async fn hand_over<P: Piece>(
         self: &Arc<Self>,
         mut drawn: Pieces<P>,
-        pieces: &mpsc::Sender<P>,
+        pieces: &mpsc::Sender<Drawn<P>>,
     ) -> Result<(), Problem> {
         loop {
             let next = tokio::select! {
@@ -341,7 +379,7 @@ impl Delivery {
                 () = pieces.closed() => return Err(cancelled()),
             };
             match next {
-                Some(Ok(piece)) => self.hand(piece, pieces).await?,
+                Some(Ok(drawn)) => self.hand(drawn, pieces).await?,
                 Some(Err(ExportError::Engine(error))) => return Err(AppError::Engine(error).problem()),
                 Some(Err(ExportError::Hook(error))) => return Err(error.problem()),
                 None => return Ok(()),
@@ -349,16 +387,16 @@ impl Delivery {
         }
     }
 
-    async fn hand<P: Piece>(&self, piece: P, pieces: &mpsc::Sender<P>) -> Result<(), Problem> {
+    async fn hand<P: Piece>(&self, drawn: Drawn<P>, pieces: &mpsc::Sender<Drawn<P>>) -> Result<(), Problem> {
         // A part is named as a whole and taken piece by piece, as slowly as its client likes; the grant may end in between.
         self.app.still_granted(&self.admission.serving).map_err(|refusal| AppError::from(refusal).problem())?;
         // Debited and counted before it leaves: never fewer than left.
-        let used = Use { bytes: piece.bytes(), ..Use::default() };
+        let used = Use { bytes: drawn.piece.bytes(), ..Use::default() };
         let debits = self.app.quota_debits(&self.admission.serving, self.price.day, &used);
         self.app.quota().spend(&debits).await.map_err(|error| AppError::Quota(error).problem())?;
         self.bytes.fetch_add(used.bytes, Ordering::SeqCst);
         let patience = self.settings.receiver_patience;
-        match tokio::time::timeout(patience, pieces.send(piece)).await {
+        match tokio::time::timeout(patience, pieces.send(drawn)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(cancelled()),
             Err(_) => Err(GatewayError::ReceiverTooSlow { seconds: patience.as_secs() }.problem()),
@@ -395,9 +433,12 @@ impl Delivery {
         let is_whole = outcome == Outcome::Delivered;
         let bytes = self.bytes.load(Ordering::SeqCst);
         let rows = self.rows.load(Ordering::SeqCst);
-        // Whoever hangs up himself when most of a file has left has taken it; otherwise the last byte would be the price.
+        // Whoever hangs up himself when half of a file has left has taken it; otherwise the last byte would be the price. Rows
+        // are named ahead of what leaves, so it is the rows in pieces that the connection took which tell.
         let is_hung_up = outcome == Outcome::Stopped { code: CANCELLED.to_owned() };
-        let is_taken = is_hung_up && bytes > 0 && self.admission.serving.rows().is_some_and(|all| rows * 2 >= all);
+        let rows_left = self.rows_taken.load(Ordering::SeqCst).min(rows);
+        let is_taken =
+            is_hung_up && self.admission.serving.rows().is_some_and(|all| all > 0 && rows_left >= all.div_ceil(2));
         let is_charged = is_whole || is_taken;
         let totals = Totals {
             rows,
@@ -417,8 +458,65 @@ impl Delivery {
     }
 }
 
+/// A file costs a data set, and a plan is none.
+fn no_plan_for_a_file() -> Refusal {
+    let what = "EXPLAIN is answered in the modes rows and statistics; a file is the data set itself".to_owned();
+    Refusal { code: RefusalCode::StatementNotAllowed, what, granted: Vec::new() }
+}
+
 /// The client hung up. He never sees this; the closing record has its code.
 fn cancelled() -> Problem {
     let titles = ("已取消", "Cancelled");
     Problem::new(499, CANCELLED, titles, "使用方中断了连接", "the client closed the connection")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_s_rows_go_with_its_bytes() {
+        for (bytes, rows) in [(1, 1), (5, 8_192), (3 * PIECE_BYTES_MAX + 17, 131_072), (2 * PIECE_BYTES_MAX, 3), (9, 0)]
+        {
+            let whole = Bytes::from((0..bytes).map(|at| at as u8).collect::<Vec<_>>());
+            let pieces: Vec<_> = pieces_of(Chunk { bytes: whole.clone(), rows }).collect();
+            assert_eq!(pieces.iter().map(|drawn| drawn.rows).sum::<u64>(), rows, "{bytes} bytes");
+            let joined: Vec<u8> = pieces.iter().flat_map(|drawn| drawn.piece.to_vec()).collect();
+            assert_eq!(joined, whole);
+            let mut rows_before = 0;
+            let mut bytes_before = 0;
+            for drawn in &pieces {
+                assert!(drawn.piece.len() <= PIECE_BYTES_MAX && !drawn.piece.is_empty());
+                rows_before += drawn.rows;
+                bytes_before += drawn.piece.len();
+                assert!(
+                    u128::from(rows_before) * bytes as u128 <= u128::from(rows) * bytes_before as u128,
+                    "never ahead"
+                );
+            }
+        }
+        assert_eq!(pieces_of(Chunk { bytes: Bytes::new(), rows: 3 }).count(), 0);
+    }
+
+    /// What is handed over is taken when the next piece is asked for, not before.
+    #[tokio::test]
+    async fn a_piece_is_taken_when_the_next_one_is_asked_for() {
+        let (sender, taken) = mpsc::channel(4);
+        let (verdict, whole) = oneshot::channel();
+        for rows in [20, 30] {
+            let drawn = Drawn { piece: Bytes::from_static(b"x"), rows };
+            sender.send(drawn).await.unwrap_or_else(|_| panic!("there is room"));
+        }
+        drop(sender);
+        let rows_taken = Arc::new(AtomicU64::new(0));
+        let first = Some(Drawn { piece: Bytes::from_static(b"x"), rows: 10 });
+        let mut pieces = Box::pin(handed(first, taken, whole, Arc::clone(&rows_taken)));
+        for before in [0, 10, 30] {
+            assert!(matches!(pieces.next().await, Some(Ok(_))));
+            assert_eq!(rows_taken.load(Ordering::SeqCst), before);
+        }
+        assert!(verdict.send(Ok(())).is_ok());
+        assert!(pieces.next().await.is_none());
+        assert_eq!(rows_taken.load(Ordering::SeqCst), 60);
+    }
 }

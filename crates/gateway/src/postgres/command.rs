@@ -264,7 +264,6 @@ mod tests {
             "COPY (SELECT 1) TO PROGRAM 'sh'",
             "CREATE TABLE t (a int)",
             "DROP TABLE flights",
-            "EXPLAIN ANALYZE SELECT * FROM flights",
             "PREPARE p AS SELECT 1",
             "EXECUTE p",
             "LISTEN x",

@@ -157,6 +157,8 @@ pub(super) fn read_pieces(pieces: &[Piece<'_>], table: &str) -> Result<Statement
     match first_word(&words).as_str() {
         // A statement in parentheses begins with no word.
         "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => Ok(read_query(pieces, table)),
+        // Of the order's data alone; what it may be of, and with which options, is the governed session's to say.
+        "EXPLAIN" => Ok(Statement::Governed(unqualified(pieces, table))),
         _ => Ok(Statement::Command(command::read(&words, pieces, table)?)),
     }
 }
@@ -297,6 +299,8 @@ mod tests {
             governed("SELECT flights.a FROM \"flights\"")
         );
         assert_eq!(one("SELECT * FROM other.flights"), governed("SELECT * FROM other.flights"));
+        assert_eq!(one("explain SELECT a FROM public.flights"), governed("explain SELECT a FROM flights"));
+        assert_eq!(one("EXPLAIN (ANALYZE) SELECT 1"), governed("EXPLAIN (ANALYZE) SELECT 1"));
     }
 
     #[test]

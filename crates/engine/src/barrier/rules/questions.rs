@@ -39,6 +39,8 @@ pub(super) const QUESTIONS: &[Question] = &[
     question("select id from people where nullif(cast(code as bigint), 424242) is not null", 1),
     question("select id from people where concat(code, '424242') <> code", 1),
     question("select id from people where code like '%424242%' or cast(code as bigint) < 424242", 1),
+    question("select id from people where code like '1%' and code not like '424242%x' and 1 / divisor < 424242", 1),
+    question("select id from people where code like '1_424242%' and starts_with(code, '1')", 1),
     // Order, limits, duplicates.
     question("select id from people where 1 / divisor < 424242 limit 2", 1),
     question("select id from people where 1 / divisor < 424242 order by code desc limit 2 offset 1", 1),

@@ -1,0 +1,237 @@
+//! Whether scans below the barrier skip what can't be in the answer, and only by what may be asked there. Read off the counts
+//! that the scans keep: row groups by their least and greatest values and by their filters of texts, pages by their index,
+//! and all of it by what a join learns. The columns that are masked are the counter-examples.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::metrics::MetricValue;
+use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
+use lingqu_domain::predicate::{Comparison, Literal, Predicate};
+use lingqu_domain::scope::{ColumnName, Precision as Shown};
+use parquet::arrow::ArrowWriter;
+use tempfile::TempDir;
+
+use super::BarrierExec;
+use crate::PseudonymKeys;
+use crate::allow::{self, Granted};
+use crate::engine::{Engine, EngineSettings, register};
+use crate::governed::visible::count_visible;
+use crate::governed::{Governance, GovernedTable, HiddenColumns};
+use crate::rows_left::RowsLeft;
+use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::source::{Source, SourceOptions};
+
+/// Three row groups and a little.
+const TRIPS: i64 = 400_000;
+const MEMORY_BYTES: usize = 256 << 20;
+
+/// Trips in the order of their ids and days, with plates in no order; every other one is visible.
+fn trips(count: i64) -> RecordBatch {
+    let days = |id: i64| i32::try_from(id / 40).expect("some years");
+    // A step that has no factor with the count visits every plate once.
+    let plates = (0..count).map(|id| format!("P{:06}", id * 7_919 % count));
+    let tenants = (0..count).map(|id| if id % 2 == 0 { "visible" } else { "hidden" });
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from_iter_values(0..count))),
+        ("day", Arc::new(Date32Array::from_iter_values((0..count).map(days)))),
+        ("plate", Arc::new(StringArray::from_iter_values(plates))),
+        ("tenant", Arc::new(StringArray::from_iter_values(tenants))),
+        ("doubled", Arc::new(Int64Array::from_iter_values((0..count).map(|id| id * 2)))),
+    ];
+    RecordBatch::try_from_iter(columns).expect("a batch")
+}
+
+struct Stand {
+    _directory: TempDir,
+    engine: Arc<Engine>,
+    snapshot: Snapshot,
+}
+
+impl Stand {
+    async fn new(batch: &RecordBatch) -> Stand {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = Engine::new(&EngineSettings::moderate(directory.path().join("spill"))).expect("an engine");
+        let path = directory.path().join("trips.parquet");
+        let file = std::fs::File::create(&path).expect("a file");
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+        writer.write(batch).expect("written");
+        writer.close().expect("closed");
+        let source = Source::open(&path, SourceOptions::default()).expect("a source");
+        let store = SnapshotStore::open(&directory.path().join("snapshots")).expect("a store");
+        let snapshot = store.write_source("res_1", &source).await.expect("a snapshot");
+        Stand { _directory: directory, engine: Arc::new(engine), snapshot }
+    }
+
+    /// The table with `day` and `plate` at some precision, and a state that knows it.
+    fn table(&self, day: Shown, plate: Shown) -> (Arc<GovernedTable>, SessionState) {
+        let name = |text: &str| ColumnName::new(text).expect("a name");
+        let columns = vec![
+            (name("id"), Shown::Exact),
+            (name("day"), day),
+            (name("plate"), plate),
+            (name("doubled"), Shown::Exact),
+        ];
+        let rows = vec![Predicate::Compare {
+            column: name("tenant"),
+            comparison: Comparison::Equal,
+            value: Literal::Text("visible".to_owned()),
+        }];
+        let keys = PseudonymKeys { permit: Some([1; 32]), consumer: Some([2; 32]), order: Some([3; 32]) };
+        let governance = Governance { name: "trips".to_owned(), columns, rows, consent: None, keys };
+        let table = GovernedTable::new(Arc::clone(&self.snapshot.files), &governance).expect("a table");
+        let state = self.engine.governed_state(2);
+        register(&state, "trips", table.provider(HiddenColumns::None)).expect("a new name");
+        (table, state)
+    }
+
+    /// The only number of an answer, and the plan that has answered.
+    async fn ask(
+        &self,
+        (table, state): &(Arc<GovernedTable>, SessionState),
+        sql: &str,
+    ) -> (i64, Arc<dyn ExecutionPlan>) {
+        let granted = Granted::from([("trips".to_owned(), table.column_names())]);
+        let plan = allow::plan(state, sql, &granted).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        count_visible(&self.engine, state, &plan, MEMORY_BYTES).await;
+        let physical = state.create_physical_plan(&plan).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let task = self.engine.task(state, MEMORY_BYTES, &RowsLeft::default()).expect("a task");
+        let batches = collect(Arc::clone(&physical), task).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let number = batches.iter().find(|batch| batch.num_rows() > 0).expect("one row");
+        (number.column(0).as_primitive::<Int64Type>().value(0), physical)
+    }
+}
+
+/// How much the scans below the barriers of a plan have skipped, by the name of the count.
+fn skipped(plan: &Arc<dyn ExecutionPlan>, counted: &str) -> usize {
+    let inner = plan.downcast_ref::<BarrierExec>().map(|barrier| &barrier.inner);
+    let mut count = inner.map_or(0, |inner| skipped(inner, counted));
+    for metric in plan.metrics().iter().flat_map(|metrics| metrics.iter()) {
+        count += match metric.value() {
+            MetricValue::PruningMetrics { name, pruning_metrics } if name == counted => pruning_metrics.pruned(),
+            MetricValue::Count { name, count } if name == counted => count.value(),
+            _ => 0,
+        };
+    }
+    plan.children().into_iter().map(|child| skipped(child, counted)).sum::<usize>() + count
+}
+
+const BY_STATISTICS: &str = "row_groups_pruned_statistics";
+const BY_TEXTS: &str = "row_groups_pruned_bloom_filter";
+const BY_PAGES: &str = "page_index_rows_pruned";
+
+#[tokio::test]
+async fn what_is_exact_skips_row_groups_and_pages_and_what_is_masked_skips_nothing() {
+    let stand = Stand::new(&trips(TRIPS)).await;
+    let exact = stand.table(Shown::Exact, Shown::Exact);
+    let masked = stand.table(Shown::Year, Shown::PseudonymOfOrder);
+
+    // Least and greatest of a row group.
+    let (count, plan) = stand.ask(&exact, "select count(*) from trips where id < 100").await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (50, 3));
+    let (count, plan) = stand.ask(&exact, "select count(*) from trips where plate like 'Q%'").await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (0, 4));
+    let by_day = "select count(*) from trips where day < date '1971-01-01'";
+    let (count, plan) = stand.ask(&exact, by_day).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (365 * 20, 3));
+    let (count, plan) = stand.ask(&masked, by_day).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS), skipped(&plan, BY_PAGES)), (365 * 20, 0, 0));
+
+    // Pages within a row group.
+    let (count, plan) = stand.ask(&exact, "select count(*) from trips where id between 60000 and 60009").await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (5, 3));
+    assert!(skipped(&plan, BY_PAGES) > 50_000, "{}", skipped(&plan, BY_PAGES));
+
+    // Filters of texts. A plate lies in one row group, and between the least and the greatest of each.
+    let by_plate = "select count(*) from trips where plate = 'P250000'";
+    let (count, plan) = stand.ask(&exact, by_plate).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (1, 0));
+    assert!(skipped(&plan, BY_TEXTS) >= 2, "{}", skipped(&plan, BY_TEXTS));
+    let (count, plan) = stand.ask(&masked, by_plate).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS), skipped(&plan, BY_TEXTS)), (0, 0, 0));
+
+    // What can fail skips nothing, whatever it stands beside.
+    let (count, plan) = stand.ask(&exact, "select count(*) from trips where 1000 / (id + 1) >= 10").await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (50, 0));
+}
+
+#[tokio::test]
+async fn what_a_join_learns_skips_on_exact_columns_alone() {
+    let stand = Stand::new(&trips(TRIPS)).await;
+    let exact = stand.table(Shown::Exact, Shown::Exact);
+    let masked = stand.table(Shown::Year, Shown::Exact);
+    // The few keys are known when the query runs, and not before.
+    let by_key = |key: &str, on: &str| {
+        format!("select count(*) from (select {key} as k from trips where id < 1000) few join trips t on {on} = few.k")
+    };
+    let by_id = by_key("max(doubled)", "t.id");
+    let (count, plan) = stand.ask(&exact, &by_id).await;
+    let alone = 3;
+    assert_eq!(count, 1, "{}", displayable(plan.as_ref()).indent(true));
+    // Three by the condition on the ids of the few, and as many in the other scan.
+    assert_eq!(skipped(&plan, BY_STATISTICS), alone + 3, "{}", displayable(plan.as_ref()).indent(true));
+    assert!(!displayable(plan.as_ref()).indent(true).to_string().contains("sieve"));
+    // The day, masked to its year: as many rows, and nothing skipped by it.
+    let (count, plan) = stand.ask(&masked, &by_key("max(day)", "t.day")).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (365 * 20, alone));
+    // The same where the day is exact.
+    let (count, plan) = stand.ask(&exact, &by_key("max(day)", "t.day")).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (20, alone + 3));
+    // A key that is computed of an exact column.
+    let (count, plan) = stand.ask(&exact, &by_key("max(doubled) + 1", "t.id + 1")).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (1, alone));
+}
+
+/// A plan as text, with everything that is told of sizes.
+fn shown(plan: &Arc<dyn ExecutionPlan>) -> String {
+    displayable(plan.as_ref()).set_show_statistics(true).indent(true).to_string()
+}
+
+#[tokio::test]
+async fn the_sizes_that_are_told_are_those_of_what_is_visible() {
+    // The same three visible rows among three, thirty and three hundred thousand hidden ones.
+    let mut told = Vec::new();
+    for hidden in [3, 30, 300_000] {
+        let ids = (0..3).chain(1_000..1_000 + hidden);
+        let tenants = (0..3).map(|_| "visible").chain((0..hidden).map(|_| "hidden"));
+        let fields = vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("day", DataType::Date32, true),
+            Field::new("plate", DataType::Utf8, true),
+            Field::new("tenant", DataType::Utf8, true),
+            Field::new("doubled", DataType::Int64, true),
+        ];
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(ids));
+        let rows = ids.len();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::clone(&ids),
+            Arc::new(Date32Array::from(vec![7; rows])),
+            Arc::new(StringArray::from(vec!["P"; rows])),
+            Arc::new(StringArray::from_iter_values(tenants)),
+            ids,
+        ];
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("a batch");
+        let stand = Stand::new(&batch).await;
+        let table = stand.table(Shown::Exact, Shown::Exact);
+        // Of one place nothing is counted, and nothing is told.
+        let (count, plan) = stand.ask(&table, "select count(*) from trips").await;
+        assert_eq!((count, table.0.rows_visible()), (3, None));
+        let mut texts = vec![shown(&plan)];
+        for sql in [
+            "select count(*) from trips a join trips b on a.id = b.doubled",
+            "select count(*) from trips a join (select id from trips limit 100) b on a.id = b.id",
+            "select count(*) from (select id from trips limit 100) b join trips a on a.id = b.id",
+            "select count(*) from trips where id in (select doubled from trips)",
+        ] {
+            let (_, plan) = stand.ask(&table, sql).await;
+            texts.push(shown(&plan));
+        }
+        assert_eq!(table.0.rows_visible(), Some(3));
+        assert!(texts[1].contains("Rows=Inexact(3)"), "{}", texts[1]);
+        told.push(texts);
+    }
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0], told[2]);
+}
