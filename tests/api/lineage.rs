@@ -1,6 +1,8 @@
 //! Where products and deliveries came from, who received what came from a column, and who may know.
 
 use axum::Router;
+use lingqu_domain::command::Command;
+use lingqu_domain::id::OrderId;
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::scenario::{Ordered, TRIP_CHECK, TRIP_RECORDS, Who};
@@ -93,7 +95,7 @@ async fn a_delivery_is_found_from_the_column_that_it_used_and_from_no_other() {
     };
     assert_eq!(how(&by_value), (true, false, false));
     assert_eq!(how(&by_filter), (false, true, false));
-    assert_eq!(how(&check), (true, true, true), "a verification may use whatever its order shows");
+    assert_eq!(how(&check), (true, false, false), "`late` is made of it, and the key is not");
     assert_eq!(of(&of_second)["consumer"], node.served.scenario.party(Who::Second).to_string());
     assert!(!of(&of_second)["consumer_name"].as_str().unwrap().is_empty());
     let of_line = items(&provider, &node.of_column("line", "deliveries")).await;
@@ -122,6 +124,37 @@ async fn a_delivery_is_found_from_the_column_that_it_used_and_from_no_other() {
     }
 }
 
+/// Orders without a delivery are looked at too, so a page ends after some hundred of them and says where it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_looks_at_a_bounded_number_of_orders() {
+    /// More than one page looks at.
+    const ORDERS: usize = 510;
+    let node = Delivering::open().await;
+    let scenario = &node.served.scenario;
+    let details = scenario.app.read(|state| state.orders[&node.first.id].value.details.clone());
+    for _ in 0..ORDERS {
+        let place = Command::PlaceOrder { details: Box::new(details.clone()) };
+        let _: OrderId = scenario.give(scenario.clerk(Who::First), place, "order.placed").await;
+    }
+    let last = node.served.scenario.order(Who::Second, TRIP_RECORDS, &[Mode::Rows], (10, 0)).await;
+    let receipt = node.query(&last, "SELECT delay FROM trip_records").await;
+    let provider = node.served.sign_in("clerk4").await;
+    let path = node.of_column("delay", "deliveries");
+    let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let page = provider.get(&format!("{path}?limit=10{cursor}")).await.json();
+        found.extend(texts(page["items"].as_array().unwrap(), "receipt"));
+        pages += 1;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+        assert!(pages < 10, "the pages come to an end");
+    }
+    assert_eq!(found, [receipt]);
+    assert!(pages > 1, "one page would have looked at all orders");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_leads_back_to_the_columns_of_the_resource() {
     let node = Delivering::open().await;
@@ -142,10 +175,13 @@ async fn a_receipt_leads_back_to_the_columns_of_the_resource() {
     assert_eq!(texts(told["conditions"].as_array().unwrap(), "name"), ["delay", "line"]);
     assert!(told["snapshots"][0].as_str().unwrap().starts_with(&resource));
 
-    // A verification tells that its order bounds it, and the order tells how.
+    // A verification tells of what was claimed and of the key, and the order tells what might have been.
     let check = node.verify(&node.served.order).await;
     let told = consumer.get(&format!("/api/v1/lineage/receipts/{check}")).await.json();
-    assert_eq!((&told["recorded"], &told["at_most"]), (&json!(false), &json!(true)));
+    assert_eq!((&told["recorded"], &told["at_most"]), (&json!(true), &json!(false)));
+    assert_eq!((told["columns"].as_array().unwrap().len(), &told["columns"][0]["computed"]), (1, &json!(true)));
+    assert_eq!(texts(told["columns"][0]["from"].as_array().unwrap(), "name"), ["late"]);
+    assert_eq!(texts(told["conditions"].as_array().unwrap(), "name"), ["trip_id"]);
     let told = consumer.get(&format!("/api/v1/lineage/orders/{}", node.served.order.id)).await.json();
     let late = told["columns"].as_array().unwrap().iter().find(|column| column["name"] == "late").unwrap().clone();
     assert_eq!(source(&late), (json!(resource), json!("delay")));

@@ -3,6 +3,7 @@
 
 mod client;
 mod commands;
+mod consents;
 mod ingestions;
 mod lineage;
 mod lists;

@@ -3,6 +3,7 @@
 mod changes;
 mod consent;
 mod differencing;
+mod explained;
 mod live;
 mod modes;
 mod pieces;
@@ -11,5 +12,6 @@ mod privacy;
 mod quota;
 mod refusals;
 mod served;
+mod shared_quota;
 mod sharing;
 mod streams;

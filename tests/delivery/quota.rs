@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use lingqu_domain::order::{DayQuota, Quota};
+use lingqu_domain::order::{DayQuota, Quota, QuotaUnit};
+use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use lingqu_domain::scope::Mode;
-use lingqu_gateway::delivery::Settings;
+use lingqu_gateway::delivery::{Claim, Deliveries, Settings};
 use lingqu_tests::scenario::{PERSON_CHECK, Scenario, TRIP_CHECK, TRIP_RECORDS, Who, id_number};
 use serde_json::json;
 
+use crate::changes::given_up_after;
 use crate::served::Served;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +93,56 @@ async fn an_answer_says_what_is_left() {
     assert_eq!(refused.header("ratelimit"), Some("\"calls\";r=3, \"data_sets\";r=0"));
     let last = served.post(&order, "/verify", batch(3)).await.ok();
     assert_eq!(last.header("ratelimit"), Some("\"calls\";r=0, \"data_sets\";r=0"));
+}
+
+/// Whoever hangs up, at whatever moment, is charged for what the receipts say and for nothing else: a record that was handed
+/// in is written though nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_is_charged_for_what_the_receipts_say() {
+    const QUOTA: u64 = 1_000;
+    const ATTEMPTS: usize = 60;
+    /// More than a verification needs.
+    const POLLS_MAX: usize = 4;
+    let served = Served::open(None, 100).await;
+    let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (QUOTA, 0)).await;
+    let app = &served.scenario.app;
+    let deliveries = Deliveries::new(Arc::clone(app), Settings::default());
+    let claim = Claim {
+        key: vec![Literal::Integer(60)],
+        values: BTreeMap::from([("late".to_owned(), Some(Literal::Boolean(true)))]),
+    };
+    let ask = async || {
+        let admission = deliveries.admit_order(Some(&order.key), "rest").await.unwrap();
+        let keyed = deliveries.keyed(admission, Mode::Verification).await.unwrap();
+        let claims = [claim.clone()];
+        deliveries.verify(&keyed, &claims, "asked".to_owned(), |_, _| Ok(b"answer".to_vec())).await.unwrap();
+    };
+    // What the product is opened with takes its time once.
+    ask().await;
+    let mut answered = 1;
+    for attempt in 0..ATTEMPTS {
+        answered += u64::from(given_up_after(1 + attempt % POLLS_MAX, ask()).await.is_some());
+    }
+    // Whatever was handed in before it is durable with this one.
+    ask().await;
+    answered += 1;
+    let mut calls = 0;
+    for (_, record) in app.order_receipts(&order.id, 0, 1_000).await.unwrap() {
+        let ReceiptBody::Single { totals, .. } = record.body else { panic!("{record:?}") };
+        calls += totals.calls;
+    }
+    assert!(calls > answered, "nobody hung up between the handing in and the answer: {calls} of {answered}");
+    let serving = deliveries.admit_order(Some(&order.key), "rest").await.unwrap().serving;
+    let places = app.quota_places(&serving, None);
+    let account = &places.iter().find(|place| place.unit == QuotaUnit::Calls).unwrap().account;
+    // What never got so far comes back by a task of its own.
+    for _ in 0..200 {
+        if app.quota().left(account).await == Some(QUOTA - calls) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{calls} calls by the receipts, and {:?} of {QUOTA} are left", app.quota().left(account).await);
 }
 
 /// Quota of rows and bytes beside calls that are no limit.

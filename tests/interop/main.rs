@@ -5,6 +5,8 @@
 mod clients;
 mod document;
 mod flight;
+mod gone;
+mod live;
 mod node;
 mod openlineage;
 mod postgres;

@@ -210,7 +210,8 @@ async fn only_columns_the_row_filter_and_safe_conditions_reach_the_database() {
         assert_eq!(rows(&session, sql).await.unwrap().len(), expected, "{sql}");
     }
     let log = server.log().unwrap()[begin..].to_owned();
-    let statements: Vec<&str> = log.lines().filter(|line| line.contains("\"people\"")).collect();
+    let is_reading = |line: &&str| line.contains("\"people\"") && !line.contains("LOCK TABLE");
+    let statements: Vec<&str> = log.lines().filter(is_reading).collect();
     assert_eq!(statements.len(), 5, "{log}");
     for statement in &statements {
         assert!(statement.contains("(\"tenant\" = $1)"), "{statement}");
@@ -298,6 +299,80 @@ async fn a_table_that_is_gone_is_unavailable_and_not_named() {
     assert!(!error.to_string().contains("public") && !error.to_string().contains("42P01"), "{error}");
 }
 
+/// Each change between opening and reading ends the query, also where the bytes would do for the old type: a day and a number
+/// have four each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_was_changed_since_is_not_read_by_its_old_types() {
+    let department = department!();
+    let place = Place::new();
+    for change in [
+        "ALTER id TYPE bigint",
+        "ALTER id TYPE real",
+        "ALTER born TYPE int USING born - date '1960-01-01'",
+        "ALTER born TYPE timestamp",
+        "ALTER balance TYPE numeric(14,4)",
+        "ALTER active TYPE \"char\" USING CASE WHEN active THEN '1' ELSE '0' END::\"char\"",
+        "ALTER code TYPE uuid USING gen_random_uuid()",
+        "DROP balance",
+        "DROP CONSTRAINT people_pkey, ALTER id DROP NOT NULL",
+        "RENAME score TO points",
+    ] {
+        department.run("DROP TABLE IF EXISTS public.people").await;
+        department.run(PEOPLE).await;
+        let table = live(&department.url, "people").await;
+        let session = place.session(governed(Arc::clone(&table), &exact(), vec![tenant_a()]));
+        // Another column than the changed one may be all that is asked for.
+        let sql = "SELECT tenant FROM people WHERE divisor = 3";
+        assert!(!rows(&session, sql).await.unwrap().is_empty());
+        // What nobody wants may change.
+        department.run("ALTER TABLE public.people ADD extra bytea, ALTER tenant TYPE varchar(9)").await;
+        assert!(!rows(&session, sql).await.unwrap().is_empty());
+        assert!(!table.is_outdated());
+        department.run(&format!("ALTER TABLE public.people {change}")).await;
+        for sql in [sql, "SELECT * FROM people", "SELECT count(*) FROM people"] {
+            let error = rows(&session, sql).await.unwrap_err();
+            assert!(matches!(error, EngineError::SourceChanged { .. }), "{change}: {error}");
+            let told = error.to_string().split("correlation").next().unwrap_or_default().to_owned();
+            for secret in ["public", "tenant", "balance", "people", "points"] {
+                assert!(!told.contains(secret), "{secret} in {error}");
+            }
+        }
+        assert!(table.is_outdated(), "{change}");
+    }
+    // Opened anew, a table whose types still fit is read by its new types.
+    department.run("DROP TABLE public.people").await;
+    department.run(PEOPLE).await;
+    department.run("ALTER TABLE public.people ALTER id TYPE bigint").await;
+    let session = place.session(governed(live(&department.url, "people").await, &exact(), vec![tenant_a()]));
+    assert_eq!(rows(&session, "SELECT id FROM people WHERE id = 1").await.unwrap(), ["1"]);
+}
+
+/// A change can't come between looking and reading: it waits for the reading.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_waits_for_the_readings_that_have_begun() {
+    let department = department!();
+    department.run(PEOPLE).await;
+    // More than the node takes ahead, so that the reading lasts as long as nobody takes it.
+    department
+        .run("INSERT INTO public.people SELECT i, 'a', i::text, 1, 1, date '2000-01-01', 1, true FROM generate_series(1000, 400000) i")
+        .await;
+    let place = Place::new();
+    let session = place.session(governed(live(&department.url, "people").await, &exact(), vec![tenant_a()]));
+    let mut answer = session.query("SELECT * FROM people").await.unwrap();
+    let mut read = answer.next().await.unwrap().unwrap().answer_rows();
+    let refused = department
+        .admin
+        .execute_unprepared(
+            "DO $$ BEGIN SET LOCAL lock_timeout = '200ms'; ALTER TABLE public.people ALTER id TYPE real; END $$",
+        )
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("lock timeout"));
+    while let Some(part) = answer.next().await {
+        read += part.unwrap().answer_rows();
+    }
+    assert_eq!(read, 900 + 399_001);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_database_stops_when_nobody_wants_the_answer_any_more() {
     let department = department!();
@@ -364,11 +439,11 @@ async fn a_product_over_live_data_chooses_and_does_nothing_else() {
         ("SELECT id FROM people WHERE CAST(code AS INT) > 5", "condition"),
         ("SELECT id FROM people WHERE id IN (SELECT divisor FROM people)", ""),
     ] {
-        let error = LiveProduct::new(&place.engine, sql, Arc::clone(&input)).await.unwrap_err();
+        let error = LiveProduct::new(&place.engine, sql, Arc::clone(&input), None).await.unwrap_err();
         assert!(matches!(&error, LiveProductUnfit::NotPlain { what: found } if found.contains(what)), "{sql}: {error}");
     }
     let masked = governed(Arc::clone(&table), &[("id", "exact"), ("born", "month")], vec![tenant_a()]);
-    let product = LiveProduct::new(&place.engine, "SELECT born AS month, id FROM people", masked).await.unwrap();
+    let product = LiveProduct::new(&place.engine, "SELECT born AS month, id FROM people", masked, None).await.unwrap();
     let ordered = Governance {
         name: "months".to_owned(),
         columns: vec![(name("month"), Precision::Exact), (name("id"), Precision::Exact)],
@@ -383,7 +458,7 @@ async fn a_product_over_live_data_chooses_and_does_nothing_else() {
         "10 is of tenant b"
     );
     let plain = "SELECT code AS number, divisor, id FROM people WHERE divisor >= 2 AND id <> 15";
-    let product = LiveProduct::new(&place.engine, plain, input).await.unwrap();
+    let product = LiveProduct::new(&place.engine, plain, input, None).await.unwrap();
     let columns = vec![(name("number"), Precision::Exact), (name("divisor"), Precision::Exact)];
     let ordered = Governance {
         name: "numbers".to_owned(),

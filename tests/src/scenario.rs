@@ -6,6 +6,7 @@
 
 mod live;
 mod noised;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -41,8 +42,9 @@ use rust_decimal::Decimal;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-pub use live::{FLEET_NOW, FLEET_SQL};
+pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
 pub use noised::{NOISED_LINES, TRIP_NOISED};
+pub use shared::{PERSON_SHARED, TRIP_SHARED, TRIP_SHARED_ROWS};
 
 /// Verification of trips: key `trip_id`, columns `line` and `late`.
 pub const TRIP_CHECK: &str = "trip_check";
@@ -219,7 +221,7 @@ impl Scenario {
             scenario.guard().await;
         }
         if department_url.is_some() {
-            scenario.offer_fleet().await;
+            scenario.offer_live().await;
         }
         if let Some((budget, rho)) = noised {
             scenario.offer_noised(budget, rho).await;
@@ -401,7 +403,7 @@ impl Scenario {
             self.resources.insert(table, resource);
         }
         if let Some(url) = department_url {
-            registrations.push(self.declare_fleet(url).await);
+            registrations.extend(self.declare_live_tables(url).await);
         }
         self.certify(&registrations).await;
     }
@@ -481,8 +483,12 @@ impl Scenario {
         self.mandate = Some(mandate.clone());
 
         let mut permits = BTreeMap::new();
-        let narrowings =
-            [("trips", trips_narrowing()), ("people", people_narrowing()), ("fleet", Scenario::fleet_narrowing())];
+        let narrowings = [
+            ("trips", trips_narrowing()),
+            ("people", people_narrowing()),
+            ("fleet", Scenario::fleet_narrowing()),
+            ("residents", Scenario::residents_narrowing()),
+        ];
         for (table, narrowing) in narrowings.into_iter().filter(|(table, _)| self.resources.contains_key(table)) {
             let details = PermitDetails {
                 mandate: mandate.clone(),
@@ -524,6 +530,14 @@ impl Scenario {
             registrations.push(self.draft(name, details).await);
         }
         self.certify(&registrations).await;
+        self.fix_permitted_revenue().await;
+        for product in self.products.values() {
+            self.list(product).await;
+        }
+    }
+
+    /// For a year from now.
+    async fn fix_permitted_revenue(&mut self) {
         let fix = Command::FixPermittedRevenue {
             operator: self.parties[&Who::Operator].clone(),
             term: self.term_days(365),
@@ -534,9 +548,6 @@ impl Scenario {
         };
         let fixed = self.give(&self.chiefs[&Who::Price], fix, "permitted_revenue.fixed").await;
         self.permitted_revenue = Some(fixed);
-        for product in self.products.values() {
-            self.list(product).await;
-        }
     }
 
     /// Adds the product [`TRIP_GUARDED`].

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use lingqu_app::{Direction, JournalView};
-use lingqu_domain::id::UserId;
+use lingqu_domain::access::Actor;
 use lingqu_domain::state::State as Folded;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,9 +27,9 @@ pub(crate) struct JournalEvent {
     position: u64,
     /// When, RFC 3339.
     at: String,
-    /// Who gave the command: a user's id, a subject's id or `node`.
+    /// Who gave the command: a user's id, a subject's id, one before whom a subject acted (`sub_…/usr_…`), or `node`.
     actor: String,
-    /// The party he acted for, in Chinese; absent for subjects and the node.
+    /// The party he acted for, in Chinese; absent for the node and for subjects who acted before nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     party: Option<String>,
     /// … in English.
@@ -175,9 +175,10 @@ fn event_of(sight: &Sight<'_>, record: JournalView, open: bool) -> Result<Journa
     })
 }
 
-/// The party of a user, in Chinese and English; none for subjects and the node.
+/// The party of a user, who acts or vouches for a subject, in Chinese and English; none for other subjects and the node.
 pub(crate) fn party_of(state: &Folded, actor: &str) -> Option<(String, String)> {
-    let user = actor.parse::<UserId>().ok().and_then(|id| state.users.get(&id))?;
+    let actor = actor.parse::<Actor>().ok()?;
+    let user = state.users.get(actor.user()?)?;
     let party = &state.parties.get(&user.value.party)?.value;
     Some((party.name.clone(), party.name_en.clone()))
 }

@@ -154,6 +154,11 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(lineage::deliveries))
         .routes(routes!(lineage::events))
         .routes(routes!(consent::counts))
+        .routes(routes!(consent::take))
+        .routes(routes!(consent::take_many))
+        .routes(routes!(consent::of_person))
+        .routes(routes!(consent::withdraw))
+        .routes(routes!(consent::narrow))
         .routes(routes!(node::node))
         .routes(routes!(certificate::json));
     lists::add_to(router)

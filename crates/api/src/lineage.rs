@@ -31,7 +31,8 @@ use crate::{Api, Shared};
 /// Items of a page when the request does not say, and at most.
 const PAGE_ITEMS: u32 = 50;
 const PAGE_ITEMS_MAX: u32 = 200;
-/// Deliveries that one page looks at; one that finds fewer of what is asked for goes on in the next.
+/// Deliveries that one page looks at, and orders, which may have none; a page that finds fewer of what is asked for goes on in
+/// the next.
 const LOOKED_AT_MAX: usize = 500;
 /// Events of a page when the request does not say, and at most.
 const PAGE_EVENTS: u32 = 100;
@@ -117,7 +118,7 @@ pub(crate) struct ReceiptLineage {
     nature: Nature,
     /// Versions of the snapshots, as `resource@version`.
     snapshots: Vec<String>,
-    /// False where the record tells no lineage because order and mode fix it; the order's lineage then bounds it.
+    /// False where the record is from before lineage was recorded; the order's lineage then bounds it.
     recorded: bool,
     /// True where no more is known than which columns may have been used.
     at_most: bool,
@@ -477,7 +478,6 @@ fn downstream_items(sight: &Sight<'_>, source: &SourceColumn) -> Vec<(String, Do
 }
 
 /// Who received what came from a column of a resource: the deliveries that used it, of the orders that the viewer may open.
-/// Verifications and lookups are told with `at_most`: they may use whatever their order shows.
 #[utoipa::path(get, path = "/api/v1/lineage/resources/{id}/columns/{column}/deliveries", operation_id = "list_deliveries_of_column", tag = "lineage",
     params(("id" = String, Path, description = "the resource's id"), ("column" = String, Path, description = "the column"), TimedQuery),
     responses((status = 200, body = DeliveredPage), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
@@ -505,7 +505,8 @@ pub(crate) async fn deliveries(
     })?;
     let mut page = DeliveredPage { items: Vec::new(), next_cursor: None };
     let mut looked_at = 0;
-    for order in orders {
+    let mut orders = orders.into_iter().peekable();
+    while let Some(order) = orders.next() {
         let mut after = begin.as_ref().filter(|(first, _)| *first == order).map_or(0, |(_, after)| *after);
         loop {
             let wanted = limit.min(LOOKED_AT_MAX - looked_at);
@@ -525,6 +526,11 @@ pub(crate) async fn deliveries(
             if is_last {
                 break;
             }
+        }
+        looked_at += 1;
+        if looked_at >= LOOKED_AT_MAX && orders.peek().is_some() {
+            page.next_cursor = Some(format!("{order}:{after}"));
+            break;
         }
     }
     Ok(Json(page))

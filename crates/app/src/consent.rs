@@ -1,13 +1,15 @@
 //! Consents of subjects: who a subject is stands sealed in the vault; the journal has his id, which the vault's blind
 //! index finds by a keyed digest of his identity.
 //!
-//! A consent is given by its subject alone. Many that were given in the same words are recorded together by
+//! A consent is given by its subject alone: before a front end that is built into the node, or before a user of a consent
+//! agent, whom the journal names ([`TakenBy`]). Many that were given in the same words are recorded together by
 //! [`App::give_consents`]; each subject withdraws and narrows his own of them as he does one that stands by itself. What
 //! they come to for deliveries is kept in the `index`.
 
 mod consumers;
 mod held;
 mod index;
+mod live;
 mod subjects;
 
 use std::collections::BTreeSet;
@@ -20,7 +22,7 @@ use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::{ConsentDetails, ConsentLimits};
 use lingqu_domain::consent_batch::{MEMBERS_MAX, members_digest};
-use lingqu_domain::id::{BadId, CommandId, ConsentBatchId, ConsentId, IdSource, SubjectId};
+use lingqu_domain::id::{BadId, CommandId, ConsentBatchId, ConsentId, IdSource, SubjectId, UserId};
 use lingqu_domain::refusal::Refusal;
 use lingqu_store::StoreError;
 use lingqu_store::row::{PAGE_ROWS_MAX, RowFilter};
@@ -36,7 +38,8 @@ use crate::keys::random;
 pub(crate) use consumers::ConsentIndex;
 pub(crate) use held::{HeldConsents, Wanted};
 pub(crate) use index::Epoch;
-pub(crate) use subjects::ProductSubjects;
+pub(crate) use live::LiveIdentities;
+pub(crate) use subjects::{ProductSubjects, ServedSubjects};
 
 /// Kind of the vault item that holds a subject's identity.
 const IDENTITY_KIND: &str = "identity";
@@ -106,15 +109,57 @@ pub struct SubjectConsent {
     pub is_withdrawn: bool,
 }
 
+/// Before whom subjects act, and how their commands are given.
+#[derive(Clone, Debug, Default)]
+pub struct TakenBy {
+    /// The user of a consent agent who has authenticated them; none: a front end that is built into the node has.
+    pub user: Option<UserId>,
+    /// The same key with the same command is carried out once.
+    pub options: CommandOptions,
+}
+
+impl TakenBy {
+    fn subject(&self, subject: SubjectId) -> Actor {
+        match &self.user {
+            Some(user) => Actor::SubjectBefore { subject, user: user.clone() },
+            None => Actor::Subject(subject),
+        }
+    }
+
+    fn of_batch(&self) -> Actor {
+        self.user.clone().map_or(Actor::Node, Actor::User)
+    }
+}
+
 impl App {
     /// Gives a consent for the subject with an identity (such as an id number) that the caller has authenticated.
     pub async fn give_consent(&self, identity: &str, details: ConsentDetails) -> Result<ConsentId, AppError> {
+        self.take_consent(TakenBy::default(), identity, details).await
+    }
+
+    /// The same, before somebody.
+    pub async fn take_consent(
+        &self,
+        taken_by: TakenBy,
+        identity: &str,
+        details: ConsentDetails,
+    ) -> Result<ConsentId, AppError> {
+        self.must_take_consents(&taken_by)?;
         let command = Command::GiveConsent { details: Box::new(details) };
         let identities = [identity];
-        let executed = self
-            .for_subjects(&identities, |subjects| (Actor::Subject(subjects[0].clone()), command.clone(), false))
-            .await?;
+        let given = |subjects: &[SubjectId]| (taken_by.subject(subjects[0].clone()), command.clone(), false);
+        let executed = self.for_subjects(&identities, &taken_by.options, given).await?;
         made(&executed, "consent.given")
+    }
+
+    /// Refuses a user who takes no consents, before anything is looked up: what is found would tell him who consented.
+    /// Error: `not_permitted`.
+    pub fn must_take_consents(&self, taken_by: &TakenBy) -> Result<(), Refusal> {
+        if taken_by.user.is_none() {
+            return Ok(());
+        }
+        let (subject, consent) = (nobody(), no_consent());
+        self.must_be_within_duty(&taken_by.subject(subject), &Command::WithdrawConsent { consent })
     }
 
     /// Gives consents in the same words for 1 to [`MEMBERS_MAX`] subjects whom the caller has authenticated, each of whom
@@ -124,6 +169,17 @@ impl App {
         identities: &[&str],
         details: ConsentDetails,
     ) -> Result<Vec<ConsentRef>, AppError> {
+        self.take_consents(TakenBy::default(), identities, details).await
+    }
+
+    /// The same, before somebody.
+    pub async fn take_consents(
+        &self,
+        taken_by: TakenBy,
+        identities: &[&str],
+        details: ConsentDetails,
+    ) -> Result<Vec<ConsentRef>, AppError> {
+        self.must_take_consents(&taken_by)?;
         let digests: BTreeSet<KeyedDigest> = identities.iter().map(|identity| self.identity_digest(identity)).collect();
         let count = u32::try_from(identities.len()).ok().filter(|count| (1..=MEMBERS_MAX).contains(count));
         let Some(count) = count.filter(|_| digests.len() == identities.len()) else {
@@ -133,25 +189,35 @@ impl App {
             )));
         };
         let details = Box::new(details);
-        let executed = self
-            .for_subjects(identities, |subjects| {
-                let digest = members_digest(subjects).to_string();
-                (Actor::Node, Command::RecordConsents { details: details.clone(), count, digest }, true)
-            })
-            .await?;
+        let recorded = |subjects: &[SubjectId]| {
+            let digest = members_digest(subjects).to_string();
+            (taken_by.of_batch(), Command::RecordConsents { details: details.clone(), count, digest }, true)
+        };
+        let executed = self.for_subjects(identities, &taken_by.options, recorded).await?;
         let batch: ConsentBatchId = made(&executed, "consent_batch.recorded")?;
         Ok((0..count).map(|member| ConsentRef::Member { batch: batch.clone(), member }).collect())
     }
 
     /// Withdraws a consent for the subject with an identity that the caller has authenticated.
     pub async fn withdraw_consent(&self, identity: &str, consent: impl Into<ConsentRef>) -> Result<(), AppError> {
+        self.take_withdrawal(TakenBy::default(), identity, consent).await
+    }
+
+    /// The same, before somebody.
+    pub async fn take_withdrawal(
+        &self,
+        taken_by: TakenBy,
+        identity: &str,
+        consent: impl Into<ConsentRef>,
+    ) -> Result<(), AppError> {
+        self.must_take_consents(&taken_by)?;
         let named = consent.into();
         let subject = self.owner(identity, &named).await?;
         let command = match named {
             ConsentRef::Single(consent) => Command::WithdrawConsent { consent },
             ConsentRef::Member { batch, member } => Command::WithdrawBatchedConsent { batch, member },
         };
-        self.carry_out(&Actor::Subject(subject), &command, CommandOptions::default(), Extras::default()).await?;
+        self.carry_out(&taken_by.subject(subject), &command, taken_by.options, Extras::default()).await?;
         Ok(())
     }
 
@@ -163,6 +229,18 @@ impl App {
         consent: impl Into<ConsentRef>,
         limits: ConsentLimits,
     ) -> Result<ConsentRef, AppError> {
+        self.take_narrowing(TakenBy::default(), identity, consent, limits).await
+    }
+
+    /// The same, before somebody.
+    pub async fn take_narrowing(
+        &self,
+        taken_by: TakenBy,
+        identity: &str,
+        consent: impl Into<ConsentRef>,
+        limits: ConsentLimits,
+    ) -> Result<ConsentRef, AppError> {
+        self.must_take_consents(&taken_by)?;
         let named = consent.into();
         let subject = self.owner(identity, &named).await?;
         let limits = Box::new(limits);
@@ -170,8 +248,8 @@ impl App {
             ConsentRef::Single(consent) => Command::NarrowConsent { consent, limits },
             ConsentRef::Member { batch, member } => Command::NarrowBatchedConsent { batch, member, limits },
         };
-        let actor = Actor::Subject(subject);
-        let executed = self.carry_out(&actor, &command, CommandOptions::default(), Extras::default()).await?;
+        let actor = taken_by.subject(subject);
+        let executed = self.carry_out(&actor, &command, taken_by.options, Extras::default()).await?;
         match named {
             ConsentRef::Single(_) => Ok(named),
             ConsentRef::Member { .. } => made(&executed, "consent.given").map(ConsentRef::Single),
@@ -237,6 +315,7 @@ impl App {
     async fn for_subjects(
         &self,
         identities: &[&str],
+        options: &CommandOptions,
         command: impl Fn(&[SubjectId]) -> (Actor, Command, bool),
     ) -> Result<Executed, AppError> {
         let digests: Vec<KeyedDigest> = identities.iter().map(|identity| self.identity_digest(identity)).collect();
@@ -265,7 +344,7 @@ impl App {
             let (actor, command, is_batch) = command(&subjects);
             let consenting = NewConsenting { subjects: subjects.iter().map(ToString::to_string).collect(), is_batch };
             let extras = Extras { vault, consenting: Some(consenting), ..Extras::default() };
-            match self.carry_out(&actor, &command, CommandOptions::default(), extras).await {
+            match self.carry_out(&actor, &command, options.clone(), extras).await {
                 Err(AppError::Store(StoreError::Constraint { name, .. }))
                     if name == KNOWN_MEANWHILE && attempts_left > 0 => {}
                 carried_out => return carried_out,
@@ -276,6 +355,16 @@ impl App {
     pub(crate) fn identity_digest(&self, identity: &str) -> KeyedDigest {
         identity_digest(&self.keys.identity, identity)
     }
+}
+
+/// The subject as whom is tried whether somebody takes consents.
+fn nobody() -> SubjectId {
+    "sub_00000000000000000000000000000000".parse().expect("32 hexadecimal digits after the prefix")
+}
+
+/// His consent.
+fn no_consent() -> ConsentId {
+    "cst_00000000000000000000000000000000".parse().expect("32 hexadecimal digits after the prefix")
 }
 
 /// The digest by which the blind index finds an identity.

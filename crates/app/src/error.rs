@@ -15,6 +15,7 @@ use lingqu_store::quota::QuotaError;
 use lingqu_store::{AppendError, StoreError};
 use serde::Serialize;
 
+use crate::quota::is_shared;
 use crate::storage;
 
 /// Why a use case did not do what was asked.
@@ -86,9 +87,23 @@ pub enum AppError {
     /// As many ingestions wait as may.
     #[error("too many ingestions are waiting; try again when some have ended")]
     TooManyIngestions,
+    /// As many ingestions of the provider are open as he may have while others may come.
+    #[error("your ingestions have their share of the node's queue; try again when one of them has ended, or cancel one")]
+    TooManyOwnIngestions,
     /// The room for uploaded files is used up.
     #[error("the room for uploaded files is used up; try again when some ingestions have ended")]
     UploadsFull,
+    /// The provider's part of the room for uploaded files is used up.
+    #[error(
+        "your uploads have their share of the node's room; try again when one of your ingestions has ended, or have the node read the file where it lies"
+    )]
+    OwnUploadsFull,
+    /// An upload that took too long.
+    #[error("the upload did not end within {minutes} minutes; compress the file and send it again")]
+    UploadTooLong {
+        /// How long it may take.
+        minutes: u64,
+    },
     /// A source file was refused.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -239,6 +254,14 @@ impl AppError {
                 "节点尚未同步到最新记录，请稍后重试",
                 self.to_string(),
             ),
+            // What a link above the order has set and others have used is between others.
+            AppError::Quota(QuotaError::Exhausted { account, .. }) if is_shared(account) => Problem::new(
+                403,
+                "quota_exceeded",
+                ("配额已用完", "Quota exceeded"),
+                "订单之上的共用配额已用完，请等待下一周期或联系运营机构",
+                "a quota above the order, which other orders use too, is used up; wait for the next period or ask the operator",
+            ),
             AppError::Quota(QuotaError::Exhausted { account, limit }) => {
                 let zh = format!("配额 {limit} 已用完，请增订或等待下一周期");
                 let en = format!("the quota of {limit} is used up; order more, or wait for the next period");
@@ -279,6 +302,27 @@ impl AppError {
                 "too_many_ingestions",
                 ("汇入作业过多", "Too many ingestions"),
                 "等待办理的汇入作业过多，请待部分作业完成后再提交",
+                self.to_string(),
+            ),
+            AppError::TooManyOwnIngestions => Problem::new(
+                429,
+                "too_many_own_ingestions",
+                ("本单位汇入作业过多", "Too many ingestions of yours"),
+                "本单位的汇入作业已占满其份额，请待其中一项完成或取消一项后再提交",
+                self.to_string(),
+            ),
+            AppError::OwnUploadsFull => Problem::new(
+                429,
+                "own_uploads_full",
+                ("本单位上传份额已满", "Your share of uploads is used up"),
+                "本单位暂存的上传文件已占满其份额，请待本单位的汇入作业完成后再提交，或由节点就地读取该文件",
+                self.to_string(),
+            ),
+            AppError::UploadTooLong { minutes } => Problem::new(
+                408,
+                "upload_too_long",
+                ("上传时间过长", "Upload too long"),
+                format!("文件未在 {minutes} 分钟内传完，请压缩后重新上传"),
                 self.to_string(),
             ),
             AppError::UploadsFull => Problem::new(
@@ -444,6 +488,17 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
                 ("数据源暂不可用", "Source unavailable"),
                 "数据保存在提供部门，其数据库暂时无法读取，请稍后重试",
                 "the data is kept by its department, whose database can't be read now; try again later",
+            );
+            problem.correlation = Some(correlation.clone());
+            Some(problem)
+        }
+        EngineError::SourceChanged { correlation } => {
+            let mut problem = Problem::new(
+                503,
+                "source_changed",
+                ("数据源结构已变更", "Source changed"),
+                "数据保存在提供部门，其数据表结构已变更，本次未读取；请重新请求，仍不可用时请联系数据提供方，变更内容见节点日志",
+                "the data is kept by its department, which has changed the table since, so none of it was read; ask again, and if that does not help tell the provider of the data, for whom the node's log says what changed",
             );
             problem.correlation = Some(correlation.clone());
             Some(problem)

@@ -69,12 +69,9 @@ impl App {
             let mut events = Vec::new();
             for record in self.store.read_stream(&stream, 0, READ_LIMIT_MAX).await? {
                 let recorded = recorded(&record)?;
-                let party = self.read(|state| match &recorded.actor {
-                    lingqu_domain::access::Actor::User(user) => {
-                        let party = state.users.get(user).and_then(|user| state.parties.get(&user.value.party));
-                        party.map(|party| party.value.name.clone())
-                    }
-                    _ => None,
+                let party = self.read(|state| {
+                    let user = state.users.get(recorded.actor.user()?)?;
+                    Some(state.parties.get(&user.value.party)?.value.name.clone())
                 });
                 events.push(JourneyEvent {
                     position: record.position,

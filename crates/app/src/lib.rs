@@ -43,7 +43,7 @@ pub use certificate::CertificateView;
 pub use clock::Clock;
 pub use command::{CommandOptions, Executed, ExecutedEvent};
 pub use connections::{ConnectionSetting, ConnectionTarget};
-pub use consent::{ConsentRef, SubjectConsent};
+pub use consent::{ConsentRef, SubjectConsent, TakenBy};
 pub use data::data_type_of;
 pub use error::{AppError, Problem};
 pub use evidence::{EvidenceReport, verify_evidence};

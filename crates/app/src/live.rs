@@ -11,10 +11,10 @@ use lingqu_domain::id::{CommandId, IdSource, ResourceId, SnapshotId};
 use lingqu_domain::product::{ProductDetails, ProductShape};
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::resource::{LiveSource, Resource, Snapshot};
-use lingqu_domain::scope::{Mode, Scope};
-use lingqu_engine::federation::{LiveProduct, LiveProductUnfit, LiveTable, RowNames};
+use lingqu_domain::scope::{ColumnName, Mode, Scope};
+use lingqu_engine::federation::{LiveProduct, LiveProductUnfit, LiveSubjects, LiveTable, RowNames, SubjectNumbers};
 use lingqu_engine::governed::{Governance, GovernedTable};
-use lingqu_engine::postgres::{AddressUnfit, ConnectionName, TableAddress};
+use lingqu_engine::postgres::{AddressUnfit, ConnectionName, PostgresError, TableAddress};
 use lingqu_engine::source::SourceError;
 use lingqu_engine::{ColumnView, EngineError, PseudonymKeys, SchemaView};
 
@@ -109,8 +109,8 @@ impl App {
             }
         }
         let Some((resource, input, live)) = found else { return Ok(None) };
-        if grant.inputs.len() > 1 || grant.scope.consent_required {
-            return Err(not_over_live("a product over a live resource has that one input and needs no consent").into());
+        if grant.inputs.len() > 1 {
+            return Err(not_over_live("a product over a live resource has that one input").into());
         }
         let table = self.open_live(&resource, &live).await.map_err(|error| unavailable(&error))?;
         let in_domain = Scope { consent_required: false, ..input.scope.clone() };
@@ -123,10 +123,14 @@ impl App {
         )
         .map_err(EngineError::from)?;
         let input = GovernedTable::new(table, &governance).map_err(EngineError::from)?;
-        let product = LiveProduct::new(&self.engine, &details.sql, input).await.map_err(|error| match error {
-            LiveProductUnfit::Statement(error) => AppError::from(error),
-            other => not_over_live(&other.to_string()).into(),
-        })?;
+        let columns: Vec<ColumnName> = details.subject.iter().chain(&details.further_subjects).cloned().collect();
+        let numbers = Arc::clone(&self.live_identities) as Arc<dyn SubjectNumbers>;
+        let subjects = (!columns.is_empty()).then_some(LiveSubjects { columns, numbers });
+        let product =
+            LiveProduct::new(&self.engine, &details.sql, input, subjects).await.map_err(|error| match error {
+                LiveProductUnfit::Statement(error) => AppError::from(error),
+                other => not_over_live(&other.to_string()).into(),
+            })?;
         let schema = product.schema_view();
         // What was registered is what is served.
         if details.shape.columns.iter().any(|column| schema.column(&column.name).is_none()) {
@@ -143,10 +147,13 @@ fn not_over_live(what: &str) -> Refusal {
 /// What a consumer is told when the department's database can't be read as agreed; the log has the rest.
 fn unavailable(error: &AppError) -> EngineError {
     let correlation = random::<8>().map_or_else(|_| "none".to_owned(), hex::encode);
-    let reason = match error {
-        AppError::Source(SourceError::Database(error)) => error.to_string(),
-        other => other.to_string(),
+    let (reason, is_changed) = match error {
+        AppError::Source(SourceError::Database(error)) => {
+            (error.to_string(), matches!(error, PostgresError::BadType { .. } | PostgresError::Changed { .. }))
+        }
+        AppError::Source(error @ SourceError::Drift { .. }) => (error.to_string(), true),
+        other => (other.to_string(), false),
     };
     tracing::warn!(correlation, reason, "a live resource could not be opened");
-    EngineError::SourceUnavailable { correlation }
+    if is_changed { EngineError::SourceChanged { correlation } } else { EngineError::SourceUnavailable { correlation } }
 }

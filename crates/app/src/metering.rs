@@ -7,6 +7,7 @@ use lingqu_domain::command::Command;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::receipt::ReceiptBody;
 use lingqu_domain::settlement::MeterReading;
+use lingqu_domain::shared_quota::QuotaLink;
 use lingqu_domain::state::State;
 use lingqu_store::receipt::READ_LIMIT_MAX;
 
@@ -75,17 +76,23 @@ impl App {
         }
         let counts = self.count(1, self.receipts.head().await? + 1).await?;
         for account in accounts {
-            let (mut used, mut is_whole) = (0, true);
-            if let Some((order, unit, day)) = parts_of(&account)
-                && let Some(count) = counts.get(&order)
-            {
-                used = count.used(unit, day).unwrap_or(0);
-                is_whole = count.is_whole(unit);
+            let (mut used, mut is_whole) = (0_u64, true);
+            if let Some((owner, unit, day)) = parts_of(&account) {
+                let of_owner = |order: &OrderId| self.read(|state| is_debited_by(state, owner, order));
+                for (_, count) in counts.iter().filter(|(order, _)| of_owner(order)) {
+                    used = used.saturating_add(count.used(unit, day).unwrap_or(0));
+                    is_whole &= count.is_whole(unit);
+                }
             }
             self.quota.reconcile(&account, used, is_whole).await?;
         }
         Ok(())
     }
+}
+
+/// Whether an owner of quota accounts is an order or a link above it.
+fn is_debited_by(state: &State, owner: &str, order: &OrderId) -> bool {
+    owner == order.as_str() || QuotaLink::above_order(state, order).iter().any(|link| link.owner() == owner)
 }
 
 /// Where the last window of each order ended.

@@ -14,7 +14,7 @@ use lingqu_domain::product::ProductDetails;
 use lingqu_domain::receipt::RowNaming;
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::scope::{ColumnName, Mode, Scope};
-use lingqu_engine::federation::LiveProduct;
+use lingqu_engine::federation::{LiveLookup, LiveProduct};
 use lingqu_engine::governed::{Governance, GovernedTable};
 use lingqu_engine::lookup::{BlockCache, LookupTable, ProductIndex};
 use lingqu_engine::product::{Product, ProductSpec};
@@ -25,14 +25,17 @@ use lingqu_engine::session::{
 use lingqu_engine::{Limits, PseudonymKeys, RawTable, SchemaView};
 
 use crate::app::App;
-use crate::consent::{Epoch, HeldConsents, ProductSubjects, Wanted};
+use crate::consent::{Epoch, HeldConsents, ProductSubjects, ServedSubjects, Wanted};
 use crate::error::AppError;
 use crate::privacy::{ConsumerLedger, noised_rules};
-use crate::quota::{CountedSubjects, RowSubjects};
+use crate::quota::{CountedSubjects, RowSubjects, SubjectsOfRows};
 use crate::release::{ConsumerRecord, recipient};
 
-/// The modes in which live data is delivered: those that need nothing that was made before.
-const LIVE_MODES: [Mode; 2] = [Mode::Rows, Mode::Statistics];
+/// The modes in which live data is delivered: all but the one that hands out a state of the data, since there is none.
+const LIVE_MODES: [Mode; 4] = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode::Verification];
+/// What the reading of the rows of some keys of live data may use; where the keys can't be told to the database, that is
+/// all rows of the grant.
+const LIVE_LOOKUP_ROWS_MAX: u64 = 10_000_000;
 /// Orders whose compiled grant is kept.
 const SERVINGS_MAX: usize = 256;
 /// Product indexes that are kept in memory.
@@ -76,7 +79,7 @@ struct ServedProduct {
     index: Mutex<Option<Arc<ProductIndex>>>,
     blocks: Arc<BlockCache>,
     /// Its subjects, where it is served with consent.
-    subjects: Option<ProductSubjects>,
+    subjects: Option<ServedSubjects>,
     /// The subjects of its rows, where a quota counts them.
     row_subjects: tokio::sync::Mutex<Option<Arc<RowSubjects>>>,
 }
@@ -128,7 +131,9 @@ impl Serving {
     /// True when nothing was written since the grant was found unchanged and its term, and that of every consent, still
     /// runs.
     fn is_checked_at(&self, position: u64, now: jiff::Timestamp) -> bool {
-        self.checked_position.load(Ordering::Acquire) == position && self.holds_until.is_none_or(|until| now < until)
+        self.checked_position.load(Ordering::Acquire) == position
+            && self.holds_until.is_none_or(|until| now < until)
+            && !self.is_outdated()
     }
 
     /// True when running streams were found to go on and nothing was written since.
@@ -158,6 +163,21 @@ impl Serving {
         matches!(self.served.data, ServedData::Live(..))
     }
 
+    /// Whether the department has changed its table since, so that it must be opened again.
+    fn is_outdated(&self) -> bool {
+        matches!(&self.served.data, ServedData::Live(product, _) if product.is_outdated())
+    }
+
+    /// Whether it is of live data that a grant sees in the same way, so that the department need not be asked again.
+    fn is_live_data_of(&self, grant: &Grant, details: &ProductDetails) -> bool {
+        self.is_live()
+            && !self.is_outdated()
+            && self.grant.product == grant.product
+            && self.details == *details
+            && self.grant.scope.consent_required == grant.scope.consent_required
+            && inputs_digest(&self.grant.inputs) == inputs_digest(&grant.inputs)
+    }
+
     /// What a receipt's row sets hold.
     pub fn rows_named_by(&self) -> RowNaming {
         if self.is_live() { RowNaming::KeyDigest } else { RowNaming::Number }
@@ -179,8 +199,11 @@ impl Serving {
             return Err(Refusal::new(
                 RefusalCode::ModeNotGranted,
                 mode.code(),
-                format!("数据不入库的产品不以 {} 方式交付；请使用 rows 或 statistics", mode.code()),
-                format!("live data is not delivered in the mode {}; ask for rows or statistics", mode.code()),
+                format!("数据不入库的产品没有快照，不以 {} 方式交付；请使用 rows、statistics、lookup 或 verification", mode.code()),
+                format!(
+                    "live data has no snapshot, so it is not delivered in the mode {}; ask for rows, statistics, lookup or verification",
+                    mode.code()
+                ),
             ));
         }
         if self.grant.scope.modes.contains(&mode) && !self.grant.scope.visible_in(mode).is_empty() {
@@ -230,6 +253,16 @@ impl Serving {
         let lookup = Arc::new(LookupTable::new(self.served.index()?, self.table(mode)?)?);
         lookups.insert(mode, Arc::clone(&lookup));
         Ok(lookup)
+    }
+
+    /// Keyed access in verification or lookup mode to data that stays in its department's database; none where the data is
+    /// here and has an index. Error: `mode_not_granted`.
+    pub fn live_lookup(&self, mode: Mode) -> Result<Option<LiveLookup>, AppError> {
+        if !self.is_live() {
+            return Ok(None);
+        }
+        let limits = Limits { rows_max: LIVE_LOOKUP_ROWS_MAX, ..Limits::default() };
+        Ok(Some(LiveLookup::new(&self.engine, self.table(mode)?, &self.details.key, limits)?))
     }
 
     /// The table as a mode shows it, whatever may be asked of it. Nothing is read. Error: `mode_not_granted`.
@@ -389,7 +422,10 @@ impl App {
         details: ProductDetails,
         kept: Option<&Serving>,
     ) -> Result<Serving, AppError> {
-        let served = self.served_product(&grant, &details).await?;
+        let served = match kept.filter(|kept| kept.is_live_data_of(&grant, &details)) {
+            Some(kept) => Arc::clone(&kept.served),
+            None => self.served_product(&grant, &details).await?,
+        };
         let consents = match &served.subjects {
             Some(subjects) if grant.scope.consent_required => {
                 let wanted = Wanted {
@@ -459,7 +495,10 @@ impl App {
                 data: ServedData::Live(product, schema),
                 index: Mutex::new(None),
                 blocks: Arc::clone(&self.serving.blocks),
-                subjects: None,
+                subjects: grant
+                    .scope
+                    .consent_required
+                    .then(|| ServedSubjects::Live(Arc::clone(&self.live_identities))),
                 row_subjects: tokio::sync::Mutex::default(),
             }));
         }
@@ -502,7 +541,8 @@ impl App {
         let subjects = if grant.scope.consent_required {
             let (product, key) = (product.clone(), self.keys.identity.clone());
             let read = tokio::task::spawn_blocking(move || ProductSubjects::read(&product, &key)).await;
-            Some(read.map_err(|error| AppError::Fault(format!("reading the subjects ended early: {error}")))??)
+            let read = read.map_err(|error| AppError::Fault(format!("reading the subjects ended early: {error}")))?;
+            Some(ServedSubjects::Made(read?))
         } else {
             None
         };
@@ -516,7 +556,7 @@ impl App {
         let mut indexes = self.serving.indexes.lock().unwrap_or_else(PoisonError::into_inner);
         let subjects = indexes.values().filter_map(|served| served.subjects.as_ref());
         if indexes.len() >= INDEXES_MAX
-            || subjects.map(ProductSubjects::memory_bytes).sum::<usize>() > SUBJECTS_BYTES_MAX
+            || subjects.map(ServedSubjects::memory_bytes).sum::<usize>() > SUBJECTS_BYTES_MAX
         {
             indexes.clear();
         }
@@ -524,16 +564,21 @@ impl App {
         Ok(served)
     }
 
-    /// What is known of the subjects of the rows of a serving's product, read once.
-    pub(crate) async fn row_subjects(&self, serving: &Serving) -> Result<Arc<RowSubjects>, AppError> {
+    /// What is known of the subjects of the rows of a serving's product, read once; or where they are read from, when there is
+    /// no memory to keep them in.
+    pub(crate) async fn row_subjects(&self, serving: &Serving) -> Result<SubjectsOfRows, AppError> {
         let mut kept = serving.served.row_subjects.lock().await;
         if let Some(kept) = &*kept {
-            return Ok(Arc::clone(kept));
+            return Ok(SubjectsOfRows::Kept(Arc::clone(kept)));
         }
-        let (product, key) = (serving.served.made()?.clone(), self.keys.identity.clone());
-        let read = tokio::task::spawn_blocking(move || RowSubjects::read(&product, &key)).await;
+        let product = serving.served.made()?.clone();
+        let (read_from, key, engine) = (product.clone(), self.keys.identity.clone(), Arc::clone(&self.engine));
+        let read = tokio::task::spawn_blocking(move || RowSubjects::read(&read_from, &key, &engine)).await;
         let read = read.map_err(|error| AppError::Fault(format!("reading the subjects ended early: {error}")))??;
-        Ok(Arc::clone(kept.insert(Arc::new(read))))
+        Ok(match read {
+            Some(read) => SubjectsOfRows::Kept(Arc::clone(kept.insert(Arc::new(read)))),
+            None => SubjectsOfRows::OnDisk(product),
+        })
     }
 }
 

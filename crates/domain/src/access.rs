@@ -23,8 +23,33 @@ pub enum Actor {
     User(UserId),
     /// A data subject for himself.
     Subject(SubjectId),
+    /// A data subject for himself, before a user of a consent agent, who vouches for it that it is he.
+    SubjectBefore {
+        /// The subject.
+        subject: SubjectId,
+        /// The user.
+        user: UserId,
+    },
     /// The node's own jobs: metering windows, settlements that fall due.
     Node,
+}
+
+impl Actor {
+    /// The data subject who acts for himself, if it is one.
+    pub fn subject(&self) -> Option<&SubjectId> {
+        match self {
+            Actor::Subject(subject) | Actor::SubjectBefore { subject, .. } => Some(subject),
+            Actor::User(_) | Actor::Node => None,
+        }
+    }
+
+    /// The user who acts, or who vouches for the subject.
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Actor::User(user) | Actor::SubjectBefore { user, .. } => Some(user),
+            Actor::Subject(_) | Actor::Node => None,
+        }
+    }
 }
 
 impl fmt::Display for Actor {
@@ -32,6 +57,7 @@ impl fmt::Display for Actor {
         match self {
             Actor::User(id) => id.fmt(formatter),
             Actor::Subject(id) => id.fmt(formatter),
+            Actor::SubjectBefore { subject, user } => write!(formatter, "{subject}/{user}"),
             Actor::Node => formatter.write_str("node"),
         }
     }
@@ -46,7 +72,10 @@ impl std::str::FromStr for Actor {
             return Ok(Actor::Node);
         }
         if text.starts_with(SubjectId::PREFIX) {
-            return text.parse().map(Actor::Subject);
+            return match text.split_once('/') {
+                Some((subject, user)) => Ok(Actor::SubjectBefore { subject: subject.parse()?, user: user.parse()? }),
+                None => text.parse().map(Actor::Subject),
+            };
         }
         text.parse().map(Actor::User)
     }
@@ -76,7 +105,7 @@ pub struct Permission {
     pub roles: &'static [Role],
     /// Duties of which the user needs one; empty: any user.
     pub duties: &'static [Duty],
-    /// Whether a data subject may give it for himself.
+    /// Whether a data subject may give it for himself, also before a handler of a consent agent.
     pub subject: bool,
     /// Whether the node's jobs may give it.
     pub node: bool,
@@ -157,8 +186,16 @@ pub const PERMISSIONS: &[Permission] = &[
     Permission { command: "give_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
     Permission { command: "withdraw_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
     Permission { command: "narrow_consent", roles: &[], duties: &[], subject: true, node: false, internal: false },
-    // The node's own front end has authenticated every subject of the batch and taken his consent.
-    Permission { command: "record_consents", roles: &[], duties: &[], subject: false, node: true, internal: true },
+    // Who records a batch has authenticated every subject of it and taken his consent: a consent agent, or a front end that is
+    // built into the node.
+    Permission {
+        command: "record_consents",
+        roles: &[Role::ConsentAgent],
+        duties: HANDLER,
+        subject: false,
+        node: true,
+        internal: true,
+    },
     // That the subject is the member at a place stands in the rows of the batch, which the node has read.
     Permission {
         command: "withdraw_batched_consent",
@@ -256,6 +293,10 @@ pub fn check(deciding: &mut Deciding<'_>, command: &'static str) -> Result<Actin
         Actor::Subject(_) if permission.subject => {
             return Ok(Acting { actor, party: None, roles: BTreeSet::new() });
         }
+        Actor::SubjectBefore { user, .. } if permission.subject => {
+            must_take_consents(deciding, user, command)?;
+            return Ok(Acting { actor, party: None, roles: BTreeSet::new() });
+        }
         // A line that names subjects or the node and no role is theirs alone.
         Actor::User(user) if !((permission.subject || permission.node) && permission.roles.is_empty()) => user,
         _ => return Err(refused()),
@@ -268,6 +309,21 @@ pub fn check(deciding: &mut Deciding<'_>, command: &'static str) -> Result<Actin
         return Err(refused());
     }
     Ok(Acting { actor, party: Some(user.party.clone()), roles: party.roles.clone() })
+}
+
+/// Refuses a user before whom no data subject acts. Error: `not_permitted`.
+fn must_take_consents(deciding: &mut Deciding<'_>, user: &UserId, command: &'static str) -> Result<(), Refusal> {
+    let found = deciding.user(user)?;
+    let party = deciding.party(&found.party)?;
+    if !found.disabled && found.duties.contains(&Duty::Handler) && party.roles.contains(&Role::ConsentAgent) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::NotPermitted,
+        command,
+        format!("{user} 不能受理本人授权；须为个人授权受理机构的经办人员"),
+        format!("{user} takes no consents; that is done by a handler of a consent_agent"),
+    ))
 }
 
 /// Codes as in JSON, joined by commas; `any` for none.

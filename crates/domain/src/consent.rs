@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Acting, Actor};
+use crate::access::Acting;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{ConsentId, PartyId, ResourceId, SubjectId};
@@ -222,19 +222,39 @@ impl Listed for Consent {
 
 /// The subject who gives a command for himself. Error: `not_permitted`.
 pub(crate) fn subject_of(acting: &Acting) -> Result<SubjectId, Refusal> {
-    match &acting.actor {
-        Actor::Subject(subject) => Ok(subject.clone()),
-        other => Err(Refusal::not_permitted(
-            other,
+    acting.actor.subject().cloned().ok_or_else(|| {
+        Refusal::not_permitted(
+            &acting.actor,
             "同意只能由数据主体本人作出、缩小或撤回",
             "consent is given, narrowed and withdrawn by the subject himself",
-        )),
+        )
+    })
+}
+
+/// Refuses a consent agent who is tied to the consumer of the consent: he would vouch for it in a matter of his own. Error:
+/// `not_permitted`.
+pub(crate) fn must_be_disinterested(
+    deciding: &mut Deciding<'_>,
+    acting: &Acting,
+    consumer: &PartyId,
+) -> Result<(), Refusal> {
+    let Some(user) = acting.actor.user() else { return Ok(()) };
+    let agent = deciding.user(user)?.party.clone();
+    let agent = deciding.party(&agent)?;
+    if agent.is_tied_to(deciding.party(consumer)?) {
+        return Err(Refusal::not_permitted(
+            &agent.id,
+            "受理机构与使用方有关联关系，不得受理对该使用方的同意",
+            "a consent agent takes no consents to a consumer that it is tied to",
+        ));
     }
+    Ok(())
 }
 
 pub(crate) fn give(deciding: &mut Deciding<'_>, acting: &Acting, details: &ConsentDetails) -> Result<(), Refusal> {
     let subject = subject_of(acting)?;
     details.check(deciding)?;
+    must_be_disinterested(deciding, acting, &details.consumer)?;
     let id = ConsentId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Consent(ConsentEvent::Given { subject, details: Box::new(details.clone()) }));
     Ok(())

@@ -1,8 +1,8 @@
 //! Batches of consents (个人/企业授权, 批量): up to [`MEMBERS_MAX`] subjects who gave the same consent, recorded by one event.
 //!
 //! The event has a digest over the members; who they are stands in rows of the same database transaction. A member is
-//! named by his place in the batch. The node records a batch when its own front end has authenticated each subject and
-//! taken his consent; that the members are these and no others is held by the digest whenever the journal is replayed.
+//! named by his place in the batch. A batch is recorded by a consent agent, or by a front end that is built into the node,
+//! when it has authenticated each subject and taken his consent; that the members are these and no others is held by the digest whenever the journal is replayed.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use lingqu_crypto::{Sha256Digest, Sha256Hasher};
 use serde::{Deserialize, Serialize};
 
 use crate::access::Acting;
-use crate::consent::{ConsentDetails, ConsentEvent, ConsentLimits, subject_of};
+use crate::consent::{ConsentDetails, ConsentEvent, ConsentLimits, must_be_disinterested, subject_of};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{ConsentBatchId, ConsentId, SubjectId};
@@ -114,6 +114,7 @@ impl Listed for ConsentBatch {
 
 pub(crate) fn record(
     deciding: &mut Deciding<'_>,
+    acting: &Acting,
     details: &ConsentDetails,
     count: u32,
     digest: &str,
@@ -129,6 +130,7 @@ pub(crate) fn record(
         return Err(Refusal::invalid("digest", "须为 SHA-256 的十六进制", "this is a SHA-256, hexadecimal"));
     }
     details.check(deciding)?;
+    must_be_disinterested(deciding, acting, &details.consumer)?;
     let id = ConsentBatchId::next(&mut deciding.ids);
     let (details, digest) = (Box::new(details.clone()), digest.to_owned());
     deciding.emit(&id, Event::ConsentBatch(ConsentBatchEvent::Recorded { details, count, digest }));

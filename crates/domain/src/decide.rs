@@ -203,7 +203,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::GiveConsent { details } => consent::give(d, a, details),
         C::WithdrawConsent { consent } => consent::withdraw(d, a, consent),
         C::NarrowConsent { consent, limits } => consent::narrow(d, a, consent, limits),
-        C::RecordConsents { details, count, digest } => consent_batch::record(d, details, *count, digest),
+        C::RecordConsents { details, count, digest } => consent_batch::record(d, a, details, *count, digest),
         C::WithdrawBatchedConsent { batch, member } => consent_batch::withdraw(d, a, batch, *member),
         C::NarrowBatchedConsent { batch, member, limits } => consent_batch::narrow(d, a, batch, *member, limits),
         C::CloseMeter { readings } => settlement::close_meters(d, readings),

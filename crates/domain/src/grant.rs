@@ -17,6 +17,7 @@ use crate::privacy::{self, PrivacyAccount};
 use crate::refusal::Refusal;
 use crate::resource::Nature;
 use crate::scope::{Mode, Purpose, Scope};
+use crate::shared_quota::QuotaLink;
 use crate::state::State;
 
 /// One input of a grant.
@@ -58,6 +59,9 @@ pub struct Grant {
     /// The accounts that its statistics debit. Where there are any, statistics are given with noise alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub privacy_accounts: Vec<PrivacyAccount>,
+    /// The quotas above the order's own: every use debits their accounts as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_quotas: Vec<QuotaLink>,
     /// Whether exact statistics are barred because the consumer has had statistics with noise over the same resource by
     /// another right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -90,6 +94,7 @@ impl Grant {
             let resources = inputs.keys().cloned().collect();
             privacy::is_noised_elsewhere(state, order_id, &order.consumer, &resources, now)
         };
+        let shared_quotas = QuotaLink::above(&mut reader, &order.details.product)?;
         Ok(Grant {
             order: order_id.clone(),
             consumer: order.consumer.clone(),
@@ -102,6 +107,7 @@ impl Grant {
             rulebook_version: state.rulebook().version.clone(),
             links: reader.into_reads(),
             privacy_accounts,
+            shared_quotas,
             exact_statistics_barred,
         })
     }

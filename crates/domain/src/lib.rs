@@ -39,5 +39,6 @@ pub mod right;
 pub mod rulebook;
 pub mod scope;
 pub mod settlement;
+pub mod shared_quota;
 pub mod state;
 pub mod supply;

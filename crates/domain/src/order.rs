@@ -113,13 +113,19 @@ impl Quota {
 
     /// The limit of a unit for one day; none: unlimited.
     pub fn limit_per_day(&self, unit: QuotaUnit) -> Option<u64> {
-        let per_day = self.per_day.as_ref()?;
+        self.per_day.as_ref()?.limit(unit)
+    }
+}
+
+impl DayQuota {
+    /// The limit of a unit; none: unlimited.
+    pub fn limit(&self, unit: QuotaUnit) -> Option<u64> {
         match unit {
-            QuotaUnit::Calls => per_day.calls,
-            QuotaUnit::DataSets => per_day.data_sets,
-            QuotaUnit::Rows => per_day.rows,
-            QuotaUnit::Bytes => per_day.bytes,
-            QuotaUnit::Subjects => per_day.subjects,
+            QuotaUnit::Calls => self.calls,
+            QuotaUnit::DataSets => self.data_sets,
+            QuotaUnit::Rows => self.rows,
+            QuotaUnit::Bytes => self.bytes,
+            QuotaUnit::Subjects => self.subjects,
         }
     }
 }

@@ -36,11 +36,16 @@ pub enum Role {
     Finance,
     /// 审计
     Auditor,
+    /// 个人授权受理机构: its front end knows which data subject is before it and takes his consents.
+    ConsentAgent,
 }
 
 /// The roles that no party holds two of: implementer, data authority and operator are pairwise different (OP-27) and
 /// the operator is not the registration institution (REG-26); Lingqu keeps all four apart.
 pub const DISTINCT_ROLES: [Role; 4] = [Role::Implementer, Role::DataAuthority, Role::Operator, Role::Registrar];
+
+/// The roles that no consent agent holds: whoever gets data about persons, or sells it, does not say who permitted it.
+pub const INTERESTED_IN_CONSENT: [Role; 2] = [Role::Consumer, Role::Operator];
 
 /// 层级
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -263,6 +268,16 @@ pub(crate) fn check_details(details: &PartyDetails) -> Result<(), Refusal> {
             &details.credit_code,
             "实施机构、数据主管部门、运营机构、登记机构须为不同主体",
             "implementer, data authority, operator and registrar are different parties",
+        ));
+    }
+    if details.roles.contains(&Role::ConsentAgent)
+        && INTERESTED_IN_CONSENT.iter().any(|role| details.roles.contains(role))
+    {
+        return Err(Refusal::new(
+            RefusalCode::RolesNotDistinct,
+            &details.credit_code,
+            "个人授权受理机构不得同时为使用方或运营机构",
+            "a consent agent is neither a consumer nor an operator",
         ));
     }
     Ok(())

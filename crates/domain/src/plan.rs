@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::id::{PartyId, PlanId, ResourceId, SupplyId};
 use crate::refusal::Refusal;
 use crate::scope::{Narrowing, Term};
+use crate::shared_quota;
 use crate::state::{Listed, Meta};
 
 /// Most resources of one list.
@@ -212,6 +213,7 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Plan
                 format!("{} is not a supply of {resource} to this implementer", item.supply),
             ));
         }
+        shared_quota::must_set_none(&item.narrowing)?;
         let narrowing = item.narrowing.within_term(details.term);
         chain::supply_scope(deciding, &item.supply)?.narrow(&narrowing)?;
     }

@@ -22,6 +22,7 @@ use crate::registration::Certificate;
 use crate::resource::DataType;
 use crate::right::{self, RightKind};
 use crate::scope::{ColumnName, Narrowing, Scope};
+use crate::shared_quota;
 use crate::state::{Listed, Meta};
 
 /// Longest SQL text of a product, in bytes.
@@ -392,18 +393,18 @@ fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Where consent is needed, it is asked of the persons whom the product's subject columns name. Each of them must be the
+/// Where consent is needed or persons are counted, it is of the persons whom the product's subject columns name. Each of them must be the
 /// subject column of an input as it stands: one that was computed or chosen freely could name somebody who consented. The
 /// persons of every input must be among them, or else decide which rows there are (as when inputs are joined by person).
 fn check_subject(deciding: &mut Deciding<'_>, details: &ProductDetails, base: &Scope) -> Result<(), Refusal> {
-    if !base.consent_required {
+    if !base.consent_required && !shared_quota::counts_subjects(deciding, details)? {
         return Ok(());
     }
     let refused = || {
         Refusal::invalid(
             "subject",
-            "需要本人同意的产品须以某一输入资源的主体字段（未经计算）作为主体字段",
-            "a product that needs consent names as its subject an output column that is the subject column of an input as it stands",
+            "需要本人同意或按主体数限额的产品须以某一输入资源的主体字段（未经计算）作为主体字段",
+            "a product that needs consent, or under a quota of subjects, names as its subject an output column that is the subject column of an input as it stands",
         )
     };
     if !subject_is_as_it_stands(deciding, details)? {

@@ -467,20 +467,13 @@ pub(crate) fn record_snapshot(
     Ok(())
 }
 
-/// Refuses a live source that receipts could not speak of, or that consent could not be applied to.
+/// Refuses a live source that receipts could not speak of.
 fn must_be_fit_for_live(resource: &Resource, live: &LiveSource) -> Result<(), Refusal> {
     if resource.details.key.is_empty() {
         return Err(Refusal::invalid(
             "key",
             "数据不入库的资源须声明主键：回执以主键的加盐摘要记录行",
             "a live resource declares a key: receipts name its rows by salted digests of it",
-        ));
-    }
-    if resource.details.subject.is_some() {
-        return Err(Refusal::invalid(
-            "live",
-            "含个人信息的资源不能以在线方式提供：本人同意按快照中的主体执行，请先入库",
-            "a resource about persons can't be live: consent is applied to the subjects of a snapshot; take the data in",
         ));
     }
     for (field, name) in [("connection", &live.connection), ("schema", &live.schema), ("table", &live.table)] {

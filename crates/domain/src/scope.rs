@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::order::QUOTA_MAX;
 use crate::predicate::Predicate;
 use crate::privacy::PrivacyBudget;
+use crate::shared_quota::SharedQuota;
 
 /// The name of a column: 1 to 64 of `a-z`, `0-9` and `_`, beginning with a letter; names that begin with `__` are
 /// the engine's own.
@@ -415,6 +417,10 @@ pub struct Narrowing {
     /// nothing. Only links of the resource segment set one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privacy_budget: Option<PrivacyBudget>,
+    /// What all orders below may use together: accounts, debited by every use and met with nothing. Mandate, permit (for
+    /// the uses of the resource) and product set one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<SharedQuota>,
 }
 
 /// The schema of a map whose values may be `null`, which the derive can't write.
@@ -497,6 +503,9 @@ pub enum ScopeError {
     /// A privacy budget of nothing.
     #[error("a privacy budget must be more than 0; leave it out to set none")]
     BudgetNotPositive,
+    /// A quota above what is counted.
+    #[error("a limit of a quota is at most {QUOTA_MAX}")]
+    QuotaTooLarge,
 }
 
 impl Scope {
@@ -554,6 +563,9 @@ impl Scope {
         }
         if narrowing.privacy_budget.is_some_and(|budget| budget.rho.is_zero()) {
             return Err(ScopeError::BudgetNotPositive);
+        }
+        if narrowing.quota.as_ref().is_some_and(|quota| !quota.is_counted()) {
+            return Err(ScopeError::QuotaTooLarge);
         }
         Ok(self.restrict(narrowing))
     }

@@ -15,6 +15,7 @@ use crate::privacy::{PrivacyBudget, Rho};
 use crate::refusal::Refusal;
 use crate::right::{self, RightKind};
 use crate::scope::{Narrowing, ScopeError};
+use crate::shared_quota;
 use crate::state::{Listed, Meta};
 
 /// A demand and its answer.
@@ -202,6 +203,7 @@ pub(crate) fn confirm(
 ) -> Result<(), Refusal> {
     let supply = requested(deciding, acting, id)?;
     right::must_hold(deciding, RightKind::Hold, supply.resource.as_str(), &supply.provider)?;
+    shared_quota::must_set_none(narrowing)?;
     chain::resource_scope(deciding, &supply.resource)?.narrow(narrowing)?;
     deciding.emit(id, Event::Supply(SupplyEvent::Confirmed { narrowing: narrowing.clone() }));
     Ok(())

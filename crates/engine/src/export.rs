@@ -69,13 +69,22 @@ pub enum ExportError<E> {
     Hook(#[source] E),
 }
 
+/// Some bytes of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Rows of the answer that the export holds once these bytes are there, and did not hold before.
+    pub rows: u64,
+}
+
 /// The bytes of an answer in a format. `hook` gets each part before any of its bytes are yielded and says, by
 /// returning, that the part's receipt is durable; its error ends the stream.
 pub fn export<H, F, E>(
     answer: Answer,
     format: ExportFormat,
     hook: H,
-) -> impl Stream<Item = Result<Bytes, ExportError<E>>> + Send
+) -> impl Stream<Item = Result<Chunk, ExportError<E>>> + Send
 where
     H: FnMut(&AnswerPart) -> F + Send,
     F: Future<Output = Result<(), E>> + Send,
@@ -89,14 +98,13 @@ where
         while let Some(batches) = parts.next().await {
             for batch in batches? {
                 encoder.write(&batch).await?;
-                let ready = encoder.take();
-                if !ready.is_empty() {
+                if let Some(ready) = encoder.take() {
                     yield ready;
                 }
             }
         }
         let ready = encoder.finish().await?;
-        if !ready.is_empty() {
+        if !ready.bytes.is_empty() {
             yield ready;
         }
     }
@@ -152,6 +160,10 @@ struct Encoder {
     outbox: Outbox,
     schema: SchemaRef,
     kind: EncoderKind,
+    /// Rows that it was given.
+    rows: u64,
+    /// Rows that were taken with the bytes that hold them.
+    rows_taken: u64,
 }
 
 enum EncoderKind {
@@ -169,11 +181,12 @@ impl Encoder {
         } else {
             EncoderKind::Text(TextWriter::new(format, outbox.clone(), &schema)?)
         };
-        Ok(Encoder { outbox, schema, kind })
+        Ok(Encoder { outbox, schema, kind, rows: 0, rows_taken: 0 })
     }
 
     async fn write(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
         let batch = with_schema(batch, &self.schema);
+        self.rows += batch.num_rows() as u64;
         match &mut self.kind {
             EncoderKind::Parquet(file) => file.write(&batch).await.map_err(|error| sanitise(&error.into())),
             EncoderKind::Text(text) => text.write(&batch),
@@ -181,18 +194,26 @@ impl Encoder {
     }
 
     /// Ends the file and gives what was not taken of it.
-    async fn finish(self) -> Result<Bytes, EngineError> {
+    async fn finish(self) -> Result<Chunk, EngineError> {
         match self.kind {
             EncoderKind::Parquet(file) => file.finish().await.map_err(|error| sanitise(&error.into()))?,
             EncoderKind::Text(mut text) => text.finish()?,
         }
-        Ok(self.outbox.take())
+        Ok(Chunk { bytes: self.outbox.take(), rows: self.rows - self.rows_taken })
     }
 
     /// The bytes written so far, once there are enough of them.
-    fn take(&mut self) -> Bytes {
-        let is_enough = self.outbox.bytes().len() >= CHUNK_BYTES;
-        if is_enough { self.outbox.take() } else { Bytes::new() }
+    fn take(&mut self) -> Option<Chunk> {
+        if self.outbox.bytes().len() < CHUNK_BYTES {
+            return None;
+        }
+        let rows_written = match &self.kind {
+            EncoderKind::Parquet(file) => file.rows_appended(),
+            EncoderKind::Text(_) => self.rows,
+        };
+        let rows = rows_written - self.rows_taken;
+        self.rows_taken = rows_written;
+        Some(Chunk { bytes: self.outbox.take(), rows })
     }
 }
 

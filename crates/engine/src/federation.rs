@@ -13,11 +13,17 @@
 //! The rows of a live table have no numbers that would last. In their place stands a digest of the row's key under a
 //! secret of the resource ([`RowNames`]), and receipts name rows by it.
 
+mod agreed;
 mod condition;
 mod live;
+mod lookup;
 mod product;
 mod row_names;
+mod subjects;
 
 pub use live::LiveTable;
+pub(crate) use lookup::FetchedRows;
+pub use lookup::LiveLookup;
 pub use product::{LiveProduct, LiveProductUnfit};
 pub use row_names::RowNames;
+pub use subjects::{LiveSubjects, SubjectNumbers};

@@ -18,6 +18,7 @@ use lingqu_domain::predicate::Literal;
 use crate::ROW_COLUMN;
 use crate::columns::SchemaView;
 use crate::execution::EngineError;
+use crate::federation::FetchedRows;
 use crate::files::StorageError;
 use crate::governed::GovernedTable;
 use crate::mask::Mask;
@@ -76,7 +77,7 @@ pub enum LookupError {
     },
 }
 
-fn typed(literal: &Literal, data_type: &DataType, name: &str) -> Result<ScalarValue, LookupError> {
+pub(crate) fn typed(literal: &Literal, data_type: &DataType, name: &str) -> Result<ScalarValue, LookupError> {
     literal_for(literal, data_type, name).map_err(|_| LookupError::WrongType {
         column: name.to_owned(),
         expected: crate::ColumnType::of_arrow(data_type)
@@ -120,18 +121,60 @@ pub struct Found {
 
 /// One grant's view of a product, for lookup or verification.
 pub struct LookupTable {
-    index: Arc<ProductIndex>,
+    rows: KeyedRows,
     table: Arc<GovernedTable>,
     row_filter: Option<Arc<dyn PhysicalExpr>>,
+    view: SchemaView,
     schema: SchemaRef,
     row_column: usize,
     subject_columns: Vec<usize>,
     by_name: HashMap<String, usize>,
 }
 
+/// Where the row of a key is found.
+enum KeyedRows {
+    /// In the index of a product.
+    Indexed(Arc<ProductIndex>),
+    /// Among rows that were fetched for this question.
+    Fetched(FetchedRows),
+}
+
+/// A row before masks, where it stands: only what is asked of it is taken out.
+struct RawRow {
+    rows: RecordBatch,
+    at: usize,
+}
+
+impl KeyedRows {
+    fn find(&self, key: &[Literal]) -> Result<Option<RawRow>, LookupError> {
+        match self {
+            KeyedRows::Indexed(index) => {
+                Ok(index.find(key)?.map(|(block, at)| RawRow { rows: block.rows.clone(), at }))
+            }
+            KeyedRows::Fetched(rows) => Ok(rows.find(key)?.map(|rows| RawRow { rows, at: 0 })),
+        }
+    }
+}
+
+impl RawRow {
+    /// One column of it.
+    fn value(&self, column: usize) -> ArrayRef {
+        self.rows.column(column).slice(self.at, 1)
+    }
+}
+
 impl LookupTable {
     /// Joins an index and a governed table over the same product.
     pub fn new(index: Arc<ProductIndex>, table: Arc<GovernedTable>) -> Result<LookupTable, LookupError> {
+        Self::over(KeyedRows::Indexed(index), table)
+    }
+
+    /// Joins rows that were fetched for some keys and the governed table that they are of.
+    pub(crate) fn fetched(rows: FetchedRows, table: Arc<GovernedTable>) -> Result<LookupTable, LookupError> {
+        Self::over(KeyedRows::Fetched(rows), table)
+    }
+
+    fn over(rows: KeyedRows, table: Arc<GovernedTable>) -> Result<LookupTable, LookupError> {
         let raw = table.raw().arrow_schema();
         let fault = |error: datafusion::error::DataFusionError| LookupError::Engine(crate::execution::sanitise(&error));
         let row_filter = match table.row_filter() {
@@ -149,19 +192,20 @@ impl LookupTable {
                 )
             }
         };
-        let schema = table.schema_view().arrow();
+        let view = table.schema_view();
+        let schema = view.arrow();
         let by_name = table.columns().iter().enumerate().map(|(at, column)| (column.name.to_string(), at)).collect();
         let row_column = raw.index_of(ROW_COLUMN).expect("a product has row numbers");
         let mut subject_columns = Vec::new();
         for name in table.subject_columns() {
             subject_columns.push(raw.index_of(name).expect("a table's subject columns are among its columns"));
         }
-        Ok(LookupTable { index, table, row_filter, schema, row_column, subject_columns, by_name })
+        Ok(LookupTable { rows, table, row_filter, view, schema, row_column, subject_columns, by_name })
     }
 
     /// The visible columns.
-    pub fn schema_view(&self) -> SchemaView {
-        self.table.schema_view()
+    pub fn schema_view(&self) -> &SchemaView {
+        &self.view
     }
 
     /// The schema of [`Found::values`].
@@ -228,12 +272,11 @@ impl LookupTable {
     }
 
     /// The raw row of a key, if row filter and consent let it exist.
-    fn covered_row(&self, key: &[Literal]) -> Result<Option<RecordBatch>, LookupError> {
-        let Some((block, row)) = self.index.find(key)? else { return Ok(None) };
-        let raw = block.rows.slice(row, 1);
+    fn covered_row(&self, key: &[Literal]) -> Result<Option<RawRow>, LookupError> {
+        let Some(raw) = self.rows.find(key)? else { return Ok(None) };
         if let Some(condition) = &self.row_filter {
             let covered = condition
-                .evaluate(&raw)
+                .evaluate(&raw.rows.slice(raw.at, 1))
                 .and_then(|value| value.into_array(1))
                 .map_err(|error| crate::execution::sanitise(&error))?;
             let covered = covered.as_boolean();
@@ -243,7 +286,7 @@ impl LookupTable {
         }
         if let Some(subjects) = self.table.consent() {
             for column in &self.subject_columns {
-                if !subjects.covered(raw.column(*column).as_primitive::<Int64Type>()).value(0) {
+                if !subjects.covered(raw.value(*column).as_primitive::<Int64Type>()).value(0) {
                     return Ok(None);
                 }
             }
@@ -252,17 +295,17 @@ impl LookupTable {
     }
 
     /// A granted column of a raw row at its precision.
-    fn shown(&self, raw: &RecordBatch, at: usize) -> Result<ArrayRef, LookupError> {
+    fn shown(&self, raw: &RawRow, at: usize) -> Result<ArrayRef, LookupError> {
         let column = &self.table.columns()[at];
-        let value = raw.column(column.raw_index);
+        let value = raw.value(column.raw_index);
         match &column.mask {
-            Some(mask) => Ok(masked(mask, value)?),
-            None => Ok(Arc::clone(value)),
+            Some(mask) => Ok(masked(mask, &value)?),
+            None => Ok(value),
         }
     }
 
-    fn row_number(&self, raw: &RecordBatch) -> u64 {
-        let number = raw.column(self.row_column).as_primitive::<Int64Type>().value(0);
+    fn row_number(&self, raw: &RawRow) -> u64 {
+        let number = raw.rows.column(self.row_column).as_primitive::<Int64Type>().value(raw.at);
         u64::try_from(number).expect("row numbers are counted from 0")
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Half of the pool is divided evenly among the places for running queries. The other half is lent to whoever needs more
 //! than that, up to the query's own limit. So a large query is as large as the rest leaves room for, and then spills or
-//! ends, while its neighbours go on with what is theirs.
+//! ends, while its neighbours go on with what is theirs. What is kept between queries is borrowed from there too, and never
+//! more than half of it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,9 @@ use datafusion::common::resources_datafusion_err;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 
+/// Of what is lent, the part that may be kept between queries: one in so many.
+const KEPT_PART: usize = 2;
+
 /// The memory of all queries.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
@@ -20,20 +24,61 @@ pub(crate) struct SharedMemory {
     /// What is lent beyond that, together.
     lent_max: usize,
     lent: AtomicUsize,
+    /// What is kept between queries; counted in `lent` too.
+    kept: AtomicUsize,
+    /// Queries of which an operator is still there.
+    queries: AtomicUsize,
+}
+
+/// Memory for something that is kept between queries. Dropped, it is given back.
+#[derive(Debug)]
+pub struct KeptMemory {
+    shared: Arc<SharedMemory>,
+    bytes: usize,
+}
+
+impl Drop for KeptMemory {
+    fn drop(&mut self) {
+        self.shared.lent.fetch_sub(self.bytes, Ordering::SeqCst);
+        self.shared.kept.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
 }
 
 impl SharedMemory {
     pub(crate) fn new(bytes_max: usize, queries_max: usize) -> Arc<SharedMemory> {
         let own_max = bytes_max / 2 / queries_max.max(1);
         let lent_max = bytes_max.saturating_sub(own_max.saturating_mul(queries_max));
-        Arc::new(SharedMemory { own_max, lent_max, lent: AtomicUsize::new(0) })
+        Arc::new(SharedMemory {
+            own_max,
+            lent_max,
+            lent: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
+            queries: AtomicUsize::new(0),
+        })
+    }
+
+    /// Memory to keep; none when there is not so much to lend, or when so much may not be kept.
+    pub(crate) fn keep(self: &Arc<Self>, bytes: usize) -> Option<KeptMemory> {
+        let may_keep = |kept: usize| kept.checked_add(bytes).filter(|kept| *kept <= self.lent_max / KEPT_PART);
+        self.kept.fetch_update(Ordering::SeqCst, Ordering::SeqCst, may_keep).ok()?;
+        if self.borrow(bytes) {
+            return Some(KeptMemory { shared: Arc::clone(self), bytes });
+        }
+        self.kept.fetch_sub(bytes, Ordering::SeqCst);
+        None
     }
 
     /// The memory of one query, which has at most `bytes_max`. Its operators take it as they come; with `evenly` those that
     /// can spill have equal parts of it, so that of many sorts none starves the others.
     pub(crate) fn of_query(self: &Arc<Self>, bytes_max: usize, evenly: bool) -> Arc<QueryMemory> {
+        self.queries.fetch_add(1, Ordering::SeqCst);
         let parts = evenly.then(|| FairSpillPool::new(bytes_max));
         Arc::new(QueryMemory { shared: Arc::clone(self), bytes_max, parts, used: Mutex::new(0) })
+    }
+
+    /// Queries of which an operator is still there: each of them holds its query's memory.
+    pub(crate) fn queries(&self) -> usize {
+        self.queries.load(Ordering::SeqCst)
     }
 
     /// Borrows for a query; false when there is not so much.
@@ -50,6 +95,12 @@ pub(crate) struct QueryMemory {
     bytes_max: usize,
     parts: Option<FairSpillPool>,
     used: Mutex<usize>,
+}
+
+impl Drop for QueryMemory {
+    fn drop(&mut self) {
+        self.shared.queries.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl QueryMemory {
@@ -174,6 +225,23 @@ mod tests {
         neighbour.try_grow(400).expect("what came back is lent again");
         drop((greedy, neighbour));
         assert_eq!(shared.lent.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_borrowed_and_leaves_queries_their_part() {
+        // 400 to lend, of which 200 may be kept.
+        let shared = SharedMemory::new(800, 4);
+        let kept = shared.keep(150).expect("there is room");
+        assert!(shared.keep(51).is_none());
+        let query = reservation(&shared.of_query(10_000, false));
+        query.try_grow(350).expect("its own and what is left to lend");
+        assert!(query.try_grow(1).is_err());
+        assert!(shared.keep(1).is_none(), "nothing is left to lend");
+        drop(kept);
+        query.try_grow(150).expect("what was kept");
+        drop(query);
+        assert!(shared.keep(200).is_some());
+        assert_eq!((shared.lent.load(Ordering::SeqCst), shared.kept.load(Ordering::SeqCst)), (0, 0));
     }
 
     proptest! {

@@ -39,7 +39,7 @@ impl RawTable {
         }
     }
 
-    /// How many rows there are at most, where that is known: all that the order of joins is chosen by.
+    /// How many rows there are, hidden ones included, where that is known. Never told as it is.
     pub(crate) fn rows_at_most(&self) -> Option<usize> {
         match self {
             RawTable::Files(files) => usize::try_from(files.rows()).ok(),
@@ -47,13 +47,14 @@ impl RawTable {
         }
     }
 
-    /// Whether conditions of a consumer may be evaluated on rows that the row filter has not yet left out. On a live table
-    /// a value that can't be read fails the query, so only if no such row comes at all.
-    pub(crate) fn takes_conditions(&self, base: Option<&Expr>) -> bool {
+    /// Whether conditions of a consumer may be evaluated on rows that row filter and consent have not yet left out. On a
+    /// live table a value that can't be read fails the query, so only if no such row comes at all; and rows without
+    /// consent do come, since no database is told who consents.
+    pub(crate) fn takes_conditions(&self, base: Option<&Expr>, needs_consent: bool) -> bool {
         match self {
             RawTable::Files(_) => true,
-            RawTable::Live(table) => table.sends_whole(base),
-            RawTable::Chosen(product) => product.sends_whole(base),
+            RawTable::Live(table) => !needs_consent && table.sends_whole(base),
+            RawTable::Chosen(product) => !needs_consent && product.sends_whole(base),
         }
     }
 }

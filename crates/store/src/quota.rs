@@ -31,7 +31,7 @@ const FREE_SHARE: u64 = 16;
 /// The largest chunk of one lease beyond what is needed at once, for things that are counted one by one.
 pub const CHUNK_MAX: u64 = 10_000;
 /// Most accounts that one use debits.
-pub const DEBITS_MAX: usize = 64;
+pub const DEBITS_MAX: usize = 1_024;
 /// Most accounts that [`Quota::dead_accounts`] returns.
 pub const DEAD_ACCOUNTS_MAX: u64 = 10_000;
 

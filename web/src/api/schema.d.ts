@@ -21,6 +21,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/consents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes a consent that a person gives. For a handler of a consent agent, before whom the person is; one who is tied to the
+         *     consumer is refused.
+         */
+        post: operations["take_consent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consents/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes consents in the same words that many persons gave, each of them himself: all of them or none. For a handler of a
+         *     consent agent. Like a single one, each is withdrawn and narrowed by its person alone.
+         */
+        post: operations["take_consents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/consents/counts": {
         parameters: {
             query?: never;
@@ -32,6 +72,66 @@ export interface paths {
         get: operations["count_consents"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consents/narrowings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes the narrowing of a consent: fewer resources or columns, a shorter term. Answers the name under which what is left goes
+         *     on. For a handler of a consent agent, of whichever took the consent.
+         */
+        post: operations["take_narrowing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consents/of-person": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The consents of a person who is before a handler of a consent agent, withdrawn ones among them. Nothing is changed; it is a POST
+         *     so that the person does not stand in an address.
+         */
+        post: operations["list_consents_of_person"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consents/withdrawals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Takes the withdrawal of a consent. It is in force at the next request; a delivery with the person in it that is running stops.
+         *     For a handler of a consent agent, of whichever took the consent.
+         */
+        post: operations["take_withdrawal"];
         delete?: never;
         options?: never;
         head?: never;
@@ -222,10 +322,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Who received what came from a column of a resource: the deliveries that used it, of the orders that the viewer may open.
-         *     Verifications and lookups are told with `at_most`: they may use whatever their order shows.
-         */
+        /** Who received what came from a column of a resource: the deliveries that used it, of the orders that the viewer may open. */
         get: operations["list_deliveries_of_column"];
         put?: never;
         post?: never;
@@ -1138,6 +1235,14 @@ export interface components {
         } | {
             /** @description A data subject for himself. */
             subject: components["schemas"]["SubjectId"];
+        } | {
+            /** @description A data subject for himself, before a user of a consent agent, who vouches for it that it is he. */
+            subject_before: {
+                /** @description The subject. */
+                subject: components["schemas"]["SubjectId"];
+                /** @description The user. */
+                user: components["schemas"]["UserId"];
+            };
         } | "node";
         /** @description A user that was added. */
         AddedUser: {
@@ -1804,6 +1909,13 @@ export interface components {
             /** @description From when until when. */
             term: components["schemas"]["Term"];
         };
+        /** @description A consent that a person gives. */
+        ConsentForm: {
+            /** @description What he permits. */
+            details: components["schemas"]["ConsentDetails"];
+            /** @description What names the person in the data, such as his id number; it goes into the sealed vault and nowhere else. */
+            identity: string;
+        };
         /** @description A consent (授权同意). */
         ConsentId: string;
         /** @description What a subject leaves of a consent. It lies within what he gave; consumer, purpose and statement stay. */
@@ -1816,6 +1928,13 @@ export interface components {
             resources: components["schemas"]["ResourceId"][];
             /** @description From when until when. */
             term: components["schemas"]["Term"];
+        };
+        /** @description Consents in the same words that many persons gave, each of them himself. */
+        ConsentsForm: {
+            /** @description What each of them permits. */
+            details: components["schemas"]["ConsentDetails"];
+            /** @description What names the persons, 1 to 10,000, each once. */
+            identities: string[];
         };
         /** @description The terms that both sides sign. */
         Contract: {
@@ -2703,6 +2822,11 @@ export interface components {
          * @enum {string}
          */
         Grade: "general_1" | "general_2" | "general_3" | "general_4" | "important" | "core";
+        /** @description A person. */
+        IdentityForm: {
+            /** @description What names him in the data. */
+            identity: string;
+        };
         /** @description What waits for the viewer. */
         Inbox: {
             /** @description The items, last changed first; at most 200. */
@@ -2804,7 +2928,7 @@ export interface components {
         };
         /** @description An event of the journal. */
         JournalEvent: {
-            /** @description Who gave the command: a user's id, a subject's id or `node`. */
+            /** @description Who gave the command: a user's id, a subject's id, one before whom a subject acted (`sub_…/usr_…`), or `node`. */
             actor: string;
             /** @description When, RFC 3339. */
             at: string;
@@ -2818,7 +2942,7 @@ export interface components {
             kind: string;
             /** @description Whether the viewer may open the entity. */
             open: boolean;
-            /** @description The party he acted for, in Chinese; absent for subjects and the node. */
+            /** @description The party he acted for, in Chinese; absent for the node and for subjects who acted before nobody. */
             party?: string | null;
             /** @description … in English. */
             party_en?: string | null;
@@ -3168,6 +3292,16 @@ export interface components {
          * @enum {string}
          */
         Mode: "compute" | "verification" | "statistics" | "lookup" | "rows" | "file";
+        /** @description A consent by its name. */
+        NamedConsent: {
+            /** @description Its name: an id, or the id of a batch and the place in it (`csb_…/7`). */
+            consent: string;
+        };
+        /** @description Consents by their names. */
+        NamedConsents: {
+            /** @description Their names, in the order of the identities. */
+            consents: string[];
+        };
         /** @description What a child keeps of its parent. A part that is not given is kept whole. */
         Narrowing: {
             /**
@@ -3196,6 +3330,8 @@ export interface components {
              * @default null
              */
             purposes: components["schemas"]["Purpose"][] | null;
+            /** @default null */
+            quota: components["schemas"]["SharedQuota"] | null;
             /**
              * @description Conditions added.
              * @default []
@@ -3203,6 +3339,15 @@ export interface components {
             rows: components["schemas"]["Predicate"][];
             /** @default null */
             term: components["schemas"]["Term"] | null;
+        };
+        /** @description A consent of which a person leaves less. */
+        NarrowingForm: {
+            /** @description The consent, as it was named when it was given. */
+            consent: string;
+            /** @description What names the person in the data. */
+            identity: string;
+            /** @description What is left of it. */
+            limits: components["schemas"]["ConsentLimits"];
         };
         /**
          * @description Whether data was collected in the world or made by a generator; never left out where data is shown.
@@ -3698,6 +3843,22 @@ export interface components {
         };
         /** @description A permitted revenue (最高准许收入) of an operator and period. */
         PermittedRevenueId: string;
+        /** @description A person's consent. */
+        PersonalConsent: {
+            /** @description Its name. */
+            consent: string;
+            /** @description What it permits. */
+            details: components["schemas"]["ConsentDetails"];
+            /** @description When it was given. */
+            given_at: string;
+            /** @description Whether it is withdrawn, or lives on as a narrower one. */
+            is_withdrawn: boolean;
+        };
+        /** @description A person's consents. */
+        PersonalConsents: {
+            /** @description Those of batches first, each kind as it was given. */
+            items: components["schemas"]["PersonalConsent"][];
+        };
         /** @description A receipt record with its place in the receipt log. */
         PlacedReceipt: {
             /**
@@ -4140,7 +4301,7 @@ export interface components {
             protocol: string;
             /** @description The receipt. */
             receipt: string;
-            /** @description False where the record tells no lineage because order and mode fix it; the order's lineage then bounds it. */
+            /** @description False where the record is from before lineage was recorded; the order's lineage then bounds it. */
             recorded: boolean;
             /** @description Versions of the snapshots, as `resource@version`. */
             snapshots: string[];
@@ -4345,7 +4506,7 @@ export interface components {
          * @description What a party may be in the life of data.
          * @enum {string}
          */
-        Role: "provider" | "implementer" | "data_authority" | "registrar" | "operator" | "consumer" | "competent_department" | "price_authority" | "finance" | "auditor";
+        Role: "provider" | "implementer" | "data_authority" | "registrar" | "operator" | "consumer" | "competent_department" | "price_authority" | "finance" | "auditor" | "consent_agent";
         /**
          * @description What the numbers in a delivery's row sets are.
          * @enum {string}
@@ -4569,6 +4730,41 @@ export interface components {
             treasuries: components["schemas"]["TreasuryPart"][];
             /** @description Numbers of the vouchers. */
             vouchers: string[];
+        };
+        /** @description What may be used under a link by all orders below it together. A limit that is not given is none. */
+        SharedQuota: {
+            /**
+             * Format: int64
+             * @description Bytes of all answers.
+             * @default null
+             */
+            bytes: number | null;
+            /**
+             * Format: int64
+             * @description Calls: verifications, lookups, queries, pages of rows.
+             * @default null
+             */
+            calls: number | null;
+            /**
+             * Format: int64
+             * @description Files.
+             * @default null
+             */
+            data_sets: number | null;
+            /** @default null */
+            per_day: components["schemas"]["DayQuota"] | null;
+            /**
+             * Format: int64
+             * @description Rows of all answers.
+             * @default null
+             */
+            rows: number | null;
+            /**
+             * Format: int64
+             * @description Distinct subjects whose rows any answer was made of; somebody in answers of two orders is one.
+             * @default null
+             */
+            subjects: number | null;
         };
         /** @description 共享属性 */
         Sharing: "unconditional" | {
@@ -4929,6 +5125,13 @@ export interface components {
         };
         /** @description A user who acts for a party. */
         UserId: string;
+        /** @description A consent that a person withdraws. */
+        WithdrawalForm: {
+            /** @description The consent, as it was named when it was given. */
+            consent: string;
+            /** @description What names the person in the data. */
+            identity: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -5006,6 +5209,138 @@ export interface operations {
             };
         };
     };
+    take_consent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentForm"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedConsent"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_consents: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentsForm"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedConsents"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     count_consents: {
         parameters: {
             query?: never;
@@ -5024,6 +5359,183 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_narrowing: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NarrowingForm"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedConsent"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_consents_of_person: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityForm"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonalConsents"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    take_withdrawal: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithdrawalForm"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use lingqu_domain::access::Actor;
 use lingqu_domain::consent::{ConsentDetails, ConsentEvent};
 use lingqu_domain::consent_batch::ConsentBatchEvent;
 use lingqu_domain::event::{Event, Recorded};
@@ -142,7 +141,7 @@ fn take_in(consents: &mut ConsumerConsents, state: &State, recorded: &Recorded, 
         }
         Event::Consent(event) => {
             // A consent is its subject's alone to change.
-            let Actor::Subject(subject) = &recorded.actor else { return None };
+            let subject = recorded.actor.subject()?;
             let ordinal = *fed.ordinals.get(subject.as_str())?;
             let before = details_of(state, recorded)?;
             consents.take_back(before, ordinal);
@@ -182,7 +181,7 @@ impl App {
         for recorded in events {
             match &recorded.event {
                 Event::Consent(_) => {
-                    if let Actor::Subject(subject) = &recorded.actor {
+                    if let Some(subject) = recorded.actor.subject() {
                         subjects.push(subject.to_string());
                     }
                 }

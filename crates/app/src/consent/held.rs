@@ -13,7 +13,7 @@ use lingqu_domain::scope::Purpose;
 use lingqu_engine::consent::ConsentSet;
 
 use super::index::{ConsumerConsents, Epoch};
-use super::subjects::{Places, ProductSubjects};
+use super::subjects::{Places, ServedSubjects};
 use crate::app::App;
 use crate::error::AppError;
 
@@ -47,7 +47,7 @@ impl HeldConsents {
         consents: &ConsumerConsents,
         generation: u64,
         wanted: &Wanted,
-        subjects: &ProductSubjects,
+        subjects: &ServedSubjects,
         previous: Option<&HeldConsents>,
     ) -> Option<HeldConsents> {
         let kinds = consents.covering(&wanted.consumer, &wanted.purpose, &wanted.needed);
@@ -106,7 +106,7 @@ impl App {
     pub(crate) async fn hold_consents(
         &self,
         wanted: &Wanted,
-        subjects: &ProductSubjects,
+        subjects: &ServedSubjects,
         previous: Option<&HeldConsents>,
     ) -> Result<HeldConsents, AppError> {
         for _ in 0..ATTEMPTS_MAX {
@@ -135,7 +135,7 @@ impl App {
     pub(crate) fn has_lost(
         &self,
         held: &HeldConsents,
-        subjects: &ProductSubjects,
+        subjects: &ServedSubjects,
         now: Timestamp,
     ) -> (bool, Option<Timestamp>) {
         let wanted = &held.wanted;

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use lingqu_domain::access::Actor;
 use lingqu_domain::consent_batch::{ConsentBatch, ConsentBatchEvent, members_digest};
 use lingqu_domain::event::{Event, Recorded};
 use lingqu_domain::id::SubjectId;
@@ -30,10 +29,7 @@ impl Withdrawals {
     /// Follows an event.
     pub(super) fn fold(&mut self, recorded: &Recorded) {
         if let Event::ConsentBatch(ConsentBatchEvent::MemberWithdrawn { member }) = &recorded.event {
-            let who = match &recorded.actor {
-                Actor::Subject(subject) => subject.to_string(),
-                other => other.to_string(),
-            };
+            let who = recorded.actor.subject().map_or_else(|| recorded.actor.to_string(), ToString::to_string);
             self.0.entry(recorded.stream.clone()).or_default().insert(*member, who);
         }
     }

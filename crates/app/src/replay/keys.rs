@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use lingqu_domain::event::{Event, Recorded};
 use lingqu_domain::order::{OrderEvent, QuotaUnit};
-use lingqu_domain::state::State;
 use lingqu_store::journal::Record;
 use lingqu_store::snapshot::Snapshot;
 
@@ -12,7 +11,7 @@ use super::ReplayReport;
 use super::receipts::Used;
 use crate::app::App;
 use crate::error::AppError;
-use crate::quota::{limit_of as quota_limit, parts_of, quota_account};
+use crate::quota::{accounts_of, limit_of_account};
 
 /// A service key as the journal has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,20 +92,19 @@ impl Keys {
 }
 
 impl App {
-    /// Compares the quota accounts with the orders' quotas and with what the receipts come to. `used` was counted before:
+    /// Compares the quota accounts with the quotas of orders and of the links above them, and with what the receipts come to. `used` was counted before:
     /// an account with its leases never holds less than the receipts written until it is read.
     pub(super) async fn compare_quota(&self, used: &Used, report: &mut ReplayReport) -> Result<(), AppError> {
         const TABLE: &str = "quota_account";
         let view = self.store.snapshot().await?;
         let mut owed: BTreeMap<String, u64> = BTreeMap::new();
         for (order, count) in used {
-            let quota = self.read(|state| state.orders.get(order).map(|order| order.value.details.quota.clone()));
-            let quota = quota.unwrap_or_default();
             let periods = std::iter::once(None).chain(count.days().map(Some));
             for (day, unit) in periods.flat_map(|day| QuotaUnit::ALL.map(|unit| (day, unit))) {
-                let amount = count.used(unit, day).filter(|_| quota_limit(&quota, unit, day).is_some());
-                if let Some(amount) = amount.filter(|amount| *amount > 0) {
-                    owed.insert(quota_account(order, unit, day), amount);
+                let Some(amount) = count.used(unit, day).filter(|amount| *amount > 0) else { continue };
+                for account in self.read(|state| accounts_of(state, order, unit, day)) {
+                    let sum = owed.entry(account).or_insert(0);
+                    *sum = sum.saturating_add(amount);
                 }
             }
         }
@@ -124,7 +122,7 @@ impl App {
                     let problem = format!("it holds {held}, and the receipts come to {receipts}");
                     report.add(TABLE, &account.account, problem);
                 }
-                match self.read(|state| limit_of(state, &account.account)) {
+                match self.read(|state| limit_of_account(state, &account.account)) {
                     None => report.add(TABLE, &account.account, "the journal knows no such order or unit"),
                     Some(limit) if held > limit => {
                         report.add(TABLE, &account.account, format!("it holds {held} of a quota of {limit}"));
@@ -140,8 +138,3 @@ impl App {
     }
 }
 
-/// The quota of the order and unit that an account is named after.
-fn limit_of(state: &State, account: &str) -> Option<u64> {
-    let (order, unit, day) = parts_of(account)?;
-    quota_limit(&state.orders.get(&order)?.value.details.quota, unit, day)
-}

@@ -5,6 +5,7 @@
 //! `crooked` walks it with random ones, `dice` and `due` make random commands; every other file tests one thing on top.
 
 mod attacks;
+mod consent_agents;
 mod contracts;
 mod corrections;
 mod crooked;
@@ -23,6 +24,7 @@ mod refusals;
 mod renewals;
 mod scopes;
 mod sequences;
+mod shared_quotas;
 mod state_tables;
 mod suspension;
 mod table;

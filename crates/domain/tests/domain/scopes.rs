@@ -191,7 +191,7 @@ prop_compose! {
         nano in proptest::option::of(1..=1_000_u64),
     ) -> Narrowing {
         let privacy_budget = nano.and_then(Rho::from_nano).map(|rho| PrivacyBudget { rho });
-        Narrowing { columns, rows, purposes, modes, term, cohort_floor, consent_required, privacy_budget }
+        Narrowing { columns, rows, purposes, modes, term, cohort_floor, consent_required, privacy_budget, quota: None }
     }
 }
 

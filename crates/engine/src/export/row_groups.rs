@@ -47,6 +47,9 @@ pub(super) struct RowGroups {
     waiting_bytes: u64,
     /// The columns of the row group before it, by their places.
     encoding: JoinSet<ParquetResult<(usize, ArrowColumnChunk)>>,
+    encoding_rows: u64,
+    /// Rows of the row groups that are in the file.
+    appended_rows: u64,
     begun: usize,
 }
 
@@ -64,6 +67,8 @@ impl RowGroups {
             waiting_rows: 0,
             waiting_bytes: 0,
             encoding: JoinSet::new(),
+            encoding_rows: 0,
+            appended_rows: 0,
             begun: 0,
         })
     }
@@ -85,6 +90,11 @@ impl RowGroups {
         Ok(())
     }
 
+    /// Rows of the row groups that are in the file; the others wait or are being encoded.
+    pub(super) fn rows_appended(&self) -> u64 {
+        self.appended_rows
+    }
+
     /// Ends the file.
     pub(super) async fn finish(mut self) -> ParquetResult<()> {
         self.encode().await?;
@@ -101,6 +111,7 @@ impl RowGroups {
         let writers = self.columns.create_column_writers(self.begun)?;
         self.begun += 1;
         let batches = std::mem::take(&mut self.waiting);
+        self.encoding_rows = self.waiting_rows as u64;
         (self.waiting_rows, self.waiting_bytes) = (0, 0);
         for (place, writer) in writers.into_iter().enumerate() {
             let field = SchemaRef::clone(&self.schema);
@@ -132,6 +143,8 @@ impl RowGroups {
         for (_, chunk) in chunks {
             chunk.append_to_row_group(&mut group)?;
         }
-        group.close().map(|_| ())
+        group.close()?;
+        self.appended_rows += std::mem::take(&mut self.encoding_rows);
+        Ok(())
     }
 }

@@ -28,6 +28,10 @@ pub(super) struct RemoteColumn {
     pub(super) view: ColumnView,
     /// Whether equal texts are the same bytes.
     pub(super) is_deterministic: bool,
+    /// Its type as the database writes it, for messages.
+    pub(super) type_name: String,
+    /// Whether the table refuses rows without a value in it.
+    pub(super) is_required: bool,
 }
 
 /// What conditions are written for.
@@ -211,6 +215,8 @@ mod tests {
             wire,
             view: ColumnView { name: ColumnName::new(name).unwrap(), column_type: wire.natural() },
             is_deterministic,
+            type_name: String::new(),
+            is_required: false,
         };
         vec![
             column("id", WireType::Int4, true),

@@ -1,6 +1,7 @@
 //! A table of a department's database that is read for each answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -15,11 +16,12 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use lingqu_domain::scope::ColumnName;
 use tokio::sync::mpsc;
 
+use super::agreed::changes;
 use super::condition::{Conditions, Remote, RemoteColumn, conjuncts};
 use super::row_names::RowNames;
 use crate::columns::{ColumnType, ColumnView, SchemaView, row_field};
 use crate::postgres::{
-    ConnectionName, Connections, PostgresError, ReadingTime, Relation, Statement, TableAddress, read_rows,
+    ConnectionName, Connections, PostgresError, Reading, ReadingTime, Relation, Statement, TableAddress, read_rows,
 };
 use crate::source::{SchemaDrift, SourceError};
 
@@ -39,6 +41,9 @@ pub struct LiveTable {
     names: RowNames,
     /// The columns and, last, the name of the row.
     schema: SchemaRef,
+    can_be_held: bool,
+    /// Set by the first reading that finds the table changed.
+    is_outdated: AtomicBool,
 }
 
 impl LiveTable {
@@ -62,8 +67,14 @@ impl LiveTable {
             let Some(wire) = known.wire else { return Err(relation.bad_type(known).into()) };
             let column_type = Relation::type_for(wire, column.column_type);
             found.push(ColumnView { name: column.name.clone(), column_type });
-            let (quoted, is_deterministic) = (known.quoted(), known.is_deterministic);
-            columns.push(RemoteColumn { quoted, wire, view: column.clone(), is_deterministic });
+            columns.push(RemoteColumn {
+                quoted: known.quoted(),
+                wire,
+                view: column.clone(),
+                is_deterministic: known.is_deterministic,
+                type_name: known.type_name.clone(),
+                is_required: known.is_required,
+            });
         }
         let found = SchemaView { columns: found };
         if &found != wanted {
@@ -95,7 +106,35 @@ impl LiveTable {
             key,
             names,
             schema: Arc::new(Schema::new(fields)),
+            can_be_held: relation.can_be_held,
+            is_outdated: AtomicBool::new(false),
         }))
+    }
+
+    /// Whether a reading found that the table is not what it was when it was opened. It must be opened again.
+    pub fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire)
+    }
+
+    /// Begins a reading in which the table is what it was when it was opened. Errors: the database can't be reached; the
+    /// table was changed.
+    async fn begin(&self) -> Result<Reading, PostgresError> {
+        let held = self.can_be_held.then_some(&self.address);
+        let mut reading = self.connections.read_held(&self.connection, ReadingTime::Live, held).await?;
+        let now = Relation::find(&mut reading, &self.address).await?;
+        let changes = changes(&self.columns, self.is_utf8, &now);
+        if changes.is_empty() {
+            return Ok(reading);
+        }
+        Err(self.noticed(PostgresError::Changed { table: self.address.clone(), changes }))
+    }
+
+    /// Remembers that the table was changed, where an error says so.
+    fn noticed(&self, error: PostgresError) -> PostgresError {
+        if matches!(error, PostgresError::Changed { .. }) {
+            self.is_outdated.store(true, Ordering::Release);
+        }
+        error
     }
 
     /// The columns, the row's name last.
@@ -244,11 +283,11 @@ impl PartitionStream for LiveRows {
         let (table, statement) = (Arc::clone(&self.table), self.statement.clone());
         let (outputs, key, schema) = (self.outputs.clone(), self.key.clone(), Arc::clone(&self.schema));
         let batches = async_stream::try_stream! {
-            let reading = table.connections.read(&table.connection, ReadingTime::Live).await.map_err(fault)?;
+            let reading = table.begin().await.map_err(fault)?;
             let (sent, mut taken) = mpsc::channel(BATCHES_AHEAD);
             let reader = tokio::spawn(read_rows(reading, statement, sent));
             while let Some(batch) = taken.recv().await {
-                let batch = batch.map_err(fault)?;
+                let batch = batch.map_err(|error| fault(table.noticed(error)))?;
                 yield named(&table, &batch, &outputs, &key, &schema)?;
             }
             // A reader that ended early would look like the end of the rows.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -18,10 +18,11 @@ use lingqu_domain::scope::ColumnName;
 
 use crate::ROW_COLUMN;
 use crate::allow::{self, Granted};
-use crate::columns::{SchemaView, row_field};
+use crate::columns::{SchemaView, row_field, subject_column};
 use crate::engine::{Engine, register};
 use crate::execution::{EngineError, sanitise};
 use crate::federation::condition::conjuncts;
+use crate::federation::subjects::{LiveSubjects, subject_number};
 use crate::governed::{GovernedTable, HiddenColumns};
 use crate::predicate::{column, is_leak_proof};
 use crate::raw::RawTable;
@@ -57,16 +58,20 @@ pub struct LiveProduct {
     columns: Vec<(String, usize)>,
     /// The statement's own conditions, over the input's columns.
     conditions: Vec<Expr>,
-    /// The columns and, last, the name of the row.
+    /// Who numbers the subjects, and their columns' places among the input's.
+    subjects: Option<(LiveSubjects, Vec<usize>)>,
+    /// The columns, the hidden ones of subjects and, last, the name of the row.
     schema: SchemaRef,
 }
 
 impl LiveProduct {
-    /// Reads a product's statement over its one input. Errors: the statement does more than choose.
+    /// Reads a product's statement over its one input. `subjects`: whom the rows are about, if about anybody. Errors: the
+    /// statement does more than choose; it lacks a column that names subjects, or shows it masked.
     pub async fn new(
         engine: &Arc<Engine>,
         sql: &str,
         input: Arc<GovernedTable>,
+        subjects: Option<LiveSubjects>,
     ) -> Result<Arc<Self>, LiveProductUnfit> {
         if !matches!(input.raw(), RawTable::Live(_)) {
             return Err(LiveProductUnfit::NotLive { table: input.name().to_owned() });
@@ -94,8 +99,20 @@ impl LiveProduct {
             fields.push(Field::new(&name, input.columns()[place].data_type.clone(), true));
             columns.push((name, place));
         }
+        let mut subject_places = Vec::new();
+        for (number, subject) in subjects.iter().flat_map(|subjects| &subjects.columns).enumerate() {
+            let named = columns.iter().find(|(name, _)| name == subject.as_str());
+            let (_, place) = named.ok_or_else(|| not_plain("no column that names its subject; choose it as well"))?;
+            // A consent is given under a whole identity; under a part of one it would be somebody else's too.
+            if input.columns()[*place].mask.is_some() {
+                return Err(not_plain("a masked column as the name of its subject"));
+            }
+            subject_places.push(*place);
+            fields.push(Field::new(subject_column(number), DataType::Int64, true));
+        }
         fields.push(row_field());
-        Ok(Arc::new(Self { input, columns, conditions, schema: Arc::new(Schema::new(fields)) }))
+        let subjects = subjects.map(|subjects| (subjects, subject_places));
+        Ok(Arc::new(Self { input, columns, conditions, subjects, schema: Arc::new(Schema::new(fields)) }))
     }
 
     /// The columns, the row's name last.
@@ -107,6 +124,16 @@ impl LiveProduct {
     pub fn schema_view(&self) -> SchemaView {
         SchemaView::of_arrow(&self.schema)
             .expect("names were checked and types are those of governed columns when the product was read")
+    }
+
+    /// Whom the rows are about, if about anybody.
+    pub(super) fn subjects(&self) -> Option<&LiveSubjects> {
+        self.subjects.as_ref().map(|(subjects, _)| subjects)
+    }
+
+    /// Whether its table was found changed and must be opened again.
+    pub fn is_outdated(&self) -> bool {
+        matches!(self.input.raw(), RawTable::Live(table) if table.is_outdated())
     }
 
     /// Whether a condition, and with it the input's own, is decided by the database as the engine does.
@@ -233,7 +260,7 @@ impl TableProvider for ChosenRows {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let LiveProduct { input, columns, conditions, .. } = self.product.as_ref();
+        let LiveProduct { input, columns, conditions, subjects, .. } = self.product.as_ref();
         let mut base = conditions.clone();
         base.extend(self.base.iter().cloned());
         let mut wanted = base.clone();
@@ -243,8 +270,16 @@ impl TableProvider for ChosenRows {
             projection.cloned().unwrap_or_else(|| (0..self.product.schema.fields().len()).collect());
         let mut outputs = Vec::with_capacity(places.len());
         for place in places {
-            outputs.push(match columns.get(place) {
-                Some((name, source)) => input.shown(*source)?.alias(name),
+            if let Some((name, source)) = columns.get(place) {
+                outputs.push(input.shown(*source)?.alias(name));
+                continue;
+            }
+            let number = place - columns.len();
+            let subject = subjects.as_ref().and_then(|(subjects, places)| Some((subjects, places.get(number)?)));
+            outputs.push(match subject {
+                Some((subjects, source)) => {
+                    subject_number(&subjects.numbers, input.shown(*source)?).alias(subject_column(number))
+                }
                 None => column(ROW_COLUMN),
             });
         }

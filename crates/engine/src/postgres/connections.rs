@@ -120,6 +120,16 @@ pub enum PostgresError {
         /// What was expected.
         expected: ColumnType,
     },
+    /// The table's columns are not what they were when it was last looked at, so no value of them was read.
+    #[error(
+        "{table} was changed since it was last looked at: {}; undo the change, or have its catalogue entry say the same and declare the table again", changes.join("; ")
+    )]
+    Changed {
+        /// The table.
+        table: TableAddress,
+        /// What changed: names of columns and types, never values.
+        changes: Vec<String>,
+    },
     /// The reading's settings contradict themselves.
     #[error("{reason}")]
     Settings {
@@ -261,6 +271,18 @@ impl Connections {
 
     /// Begins a reading: a transaction that can't write and sees one state of the database.
     pub(crate) async fn read(&self, name: &ConnectionName, time: ReadingTime) -> Result<Reading, PostgresError> {
+        self.read_held(name, time, None).await
+    }
+
+    /// The same, with a table whose columns nobody can change until the reading ends. It is held before the state is
+    /// fixed: to a state that is older than a change which rewrites the table, the table would seem to be empty.
+    /// PostgreSQL can hold tables and views alone, and what a view is made of is held with it.
+    pub(crate) async fn read_held(
+        &self,
+        name: &ConnectionName,
+        time: ReadingTime,
+        held: Option<&TableAddress>,
+    ) -> Result<Reading, PostgresError> {
         let pool = self.pools.get(name).ok_or_else(|| PostgresError::UnknownConnection { connection: name.clone() })?;
         let connection = pool.acquire().await.map_err(|error| PostgresError::of(name, &error))?;
         let mut reading = Reading { name: name.clone(), connection: Some(connection) };
@@ -274,6 +296,10 @@ impl Connections {
                  SET LOCAL idle_in_transaction_session_timeout = {milliseconds}; SET LOCAL search_path = pg_catalog"
             ))
             .await?;
+        if let Some(table) = held {
+            // What every SELECT takes, sooner. It hinders no reader and no writer of rows.
+            reading.run(format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.quoted())).await?;
+        }
         reading.end_when_left().await?;
         Ok(reading)
     }

@@ -11,7 +11,7 @@ use crate::columns::ColumnType;
 use crate::source::COLUMNS_MAX;
 
 /// The table of a schema and name. Tables, views, materialised views, partitioned and foreign tables.
-const FIND: &str = "SELECT c.oid::bigint, pg_catalog.pg_encoding_to_char(d.encoding)::text \
+const FIND: &str = "SELECT c.oid::bigint, pg_catalog.pg_encoding_to_char(d.encoding)::text, c.relkind::text \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     CROSS JOIN pg_catalog.pg_database d \
     WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'p', 'f') \
@@ -19,15 +19,15 @@ const FIND: &str = "SELECT c.oid::bigint, pg_catalog.pg_encoding_to_char(d.encod
     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')";
 
 /// Its columns in order, a domain resolved to the type below it. `collisdeterministic`: equal means equal bytes.
-const DESCRIBE: &str = "WITH RECURSIVE base(place, name, oid, modifier, coll, depth) AS ( \
-    SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, 0 FROM pg_catalog.pg_attribute a \
+const DESCRIBE: &str = "WITH RECURSIVE base(place, name, oid, modifier, coll, required, depth) AS ( \
+    SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, 0 FROM pg_catalog.pg_attribute a \
     WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped \
     UNION ALL \
     SELECT b.place, b.name, t.typbasetype, CASE WHEN t.typtypmod = -1 THEN b.modifier ELSE t.typtypmod END, \
-    b.coll, b.depth + 1 \
+    b.coll, b.required, b.depth + 1 \
     FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype = 'd' AND b.depth < 16) \
     SELECT b.name::text, b.oid::bigint, b.modifier, t.typtype::text, \
-    pg_catalog.format_type(b.oid, b.modifier), coalesce(c.collisdeterministic, true) \
+    pg_catalog.format_type(b.oid, b.modifier), coalesce(c.collisdeterministic, true), b.required \
     FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid \
     LEFT JOIN pg_catalog.pg_collation c ON c.oid = b.coll \
     WHERE t.typtype <> 'd' ORDER BY b.place";
@@ -45,6 +45,8 @@ pub(crate) struct RelationColumn {
     pub(crate) type_name: String,
     /// Whether equality of texts is equality of their bytes.
     pub(crate) is_deterministic: bool,
+    /// Whether the table refuses rows without a value in it. Never so for a view.
+    pub(crate) is_required: bool,
 }
 
 impl RelationColumn {
@@ -63,6 +65,8 @@ pub(crate) struct Relation {
     pub(crate) columns: Vec<RelationColumn>,
     /// Whether the database keeps text as UTF-8, so that the order of bytes is the order of characters.
     pub(crate) is_utf8: bool,
+    /// Whether it is of a kind that a reader can hold as it is, see [`Connections::read_held`](super::Connections).
+    pub(crate) can_be_held: bool,
 }
 
 impl Relation {
@@ -83,6 +87,7 @@ impl Relation {
         let Some(found) = found else { return Err(missing()) };
         let oid: i64 = found.try_get(0).map_err(fault)?;
         let encoding: String = found.try_get(1).map_err(fault)?;
+        let kind: String = found.try_get(2).map_err(fault)?;
         let rows = sqlx::query(DESCRIBE)
             .bind(Parameter::integer(oid))
             .persistent(false)
@@ -108,10 +113,12 @@ impl Relation {
                 wire: u32::try_from(oid).ok().and_then(|oid| WireType::of(oid, modifier, &kind)),
                 type_name: row.try_get(4).map_err(fault)?,
                 is_deterministic: row.try_get(5).map_err(fault)?,
+                is_required: row.try_get(6).map_err(fault)?,
                 remote,
             });
         }
-        Ok(Relation { address: address.clone(), columns, is_utf8: encoding == "UTF8" })
+        let can_be_held = matches!(kind.as_str(), "r" | "p" | "v");
+        Ok(Relation { address: address.clone(), columns, is_utf8: encoding == "UTF8", can_be_held })
     }
 
     /// The column that Lingqu calls so.

@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgRow, PgValueFormat, Postgres};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Row, ValueRef};
+use sqlx::{AssertSqlSafe, Column, Row, ValueRef};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -82,6 +82,9 @@ async fn send_rows(
     loop {
         let row = rows.try_next().await.map_err(|error| PostgresError::of(&connection, &error))?;
         let is_last = row.is_none();
+        if let (Some(first), 0, 0) = (&row, rows_before, waiting) {
+            must_be_announced_as_expected(statement, first)?;
+        }
         if let Some(row) = row {
             bytes += append(statement, &mut columns, &row, rows_before + waiting as u64 + 1)?;
             waiting += 1;
@@ -102,6 +105,19 @@ async fn send_rows(
             return Ok(());
         }
     }
+}
+
+/// Compares the types that an answer announces with those that its values would be read as: four bytes of a number are a
+/// date just as well. All rows of an answer have the types of its first.
+fn must_be_announced_as_expected(statement: &Statement, row: &PgRow) -> Result<(), PostgresError> {
+    let mut changes = Vec::new();
+    for (index, (wire, view)) in statement.columns.iter().enumerate() {
+        let announced = row.try_column(index).ok().and_then(|column| column.type_info().oid());
+        if !announced.is_some_and(|oid| wire.is_sent_as(oid.0)) {
+            changes.push(format!("column `{}` comes as another type", view.name));
+        }
+    }
+    if changes.is_empty() { Ok(()) } else { Err(PostgresError::Changed { table: statement.table.clone(), changes }) }
 }
 
 /// Appends a row; answers how many bytes its values have.

@@ -89,6 +89,16 @@ impl WireType {
         }
     }
 
+    /// True when values of this type come under an object id, as a statement's answer announces it.
+    pub(crate) fn is_sent_as(self, oid: u32) -> bool {
+        match self {
+            WireType::Label => matches!(oid, 18 | 19 | 114) || oid >= FIRST_OWN_OID,
+            // An answer announces no precision.
+            WireType::Numeric(_) => WireType::of(oid, -1, "b") == Some(WireType::Numeric(None)),
+            other => WireType::of(oid, -1, "b") == Some(other),
+        }
+    }
+
     /// True when its values can be brought to a type: to its own, whole numbers and decimals also to each other, each
     /// value checked.
     pub(crate) fn fits(self, wanted: ColumnType) -> bool {
@@ -100,6 +110,9 @@ impl WireType {
         }
     }
 }
+
+/// The first object id that a database gives to what its users make.
+const FIRST_OWN_OID: u32 = 16_384;
 
 /// Precision and scale in a modifier: `((precision << 16) | (scale & 0x7ff)) + 4`. None as a whole for a decimal that
 /// the engine's can't hold.
@@ -353,6 +366,21 @@ mod tests {
         assert_eq!(date(WireType::Date, &0_i32.to_be_bytes()), Ok(EPOCH_DAYS));
         assert_eq!(text(WireType::Text, &[0xff, 0xfe]), Err(Misfit));
         assert_eq!(text(WireType::Jsonb, b"\x02{}"), Err(Misfit));
+    }
+
+    #[test]
+    fn what_is_announced_as_another_type_is_not_taken_for_this_one() {
+        for (wire, fits, others) in [
+            (WireType::Int4, vec![23], vec![20, 21, 700, 1082, 16]),
+            (WireType::Date, vec![1082], vec![23, 1114]),
+            (WireType::Timestamp, vec![1114], vec![1184, 20, 701]),
+            (WireType::Numeric(Some((12, 2))), vec![1700], vec![23, 701]),
+            (WireType::Text, vec![25, 1043], vec![1042, 19, 3802, 20_000]),
+            (WireType::Label, vec![18, 19, 114, 20_000], vec![25, 23]),
+        ] {
+            assert!(fits.iter().all(|oid| wire.is_sent_as(*oid)), "{wire:?}");
+            assert!(!others.iter().any(|oid| wire.is_sent_as(*oid)), "{wire:?}");
+        }
     }
 
     proptest! {

@@ -19,7 +19,7 @@ async fn exported(session: &GovernedSession, sql: &str, format: ExportFormat) ->
     let mut bytes = Vec::new();
     futures::pin_mut!(stream);
     while let Some(chunk) = stream.next().await {
-        bytes.extend_from_slice(&chunk.expect("bytes"));
+        bytes.extend_from_slice(&chunk.expect("bytes").bytes);
     }
     bytes
 }
@@ -96,15 +96,60 @@ async fn no_byte_leaves_before_its_receipt_is_durable() {
     futures::pin_mut!(stream);
     let mut lines = 0;
     let mut chunks = 0;
+    let mut rows_told = 0;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.expect("bytes");
-        lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+        lines += chunk.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        rows_told += chunk.rows;
+        assert_eq!(rows_told, lines - 1, "a chunk says how many rows it completes");
         chunks += 1;
         let durable = *durable_rows.lock().expect("not poisoned");
         assert!(lines - 1 <= durable, "{lines} lines left, {durable} rows are in durable receipts");
     }
     assert_eq!(lines, 100_001);
     assert!(chunks > 1, "the export was streamed");
+}
+
+/// Of a Parquet file rows are there when their row group is, however many were gathered before.
+#[tokio::test]
+async fn a_chunk_of_parquet_completes_whole_row_groups() {
+    const ROWS: usize = 300_000;
+    let place = Place::new();
+    let mut csv = String::from("id,word\n");
+    for id in 0..ROWS {
+        // Texts that hardly compress, so that a row group is more than one chunk waits for.
+        let word = (id as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        csv.push_str(&format!("{id},{word:016x}\n"));
+    }
+    let snapshot = place.snapshot("res_groups", &csv).await;
+    let governed = crate::data::governance("people", &[("id", "exact"), ("word", "exact")], vec![], None);
+    let table = lingqu_engine::governed::GovernedTable::new(snapshot.files, &governed).expect("a table");
+    let session = place.session(&[table]);
+    let answer = session.query("select id, word from people").await.expect("an answer");
+    let named = Arc::new(Mutex::new(0_u64));
+    let counted = Arc::clone(&named);
+    let stream = export(answer, ExportFormat::Parquet, move |part| {
+        *counted.lock().expect("not poisoned") += part.answer_rows();
+        async { Ok::<(), std::convert::Infallible>(()) }
+    });
+    futures::pin_mut!(stream);
+    let mut bytes = Vec::new();
+    let mut rows = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.expect("bytes");
+        bytes.extend_from_slice(&chunk.bytes);
+        rows.push(chunk.rows);
+        let named = *named.lock().expect("not poisoned");
+        let completed: u64 = rows.iter().sum();
+        assert!(completed <= named, "{completed} rows are there and {named} are named");
+        assert!(rows.len() > 1 || completed < named, "what is gathered is named and not there yet");
+    }
+    let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
+    let groups: Vec<_> = file.metadata().row_groups().iter().map(|group| group.num_rows() as u64).collect();
+    assert_eq!(groups.len(), 3);
+    assert!(rows.len() > 1, "{rows:?}");
+    assert_eq!(rows.iter().sum::<u64>(), ROWS as u64);
+    assert_eq!(rows[0], groups[0], "the first chunk is the first row group");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lingqu_app::AppError;
@@ -51,6 +52,9 @@ pub(super) struct FinishedFiles {
     bytes_max: u64,
     shelf: Mutex<Shelf>,
     turns: Mutex<BTreeMap<Sha256Digest, Weak<tokio::sync::Mutex<()>>>>,
+    /// Files that were begun. One whose making was given up may still be written to for a moment, so each has a name of its
+    /// own until it is finished.
+    begun: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +70,13 @@ struct Shelf {
 impl FinishedFiles {
     /// The files below a node's directory. Nothing is touched before the first one is made.
     pub(super) fn new(node: &Path, bytes_max: u64) -> Self {
-        Self { directory: node.join(FOLDER), bytes_max, shelf: Mutex::default(), turns: Mutex::default() }
+        Self {
+            directory: node.join(FOLDER),
+            bytes_max,
+            shelf: Mutex::default(),
+            turns: Mutex::default(),
+            begun: AtomicU64::new(0),
+        }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -108,7 +118,8 @@ impl FinishedFiles {
     pub(super) fn begin(self: &Arc<Self>, name: Sha256Digest, extension: &str) -> Result<Unfinished, AppError> {
         self.clear_once()?;
         let path = self.directory.join(format!("{name}.{extension}"));
-        let unfinished = self.directory.join(format!("{name}.unfinished"));
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let unfinished = self.directory.join(format!("{name}.{number}.unfinished"));
         let file = private_file(&unfinished).map_err(|error| AppError::file("make", &unfinished, &error))?;
         Ok(Unfinished {
             files: Arc::clone(self),
@@ -201,7 +212,10 @@ impl Unfinished {
         let mut shelf = self.files.shelf();
         shelf.uses += 1;
         let uses = shelf.uses;
-        shelf.files.insert(self.name, (Arc::clone(&finished), uses));
+        // Made by two at once, when one was given up at its very end, it is one file.
+        if let Some((twin, _)) = shelf.files.insert(self.name, (Arc::clone(&finished), uses)) {
+            shelf.bytes -= twin.bytes;
+        }
         Ok(finished)
     }
 }
@@ -283,6 +297,25 @@ mod tests {
         make(&files, "e", 100).unwrap();
         assert_eq!((on_disk(&folder), files.shelf().bytes), (1, 100));
         assert!(first.open().unwrap().is_none());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn one_that_was_given_up_disturbs_none_that_is_made_after_it() {
+        let folder = folder("given-up");
+        let files = Arc::new(FinishedFiles::new(&folder, 1_000));
+        let mut given_up = files.begin(sha256(b"a"), "parquet").unwrap();
+        given_up.write(b"half").unwrap();
+        let mut second = files.begin(sha256(b"a"), "parquet").unwrap();
+        given_up.write(b"and a little").unwrap();
+        second.write(b"whole").unwrap();
+        drop(given_up);
+        let made = second.finish(RoaringTreemap::new(), 1).unwrap();
+        assert_eq!(io::read_to_string(made.open().unwrap().unwrap()).unwrap(), "whole");
+        assert_eq!((on_disk(&folder), files.shelf().bytes), (1, 5));
+        // Made twice to its end, it is there once.
+        make(&files, "a", 5).unwrap();
+        assert_eq!((on_disk(&folder), files.shelf().bytes), (1, 5));
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use lingqu_app::AppError;
 use lingqu_domain::predicate::Literal;
-use lingqu_domain::scope::Mode;
+use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_engine::{KeyedStatement, RowsExactness};
 use rust_decimal::Decimal;
 
@@ -34,7 +34,8 @@ impl Deliveries {
         for part in &statement.key {
             key.push(literal_of(part).ok_or_else(|| needed(admission))?);
         }
-        let keyed = self.keyed(admission.clone(), Mode::Lookup).await?;
+        let shown = statement.columns.iter().filter_map(|name| ColumnName::new(name.as_str()).ok()).collect();
+        let keyed = self.keyed(admission.clone(), Mode::Lookup).await?.showing(shown);
         let mut answer = None;
         let recorded = {
             let encode = |_: &Label, found: &LookedUp| {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use lingqu_app::{AppError, Use};
 use lingqu_domain::id::ReceiptId;
+use lingqu_domain::lineage::{AnswerColumn, AnswerLineage};
 use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{ReceiptBody, Totals};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::resource::Nature;
-use lingqu_domain::scope::Mode;
+use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_engine::ColumnView;
+use lingqu_engine::federation::LiveLookup;
 use lingqu_engine::lookup::{Found, KEYS_MAX, LookupError, LookupTable, Verdict};
 use roaring::RoaringTreemap;
 use serde::Serialize;
@@ -77,7 +79,12 @@ pub struct Recorded {
 pub struct Keyed {
     admission: Admission,
     mode: Mode,
+    /// Of live data the columns alone.
     table: Arc<LookupTable>,
+    /// Of live data, who reads the rows of keys.
+    live: Option<LiveLookup>,
+    /// The columns that are handed out of what is found; none: all that are granted.
+    shown: Option<Vec<ColumnName>>,
 }
 
 /// What was found, for the record.
@@ -90,14 +97,36 @@ struct Outcome<T> {
 
 impl Keyed {
     /// The columns of the key, in their order.
-    pub fn key(&self) -> Vec<ColumnView> {
+    pub fn key(&self) -> Vec<&ColumnView> {
         let serving = &self.admission.serving;
-        serving.details.key.iter().filter_map(|name| serving.schema().column(name).cloned()).collect()
+        serving.details.key.iter().filter_map(|name| serving.schema().column(name)).collect()
+    }
+
+    /// The same, for an answer that has some of the columns alone.
+    #[must_use]
+    pub fn showing(mut self, columns: Vec<ColumnName>) -> Self {
+        self.shown = Some(columns);
+        self
+    }
+
+    /// Where an answer comes from: a lookup's of each column that it has as it stands, a verification's of the columns that
+    /// something is claimed of; its row was chosen by the key.
+    fn lineage<'a>(&self, claimed: impl Iterator<Item = &'a str>) -> AnswerLineage {
+        let columns = if self.mode == Mode::Verification {
+            let from = claimed.filter_map(|name| ColumnName::new(name).ok()).collect();
+            vec![AnswerColumn { from, computed: true }]
+        } else {
+            let all = || self.columns().iter().map(|column| &column.name);
+            let one = |name: &ColumnName| AnswerColumn { from: [name.clone()].into(), computed: false };
+            self.shown.as_ref().map_or_else(|| all().map(one).collect(), |shown| shown.iter().map(one).collect())
+        };
+        let conditions = self.admission.serving.details.key.iter().cloned().collect();
+        AnswerLineage { columns, conditions, at_most: false }.bounded()
     }
 
     /// The granted columns as this mode shows them.
-    pub fn columns(&self) -> Vec<ColumnView> {
-        self.table.schema_view().columns
+    pub fn columns(&self) -> &[ColumnView] {
+        &self.table.schema_view().columns
     }
 }
 
@@ -110,6 +139,10 @@ impl std::fmt::Debug for Keyed {
 impl Deliveries {
     /// Opens keyed access in verification or lookup mode. Error: `mode_not_granted`.
     pub async fn keyed(&self, admission: Admission, mode: Mode) -> Result<Keyed, GatewayError> {
+        if let Some(live) = admission.serving.live_lookup(mode)? {
+            let table = Arc::new(live.empty()?);
+            return Ok(Keyed { admission, mode, table, live: Some(live), shown: None });
+        }
         let table = match admission.serving.opened_lookup(mode) {
             // It was opened because the mode is granted.
             Some(table) => table,
@@ -121,7 +154,7 @@ impl Deliveries {
                 opened.await.map_err(|error| task_lost(&error))??
             }
         };
-        Ok(Keyed { admission, mode, table })
+        Ok(Keyed { admission, mode, table, live: None, shown: None })
     }
 
     /// Verifies 1 to [`KEYS_MAX`] claims. `request` is what was asked, for the vault; `encode` writes the answer. When this
@@ -137,11 +170,12 @@ impl Deliveries {
         encode: impl FnOnce(&Label, &[Finding]) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
         let needs_consent = keyed.admission.serving.needs_consent();
-        let work = || {
+        let asked: Vec<&[Literal]> = claims.iter().map(|claim| claim.key.as_slice()).collect();
+        let work = |table: &LookupTable| {
             let mut outcome =
                 Outcome { answer: Vec::with_capacity(claims.len()), rows: RoaringTreemap::new(), missing: 0 };
             for claim in claims {
-                let verified = keyed.table.verify(&claim.key, &claim.values)?;
+                let verified = table.verify(&claim.key, &claim.values)?;
                 outcome.rows.extend(verified.row);
                 outcome.answer.push(match verified.verdict {
                     Verdict::Match => Finding::Match,
@@ -155,7 +189,8 @@ impl Deliveries {
             Ok(outcome)
         };
         let encode = |label: &Label, findings: &Vec<Finding>| encode(label, findings);
-        self.single(keyed, claims.len(), request, work, encode).await
+        let lineage = keyed.lineage(claims.iter().flat_map(|claim| claim.values.keys().map(String::as_str)));
+        self.single(keyed, &asked, (request, lineage), work, encode).await
     }
 
     /// Looks up 1 to [`KEYS_MAX`] keys. Everything else is as for [`Deliveries::verify`].
@@ -166,32 +201,38 @@ impl Deliveries {
         request: String,
         encode: impl FnOnce(&Label, &LookedUp) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
-        let work = || {
-            let found = keyed.table.lookup_batch(keys)?;
+        let asked: Vec<&[Literal]> = keys.iter().map(Vec::as_slice).collect();
+        let work = |table: &LookupTable| {
+            let found = table.lookup_batch(keys)?;
             let mut rows = RoaringTreemap::new();
             rows.extend(found.iter().flatten().map(|found| found.row));
             let missing = found.iter().filter(|found| found.is_none()).count() as u64;
-            Ok(Outcome { answer: LookedUp { schema: keyed.table.schema(), rows: found }, rows, missing })
+            Ok(Outcome { answer: LookedUp { schema: table.schema(), rows: found }, rows, missing })
         };
-        self.single(keyed, keys.len(), request, work, encode).await
+        let lineage = keyed.lineage(std::iter::empty());
+        self.single(keyed, &asked, (request, lineage), work, encode).await
     }
 
     /// Reserves, answers, records.
     async fn single<T>(
         &self,
         keyed: &Keyed,
-        count: usize,
-        request: String,
-        work: impl FnOnce() -> Result<Outcome<T>, GatewayError>,
+        asked: &[&[Literal]],
+        (request, lineage): (String, AnswerLineage),
+        work: impl FnOnce(&LookupTable) -> Result<Outcome<T>, GatewayError>,
         encode: impl FnOnce(&Label, &T) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
         let Keyed { admission, mode, .. } = keyed;
-        let calls = counted(count)?;
+        let calls = counted(asked.len())?;
         let place = self.singles.take(&admission.order)?;
-        let asked = Use { calls, ..Use::default() };
-        let mut reservation = Reservation::make(&self.app, &admission.serving, asked).await?;
+        let reserved = Use { calls, ..Use::default() };
+        let mut reservation = Reservation::make(&self.app, &admission.serving, reserved).await?;
         let label = Label { receipt: self.app.new_receipt_id()?, nature: admission.serving.grant.nature };
-        let found = work().and_then(|outcome| {
+        let read = match &keyed.live {
+            Some(live) => self.read_live(live, admission, asked).await,
+            None => Ok(Arc::clone(&keyed.table)),
+        };
+        let found = read.and_then(|table| work(&table)).and_then(|outcome| {
             let uncovered = if admission.serving.needs_consent() { outcome.missing } else { 0 };
             if uncovered == calls {
                 return Err(consent_missing());
@@ -219,21 +260,38 @@ impl Deliveries {
             data_sets: 0,
             day: reservation.day(),
         };
-        // Order and mode fix where the answer comes from.
-        let (opening, salted) = receipt::opening(&self.app, admission, *mode, &request, None)?;
+        let (opening, salted) = receipt::opening(&self.app, admission, *mode, &request, Some(lineage))?;
         let record = ReceiptBody::Single { opening, totals, row_set: receipt::encode(&rows) };
-        let (app, admission, receipt) = (self.app.clone(), admission.clone(), label.receipt.clone());
-        let recorded = tokio::spawn(async move {
-            let _place = place;
-            receipt::begin(&app, &admission, &receipt, &salted, record).await?;
-            let day = reservation.day();
-            reservation.keep();
-            let free = Use { calls: uncovered, ..Use::default() };
-            app.quota().refund(&app.quota_debits(&admission.serving, day, &free)).await;
-            Ok::<(), AppError>(())
-        });
-        recorded.await.map_err(|error| task_lost(&error))??;
+        reservation.give_back_part(&admission.serving, Use { calls: uncovered, ..Use::default() }).await;
+        let written = match receipt::hand_in(&self.app, admission, &label.receipt, &salted, record).await {
+            Ok(written) => written,
+            Err(error) => {
+                reservation.give_back().await;
+                return Err(error.into());
+            }
+        };
+        // The record will be there even if the client hangs up now, and so what it says was used is.
+        let kept = reservation.keep();
+        if let Err(error) = written.durable().await {
+            kept.take_back(&self.app).await;
+            return Err(AppError::from(error).into());
+        }
+        drop(place);
         Ok(Recorded { label, body })
+    }
+}
+
+impl Deliveries {
+    /// Reads the rows of keys from the department's database. That may take long, so the grant is asked again afterwards.
+    async fn read_live(
+        &self,
+        live: &LiveLookup,
+        admission: &Admission,
+        keys: &[&[Literal]],
+    ) -> Result<Arc<LookupTable>, GatewayError> {
+        let table = live.fetch(keys).await?;
+        self.app.still_granted(&admission.serving)?;
+        Ok(Arc::new(table))
     }
 }
 
