@@ -10,31 +10,42 @@
 //! in, and files to write are handed back with their paths.
 
 mod checkpoint;
+mod cosignature;
+mod edge;
 mod entry;
 mod error;
 mod evidence;
 mod evidence_verify;
 mod growth;
 mod merkle;
+mod misconduct;
 mod note;
+mod note_key;
 mod proof;
+mod roots_entry;
 mod tile_path;
 mod tiles;
+mod twin;
 
 pub use checkpoint::Checkpoint;
+pub use cosignature::{COSIGNED_AT_MAX, COSIGNERS_MAX, Cosigner, CosignerPolicy};
 pub use entry::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
 pub use error::TransparencyError;
 pub use evidence::{EVIDENCE_ITEMS_MAX, Evidence, EvidenceBuilder, EvidenceItem, EvidenceRecord};
 pub use evidence_verify::{Finding, Report, verify_evidence};
 pub use growth::{APPEND_ENTRIES_MAX, Growth, TreeState};
 pub use merkle::{
-    Hash, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root, verify_consistency,
+    Hash, TreeHasher, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root, verify_consistency,
     verify_inclusion,
 };
-pub use note::{NOTE_BYTES_MAX, NoteSignature, NoteSigner, NoteVerifier, SIGNATURES_MAX, SignedNote, sign_note};
+pub use misconduct::{Conviction, MISCONDUCT_BYTES_MAX, Misconduct};
+pub use note::{NOTE_BYTES_MAX, NoteSignature, SIGNATURES_MAX, SignedNote, VerifiedSignature, sign_note};
+pub use note_key::{NoteKeyType, NoteSigner, NoteVerifier};
 pub use proof::LogProof;
+pub use roots_entry::{RootsEntry, twin_origin};
 pub use tile_path::{TILE_WIDTH, TileKind, TilePath};
 pub use tiles::{
-    ENTRY_BYTES_MAX, TileRead, consistency_proof_from_tiles, decode_bundle, encode_bundle, entry_from_tiles,
+    ENTRY_BYTES_MAX, TILES_HELD_MAX, TileRead, TiledTree, consistency_proof_from_tiles, decode_bundle, encode_bundle, entry_from_tiles,
     inclusion_proof_from_tiles, root_from_tiles,
 };
+pub use twin::{TwinAudit, TwinGrowth, TwinLog};
