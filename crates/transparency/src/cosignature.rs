@@ -3,7 +3,7 @@
 use lingqu_crypto::SigningKey;
 
 use crate::error::malformed;
-use crate::{Checkpoint, NoteSignature, NoteVerifier, TransparencyError};
+use crate::{Checkpoint, NoteSignature, NoteVerifier, SignedNote, TransparencyError};
 
 /// The latest instant that a cosignature may state (tlog-cosignature, "Format").
 pub const COSIGNED_AT_MAX: u64 = i64::MAX as u64;
@@ -115,13 +115,32 @@ impl CosignerPolicy {
         &self.cosigners
     }
 
+    /// Adds to a note what a witness answered about it (tlog-witness, "add-checkpoint"): the lines of this policy's cosigners,
+    /// each in place of an earlier one of the same key. Lines of others are left out.
+    ///
+    /// # Errors
+    /// [`TransparencyError::Malformed`] when the answer is no list of signature lines; [`TransparencyError::NotSigned`] when
+    /// a known cosigner's line does not fit the note.
+    pub fn gather(&self, note: &SignedNote, answer: &str) -> Result<SignedNote, TransparencyError> {
+        let mut lines = NoteSignature::parse_lines(answer)?;
+        lines.retain(|line| self.cosigners.iter().any(|cosigner| cosigner.is_of(line)));
+        if lines.is_empty() {
+            return Ok(note.clone());
+        }
+        note.with_signatures(&lines)?.verify_signatures(&self.cosigners)?;
+        let replaced = |old: &NoteSignature| lines.iter().any(|line| line.name == old.name && line.key_id == old.key_id);
+        let mut all: Vec<NoteSignature> = note.signatures().iter().filter(|old| !replaced(old)).cloned().collect();
+        all.extend(lines.iter().cloned());
+        note.with_signatures(&all)
+    }
+
     /// Which cosigners signed the note, with the latest instant that each states. Whether the log itself signed is
     /// [`Checkpoint::open`]'s to check.
     ///
     /// # Errors
     /// [`TransparencyError::NotSigned`] when a known cosigner's signature fails, [`TransparencyError::NotWitnessed`] when
     /// fewer than required signed.
-    pub fn check(&self, note: &crate::SignedNote) -> Result<Vec<(&NoteVerifier, u64)>, TransparencyError> {
+    pub fn check(&self, note: &SignedNote) -> Result<Vec<(&NoteVerifier, u64)>, TransparencyError> {
         let mut signed: Vec<(&NoteVerifier, u64)> = Vec::new();
         if note.signatures().iter().any(|line| self.cosigners.iter().any(|cosigner| cosigner.is_of(line))) {
             for verified in note.verify_signatures(&self.cosigners)? {
@@ -144,7 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{NoteSigner, SignedNote};
+    use crate::NoteSigner;
 
     const TEXT: &str = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
 

@@ -26,6 +26,8 @@ mod roots_entry;
 mod tile_path;
 mod tiles;
 mod twin;
+mod witness;
+mod witness_request;
 
 pub use checkpoint::Checkpoint;
 pub use cosignature::{COSIGNED_AT_MAX, COSIGNERS_MAX, Cosigner, CosignerPolicy};
@@ -49,3 +51,7 @@ pub use tiles::{
     inclusion_proof_from_tiles, root_from_tiles,
 };
 pub use twin::{TwinAudit, TwinGrowth, TwinLog};
+pub use witness::{
+    LOG_KEYS_MAX, WITNESSED_LOGS_MAX, Witness, WitnessAnswer, WitnessError, WitnessMemory, Witnessed,
+};
+pub use witness_request::{ADD_CHECKPOINT_BYTES_MAX, ADD_CHECKPOINT_HASHES_MAX, AddCheckpoint, monitoring_path};

@@ -118,6 +118,9 @@ impl Misconduct {
                 let checkpoint = Checkpoint::open(note, twin)?;
                 held.check_twin(log.name(), &checkpoint.origin)?;
                 let suite = twin.key_type().suite();
+                if suite == log.key_type().suite() {
+                    return Err(no_contradiction("both keys are of one suite, so neither log is the other's twin"));
+                }
                 let hasher = TreeHasher::of(suite);
                 hasher.verify_consistency(held.size(), root, checkpoint.size, &checkpoint.root, consistency)?;
                 (checkpoint.origin, held.size(), [*held.root_of(suite), *root])
