@@ -96,7 +96,11 @@ impl CosignerPolicy {
             }
             let before = &cosigners[..number];
             if let Some(other) = before.iter().find(|other| other.key() == cosigner.key()) {
-                return refused(format!("`{}` and `{}` have one key; each needs its own", other.name(), cosigner.name()));
+                return refused(format!(
+                    "`{}` and `{}` have one key; each needs its own",
+                    other.name(),
+                    cosigner.name()
+                ));
             }
         }
         if required > cosigners.len() {
@@ -128,7 +132,8 @@ impl CosignerPolicy {
             return Ok(note.clone());
         }
         note.with_signatures(&lines)?.verify_signatures(&self.cosigners)?;
-        let replaced = |old: &NoteSignature| lines.iter().any(|line| line.name == old.name && line.key_id == old.key_id);
+        let replaced =
+            |old: &NoteSignature| lines.iter().any(|line| line.name == old.name && line.key_id == old.key_id);
         let mut all: Vec<NoteSignature> = note.signatures().iter().filter(|old| !replaced(old)).cloned().collect();
         all.extend(lines.iter().cloned());
         note.with_signatures(&all)

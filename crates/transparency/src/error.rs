@@ -56,7 +56,9 @@ pub enum TransparencyError {
         required: usize,
     },
     /// An entry that holds other roots than the log and its twin have.
-    #[error("entry {index} holds other roots than the log and its twin had at the size published before it: one of them was forked")]
+    #[error(
+        "entry {index} holds other roots than the log and its twin had at the size published before it: one of them was forked"
+    )]
     RootsDiffer {
         /// The entry's index.
         index: u64,

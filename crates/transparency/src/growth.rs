@@ -134,11 +134,7 @@ impl TreeState {
 }
 
 /// Reads the unfinished bundle and checks each entry against its leaf hash.
-fn read_last_bundle(
-    read: TileRead<'_>,
-    path: TilePath,
-    edge: &HashEdge,
-) -> Result<Vec<u8>, TransparencyError> {
+fn read_last_bundle(read: TileRead<'_>, path: TilePath, edge: &HashEdge) -> Result<Vec<u8>, TransparencyError> {
     let (found, bytes) = read_tile(read, path)?;
     let damaged = |problem: String| TransparencyError::TileDamaged { path: found.to_string(), problem };
     let entries = decode_bundle(&bytes, found.width).map_err(|error| damaged(error.to_string()))?;

@@ -352,7 +352,8 @@ mod tests {
         assert!(slander.verify(&key, None).is_err());
         // The empty tree has one root.
         let empty = signed(&signer, &[]);
-        let slander = Misconduct::Rewrite { earlier: empty, later: signed(&signer, &all), root: [1; 32], proof: vec![] };
+        let slander =
+            Misconduct::Rewrite { earlier: empty, later: signed(&signer, &all), root: [1; 32], proof: vec![] };
         assert!(slander.verify(&key, None).is_err());
     }
 
@@ -363,10 +364,10 @@ mod tests {
         logs = logs.append(&entries).unwrap().log;
         let held = logs.roots_entry(ORIGIN).unwrap().encode();
         logs = logs.append(std::slice::from_ref(&held)).unwrap().log;
-        let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 14, root: logs.root(lingqu_crypto::Suite::International) };
+        let checkpoint =
+            Checkpoint { origin: ORIGIN.to_owned(), size: 14, root: logs.root(lingqu_crypto::Suite::International) };
         let hasher = TreeHasher::SHA256;
-        let international: Vec<Hash> =
-            entries.iter().chain([&held]).map(|entry| hasher.leaf_hash(entry)).collect();
+        let international: Vec<Hash> = entries.iter().chain([&held]).map(|entry| hasher.leaf_hash(entry)).collect();
         let proof = LogProof {
             extra: None,
             index: 13,
@@ -406,7 +407,9 @@ mod tests {
         let one = signed(&log(), &leaves(hasher, 9, 4, 1));
         let other = signed(&log(), &leaves(hasher, 9, 4, 2));
         let good = Misconduct::Fork { one, other }.to_text();
-        for (from, to) in [("@v1", "@v2"), ("fork", "fine"), ("note 1", "note 01"), ("note 1", "note 9"), ("note", "text")] {
+        for (from, to) in
+            [("@v1", "@v2"), ("fork", "fine"), ("note 1", "note 01"), ("note 1", "note 9"), ("note", "text")]
+        {
             assert!(Misconduct::from_text(&good.replacen(from, to, 1)).is_err(), "{from:?}");
         }
         assert!(Misconduct::from_text(&format!("{good}\n")).is_err());

@@ -101,7 +101,9 @@ impl RootsEntry {
     /// [`TransparencyError::Malformed`] for another version or length.
     pub fn decode(bytes: &[u8]) -> Result<RootsEntry, TransparencyError> {
         let short = || malformed(WHAT, "it is cut off");
-        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| malformed(WHAT, "it does not begin with LQR and the version 1"))?;
+        let rest = bytes
+            .strip_prefix(&MAGIC)
+            .ok_or_else(|| malformed(WHAT, "it does not begin with LQR and the version 1"))?;
         let (size, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
         let (international, rest) = rest.split_first_chunk::<HASH_BYTES>().ok_or_else(short)?;
         let (national, rest) = rest.split_first_chunk::<HASH_BYTES>().ok_or_else(short)?;

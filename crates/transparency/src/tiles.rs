@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::error::malformed;
-use crate::merkle::{LeafRange, TreeHasher, check_index, check_sizes, consistency_ranges, inclusion_ranges, split_point};
+use crate::merkle::{
+    LeafRange, TreeHasher, check_index, check_sizes, consistency_ranges, inclusion_ranges, split_point,
+};
 use crate::{Hash, TILE_WIDTH, TilePath, TransparencyError};
 
 /// The largest entry in bytes: its length stands in 16 bits (tlog-tiles, "Log Entries").
@@ -252,8 +254,8 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::merkle::verify_inclusion;
     use crate::TileKind;
+    use crate::merkle::verify_inclusion;
 
     /// A log of any size without storing it: all entries are alike but one, so each tile follows from its place.
     struct Made {

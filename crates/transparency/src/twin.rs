@@ -37,11 +37,7 @@ impl TwinLog {
     /// # Errors
     /// Those of [`TreeState::load`]; and [`TransparencyError::TileDamaged`] when the twin's last leaves are not those of
     /// the entries in the last bundle.
-    pub fn load(
-        international: TileRead<'_>,
-        national: TileRead<'_>,
-        size: u64,
-    ) -> Result<TwinLog, TransparencyError> {
+    pub fn load(international: TileRead<'_>, national: TileRead<'_>, size: u64) -> Result<TwinLog, TransparencyError> {
         let log = TwinLog {
             international: TreeState::load(international, size)?,
             national: HashEdge::load(TreeHasher::SM3, national, size)?,
@@ -159,9 +155,9 @@ impl TwinAudit {
     pub fn read(&mut self, entry: &[u8]) -> Result<(), TransparencyError> {
         if RootsEntry::is_named_by(entry) {
             let held = RootsEntry::decode(entry)?;
-            let expected = self.pending.map(|(size, international, national)| {
-                RootsEntry::new(&self.origin, size, international, national)
-            });
+            let expected = self
+                .pending
+                .map(|(size, international, national)| RootsEntry::new(&self.origin, size, international, national));
             if expected.transpose()? != Some(held) {
                 return Err(TransparencyError::RootsDiffer { index: self.size() });
             }
@@ -260,9 +256,12 @@ mod tests {
         // Publishing the same size again needs no entry.
         audit.check_published().unwrap();
 
-        for (size, first, twin) in
-            [(5, [0; 32], national), (5, international, [0; 32]), (4, international, national), (5, national, international)]
-        {
+        for (size, first, twin) in [
+            (5, [0; 32], national),
+            (5, international, [0; 32]),
+            (4, international, national),
+            (5, national, international),
+        ] {
             let entry = RootsEntry::new(ORIGIN, size, first, twin).unwrap().encode();
             assert_eq!(audit.clone().read(&entry), Err(TransparencyError::RootsDiffer { index: 5 }));
         }

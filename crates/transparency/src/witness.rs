@@ -11,7 +11,8 @@ use lingqu_crypto::Suite;
 
 use crate::error::malformed;
 use crate::{
-    AddCheckpoint, Checkpoint, Cosigner, Misconduct, NoteSignature, NoteVerifier, SignedNote, TransparencyError, TreeHasher,
+    AddCheckpoint, Checkpoint, Cosigner, Misconduct, NoteSignature, NoteVerifier, SignedNote, TransparencyError,
+    TreeHasher,
 };
 
 /// The most logs that one witness watches.
@@ -154,7 +155,10 @@ impl Witness {
     pub fn watch(&mut self, origin: &str, keys: Vec<NoteVerifier>) -> Result<(), TransparencyError> {
         let refused = |problem: &str| malformed("a log to be witnessed", format!("`{origin}` {problem}"));
         if keys.len() > LOG_KEYS_MAX {
-            return Err(TransparencyError::TooLarge { what: "the number of keys of a log", limit: LOG_KEYS_MAX as u64 });
+            return Err(TransparencyError::TooLarge {
+                what: "the number of keys of a log",
+                limit: LOG_KEYS_MAX as u64,
+            });
         }
         if self.logs.len() == WITNESSED_LOGS_MAX {
             return Err(TransparencyError::TooLarge {

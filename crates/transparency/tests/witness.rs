@@ -108,8 +108,7 @@ fn ask(witness: &Witness, memory: &Memory, request: &AddCheckpoint) -> WitnessAn
 #[test]
 fn requests_that_another_witness_was_tested_with() {
     let origin = "sigsum.org/v1/tree/4d6d8825a6bb689d459628312889dfbb0bcd41b5211d9e1ce768b0ff0309e562";
-    let key: VerifyingKey =
-        "ed25519:ffdc2d4d98e4124d3feaf788c0c2f9abfd796083d1f0495437f302ec79cf100f".parse().unwrap();
+    let key: VerifyingKey = "ed25519:ffdc2d4d98e4124d3feaf788c0c2f9abfd796083d1f0495437f302ec79cf100f".parse().unwrap();
     let mut witness = Witness::new(cosigners()).unwrap();
     witness.watch(origin, vec![NoteVerifier::new(origin, key).unwrap()]).unwrap();
     let memory = Memory::default();
@@ -162,7 +161,8 @@ fn every_status() {
         let origin = log.signer.verifier().name();
         let stranger = NoteSigner::new(origin, SigningKey::from_seed([7; 32])).unwrap();
         let mut forged = log.request(0, 5);
-        forged.note = Checkpoint::from_text(SignedNote::parse(&log.note(5)).unwrap().text()).unwrap().sign(&stranger).unwrap();
+        forged.note =
+            Checkpoint::from_text(SignedNote::parse(&log.note(5)).unwrap().text()).unwrap().sign(&stranger).unwrap();
         assert_eq!(status(&forged), 403);
         let mut changed = log.request(0, 5);
         changed.note = changed.note.replacen("\n5\n", "\n6\n", 1);
@@ -197,10 +197,7 @@ fn every_status() {
                 1 => request.proof.push([0; 32]),
                 _ => request.proof[0][0] ^= 1,
             }
-            assert!(matches!(
-                ask(&witness, &memory, &request),
-                WitnessAnswer::Inconsistent { misconduct: None, .. }
-            ));
+            assert!(matches!(ask(&witness, &memory, &request), WitnessAnswer::Inconsistent { misconduct: None, .. }));
         }
         let mut again = grown.request(50, 50);
         again.proof = vec![[0; 32]];
@@ -245,7 +242,10 @@ fn nothing_is_signed_before_the_memory_is_durable() {
     let (witness, memory, log) = (witness(), Memory::default(), Log::new(Suite::International, 9, 99, 0));
     memory.broken.set(true);
     let body = log.request(0, 9).to_text();
-    assert!(matches!(witness.add_checkpoint(body.as_bytes(), &memory, 5), Err(WitnessError::Memory("the disk is full"))));
+    assert!(matches!(
+        witness.add_checkpoint(body.as_bytes(), &memory, 5),
+        Err(WitnessError::Memory("the disk is full"))
+    ));
     memory.broken.set(false);
     assert!(matches!(witness.add_checkpoint(body.as_bytes(), &memory, 0), Err(WitnessError::CanNotSign(_))));
     assert_eq!(memory.advances.get(), 0);
