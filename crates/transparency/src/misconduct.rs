@@ -359,10 +359,11 @@ mod tests {
 
     #[test]
     fn a_twin_that_parted() {
-        let mut logs = TwinLog::empty();
+        let mut logs = TwinLog::empty(ORIGIN).unwrap();
         let entries: Vec<Vec<u8>> = (0..13_u8).map(|number| vec![number]).collect();
         logs = logs.append(&entries).unwrap().log;
-        let held = logs.roots_entry(ORIGIN).unwrap().encode();
+        logs.publish().unwrap();
+        let held = logs.roots_entry().unwrap().encode();
         logs = logs.append(std::slice::from_ref(&held)).unwrap().log;
         let checkpoint =
             Checkpoint { origin: ORIGIN.to_owned(), size: 14, root: logs.root(lingqu_crypto::Suite::International) };

@@ -150,6 +150,34 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_of_the_specification() {
+        // C2SP tlog-proof, without the signatures and the extra line, which are abridged there.
+        let text = "c2sp.org/tlog-proof@v1\nindex 73894\n\
+                    gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=\n\
+                    B95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=\n\
+                    EKNzoDWG8LGC0Yp9o+sv3qllpMP9uHQ9B20KNL+Q1zs=\n\
+                    RoopEkOdqkYqMB4MJXrbt/hMjOxsVn0IrWjpz1ZMMes=\n\
+                    AHCioX9nLjsrse6YhjRRmk1WUEirVOLLRoOQ6vfO5vk=\n\
+                    \n\
+                    example.com/fancylog\n109482\nsFodV/vSp5O8n9a8QpW6PRY97tfOSW5bsc2Xl/EQi08=\n";
+        let proof = LogProof::from_text(text).unwrap();
+        assert_eq!((proof.index, proof.path.len()), (73_894, 5));
+        assert_eq!(proof.to_text(), text);
+        // Forms in the tests of transparency-dev/formats at 0b850f1: without hashes, and with extra data.
+        for (extra, text) in [
+            (None, "c2sp.org/tlog-proof@v1\nindex 0\n\ncheckpoint\n"),
+            (
+                Some(b"extra information".to_vec()),
+                "c2sp.org/tlog-proof@v1\nextra ZXh0cmEgaW5mb3JtYXRpb24=\nindex 0\n\ncheckpoint\n",
+            ),
+        ] {
+            let proof = LogProof::from_text(text).unwrap();
+            assert_eq!((&proof.extra, proof.path.len()), (&extra, 0));
+            assert_eq!(proof.to_text(), text);
+        }
+    }
+
+    #[test]
     fn proofs_of_the_twin_log_verify_with_its_key() {
         let hasher = TreeHasher::SM3;
         let log = NoteSigner::new("node.example/log/sm3", SigningKey::national_from_seed([1; 32])).unwrap();

@@ -211,7 +211,7 @@ impl Witness {
                 return Ok(answer);
             }
             let line = submission.cosigner.cosign(submission.note.text(), at).map_err(WitnessError::CanNotSign)?;
-            let mut lines = submission.verified.clone();
+            let mut lines = submission.lines.clone();
             lines.push(line.clone());
             let note = submission.note.with_signatures(&lines).map_err(WitnessError::CanNotSign)?;
             let to = Witnessed { checkpoint: submission.checkpoint.clone(), note: note.to_text() };
@@ -238,9 +238,15 @@ impl Witness {
         let keys = self.logs.get(&checkpoint.origin).ok_or(WitnessAnswer::UnknownLog)?;
         let verified = note.verify_signatures(keys).map_err(|_| WitnessAnswer::NotTrusted)?;
         let verifier = verified.first().ok_or(WitnessAnswer::NotTrusted)?.verifier;
-        let verified = verified.iter().map(|verified| verified.signature.clone()).collect();
+        // One line a key: what is kept for monitors is bounded whatever was sent.
+        let mut lines: Vec<NoteSignature> = Vec::new();
+        for (number, found) in verified.iter().enumerate() {
+            if !verified[..number].iter().any(|before| before.verifier == found.verifier) {
+                lines.push(found.signature.clone());
+            }
+        }
         let cosigner = self.cosigner(suite_of(verifier)).ok_or(WitnessAnswer::UnknownLog)?;
-        Ok(Submission { request, note, checkpoint, verifier, verified, cosigner })
+        Ok(Submission { request, note, checkpoint, verifier, lines, cosigner })
     }
 }
 
@@ -255,7 +261,8 @@ struct Submission<'w> {
     checkpoint: Checkpoint,
     /// A key of the log that signed.
     verifier: &'w NoteVerifier,
-    verified: Vec<NoteSignature>,
+    /// A signature line of each key of the log that signed.
+    lines: Vec<NoteSignature>,
     cosigner: &'w Cosigner,
 }
 

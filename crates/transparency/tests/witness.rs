@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use lingqu_crypto::{Signature, SigningKey, Suite, VerifyingKey};
 use lingqu_transparency::{
-    AddCheckpoint, Checkpoint, Cosigner, CosignerPolicy, Hash, Misconduct, NoteSigner, NoteVerifier, SignedNote,
-    TreeHasher, Witness, WitnessAnswer, WitnessError, WitnessMemory, Witnessed, twin_origin,
+    AddCheckpoint, Checkpoint, Cosigner, CosignerPolicy, Hash, Misconduct, NoteSignature, NoteSigner, NoteVerifier,
+    SignedNote, TreeHasher, Witness, WitnessAnswer, WitnessError, WitnessMemory, Witnessed, twin_origin,
 };
 use proptest::prelude::*;
 
@@ -235,6 +235,30 @@ fn the_answer_completes_the_note() {
         let other = ask(&witness, &Memory::default(), &Log::new(suite, 8, 99, 0).request(0, 8)).body();
         assert!(policy.gather(&note, &other).is_err());
     }
+}
+
+#[test]
+fn a_note_full_of_one_signature_is_kept_once() {
+    let (witness, memory, log) = (witness(), Memory::default(), Log::new(Suite::International, 9, 99, 0));
+    let mut request = log.request(0, 9);
+    let line = SignedNote::parse(&request.note).unwrap().signatures()[0].to_line();
+    request.note += &line.repeat(99);
+    assert_eq!(ask(&witness, &memory, &request).status(), 200);
+    let kept = memory.latest(ORIGIN).unwrap().unwrap().note;
+    assert_eq!(SignedNote::parse(&kept).unwrap().signatures().len(), 2);
+}
+
+#[test]
+fn the_answers_of_the_specification_are_read() {
+    // C2SP tlog-witness, "add-checkpoint", the example of a response body.
+    let body = "— witness.example/w1 CMp+6LWBU0anHGH5aNDTJkH/gj79sG+T6+iP2ThYN5krrDJbR1HDnucjL39QsZTSvVjyQLrdk3DXDqI5G2HgLatVs0pWh6Up69HVOw==\n\
+                — witness.example/w1 I7rEps0pvK2UqkS2gSpVUDhrhVtQV9lgF6pRrWAvjJHjyWpW7VcE3SiOlVlbQNt64vWhO+DlkL0+UfzuOBMh9ChdMkP1vi/lCAsmlw==\n\
+                — witness.example/w2 AWui8Sk55XjYLOijihBjhqEH6nS1ndDymE0a+6idX7pLcnoB+dhnz0854aLZgrrKbYKA7nC3HNJhm/kWl7oJlqU3rXXvpysAdyP3wQ==\n";
+    let lines = NoteSignature::parse_lines(body).unwrap();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.bytes.len() == 8 + 64));
+    assert_eq!(lines.iter().map(NoteSignature::to_line).collect::<String>(), body);
+    assert!(NoteSignature::parse_lines("").is_err());
 }
 
 #[test]
