@@ -2,10 +2,10 @@
 //!
 //! Records of journal and receipts come in as digest pairs ([`LogEntry`]); the tree over the entries grows by tiles
 //! ([`TreeState`]); its head is signed as a [`Checkpoint`] in a signed note ([`SignedNote`]) and cosigned by others
-//! ([`Witness`], [`Cosigner`], [`CosignerPolicy`]); proofs ([`LogProof`], [`TiledTree`], [`TreeHasher`]) and evidence
+//! ([`Witness`], [`Cosigner`], [`CosignerPolicy`], [`LogPolicy`]); proofs ([`LogProof`], [`TiledTree`], [`TreeHasher`]) and evidence
 //! bundles ([`EvidenceBuilder`], [`verify_evidence`]) go out to people who need not trust the node. Who follows a log
 //! ([`Follower`]) finds out when it lies, and what proves it is a file ([`Misconduct`]). The formats are those of C2SP
-//! (signed-note, tlog-checkpoint, tlog-tiles, tlog-cosignature, tlog-witness, tlog-proof) over SHA-256 and Ed25519; each
+//! (signed-note, tlog-checkpoint, tlog-tiles, tlog-cosignature, tlog-witness, tlog-policy, tlog-proof) over SHA-256 and Ed25519; each
 //! function names its section. A twin log over SM3 and SM2 has the same entries ([`TwinLog`], [`RootsEntry`]).
 //!
 //! This room does not know what records mean, and it performs no I/O: tiles are read through a function that is passed
@@ -25,6 +25,7 @@ mod merkle;
 mod misconduct;
 mod note;
 mod note_key;
+mod policy;
 mod proof;
 mod roots_entry;
 mod tile_path;
@@ -48,6 +49,7 @@ pub use merkle::{
 pub use misconduct::{Conviction, MISCONDUCT_BYTES_MAX, Misconduct};
 pub use note::{NOTE_BYTES_MAX, NoteSignature, SIGNATURES_MAX, SignedNote, VerifiedSignature, sign_note};
 pub use note_key::{NoteKeyType, NoteSigner, NoteVerifier};
+pub use policy::{LogPolicy, POLICY_BYTES_MAX, POLICY_NAMES_MAX, PolicyKey};
 pub use proof::LogProof;
 pub use roots_entry::{RootsEntry, twin_origin};
 pub use tile_path::{TILE_WIDTH, TileKind, TilePath};

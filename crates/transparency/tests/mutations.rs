@@ -131,6 +131,14 @@ fn samples(name: &str) -> Vec<Vec<u8>> {
             }
             .to_text(),
         ]),
+        "policy" => texts(vec![
+            format!(
+                "# policy\nlog {}\nwitness w {} https://w.example/\ngroup g 1 w\nquorum g\n",
+                log.verifier(),
+                cosigner.verifier()
+            ),
+            "quorum none\n".to_owned(),
+        ]),
         "tile_path" => texts(vec![
             TilePath::hashes(3, 1_234_067, 17).to_string(),
             TilePath::entries(70_000, 256).to_string(),

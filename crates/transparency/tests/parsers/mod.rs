@@ -3,15 +3,15 @@
 
 use lingqu_crypto::{Signature, VerifyingKey};
 use lingqu_transparency::{
-    AddCheckpoint, Checkpoint, Evidence, EvidenceRecord, LogEntry, LogProof, Misconduct, NoteSignature, NoteVerifier,
-    RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle, verify_evidence,
+    AddCheckpoint, Checkpoint, Evidence, EvidenceRecord, LogEntry, LogPolicy, LogProof, Misconduct, NoteSignature,
+    NoteVerifier, RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle, verify_evidence,
 };
 
 /// A parser's name, and a function that feeds it, panics where its law is broken, and says whether the bytes were accepted.
 pub type Parser = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them; a fuzz target for each.
-pub const PARSERS: [Parser; 15] = [
+pub const PARSERS: [Parser; 16] = [
     ("signed_note", signed_note),
     ("signature_lines", signature_lines),
     ("vkey", vkey),
@@ -19,6 +19,7 @@ pub const PARSERS: [Parser; 15] = [
     ("log_proof", log_proof),
     ("add_checkpoint", add_checkpoint),
     ("misconduct", misconduct),
+    ("policy", policy),
     ("tile_path", tile_path),
     ("bundle", bundle),
     ("log_entry", log_entry),
@@ -77,6 +78,11 @@ fn add_checkpoint(bytes: &[u8]) -> bool {
 
 fn misconduct(bytes: &[u8]) -> bool {
     same(Misconduct::from_text, Misconduct::to_text, bytes)
+}
+
+/// Blanks and comments are free, so a policy has many texts.
+fn policy(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| LogPolicy::parse(text).is_ok())
 }
 
 fn tile_path(bytes: &[u8]) -> bool {
