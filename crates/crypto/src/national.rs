@@ -7,6 +7,9 @@ use sm3::Sm3;
 use zeroize::Zeroizing;
 
 use crate::CryptoError;
+use crate::signing::VerifyingKeyForm;
+
+pub(crate) const IS_BUILT_IN: bool = true;
 
 /// The distinguishing identifier that goes into every digest that is signed. It is the one that GM/T 0009 names for
 /// signers who agreed on none, so that any other implementation verifies ours without being told.
@@ -35,7 +38,7 @@ impl PrivateKey {
     }
 
     /// The first candidate in range among those that HKDF with SM3 gives for a seed.
-    pub(crate) fn from_seed(seed: &[u8; 32]) -> PrivateKey {
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Result<PrivateKey, CryptoError> {
         let expander = Hkdf::<Sm3>::new(None, seed);
         for candidate in 0..CANDIDATES_MAX {
             let mut scalar = Zeroizing::new([0; 32]);
@@ -43,14 +46,15 @@ impl PrivateKey {
                 .expand_multi_info(&[b"lingqu/v1/sm2-signing/", &[candidate]], &mut scalar[..])
                 .expect("HKDF gives up to 8,160 bytes and 32 are asked for");
             if let Ok(key) = PrivateKey::from_scalar(&scalar) {
-                return key;
+                return Ok(key);
             }
         }
-        unreachable!("eight numbers of 256 bits are all out of range once in 2^256 seeds")
+        // All eight are out of range once in 2^256 seeds.
+        Err(CryptoError::NotAPrivateKey { suite: "sm2" })
     }
 
-    pub(crate) fn public(&self) -> PublicForm {
-        PublicForm::of(self.0.public_key())
+    pub(crate) fn public(&self) -> VerifyingKeyForm {
+        VerifyingKeyForm::National(PublicForm::of(self.0.public_key()))
     }
 
     /// Signs; the number k is derived from key and message as in RFC 6979, so the same message gives the same signature.
@@ -79,12 +83,13 @@ impl PublicForm {
     }
 
     /// Reads 04 and both coordinates. The compressed form is refused: one key, one encoding, one key id.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<PublicForm> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<PublicForm, CryptoError> {
+        let refused = CryptoError::NotAPublicKey { suite: "sm2" };
         if bytes.len() != PUBLIC_KEY_BYTES {
-            return None;
+            return Err(refused);
         }
-        let form = PublicForm::of(PublicKey::from_sec1_bytes(bytes).ok()?);
-        (form.bytes == bytes).then_some(form)
+        let form = PublicForm::of(PublicKey::from_sec1_bytes(bytes).map_err(|_| refused.clone())?);
+        if form.bytes == bytes { Ok(form) } else { Err(refused) }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -187,7 +192,7 @@ mod tests {
             "# Signatures by this crate, for `scripts/gmssl-vectors.py check`: sm2 PUBLIC MESSAGE SIGNATURE\n"
                 .to_owned();
         for number in 0..12_u8 {
-            let key = SigningKey::national_from_seed([number; 32]);
+            let key = SigningKey::national_from_seed([number; 32]).unwrap();
             let message = vec![number; 1 + usize::from(number) * 20];
             let (public, signature) = (key.verifying_key(), key.sign(&message));
             assert_eq!(public.verify(&message, &signature), Ok(()));
@@ -237,7 +242,7 @@ mod tests {
 
     #[test]
     fn suites_do_not_mix() {
-        let (national, other) = (SigningKey::national_from_seed([1; 32]), SigningKey::from_seed([1; 32]));
+        let (national, other) = (SigningKey::national_from_seed([1; 32]).unwrap(), SigningKey::from_seed([1; 32]));
         assert!(national.verifying_key().verify(b"m", &other.sign(b"m")).is_err());
         assert!(other.verifying_key().verify(b"m", &national.sign(b"m")).is_err());
         let text = national.verifying_key().to_string();

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 
 use crate::CryptoError;
-use crate::national::{PUBLIC_KEY_BYTES, PrivateKey, PublicForm};
+use crate::national::{IS_BUILT_IN, PUBLIC_KEY_BYTES, PrivateKey, PublicForm};
 use crate::text::{bytes_from_hex, serde_as_text};
 
 /// A family of algorithms that are used together.
@@ -22,6 +22,14 @@ impl Suite {
         match self {
             Suite::International => "ed25519",
             Suite::National => "sm2",
+        }
+    }
+
+    /// Whether this program has the suite's signatures. Digests of both it always has.
+    pub fn is_built_in(self) -> bool {
+        match self {
+            Suite::International => true,
+            Suite::National => IS_BUILT_IN,
         }
     }
 
@@ -77,7 +85,8 @@ where
 pub struct SigningKey(SigningKeyForm);
 
 enum SigningKeyForm {
-    International(ed25519_dalek::SigningKey),
+    /// Boxed, as a program without the national suite has no other key, whose variant would be empty.
+    International(Box<ed25519_dalek::SigningKey>),
     National(PrivateKey),
 }
 
@@ -85,19 +94,23 @@ impl SigningKey {
     /// The key of the international suite that belongs to a seed of 32 random bytes (RFC 8032 section 5.1.5).
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let seed = zeroize::Zeroizing::new(seed);
-        Self(SigningKeyForm::International(ed25519_dalek::SigningKey::from_bytes(&seed)))
+        Self(SigningKeyForm::International(Box::new(ed25519_dalek::SigningKey::from_bytes(&seed))))
     }
 
     /// The key of the national suite that belongs to a seed of 32 random bytes: the number that HKDF with SM3 gives for it.
-    pub fn national_from_seed(seed: [u8; 32]) -> Self {
+    ///
+    /// # Errors
+    /// [`CryptoError::NotBuiltIn`] in a program without the suite; [`CryptoError::NotAPrivateKey`] for one seed in 2^256.
+    pub fn national_from_seed(seed: [u8; 32]) -> Result<Self, CryptoError> {
         let seed = zeroize::Zeroizing::new(seed);
-        Self(SigningKeyForm::National(PrivateKey::from_seed(&seed)))
+        Ok(Self(SigningKeyForm::National(PrivateKey::from_seed(&seed)?)))
     }
 
     /// The SM2 key with this number, big-endian, as other programs and the standard's examples state it.
     ///
     /// # Errors
-    /// [`CryptoError::NotAPrivateKey`] when it is not between 1 and the group's order less 2 (GB/T 32918.1 section 6.1).
+    /// [`CryptoError::NotAPrivateKey`] when it is not between 1 and the group's order less 2 (GB/T 32918.1 section 6.1),
+    /// [`CryptoError::NotBuiltIn`] in a program without the suite.
     pub fn from_sm2_scalar(scalar: [u8; 32]) -> Result<Self, CryptoError> {
         let scalar = zeroize::Zeroizing::new(scalar);
         Ok(Self(SigningKeyForm::National(PrivateKey::from_scalar(&scalar)?)))
@@ -121,10 +134,10 @@ impl SigningKey {
 
     /// The public half of this key.
     pub fn verifying_key(&self) -> VerifyingKey {
-        match &self.0 {
-            SigningKeyForm::International(key) => VerifyingKey(VerifyingKeyForm::International(key.verifying_key())),
-            SigningKeyForm::National(key) => VerifyingKey(VerifyingKeyForm::National(key.public())),
-        }
+        VerifyingKey(match &self.0 {
+            SigningKeyForm::International(key) => VerifyingKeyForm::International(key.verifying_key()),
+            SigningKeyForm::National(key) => key.public(),
+        })
     }
 }
 
@@ -139,7 +152,7 @@ impl fmt::Debug for SigningKey {
 pub struct VerifyingKey(VerifyingKeyForm);
 
 #[derive(Clone, PartialEq, Eq)]
-enum VerifyingKeyForm {
+pub(crate) enum VerifyingKeyForm {
     International(ed25519_dalek::VerifyingKey),
     National(PublicForm),
 }
@@ -161,10 +174,7 @@ impl VerifyingKey {
                 }
                 Ok(Self(VerifyingKeyForm::International(key)))
             }
-            Suite::National => match PublicForm::from_bytes(bytes) {
-                Some(key) => Ok(Self(VerifyingKeyForm::National(key))),
-                None => Err(refused),
-            },
+            Suite::National => Ok(Self(VerifyingKeyForm::National(PublicForm::from_bytes(bytes)?))),
         }
     }
 

@@ -140,7 +140,7 @@ mod tests {
         fn new(suite: Suite, count: u64, parting: u64, history: u64) -> Stored {
             let key = match suite {
                 Suite::International => SigningKey::from_seed([1; 32]),
-                Suite::National => SigningKey::national_from_seed([1; 32]),
+                Suite::National => SigningKey::national_from_seed([1; 32]).unwrap(),
             };
             let signer = NoteSigner::new(ORIGIN, key).unwrap();
             let (mut state, mut files, mut notes) =
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn an_honest_log_grows_and_is_sometimes_older() {
-        for suite in [Suite::International, Suite::National] {
+        for suite in [Suite::International, Suite::National].into_iter().filter(|suite| suite.is_built_in()) {
             let log = Stored::new(suite, 300, 999, 0);
             let read = |path: &str| log.read(path);
             let mut follower = Follower::new(log.signer.verifier().clone(), None).unwrap();
