@@ -1,13 +1,13 @@
 # `make` lists the targets. The work is in scripts/, so that what continuous integration runs is what you run.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build demo test check bench fix web
+.PHONY: help setup setup-build demo test check bench bench-trace fix web
 
 # Arguments of `make demo`: SERVE=1 leaves the console running, DIR=… keeps the node's directory there.
 demo_arguments := $(if $(SERVE),--serve) $(if $(DIR),--dir '$(DIR)')
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 demo: setup-build web ## the life of data, end to end, on real input (SERVE=1 leaves the console running)
 	@cargo run --quiet --bin lingqu -- demo $(demo_arguments)
@@ -20,6 +20,11 @@ check: setup ## format, structure, licences, unused dependencies, lints, web che
 
 bench: setup-build web ## measurements with the machine's description, one table (ONLY=lookup-tail,crowd measures these alone)
 	@bench/run $(if $(ONLY),--only '$(ONLY)')
+
+# SECONDS_A_LINE=… and TRIALS=… trade time for trials.
+bench-trace: setup-build ## attacks on fingerprints: who is named, and whether anybody innocent is; then the speed
+	@cargo run --release --quiet --package lingqu-fingerprint --example attacks -- $(or $(SECONDS_A_LINE),20) $(or $(TRIALS),200)
+	@cargo run --release --quiet --package lingqu-fingerprint --example speed
 
 fix: setup ## mend what machines can mend: format and lint suggestions
 	@cargo clippy --quiet --workspace --all-targets --fix --allow-dirty --allow-staged

@@ -4,13 +4,16 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 
 use crate::CryptoError;
+use crate::national::{IS_BUILT_IN, PUBLIC_KEY_BYTES, PrivateKey, PublicForm};
 use crate::text::{bytes_from_hex, serde_as_text};
 
-/// A family of algorithms that are used together. The national suite (SM2, SM3, SM4) joins as a second variant.
+/// A family of algorithms that are used together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Suite {
     /// Ed25519 signatures (RFC 8032), SHA-256, AES-256-GCM.
     International,
+    /// SM2 signatures (GB/T 32918), SM3 (GB/T 32905), SM4 (GB/T 32907).
+    National,
 }
 
 impl Suite {
@@ -18,28 +21,106 @@ impl Suite {
     pub fn signature_name(self) -> &'static str {
         match self {
             Suite::International => "ed25519",
+            Suite::National => "sm2",
         }
     }
+
+    /// Whether this program has the suite's signatures. Digests of both it always has.
+    pub fn is_built_in(self) -> bool {
+        match self {
+            Suite::International => true,
+            Suite::National => IS_BUILT_IN,
+        }
+    }
+
+    /// The suite's digest of the parts one after the other, of 32 bytes: SHA-256 (FIPS 180-4) or SM3 (GB/T 32905).
+    ///
+    /// Nothing marks where a part ends; the caller makes sure that no two inputs read the same.
+    pub fn digest(self, parts: &[&[u8]]) -> [u8; 32] {
+        match self {
+            Suite::International => digest_of::<sha2::Sha256>(parts),
+            Suite::National => digest_of::<sm3::Sm3>(parts),
+        }
+    }
+
+    fn forms(self) -> TextForms {
+        match self {
+            Suite::International => TextForms {
+                key: "`ed25519:` and 64 lower-case hexadecimal digits",
+                signature: "`ed25519:` and 128 lower-case hexadecimal digits",
+            },
+            Suite::National => TextForms {
+                key: "`sm2:` and 130 lower-case hexadecimal digits",
+                signature: "`sm2:` and 128 lower-case hexadecimal digits",
+            },
+        }
+    }
+
+    /// The suite that the text form of a key or signature names, and what follows the name.
+    fn of_text(text: &str) -> Option<(Suite, &str)> {
+        [Suite::International, Suite::National]
+            .into_iter()
+            .find_map(|suite| Some((suite, text.strip_prefix(suite.signature_name())?.strip_prefix(':')?)))
+    }
+}
+
+/// What the text forms of a suite look like, for errors.
+struct TextForms {
+    key: &'static str,
+    signature: &'static str,
+}
+
+fn digest_of<D: sha2::Digest>(parts: &[&[u8]]) -> [u8; 32]
+where
+    [u8; 32]: From<sha2::digest::Output<D>>,
+{
+    let mut digest = D::new();
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize().into()
 }
 
 /// A private signing key. It never appears in text: `Debug` names only its public half.
 pub struct SigningKey(SigningKeyForm);
 
 enum SigningKeyForm {
-    International(ed25519_dalek::SigningKey),
+    /// Boxed, as a program without the national suite has no other key, whose variant would be empty.
+    International(Box<ed25519_dalek::SigningKey>),
+    National(PrivateKey),
 }
 
 impl SigningKey {
     /// The key of the international suite that belongs to a seed of 32 random bytes (RFC 8032 section 5.1.5).
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let seed = zeroize::Zeroizing::new(seed);
-        Self(SigningKeyForm::International(ed25519_dalek::SigningKey::from_bytes(&seed)))
+        Self(SigningKeyForm::International(Box::new(ed25519_dalek::SigningKey::from_bytes(&seed))))
+    }
+
+    /// The key of the national suite that belongs to a seed of 32 random bytes: the number that HKDF with SM3 gives for it.
+    ///
+    /// # Errors
+    /// [`CryptoError::NotBuiltIn`] in a program without the suite; [`CryptoError::NotAPrivateKey`] for one seed in 2^256.
+    pub fn national_from_seed(seed: [u8; 32]) -> Result<Self, CryptoError> {
+        let seed = zeroize::Zeroizing::new(seed);
+        Ok(Self(SigningKeyForm::National(PrivateKey::from_seed(&seed)?)))
+    }
+
+    /// The SM2 key with this number, big-endian, as other programs and the standard's examples state it.
+    ///
+    /// # Errors
+    /// [`CryptoError::NotAPrivateKey`] when it is not between 1 and the group's order less 2 (GB/T 32918.1 section 6.1),
+    /// [`CryptoError::NotBuiltIn`] in a program without the suite.
+    pub fn from_sm2_scalar(scalar: [u8; 32]) -> Result<Self, CryptoError> {
+        let scalar = zeroize::Zeroizing::new(scalar);
+        Ok(Self(SigningKeyForm::National(PrivateKey::from_scalar(&scalar)?)))
     }
 
     /// The suite this key belongs to.
     pub fn suite(&self) -> Suite {
         match self.0 {
             SigningKeyForm::International(_) => Suite::International,
+            SigningKeyForm::National(_) => Suite::National,
         }
     }
 
@@ -47,14 +128,16 @@ impl SigningKey {
     pub fn sign(&self, message: &[u8]) -> Signature {
         match &self.0 {
             SigningKeyForm::International(key) => Signature::International(key.sign(message).to_bytes()),
+            SigningKeyForm::National(key) => Signature::National(key.sign(message)),
         }
     }
 
     /// The public half of this key.
     pub fn verifying_key(&self) -> VerifyingKey {
-        match &self.0 {
-            SigningKeyForm::International(key) => VerifyingKey(VerifyingKeyForm::International(key.verifying_key())),
-        }
+        VerifyingKey(match &self.0 {
+            SigningKeyForm::International(key) => VerifyingKeyForm::International(key.verifying_key()),
+            SigningKeyForm::National(key) => key.public(),
+        })
     }
 }
 
@@ -64,17 +147,19 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A public key. Text form: `ed25519:` and 64 lower-case hexadecimal digits.
+/// A public key. Text form: `ed25519:` and 64 lower-case hexadecimal digits, or `sm2:` and 130.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifyingKey(VerifyingKeyForm);
 
 #[derive(Clone, PartialEq, Eq)]
-enum VerifyingKeyForm {
+pub(crate) enum VerifyingKeyForm {
     International(ed25519_dalek::VerifyingKey),
+    National(PublicForm),
 }
 
 impl VerifyingKey {
-    /// Reads a public key of a suite: 32 bytes for the international one. Refuses bytes that are no key.
+    /// Reads a public key of a suite: 32 bytes for the international one; 65 for the national one, 04 and both coordinates
+    /// (GM/T 0009 section 6.2). Refuses bytes that are no key.
     pub fn from_bytes(suite: Suite, bytes: &[u8]) -> Result<Self, CryptoError> {
         let refused = CryptoError::NotAPublicKey { suite: suite.signature_name() };
         match suite {
@@ -89,6 +174,7 @@ impl VerifyingKey {
                 }
                 Ok(Self(VerifyingKeyForm::International(key)))
             }
+            Suite::National => Ok(Self(VerifyingKeyForm::National(PublicForm::from_bytes(bytes)?))),
         }
     }
 
@@ -96,13 +182,15 @@ impl VerifyingKey {
     pub fn suite(&self) -> Suite {
         match self.0 {
             VerifyingKeyForm::International(_) => Suite::International,
+            VerifyingKeyForm::National(_) => Suite::National,
         }
     }
 
-    /// The public key's bytes as its suite encodes them (RFC 8032 section 5.1.5: 32 bytes).
+    /// The public key's bytes as its suite encodes them (RFC 8032 section 5.1.5: 32 bytes; GM/T 0009 section 6.2: 65).
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             VerifyingKeyForm::International(key) => key.as_bytes(),
+            VerifyingKeyForm::National(key) => key.as_bytes(),
         }
     }
 
@@ -114,6 +202,9 @@ impl VerifyingKey {
                 key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(bytes))
                     .map_err(|_| CryptoError::SignatureMismatch)
             }
+            (VerifyingKeyForm::National(key), Signature::National(bytes)) => key.verify(message, bytes),
+            (VerifyingKeyForm::International(_), Signature::National(_))
+            | (VerifyingKeyForm::National(_), Signature::International(_)) => Err(CryptoError::SignatureMismatch),
         }
     }
 }
@@ -135,30 +226,39 @@ impl FromStr for VerifyingKey {
 
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         let what = "a public key";
-        let expected = "`ed25519:` and 64 lower-case hexadecimal digits";
-        let digits = text.strip_prefix("ed25519:").ok_or(CryptoError::Malformed { what, expected })?;
-        let bytes: [u8; 32] = bytes_from_hex(digits, what, expected)?;
-        Self::from_bytes(Suite::International, &bytes)
+        let expected = "`ed25519:` or `sm2:` and lower-case hexadecimal digits";
+        let (suite, digits) = Suite::of_text(text).ok_or(CryptoError::Malformed { what, expected })?;
+        let expected = suite.forms().key;
+        match suite {
+            Suite::International => Self::from_bytes(suite, &bytes_from_hex::<32>(digits, what, expected)?),
+            Suite::National => Self::from_bytes(suite, &bytes_from_hex::<PUBLIC_KEY_BYTES>(digits, what, expected)?),
+        }
     }
 }
 
 serde_as_text!(VerifyingKey);
 
-/// A signature. Text form: `ed25519:` and 128 lower-case hexadecimal digits.
+/// A signature. Text form: `ed25519:` or `sm2:` and 128 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signature {
     /// Ed25519, 64 bytes (RFC 8032 section 5.1.6).
     International([u8; 64]),
+    /// SM2, r and s of 32 bytes each, big-endian (GB/T 32918.2 section 6.1; not the DER form of certificates).
+    National([u8; 64]),
 }
 
 impl Signature {
-    /// Reads a signature of a suite: 64 bytes for the international one.
+    /// Reads a signature of a suite: 64 bytes for either.
     pub fn from_bytes(suite: Suite, bytes: &[u8]) -> Result<Self, CryptoError> {
+        let refused = |_| CryptoError::Malformed { what: "a signature", expected: "64 bytes" };
+        let bytes = bytes.try_into().map_err(refused)?;
+        Ok(Self::of(suite, bytes))
+    }
+
+    fn of(suite: Suite, bytes: [u8; 64]) -> Self {
         match suite {
-            Suite::International => match bytes.try_into() {
-                Ok(bytes) => Ok(Signature::International(bytes)),
-                Err(_) => Err(CryptoError::Malformed { what: "a signature", expected: "64 bytes" }),
-            },
+            Suite::International => Signature::International(bytes),
+            Suite::National => Signature::National(bytes),
         }
     }
 
@@ -166,13 +266,14 @@ impl Signature {
     pub fn suite(&self) -> Suite {
         match self {
             Signature::International(_) => Suite::International,
+            Signature::National(_) => Suite::National,
         }
     }
 
     /// The signature's bytes as its suite encodes them.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Signature::International(bytes) => bytes,
+            Signature::International(bytes) | Signature::National(bytes) => bytes,
         }
     }
 }
@@ -194,9 +295,9 @@ impl FromStr for Signature {
 
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         let what = "a signature";
-        let expected = "`ed25519:` and 128 lower-case hexadecimal digits";
-        let digits = text.strip_prefix("ed25519:").ok_or(CryptoError::Malformed { what, expected })?;
-        bytes_from_hex(digits, what, expected).map(Signature::International)
+        let expected = "`ed25519:` or `sm2:` and 128 lower-case hexadecimal digits";
+        let (suite, digits) = Suite::of_text(text).ok_or(CryptoError::Malformed { what, expected })?;
+        Ok(Self::of(suite, bytes_from_hex(digits, what, suite.forms().signature)?))
     }
 }
 

@@ -45,6 +45,32 @@ pub enum TransparencyError {
         /// Which key failed, or that no known key signed.
         problem: String,
     },
+    /// A checkpoint that too few of the cosigners saw.
+    #[error(
+        "the checkpoint is signed by {found} of the cosigners and {required} are required; ask the witnesses for their signatures"
+    )]
+    NotWitnessed {
+        /// How many of the policy's cosigners signed.
+        found: usize,
+        /// How many must have.
+        required: usize,
+    },
+    /// An entry that holds other roots than the log and its twin have.
+    #[error(
+        "entry {index} holds other roots than the log and its twin had at the size published before it: one of them was forked"
+    )]
+    RootsDiffer {
+        /// The entry's index.
+        index: u64,
+    },
+    /// Two published sizes without an entry that holds the roots of the first.
+    #[error("no entry between the published sizes {size} and {next} holds the roots of the log and its twin at {size}")]
+    RootsMissing {
+        /// The size whose roots are missing.
+        size: u64,
+        /// The size published next.
+        next: u64,
+    },
     /// A checkpoint of another log than the one expected.
     #[error("the checkpoint is of the log `{found}`, not of `{expected}`")]
     OtherLog {

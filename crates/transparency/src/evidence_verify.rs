@@ -4,8 +4,7 @@ use lingqu_crypto::{DigestPair, sha256};
 
 use crate::evidence::{CHECKPOINT, ENTRY, PROOF, RECORD, VKEY};
 use crate::{
-    Checkpoint, Evidence, EvidenceItem, EvidenceRecord, LogEntry, LogProof, NoteVerifier, TransparencyError, leaf_hash,
-    verify_inclusion,
+    Checkpoint, Evidence, EvidenceItem, EvidenceRecord, LogEntry, LogProof, NoteVerifier, TransparencyError, TreeHasher,
 };
 
 /// What the verification of a bundle came to. It holds if and only if there are no findings.
@@ -186,8 +185,10 @@ impl Report {
         let Some(checkpoint) = &self.checkpoint else {
             return;
         };
-        let leaf = leaf_hash(&item.bytes);
-        match verify_inclusion(&leaf, proof.index, checkpoint.size, &proof.path, &checkpoint.root) {
+        // The tree is of the suite of the key that signed its checkpoint.
+        let hasher = self.key.as_ref().map_or(TreeHasher::SHA256, |key| TreeHasher::of(key.key_type().suite()));
+        let leaf = hasher.leaf_hash(&item.bytes);
+        match hasher.verify_inclusion(&leaf, proof.index, checkpoint.size, &proof.path, &checkpoint.root) {
             Ok(()) => self.entry_count += 1,
             Err(error) => self.find(&item.name, error.to_string()),
         }

@@ -1,8 +1,9 @@
 //! Growing the log: which files a new group of entries makes necessary, and the new root.
 
-use crate::merkle::{empty_root, leaf_hash, node_hash};
-use crate::tiles::{decode_bundle, level_count, push_entry, read_hashes, read_tile, width_at};
-use crate::{Hash, TILE_WIDTH, TilePath, TileRead, TransparencyError, root};
+use crate::edge::HashEdge;
+use crate::merkle::TreeHasher;
+use crate::tiles::{decode_bundle, push_entry, read_tile, width_at};
+use crate::{Hash, TILE_WIDTH, TilePath, TileRead, TransparencyError};
 
 /// How many entries one append may add.
 pub const APPEND_ENTRIES_MAX: usize = 65_536;
@@ -10,9 +11,7 @@ pub const APPEND_ENTRIES_MAX: usize = 65_536;
 /// The right edge of the log: all that is needed to append, about 8 KiB a level and the last entry bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TreeState {
-    size: u64,
-    /// For each tile level the hashes of its unfinished tile, fewer than 256.
-    edge: Vec<Vec<Hash>>,
+    edge: HashEdge,
     /// The unfinished entry bundle, encoded.
     bundle: Vec<u8>,
 }
@@ -29,12 +28,17 @@ pub struct Growth {
 }
 
 impl TreeState {
-    /// The log without entries.
+    /// The log without entries, over SHA-256.
     pub fn empty() -> TreeState {
         TreeState::default()
     }
 
-    /// Rebuilds the state of a stored log of `size` entries from its unfinished tiles.
+    /// The log without entries, over the digest of a suite.
+    pub fn empty_of(hasher: TreeHasher) -> TreeState {
+        TreeState { edge: HashEdge::empty(hasher), bundle: Vec::new() }
+    }
+
+    /// Rebuilds the state of a stored log of `size` entries over SHA-256 from its unfinished tiles.
     ///
     /// Compare [`TreeState::root`] with the last checkpoint before appending: the tiles are checked for their form and
     /// the last bundle against the leaf hashes, the rest only by the root.
@@ -42,29 +46,26 @@ impl TreeState {
     /// # Errors
     /// [`TransparencyError::TileMissing`] or [`TransparencyError::TileDamaged`] with the file's path.
     pub fn load(read: TileRead<'_>, size: u64) -> Result<TreeState, TransparencyError> {
-        let mut state = TreeState { size, ..TreeState::default() };
-        let mut level = 0;
-        while level_count(size, level) > 0 {
-            let count = level_count(size, level);
-            let tile = count / TILE_WIDTH;
-            let hashes = match width_at(count, tile) {
-                0 => Vec::new(),
-                width => read_hashes(read, TilePath::hashes(level, tile, width))?,
-            };
-            state.edge.push(hashes);
-            level += 1;
-        }
+        TreeState::load_of(TreeHasher::SHA256, read, size)
+    }
+
+    /// As [`TreeState::load`], over the digest of a suite.
+    ///
+    /// # Errors
+    /// Those named there.
+    pub fn load_of(hasher: TreeHasher, read: TileRead<'_>, size: u64) -> Result<TreeState, TransparencyError> {
+        let mut state = TreeState { edge: HashEdge::load(hasher, read, size)?, bundle: Vec::new() };
         let tile = size / TILE_WIDTH;
         let width = width_at(size, tile);
         if width > 0 {
-            state.bundle = read_last_bundle(read, TilePath::entries(tile, width), &state.edge[0])?;
+            state.bundle = read_last_bundle(read, TilePath::entries(tile, width), &state.edge)?;
         }
         Ok(state)
     }
 
     /// How many entries the log has.
     pub fn size(&self) -> u64 {
-        self.size
+        self.edge.size()
     }
 
     /// The unfinished tiles and the unfinished bundle of this size, with their paths: what a stored log has at its right
@@ -75,23 +76,14 @@ impl TreeState {
         files
     }
 
+    /// The entries of the unfinished bundle.
+    pub(crate) fn last_entries(&self) -> Result<Vec<Vec<u8>>, TransparencyError> {
+        decode_bundle(&self.bundle, (self.size() % TILE_WIDTH) as u16)
+    }
+
     /// The root over all entries.
     pub fn root(&self) -> Hash {
-        // From the lowest level up, each complete subtree to the left joins what has been gathered to its right.
-        let mut right: Option<Hash> = None;
-        for hashes in &self.edge {
-            let mut end = hashes.len();
-            while end > 0 {
-                let count = 1 << end.trailing_zeros();
-                let left = root(&hashes[end - count..end]);
-                right = Some(match right {
-                    Some(right) => node_hash(&left, &right),
-                    None => left,
-                });
-                end -= count;
-            }
-        }
-        right.unwrap_or_else(empty_root)
+        self.edge.root()
     }
 
     /// Appends entries and says which files that makes necessary (tlog-tiles: "Merkle Tree", "Log Entries", and
@@ -107,7 +99,7 @@ impl TreeState {
                 limit: APPEND_ENTRIES_MAX as u64,
             });
         }
-        if self.size + entries.len() as u64 > 1 << 63 {
+        if self.size() + entries.len() as u64 > 1 << 63 {
             return Err(TransparencyError::TooLarge { what: "the number of entries of a log", limit: 1 << 63 });
         }
         let mut state = self.clone();
@@ -115,66 +107,40 @@ impl TreeState {
         for entry in entries {
             state.push(entry, &mut files)?;
         }
-        state.partial_files(self.size, &mut files);
+        state.partial_files(self.size(), &mut files);
         let root = state.root();
         Ok(Growth { state, files, root })
     }
 
     fn push(&mut self, entry: &[u8], files: &mut Vec<(String, Vec<u8>)>) -> Result<(), TransparencyError> {
         push_entry(&mut self.bundle, entry)?;
-        self.size += 1;
-        if self.size.is_multiple_of(TILE_WIDTH) {
-            let path = TilePath::entries(self.size / TILE_WIDTH - 1, TILE_WIDTH as u16);
+        self.edge.push(self.edge.hasher().leaf_hash(entry), files);
+        if self.size().is_multiple_of(TILE_WIDTH) {
+            let path = TilePath::entries(self.size() / TILE_WIDTH - 1, TILE_WIDTH as u16);
             files.push((path.to_string(), std::mem::take(&mut self.bundle)));
         }
-        let mut level = 0;
-        let mut hash = leaf_hash(entry);
-        loop {
-            if self.edge.len() == level {
-                self.edge.push(Vec::new());
-            }
-            let hashes = &mut self.edge[level];
-            hashes.push(hash);
-            if (hashes.len() as u64) < TILE_WIDTH {
-                return Ok(());
-            }
-            // The tile is full: it is written, and its root becomes a hash of the level above.
-            let tile = level_count(self.size, level as u8) / TILE_WIDTH - 1;
-            let path = TilePath::hashes(level as u8, tile, TILE_WIDTH as u16);
-            files.push((path.to_string(), hashes.concat()));
-            hash = root(hashes);
-            hashes.clear();
-            level += 1;
-        }
+        Ok(())
     }
 
     /// The unfinished tiles that are new since the tree had `old_size` entries.
     fn partial_files(&self, old_size: u64, files: &mut Vec<(String, Vec<u8>)>) {
-        for (level, hashes) in self.edge.iter().enumerate() {
-            let level = level as u8;
-            let count = level_count(self.size, level);
-            if hashes.is_empty() || count == level_count(old_size, level) {
-                continue;
-            }
-            let path = TilePath::hashes(level, count / TILE_WIDTH, hashes.len() as u16);
-            files.push((path.to_string(), hashes.concat()));
-        }
-        let width = (self.size % TILE_WIDTH) as u16;
-        if width > 0 && self.size != old_size {
-            let path = TilePath::entries(self.size / TILE_WIDTH, width);
+        self.edge.partial_files(old_size, files);
+        let width = (self.size() % TILE_WIDTH) as u16;
+        if width > 0 && self.size() != old_size {
+            let path = TilePath::entries(self.size() / TILE_WIDTH, width);
             files.push((path.to_string(), self.bundle.clone()));
         }
     }
 }
 
 /// Reads the unfinished bundle and checks each entry against its leaf hash.
-fn read_last_bundle(read: TileRead<'_>, path: TilePath, leaves: &[Hash]) -> Result<Vec<u8>, TransparencyError> {
+fn read_last_bundle(read: TileRead<'_>, path: TilePath, edge: &HashEdge) -> Result<Vec<u8>, TransparencyError> {
     let (found, bytes) = read_tile(read, path)?;
     let damaged = |problem: String| TransparencyError::TileDamaged { path: found.to_string(), problem };
     let entries = decode_bundle(&bytes, found.width).map_err(|error| damaged(error.to_string()))?;
     let mut bundle = Vec::new();
-    for (number, (entry, leaf)) in entries.iter().zip(leaves).enumerate() {
-        if leaf_hash(entry) != *leaf {
+    for (number, (entry, leaf)) in entries.iter().zip(edge.last_leaves()).enumerate() {
+        if edge.hasher().leaf_hash(entry) != *leaf {
             return Err(damaged(format!("its entry {number} does not have its leaf's hash")));
         }
         push_entry(&mut bundle, entry)?;
@@ -190,8 +156,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        consistency_proof, consistency_proof_from_tiles, entry_from_tiles, inclusion_proof, inclusion_proof_from_tiles,
-        root_from_tiles,
+        consistency_proof, consistency_proof_from_tiles, empty_root, entry_from_tiles, inclusion_proof,
+        inclusion_proof_from_tiles, leaf_hash, root, root_from_tiles,
     };
 
     /// A log in memory that refuses to overwrite a file with other contents.

@@ -1,71 +1,223 @@
-//! The Merkle tree of RFC 6962 section 2.1 over SHA-256, with the verification algorithms of RFC 9162 section 2.1.
+//! The Merkle tree of RFC 6962 section 2.1 with the verification algorithms of RFC 9162 section 2.1, over the digest of a
+//! suite. The functions that name no suite are those of the specifications, over SHA-256.
 
-use lingqu_crypto::sha256;
+use lingqu_crypto::Suite;
 
 use crate::TransparencyError;
 
-/// A SHA-256 hash of a leaf, a node or a whole tree.
+/// A hash of a leaf, a node or a whole tree: SHA-256, in the twin log SM3.
 pub type Hash = [u8; 32];
 
-/// The hash of a tree without leaves: SHA-256 of nothing (RFC 6962 section 2.1).
-pub fn empty_root() -> Hash {
-    sha256(b"").0
-}
+/// The tree of one suite: how leaves and nodes are hashed, and proofs made and checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeHasher(Suite);
 
-/// The hash of a leaf: SHA-256 of a zero byte and the entry (RFC 6962 section 2.1).
-pub fn leaf_hash(entry: &[u8]) -> Hash {
-    let mut input = Vec::with_capacity(1 + entry.len());
-    input.push(0);
-    input.extend_from_slice(entry);
-    sha256(&input).0
-}
+impl TreeHasher {
+    /// The tree of RFC 6962, over SHA-256.
+    pub const SHA256: TreeHasher = TreeHasher(Suite::International);
 
-/// The hash of an inner node: SHA-256 of a one byte and both children (RFC 6962 section 2.1).
-pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut input = [1; 65];
-    input[1..33].copy_from_slice(left);
-    input[33..].copy_from_slice(right);
-    sha256(&input).0
-}
+    /// The same tree over SM3.
+    pub const SM3: TreeHasher = TreeHasher(Suite::National);
 
-/// The root over leaf hashes held in memory.
-pub fn root(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [] => empty_root(),
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(split_point(leaves.len() as u64) as usize);
-            node_hash(&root(left), &root(right))
+    /// The tree over the digest of a suite.
+    pub fn of(suite: Suite) -> TreeHasher {
+        TreeHasher(suite)
+    }
+
+    /// The hash of a tree without leaves: the digest of nothing (RFC 6962 section 2.1).
+    pub fn empty_root(self) -> Hash {
+        self.0.digest(&[])
+    }
+
+    /// The hash of a leaf: the digest of a zero byte and the entry (RFC 6962 section 2.1).
+    pub fn leaf_hash(self, entry: &[u8]) -> Hash {
+        self.0.digest(&[&[0][..], entry])
+    }
+
+    /// The hash of an inner node: the digest of a one byte and both children (RFC 6962 section 2.1).
+    pub fn node_hash(self, left: &Hash, right: &Hash) -> Hash {
+        // In one piece: an inner node is hashed for every leaf there is, and two blocks at once are faster than three parts.
+        let mut input = [1; 65];
+        input[1..33].copy_from_slice(left);
+        input[33..].copy_from_slice(right);
+        self.0.digest(&[&input])
+    }
+
+    /// The root over leaf hashes held in memory.
+    pub fn root(self, leaves: &[Hash]) -> Hash {
+        match leaves {
+            [] => self.empty_root(),
+            [leaf] => *leaf,
+            _ => {
+                let (left, right) = leaves.split_at(split_point(leaves.len() as u64) as usize);
+                self.node_hash(&self.root(left), &self.root(right))
+            }
         }
+    }
+
+    /// The inclusion path of a leaf, from its sibling up to the root's child (RFC 6962 section 2.1.1).
+    ///
+    /// # Errors
+    /// [`TransparencyError::OutOfRange`] when there is no such leaf.
+    pub fn inclusion_proof(self, leaves: &[Hash], index: u64) -> Result<Vec<Hash>, TransparencyError> {
+        let ranges = inclusion_ranges(index, leaves.len() as u64)?;
+        Ok(ranges.into_iter().map(|range| self.root(&leaves[range.start as usize..range.end as usize])).collect())
+    }
+
+    /// The proof that the tree of the first `old_size` leaves is a prefix of the whole (RFC 6962 section 2.1.2).
+    ///
+    /// # Errors
+    /// [`TransparencyError::OutOfRange`] when the old tree is larger than the new one.
+    pub fn consistency_proof(self, leaves: &[Hash], old_size: u64) -> Result<Vec<Hash>, TransparencyError> {
+        let ranges = consistency_ranges(old_size, leaves.len() as u64)?;
+        Ok(ranges.into_iter().map(|range| self.root(&leaves[range.start as usize..range.end as usize])).collect())
+    }
+
+    /// Checks that a leaf stands at `index` in the tree of `size` leaves and this root (RFC 9162 section 2.1.3.2).
+    ///
+    /// # Errors
+    /// [`TransparencyError::ProofFailed`], or [`TransparencyError::OutOfRange`] when `index` is not below `size`.
+    pub fn verify_inclusion(
+        self,
+        leaf: &Hash,
+        index: u64,
+        size: u64,
+        proof: &[Hash],
+        root: &Hash,
+    ) -> Result<(), TransparencyError> {
+        check_index(index, size)?;
+        let failed = TransparencyError::ProofFailed { what: "inclusion" };
+        let mut node = index;
+        let mut last = size - 1;
+        let mut hash = *leaf;
+        for sibling in proof {
+            if last == 0 {
+                return Err(failed);
+            }
+            if node & 1 == 1 || node == last {
+                hash = self.node_hash(sibling, &hash);
+                // At the right edge a node without sibling moves up unchanged until it is a right child.
+                while node & 1 == 0 && node != 0 {
+                    node >>= 1;
+                    last >>= 1;
+                }
+            } else {
+                hash = self.node_hash(&hash, sibling);
+            }
+            node >>= 1;
+            last >>= 1;
+        }
+        if last == 0 && hash == *root { Ok(()) } else { Err(failed) }
+    }
+
+    /// Checks that the tree of `new_size` only appends to the tree of `old_size` (RFC 9162 section 2.1.4.2).
+    ///
+    /// The empty tree is a prefix of every tree, with an empty proof.
+    ///
+    /// # Errors
+    /// [`TransparencyError::ProofFailed`], or [`TransparencyError::OutOfRange`] when the old tree is the larger one.
+    pub fn verify_consistency(
+        self,
+        old_size: u64,
+        old_root: &Hash,
+        new_size: u64,
+        new_root: &Hash,
+        proof: &[Hash],
+    ) -> Result<(), TransparencyError> {
+        check_sizes(old_size, new_size)?;
+        let failed = Err(TransparencyError::ProofFailed { what: "consistency" });
+        if old_size == new_size {
+            return if proof.is_empty() && old_root == new_root { Ok(()) } else { failed };
+        }
+        if old_size == 0 {
+            return if proof.is_empty() && *old_root == self.empty_root() { Ok(()) } else { failed };
+        }
+        match self.proven_roots(old_size, old_root, new_size, proof) {
+            Some((proven_old, proven_new)) if proven_old == *old_root && proven_new == *new_root => Ok(()),
+            _ => failed,
+        }
+    }
+
+    /// The roots of both trees that a consistency proof leads to, for sizes above zero that differ; `None` when the proof
+    /// has another length than it must have. `old_root` counts only where the old tree is a node of the new one as a whole.
+    pub(crate) fn proven_roots(
+        self,
+        old_size: u64,
+        old_root: &Hash,
+        new_size: u64,
+        proof: &[Hash],
+    ) -> Option<(Hash, Hash)> {
+        // A complete old tree is itself a node of the new one and is left out of the proof.
+        let (first, rest) = if old_size.is_power_of_two() { (old_root, proof) } else { proof.split_first()? };
+        let mut node = old_size - 1;
+        let mut last = new_size - 1;
+        while node & 1 == 1 {
+            node >>= 1;
+            last >>= 1;
+        }
+        let mut old_hash = *first;
+        let mut new_hash = *first;
+        for sibling in rest {
+            if last == 0 {
+                return None;
+            }
+            if node & 1 == 1 || node == last {
+                old_hash = self.node_hash(sibling, &old_hash);
+                new_hash = self.node_hash(sibling, &new_hash);
+                while node & 1 == 0 && node != 0 {
+                    node >>= 1;
+                    last >>= 1;
+                }
+            } else {
+                new_hash = self.node_hash(&new_hash, sibling);
+            }
+            node >>= 1;
+            last >>= 1;
+        }
+        (last == 0).then_some((old_hash, new_hash))
     }
 }
 
-/// The inclusion path of a leaf, from its sibling up to the root's child (RFC 6962 section 2.1.1).
+/// The hash of a tree without leaves, over SHA-256; see [`TreeHasher::empty_root`].
+pub fn empty_root() -> Hash {
+    TreeHasher::SHA256.empty_root()
+}
+
+/// The hash of a leaf, over SHA-256; see [`TreeHasher::leaf_hash`].
+pub fn leaf_hash(entry: &[u8]) -> Hash {
+    TreeHasher::SHA256.leaf_hash(entry)
+}
+
+/// The hash of an inner node, over SHA-256; see [`TreeHasher::node_hash`].
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    TreeHasher::SHA256.node_hash(left, right)
+}
+
+/// The root over leaf hashes held in memory, over SHA-256; see [`TreeHasher::root`].
+pub fn root(leaves: &[Hash]) -> Hash {
+    TreeHasher::SHA256.root(leaves)
+}
+
+/// The inclusion path of a leaf, over SHA-256; see [`TreeHasher::inclusion_proof`].
 ///
 /// # Errors
-/// [`TransparencyError::OutOfRange`] when there is no such leaf.
+/// Those named there.
 pub fn inclusion_proof(leaves: &[Hash], index: u64) -> Result<Vec<Hash>, TransparencyError> {
-    inclusion_ranges(index, leaves.len() as u64)?
-        .into_iter()
-        .map(|range| Ok(root(&leaves[range.start as usize..range.end as usize])))
-        .collect()
+    TreeHasher::SHA256.inclusion_proof(leaves, index)
 }
 
-/// The proof that the tree of the first `old_size` leaves is a prefix of the whole (RFC 6962 section 2.1.2).
+/// The proof that a tree continues an older one, over SHA-256; see [`TreeHasher::consistency_proof`].
 ///
 /// # Errors
-/// [`TransparencyError::OutOfRange`] when the old tree is larger than the new one.
+/// Those named there.
 pub fn consistency_proof(leaves: &[Hash], old_size: u64) -> Result<Vec<Hash>, TransparencyError> {
-    consistency_ranges(old_size, leaves.len() as u64)?
-        .into_iter()
-        .map(|range| Ok(root(&leaves[range.start as usize..range.end as usize])))
-        .collect()
+    TreeHasher::SHA256.consistency_proof(leaves, old_size)
 }
 
-/// Checks that a leaf stands at `index` in the tree of `size` leaves and this root (RFC 9162 section 2.1.3.2).
+/// Checks an inclusion path over SHA-256; see [`TreeHasher::verify_inclusion`].
 ///
 /// # Errors
-/// [`TransparencyError::ProofFailed`], or [`TransparencyError::OutOfRange`] when `index` is not below `size`.
+/// Those named there.
 pub fn verify_inclusion(
     leaf: &Hash,
     index: u64,
@@ -73,37 +225,13 @@ pub fn verify_inclusion(
     proof: &[Hash],
     root: &Hash,
 ) -> Result<(), TransparencyError> {
-    check_index(index, size)?;
-    let failed = TransparencyError::ProofFailed { what: "inclusion" };
-    let mut node = index;
-    let mut last = size - 1;
-    let mut hash = *leaf;
-    for sibling in proof {
-        if last == 0 {
-            return Err(failed);
-        }
-        if node & 1 == 1 || node == last {
-            hash = node_hash(sibling, &hash);
-            // At the right edge a node without sibling moves up unchanged until it is a right child.
-            while node & 1 == 0 && node != 0 {
-                node >>= 1;
-                last >>= 1;
-            }
-        } else {
-            hash = node_hash(&hash, sibling);
-        }
-        node >>= 1;
-        last >>= 1;
-    }
-    if last == 0 && hash == *root { Ok(()) } else { Err(failed) }
+    TreeHasher::SHA256.verify_inclusion(leaf, index, size, proof, root)
 }
 
-/// Checks that the tree of `new_size` only appends to the tree of `old_size` (RFC 9162 section 2.1.4.2).
-///
-/// The empty tree is a prefix of every tree, with an empty proof.
+/// Checks a consistency proof over SHA-256; see [`TreeHasher::verify_consistency`].
 ///
 /// # Errors
-/// [`TransparencyError::ProofFailed`], or [`TransparencyError::OutOfRange`] when the old tree is the larger one.
+/// Those named there.
 pub fn verify_consistency(
     old_size: u64,
     old_root: &Hash,
@@ -111,49 +239,7 @@ pub fn verify_consistency(
     new_root: &Hash,
     proof: &[Hash],
 ) -> Result<(), TransparencyError> {
-    check_sizes(old_size, new_size)?;
-    let failed = Err(TransparencyError::ProofFailed { what: "consistency" });
-    if old_size == new_size {
-        return if proof.is_empty() && old_root == new_root { Ok(()) } else { failed };
-    }
-    if old_size == 0 {
-        return if proof.is_empty() && *old_root == empty_root() { Ok(()) } else { failed };
-    }
-    // A complete old tree is itself a node of the new one and is left out of the proof.
-    let (first, rest) = if old_size.is_power_of_two() {
-        (old_root, proof)
-    } else {
-        match proof.split_first() {
-            Some((first, rest)) => (first, rest),
-            None => return failed,
-        }
-    };
-    let mut node = old_size - 1;
-    let mut last = new_size - 1;
-    while node & 1 == 1 {
-        node >>= 1;
-        last >>= 1;
-    }
-    let mut old_hash = *first;
-    let mut new_hash = *first;
-    for sibling in rest {
-        if last == 0 {
-            return failed;
-        }
-        if node & 1 == 1 || node == last {
-            old_hash = node_hash(sibling, &old_hash);
-            new_hash = node_hash(sibling, &new_hash);
-            while node & 1 == 0 && node != 0 {
-                node >>= 1;
-                last >>= 1;
-            }
-        } else {
-            new_hash = node_hash(&new_hash, sibling);
-        }
-        node >>= 1;
-        last >>= 1;
-    }
-    if last == 0 && old_hash == *old_root && new_hash == *new_root { Ok(()) } else { failed }
+    TreeHasher::SHA256.verify_consistency(old_size, old_root, new_size, new_root, proof)
 }
 
 /// A range of leaves whose tree hash stands in a proof.
@@ -221,7 +307,7 @@ pub(crate) fn split_point(count: u64) -> u64 {
     1 << (63 - (count - 1).leading_zeros())
 }
 
-fn check_index(index: u64, size: u64) -> Result<(), TransparencyError> {
+pub(crate) fn check_index(index: u64, size: u64) -> Result<(), TransparencyError> {
     if index < size {
         return Ok(());
     }
@@ -231,7 +317,7 @@ fn check_index(index: u64, size: u64) -> Result<(), TransparencyError> {
     })
 }
 
-fn check_sizes(old_size: u64, new_size: u64) -> Result<(), TransparencyError> {
+pub(crate) fn check_sizes(old_size: u64, new_size: u64) -> Result<(), TransparencyError> {
     if old_size <= new_size {
         return Ok(());
     }
@@ -303,6 +389,34 @@ mod tests {
             for old_size in 1..size {
                 let proof = consistency_proof(&leaves, old_size as u64).unwrap().concat();
                 assert_eq!(proof, other.prove_consistency(size - old_size).as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn the_tree_over_sm3_equals_that_of_another_implementation() {
+        let sm3 = TreeHasher::SM3;
+        let all = entries(40);
+        let leaves: Vec<Hash> = all.iter().map(|entry| sm3.leaf_hash(entry)).collect();
+        let mut other: MemoryBackedTree<sm3::Sm3, Vec<u8>> = MemoryBackedTree::new();
+        for size in 1..=all.len() {
+            other.push(all[size - 1].clone());
+            let tree = sm3.root(&leaves[..size]);
+            assert_eq!(tree[..], other.root().as_bytes()[..]);
+            for index in 0..size {
+                let proof = sm3.inclusion_proof(&leaves[..size], index as u64).unwrap();
+                assert_eq!(proof.concat(), other.prove_inclusion(index).as_bytes());
+                let leaf = &leaves[index];
+                sm3.verify_inclusion(leaf, index as u64, size as u64, &proof, &tree).unwrap();
+                if size > 1 {
+                    assert!(verify_inclusion(leaf, index as u64, size as u64, &proof, &tree).is_err());
+                }
+            }
+            for old_size in 1..size {
+                let proof = sm3.consistency_proof(&leaves[..size], old_size as u64).unwrap();
+                assert_eq!(proof.concat(), other.prove_consistency(size - old_size).as_bytes());
+                let old = sm3.root(&leaves[..old_size]);
+                sm3.verify_consistency(old_size as u64, &old, size as u64, &tree, &proof).unwrap();
             }
         }
     }

@@ -1,126 +1,17 @@
-//! Signed notes (C2SP signed-note v1.0.0) with Ed25519 keys.
-
-use std::fmt;
-use std::str::FromStr;
+//! Signed notes (C2SP signed-note v1.0.0).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lingqu_crypto::{Signature, SigningKey, Suite, VerifyingKey, sha256};
 
-use crate::TransparencyError;
 use crate::error::malformed;
+use crate::note_key::check_name;
+use crate::{NoteSigner, NoteVerifier, TransparencyError};
 
 /// The largest note that is read, in bytes.
 pub const NOTE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many signature lines are read; the specification asks for at least 16.
 pub const SIGNATURES_MAX: usize = 100;
-
-/// The signature type of Ed25519 (signed-note, "Signature types").
-const TYPE_ED25519: u8 = 1;
-
-/// A key that signs notes under a name.
-#[derive(Debug)]
-pub struct NoteSigner {
-    verifier: NoteVerifier,
-    key: SigningKey,
-}
-
-impl NoteSigner {
-    /// A signer of this name, which should be a URL without scheme.
-    ///
-    /// # Errors
-    /// Refused when the name is empty or has blanks, plus signs or control characters.
-    pub fn new(name: &str, key: SigningKey) -> Result<NoteSigner, TransparencyError> {
-        let verifier = NoteVerifier::new(name, key.verifying_key())?;
-        Ok(NoteSigner { verifier, key })
-    }
-
-    /// The public half, whose text form is given to those who verify.
-    pub fn verifier(&self) -> &NoteVerifier {
-        &self.verifier
-    }
-
-    fn signature_line(&self, text: &str) -> String {
-        let mut blob = self.verifier.key_id().to_be_bytes().to_vec();
-        blob.extend_from_slice(self.key.sign(text.as_bytes()).as_bytes());
-        format!("— {} {}\n", self.verifier.name, STANDARD.encode(blob))
-    }
-}
-
-/// A public key under a name. Text form (vkey): name, key id in hexadecimal, base64 of type and key, joined by `+`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoteVerifier {
-    name: String,
-    key: VerifyingKey,
-}
-
-impl NoteVerifier {
-    /// A verifier of this name; see [`NoteSigner::new`] for names.
-    pub fn new(name: &str, key: VerifyingKey) -> Result<NoteVerifier, TransparencyError> {
-        check_name(name)?;
-        Ok(NoteVerifier { name: name.to_owned(), key })
-    }
-
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The public key.
-    pub fn key(&self) -> &VerifyingKey {
-        &self.key
-    }
-
-    /// The first four bytes of SHA-256 over name, newline, type and key (signed-note, "Signatures").
-    pub fn key_id(&self) -> u32 {
-        let mut input = self.name.as_bytes().to_vec();
-        input.push(b'\n');
-        input.extend_from_slice(&self.typed_key());
-        let digest = sha256(&input).0;
-        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
-    }
-
-    fn typed_key(&self) -> Vec<u8> {
-        let mut typed = vec![TYPE_ED25519];
-        typed.extend_from_slice(self.key.as_bytes());
-        typed
-    }
-
-    fn is_of(&self, signature: &NoteSignature) -> bool {
-        signature.name == self.name && signature.key_id == self.key_id()
-    }
-}
-
-impl fmt::Display for NoteVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{:08x}+{}", self.name, self.key_id(), STANDARD.encode(self.typed_key()))
-    }
-}
-
-impl FromStr for NoteVerifier {
-    type Err = TransparencyError;
-
-    fn from_str(text: &str) -> Result<NoteVerifier, TransparencyError> {
-        let refused = |problem: &str| malformed("a verifier key", problem);
-        let form = "expected name+id+key with an Ed25519 key";
-        // The key is base64 and may contain plus signs itself.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(refused(form));
-        };
-        let typed = STANDARD.decode(key).map_err(|_| refused(form))?;
-        let Some((&TYPE_ED25519, key)) = typed.split_first() else {
-            return Err(refused(form));
-        };
-        let key = VerifyingKey::from_bytes(Suite::International, key).map_err(|_| refused(form))?;
-        let verifier = NoteVerifier::new(name, key)?;
-        if id != format!("{:08x}", verifier.key_id()) {
-            return Err(refused("the key id does not belong to name and key"));
-        }
-        Ok(verifier)
-    }
-}
 
 /// Signs a text; the result is text, blank line, one line per signer.
 ///
@@ -130,7 +21,7 @@ impl FromStr for NoteVerifier {
 pub fn sign_note(text: &str, signers: &[&NoteSigner]) -> Result<String, TransparencyError> {
     let mut note = format!("{text}\n");
     for signer in signers {
-        note += &signer.signature_line(text);
+        note += &signer.sign(text).to_line();
     }
     // Reading it back applies the rules of the format once, for writers and readers alike.
     SignedNote::parse(&note)?;
@@ -179,24 +70,31 @@ impl SignedNote {
         let Some(lines) = lines.strip_suffix('\n') else {
             return Err(malformed(what, "it does not end in a signature line and a newline"));
         };
-        let mut signatures = Vec::new();
-        for (number, line) in lines.split('\n').enumerate() {
-            if number == SIGNATURES_MAX {
-                return Err(TransparencyError::TooLarge {
-                    what: "the number of signatures of a note",
-                    limit: SIGNATURES_MAX as u64,
-                });
-            }
-            let signature = NoteSignature::parse(line)
-                .ok_or_else(|| malformed(what, format!("signature line {} is wrong", number + 1)))?;
-            signatures.push(signature);
-        }
+        let signatures = parse_lines(what, lines)?;
         Ok(SignedNote { text: text.to_owned(), signatures })
     }
 
     /// The signed text with its final newline.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The note again, with these signatures instead of its own.
+    ///
+    /// # Errors
+    /// As [`SignedNote::parse`].
+    pub fn with_signatures(&self, signatures: &[NoteSignature]) -> Result<SignedNote, TransparencyError> {
+        let note = SignedNote { text: self.text.clone(), signatures: signatures.to_vec() };
+        SignedNote::parse(&note.to_text())
+    }
+
+    /// The note as it is handed on.
+    pub fn to_text(&self) -> String {
+        let mut note = format!("{}\n", self.text);
+        for signature in &self.signatures {
+            note += &signature.to_line();
+        }
+        note
     }
 
     /// The signature lines in their order, of known and unknown keys.
@@ -210,20 +108,34 @@ impl SignedNote {
     /// [`TransparencyError::NotSigned`] when a known key's signature fails or no known key signed.
     pub fn verify<'k>(&self, known: &'k [NoteVerifier]) -> Result<Vec<&'k NoteVerifier>, TransparencyError> {
         let mut verified: Vec<&NoteVerifier> = Vec::new();
+        for signature in self.verify_signatures(known)? {
+            if !verified.contains(&signature.verifier) {
+                verified.push(signature.verifier);
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Checks every signature of a known key and returns those signatures in the note's order, with what they state beside
+    /// the text; lines of unknown keys are ignored.
+    ///
+    /// # Errors
+    /// [`TransparencyError::NotSigned`] when a known key's signature fails or no known key signed.
+    pub fn verify_signatures<'k>(
+        &self,
+        known: &'k [NoteVerifier],
+    ) -> Result<Vec<VerifiedSignature<'k, '_>>, TransparencyError> {
+        let mut verified = Vec::new();
         for signature in &self.signatures {
             let Some(verifier) = known.iter().find(|verifier| verifier.is_of(signature)) else {
                 continue;
             };
-            let valid = Signature::from_bytes(Suite::International, &signature.bytes)
-                .is_ok_and(|bytes| verifier.key.verify(self.text.as_bytes(), &bytes).is_ok());
-            if !valid {
+            let Some(cosigned_at) = verifier.check(&self.text, &signature.bytes) else {
                 return Err(TransparencyError::NotSigned {
-                    problem: format!("the signature of `{}` does not fit the text", verifier.name),
+                    problem: format!("the signature of `{}` does not fit the text", verifier.name()),
                 });
-            }
-            if !verified.contains(&verifier) {
-                verified.push(verifier);
-            }
+            };
+            verified.push(VerifiedSignature { verifier, signature, cosigned_at });
         }
         if verified.is_empty() {
             return Err(TransparencyError::NotSigned {
@@ -234,7 +146,38 @@ impl SignedNote {
     }
 }
 
+/// A signature of a known key that fits the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedSignature<'k, 'n> {
+    /// The known key.
+    pub verifier: &'k NoteVerifier,
+    /// The line it stands in.
+    pub signature: &'n NoteSignature,
+    /// When a cosigner says that it signed, in seconds since 1970; `None` for keys of logs.
+    pub cosigned_at: Option<u64>,
+}
+
 impl NoteSignature {
+    /// The signature line with its newline.
+    pub fn to_line(&self) -> String {
+        let mut blob = self.key_id.to_be_bytes().to_vec();
+        blob.extend_from_slice(&self.bytes);
+        format!("— {} {}\n", self.name, STANDARD.encode(blob))
+    }
+
+    /// Reads signature lines without a note around them, as a witness answers (tlog-witness, "add-checkpoint").
+    ///
+    /// # Errors
+    /// [`TransparencyError::Malformed`] with the line that is wrong, or when there is none; [`TransparencyError::TooLarge`]
+    /// above [`SIGNATURES_MAX`] lines.
+    pub fn parse_lines(text: &str) -> Result<Vec<NoteSignature>, TransparencyError> {
+        let what = "a list of signature lines";
+        let Some(lines) = text.strip_suffix('\n') else {
+            return Err(malformed(what, "it does not end in a newline"));
+        };
+        parse_lines(what, lines)
+    }
+
     fn parse(line: &str) -> Option<NoteSignature> {
         let (name, encoded) = line.strip_prefix("— ")?.split_once(' ')?;
         check_name(name).ok()?;
@@ -247,16 +190,25 @@ impl NoteSignature {
     }
 }
 
-fn check_name(name: &str) -> Result<(), TransparencyError> {
-    let barred = |c: char| c.is_whitespace() || c.is_control() || c == '+';
-    if name.is_empty() || name.contains(barred) {
-        return Err(malformed("a key name", "it must not be empty or hold blanks, plus signs or control characters"));
+fn parse_lines(what: &'static str, lines: &str) -> Result<Vec<NoteSignature>, TransparencyError> {
+    let mut signatures = Vec::new();
+    for (number, line) in lines.split('\n').enumerate() {
+        if number == SIGNATURES_MAX {
+            return Err(TransparencyError::TooLarge {
+                what: "the number of signatures of a note",
+                limit: SIGNATURES_MAX as u64,
+            });
+        }
+        let signature = NoteSignature::parse(line)
+            .ok_or_else(|| malformed(what, format!("signature line {} is wrong", number + 1)))?;
+        signatures.push(signature);
     }
-    Ok(())
+    Ok(signatures)
 }
 
 #[cfg(test)]
 mod tests {
+    use lingqu_crypto::SigningKey;
     use proptest::prelude::*;
 
     use super::*;
@@ -271,6 +223,28 @@ mod tests {
         then you don't know what your problem is.\n\
         \n\
         — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+
+    #[test]
+    fn the_examples_of_the_specification() {
+        // C2SP signed-note, "Verifier keys", "Example".
+        let vkey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+        let note = "This is an example message.\n\n\
+                    — example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+        let verifier: NoteVerifier = vkey.parse().unwrap();
+        assert_eq!(verifier.to_string(), vkey);
+        let parsed = SignedNote::parse(note).unwrap();
+        assert_eq!(parsed.verify(std::slice::from_ref(&verifier)).unwrap(), [&verifier]);
+        assert_eq!(parsed.to_text(), note);
+        let other = SignedNote::parse(&note.replacen("This", "That", 1)).unwrap();
+        assert!(other.verify(std::slice::from_ref(&verifier)).is_err());
+        // The note that opens the specification: its text has a blank line, its key is not given.
+        let poem = "Ognuno sta solo sul cuor della terra\ntrafitto da un raggio di sole:\n\ned è subito sera.\n\n\
+                    — quasimodo.example/salvatore NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=\n";
+        let parsed = SignedNote::parse(poem).unwrap();
+        assert_eq!(parsed.text().lines().count(), 4);
+        assert_eq!(parsed.signatures()[0].name, "quasimodo.example/salvatore");
+        assert_eq!(parsed.to_text(), poem);
+    }
 
     fn signer(name: &str, seed: u8) -> NoteSigner {
         NoteSigner::new(name, SigningKey::from_seed([seed; 32])).unwrap()

@@ -3,13 +3,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::checkpoint::{parse_decimal, parse_hash};
 use crate::error::malformed;
-use crate::{Checkpoint, Hash, NOTE_BYTES_MAX, NoteVerifier, TransparencyError, leaf_hash, verify_inclusion};
+use crate::{
+    Checkpoint, CosignerPolicy, Hash, NOTE_BYTES_MAX, NoteVerifier, SignedNote, TransparencyError, TreeHasher,
+};
 
 /// The first line of every proof file.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// The longest inclusion path of a tree of up to 2^64 entries.
-const PATH_HASHES_MAX: usize = 64;
+pub(crate) const PATH_HASHES_MAX: usize = 64;
 
 /// A proof that an entry is in a log, checkable offline (C2SP tlog-proof v1, "Format").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,10 +90,27 @@ impl LogProof {
     /// under which it is.
     ///
     /// # Errors
-    /// What [`Checkpoint::open`] and [`verify_inclusion`] refuse.
+    /// What [`Checkpoint::open`] and [`TreeHasher::verify_inclusion`] refuse.
     pub fn verify(&self, entry: &[u8], log: &NoteVerifier) -> Result<Checkpoint, TransparencyError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, log)?;
-        verify_inclusion(&leaf_hash(entry), self.index, checkpoint.size, &self.path, &checkpoint.root)?;
+        let hasher = TreeHasher::of(log.key_type().suite());
+        let leaf = hasher.leaf_hash(entry);
+        hasher.verify_inclusion(&leaf, self.index, checkpoint.size, &self.path, &checkpoint.root)?;
+        Ok(checkpoint)
+    }
+
+    /// As [`LogProof::verify`], and that enough cosigners saw the checkpoint (tlog-proof, "Verifying a tlog proof", step 3).
+    ///
+    /// # Errors
+    /// Those named there, and what [`CosignerPolicy::check`] refuses.
+    pub fn verify_witnessed(
+        &self,
+        entry: &[u8],
+        log: &NoteVerifier,
+        policy: &CosignerPolicy,
+    ) -> Result<Checkpoint, TransparencyError> {
+        let checkpoint = self.verify(entry, log)?;
+        policy.check(&SignedNote::parse(&self.checkpoint)?)?;
         Ok(checkpoint)
     }
 }
@@ -102,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{NoteSigner, inclusion_proof, root};
+    use crate::{Cosigner, NoteSigner, inclusion_proof, leaf_hash, root};
 
     fn proof(count: u64, index: u64) -> (LogProof, NoteSigner) {
         let signer = NoteSigner::new("node.example/log", SigningKey::from_seed([1; 32])).unwrap();
@@ -128,6 +147,65 @@ mod tests {
         assert!(read.verify(&6_u64.to_be_bytes(), signer.verifier()).is_err());
         let other = NoteSigner::new("node.example/log", SigningKey::from_seed([2; 32])).unwrap();
         assert!(read.verify(&5_u64.to_be_bytes(), other.verifier()).is_err());
+    }
+
+    #[test]
+    fn the_examples_of_the_specification() {
+        // C2SP tlog-proof, without the signatures and the extra line, which are abridged there.
+        let text = "c2sp.org/tlog-proof@v1\nindex 73894\n\
+                    gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=\n\
+                    B95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=\n\
+                    EKNzoDWG8LGC0Yp9o+sv3qllpMP9uHQ9B20KNL+Q1zs=\n\
+                    RoopEkOdqkYqMB4MJXrbt/hMjOxsVn0IrWjpz1ZMMes=\n\
+                    AHCioX9nLjsrse6YhjRRmk1WUEirVOLLRoOQ6vfO5vk=\n\
+                    \n\
+                    example.com/fancylog\n109482\nsFodV/vSp5O8n9a8QpW6PRY97tfOSW5bsc2Xl/EQi08=\n";
+        let proof = LogProof::from_text(text).unwrap();
+        assert_eq!((proof.index, proof.path.len()), (73_894, 5));
+        assert_eq!(proof.to_text(), text);
+        // Forms in the tests of transparency-dev/formats at 0b850f1: without hashes, and with extra data.
+        for (extra, text) in [
+            (None, "c2sp.org/tlog-proof@v1\nindex 0\n\ncheckpoint\n"),
+            (
+                Some(b"extra information".to_vec()),
+                "c2sp.org/tlog-proof@v1\nextra ZXh0cmEgaW5mb3JtYXRpb24=\nindex 0\n\ncheckpoint\n",
+            ),
+        ] {
+            let proof = LogProof::from_text(text).unwrap();
+            assert_eq!((&proof.extra, proof.path.len()), (&extra, 0));
+            assert_eq!(proof.to_text(), text);
+        }
+    }
+
+    #[test]
+    fn proofs_of_the_twin_log_verify_with_its_key() {
+        let hasher = TreeHasher::SM3;
+        let Ok(key) = SigningKey::national_from_seed([1; 32]) else { return };
+        let log = NoteSigner::new("node.example/log/sm3", key).unwrap();
+        let leaves: Vec<Hash> = (0..9_u64).map(|number| hasher.leaf_hash(&number.to_be_bytes())).collect();
+        let origin = "node.example/log/sm3".to_owned();
+        let checkpoint = Checkpoint { origin, size: 9, root: hasher.root(&leaves) };
+        let path = hasher.inclusion_proof(&leaves, 4).unwrap();
+        let proof = LogProof { extra: None, index: 4, path, checkpoint: checkpoint.sign(&log).unwrap() };
+        let proof = LogProof::from_text(&proof.to_text()).unwrap();
+        assert_eq!(proof.verify(&4_u64.to_be_bytes(), log.verifier()), Ok(checkpoint));
+        assert!(proof.verify(&5_u64.to_be_bytes(), log.verifier()).is_err());
+    }
+
+    #[test]
+    fn a_proof_can_require_cosigners() {
+        let (mut proof, log) = proof(11, 5);
+        let entry = 5_u64.to_be_bytes();
+        let witness = Cosigner::new("w.example", SigningKey::from_seed([8; 32])).unwrap();
+        let policy = CosignerPolicy::new(vec![witness.verifier().clone()], 1).unwrap();
+        assert_eq!(
+            proof.verify_witnessed(&entry, log.verifier(), &policy),
+            Err(TransparencyError::NotWitnessed { found: 0, required: 1 })
+        );
+        let note = SignedNote::parse(&proof.checkpoint).unwrap();
+        proof.checkpoint += &witness.cosign(note.text(), 7).unwrap().to_line();
+        assert_eq!(proof.verify_witnessed(&entry, log.verifier(), &policy).unwrap().size, 11);
+        assert!(proof.verify_witnessed(&[0], log.verifier(), &policy).is_err());
     }
 
     #[test]

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::error::malformed;
-use crate::merkle::{LeafRange, consistency_ranges, empty_root, inclusion_ranges, leaf_hash, node_hash, split_point};
-use crate::{Hash, TILE_WIDTH, TilePath, TransparencyError, root};
+use crate::merkle::{
+    LeafRange, TreeHasher, check_index, check_sizes, consistency_ranges, inclusion_ranges, split_point,
+};
+use crate::{Hash, TILE_WIDTH, TilePath, TransparencyError};
 
 /// The largest entry in bytes: its length stands in 16 bits (tlog-tiles, "Log Entries").
 pub const ENTRY_BYTES_MAX: usize = 65_535;
+
+/// How many tiles a [`TiledTree`] holds, 8 KiB each: more than any one proof needs.
+pub const TILES_HELD_MAX: usize = 64;
 
 /// Reads the file at a path below the log's prefix, `None` when it is not there.
 ///
@@ -62,62 +67,42 @@ pub(crate) fn push_entry(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), Trans
     Ok(())
 }
 
-/// The root of the tree of `size` entries.
+/// The root of the tree of `size` entries, over SHA-256; see [`TiledTree::root`].
 ///
 /// # Errors
-/// [`TransparencyError::TileMissing`] or [`TransparencyError::TileDamaged`] with the file's path.
+/// Those named there.
 pub fn root_from_tiles(read: TileRead<'_>, size: u64) -> Result<Hash, TransparencyError> {
-    if size == 0 {
-        return Ok(empty_root());
-    }
-    TileTree::new(read, size).range_hash(LeafRange { start: 0, end: size })
+    TiledTree::new(TreeHasher::SHA256, read, size).root()
 }
 
-/// The inclusion path of the entry at `index` in the tree of `size` entries (RFC 6962 section 2.1.1).
+/// The inclusion path of the entry at `index` in the tree of `size` entries, over SHA-256; see
+/// [`TiledTree::inclusion_proof`].
 ///
 /// # Errors
-/// As [`root_from_tiles`], and [`TransparencyError::OutOfRange`] when `index` is not below `size`.
+/// Those named there.
 pub fn inclusion_proof_from_tiles(read: TileRead<'_>, index: u64, size: u64) -> Result<Vec<Hash>, TransparencyError> {
-    let mut tree = TileTree::new(read, size);
-    inclusion_ranges(index, size)?.into_iter().map(|range| tree.range_hash(range)).collect()
+    TiledTree::new(TreeHasher::SHA256, read, size).inclusion_proof(index)
 }
 
-/// The consistency proof between two sizes of the tree (RFC 6962 section 2.1.2).
+/// The consistency proof between two sizes of the tree, over SHA-256; see [`TiledTree::consistency_proof`].
 ///
 /// # Errors
-/// As [`root_from_tiles`], and [`TransparencyError::OutOfRange`] when `old_size` is above `new_size`.
+/// Those named there.
 pub fn consistency_proof_from_tiles(
     read: TileRead<'_>,
     old_size: u64,
     new_size: u64,
 ) -> Result<Vec<Hash>, TransparencyError> {
-    let mut tree = TileTree::new(read, new_size);
-    consistency_ranges(old_size, new_size)?.into_iter().map(|range| tree.range_hash(range)).collect()
+    TiledTree::new(TreeHasher::SHA256, read, new_size).consistency_proof(old_size)
 }
 
-/// The entry at `index` of a log of `size` entries, checked against the leaf hash in the tree.
+/// The entry at `index` of a log of `size` entries, checked against the leaf hash in the tree over SHA-256; see
+/// [`TiledTree::entry`].
 ///
 /// # Errors
-/// As [`inclusion_proof_from_tiles`].
+/// Those named there.
 pub fn entry_from_tiles(read: TileRead<'_>, index: u64, size: u64) -> Result<Vec<u8>, TransparencyError> {
-    if index >= size {
-        return Err(TransparencyError::OutOfRange {
-            what: "the entry",
-            problem: format!("index {index} of a tree of {size} entries"),
-        });
-    }
-    let tile = index / TILE_WIDTH;
-    let path = TilePath::entries(tile, width_at(size, tile));
-    let (path, bytes) = read_tile(read, path)?;
-    let damaged = |problem: String| TransparencyError::TileDamaged { path: path.to_string(), problem };
-    let mut entries = decode_bundle(&bytes, path.width).map_err(|error| damaged(error.to_string()))?;
-    let entry = entries.swap_remove((index % TILE_WIDTH) as usize);
-    let leaf = TileTree::new(read, size).range_hash(LeafRange { start: index, end: index + 1 })?;
-    if leaf_hash(&entry) == leaf {
-        Ok(entry)
-    } else {
-        Err(damaged(format!("entry {index} does not have its leaf's hash")))
-    }
+    TiledTree::new(TreeHasher::SHA256, read, size).entry(index)
 }
 
 /// How many elements the tile of this index has in a level of `count` elements; 0 when it does not exist.
@@ -156,16 +141,79 @@ pub(crate) fn read_hashes(read: TileRead<'_>, path: TilePath) -> Result<Vec<Hash
     Ok(hashes[..usize::from(path.width)].to_vec())
 }
 
-/// The tree of one size, read tile by tile; each tile once.
-struct TileTree<'a> {
+/// The tree of one size, read tile by tile.
+///
+/// A proof touches few tiles: of each level the one that the path goes through and the last one, 8 KiB each, however long
+/// the log is. They are held for the next question, [`TILES_HELD_MAX`] at most.
+pub struct TiledTree<'a> {
+    hasher: TreeHasher,
     read: TileRead<'a>,
     size: u64,
     tiles: BTreeMap<(u8, u64), Vec<Hash>>,
 }
 
-impl<'a> TileTree<'a> {
-    fn new(read: TileRead<'a>, size: u64) -> TileTree<'a> {
-        TileTree { read, size, tiles: BTreeMap::new() }
+impl<'a> TiledTree<'a> {
+    /// The tree of `size` entries whose tiles `read` gives.
+    pub fn new(hasher: TreeHasher, read: TileRead<'a>, size: u64) -> TiledTree<'a> {
+        TiledTree { hasher, read, size, tiles: BTreeMap::new() }
+    }
+
+    /// The root of the tree.
+    ///
+    /// # Errors
+    /// [`TransparencyError::TileMissing`] or [`TransparencyError::TileDamaged`] with the file's path.
+    pub fn root(&mut self) -> Result<Hash, TransparencyError> {
+        match self.size {
+            0 => Ok(self.hasher.empty_root()),
+            size => self.range_hash(LeafRange { start: 0, end: size }),
+        }
+    }
+
+    /// The inclusion path of the entry at `index` (RFC 6962 section 2.1.1).
+    ///
+    /// # Errors
+    /// As [`TiledTree::root`], and [`TransparencyError::OutOfRange`] when `index` is not below the size.
+    pub fn inclusion_proof(&mut self, index: u64) -> Result<Vec<Hash>, TransparencyError> {
+        inclusion_ranges(index, self.size)?.into_iter().map(|range| self.range_hash(range)).collect()
+    }
+
+    /// The proof that this tree continues the one of its first `old_size` entries (RFC 6962 section 2.1.2).
+    ///
+    /// # Errors
+    /// As [`TiledTree::root`], and [`TransparencyError::OutOfRange`] when `old_size` is above the size.
+    pub fn consistency_proof(&mut self, old_size: u64) -> Result<Vec<Hash>, TransparencyError> {
+        consistency_ranges(old_size, self.size)?.into_iter().map(|range| self.range_hash(range)).collect()
+    }
+
+    /// The root that the tree had at an earlier size.
+    ///
+    /// # Errors
+    /// As [`TiledTree::root`], and [`TransparencyError::OutOfRange`] when `old_size` is above the size.
+    pub fn root_at(&mut self, old_size: u64) -> Result<Hash, TransparencyError> {
+        check_sizes(old_size, self.size)?;
+        match old_size {
+            0 => Ok(self.hasher.empty_root()),
+            end => self.range_hash(LeafRange { start: 0, end }),
+        }
+    }
+
+    /// The entry at `index`, checked against its leaf hash in the tree.
+    ///
+    /// # Errors
+    /// As [`TiledTree::inclusion_proof`].
+    pub fn entry(&mut self, index: u64) -> Result<Vec<u8>, TransparencyError> {
+        check_index(index, self.size)?;
+        let tile = index / TILE_WIDTH;
+        let (path, bytes) = read_tile(self.read, TilePath::entries(tile, width_at(self.size, tile)))?;
+        let damaged = |problem: String| TransparencyError::TileDamaged { path: path.to_string(), problem };
+        let mut entries = decode_bundle(&bytes, path.width).map_err(|error| damaged(error.to_string()))?;
+        let entry = entries.swap_remove((index % TILE_WIDTH) as usize);
+        let leaf = self.range_hash(LeafRange { start: index, end: index + 1 })?;
+        if self.hasher.leaf_hash(&entry) == leaf {
+            Ok(entry)
+        } else {
+            Err(damaged(format!("entry {index} does not have its leaf's hash")))
+        }
     }
 
     /// The hash over a range that occurs in a proof: it starts at a multiple of the power of two at or above its size.
@@ -176,7 +224,7 @@ impl<'a> TileTree<'a> {
         let middle = range.start + split_point(range.size());
         let left = self.subtree_hash(LeafRange { start: range.start, end: middle })?;
         let right = self.range_hash(LeafRange { start: middle, end: range.end })?;
-        Ok(node_hash(&left, &right))
+        Ok(self.hasher.node_hash(&left, &right))
     }
 
     /// The hash over a complete subtree, from the tile that holds its lowest stored level.
@@ -190,10 +238,106 @@ impl<'a> TileTree<'a> {
         if !self.tiles.contains_key(&(level, tile)) {
             let width = width_at(level_count(self.size, level), tile);
             let hashes = read_hashes(self.read, TilePath::hashes(level, tile, width))?;
+            if self.tiles.len() == TILES_HELD_MAX {
+                self.tiles.clear();
+            }
             self.tiles.insert((level, tile), hashes);
         }
         // A complete subtree below the size lies in its tile as a whole.
         let hashes = &self.tiles[&(level, tile)];
-        Ok(root(&hashes[offset..offset + count as usize]))
+        Ok(self.hasher.root(&hashes[offset..offset + count as usize]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::TileKind;
+    use crate::merkle::verify_inclusion;
+
+    /// A log of any size without storing it: all entries are alike but one, so each tile follows from its place.
+    struct Made {
+        hasher: TreeHasher,
+        size: u64,
+        odd: u64,
+        /// For each level the hash of a complete subtree of like entries, and of the one that holds the odd entry.
+        levels: Vec<(Hash, Hash)>,
+        reads: Cell<usize>,
+    }
+
+    impl Made {
+        fn new(hasher: TreeHasher, size: u64, odd: u64) -> Made {
+            let mut levels = vec![(hasher.leaf_hash(b"like"), hasher.leaf_hash(b"odd"))];
+            for level in 0..7 {
+                let (like, odd_one) = levels[level];
+                let mut hashes = vec![like; 256];
+                let whole = hasher.root(&hashes);
+                hashes[(odd >> (8 * level)) as usize % 256] = odd_one;
+                levels.push((whole, hasher.root(&hashes)));
+            }
+            Made { hasher, size, odd, levels, reads: Cell::new(0) }
+        }
+
+        fn read(&self, path: &str) -> Option<Vec<u8>> {
+            self.reads.set(self.reads.get() + 1);
+            let path: TilePath = path.parse().ok()?;
+            let TileKind::Hashes { level } = path.kind else { return None };
+            if u64::from(path.width) != u64::from(width_at(level_count(self.size, level), path.index)) {
+                return None;
+            }
+            let (like, odd) = self.levels[usize::from(level)];
+            let first = path.index * TILE_WIDTH;
+            let special = self.odd >> (8 * u32::from(level));
+            let hashes = (first..first + u64::from(path.width)).map(|at| if at == special { odd } else { like });
+            Some(hashes.collect::<Vec<Hash>>().concat())
+        }
+
+        fn root(&self) -> Hash {
+            TiledTree::new(self.hasher, &|path| self.read(path), self.size).root().unwrap()
+        }
+    }
+
+    #[test]
+    fn proofs_in_a_log_of_a_hundred_million_read_few_tiles() {
+        for hasher in [TreeHasher::SHA256, TreeHasher::SM3] {
+            let size = 100_000_000 + 77;
+            for odd in [0, 255, 256, 16_777_216, 77_777_777, 99_999_999, size - 1] {
+                let log = Made::new(hasher, size, odd);
+                let root = log.root();
+                let read = |path: &str| log.read(path);
+                log.reads.set(0);
+                let proof = TiledTree::new(hasher, &read, size).inclusion_proof(odd).unwrap();
+                // Four levels: the tile on the path and the last one, but the top has a single tile.
+                assert!(log.reads.get() <= 7, "{} tiles", log.reads.get());
+                hasher.verify_inclusion(&hasher.leaf_hash(b"odd"), odd, size, &proof, &root).unwrap();
+                assert!(hasher.verify_inclusion(&hasher.leaf_hash(b"like"), odd, size, &proof, &root).is_err());
+                let next = odd ^ 1;
+                assert!(hasher.verify_inclusion(&hasher.leaf_hash(b"odd"), next, size, &proof, &root).is_err());
+
+                for old_size in [1, 256, 65_535, 16_777_216, 50_000_001, size - 1] {
+                    let old = Made::new(hasher, old_size, odd);
+                    let mut tree = TiledTree::new(hasher, &read, size);
+                    let proof = tree.consistency_proof(old_size).unwrap();
+                    assert_eq!(tree.root_at(old_size).unwrap(), old.root());
+                    hasher.verify_consistency(old_size, &old.root(), size, &root, &proof).unwrap();
+                    assert!(tree.tiles.len() <= 14);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_questions_hold_a_bounded_number_of_tiles() {
+        let size = 1_000_000;
+        let log = Made::new(TreeHasher::SHA256, size, 5);
+        let (root, read) = (log.root(), |path: &str| log.read(path));
+        let mut tree = TiledTree::new(TreeHasher::SHA256, &read, size);
+        for index in (0..size).step_by(1_999) {
+            let proof = tree.inclusion_proof(index).unwrap();
+            verify_inclusion(&log.levels[0].0, index, size, &proof, &root).unwrap();
+            assert!(tree.tiles.len() <= TILES_HELD_MAX);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lingqu_crypto::{DigestPair, Salt, SigningKey};
 use lingqu_transparency::{
     Checkpoint, Evidence, EvidenceBuilder, EvidenceRecord, LogEntry, LogProof, NoteSigner, NoteVerifier, RecordKind,
-    TreeState, inclusion_proof_from_tiles, verify_evidence,
+    TiledTree, TreeHasher, TreeState, verify_evidence,
 };
 use proptest::prelude::*;
 
@@ -44,7 +44,8 @@ fn builder(signer: &NoteSigner) -> EvidenceBuilder {
         let first = &committed[0];
         entries.push(LogEntry::new(first.kind, first.position, pairs).unwrap().encode());
     }
-    let growth = TreeState::empty().append(&entries).unwrap();
+    let hasher = TreeHasher::of(signer.verifier().key_type().suite());
+    let growth = TreeState::empty_of(hasher).append(&entries).unwrap();
     let files: BTreeMap<String, Vec<u8>> = growth.files.into_iter().collect();
     let read = |path: &str| files.get(path).cloned();
     let checkpoint = Checkpoint { origin: NODE.to_owned(), size: 3, root: growth.root };
@@ -59,7 +60,7 @@ fn builder(signer: &NoteSigner) -> EvidenceBuilder {
             let proof = LogProof {
                 extra: None,
                 index,
-                path: inclusion_proof_from_tiles(&read, index, 3).unwrap(),
+                path: TiledTree::new(hasher, &read, 3).inclusion_proof(index).unwrap(),
                 checkpoint: checkpoint.clone(),
             };
             builder.entry(&entries[index as usize], &proof).unwrap();
@@ -74,6 +75,19 @@ fn builder(signer: &NoteSigner) -> EvidenceBuilder {
 fn sample() -> (Vec<u8>, NoteVerifier) {
     let signer = signer(1);
     (builder(&signer).build(&signer).unwrap(), signer.verifier().clone())
+}
+
+#[test]
+fn a_bundle_of_the_twin_log_holds() {
+    let Ok(key) = SigningKey::national_from_seed([1; 32]) else { return };
+    let signer = NoteSigner::new(NODE, key).unwrap();
+    let mut bytes = builder(&signer).build(&signer).unwrap();
+    let report = verify_evidence(&bytes, Some(signer.verifier()));
+    assert!(report.holds(), "{:?}", report.findings);
+    assert_eq!((report.record_count, report.entry_count), (4, 3));
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    assert!(!verify_evidence(&bytes, Some(signer.verifier())).holds());
 }
 
 #[test]

@@ -1,0 +1,228 @@
+//! What pirates do with the copies that they hold.
+
+use crate::chance::Chance;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mixing {
+    Average,
+    Majority,
+    Minority,
+    Least,
+    Greatest,
+    RandomPick,
+    Rows,
+    /// Cells on which they differ are left empty.
+    Agreed,
+}
+
+impl Mixing {
+    pub const ALL: [Mixing; 8] = [
+        Mixing::Average,
+        Mixing::Majority,
+        Mixing::Minority,
+        Mixing::Least,
+        Mixing::Greatest,
+        Mixing::RandomPick,
+        Mixing::Rows,
+        Mixing::Agreed,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Mixing::Average => "average",
+            Mixing::Majority => "majority",
+            Mixing::Minority => "minority",
+            Mixing::Least => "least",
+            Mixing::Greatest => "greatest",
+            Mixing::RandomPick => "random pick",
+            Mixing::Rows => "interleaved rows",
+            Mixing::Agreed => "only what agrees",
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Nothing,
+    /// To multiples of the reach times this.
+    Rounded(f64),
+    /// Normal noise of the reach times this.
+    Noise(f64),
+    /// This share of cells takes the value of another row.
+    Replaced(f64),
+    /// This share of cells flips by twice the reach, up or down.
+    Flipped(f64),
+    /// Of the cells that fit a regression on the other columns worst, this share takes the predicted value.
+    Regressed(f64),
+    /// Of the cells that fit the mean of neighbours in the order of the other columns worst, this share takes that mean.
+    Neighbours(f64),
+}
+
+pub struct Attack {
+    pub name: String,
+    pub coalition: usize,
+    pub mixing: Mixing,
+    pub share: f64,
+    pub only_first_column: bool,
+    change: Change,
+}
+
+impl Attack {
+    pub fn kept(share: f64) -> Self {
+        Self {
+            name: format!("{:.3} % of rows", 100.0 * share),
+            coalition: 1,
+            mixing: Mixing::Rows,
+            share,
+            only_first_column: false,
+            change: Change::Nothing,
+        }
+    }
+
+    pub fn one_column(share: f64) -> Self {
+        Self { name: "key and one marked column".to_string(), only_first_column: true, ..Self::kept(share) }
+    }
+
+    pub fn coalition(size: usize, mixing: Mixing, share: f64) -> Self {
+        Self { name: format!("{size} collude, {}", mixing.name()), coalition: size, mixing, ..Self::kept(share) }
+    }
+
+    pub fn on_values(share: f64) -> Vec<Self> {
+        let changed = |name: &str, change| Self { name: name.to_string(), change, ..Self::kept(share) };
+        vec![
+            changed("rounded to the tolerance", Change::Rounded(1.0)),
+            changed("rounded to five times the tolerance", Change::Rounded(5.0)),
+            changed("noise of the tolerance", Change::Noise(1.0)),
+            changed("noise of three times the tolerance", Change::Noise(3.0)),
+            changed("half of the cells replaced", Change::Replaced(0.5)),
+            changed("half of the cells moved by twice the reach", Change::Flipped(0.5)),
+            changed("column correlation, 14.2 % of cells", Change::Regressed(0.142)),
+            changed("row correlation, 14.2 % of cells", Change::Neighbours(0.142)),
+        ]
+    }
+
+    pub fn rows(&self, all: usize) -> usize {
+        ((self.share * all as f64).round() as usize).clamp(1, all)
+    }
+
+    /// One column of the pirates' copy from that column in each of theirs. `picks` says whose row it is.
+    pub fn mix(&self, copies: &[Vec<f64>], picks: &[usize], chance: &mut Chance) -> Vec<f64> {
+        let rows = copies[0].len();
+        let mut out = Vec::with_capacity(rows);
+        let mut values = Vec::with_capacity(copies.len());
+        for row in 0..rows {
+            values.clear();
+            values.extend(copies.iter().map(|copy| copy[row]));
+            values.sort_by(f64::total_cmp);
+            let (least, greatest) = (values[0], values[values.len() - 1]);
+            let high = values.iter().filter(|value| **value == greatest).count();
+            out.push(match self.mixing {
+                Mixing::Average => values.iter().sum::<f64>() / values.len() as f64,
+                Mixing::Majority if 2 * high > values.len() => greatest,
+                Mixing::Majority => least,
+                Mixing::Minority if 2 * high > values.len() => least,
+                Mixing::Minority => greatest,
+                Mixing::Least => least,
+                Mixing::Greatest => greatest,
+                Mixing::RandomPick => copies[chance.below(copies.len())][row],
+                Mixing::Rows => copies[picks[row]][row],
+                Mixing::Agreed if least == greatest => least,
+                Mixing::Agreed => f64::NAN,
+            });
+        }
+        out
+    }
+
+    /// What is done to the column afterwards. `others` are the columns beside it, unmarked and marked.
+    pub fn change(&self, values: &mut [f64], reach: f64, others: &[Vec<f64>], chance: &mut Chance) {
+        match self.change {
+            Change::Nothing => {}
+            Change::Rounded(times) => {
+                let step = reach * times;
+                values.iter_mut().for_each(|value| *value = (*value / step).round() * step);
+            }
+            Change::Noise(times) => values.iter_mut().for_each(|value| *value += reach * times * chance.normal()),
+            Change::Replaced(share) => {
+                let old = values.to_vec();
+                for value in values.iter_mut() {
+                    if chance.uniform() < share {
+                        *value = old[chance.below(old.len())];
+                    }
+                }
+            }
+            Change::Flipped(share) => {
+                for value in values.iter_mut() {
+                    if chance.uniform() < share {
+                        *value += if chance.uniform() < 0.5 { 2.0 * reach } else { -2.0 * reach };
+                    }
+                }
+            }
+            Change::Regressed(share) => replace_worst(values, &regression(values, others), share),
+            Change::Neighbours(share) => replace_worst(values, &neighbours(values, others), share),
+        }
+    }
+}
+
+fn replace_worst(values: &mut [f64], predicted: &[f64], share: f64) {
+    let mut off: Vec<f64> = values.iter().zip(predicted).map(|(value, fit)| (value - fit).abs()).collect();
+    off.retain(|off| off.is_finite());
+    off.sort_by(f64::total_cmp);
+    let Some(limit) = off.get(((1.0 - share) * off.len() as f64) as usize).copied() else {
+        return;
+    };
+    for (value, fit) in values.iter_mut().zip(predicted) {
+        if (*value - fit).abs() >= limit {
+            *value = fit.round();
+        }
+    }
+}
+
+/// Least squares on all other columns, by the normal equations.
+fn regression(values: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
+    let size = others.len() + 1;
+    let inputs = |row: usize| -> Vec<f64> {
+        let other = others.iter().map(|column| if column[row].is_finite() { column[row] } else { 0.0 });
+        std::iter::once(1.0).chain(other).collect()
+    };
+    let mut normal = vec![vec![0.0; size + 1]; size];
+    for (row, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+        let x = inputs(row);
+        for i in 0..size {
+            for j in 0..size {
+                normal[i][j] += x[i] * x[j];
+            }
+            normal[i][size] += x[i] * value;
+        }
+    }
+    for i in 0..size {
+        let scale = if normal[i][i].abs() > 1e-9 { normal[i][i] } else { 1e-9 };
+        for j in 0..size {
+            if i != j {
+                let factor = normal[j][i] / scale;
+                let pivot = normal[i].clone();
+                for (cell, above) in normal[j].iter_mut().zip(pivot).skip(i) {
+                    *cell -= factor * above;
+                }
+            }
+        }
+    }
+    let solution: Vec<f64> =
+        (0..size).map(|i| normal[i][size] / normal[i][i].abs().max(1e-9) * normal[i][i].signum()).collect();
+    (0..values.len()).map(|row| inputs(row).iter().zip(&solution).map(|(x, b)| x * b).sum()).collect()
+}
+
+/// The mean of the three rows before and after, in the order of the other columns.
+fn neighbours(values: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| {
+        let key = |row: usize| others.iter().map(move |column| column[row]);
+        key(*a).zip(key(*b)).map(|(a, b)| a.total_cmp(&b)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let mut out = vec![f64::NAN; values.len()];
+    for at in 0..order.len() {
+        let near = at.saturating_sub(3)..(at + 4).min(order.len());
+        let near: Vec<f64> = near.filter(|i| *i != at).map(|i| values[order[i]]).filter(|v| v.is_finite()).collect();
+        out[order[at]] = near.iter().sum::<f64>() / near.len() as f64;
+    }
+    out
+}

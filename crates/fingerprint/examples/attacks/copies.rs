@@ -1,0 +1,149 @@
+//! Recipients with their copies, trials, and what marks do to the data.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
+use lingqu_fingerprint::{
+    HalfKey, KeyUse, MarkKey, Marker, Observation, PositionSecrets, Profile, RecipientCode, Settings, Sheet, accuse,
+    observe, power, score_each,
+};
+
+use crate::attack::Attack;
+use crate::chance::Chance;
+use crate::models;
+use crate::tables::{Table, moments, numbers};
+
+pub const REGISTERED: usize = 10_000;
+
+/// The most draws of a code in one trial; beyond, fewer recipients are tested, and the correction still counts all.
+const DRAWS_MAX: usize = 50_000_000;
+
+pub struct Office {
+    pub table: Table,
+    halves: (HalfKey, HalfKey),
+    secrets: PositionSecrets,
+    codes: Vec<RecipientCode>,
+}
+
+pub struct Trial {
+    pub caught: usize,
+    pub colluders: usize,
+    pub innocents: usize,
+    pub log_p_value: f64,
+    pub tested: usize,
+    pub positions: usize,
+}
+
+impl Office {
+    pub fn open(table: Table) -> Result<Self, Box<dyn Error>> {
+        let halves = (HalfKey::from_bytes([1; 32]), HalfKey::from_bytes([2; 32]));
+        let key = |key_use: KeyUse<'_>| MarkKey::of_halves(&halves.0, &halves.1, Profile::Aes, &key_use);
+        let secrets = PositionSecrets::new(&key(KeyUse::Positions { table: table.name, epoch: 0 }));
+        let code = |i: usize| {
+            let recipient = format!("recipient {i}");
+            RecipientCode::new(&key(KeyUse::Recipient { table: table.name, recipient: &recipient }))
+        };
+        let codes = (0..REGISTERED).map(code).collect();
+        Ok(Self { table, secrets, codes, halves })
+    }
+
+    fn marker(&self, recipient: usize) -> Result<Marker<'_>, Box<dyn Error>> {
+        let key = |key_use: KeyUse<'_>| MarkKey::of_halves(&self.halves.0, &self.halves.1, Profile::Aes, &key_use);
+        let name = format!("recipient {recipient}");
+        let own = RecipientCode::new(&key(KeyUse::Recipient { table: self.table.name, recipient: &name }));
+        let order = RecipientCode::new(&key(KeyUse::Order { table: self.table.name, order: &name }));
+        Ok(Marker::new(&self.table.marking, &self.secrets, own, order)?)
+    }
+
+    /// What marks do to means and standard deviations, of one copy.
+    pub fn distortion(&self) -> Result<(), Box<dyn Error>> {
+        let copy = self.marker(0)?.mark(&self.table.batch)?;
+        for mark in &self.table.marking.marks {
+            for column in mark.columns() {
+                let (mean, deviation) = moments(&numbers(&self.table.batch, column));
+                let (marked_mean, marked_deviation) = moments(&numbers(&copy, column));
+                println!(
+                    "  {column}: mean moved by {:.1e} standard deviations, standard deviation changed by {:.1e}",
+                    (marked_mean - mean) / deviation,
+                    marked_deviation / deviation - 1.0
+                );
+            }
+        }
+        models::compare(&self.table, &copy);
+        Ok(())
+    }
+
+    /// Rows of one copy that are needed by a test of one recipient, with nothing to pay for decoders and passes.
+    pub fn rows_needed(&self) -> Result<f64, Box<dyn Error>> {
+        let rows = 2_000;
+        let mut chance = Chance::new("planning");
+        let (observations, _) =
+            self.leak(&Attack::kept(rows as f64 / self.table.batch.num_rows() as f64), &[0], &mut chance)?;
+        let sheet = Sheet::new(observations.into_iter().filter(|observation| !observation.order));
+        let needed = power(&sheet, (1e-6 / REGISTERED as f64).ln()).needed;
+        Ok(needed.map_or(f64::NAN, |times| times * rows as f64))
+    }
+
+    fn leak(
+        &self,
+        attack: &Attack,
+        colluders: &[usize],
+        chance: &mut Chance,
+    ) -> Result<(Vec<Observation>, usize), Box<dyn Error>> {
+        let all = self.table.batch.num_rows();
+        let kept = chance.sample(all, attack.rows(all));
+        let kept = UInt64Array::from_iter_values(kept.into_iter().map(|row| row as u64));
+        let originals = take_record_batch(&self.table.batch, &kept)?;
+        let mut copies = Vec::new();
+        for colluder in colluders {
+            copies.push(self.marker(*colluder)?.mark(&originals)?);
+        }
+        let picks: Vec<usize> = (0..originals.num_rows()).map(|_| chance.below(colluders.len())).collect();
+        let carriers = if attack.only_first_column { &self.table.carriers[..1] } else { &self.table.carriers };
+        let mut leaked: Vec<(&str, ArrayRef)> = Vec::new();
+        for (name, reach) in carriers {
+            let columns: Vec<Vec<f64>> = copies.iter().map(|copy| numbers(copy, name)).collect();
+            let mut values = attack.mix(&columns, &picks, chance);
+            // The pirates know what the schema says: which columns are exact and which are tied.
+            let schema = originals.schema();
+            let beside = schema.fields().iter().map(|field| field.name().as_str());
+            let beside = beside.filter(|column| column != name && *column != "row" && !column.ends_with("_time"));
+            let others: Vec<Vec<f64>> = beside.map(|column| numbers(&copies[0], column)).collect();
+            attack.change(&mut values, *reach, &others, chance);
+            leaked.push((name, Arc::new(Float64Array::from(values))));
+        }
+        let leaked = RecordBatch::try_from_iter(leaked)?;
+        let observations = observe(&self.table.marking, &self.secrets, &originals, &leaked)?;
+        let count = observations.len();
+        Ok((observations, count))
+    }
+
+    pub fn trial(&self, attack: &Attack, chance: &mut Chance) -> Result<Trial, Box<dyn Error>> {
+        let first = chance.below(100);
+        let colluders: Vec<usize> = (0..attack.coalition).map(|i| first + i).collect();
+        let (observations, count) = self.leak(attack, &colluders, chance)?;
+        let tested = (DRAWS_MAX / count.max(1)).clamp(200, REGISTERED);
+        let settings = Settings::of_recipients(REGISTERED as u64);
+        let verdict = accuse(&observations, &self.codes[..tested], &settings, &score_each)?;
+        let caught = verdict.accused.iter().filter(|accusation| colluders.contains(&accusation.candidate)).count();
+        Ok(Trial {
+            caught,
+            colluders: colluders.len(),
+            innocents: verdict.accused.len() - caught,
+            log_p_value: verdict.accused.first().map_or(0.0, |accusation| accusation.log_p_value),
+            tested: tested - colluders.len(),
+            positions: verdict.positions,
+        })
+    }
+
+    pub fn sheet(&self, attack: &Attack, colluders: &[usize], chance: &mut Chance) -> Result<Sheet, Box<dyn Error>> {
+        let (observations, _) = self.leak(attack, colluders, chance)?;
+        Ok(Sheet::new(observations.into_iter().filter(|observation| !observation.order)))
+    }
+
+    pub fn innocents(&self) -> &[RecipientCode] {
+        &self.codes[200..]
+    }
+}

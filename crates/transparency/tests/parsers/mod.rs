@@ -1,0 +1,128 @@
+//! Every parser of bytes from outside, with what must hold of whatever it accepts. The fuzz targets below `fuzz/` and the
+//! test of mutated inputs share this list, so that a parser is held to one law in both.
+
+use lingqu_crypto::{Signature, VerifyingKey};
+use lingqu_transparency::{
+    AddCheckpoint, Checkpoint, Evidence, EvidenceRecord, LogEntry, LogPolicy, LogProof, Misconduct, NoteSignature,
+    NoteVerifier, RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle, verify_evidence,
+};
+
+/// A parser's name, and a function that feeds it, panics where its law is broken, and says whether the bytes were accepted.
+pub type Parser = (&'static str, fn(&[u8]) -> bool);
+
+/// All of them; a fuzz target for each.
+pub const PARSERS: [Parser; 16] = [
+    ("signed_note", signed_note),
+    ("signature_lines", signature_lines),
+    ("vkey", vkey),
+    ("checkpoint", checkpoint),
+    ("log_proof", log_proof),
+    ("add_checkpoint", add_checkpoint),
+    ("misconduct", misconduct),
+    ("policy", policy),
+    ("tile_path", tile_path),
+    ("bundle", bundle),
+    ("log_entry", log_entry),
+    ("roots_entry", roots_entry),
+    ("evidence", evidence),
+    ("evidence_record", evidence_record),
+    ("public_key", public_key),
+    ("signature", signature),
+];
+
+/// The parser of a name.
+pub fn named(name: &str) -> fn(&[u8]) -> bool {
+    let parser = PARSERS.iter().find(|(found, _)| *found == name);
+    parser.unwrap_or_else(|| panic!("no parser is named {name}")).1
+}
+
+/// Most formats have one text for one meaning: what is accepted is written again as it was.
+fn same<T, E>(read: impl FnOnce(&str) -> Result<T, E>, write: impl FnOnce(&T) -> String, bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    match read(text) {
+        Ok(value) => {
+            assert_eq!(write(&value), text);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn signed_note(bytes: &[u8]) -> bool {
+    same(SignedNote::parse, SignedNote::to_text, bytes)
+}
+
+fn signature_lines(bytes: &[u8]) -> bool {
+    same(NoteSignature::parse_lines, |lines| lines.iter().map(NoteSignature::to_line).collect(), bytes)
+}
+
+fn vkey(bytes: &[u8]) -> bool {
+    same(str::parse::<NoteVerifier>, ToString::to_string, bytes)
+}
+
+fn checkpoint(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(checkpoint) = Checkpoint::from_text(text) else { return false };
+    // Extension lines may follow.
+    assert!(text.starts_with(&checkpoint.to_text()));
+    true
+}
+
+fn log_proof(bytes: &[u8]) -> bool {
+    same(LogProof::from_text, LogProof::to_text, bytes)
+}
+
+fn add_checkpoint(bytes: &[u8]) -> bool {
+    same(AddCheckpoint::from_text, AddCheckpoint::to_text, bytes)
+}
+
+fn misconduct(bytes: &[u8]) -> bool {
+    same(Misconduct::from_text, Misconduct::to_text, bytes)
+}
+
+/// Blanks and comments are free, so a policy has many texts.
+fn policy(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| LogPolicy::parse(text).is_ok())
+}
+
+fn tile_path(bytes: &[u8]) -> bool {
+    same(str::parse::<TilePath>, ToString::to_string, bytes)
+}
+
+/// The first byte is the number of entries.
+fn bundle(bytes: &[u8]) -> bool {
+    let Some((count, bytes)) = bytes.split_first() else { return false };
+    let Ok(entries) = decode_bundle(bytes, u16::from(*count)) else { return false };
+    assert_eq!(encode_bundle(&entries).expect("what was read fits"), bytes);
+    true
+}
+
+fn log_entry(bytes: &[u8]) -> bool {
+    let Ok(entry) = LogEntry::decode(bytes) else { return false };
+    assert_eq!(entry.encode(), bytes);
+    true
+}
+
+fn roots_entry(bytes: &[u8]) -> bool {
+    let Ok(entry) = RootsEntry::decode(bytes) else { return false };
+    assert_eq!(entry.encode(), bytes);
+    true
+}
+
+fn evidence(bytes: &[u8]) -> bool {
+    let report = verify_evidence(bytes, None);
+    assert_eq!(report.evidence.is_some(), Evidence::parse(bytes).is_ok());
+    report.evidence.is_some()
+}
+
+fn evidence_record(bytes: &[u8]) -> bool {
+    EvidenceRecord::decode(bytes).is_ok()
+}
+
+fn public_key(bytes: &[u8]) -> bool {
+    same(str::parse::<VerifyingKey>, ToString::to_string, bytes)
+}
+
+fn signature(bytes: &[u8]) -> bool {
+    same(str::parse::<Signature>, ToString::to_string, bytes)
+}
