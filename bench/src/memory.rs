@@ -45,8 +45,8 @@ struct Exported {
     seconds: f64,
     idle_bytes: u64,
     most_bytes: u64,
-    /// Mean of the last quarter less that of the second, in MiB.
-    rise_mebibytes: f64,
+    /// Mean of the last quarter less that of the second, in MiB; none where a quarter was too short to be looked at.
+    rise_mebibytes: Option<f64>,
     /// Of the second half, in MiB for each gigabyte.
     slope_mebibytes: f64,
     looks: Vec<Look>,
@@ -71,7 +71,7 @@ pub async fn measure(bench: &Bench, scale: &Scale) -> Result<Figures, BenchError
 
 fn lines(export: &Exported, has_goal: bool) -> Vec<Row> {
     let gigabytes = export.bytes as f64 / 1e9;
-    let size = if gigabytes < 1.0 { format!("{:.0} MB", gigabytes * 1e3) } else { format!("{gigabytes:.1} GB") };
+    let size = if gigabytes < 1.0 { format!("{:.1} MB", gigabytes * 1e3) } else { format!("{gigabytes:.1} GB") };
     let name = format!("export of {size} ({})", export.format);
     let above = export.most_bytes.saturating_sub(export.idle_bytes) as f64 / f64::from(1 << 20);
     let is_large_enough = gigabytes >= GIGABYTES;
@@ -85,12 +85,12 @@ fn lines(export: &Exported, has_goal: bool) -> Vec<Row> {
     }
     let rise = Row::new(
         format!("rise of memory, {name}"),
-        format!("{:.1} MiB", export.rise_mebibytes),
+        export.rise_mebibytes.map_or("too short to say".to_owned(), |rise| format!("{rise:.1} MiB")),
         format!("mean of the last quarter less that of the second; slope {:.2} MiB for 1 GB", export.slope_mebibytes),
     );
     let flat = Goal {
         text: format!("flat: at most {RISE_MEBIBYTES_MAX:.0} MiB"),
-        verdict: Goal::of(export.rise_mebibytes <= RISE_MEBIBYTES_MAX),
+        verdict: Goal::of(export.rise_mebibytes.is_some_and(|rise| rise <= RISE_MEBIBYTES_MAX)),
     };
     vec![
         most.goal(Goal::at_most(ABOVE_MEBIBYTES_MAX, above, " MiB").only_if(is_large_enough)),
@@ -151,8 +151,8 @@ fn look(process: u32, delivered: &AtomicU64, ended: &AtomicBool) -> Result<Vec<L
 }
 
 /// How much memory rises from the second quarter of what was delivered to the last, in MiB, and in the second half for each
-/// gigabyte.
-fn course(looks: &[Look]) -> (f64, f64) {
+/// gigabyte. The rise is none where one of these quarters was not looked at.
+fn course(looks: &[Look]) -> (Option<f64>, f64) {
     let whole = looks.iter().map(|look| look.delivered).max().unwrap_or(0);
     let mebibytes = |look: &Look| look.resident as f64 / f64::from(1 << 20);
     let quarter = |number: u64| {
@@ -160,11 +160,13 @@ fn course(looks: &[Look]) -> (f64, f64) {
             let quarter = u128::from(look.delivered) * 4;
             quarter >= u128::from(whole) * u128::from(number) && quarter <= u128::from(whole) * u128::from(number + 1)
         });
-        mean(part.map(mebibytes))
+        let part: Vec<f64> = part.map(mebibytes).collect();
+        (!part.is_empty()).then(|| mean(part))
     };
+    let rise = quarter(3).zip(quarter(1)).map(|(last, second)| last - second);
     let half = looks.iter().filter(|look| look.delivered >= whole / 2);
     let points: Vec<(f64, f64)> = half.map(|look| (look.delivered as f64 / 1e9, mebibytes(look))).collect();
-    (quarter(3) - quarter(1), slope(&points))
+    (rise, slope(&points))
 }
 
 #[cfg(test)]
@@ -179,14 +181,20 @@ mod tests {
     #[test]
     fn memory_that_grows_with_what_is_delivered_is_not_flat() {
         let (rise, slope) = course(&looks(|step| 100 + 10 * step));
-        assert!((rise - 500.0).abs() < 10.0, "{rise}");
+        assert!(rise.is_some_and(|rise| (rise - 500.0).abs() < 10.0), "{rise:?}");
         assert!((slope - 100.0).abs() < 1e-6, "{slope} MiB for each gigabyte");
     }
 
     #[test]
     fn memory_that_rises_in_the_beginning_and_stays_is_flat() {
         let (rise, slope) = course(&looks(|step| if step < 10 { 100 + 20 * step } else { 300 }));
-        assert_eq!((rise, slope), (0.0, 0.0));
-        assert_eq!(course(&[]), (0.0, 0.0));
+        assert_eq!((rise, slope), (Some(0.0), 0.0));
+    }
+
+    #[test]
+    fn an_export_that_was_hardly_looked_at_is_not_called_flat() {
+        let begin = Look { delivered: 0, resident: 1 << 20 };
+        assert_eq!(course(&[begin, Look { delivered: 100, ..begin }]).0, None);
+        assert_eq!(course(&[]), (None, 0.0));
     }
 }
