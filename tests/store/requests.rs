@@ -12,8 +12,6 @@ use lingqu_tests::{StoreFactory, both};
 use crate::sample::append;
 
 const AT: &str = "2026-03-02T10:00:00+08:00";
-/// What a segment begins with.
-const SEGMENT_HEADER_BYTES: usize = 20;
 
 fn receipt(number: u64, kind: &str) -> NewReceipt {
     NewReceipt {
@@ -249,11 +247,66 @@ async fn a_request_that_was_changed_is_told_by_place_and_never_shown() {
     std::fs::write(&file, &changed).unwrap();
     assert!(matches!(log.request("rcp_0").await, Err(StoreError::Sealed { .. })));
     assert_eq!(log.request("rcp_1").await.unwrap(), present(1));
+    let receipts = log.read_after(0, READ_LIMIT_MAX).await.unwrap();
     log.close().await;
+    // It is no evidence and may be erased, so receipts do not depend on it: the node starts and has them all.
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    assert_eq!(log.read_after(0, READ_LIMIT_MAX).await.unwrap(), receipts);
+    assert!(matches!(log.request("rcp_0").await, Err(StoreError::Sealed { .. })));
+    assert_eq!(log.request("rcp_2").await.unwrap(), present(2));
+    log.append_with_request(receipt(7, "single"), &text(7)).await.unwrap();
+    log.erase_request("rcp_0", AT).await.unwrap();
+    assert_eq!(log.request("rcp_0").await.unwrap(), erased());
+}
+
+/// The last group, which nothing follows: once the log commits to its receipts nothing of it is cut off any more.
+#[tokio::test]
+async fn what_the_log_commits_to_is_no_torn_end() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    deliver(&log, 3).await;
+    log.commit_to_log().await.unwrap();
+    let receipts = log.read_after(0, READ_LIMIT_MAX).await.unwrap();
+    log.close().await;
+    let file = segment(&factory, 1);
+    let whole = std::fs::read(&file).unwrap();
+    let last_begins = whole.windows(4).rposition(|window| window == b"LQRG").unwrap();
+    // A byte of the sealed text, or of its slot: the receipts are all there, the request is not.
+    let sealed_at = whole.len() - (12 + text(2).len() + 16);
+    for at in [whole.len() - 1, sealed_at - 64] {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file, &changed).unwrap();
+        let reader = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        for log in [&reader, &log] {
+            assert_eq!(log.read_after(0, READ_LIMIT_MAX).await.unwrap(), receipts);
+            assert!(matches!(log.request("rcp_2").await, Err(StoreError::Sealed { .. })), "{at}");
+        }
+        log.close().await;
+        assert_eq!(std::fs::read(&file).unwrap(), changed);
+    }
+    // A byte of a receipt: it is told, and left for whoever can mend it.
+    let mut changed = whole.clone();
+    changed[last_begins + 40] ^= 1;
+    std::fs::write(&file, &changed).unwrap();
     let message = ReceiptLog::open(&store, factory.directory()).await.err().unwrap().to_string();
-    assert!(
-        message.contains("00000001.seg is damaged") && message.contains(&format!("offset {SEGMENT_HEADER_BYTES};"))
-    );
+    assert!(message.contains("00000001.seg is damaged") && message.contains(&format!("offset {last_begins};")));
+    assert_eq!(std::fs::read(&file).unwrap(), changed);
+    std::fs::write(&file, &whole).unwrap();
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    assert_eq!(log.request("rcp_2").await.unwrap(), present(2));
+}
+
+#[tokio::test]
+async fn what_was_erased_before_it_was_there_is_not_read() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    log.erase_request("rcp_1", AT).await.unwrap();
+    log.append_with_request(receipt(1, "single"), &text(1)).await.unwrap();
+    assert_eq!(log.request("rcp_1").await.unwrap(), erased());
 }
 
 /// A node's directory as a program left it that kept requests in the vault: plain frames in a segment of the first form.

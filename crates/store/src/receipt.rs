@@ -120,7 +120,8 @@ struct Waiting {
 
 impl ReceiptLog {
     /// Opens the log for appending. On a SQLite node `directory/receipts` holds the segments and one process at a time may
-    /// append; a group that a crash tore at the very end is cut off, it was never acknowledged. On PostgreSQL the
+    /// append; a group that a crash tore at the very end is cut off, it was never acknowledged, unless the log commits to it: then
+    /// it is damage. On PostgreSQL the
     /// directory isn't used.
     ///
     /// # Errors
@@ -131,7 +132,9 @@ impl ReceiptLog {
         let (finish, finished) = oneshot::channel();
         let segments = match store.backend() {
             Backend::Sqlite => {
-                let (segments, writer) = blocking(segments_path(directory), segment::open_for_appending).await?;
+                let committed = committed_head(store.db()).await?;
+                let open = move |path| segment::open_for_appending(path, committed);
+                let (segments, writer) = blocking(segments_path(directory), open).await?;
                 std::thread::Builder::new()
                     .name("receipts".to_owned())
                     .spawn(move || {
@@ -159,7 +162,11 @@ impl ReceiptLog {
     /// As [`ReceiptLog::open`], but for the lock.
     pub async fn open_for_reading(store: &Store, directory: &Path) -> Result<ReceiptLog, StoreError> {
         let segments = match store.backend() {
-            Backend::Sqlite => Some(blocking(segments_path(directory), segment::open_for_reading).await?),
+            Backend::Sqlite => {
+                let committed = committed_head(store.db()).await?;
+                let open = move |path| segment::open_for_reading(path, committed);
+                Some(blocking(segments_path(directory), open).await?)
+            }
             Backend::Postgres => None,
         };
         Ok(Self::new(store, segments, None, None))

@@ -80,6 +80,11 @@ impl ReceiptLog {
     /// As [`ReceiptLog::read_after`]; [`StoreError::Sealed`] when the vault key is another one or the request was changed.
     pub async fn request(&self, receipt_id: &str) -> Result<VaultRead, StoreError> {
         if let Some(place) = self.place_of_request(receipt_id).await? {
+            // Who erased it before its receipt was there left a note.
+            let noted = self.inner.store.vault_get(receipt_id, "").await?;
+            if matches!(noted, VaultRead::Erased { .. }) {
+                return Ok(noted);
+            }
             let (key, receipt_id) = (self.inner.store.vault_key().clone(), receipt_id.to_owned());
             return blocking(place, move |place| read(&key, &receipt_id, &place)).await;
         }

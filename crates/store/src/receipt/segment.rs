@@ -7,7 +7,9 @@
 //!
 //! What a frame is stands in [`super::frame`]. A frame is written only after the one before it was synced. So a bad frame
 //! with no good one after it is the torn end of a group that nobody was told about, and is cut off; a bad frame anywhere else
-//! is damage, and is named by file and offset. Records are canonical JSON and hold no zero byte, which every frame's lengths
+//! is damage, and is named by file and offset. What a frame keeps for requests is asked only of the last one, and there only
+//! where no log entry commits to its receipts: those that others follow, or that are committed to, were whole once, and a
+//! request that can't be opened any more must not take receipts with it. Records are canonical JSON and hold no zero byte, which every frame's lengths
 //! do, and sealed requests are bytes that nobody can choose: none can look like a frame.
 //!
 //! Segments with the first name are from before requests stood in them. They are read and not written to: a node that opens
@@ -89,8 +91,9 @@ pub(super) struct Writer {
     _lock: File,
 }
 
-/// Opens the directory for appending: takes the lock, cuts a torn end off.
-pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer), StoreError> {
+/// Opens the directory for appending: takes the lock, cuts a torn end off. The log commits to receipts up to `committed`, so
+/// those are no torn end.
+pub(super) fn open_for_appending(directory: PathBuf, committed: u64) -> Result<(Segments, Writer), StoreError> {
     std::fs::create_dir_all(&directory).map_err(|error| StoreError::file("create", &directory, error))?;
     if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_directory(parent)?;
@@ -116,7 +119,7 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
         return Ok((segments, writer));
     };
     let form = files.last().map_or(Form::WithRequests, |file| file.form);
-    let (segments, good_bytes) = scan_last(files)?;
+    let (segments, good_bytes) = scan_last(files, committed)?;
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -124,6 +127,10 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
         .map_err(|error| StoreError::file("open", &last_path, error))?;
     let bytes = file.metadata().map_err(|error| StoreError::file("read", &last_path, error))?.len();
     if bytes > good_bytes {
+        if segments.head() < committed {
+            // Cut off, nobody could mend it.
+            return Err(damaged(&last_path, good_bytes));
+        }
         tracing::warn!(file = %last_path.display(), offset = good_bytes, cut = bytes - good_bytes, "cut off the torn end of a receipt segment");
         file.set_len(good_bytes).map_err(|error| StoreError::file("cut the torn end of", &last_path, error))?;
     }
@@ -146,8 +153,9 @@ pub(super) fn open_for_appending(directory: PathBuf) -> Result<(Segments, Writer
     Ok((segments, writer))
 }
 
-/// Opens the directory for reading beside a writer: a torn or unfinished end is left alone.
-pub(super) fn open_for_reading(directory: PathBuf) -> Result<Segments, StoreError> {
+/// Opens the directory for reading beside a writer: a torn or unfinished end is left alone. `committed` is as for
+/// [`open_for_appending`].
+pub(super) fn open_for_reading(directory: PathBuf, committed: u64) -> Result<Segments, StoreError> {
     if !directory.is_dir() {
         return Ok(Segments::new(Vec::new(), 0));
     }
@@ -161,7 +169,7 @@ pub(super) fn open_for_reading(directory: PathBuf) -> Result<Segments, StoreErro
     if files.is_empty() {
         return Ok(Segments::new(Vec::new(), 0));
     }
-    Ok(scan_last(files)?.0)
+    Ok(scan_last(files, committed)?.0)
 }
 
 /// Writes groups until the queue is closed and empty.
@@ -319,7 +327,8 @@ impl Segments {
         }
         let next_first = set.files.get(index + 1).map(|next| next.first_position);
         drop(set);
-        let scan = scan(&path, form, first_position)?;
+        // It is not the last one, so each of its frames was whole once.
+        let scan = scan(&path, form, first_position, u64::MAX)?;
         let damage = scan.end.or((Some(scan.next_position) != next_first).then_some(scan.good_bytes));
         if let Some(offset) = damage {
             return Err(damaged(&path, offset));
@@ -356,9 +365,9 @@ fn place_in(groups: &[GroupPlace], position: u64) -> Option<GroupPlace> {
 }
 
 /// Scans the last of `files`; gives the set and the number of good bytes in that file.
-fn scan_last(mut files: Vec<SegmentFile>) -> Result<(Segments, u64), StoreError> {
+fn scan_last(mut files: Vec<SegmentFile>, committed: u64) -> Result<(Segments, u64), StoreError> {
     let last = files.last_mut().expect("callers pass at least one file");
-    let scan = scan(&last.path, last.form, last.first_position)?;
+    let scan = scan(&last.path, last.form, last.first_position, committed)?;
     if let Some(offset) = scan.end
         && scan.good_frame_follows
     {
@@ -380,13 +389,14 @@ struct Scan {
     good_frame_follows: bool,
 }
 
-/// Reads a segment. A second look tells damage from a request that was being erased at the first.
-fn scan(path: &Path, form: Form, first_position: u64) -> Result<Scan, StoreError> {
-    let scan = scan_once(path, form, first_position)?;
-    if scan.end.is_none() { Ok(scan) } else { scan_once(path, form, first_position) }
+/// Reads a segment; receipts up to `committed` are known to have been whole. A second look tells a torn end from a request that
+/// was being erased at the first.
+fn scan(path: &Path, form: Form, first_position: u64, committed: u64) -> Result<Scan, StoreError> {
+    let scan = scan_once(path, form, first_position, committed)?;
+    if scan.end.is_none() { Ok(scan) } else { scan_once(path, form, first_position, committed) }
 }
 
-fn scan_once(path: &Path, form: Form, first_position: u64) -> Result<Scan, StoreError> {
+fn scan_once(path: &Path, form: Form, first_position: u64, committed: u64) -> Result<Scan, StoreError> {
     let bytes = std::fs::read(path).map_err(|error| StoreError::file("read", path, error))?;
     let mut scan = Scan {
         groups: Vec::new(),
@@ -397,7 +407,7 @@ fn scan_once(path: &Path, form: Form, first_position: u64) -> Result<Scan, Store
     };
     let mut offset = SEGMENT_HEADER_BYTES;
     while offset < bytes.len() {
-        match whole_frame(form, &bytes, offset) {
+        match good_frame(form, &bytes, offset, committed) {
             Some((first, count, frame_bytes)) if first == scan.next_position => {
                 scan.groups.push(GroupPlace { first_position: first, offset: offset as u64, frame_bytes });
                 scan.next_position += u64::from(count);
@@ -415,12 +425,14 @@ fn scan_once(path: &Path, form: Form, first_position: u64) -> Result<Scan, Store
     Ok(scan)
 }
 
-/// First position, count and bytes of the frame at `offset`, if it is good and has every request that it was written with.
-fn whole_frame(form: Form, bytes: &[u8], offset: usize) -> Option<(u64, u16, usize)> {
+/// First position, count and bytes of the frame at `offset`, if it is good and, where it may have been torn, has every request
+/// that it was written with.
+fn good_frame(form: Form, bytes: &[u8], offset: usize, committed: u64) -> Option<(u64, u16, usize)> {
     let bytes = &bytes[offset..];
     let frame = frame::read(form, offset as u64, bytes)?;
     let (first, count) = group::header(frame.group)?;
-    frame.keeps_all(bytes).then_some((first, count, frame.bytes))
+    let may_be_torn = frame.bytes == bytes.len() && first > committed;
+    (!may_be_torn || frame.keeps_all(bytes)).then_some((first, count, frame.bytes))
 }
 
 fn read_group(place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {
