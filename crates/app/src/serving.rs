@@ -1,5 +1,7 @@
 //! Serving an order: its grant as of now, compiled into governed tables over the materialised product.
 
+mod recent;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -30,14 +32,15 @@ use crate::error::AppError;
 use crate::privacy::{ConsumerLedger, noised_rules};
 use crate::quota::{CountedSubjects, RowSubjects, SubjectsOfRows};
 use crate::release::{ConsumerRecord, recipient};
+use crate::serving::recent::Recent;
 
 /// The modes in which live data is delivered: all but the one that hands out a state of the data, since there is none.
 const LIVE_MODES: [Mode; 4] = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode::Verification];
 /// What the reading of the rows of some keys of live data may use; where the keys can't be told to the database, that is
 /// all rows of the grant.
 const LIVE_LOOKUP_ROWS_MAX: u64 = 10_000_000;
-/// Orders whose compiled grant is kept.
-const SERVINGS_MAX: usize = 256;
+/// Orders whose compiled grant is kept: those that asked last.
+const SERVINGS_MAX: usize = 4_096;
 /// Product indexes that are kept in memory.
 const INDEXES_MAX: usize = 16;
 /// Most bytes that the sets of consenting subjects of compiled grants take together.
@@ -46,14 +49,25 @@ const CONSENT_SETS_BYTES_MAX: usize = 256 << 20;
 const SUBJECTS_BYTES_MAX: usize = 1 << 30;
 
 /// What is kept between requests.
-#[derive(Default)]
 pub(crate) struct ServingCache {
-    servings: Mutex<BTreeMap<OrderId, Arc<Serving>>>,
+    servings: Mutex<Recent<OrderId, Arc<Serving>>>,
     indexes: Mutex<BTreeMap<String, Arc<ServedProduct>>>,
     /// Rows of all products that were asked for by key last.
     blocks: Arc<BlockCache>,
     making: tokio::sync::Mutex<()>,
     pub(crate) counted: CountedSubjects,
+}
+
+impl Default for ServingCache {
+    fn default() -> ServingCache {
+        ServingCache {
+            servings: Mutex::new(Recent::new(SERVINGS_MAX, CONSENT_SETS_BYTES_MAX)),
+            indexes: Mutex::default(),
+            blocks: Arc::default(),
+            making: tokio::sync::Mutex::default(),
+            counted: CountedSubjects::default(),
+        }
+    }
 }
 
 /// What a grant is applied to.
@@ -339,7 +353,7 @@ impl App {
     }
 
     pub(crate) async fn serving_of(&self, order: &OrderId) -> Result<Arc<Serving>, AppError> {
-        let kept = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner).get(order).cloned();
+        let kept = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner).get(order);
         let now = self.clock.now();
         if let Some(kept) = &kept
             && kept.is_checked_at(self.read(|state| state.position), now)
@@ -368,11 +382,7 @@ impl App {
         }
         let serving = Arc::new(self.compile(position, grant, details, kept.as_deref()).await?);
         let mut servings = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner);
-        let consent_bytes: usize = servings.values().map(|serving| serving.consent_bytes()).sum();
-        if servings.len() >= SERVINGS_MAX || consent_bytes > CONSENT_SETS_BYTES_MAX {
-            servings.clear();
-        }
-        servings.insert(order.clone(), Arc::clone(&serving));
+        servings.insert(order.clone(), Arc::clone(&serving), serving.consent_bytes());
         Ok(serving)
     }
 
