@@ -171,10 +171,10 @@ pub(crate) async fn of_person(
     Changing(viewer): Changing,
     Body(form): Body<IdentityForm>,
 ) -> Result<Json<PersonalConsents>, ProblemDocument> {
-    taken_by(&api, &viewer, None)?;
+    let taken_by = taken_by(&api, &viewer, None)?;
     must_be_identity(&form.identity)?;
     let mut items = Vec::new();
-    for own in api.app.consents_of(&form.identity).await? {
+    for own in api.app.read_consents(&taken_by, &form.identity).await? {
         items.push(PersonalConsent {
             consent: own.named.to_string(),
             details: own.details,

@@ -297,6 +297,15 @@ impl App {
         }
     }
 
+    /// The same, for somebody before whom the subject is. That he looked is in the log, and not at whom.
+    pub async fn read_consents(&self, taken_by: &TakenBy, identity: &str) -> Result<Vec<SubjectConsent>, AppError> {
+        self.must_take_consents(taken_by)?;
+        if let Some(user) = &taken_by.user {
+            tracing::info!(%user, "a consent agent reads a person's consents");
+        }
+        self.consents_of(identity).await
+    }
+
     /// The subject with an identity, whose consent this is. Whether another's consent exists is nobody's business.
     async fn owner(&self, identity: &str, named: &ConsentRef) -> Result<SubjectId, AppError> {
         let Some(subject) = self.store.vault_subject(&self.identity_digest(identity)).await? else {

@@ -88,7 +88,9 @@ pub enum AppError {
     #[error("too many ingestions are waiting; try again when some have ended")]
     TooManyIngestions,
     /// As many ingestions of the provider are open as he may have while others may come.
-    #[error("your ingestions have their share of the node's queue; try again when one of them has ended, or cancel one")]
+    #[error(
+        "your ingestions have their share of the node's queue; try again when one of them has ended, or cancel one"
+    )]
     TooManyOwnIngestions,
     /// The room for uploaded files is used up.
     #[error("the room for uploaded files is used up; try again when some ingestions have ended")]
