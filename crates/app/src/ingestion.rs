@@ -42,11 +42,11 @@ use crate::error::AppError;
 use crate::keys::random;
 
 use request::JobRequest;
+pub use request::JobSource;
 use shares::Shares;
 use spool::Room;
-use turns::Turns;
-pub use request::JobSource;
 pub use spool::{Spool, Spooled};
+use turns::Turns;
 
 /// Jobs that run at the same time, of which one provider has at most half ([`shares`]). Each takes a thread and the memory of
 /// some batches.

@@ -442,7 +442,8 @@ mod tests {
             further_subjects: vec![name("buyer")],
         };
         let products = ProductStore::open(&at("products")).unwrap();
-        let product = products.materialise(&engine, "prd_1", "set_1", &spec, &[table], Limits::default()).await.unwrap();
+        let product =
+            products.materialise(&engine, "prd_1", "set_1", &spec, &[table], Limits::default()).await.unwrap();
         let key = IndexKey::from_bytes([7; 32]);
         let kept = RowSubjects::read(&product, &key, &engine).unwrap().expect("there is room");
         for rows in [vec![], vec![0], vec![49, 50, 51], (0..500).step_by(7).collect(), (0..500).collect::<Vec<u64>>()] {

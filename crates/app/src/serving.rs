@@ -213,7 +213,10 @@ impl Serving {
             return Err(Refusal::new(
                 RefusalCode::ModeNotGranted,
                 mode.code(),
-                format!("数据不入库的产品没有快照，不以 {} 方式交付；请使用 rows、statistics、lookup 或 verification", mode.code()),
+                format!(
+                    "数据不入库的产品没有快照，不以 {} 方式交付；请使用 rows、statistics、lookup 或 verification",
+                    mode.code()
+                ),
                 format!(
                     "live data has no snapshot, so it is not delivered in the mode {}; ask for rows, statistics, lookup or verification",
                     mode.code()
@@ -505,10 +508,7 @@ impl App {
                 data: ServedData::Live(product, schema),
                 index: Mutex::new(None),
                 blocks: Arc::clone(&self.serving.blocks),
-                subjects: grant
-                    .scope
-                    .consent_required
-                    .then(|| ServedSubjects::Live(Arc::clone(&self.live_identities))),
+                subjects: grant.scope.consent_required.then(|| ServedSubjects::Live(Arc::clone(&self.live_identities))),
                 row_subjects: tokio::sync::Mutex::default(),
             }));
         }

@@ -22,8 +22,8 @@ pub use address::{AddressUnfit, ConnectionName, TableAddress};
 pub use connections::{Connections, PostgresError};
 pub(crate) use connections::{Reading, ReadingTime};
 pub(crate) use parameter::Parameter;
+pub(crate) use relation::Relation;
 #[cfg(test)]
 pub(crate) use relation::RelationColumn;
-pub(crate) use relation::Relation;
 pub(crate) use rows::{Statement, read_rows};
 pub(crate) use value::{EPOCH_DAYS, EPOCH_MICROSECONDS, WireType};

@@ -22,7 +22,9 @@ impl Scenario {
     /// Adds the three products. `permit` is set by either permit, `product` by the product [`TRIP_SHARED`]. The scenario's clock
     /// must run some weeks behind.
     pub async fn offer_shared(&mut self, permit: SharedQuota, product: SharedQuota) {
-        let trips = self.permit_with("trips", trips_narrowing(), permit.clone()).await;
+        // A trip is about nobody, so nobody could be counted.
+        let of_trips = SharedQuota { subjects: None, ..permit.clone() };
+        let trips = self.permit_with("trips", trips_narrowing(), of_trips).await;
         let people = self.permit_with("people", people_narrowing(), permit).await;
         let modes = |modes: &[Mode], quota: Option<SharedQuota>| Narrowing {
             modes: Some(modes.iter().copied().collect()),

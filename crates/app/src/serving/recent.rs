@@ -42,7 +42,9 @@ impl<K: Ord, V: Clone> Recent<K, V> {
     /// Keeps a value of so many bytes in place of the one that its key had.
     pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.remove(&key);
-        while !self.entries.is_empty() && (self.entries.len() >= self.entries_max || self.bytes + bytes > self.bytes_max) {
+        while !self.entries.is_empty()
+            && (self.entries.len() >= self.entries_max || self.bytes + bytes > self.bytes_max)
+        {
             self.forget_oldest();
         }
         self.asked += 1;
