@@ -39,6 +39,7 @@ pub struct Supply {
 }
 
 /// Where a supply stands.
+#[expect(clippy::large_enum_variant, reason = "there are few supplies, and each is moved a few times")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +73,7 @@ pub enum SupplyStage {
 }
 
 /// What happened to a supply.
+#[expect(clippy::large_enum_variant, reason = "there are few supplies, and each is moved a few times")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SupplyEvent {
