@@ -202,14 +202,19 @@ async fn a_client_of_postgresql_is_killed_or_cancels() {
         command.args(["-X", "--no-password", "-d", &dsn, "-c", ENDLESS]);
         let asking = begun(command);
         doors.until_it_works().await;
-        if how == "killed" {
+        let canceled = if how == "killed" {
             kill(asking);
+            None
         } else {
-            // psql sends a cancel request when it is interrupted, and stays.
+            // psql sends a cancel request when it is interrupted, and ends when it is told that it was heard.
             let interrupt = Command::new("kill").args(["-INT", &asking.id().to_string()]).status().unwrap();
             assert!(interrupt.success());
-        }
+            Some(asking)
+        };
         doors.until_it_stops(&format!("PostgreSQL ({how})")).await;
         doors.nothing_was_charged(how).await;
+        if let Some(mut psql) = canceled {
+            assert!(!psql.wait().unwrap().success(), "psql tells that its query was canceled");
+        }
     }
 }
