@@ -86,7 +86,8 @@ export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
 
 function Signer({ actor }: { actor: Schemas["Actor"] }) {
   if (typeof actor === "string") return <span>{actor}</span>;
-  return <Id id={"user" in actor ? actor.user : actor.subject} />;
+  if ("user" in actor) return <Id id={actor.user} />;
+  return <Id id={"subject" in actor ? actor.subject : actor.subject_before.subject} />;
 }
 
 function Keys({ entry }: { entry: Schemas["Entry_Order"] }) {
