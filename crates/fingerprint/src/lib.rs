@@ -11,6 +11,7 @@
 //! assumptions and what voids them, is in `docs/fingerprinting.md`.
 
 mod accuse;
+mod align;
 mod bounds;
 mod channel;
 mod code;
@@ -34,6 +35,10 @@ mod tail;
 mod units;
 
 pub use accuse::{Accusation, Possibility, Settings, Verdict, accuse};
+pub use align::{
+    Agreement, Alignment, COLUMNS_MAX, Deed, FRAGMENT_ROWS_MAX, MatchedColumn, MatchedRow, Originals, Provenance,
+    Reading, Stage, Watch, align,
+};
 pub use bounds::{MomentBounds, rate_within_moments};
 pub use channel::{Channel, fit_channel};
 pub use code::{BIAS_CLASSES, BiasTable, Position};
