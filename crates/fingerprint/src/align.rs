@@ -219,7 +219,7 @@ pub fn align(
     by_worth.truncate(COMPARED_MAX);
     let (places, mut compared): (Vec<usize>, Vec<Column>) = by_worth.into_iter().unzip();
     let mut linked = rows::link(originals, &mut compared, fragment.num_rows(), sketch.rows, log_odds_min, watch)?;
-    // A column that agrees by chance only was taken for another one: without it, once more.
+    // A column that agrees by chance only was taken for another one. Rows hardly asked it: its weights were learned too.
     let wrong: Vec<bool> =
         linked.agreements.iter().map(|a| a.beyond_chance().is_some_and(|beyond| beyond < AGREEMENT_MIN)).collect();
     for (place, agreement) in places.iter().zip(&linked.agreements) {
@@ -230,15 +230,11 @@ pub fn align(
         verified => verified,
     };
     if matches!(provenance, Provenance::Outside(_)) {
-        linked = Linked { ambiguous: fragment.num_rows() as u64, ..Linked::default() };
-    } else if wrong.contains(&true) {
-        let dropped: HashSet<usize> = places.iter().zip(&wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| *p).collect();
-        let mut wrong = wrong.into_iter();
-        compared.retain(|_| !wrong.next().unwrap_or(false));
-        linked = rows::link(originals, &mut compared, fragment.num_rows(), sketch.rows, log_odds_min, watch)?;
-        let mut place = 0..;
-        matched.retain(|_| place.next().is_some_and(|place| !dropped.contains(&place)));
+        linked = Linked::default();
     }
+    let dropped: HashSet<usize> = places.iter().zip(&wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| *p).collect();
+    let mut place = 0..;
+    matched.retain(|_| place.next().is_some_and(|place| !dropped.contains(&place)));
     let unmatched = fragment.num_rows() as u64 - linked.rows.len() as u64;
     let (rows, duplicates) = distinct(fragment, linked.rows);
     let columns: Vec<MatchedColumn> = matched.into_iter().map(|(_, _, column)| column).collect();
@@ -362,7 +358,7 @@ impl Alignment {
         let mut out: Vec<(&str, ArrayRef)> = Vec::new();
         for column in &self.columns {
             let missing = || FingerprintError::ColumnMissing { column: column.leaked.clone() };
-            let array = fragment.column_by_name(&column.leaked).ok_or_else(missing)?;
+            let array = fragment.columns().get(column.place).ok_or_else(missing)?;
             let array = take(array, &rows, None).map_err(|_| missing())?;
             let kind = originals.column_by_name(&column.original).map(|array| array.data_type().clone());
             let numbers = || Cells::read(&array, column.reading, column.factor).numbers;

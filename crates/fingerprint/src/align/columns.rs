@@ -67,6 +67,8 @@ const THOUSANDTHS: f64 = 1_000.0;
 /// A leaked column beside the original one that it seems to be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatchedColumn {
+    /// Its place in the fragment, from zero: names there may be missing or the same.
+    pub place: usize,
     /// Its name in the fragment.
     pub leaked: String,
     /// Its name in the originals.
@@ -210,6 +212,7 @@ pub(crate) fn assign(
             leaked,
             column,
             MatchedColumn {
+                place: leaked,
                 leaked: names[leaked].to_string(),
                 original: sketch.names[column].clone(),
                 reading: variant.reading,

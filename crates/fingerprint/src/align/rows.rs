@@ -29,6 +29,7 @@ const ROUNDS: usize = 8;
 
 /// Weights are learned from leaked rows whose best pair has at least this probability.
 const LEARNED_FROM_MIN: f64 = 0.99;
+const LEARNED_FROM_SHARE: f64 = 0.7;
 
 /// A level's probability among matches before anything was learned, as if so many rows had been seen.
 const PRIOR: [f64; 3] = [0.9, 0.06, 0.04];
@@ -37,6 +38,10 @@ const PRIOR_ROWS: f64 = 20.0;
 /// The probability that a leaked row is in the originals at all, before anything was learned, and the most that is learned.
 const INSIDE: f64 = 0.5;
 const INSIDE_MAX: f64 = 0.999;
+
+/// The share of foreign rows among the matches that is put up with, and how much better strangers may be than those seen.
+const MISTAKEN_MAX: f64 = 0.001;
+const MISFIT_MARGIN: f64 = 3.0;
 
 /// How a pair's cells compare.
 const SAME: u8 = 0;
@@ -69,7 +74,8 @@ impl Column {
         sample: &Cells,
     ) -> Self {
         let mut cells = fragment
-            .column_by_name(&matched.leaked)
+            .columns()
+            .get(matched.place)
             .map(|array| Cells::read(array, matched.reading, matched.factor))
             .unwrap_or_default();
         tolerance.settle(&mut cells);
@@ -189,7 +195,6 @@ impl Pair {
 #[derive(Debug, Default)]
 pub(crate) struct Linked {
     pub(crate) rows: Vec<MatchedRow>,
-    pub(crate) ambiguous: u64,
     pub(crate) agreements: Vec<Agreement>,
     /// Leaked rows that share a combination of columns with any original; nothing when the combinations tell too little.
     pub(crate) found: Option<u64>,
@@ -219,11 +224,11 @@ pub(crate) fn link(
     let mut inside = INSIDE;
     for _ in 0..ROUNDS {
         let mut seen = vec![PRIOR.map(|share| share * PRIOR_ROWS); columns.len()];
-        let mut inside_rows = 0.0;
-        for group in &groups {
-            let (best, odds, row_inside) = best(columns, &weights, group, inside, count);
-            inside_rows += row_inside;
-            if odds >= (LEARNED_FROM_MIN / (1.0 - LEARNED_FROM_MIN)).ln() {
+        let of_groups: Vec<_> = groups.iter().map(|group| best(columns, &weights, group, inside, count)).collect();
+        let inside_rows: f64 = of_groups.iter().map(|(_, _, row_inside)| row_inside).sum();
+        let learned_from = learned_from(of_groups.iter().map(|(_, odds, _)| *odds));
+        for (best, odds, _) in of_groups {
+            if odds >= learned_from {
                 for (column, seen) in seen.iter_mut().enumerate() {
                     if let Some(seen) = seen.get_mut(usize::from(best.level(column))) {
                         *seen += 1.0;
@@ -237,15 +242,66 @@ pub(crate) fn link(
         }
         inside = ((inside_rows + PRIOR_ROWS * INSIDE) / (rows as f64 + PRIOR_ROWS)).min(INSIDE_MAX);
     }
+    let mut sure: Vec<Sure> = Vec::new();
     for group in &groups {
         let (pair, log_odds, _) = best(columns, &weights, group, inside, count);
         if log_odds >= odds_min {
-            linked.rows.push(MatchedRow { leaked: pair.leaked, original: pair.original, log_odds });
-        } else {
-            linked.ambiguous += 1;
+            let strangers = group.iter().filter(|other| other.original != pair.original);
+            sure.push(Sure {
+                row: MatchedRow { leaked: pair.leaked, original: pair.original, log_odds },
+                misfit: misfit(&weights, pair),
+                stranger: strangers.map(|other| misfit(&weights, other)).fold(f64::INFINITY, f64::min),
+            });
         }
     }
+    let limit = misfit_max(&sure, (1.0 - inside) * rows as f64);
+    linked.rows = sure.iter().filter(|sure| sure.misfit <= limit).map(|sure| sure.row).collect();
     Ok(linked)
+}
+
+/// The odds from which on weights are learned: high, and not far below those of the best tenth, since a foreign row that hit
+/// upon a stranger must not teach what matches are like.
+fn learned_from(odds: impl Iterator<Item = f64>) -> f64 {
+    let least = (LEARNED_FROM_MIN / (1.0 - LEARNED_FROM_MIN)).ln();
+    let mut high: Vec<f64> = odds.filter(|odds| *odds >= least).collect();
+    high.sort_by(f64::total_cmp);
+    high.get(high.len() * 9 / 10).map_or(least, |best| least.max(LEARNED_FROM_SHARE * best))
+}
+
+/// A leaked row with high odds, how badly its original fits by what matches are like, and how badly the best stranger.
+struct Sure {
+    row: MatchedRow,
+    misfit: f64,
+    stranger: f64,
+}
+
+/// Up to which misfit matches are taken. Columns hang together, so a row that is not from here may find a stranger whose odds
+/// are high. What strangers are like shows in the second best originals of rows that are matched: so many of the foreign rows
+/// are expected to do as well. (As decoys are used to tell false discoveries: Elias and Gygi 2007.)
+fn misfit_max(sure: &[Sure], foreign: f64) -> f64 {
+    let ordered = |of: &dyn Fn(&Sure) -> f64| {
+        let mut list: Vec<f64> = sure.iter().map(of).collect();
+        list.sort_by(f64::total_cmp);
+        list
+    };
+    let (matches, strangers) = (ordered(&|sure| sure.misfit), ordered(&|sure| sure.stranger));
+    for (place, limit) in matches.iter().enumerate().rev() {
+        let as_good = strangers.partition_point(|stranger| *stranger <= limit + MISFIT_MARGIN);
+        let mistaken = foreign * as_good as f64 / sure.len() as f64;
+        if mistaken <= MISTAKEN_MAX * (place + 1) as f64 {
+            return *limit;
+        }
+    }
+    f64::NEG_INFINITY
+}
+
+/// How much less likely a pair's levels are among matches than the likeliest ones, in nats.
+fn misfit(weights: &[[f64; 3]], pair: &Pair) -> f64 {
+    let misfit = |(column, weights): (usize, &[f64; 3])| {
+        let likeliest = weights.iter().copied().fold(0.0, f64::max);
+        weights.get(usize::from(pair.level(column))).map_or(0.0, |level| (likeliest / level).ln())
+    };
+    weights.iter().enumerate().map(misfit).sum()
 }
 
 fn pairs(
