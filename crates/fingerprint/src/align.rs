@@ -184,8 +184,8 @@ pub struct Alignment {
 }
 
 /// Aligns a fragment. A match needs the odds whose logarithm is `log_odds_min`; 7 is one error in a thousand matches by the model.
-/// Memory: about 120 bytes for each cell of the fragment, 32 bytes for each of at most 16 million pairs, and a sample of 32,768
-/// originals.
+/// Memory, by calculation: at most some 60 bytes for each cell and 1.5 KiB for each row of the fragment, 32 bytes for each of at
+/// most 16 million pairs, and for each column of the originals 1 MiB for a sample of rows and up to 3 MiB for counts.
 ///
 /// # Errors
 /// [`FingerprintError::TooMany`], [`FingerprintError::Stopped`], and what the originals answer.

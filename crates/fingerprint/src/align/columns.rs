@@ -14,6 +14,9 @@ use crate::rounding::Rounding;
 /// Rows of the fragment that columns are told by.
 const SAMPLE_ROWS_MAX: usize = 1_024;
 
+/// The most cells of them: of a wide fragment fewer rows are looked at, since each cell is asked for in every unit.
+const SAMPLE_CELLS_MAX: usize = 32_768;
+
 /// Bins by which columns are compared whose values were moved.
 const BINS: usize = 32;
 
@@ -118,7 +121,8 @@ pub(crate) struct Variant {
 
 /// All ways to read all columns, and a number for each value that the originals are asked for.
 pub(crate) fn variants(fragment: &RecordBatch) -> Result<(Vec<Variant>, HashMap<u64, u32>), FingerprintError> {
-    let stride = fragment.num_rows().div_ceil(SAMPLE_ROWS_MAX).max(1);
+    let sampled = SAMPLE_ROWS_MAX.min(SAMPLE_CELLS_MAX / fragment.num_columns().max(1)).max(1);
+    let stride = fragment.num_rows().div_ceil(sampled).max(1);
     let rows = UInt64Array::from_iter_values((0..fragment.num_rows() as u64).step_by(stride));
     let (mut out, mut asked) = (Vec::new(), HashMap::new());
     for (column, (array, field)) in fragment.columns().iter().zip(fragment.schema_ref().fields()).enumerate() {
