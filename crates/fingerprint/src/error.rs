@@ -60,6 +60,15 @@ pub enum FingerprintError {
     /// An opening doesn't fit the commitment that was logged.
     #[error("the disclosed key is not the one that was committed to at delivery")]
     CommitmentMismatch,
+    /// The originals could not be read.
+    #[error("the originals could not be read: {reason}")]
+    Originals {
+        /// Why, without a value of the data, and how to mend it.
+        reason: String,
+    },
+    /// Who watched ended it.
+    #[error("it was stopped before it was done; nothing was kept")]
+    Stopped,
     /// Arrow refused to build a result from parts that this room made.
     #[error("a marked batch could not be put together; column {column}")]
     Assembly {

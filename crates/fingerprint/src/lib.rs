@@ -1,16 +1,17 @@
 //! Copies that name their recipient, and the statistics by which a leaked fragment accuses one.
 //!
 //! This room is for marks in values ([`Marker`]), marks by presence ([`Presence`]) and decoys ([`DecoyRegister`]), all of them
-//! driven by keys that two parties hold in halves ([`HalfKey`]); and for the other direction: what a fragment shows at the
-//! secret positions ([`observe`]), and who is accused by it with which probability of being innocent ([`accuse`]). A
-//! [`Marking`] declares what may change; [`propose`] looks at data and says what could. Data passes through as Arrow
-//! batches: a batch and a recipient's code in, the recipient's copy out, the same whatever the size and the order of the
-//! batches. It is not for finding out which rows of which snapshot a fragment holds (its rows come aligned), for storing
-//! keys or commitments, or for deciding who may have what. It performs no I/O, draws no randomness and starts no threads:
-//! keys and salts come in as arguments, and who scores many recipients at once says how. The mathematics, with sources,
-//! assumptions and what voids them, is in `docs/fingerprinting.md`.
+//! driven by keys that two parties hold in halves ([`HalfKey`]); and for the other direction: which originals a fragment
+//! holds ([`align`]), what it shows at the secret positions ([`observe`]), and who is accused by it with which probability
+//! of being innocent ([`accuse`]). A [`Marking`] declares what may change; [`propose`] looks at data and says what could.
+//! Data passes through as Arrow batches: a batch and a recipient's code in, the recipient's copy out, the same whatever the
+//! size and the order of the batches. It is not for reading a fragment's file or choosing the snapshots that it is compared
+//! with, for storing keys or commitments, or for deciding who may have what. It performs no I/O, draws no randomness and
+//! starts no threads: keys and salts come in as arguments, and who scores many recipients at once says how. The
+//! mathematics, with sources, assumptions and what voids them, is in `docs/fingerprinting.md`.
 
 mod accuse;
+mod align;
 mod bounds;
 mod channel;
 mod code;
@@ -34,6 +35,10 @@ mod tail;
 mod units;
 
 pub use accuse::{Accusation, Possibility, Settings, Verdict, accuse};
+pub use align::{
+    Agreement, Alignment, COLUMNS_MAX, Deed, FRAGMENT_ROWS_MAX, MatchedColumn, MatchedRow, Originals, Provenance,
+    Reading, Stage, Watch, align,
+};
 pub use bounds::{MomentBounds, rate_within_moments};
 pub use channel::{Channel, fit_channel};
 pub use code::{BIAS_CLASSES, BiasTable, Position};

@@ -58,8 +58,18 @@ enum Change {
     Neighbours(f64),
 }
 
+/// What is left beside the marked columns, when rows have to be found first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    NoKey,
+    KeyAndOne,
+    OneAlone,
+}
+
 pub struct Attack {
     pub name: String,
+    /// None where rows come aligned.
+    pub kept: Option<Kept>,
     pub coalition: usize,
     pub mixing: Mixing,
     pub share: f64,
@@ -71,12 +81,28 @@ impl Attack {
     pub fn kept(share: f64) -> Self {
         Self {
             name: format!("{:.3} % of rows", 100.0 * share),
+            kept: None,
             coalition: 1,
             mixing: Mixing::Rows,
             share,
             only_first_column: false,
             change: Change::Nothing,
         }
+    }
+
+    pub fn unaligned(share: f64, many: f64) -> Vec<Self> {
+        let kept = |name: &str, kept| Self { name: name.to_string(), kept: Some(kept), ..Self::kept(share) };
+        let many = Self::kept(many.min(1.0));
+        vec![
+            kept("found: keys dropped, shuffled, other columns kept", Kept::NoKey),
+            kept("found: key and one marked column, shuffled", Kept::KeyAndOne),
+            kept("found: one marked column alone, shuffled", Kept::OneAlone),
+            Self {
+                name: "found: keys dropped, as many rows as are promised".to_string(),
+                kept: Some(Kept::NoKey),
+                ..many
+            },
+        ]
     }
 
     pub fn one_column(share: f64) -> Self {

@@ -1,21 +1,26 @@
 //! Recipients with their copies, trials, and what marks do to the data.
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
 use lingqu_fingerprint::{
-    HalfKey, KeyUse, MarkKey, Marker, Observation, PositionSecrets, Profile, RecipientCode, Settings, Sheet, accuse,
-    observe, power, score_each,
+    HalfKey, KeyUse, MarkKey, Marker, Observation, PositionSecrets, Profile, RecipientCode, Settings, Sheet, Watch,
+    accuse, align, observe, power, score_each,
 };
 
-use crate::attack::Attack;
+use crate::attack::{Attack, Kept};
 use crate::chance::Chance;
 use crate::models;
 use crate::tables::{Table, moments, numbers};
 
 pub const REGISTERED: usize = 10_000;
+
+/// A match's odds: the logarithm that is asked for.
+const LOG_ODDS_MIN: f64 = 7.0;
 
 /// The most draws of a code in one trial; beyond, fewer recipients are tested, and the correction still counts all.
 const DRAWS_MAX: usize = 50_000_000;
@@ -34,6 +39,15 @@ pub struct Trial {
     pub log_p_value: f64,
     pub tested: usize,
     pub positions: usize,
+    pub found: Found,
+}
+
+/// Leaked rows beside an original, and beside a wrong one, where rows had to be found; and how long it took.
+#[derive(Clone, Copy, Default)]
+pub struct Found {
+    pub matched: usize,
+    pub mistaken: usize,
+    pub seconds: f64,
 }
 
 impl Office {
@@ -120,10 +134,62 @@ impl Office {
         Ok((observations, count))
     }
 
+    /// Rows of one copy in any order under names that say nothing, found again by their values alone; how many were, and how
+    /// many of them wrongly.
+    fn leak_and_find(
+        &self,
+        attack: &Attack,
+        kept: Kept,
+        recipient: usize,
+        chance: &mut Chance,
+    ) -> Result<(Vec<Observation>, Found), Box<dyn Error>> {
+        let table = &self.table.batch;
+        let mut truth: Vec<u64> =
+            chance.sample(table.num_rows(), attack.rows(table.num_rows())).into_iter().map(|row| row as u64).collect();
+        for at in (1..truth.len()).rev() {
+            truth.swap(at, chance.below(at + 1));
+        }
+        let rows = take_record_batch(table, &UInt64Array::from(truth.clone()))?;
+        let copy = self.marker(recipient)?.mark(&rows)?;
+        let schema = copy.schema();
+        let carrier = self.table.carriers[0].0;
+        let fields = schema.fields().iter().enumerate().filter(|(_, field)| match kept {
+            Kept::NoKey => field.name() != "row",
+            Kept::KeyAndOne => field.name() == "row" || field.name() == carrier,
+            Kept::OneAlone => field.name() == carrier,
+        });
+        let columns: Vec<(String, ArrayRef, bool)> =
+            fields.map(|(at, _)| (format!("f{at}"), copy.column(at).clone(), true)).collect();
+        let fragment = RecordBatch::try_from_iter_with_nullable(columns)?;
+        let step = 16_384;
+        let originals: Vec<RecordBatch> = (0..table.num_rows())
+            .step_by(step)
+            .map(|from| table.slice(from, step.min(table.num_rows() - from)))
+            .collect();
+        let mut go_on = |_, _| ControlFlow::Continue(());
+        let watch = &mut Watch(&mut go_on);
+        let begun = Instant::now();
+        let alignment = align(&self.table.marking, &fragment, &originals, LOG_ODDS_MIN, watch)?;
+        let wrong = alignment.rows.iter().filter(|row| truth[row.leaked as usize] != row.original).count();
+        let originals = alignment.gather(&originals, watch)?;
+        let leaked = alignment.leaked(&fragment, &originals)?;
+        let found = Found { matched: alignment.rows.len(), mistaken: wrong, seconds: begun.elapsed().as_secs_f64() };
+        Ok((observe(&self.table.marking, &self.secrets, &originals, &leaked)?, found))
+    }
+
     pub fn trial(&self, attack: &Attack, chance: &mut Chance) -> Result<Trial, Box<dyn Error>> {
         let first = chance.below(100);
         let colluders: Vec<usize> = (0..attack.coalition).map(|i| first + i).collect();
-        let (observations, count) = self.leak(attack, &colluders, chance)?;
+        let mut found = Found::default();
+        let (observations, count) = match attack.kept {
+            None => self.leak(attack, &colluders, chance)?,
+            Some(kept) => {
+                let observations;
+                (observations, found) = self.leak_and_find(attack, kept, first, chance)?;
+                let count = observations.len();
+                (observations, count)
+            }
+        };
         let tested = (DRAWS_MAX / count.max(1)).clamp(200, REGISTERED);
         let settings = Settings::of_recipients(REGISTERED as u64);
         let verdict = accuse(&observations, &self.codes[..tested], &settings, &score_each)?;
@@ -135,6 +201,7 @@ impl Office {
             log_p_value: verdict.accused.first().map_or(0.0, |accusation| accusation.log_p_value),
             tested: tested - colluders.len(),
             positions: verdict.positions,
+            found,
         })
     }
 

@@ -1,0 +1,185 @@
+//! Which pairs of rows are looked at: those that agree in a combination of columns. Several combinations are tried, each
+//! leaving out a third of the columns, so that no single altered cell hides a row and each third is a check of the rest.
+
+use std::collections::HashMap;
+
+use super::cell::{EMPTY, mix};
+use super::rows::Column;
+
+/// Combinations leave out one of so many groups of columns.
+pub(crate) const GROUPS: usize = 3;
+
+/// The most marked columns of a combination: each doubles the places where a leaked row is looked for.
+const MARKED_MAX: usize = 3;
+
+/// When more originals than this share a combination it tells too little and is given up.
+const SHARED_MAX: u32 = 16;
+
+/// One combination of columns.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Combination {
+    exact: Vec<usize>,
+    /// Numbers within a tolerance.
+    marked: Vec<usize>,
+}
+
+impl Combination {
+    /// Those that are tried. Columns that tell most come first in every group.
+    pub(crate) fn choose(columns: &[Column]) -> Vec<Self> {
+        let by_worth = |wanted: &dyn Fn(&Column) -> bool| -> Vec<usize> {
+            let mut chosen: Vec<usize> = (0..columns.len()).filter(|at| wanted(&columns[*at])).collect();
+            chosen.sort_by(|a, b| columns[*b].worth.total_cmp(&columns[*a].worth));
+            chosen
+        };
+        let exact = by_worth(&|column| column.is_exact);
+        let marked = by_worth(&|column| !column.is_exact && column.cell_width() > 0.0);
+        // Marked columns go on where the exact ones stopped, so that groups are of like size.
+        let group = |place: usize| place % GROUPS;
+        let without = |list: &[usize], offset: usize, left_out: usize| -> Vec<usize> {
+            let kept = list.iter().enumerate().filter(|(place, _)| group(place + offset) != left_out);
+            kept.map(|(_, column)| *column).collect()
+        };
+        let mut out: Vec<Self> = Vec::new();
+        for left_out in 0..GROUPS {
+            let of_exact = without(&exact, 0, left_out);
+            let mut of_marked = without(&marked, exact.len(), left_out);
+            of_marked.truncate(MARKED_MAX);
+            for combination in
+                [Self { exact: of_exact.clone(), marked: Vec::new() }, Self { exact: of_exact, marked: of_marked }]
+            {
+                let is_empty = combination.exact.is_empty() && combination.marked.len() < 2;
+                if !is_empty && !out.contains(&combination) {
+                    out.push(combination);
+                }
+            }
+        }
+        out
+    }
+
+    /// How much it tells in nats, if its columns were independent.
+    pub(crate) fn worth(&self, columns: &[Column]) -> f64 {
+        self.exact.iter().chain(&self.marked).map(|at| columns[*at].worth).sum()
+    }
+
+    pub(crate) fn has(&self, column: usize) -> bool {
+        self.exact.contains(&column) || self.marked.contains(&column)
+    }
+
+    /// The places of a leaked row: one, and twice as many for each marked column.
+    fn places(&self, number: u64, columns: &[Column], row: usize, out: &mut Vec<u64>) {
+        out.clear();
+        let Some(seed) = self.seed(number, columns.iter().map(|column| column.cells.digests[row])) else {
+            return;
+        };
+        out.push(seed);
+        for at in &self.marked {
+            let (width, value) = (columns[*at].cell_width(), columns[*at].cells.numbers[row]);
+            // An empty cell and a value without a place are looked for as such.
+            let cell = (value / width).floor();
+            let beside = if value / width - cell < 0.5 { cell - 1.0 } else { cell + 1.0 };
+            let count = out.len();
+            for place in 0..count {
+                out.push(mix(out[place], beside.to_bits()));
+                out[place] = mix(out[place], cell.to_bits());
+            }
+        }
+    }
+
+    /// The place of an original row.
+    fn place(&self, number: u64, columns: &[Column], originals: &[super::cell::Cells], row: usize) -> Option<u64> {
+        let mut place = self.seed(number, originals.iter().map(|cells| cells.digests[row]))?;
+        for at in &self.marked {
+            place = mix(place, (originals[*at].numbers[row] / columns[*at].cell_width()).floor().to_bits());
+        }
+        Some(place)
+    }
+
+    /// Of the exact columns; nothing where most of them are empty.
+    fn seed(&self, number: u64, digests: impl Iterator<Item = u64>) -> Option<u64> {
+        let digests: Vec<u64> = digests.collect();
+        let empty = self.exact.iter().filter(|at| digests[**at] == EMPTY).count();
+        if empty > 0 && 2 * empty >= self.exact.len() {
+            return None;
+        }
+        Some(self.exact.iter().fold(mix(7, number), |seed, at| mix(seed, digests[*at])))
+    }
+}
+
+/// The leaked rows by the places at which originals are looked for.
+pub(crate) struct Index {
+    pub(crate) combinations: Vec<Combination>,
+    runs: HashMap<u64, u32>,
+    /// For each run: where its rows stand, its combination, and how many originals came by.
+    starts: Vec<u32>,
+    numbers: Vec<u8>,
+    shared: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl Index {
+    pub(crate) fn new(columns: &[Column], rows: usize) -> Self {
+        let combinations = Combination::choose(columns);
+        let mut entries: Vec<(u64, u8, u32)> = Vec::new();
+        let mut places = Vec::new();
+        for (number, combination) in combinations.iter().enumerate() {
+            for row in 0..rows {
+                combination.places(number as u64, columns, row, &mut places);
+                entries.extend(places.iter().map(|place| (*place, number as u8, row as u32)));
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        let mut index = Self {
+            combinations,
+            runs: HashMap::new(),
+            starts: Vec::new(),
+            numbers: Vec::new(),
+            shared: Vec::new(),
+            rows: Vec::with_capacity(entries.len()),
+        };
+        let mut before = None;
+        for (place, number, row) in entries {
+            if before != Some(place) {
+                index.runs.insert(place, index.starts.len() as u32);
+                index.starts.push(index.rows.len() as u32);
+                index.numbers.push(number);
+                index.shared.push(0);
+                before = Some(place);
+            }
+            index.rows.push(row);
+        }
+        index.starts.push(index.rows.len() as u32);
+        index
+    }
+
+    /// The run and the leaked rows that may be this original.
+    pub(crate) fn find(
+        &mut self,
+        number: usize,
+        columns: &[Column],
+        originals: &[super::cell::Cells],
+        row: usize,
+    ) -> Option<(u32, &[u32])> {
+        let place = self.combinations[number].place(number as u64, columns, originals, row)?;
+        let run = *self.runs.get(&place)?;
+        let at = run as usize;
+        self.shared[at] = self.shared[at].saturating_add(1);
+        if self.shared[at] > SHARED_MAX {
+            return None;
+        }
+        Some((run, &self.rows[self.starts[at] as usize..self.starts[at + 1] as usize]))
+    }
+
+    /// Whether all originals of a run were looked at.
+    pub(crate) fn is_whole(&self, run: u32) -> bool {
+        self.shared[run as usize] <= SHARED_MAX
+    }
+
+    pub(crate) fn combination(&self, run: u32) -> &Combination {
+        &self.combinations[usize::from(self.numbers[run as usize])]
+    }
+
+    pub(crate) fn number(&self, run: u32) -> u8 {
+        self.numbers[run as usize]
+    }
+}

@@ -1,0 +1,375 @@
+//! Fragments of the flights of the demo, put through what pirates do, beside their originals again.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::Int64Type;
+use lingqu_fingerprint::{
+    Alignment, BiasTable, Carrier, Deed, Encoding, FingerprintError, HalfKey, KeyUse, Mark, MarkKey, Marker, Marking,
+    Member, PositionSecrets, Profile, Provenance, RATE_ONE, Reading, RecipientCode, Settings, Step, Watch, accuse,
+    align, observe, score_each,
+};
+
+const LOG_ODDS_MIN: f64 = 7.0;
+
+fn flights() -> &'static RecordBatch {
+    static FLIGHTS: OnceLock<RecordBatch> = OnceLock::new();
+    FLIGHTS.get_or_init(|| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/data/flights.csv.zst");
+        let mut text = Vec::new();
+        zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap().read_to_end(&mut text).unwrap();
+        let mut reader = csv::Reader::from_reader(text.as_slice());
+        let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_string).collect();
+        let mut cells: Vec<Vec<String>> = vec![Vec::new(); names.len()];
+        for record in reader.records() {
+            for (column, cell) in cells.iter_mut().zip(&record.unwrap()) {
+                column.push(cell.to_string());
+            }
+        }
+        let rows = cells[0].len() as i64;
+        let mut arrays: Vec<(String, ArrayRef)> =
+            vec![("id".to_string(), Arc::new(Int64Array::from_iter_values((0..rows).map(|row| 700_000 + row * 3))))];
+        for (name, cells) in names.into_iter().zip(cells) {
+            let is_number = cells.iter().all(|cell| cell.is_empty() || cell == "NA" || cell.parse::<i64>().is_ok());
+            let array: ArrayRef = if is_number {
+                Arc::new(cells.iter().map(|cell| cell.parse::<i64>().ok()).collect::<Int64Array>())
+            } else {
+                Arc::new(StringArray::from(cells))
+            };
+            arrays.push((name, array));
+        }
+        RecordBatch::try_from_iter_with_nullable(arrays.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    })
+}
+
+/// The flights in batches, as a file would give them.
+fn batches(batch: &RecordBatch) -> Vec<RecordBatch> {
+    (0..batch.num_rows()).step_by(8_192).map(|from| batch.slice(from, 8_192.min(batch.num_rows() - from))).collect()
+}
+
+fn marking() -> Marking {
+    let whole = Encoding::Lattice(Step { unscaled: 1, decimals: 0 });
+    let member = |column: &str, encoding| Member { column: column.to_string(), encoding, coefficient: 1, domain: None };
+    let mark = |name: &str, members| Mark {
+        name: name.to_string(),
+        rate: RATE_ONE,
+        carrier: Carrier::Number { members, amplitude: 1, tolerance: 1 },
+    };
+    Marking {
+        key: vec!["id".to_string()],
+        marks: vec![
+            mark("departure", vec![member("dep_time", Encoding::HoursMinutes), member("dep_delay", whole)]),
+            mark("arrival", vec![member("arr_time", Encoding::HoursMinutes), member("arr_delay", whole)]),
+            mark("air", vec![member("air_time", whole)]),
+        ],
+        order_share: 6_554,
+        biases: BiasTable::default(),
+        presence: None,
+    }
+}
+
+fn key(key_use: &KeyUse<'_>) -> MarkKey {
+    MarkKey::of_halves(&HalfKey::from_bytes([1; 32]), &HalfKey::from_bytes([2; 32]), Profile::Aes, key_use)
+}
+
+fn secrets() -> PositionSecrets {
+    PositionSecrets::new(&key(&KeyUse::Positions { table: "flights", epoch: 0 }))
+}
+
+fn code(recipient: &str) -> RecipientCode {
+    RecipientCode::new(&key(&KeyUse::Recipient { table: "flights", recipient }))
+}
+
+fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below
+    }
+}
+
+/// Some rows of a recipient's copy in any order, with where they come from.
+fn leak(recipient: &str, rows: usize, seed: u64) -> (RecordBatch, Vec<u64>) {
+    let (marking, secrets) = (marking(), secrets());
+    let marker = Marker::new(&marking, &secrets, code(recipient), code("order")).unwrap();
+    let mut below = numbers(seed);
+    let truth: Vec<u64> = (0..rows).map(|_| below(flights().num_rows() as u64)).collect();
+    let chosen = take_record_batch(flights(), &UInt64Array::from(truth.clone())).unwrap();
+    (marker.mark(&chosen).unwrap(), truth)
+}
+
+fn without(batch: &RecordBatch, dropped: &[&str]) -> RecordBatch {
+    let schema = batch.schema();
+    let kept: Vec<usize> =
+        (0..batch.num_columns()).filter(|at| !dropped.contains(&schema.field(*at).name().as_str())).collect();
+    batch.project(&kept).unwrap()
+}
+
+fn only(batch: &RecordBatch, kept: &[&str]) -> RecordBatch {
+    let kept: Vec<usize> = kept.iter().map(|name| batch.schema().index_of(name).unwrap()).collect();
+    batch.project(&kept).unwrap()
+}
+
+/// Columns in the other direction, with names that say nothing.
+fn anonymous(batch: &RecordBatch) -> (RecordBatch, HashMap<String, String>) {
+    let (mut names, mut columns) = (HashMap::new(), Vec::new());
+    for (at, (field, array)) in batch.schema().fields().iter().zip(batch.columns()).enumerate().rev() {
+        names.insert(format!("f{at}"), field.name().clone());
+        columns.push((format!("f{at}"), array.clone(), true));
+    }
+    (RecordBatch::try_from_iter_with_nullable(columns).unwrap(), names)
+}
+
+fn changed(batch: &RecordBatch, column: &str, change: impl FnMut(Option<i64>) -> ArrayCell) -> RecordBatch {
+    let index = batch.schema().index_of(column).unwrap();
+    let cells: Vec<ArrayCell> = batch.column(index).as_primitive::<Int64Type>().iter().map(change).collect();
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).enumerate().map(|(at, (field, array))| {
+        let array = if at == index { Arc::new(StringArray::from(cells.clone())) as ArrayRef } else { array.clone() };
+        (field.name().clone(), array, true)
+    });
+    RecordBatch::try_from_iter_with_nullable(columns.collect::<Vec<_>>()).unwrap()
+}
+
+type ArrayCell = Option<String>;
+
+fn aligned(fragment: &RecordBatch, originals: &RecordBatch) -> Alignment {
+    let originals = batches(originals);
+    align(&marking(), fragment, &originals, LOG_ODDS_MIN, &mut Watch(&mut |_, _| ControlFlow::Continue(()))).unwrap()
+}
+
+/// Precision of at least 0.999 and the recall asked for; prints both.
+fn assert_right(what: &str, alignment: &Alignment, truth: &[u64], recall_min: f64) {
+    let right = alignment.rows.iter().filter(|row| truth[row.leaked as usize] == row.original).count();
+    let precision = right as f64 / alignment.rows.len().max(1) as f64;
+    let recall = right as f64 / truth.len() as f64;
+    println!("{what}: {} rows matched, precision {precision:.5}, recall {recall:.4}", alignment.rows.len());
+    assert!(matches!(alignment.provenance, Provenance::Inside(_)), "{what}: {:?}", alignment.provenance);
+    assert!(precision >= 0.999, "{what}: {precision}");
+    assert!(recall >= recall_min, "{what}: {recall}");
+}
+
+fn assert_columns(alignment: &Alignment, names: &HashMap<String, String>) {
+    for column in &alignment.columns {
+        assert_eq!(names.get(&column.leaked), Some(&column.original), "{:?}", alignment.columns);
+    }
+    assert_eq!(alignment.columns.len(), names.len());
+}
+
+#[test]
+fn a_renamed_reordered_shuffled_sample_without_keys_is_found_and_names_its_recipient() {
+    let (copy, truth) = leak("a", 3_368, 1);
+    let (fragment, names) = anonymous(&without(&copy, &["id"]));
+    let alignment = aligned(&fragment, flights());
+    assert_columns(&alignment, &names);
+    assert_right("no key, names gone, shuffled, 1 %", &alignment, &truth, 0.95);
+    assert!(alignment.deeds.contains(&Deed::Dropped { column: "id".to_string() }), "{:?}", alignment.deeds);
+    assert!(alignment.deeds.contains(&Deed::Shuffled));
+    assert!(alignment.deeds.contains(&Deed::Renamed { column: "air_time".to_string() }));
+    // From here to an accusation by what the alignment answers alone.
+    let parts = batches(flights());
+    let originals = alignment.gather(&parts, &mut Watch(&mut |_, _| ControlFlow::Continue(()))).unwrap();
+    let leaked = alignment.leaked(&fragment, &originals).unwrap();
+    let observations = observe(&marking(), &secrets(), &originals, &leaked).unwrap();
+    let candidates: Vec<RecipientCode> = ["b", "c", "a", "d"].map(code).into();
+    let verdict = accuse(&observations, &candidates, &Settings::of_recipients(10_000), &score_each).unwrap();
+    let accused: Vec<usize> = verdict.accused.iter().map(|accusation| accusation.candidate).collect();
+    assert_eq!(accused, [2]);
+}
+
+#[test]
+fn keys_in_other_clothes_are_found() {
+    let (copy, truth) = leak("a", 2_000, 2);
+    let few = only(&copy, &["air_time", "id"]);
+    let wide = |value: i64| -> String {
+        let text = format!("{},{:03},{:03}", value / 1_000_000, value / 1_000 % 1_000, value % 1_000);
+        text.trim_start_matches("0,")
+            .chars()
+            .map(|c| if c.is_ascii_digit() { char::from_u32(c as u32 + 0xfee0).unwrap() } else { c })
+            .collect()
+    };
+    let (fragment, names) = anonymous(&changed(&few, "id", |value| value.map(wide)));
+    let alignment = aligned(&fragment, flights());
+    assert_columns(&alignment, &names);
+    assert_right("key in full width with separators, one marked column", &alignment, &truth, 0.9);
+}
+
+#[test]
+fn rounded_and_noised_and_rescaled_columns_are_found() {
+    let (copy, truth) = leak("a", 3_000, 3);
+    let copy = without(&copy, &["id"]);
+    let mut below = numbers(33);
+    let round = |value: Option<i64>| value.map(|v| ((v as f64 / 10.0).round() * 10.0).to_string());
+    let copy = changed(&copy, "air_time", round);
+    let copy = changed(&copy, "distance", |value| value.map(|v| format!("{:.6}", v as f64 * 1.609_344)));
+    // A tenth of the flight numbers is wrong, and delays carry noise of several minutes.
+    let copy = changed(&copy, "flight", |value| {
+        value.map(|v| if below(10) == 0 { below(6_000).to_string() } else { v.to_string() })
+    });
+    let mut below = numbers(34);
+    let copy = changed(&copy, "arr_delay", |value| value.map(|v| (v + below(9) as i64 - 4).to_string()));
+    let (fragment, names) = anonymous(&copy);
+    let alignment = aligned(&fragment, flights());
+    assert_columns(&alignment, &names);
+    assert_right("rounded, noised, other unit, wrong cells", &alignment, &truth, 0.9);
+    assert!(alignment.deeds.contains(&Deed::Rounded { column: "air_time".to_string(), step: 10.0 }));
+    let is_scaled = |deed: &Deed| matches!(deed, Deed::Scaled { column, factor } if column == "distance" && (factor * 1.609_344 - 1.0).abs() < 1e-9);
+    assert!(alignment.deeds.iter().any(is_scaled), "{:?}", alignment.deeds);
+}
+
+#[test]
+fn copied_rows_count_once_and_several_leaks_stay_apart() {
+    let (first, mut truth) = leak("a", 1_000, 4);
+    let (second, _) = leak("b", 1_000, 4);
+    truth.extend(truth.clone());
+    truth.extend(truth.clone());
+    let joined = arrow::compute::concat_batches(&first.schema(), [&first, &second, &first, &second]).unwrap();
+    let alignment = aligned(&without(&joined, &["id"]), flights());
+    assert!(alignment.deeds.iter().any(|deed| matches!(deed, Deed::Duplicated { rows } if *rows > 2_000)));
+    // Each leak's rows once; where both copies say the same in all columns, in about two of five rows, one of them.
+    assert!((1_400..=1_750).contains(&alignment.rows.len()), "{}", alignment.rows.len());
+    let right = alignment.rows.iter().filter(|row| truth[row.leaked as usize] == row.original).count();
+    assert!(right as f64 >= 0.999 * alignment.rows.len() as f64);
+}
+
+#[test]
+fn another_table_of_the_same_shape_does_not_come_from_here() {
+    let (copy, _) = leak("a", 3_000, 5);
+    // The same columns, each with another row's cell: every column is told, and no row is.
+    let mut below = numbers(55);
+    let schema = copy.schema();
+    let columns = schema.fields().iter().zip(copy.columns()).map(|(field, array)| {
+        let rows = UInt64Array::from_iter_values((0..array.len()).map(|_| below(array.len() as u64)));
+        (field.name().clone(), arrow::compute::take(array, &rows, None).unwrap(), true)
+    });
+    let strangers = RecordBatch::try_from_iter_with_nullable(columns.collect::<Vec<_>>()).unwrap();
+    for fragment in [strangers.clone(), without(&strangers, &["id"]), only(&strangers, &["id", "air_time"])] {
+        let alignment = aligned(&fragment, flights());
+        println!("another table, {} columns: {:?}", fragment.num_columns(), alignment.provenance);
+        assert!(alignment.rows.is_empty(), "{} rows", alignment.rows.len());
+        assert!(
+            matches!(alignment.provenance, Provenance::Outside(odds) if odds < -50.0),
+            "{:?}",
+            alignment.provenance
+        );
+    }
+    // Real data of the same kind: the originals are the first half of the year, the fragment is of the second.
+    let half = flights().num_rows() / 2;
+    let other = flights().slice(half, 3_000);
+    let alignment = aligned(&without(&other, &["id"]), &flights().slice(0, half));
+    println!("the other half of the year: {:?}", alignment.provenance);
+    assert!(alignment.rows.is_empty(), "{:?} {}", alignment.provenance, alignment.rows.len());
+}
+
+#[test]
+fn foreign_rows_among_the_leaked_ones_are_left_out() {
+    let half = flights().num_rows() as u64 / 2;
+    let mut below = numbers(8);
+    let mut rows: Vec<u64> = (0..1_000).map(|_| below(half)).collect();
+    rows.extend((0..3_000).map(|_| half + below(half)));
+    let secrets = secrets();
+    let marking = marking();
+    let marker = Marker::new(&marking, &secrets, code("a"), code("order")).unwrap();
+    let mixed = marker.mark(&take_record_batch(flights(), &UInt64Array::from(rows.clone())).unwrap()).unwrap();
+    let alignment = aligned(&without(&mixed, &["id"]), &flights().slice(0, half as usize));
+    let right = alignment.rows.iter().filter(|row| rows[row.leaked as usize] == row.original).count();
+    println!(
+        "1,000 rows among 3,000 foreign ones: {right} of {} right, {:?}",
+        alignment.rows.len(),
+        alignment.provenance
+    );
+    assert!(matches!(alignment.provenance, Provenance::Inside(_)), "{:?}", alignment.provenance);
+    // The months of the foreign rows hide which column the month is, and without it some of them have perfect twins here.
+    assert!(right >= 950 && right as f64 >= 0.99 * alignment.rows.len() as f64, "{right} {}", alignment.rows.len());
+}
+
+#[test]
+fn an_ambiguous_row_is_left_out() {
+    // Rows come in pairs that agree in all that leaks, or differ by less than marks may move them; every tenth is alone.
+    let rows = 4_000i64;
+    let table = |apart: i64| {
+        let pair = |row: i64| if row % 10 == 0 { 500_000 + row } else { row / 2 };
+        let value = |row: i64, factor: i64| pair(row) * factor % 1_000_003;
+        let air = (0..rows).map(|row| value(row, 31) + if row % 2 == 0 { 0 } else { apart });
+        RecordBatch::try_from_iter([
+            ("id", Arc::new(Int64Array::from_iter_values(0..rows)) as ArrayRef),
+            ("one", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| value(row, 7_919))))),
+            ("two", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| value(row, 104_729))))),
+            ("three", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| value(row, 3_571))))),
+            ("air_time", Arc::new(Int64Array::from_iter_values(air))),
+        ])
+        .unwrap()
+    };
+    let mut marking = marking();
+    marking.marks.retain(|mark| mark.name == "air");
+    for apart in [0, 1] {
+        let originals = vec![table(apart)];
+        let fragment = without(&originals[0], &["id"]);
+        let watch = &mut Watch(&mut |_, _| ControlFlow::Continue(()));
+        let alignment = align(&marking, &fragment, &originals, LOG_ODDS_MIN, watch).unwrap();
+        // Who has no twin is found; row 10k has its twin at 10k + 1 made alone too, so both are.
+        let is_alone = |row: u64| row % 10 <= 1;
+        let wrong = alignment.rows.iter().filter(|row| u64::from(row.leaked) != row.original).count();
+        let twins = alignment.rows.iter().filter(|row| !is_alone(row.original)).count();
+        assert_eq!((wrong, twins), (0, 0), "{apart}: {} rows", alignment.rows.len());
+        assert!(alignment.rows.len() > 700, "{apart}: {}", alignment.rows.len());
+    }
+}
+
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let (copy, truth) = leak("a", 1_000, 9);
+    let columns: Vec<ArrayRef> = without(&copy, &["id"]).columns().to_vec();
+    let fields: Vec<arrow::datatypes::Field> =
+        columns.iter().map(|array| arrow::datatypes::Field::new("x", array.data_type().clone(), true)).collect();
+    let fragment = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).unwrap();
+    assert_right("all columns of one name", &aligned(&fragment, flights()), &truth, 0.95);
+}
+
+#[test]
+fn one_marked_column_alone_matches_nothing() {
+    let (copy, _) = leak("a", 3_000, 6);
+    let alignment = aligned(&only(&copy, &["air_time"]), flights());
+    assert_eq!((alignment.rows.len(), alignment.provenance), (0, Provenance::Unverified));
+    assert_eq!(alignment.columns[0].original, "air_time");
+}
+
+#[test]
+fn dates_in_another_order_are_read() {
+    let days: Vec<i64> = (0..4_000).map(|row| row * 7_919 % 3_000).collect();
+    let date = |day: i64| (day % 28 + 1, day / 28 % 12 + 1, 2_000 + day / 336);
+    let with = |dates: Vec<String>, name: &str| {
+        RecordBatch::try_from_iter([
+            (name, Arc::new(StringArray::from(dates)) as ArrayRef),
+            ("value", Arc::new(Int64Array::from_iter_values(days.iter().map(|day| day * day % 10_007)))),
+            ("other", Arc::new(Int64Array::from_iter_values(days.iter().map(|day| day * 31 % 977)))),
+        ])
+        .unwrap()
+    };
+    let iso = days.iter().map(|day| date(*day)).map(|(d, m, y)| format!("{y}-{m:02}-{d:02}")).collect();
+    let local = days.iter().map(|day| date(*day)).map(|(d, m, y)| format!("{d}/{m}/{y}")).collect();
+    let alignment = aligned(&with(local, "when"), &with(iso, "date"));
+    let column = alignment.columns.iter().find(|column| column.original == "date").unwrap();
+    assert_eq!((column.leaked.as_str(), column.reading), ("when", Reading::DayFirst));
+}
+
+#[test]
+fn it_can_be_stopped() {
+    let (copy, _) = leak("a", 100, 7);
+    let mut calls = 0;
+    let mut stop = |_, _| {
+        calls += 1;
+        if calls == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let parts = batches(flights());
+    let stopped = align(&marking(), &copy, &parts, LOG_ODDS_MIN, &mut Watch(&mut stop));
+    assert_eq!(stopped.unwrap_err(), FingerprintError::Stopped);
+    assert_eq!(calls, 3);
+}
