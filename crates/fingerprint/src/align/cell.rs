@@ -71,14 +71,12 @@ impl Cells {
                 values.iter().for_each(|value| cells.number(value.unwrap_or(f64::NAN), reading, factor));
                 return cells;
             }
-        } else if matches!(kind, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)) {
-            if let Ok(values) = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None)) {
-                let values = values.as_primitive::<TimestampMicrosecondType>();
-                values
-                    .iter()
-                    .for_each(|v| cells.number(v.map_or(f64::NAN, |v| v as f64 / 1e6), Reading::Plain, factor));
-                return cells;
-            }
+        } else if matches!(kind, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
+            && let Ok(values) = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))
+        {
+            let values = values.as_primitive::<TimestampMicrosecondType>();
+            values.iter().for_each(|v| cells.number(v.map_or(f64::NAN, |v| v as f64 / 1e6), Reading::Plain, factor));
+            return cells;
         }
         let as_text = cast(array, &DataType::LargeUtf8).ok();
         match as_text.as_ref().and_then(|array| texts("", array).ok()) {
@@ -103,13 +101,13 @@ impl Cells {
         if NOTHING.contains(&folded.as_str()) {
             return self.push(f64::NAN, EMPTY);
         }
-        if matches!(reading, Reading::Plain | Reading::Digits) {
-            if let Some(number) = number_of(&folded) {
-                if number.abs() >= WHOLE_MAX && reading == Reading::Plain && !folded.contains(['.', 'e', ',']) {
-                    return self.push(number, digest_text(folded.trim_start_matches('+')));
-                }
-                return self.number(number, reading, factor);
+        if matches!(reading, Reading::Plain | Reading::Digits)
+            && let Some(number) = number_of(&folded)
+        {
+            if number.abs() >= WHOLE_MAX && reading == Reading::Plain && !folded.contains(['.', 'e', ',']) {
+                return self.push(number, digest_text(folded.trim_start_matches('+')));
             }
+            return self.number(number, reading, factor);
         }
         match date_of(&folded, reading) {
             Some(seconds) => self.push(seconds, digest_number(seconds)),
