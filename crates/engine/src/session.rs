@@ -406,7 +406,9 @@ pub(crate) async fn start(
 
 /// The same state with joins by sorting, on one thread: each partition would take a part of the memory for sorts of its own.
 fn sorting_joins(state: &SessionState) -> SessionState {
-    let mut config = state.config().clone().with_target_partitions(1);
+    // The states share their catalogue. A state that is built with a default catalogue would put an empty one in its place,
+    // and the session's next statement would find no table.
+    let mut config = state.config().clone().with_target_partitions(1).with_create_default_catalog_and_schema(false);
     config.options_mut().optimizer.prefer_hash_join = false;
     SessionStateBuilder::new_from_existing(state.clone()).with_config(config).build()
 }

@@ -41,11 +41,13 @@ async fn a_join_that_does_not_fit_into_memory_is_made_all_the_same() {
     let whole = session(&place.engine, &table, 512 << 20).query(JOIN).await.expect("an answer");
     let (expected, _) = whole.collect().await.expect("batches");
     // One side alone is 32 MB.
-    let answer = session(&place.engine, &table, 24 << 20).query(JOIN).await.expect("an answer");
+    let little = session(&place.engine, &table, 24 << 20);
+    let answer = little.query(JOIN).await.expect("an answer");
     let (batches, rows) = answer.collect().await.expect("batches");
     assert_eq!(text_rows(&batches), text_rows(&expected));
     assert_eq!(rows["wide"].len(), ROWS as u64);
     assert_eq!(spilled(&place), 0, "spill files outlive the query");
+    little.query("select count(*) from wide").await.expect("the session still has its tables");
 }
 
 #[tokio::test]
