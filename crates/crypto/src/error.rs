@@ -17,12 +17,6 @@ pub enum CryptoError {
         /// Name of the suite.
         suite: &'static str,
     },
-    /// The program was built without the suite.
-    #[error("this program was built without the {suite} suite; use one that was built with the feature `national`")]
-    NotBuiltIn {
-        /// Name of the suite.
-        suite: &'static str,
-    },
     /// The number is no private key of the suite.
     #[error("the number is not a private key of the {suite} suite")]
     NotAPrivateKey {

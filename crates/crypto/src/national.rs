@@ -9,8 +9,6 @@ use zeroize::Zeroizing;
 use crate::CryptoError;
 use crate::signing::VerifyingKeyForm;
 
-pub(crate) const IS_BUILT_IN: bool = true;
-
 /// The distinguishing identifier that goes into every digest that is signed. It is the one that GM/T 0009 names for
 /// signers who agreed on none, so that any other implementation verifies ours without being told.
 pub const SM2_DISTINGUISHING_ID: &str = "1234567812345678";

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use ed25519_dalek::Signer as _;
 
 use crate::CryptoError;
-use crate::national::{IS_BUILT_IN, PUBLIC_KEY_BYTES, PrivateKey, PublicForm};
+use crate::national::{PUBLIC_KEY_BYTES, PrivateKey, PublicForm};
 use crate::text::{bytes_from_hex, serde_as_text};
 
 /// A family of algorithms that are used together.
@@ -22,14 +22,6 @@ impl Suite {
         match self {
             Suite::International => "ed25519",
             Suite::National => "sm2",
-        }
-    }
-
-    /// Whether this program has the suite's signatures. Digests of both it always has.
-    pub fn is_built_in(self) -> bool {
-        match self {
-            Suite::International => true,
-            Suite::National => IS_BUILT_IN,
         }
     }
 
@@ -85,7 +77,7 @@ where
 pub struct SigningKey(SigningKeyForm);
 
 enum SigningKeyForm {
-    /// Boxed, as a program without the national suite has no other key, whose variant would be empty.
+    /// Boxed, as it is much larger than a key of the other suite.
     International(Box<ed25519_dalek::SigningKey>),
     National(PrivateKey),
 }
@@ -100,7 +92,7 @@ impl SigningKey {
     /// The key of the national suite that belongs to a seed of 32 random bytes: the number that HKDF with SM3 gives for it.
     ///
     /// # Errors
-    /// [`CryptoError::NotBuiltIn`] in a program without the suite; [`CryptoError::NotAPrivateKey`] for one seed in 2^256.
+    /// [`CryptoError::NotAPrivateKey`] for one seed in 2^256.
     pub fn national_from_seed(seed: [u8; 32]) -> Result<Self, CryptoError> {
         let seed = zeroize::Zeroizing::new(seed);
         Ok(Self(SigningKeyForm::National(PrivateKey::from_seed(&seed)?)))
@@ -109,8 +101,7 @@ impl SigningKey {
     /// The SM2 key with this number, big-endian, as other programs and the standard's examples state it.
     ///
     /// # Errors
-    /// [`CryptoError::NotAPrivateKey`] when it is not between 1 and the group's order less 2 (GB/T 32918.1 section 6.1),
-    /// [`CryptoError::NotBuiltIn`] in a program without the suite.
+    /// [`CryptoError::NotAPrivateKey`] when it is not between 1 and the group's order less 2 (GB/T 32918.1 section 6.1).
     pub fn from_sm2_scalar(scalar: [u8; 32]) -> Result<Self, CryptoError> {
         let scalar = zeroize::Zeroizing::new(scalar);
         Ok(Self(SigningKeyForm::National(PrivateKey::from_scalar(&scalar)?)))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lingqu_crypto::{CryptoError, Signature, SigningKey, Suite, VerifyingKey, sha256};
+use lingqu_crypto::{Signature, SigningKey, Suite, VerifyingKey, sha256};
 
 use crate::cosignature::{cosigned_message, split_timestamp};
 use crate::error::malformed;
@@ -192,10 +192,7 @@ impl FromStr for NoteVerifier {
         }
         let found = NoteKeyType::ALL.into_iter().find_map(|kind| Some((kind, typed.strip_prefix(kind.identifier())?)));
         let (key_type, key) = found.ok_or_else(|| refused(form))?;
-        let key = VerifyingKey::from_bytes(key_type.suite(), key).map_err(|error| match error {
-            CryptoError::NotBuiltIn { .. } => refused(&error.to_string()),
-            _ => refused(form),
-        })?;
+        let key = VerifyingKey::from_bytes(key_type.suite(), key).map_err(|_| refused(form))?;
         let verifier = NoteVerifier::of_type(name, key_type, key)?;
         if id != format!("{:08x}", verifier.key_id()) {
             return Err(refused("the key id does not belong to name and key"));
@@ -231,7 +228,7 @@ mod tests {
     #[test]
     fn an_sm2_line_stands_beside_an_ed25519_line() {
         let international = NoteSigner::new("node.example/log", SigningKey::from_seed([1; 32])).unwrap();
-        let Ok(key) = SigningKey::national_from_seed([1; 32]) else { return };
+        let key = SigningKey::national_from_seed([1; 32]).unwrap();
         let national = NoteSigner::new("node.example/log", key).unwrap();
         let note = sign_note("text\n", &[&international, &national]).unwrap();
         let note = SignedNote::parse(&note).unwrap();
