@@ -16,6 +16,12 @@ const ROUNDING_MARGIN_PER_TERM: f64 = 1e-12;
 /// Rounds of the search for the best λ. Any λ gives a valid bound, so a search that ends early costs power only.
 const SEARCH_ROUNDS: usize = 60;
 
+/// How near the tilted mean comes to the score, in standard deviations. The bound's logarithm is off by half of its square.
+const LAMBDA_PRECISION: f64 = 1e-3;
+
+/// Terms of the sample on which the search for λ begins.
+const SAMPLE_TERMS_MAX: usize = 4_096;
+
 /// How near a threshold's λ is found; the threshold that is answered keeps its bound whatever this is.
 const THRESHOLD_PRECISION: f64 = 1e-4;
 
@@ -94,6 +100,18 @@ impl Law {
         (self.copies * sum, self.copies * log_probability)
     }
 
+    /// Mean and variance of the tilted law: what the search for λ needs, at the cost of one exponential a term.
+    fn moments(&self, lambda: f64) -> (f64, f64) {
+        let (mut mean, mut variance) = (0.0, 0.0);
+        for Term { p, one, zero } in &self.terms {
+            let span = one - zero;
+            let q = tilted_probability(*p, lambda * span);
+            mean += zero + q * span;
+            variance += q * (1.0 - q) * span * span;
+        }
+        (mean * self.copies, variance * self.copies)
+    }
+
     fn tilted(&self, lambda: f64) -> Tilted {
         let mut sum = Tilted::default();
         for Term { p, one, zero } in &self.terms {
@@ -103,15 +121,10 @@ impl Law {
                 sum.mean += zero;
                 continue;
             }
-            // The tilted probability of a one, and log(1 - p + p e^x), without overflow on either side.
+            // log(1 - p + p e^x), without overflow on either side.
             let x = lambda * span;
-            let (q, log) = if x <= 0.0 {
-                let e = p * x.exp();
-                (e / (1.0 - p + e), (p * x.exp_m1()).ln_1p())
-            } else {
-                let e = (1.0 - p) * (-x).exp();
-                (p / (p + e), x + ((1.0 - p) * (-x).exp_m1()).ln_1p())
-            };
+            let log = if x <= 0.0 { (p * x.exp_m1()).ln_1p() } else { x + ((1.0 - p) * (-x).exp_m1()).ln_1p() };
+            let q = tilted_probability(*p, x);
             let spread = q * (1.0 - q);
             sum.log_moment += lambda * zero + log;
             sum.mean += zero + q * span;
@@ -148,28 +161,34 @@ impl Law {
         if self.terms.is_empty() || s.is_nan() || s <= self.mean() {
             return 0.0;
         }
-        // The best λ is about where the tilted mean is `s`; the tilted mean grows with λ.
-        let (mut low, mut high) = (0.0f64, 1.0f64);
-        while high < LAMBDA_MAX && self.tilted(high).mean < s {
-            low = high;
-            high *= 4.0;
-        }
-        let mut lambda = high;
+        // The best λ is about where the tilted mean is `s`. A sample's best is near it.
+        let start = match self.terms.len() > SAMPLE_TERMS_MAX {
+            true => self.clone().thinned(SAMPLE_TERMS_MAX).best_lambda(s, 1.0),
+            false => 1.0,
+        };
+        let lambda = self.best_lambda(s, start);
+        self.bound_at(&self.tilted(lambda), lambda, s)
+    }
+
+    /// Where the tilted mean, which grows with λ, is `s`: searched from `start` on.
+    fn best_lambda(&self, s: f64, start: f64) -> f64 {
+        let (mut low, mut high) = (0.0f64, LAMBDA_MAX);
+        let mut lambda = start.clamp(1.0 / LAMBDA_MAX, LAMBDA_MAX);
         for _ in 0..SEARCH_ROUNDS {
-            let tilted = self.tilted(lambda);
-            let off = tilted.mean - s;
-            if off > 0.0 {
-                high = lambda;
-            } else {
-                low = lambda;
-            }
-            if off.abs() <= 1e-9 * tilted.variance.sqrt() || high - low <= 1e-12 * high {
+            let (mean, variance) = self.moments(lambda);
+            let off = mean - s;
+            if off.abs() <= LAMBDA_PRECISION * variance.sqrt() {
                 break;
             }
-            let newton = lambda - off / tilted.variance;
-            lambda = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+            *(if off > 0.0 { &mut high } else { &mut low }) = lambda;
+            if high - low <= 1e-12 * high {
+                break;
+            }
+            // Newton's step, at most by a factor of four; a step out of what is left is replaced by the middle.
+            let newton = (lambda - off / variance).clamp(0.25 * lambda, 4.0 * lambda);
+            lambda = if newton > low && newton < high { newton } else { 0.5 * (low + high.min(4.0 * lambda)) };
         }
-        self.bound_at(&self.tilted(lambda), lambda, s)
+        lambda
     }
 
     /// The smallest sum whose tail is bounded by e^`log_bound`; nothing when no sum is.
@@ -198,6 +217,17 @@ impl Law {
             }
         }
         Some(reach(high).1)
+    }
+}
+
+/// The probability of a one under the tilted law, p e^x / (1 - p + p e^x), without overflow on either side.
+fn tilted_probability(p: f64, x: f64) -> f64 {
+    if x <= 0.0 {
+        let e = p * x.exp();
+        e / (1.0 - p + e)
+    } else {
+        let e = (1.0 - p) * (-x).exp();
+        p / (p + e)
     }
 }
 

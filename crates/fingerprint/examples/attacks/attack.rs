@@ -42,7 +42,7 @@ impl Mixing {
 }
 
 #[derive(Clone, Copy)]
-enum Change {
+pub enum Change {
     Nothing,
     /// To multiples of the reach times this.
     Rounded(f64),
@@ -56,6 +56,26 @@ enum Change {
     Regressed(f64),
     /// Of the cells that fit the mean of neighbours in the order of the other columns worst, this share takes that mean.
     Neighbours(f64),
+}
+
+/// In how many trials a colluder has to be named, of those that the issue sets a goal for.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Goal {
+    Share(f64),
+    /// What is achieved is reported.
+    None,
+}
+
+impl Goal {
+    pub fn in_words(self, named: usize, trials: usize) -> String {
+        match self {
+            Goal::None => "none".to_string(),
+            Goal::Share(share) => {
+                let met = named as f64 >= share * trials as f64;
+                format!("≥ {:.1} %: {}", 100.0 * share, if met { "met" } else { "MISSED" })
+            }
+        }
+    }
 }
 
 /// What is left beside the marked columns, when rows have to be found first.
@@ -74,7 +94,8 @@ pub struct Attack {
     pub mixing: Mixing,
     pub share: f64,
     pub only_first_column: bool,
-    change: Change,
+    pub goal: Goal,
+    pub change: Change,
 }
 
 impl Attack {
@@ -86,17 +107,19 @@ impl Attack {
             mixing: Mixing::Rows,
             share,
             only_first_column: false,
+            goal: Goal::Share(0.995),
             change: Change::Nothing,
         }
     }
 
     pub fn unaligned(share: f64, many: f64) -> Vec<Self> {
-        let kept = |name: &str, kept| Self { name: name.to_string(), kept: Some(kept), ..Self::kept(share) };
-        let many = Self::kept(many.min(1.0));
+        let kept =
+            |name: &str, kept, goal| Self { name: name.to_string(), kept: Some(kept), goal, ..Self::kept(share) };
+        let many = Self { goal: Goal::None, ..Self::kept(many.min(1.0)) };
         vec![
-            kept("found: keys dropped, shuffled, other columns kept", Kept::NoKey),
-            kept("found: key and one marked column, shuffled", Kept::KeyAndOne),
-            kept("found: one marked column alone, shuffled", Kept::OneAlone),
+            kept("found: keys dropped, shuffled, other columns kept", Kept::NoKey, Goal::Share(0.99)),
+            kept("found: key and one marked column, shuffled", Kept::KeyAndOne, Goal::Share(0.99)),
+            kept("found: one marked column alone, shuffled", Kept::OneAlone, Goal::None),
             Self {
                 name: "found: keys dropped, as many rows as are promised".to_string(),
                 kept: Some(Kept::NoKey),
@@ -106,24 +129,27 @@ impl Attack {
     }
 
     pub fn one_column(share: f64) -> Self {
-        Self { name: "key and one marked column".to_string(), only_first_column: true, ..Self::kept(share) }
+        let goal = Goal::Share(0.99);
+        Self { name: "key and one marked column".to_string(), only_first_column: true, goal, ..Self::kept(share) }
     }
 
     pub fn coalition(size: usize, mixing: Mixing, share: f64) -> Self {
-        Self { name: format!("{size} collude, {}", mixing.name()), coalition: size, mixing, ..Self::kept(share) }
+        let goal = if mixing == Mixing::Agreed { Goal::None } else { Goal::Share(0.99) };
+        Self { name: format!("{size} collude, {}", mixing.name()), coalition: size, mixing, goal, ..Self::kept(share) }
     }
 
     pub fn on_values(share: f64) -> Vec<Self> {
-        let changed = |name: &str, change| Self { name: name.to_string(), change, ..Self::kept(share) };
+        let changed = |name: &str, goal, change| Self { name: name.to_string(), change, goal, ..Self::kept(share) };
+        let goal = Goal::Share(0.99);
         vec![
-            changed("rounded to the tolerance", Change::Rounded(1.0)),
-            changed("rounded to five times the tolerance", Change::Rounded(5.0)),
-            changed("noise of the tolerance", Change::Noise(1.0)),
-            changed("noise of three times the tolerance", Change::Noise(3.0)),
-            changed("half of the cells replaced", Change::Replaced(0.5)),
-            changed("half of the cells moved by twice the reach", Change::Flipped(0.5)),
-            changed("column correlation, 14.2 % of cells", Change::Regressed(0.142)),
-            changed("row correlation, 14.2 % of cells", Change::Neighbours(0.142)),
+            changed("rounded to the tolerance", goal, Change::Rounded(1.0)),
+            changed("rounded to five times the tolerance", Goal::None, Change::Rounded(5.0)),
+            changed("noise of the tolerance", goal, Change::Noise(1.0)),
+            changed("noise of three times the tolerance", Goal::None, Change::Noise(3.0)),
+            changed("half of the cells replaced", goal, Change::Replaced(0.5)),
+            changed("half of the cells moved by twice the reach", goal, Change::Flipped(0.5)),
+            changed("column correlation, 14.2 % of cells", goal, Change::Regressed(0.142)),
+            changed("row correlation, 14.2 % of cells", goal, Change::Neighbours(0.142)),
         ]
     }
 

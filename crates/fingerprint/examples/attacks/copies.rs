@@ -23,7 +23,7 @@ pub const REGISTERED: usize = 10_000;
 const LOG_ODDS_MIN: f64 = 7.0;
 
 /// The most draws of a code in one trial; beyond, fewer recipients are tested, and the correction still counts all.
-const DRAWS_MAX: usize = 50_000_000;
+const DRAWS_MAX: usize = 10_000_000;
 
 pub struct Office {
     pub table: Table,

@@ -18,6 +18,8 @@ pub struct Table {
     pub marking: Marking,
     /// One column of each mark, that an attacker works on, with the mark's reach in the column's own unit.
     pub carriers: Vec<(&'static str, f64)>,
+    /// The share of rows that coalitions leak: enough marked cells for ten of them, and no more time than it takes.
+    pub coalition_share: f64,
     /// What models are trained on: a column to predict from others, and the limit above which it is a yes.
     pub task: (&'static str, &'static [&'static str], f64),
 }
@@ -61,7 +63,7 @@ pub fn flights() -> Result<Table, Box<dyn Error>> {
     ];
     let carriers = vec![("dep_delay", 1.0), ("arr_delay", 1.0), ("air_time", 1.0)];
     let task = ("arr_delay", &["dep_delay", "air_time", "distance"][..], 15.0);
-    Ok(Table { name: "flights (REAL)", marking: marking(marks), batch, carriers, task })
+    Ok(Table { name: "flights (REAL)", marking: marking(marks), batch, carriers, coalition_share: 0.1, task })
 }
 
 /// 48,842 made-up persons, SYNTHETIC: income and weight hang on age, schooling and hours.
@@ -102,7 +104,7 @@ pub fn census() -> Result<Table, Box<dyn Error>> {
     ];
     let carriers = vec![("income", 200.0), ("weight", 600.0)];
     let task = ("income", &["age", "schooling", "hours", "weight"][..], 80_000.0);
-    Ok(Table { name: "census-like (SYNTHETIC)", marking: marking(marks), batch, carriers, task })
+    Ok(Table { name: "census-like (SYNTHETIC)", marking: marking(marks), batch, carriers, coalition_share: 1.0, task })
 }
 
 fn marking(marks: Vec<Mark>) -> Marking {
