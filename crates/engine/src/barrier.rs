@@ -38,6 +38,8 @@ pub(crate) struct BarrierExec {
     properties: Arc<PlanProperties>,
     /// How many rows are visible, where that is known.
     rows_visible: Option<usize>,
+    /// What share of them the conditions that went below are expected to leave, by their form alone.
+    share: f64,
     /// What went below since it was planned, as the plan above made it.
     conditions: Vec<Arc<dyn PhysicalExpr>>,
 }
@@ -53,7 +55,12 @@ impl BarrierExec {
             Boundedness::Bounded,
         );
         let (table, rows_visible) = (Arc::clone(table), table.rows_visible());
-        Self { table, inner, properties: Arc::new(properties), rows_visible, conditions: Vec::new() }
+        Self { table, inner, properties: Arc::new(properties), rows_visible, share: 1.0, conditions: Vec::new() }
+    }
+
+    /// With conditions of the consumer below it that are expected to leave a share of the rows.
+    pub(crate) fn asked(self, share: f64) -> Self {
+        Self { share, ..self }
     }
 }
 
@@ -133,8 +140,8 @@ impl ExecutionPlan for BarrierExec {
         if children.is_empty() { Ok(self) } else { internal_err!("a barrier has no children") }
     }
 
-    /// How many rows are visible, evenly over the partitions and never as an exact figure: enough to choose the side of a join
-    /// by. Of hidden rows nothing is told, not even how many there are, and of columns nothing either: a least or greatest
+    /// How many rows are visible, less what the form of the consumer's conditions is expected to take of them, evenly over the
+    /// partitions and never as an exact figure: enough to choose the side of a join by. Of hidden rows nothing is told, not even how many there are, and of columns nothing either: a least or greatest
     /// value may be that of a row that does not exist here.
     fn statistics_from_inputs(
         &self,
@@ -144,7 +151,7 @@ impl ExecutionPlan for BarrierExec {
         let mut statistics = Statistics::new_unknown(self.properties.eq_properties.schema());
         if let Some(rows) = self.rows_visible {
             let parts = arguments.partition().map_or(1, |_| self.inner.output_partitioning().partition_count());
-            statistics.num_rows = Precision::Inexact(rows.div_ceil(parts.max(1)));
+            statistics.num_rows = Precision::Inexact(of_share(rows, self.share).div_ceil(parts.max(1)));
         }
         Ok(Arc::new(statistics))
     }
@@ -169,6 +176,17 @@ impl ExecutionPlan for BarrierExec {
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
+}
+
+/// A share of a number of rows, at least one of them.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a guess at a size"
+)]
+fn of_share(rows: usize, share: f64) -> usize {
+    ((rows as f64 * share) as usize).clamp(rows.min(1), rows)
 }
 
 #[cfg(test)]

@@ -3,12 +3,8 @@
 //! A scan asks once a row, so the set is a plain array of bits: 1.25 MB for ten million subjects, which stays in a
 //! processor's cache. Sets that are kept for long, of whom there may be many, are compressed where they are kept.
 
-mod scan;
-
 use arrow::array::{Array, BooleanArray, Int64Array};
 use arrow::buffer::BooleanBuffer;
-
-pub(crate) use scan::ConsentedRows;
 
 const BITS: u32 = u64::BITS;
 

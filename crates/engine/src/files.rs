@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -232,9 +233,13 @@ impl TableProvider for TableFiles {
             group.push(PartitionedFile::new(String::from(path), file.size));
         }
         let options = state.default_table_options().parquet;
-        let source =
-            ParquetSource::new(TableSchema::from(Arc::clone(&self.schema))).with_table_parquet_options(options);
         let url = ObjectStoreUrl::parse(LOCAL_STORE_URL)?;
+        // The footers of files that never change are read once; what is kept of them is bounded by DataFusion (50 MB).
+        let runtime = state.runtime_env();
+        let (store, footers) = (runtime.object_store(&url)?, runtime.cache_manager.get_file_metadata_cache());
+        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)));
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(vec![FileGroup::new(group)])
             .with_projection_indices(projection.cloned())?

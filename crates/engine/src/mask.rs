@@ -1,14 +1,15 @@
 //! Masks: the functions that bring a column to a precision. They are total: no value makes them fail, so that they
 //! can't tell of a value by failing, and a value that can't be coarsened becomes a missing one.
 
+mod pseudonym;
+
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringBuilder,
     TimestampMicrosecondArray,
 };
-use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
@@ -17,14 +18,12 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use hmac::{Hmac, KeyInit, Mac};
 use lingqu_domain::scope::Precision;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
-use sha2::Sha256;
 
-/// Bytes of a pseudonym (128 bits), written as hex.
-const PSEUDONYM_BYTES: usize = 16;
+use pseudonym::Pseudonyms;
+
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
 
 /// The keys of pseudonyms: within one key the same value has the same pseudonym, across keys nothing can be joined.
@@ -41,15 +40,6 @@ pub struct PseudonymKeys {
 impl fmt::Debug for PseudonymKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("PseudonymKeys")
-    }
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct PseudonymKey([u8; 32]);
-
-impl fmt::Debug for PseudonymKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("PseudonymKey")
     }
 }
 
@@ -70,7 +60,7 @@ enum MaskKind {
     /// The step as text, since floats have no equality.
     RoundedFloat(String),
     RoundedDecimal(i128),
-    Pseudonym(PseudonymKey),
+    Pseudonym(Pseudonyms),
 }
 
 /// Why a column can't be brought to a precision.
@@ -114,9 +104,14 @@ impl Mask {
         &self.output
     }
 
-    /// The mask as an expression over a raw column.
+    /// The mask as an expression over a raw column. What it keeps while it works is gone with the expression.
     pub(crate) fn expr(&self, column: Expr) -> Expr {
-        let function = MaskFunction { mask: self.clone(), signature: Signature::any(1, Volatility::Immutable) };
+        let kind = match &self.kind {
+            MaskKind::Pseudonym(pseudonyms) => MaskKind::Pseudonym(pseudonyms.keeping()),
+            other => other.clone(),
+        };
+        let mask = Mask { kind, output: self.output.clone() };
+        let function = MaskFunction { mask, signature: Signature::any(1, Volatility::Immutable) };
         ScalarUDF::new_from_impl(function).call(vec![column])
     }
 
@@ -156,7 +151,7 @@ impl Mask {
             (MaskKind::RoundedInteger(step), DataType::Int64) => {
                 let rounded: Int64Array = values
                     .as_primitive::<Int64Type>()
-                    .unary_opt(|value| i64::try_from(rounded_down(i128::from(value), i128::from(*step))?).ok());
+                    .unary_opt(|value| value.checked_div_euclid(*step)?.checked_mul(*step));
                 Arc::new(rounded)
             }
             (MaskKind::RoundedFloat(step), DataType::Float64) => {
@@ -173,7 +168,7 @@ impl Mask {
                     .unary_opt(|value| rounded_down(value, *step).filter(|rounded| rounded.abs() < bound));
                 Arc::new(rounded.with_precision_and_scale(*precision, *scale)?)
             }
-            (MaskKind::Pseudonym(key), _) => pseudonyms(key, values)?,
+            (MaskKind::Pseudonym(pseudonyms), _) => pseudonyms.of(values)?,
             (kind, data_type) => return internal_err!("mask {kind:?} was made for another type than {data_type}"),
         })
     }
@@ -196,23 +191,7 @@ fn rounding(step: Decimal, data_type: &DataType) -> Option<MaskKind> {
 }
 
 fn pseudonym(key: Option<[u8; 32]>) -> Result<MaskKind, MaskUnfit> {
-    key.map(|key| MaskKind::Pseudonym(PseudonymKey(key))).ok_or(MaskUnfit::KeyMissing)
-}
-
-/// HMAC-SHA256 of the value's text, cut to 128 bits, in hex.
-fn pseudonyms(key: &PseudonymKey, values: &ArrayRef) -> DataFusionResult<ArrayRef> {
-    let keyed = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes keys of every length");
-    let texts = cast(values, &DataType::Utf8)?;
-    let mut made = StringBuilder::with_capacity(values.len(), values.len() * PSEUDONYM_BYTES * 2);
-    for text in texts.as_string::<i32>() {
-        made.append_option(text.map(|text| {
-            let mut mac = keyed.clone();
-            mac.update(text.as_bytes());
-            hex::encode(&mac.finalize().into_bytes()[..PSEUDONYM_BYTES])
-        }));
-    }
-    let made: StringArray = made.finish();
-    Ok(Arc::new(made))
+    key.map(|key| MaskKind::Pseudonym(Pseudonyms::new(key))).ok_or(MaskUnfit::KeyMissing)
 }
 
 /// The largest multiple of the step that is not above a value. Down and not to the nearest: then what a coarser step shows
@@ -282,6 +261,8 @@ impl ScalarUDFImpl for MaskFunction {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::StringArray;
+
     use super::*;
 
     fn mask(precision: &str, data_type: &DataType) -> Mask {
@@ -347,6 +328,6 @@ mod tests {
         assert_eq!(permit.value(0), permit.value(2));
         assert_ne!(permit.value(0), permit.value(1));
         assert_ne!(permit.value(0), order.value(0));
-        assert_eq!(permit.value(0).len(), 2 * PSEUDONYM_BYTES);
+        assert_eq!(permit.value(0).len(), pseudonym::PSEUDONYM_BYTES);
     }
 }

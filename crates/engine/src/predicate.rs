@@ -120,7 +120,7 @@ fn decimal_for(value: Decimal, precision: u8, scale: i8) -> Option<ScalarValue> 
 }
 
 /// True for a condition whose evaluation tells nothing but its truth: comparisons of an exact column with a literal
-/// of the column's own type, lists of such, tests for a missing value and for the beginning of a text, and their
+/// of the column's own type or with another exact column of the same type, lists of such, tests for a missing value and for the beginning of a text, and their
 /// connectives. Anything with a cast, a function or arithmetic may fail, and its failure on a row that is not covered would
 /// tell of that row.
 pub(crate) fn is_leak_proof(expr: &Expr, exact_columns: &HashMap<String, DataType>) -> bool {
@@ -134,7 +134,10 @@ pub(crate) fn is_leak_proof(expr: &Expr, exact_columns: &HashMap<String, DataTyp
                 op,
                 Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq
             );
-            is_comparison && (is_literal_of(right, left, exact_columns) || is_literal_of(left, right, exact_columns))
+            is_comparison
+                && (is_literal_of(right, left, exact_columns)
+                    || is_literal_of(left, right, exact_columns)
+                    || are_alike(left, right, exact_columns))
         }
         Expr::Not(part) => is_leak_proof(part, exact_columns),
         // What the simplifier makes of a comparison of a truth value with a constant, also after it was pushed down.
@@ -164,7 +167,33 @@ fn is_beginning(like: &Like, exact_columns: &HashMap<String, DataType>) -> bool 
         && is_literal_of(&like.pattern, &like.expr, exact_columns)
 }
 
+/// Two exact columns of one type. Values of one type can be compared whatever they are.
+fn are_alike(left: &Expr, right: &Expr, exact_columns: &HashMap<String, DataType>) -> bool {
+    let (Expr::Column(left), Expr::Column(right)) = (left, right) else { return false };
+    exact_columns.get(&left.name).is_some_and(|data_type| exact_columns.get(&right.name) == Some(data_type))
+}
+
 fn is_literal_of(literal: &Expr, column: &Expr, exact_columns: &HashMap<String, DataType>) -> bool {
     let (Expr::Literal(value, _), Expr::Column(column)) = (literal, column) else { return false };
     exact_columns.get(&column.name).is_some_and(|data_type| *data_type == value.data_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_compared_below_the_barrier_if_both_are_exact_and_of_one_type() {
+        let exact = HashMap::from([
+            ("from".to_owned(), DataType::Date32),
+            ("until".to_owned(), DataType::Date32),
+            ("count".to_owned(), DataType::Int64),
+        ]);
+        assert!(is_leak_proof(&column("from").lt(column("until")), &exact));
+        assert!(is_leak_proof(&column("from").eq(column("from")), &exact));
+        // Of another type a column is cast, masked it is computed, and arithmetic may fail.
+        assert!(!is_leak_proof(&column("from").lt(column("count")), &exact));
+        assert!(!is_leak_proof(&column("from").lt(column("masked")), &exact));
+        assert!(!is_leak_proof(&(column("count") + lit(1_i64)).lt(column("count")), &exact));
+    }
 }

@@ -155,7 +155,7 @@ where
     F: Future<Output = Result<(), AppError>> + Send,
 {
     async_stream::try_stream! {
-        let mut parts = pin!(named(answer, 0, hook));
+        let mut parts = pin!(named(answer, hook));
         while let Some(batches) = parts.next().await {
             for batch in batches? {
                 let bytes = writer.write(&batch).map_err(ExportError::Hook)?;

@@ -155,7 +155,7 @@ fn drawn(
     schema: SchemaRef,
     hook: Hook,
 ) -> impl Stream<Item = Result<Drawn<RecordBatch>, ExportError<AppError>>> + Send {
-    named(answer, 0, hook).flat_map(move |batches| {
+    named(answer, hook).flat_map(move |batches| {
         let pieces: Vec<_> = match batches {
             Ok(batches) => batches.iter().flat_map(|batch| cut_small(batch, &schema)).map(counted).map(Ok).collect(),
             Err(error) => vec![Err(error)],
