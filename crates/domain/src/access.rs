@@ -180,6 +180,8 @@ pub const PERMISSIONS: &[Permission] = &[
     by("sign_contract", &[Role::Operator, Role::Consumer], APPROVER),
     internal("issue_service_key", &[Role::Consumer], HANDLER),
     by("revoke_service_key", &[Role::Consumer, Role::Operator], HANDLER),
+    // The auditor looks at conduct and runs nothing: with its half of the keys the node alone can make nobody's copy.
+    internal("give_key_shares", &[Role::Auditor], APPROVER),
     by("suspend_order", &[Role::Operator], APPROVER),
     by("resume_order", &[Role::Operator], APPROVER),
     by("end_order", &[Role::Consumer, Role::Operator], APPROVER),

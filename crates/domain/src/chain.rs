@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::decide::Reader;
 use crate::id::{MandateId, OrderId, PermitId, PlanId, ProductId, ResourceId, SupplyId};
 use crate::mandate::MandateStage;
+use crate::marking::{MarkLimits, Tolerance};
 use crate::order::OrderStage;
 use crate::permit::PermitStage;
 use crate::plan::PlanStage;
@@ -189,15 +190,21 @@ pub fn product_base_scope(reader: &mut Reader<'_>, details: &ProductDetails) -> 
     let Some(first) = inputs.values().next() else {
         return Err(Refusal::invalid("inputs", "至少一项资源", "at least one resource"));
     };
-    let mut scope = Scope { columns: BTreeMap::new(), rows: BTreeSet::new(), ..first.clone() };
+    // Of two tables only the table-free parts are met: columns and rows speak of different things.
+    let bare = |input: &Scope| {
+        let marks = MarkLimits { tolerances: BTreeMap::new(), ..input.marks.clone() };
+        Scope { columns: BTreeMap::new(), rows: BTreeSet::new(), marks, ..input.clone() }
+    };
+    let mut scope = bare(first);
     for input in inputs.values() {
-        // Of two tables only the table-free parts are met: columns and rows speak of different things.
-        let bare = Scope { columns: BTreeMap::new(), rows: BTreeSet::new(), ..input.clone() };
-        scope = scope.meet(&bare);
+        scope = scope.meet(&bare(input));
     }
     scope.modes.retain(|mode| conditions_are_exact(details, &inputs, *mode));
     for column in &details.shape.columns {
         scope.columns.insert(column.name.clone(), column_ceiling(column, &inputs));
+        if let Some(tolerance) = column_tolerance(column, &inputs) {
+            scope.marks.tolerances.insert(column.name.clone(), tolerance);
+        }
     }
     Ok(scope)
 }
@@ -242,6 +249,23 @@ fn column_ceiling(column: &ProductColumn, inputs: &BTreeMap<ResourceId, Scope>) 
         ceiling.0.retain(|_, precision| *precision == Precision::Exact);
     }
     ceiling
+}
+
+/// What a column may be off by: what every column in its lineage may. A computed column is exact: by how much it would be off
+/// can't be told.
+fn column_tolerance(column: &ProductColumn, inputs: &BTreeMap<ResourceId, Scope>) -> Option<Tolerance> {
+    if column.computed {
+        return None;
+    }
+    let mut met: Option<Tolerance> = None;
+    for source in &column.lineage {
+        let of_source = inputs.get(&source.resource)?.marks.tolerances.get(&source.column)?;
+        met = Some(match met {
+            Some(before) => before.meet(of_source)?,
+            None => of_source.clone(),
+        });
+    }
+    met
 }
 
 /// What a product offers now. Delisting closes it to new orders only.

@@ -16,6 +16,7 @@ use crate::id::{
     ResourceId, ServiceKeyId, SettlementId, SnapshotId, SupplyId, TicketId, UserId,
 };
 use crate::mandate::MandateDetails;
+use crate::marking::KeyCommitments;
 use crate::order::OrderDetails;
 use crate::party::{Division, PartyDetails, Tier};
 use crate::permit::PermitDetails;
@@ -367,6 +368,13 @@ pub enum Command {
         /// The key.
         key: ServiceKeyId,
     },
+    /// Commits to the keys that an order's copies are marked with, from the shares of a supervising party and the node.
+    GiveKeyShares {
+        /// The order.
+        order: OrderId,
+        /// The commitments, which the node makes.
+        commitments: Box<KeyCommitments>,
+    },
     /// Suspends an order.
     SuspendOrder {
         /// The order.
@@ -538,6 +546,7 @@ impl Command {
             Command::SignContract { .. } => "sign_contract",
             Command::IssueServiceKey { .. } => "issue_service_key",
             Command::RevokeServiceKey { .. } => "revoke_service_key",
+            Command::GiveKeyShares { .. } => "give_key_shares",
             Command::SuspendOrder { .. } => "suspend_order",
             Command::ResumeOrder { .. } => "resume_order",
             Command::EndOrder { .. } => "end_order",

@@ -18,7 +18,7 @@ use crate::node::{NODE_STREAM, Node};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::{
-    consent, consent_batch, correction, mandate, node, order, party, permit, plan, price, product, quality,
+    consent, consent_batch, correction, mandate, marking, node, order, party, permit, plan, price, product, quality,
     registration, resource,
 };
 use crate::{settlement, supply};
@@ -197,6 +197,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::SignContract { order, terms_digest } => order::sign_contract(d, a, order, terms_digest),
         C::IssueServiceKey { order, hash } => order::issue_key(d, a, order, hash),
         C::RevokeServiceKey { order, key } => order::revoke_key(d, a, order, key),
+        C::GiveKeyShares { order, commitments } => marking::give_shares(d, a, order, commitments),
         C::SuspendOrder { order, reason } => order::suspend(d, a, order, reason),
         C::ResumeOrder { order, reason } => order::resume(d, a, order, reason),
         C::EndOrder { order, reason } => order::end(d, a, order, reason),

@@ -21,6 +21,7 @@ pub mod grant;
 pub mod id;
 pub mod lineage;
 pub mod mandate;
+pub mod marking;
 pub mod node;
 pub mod order;
 pub mod party;

@@ -10,6 +10,7 @@ use crate::chain;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{OrderId, PartyId, ProductId, ServiceKeyId};
+use crate::marking::{self, KeyCommitments, MarkKeys, Marking};
 use crate::price::{self, Price};
 use crate::product::{Product, ProductStage};
 use crate::refusal::{Refusal, RefusalCode};
@@ -202,6 +203,9 @@ pub struct Order {
     pub contract: Contract,
     /// Service keys.
     pub service_keys: Vec<ServiceKeyRecord>,
+    /// The keys that its copies are marked with, once they were committed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark_keys: Option<MarkKeys>,
     /// Where it stands.
     pub stage: OrderStage,
 }
@@ -263,6 +267,13 @@ pub enum OrderEvent {
         /// The key.
         key: ServiceKeyId,
     },
+    /// The keys that its copies are marked with were committed to.
+    MarkKeysCommitted {
+        /// Who holds the half that is not the node's.
+        holder: PartyId,
+        /// The commitments.
+        commitments: Box<KeyCommitments>,
+    },
     /// It was suspended.
     Suspended {
         /// Why.
@@ -296,6 +307,7 @@ impl Order {
                         signatures: BTreeMap::new(),
                     },
                     service_keys: Vec::new(),
+                    mark_keys: None,
                     stage: OrderStage::Placed,
                 });
             }
@@ -320,6 +332,10 @@ impl Order {
             }
             (_, OrderEvent::KeyRevoked { key }) => {
                 order.service_keys.iter_mut().find(|known| known.id == *key && !known.revoked)?.revoked = true;
+            }
+            (OrderStage::Active, OrderEvent::MarkKeysCommitted { holder, commitments }) if order.mark_keys.is_none() => {
+                let (holder, commitments) = (holder.clone(), (**commitments).clone());
+                order.mark_keys = Some(MarkKeys { holder, given_by: meta.actor.clone(), commitments });
             }
             (OrderStage::Active, OrderEvent::Suspended { reason }) => {
                 order.stage = OrderStage::Suspended { reason: reason.clone() };
@@ -387,9 +403,14 @@ pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &Orde
     }
     scope.narrow(&details.narrowing())?;
     check_payer(deciding, &consumer_id, product, details, &price)?;
-    let terms = serde_json::json!({
+    marking::check_consumer(deciding, &consumer_id, &product.details, details)?;
+    let mut terms = serde_json::json!({
         "consumer": consumer_id, "operator": product.operator, "order": details, "price": price,
     });
+    if let Some(marking) = product.details.marking.as_ref().filter(|_| Marking::is_seen_by(&details.modes)) {
+        // What may be changed in the copies is signed by both sides.
+        terms["marking"] = serde_json::json!(marking);
+    }
     let terms_digest = sha256(crate::event::canonical(&terms).as_bytes()).to_string();
     let id = OrderId::next(&mut deciding.ids);
     let placed = OrderEvent::Placed {

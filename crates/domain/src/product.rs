@@ -15,6 +15,7 @@ use crate::chain;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, PermitId, ProductId, RegistrationId, ResourceId};
+use crate::marking::{self, Marking};
 use crate::price::{self, Ceiling, Price};
 use crate::privacy::{self, NoiseRules};
 use crate::refusal::Refusal;
@@ -100,6 +101,9 @@ pub struct ProductDetails {
     /// How statistics are given with noise, which they are where a right above sets a privacy budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseRules>,
+    /// How copies are marked, within what the rights above allow; none: every column is exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marking: Option<Marking>,
     /// What of the inputs' rights the product offers: modes, precision of output columns.
     #[serde(default)]
     pub narrowing: Narrowing,
@@ -317,7 +321,8 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Prod
             "a privacy budget is set by supply, plan, mandate or permit; a product declares what an answer costs (noise.rho)",
         ));
     }
-    base.narrow(&details.narrowing)?;
+    let scope = base.narrow(&details.narrowing)?;
+    marking::check(deciding, details, &scope)?;
     let id = ProductId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Product(ProductEvent::Drafted { operator, details: Box::new(details.clone()) }));
     Ok(())
@@ -509,7 +514,8 @@ pub(crate) fn list(deciding: &mut Deciding<'_>, acting: &Acting, id: &ProductId)
         right::must_hold(deciding, RightKind::Operate, id.as_str(), &product.operator)?;
     }
     price::in_force(id, product)?;
-    chain::product_scope(deciding, id)?;
+    let scope = chain::product_scope(deciding, id)?;
+    marking::check(deciding, &product.details, &scope)?;
     deciding.emit(id, Event::Product(ProductEvent::Listed));
     Ok(())
 }

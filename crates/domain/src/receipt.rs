@@ -14,7 +14,7 @@ use crate::id::{OrderId, PartyId, ProductId, ReceiptId};
 use crate::lineage::AnswerLineage;
 use crate::privacy::Rho;
 use crate::resource::Nature;
-use crate::scope::{Mode, Purpose};
+use crate::scope::{ColumnName, Mode, Purpose};
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,10 @@ impl RowNaming {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Opening {
+    /// Names the marks that the answer carries, hexadecimal: of what is marked how, and the logged commitments to the keys. None
+    /// where nothing is marked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_id: Option<String>,
     /// The recipient.
     pub consumer: PartyId,
     /// Digest of the grant it was made under.
@@ -61,6 +65,13 @@ pub struct Opening {
     /// Where the answer comes from. None in records from before it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<AnswerLineage>,
+    /// What the product was made from, as its folder is named: with the product it says of which table the row sets hold
+    /// the numbers. None for live data and in records from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<String>,
+    /// The marked columns among those that the answer was made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marked: Vec<ColumnName>,
     /// The mode.
     pub mode: Mode,
     /// REAL or SYNTHETIC.

@@ -80,6 +80,10 @@ refusal_codes! {
     CohortTooSmall = "cohort_too_small", "the consumer: ask for a larger group";
     /// Two parties are tied so that a rule bars the step.
     RelatedParties = "related_parties", "the parties: see the rule that the message names";
+    /// A consumer would hold the same data marked and exact.
+    MarkedAndExact = "marked_and_exact", "the consumer: end the order that is named, or order all modes in one order";
+    /// The keys that copies are marked with are not there yet.
+    MarkKeysMissing = "mark_keys_missing", "the auditor: give the shares of the order's keys (`lingqu regulator share`)";
     /// Something like it exists already.
     AlreadyExists = "already_exists", "the actor: use the existing one";
     /// More items than a limit allows.

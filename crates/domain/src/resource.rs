@@ -13,6 +13,7 @@ use crate::access::{Acting, Actor};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, RegistrationId, ResourceId, SnapshotId};
+use crate::marking::{self, MarkDeclaration, MarkLimits};
 use crate::party::Division;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::registration::Certificate;
@@ -164,6 +165,9 @@ pub struct ResourceDetails {
     pub update_cycle_days: u32,
     /// REAL or SYNTHETIC.
     pub nature: Nature,
+    /// What marks may change in copies; nothing, unless it is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marks: Option<MarkDeclaration>,
 }
 
 /// Where the data of a live resource stays: a table of its department's own database, read for each answer and never
@@ -328,6 +332,10 @@ impl Resource {
             term: Term { from: certificate.issued_at, until: certificate.valid_until },
             cohort_floor: if personal { rulebook.cohort_floor_personal } else { rulebook.cohort_floor },
             consent_required: personal,
+            marks: match &self.details.marks {
+                Some(declared) if !personal && !declared.credit_data => declared.limits.clone(),
+                _ => MarkLimits::default(),
+            },
         })
     }
 }
@@ -411,6 +419,7 @@ fn check(details: &ResourceDetails, rulebook: &Rulebook) -> Result<(), Refusal> 
             "a resource with personal data states its legal basis (PIPL art. 13)",
         ));
     }
+    marking::check_declaration(details)?;
     for (field, text) in [("name", &details.name), ("summary", &details.summary), ("basis", &details.basis)] {
         if text.trim().is_empty() || text.chars().count() > 2_000 {
             return Err(Refusal::invalid(field, "须填写，且不超过 2000 字", "needs 1 to 2,000 characters"));

@@ -1,7 +1,7 @@
 //! Scopes: the form of every right to data.
 //!
 //! A scope says which columns at which precision per delivery mode, which rows, for which purposes, by which modes,
-//! in which term, above which cohort floor and whether with consent. Power only narrows: a child is written as a
+//! in which term, above which cohort floor, whether with consent, and what marks may change. Power only narrows: a child is written as a
 //! [`Narrowing`] of its parent. [`Scope::narrow`] refuses a narrowing that names more than the parent has (used when
 //! a right is created); [`Scope::restrict`] takes what both have (used when a right is exercised, since a parent may
 //! have shrunk since); [`Scope::meet`] combines two scopes of the same table. Nothing here ever makes a scope larger.
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::marking::MarkLimits;
 use crate::order::QUOTA_MAX;
 use crate::predicate::Predicate;
 use crate::privacy::PrivacyBudget;
@@ -384,6 +385,9 @@ pub struct Scope {
     pub cohort_floor: u32,
     /// Whether a subject's consent is needed.
     pub consent_required: bool,
+    /// What marks may at most change in copies.
+    #[serde(default, skip_serializing_if = "MarkLimits::is_none")]
+    pub marks: MarkLimits,
 }
 
 /// What a child keeps of its parent. A part that is not given is kept whole.
@@ -413,6 +417,9 @@ pub struct Narrowing {
     /// `true` adds the need for consent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consent_required: Option<bool>,
+    /// What marks may at most change; a column or share that is not given here is then exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marks: Option<MarkLimits>,
     /// A privacy budget for statistics over the resource, for each consumer: an account, debited by every use and met with
     /// nothing. Only links of the resource segment set one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -500,6 +507,12 @@ pub enum ScopeError {
     /// Consent that the parent requires is dropped.
     #[error("the scope above requires consent; it can't be dropped")]
     ConsentDropped,
+    /// A tolerance that the parent does not have, or that says nothing.
+    #[error("column `{0}` may be changed by marks no more than the scope above allows; lower its tolerance or leave it out")]
+    ToleranceWider(ColumnName),
+    /// More missing rows than the parent allows.
+    #[error("copies may lack at most {0} rows of a million, as the scope above allows")]
+    OmissionLarger(u32),
     /// A privacy budget of nothing.
     #[error("a privacy budget must be more than 0; leave it out to set none")]
     BudgetNotPositive,
@@ -519,6 +532,7 @@ impl Scope {
             }
         }
         Scope {
+            marks: self.marks.meet(&other.marks).kept_to(&columns),
             columns,
             rows: self.rows.union(&other.rows).cloned().collect(),
             purposes: meet_purposes(&self.purposes, &other.purposes),
@@ -560,6 +574,16 @@ impl Scope {
         }
         if self.consent_required && narrowing.consent_required == Some(false) {
             return Err(ScopeError::ConsentDropped);
+        }
+        for (column, asked) in narrowing.marks.iter().flat_map(|marks| &marks.tolerances) {
+            let allowed = self.marks.tolerances.get(column);
+            if !asked.is_well_formed() || !allowed.is_some_and(|allowed| asked.is_within(allowed)) {
+                return Err(ScopeError::ToleranceWider(column.clone()));
+            }
+        }
+        let omitted = self.marks.omitted_per_million;
+        if narrowing.marks.as_ref().is_some_and(|marks| marks.omitted_per_million > omitted) {
+            return Err(ScopeError::OmissionLarger(omitted));
         }
         if narrowing.privacy_budget.is_some_and(|budget| budget.rho.is_zero()) {
             return Err(ScopeError::BudgetNotPositive);
@@ -628,6 +652,10 @@ impl Scope {
         }
         scope.cohort_floor = self.cohort_floor.max(narrowing.cohort_floor.unwrap_or(0));
         scope.consent_required = self.consent_required || narrowing.consent_required.unwrap_or(false);
+        if let Some(marks) = &narrowing.marks {
+            scope.marks = self.marks.meet(marks);
+        }
+        scope.marks = scope.marks.kept_to(&scope.columns);
         scope
     }
 

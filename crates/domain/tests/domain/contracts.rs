@@ -19,6 +19,7 @@ use crate::events::{COMMAND_NAMES, EVENT_KINDS, RECEIPT_KINDS, command_name, eve
 use crate::golden;
 use crate::implementers;
 use crate::life::Life;
+use crate::marking;
 use crate::state_tables;
 use crate::world::World;
 
@@ -75,7 +76,7 @@ fn problem_codes_are_as_agreed() {
 
 /// Worlds in which between them every command was accepted and every event happened.
 pub fn worlds() -> Vec<World> {
-    let mut worlds = vec![Life::whole().world, implementers::whole().world];
+    let mut worlds = vec![Life::whole().world, implementers::whole().world, marking::whole()];
     for machine in state_tables::machines() {
         for (_, life) in machine.states {
             for (_, actor, command) in (machine.tries)(&life) {
@@ -164,7 +165,10 @@ fn receipts() -> Vec<ReceiptRecord> {
             .map(|(resource, input)| format!("{resource}@{}", input.snapshot_version))
             .collect(),
         request_digest: lingqu_crypto::sha256(b"salt and request").to_string(),
+        code_id: None,
         lineage: None,
+        made_from: None,
+        marked: Vec::new(),
         rho_spent: None,
         rows_named_by: RowNaming::Number,
     };
@@ -181,6 +185,12 @@ fn receipts() -> Vec<ReceiptRecord> {
             at_most: false,
         }),
         ..opening(Mode::Rows)
+    };
+    let made = Opening { made_from: Some("0123456789abcdef0123456789abcdef".to_owned()), ..opening(Mode::Lookup) };
+    let copied = Opening {
+        code_id: Some("89abcdef0123456789abcdef01234567".to_owned()),
+        marked: vec![column("delay")],
+        ..opening(Mode::File)
     };
     let live = Opening { rows_named_by: RowNaming::KeyDigest, ..opening(Mode::Rows) };
     let totals = |rows, calls, data_sets| Totals { rows, answer_rows: rows, bytes: 4_096, calls, data_sets, day: None };
@@ -201,6 +211,8 @@ fn receipts() -> Vec<ReceiptRecord> {
         record(5, 6, ReceiptBody::Opened(noised)),
         record(6, 7, ReceiptBody::Opened(repeated)),
         record(7, 8, ReceiptBody::Opened(live)),
+        record(8, 9, ReceiptBody::Opened(made)),
+        record(9, 10, ReceiptBody::Opened(copied)),
     ]
 }
 

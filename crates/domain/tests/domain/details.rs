@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lingqu_crypto::DigestPair;
 use lingqu_domain::consent::ConsentDetails;
 use lingqu_domain::id::{OrderId, ProductId, ResourceId};
 use lingqu_domain::mandate::{MandateDetails, RevenueTerms};
+use lingqu_domain::marking::{KeyCommitments, MarkProfile};
 use lingqu_domain::order::{OrderDetails, Quota};
 use lingqu_domain::party::{Division, Organisation, PartyDetails, Role, Tier};
 use lingqu_domain::permit::PermitDetails;
@@ -101,6 +103,7 @@ pub fn flights() -> ResourceDetails {
         openness: Openness::Unconditional,
         update_cycle_days: 1,
         nature: Nature::Real,
+        marks: None,
     }
 }
 
@@ -307,6 +310,7 @@ pub fn punctuality(life: &Life) -> ProductDetails {
         dimensions: vec![name("day")],
         further_subjects: Vec::new(),
         noise: None,
+        marking: None,
         narrowing: Narrowing::default(),
         shape,
     }
@@ -326,6 +330,7 @@ pub fn driver_check(life: &Life) -> ProductDetails {
         dimensions: Vec::new(),
         further_subjects: Vec::new(),
         noise: None,
+        marking: None,
         narrowing: Narrowing { modes: Some([Mode::Verification].into()), ..Narrowing::default() },
         shape: ProductShape {
             columns: vec![
@@ -340,6 +345,18 @@ pub fn driver_check(life: &Life) -> ProductDetails {
 
 pub fn budget(rho: &str) -> PrivacyBudget {
     PrivacyBudget { rho: rho.parse().unwrap() }
+}
+
+/// Commitments to keys of the world that a number names.
+pub fn commitments(number: usize) -> KeyCommitments {
+    let pair = |what: &str| DigestPair::of(format!("{what} {number}").as_bytes());
+    KeyCommitments {
+        epoch: 0,
+        profile: MarkProfile::Aes,
+        positions: pair("positions"),
+        recipient: pair("recipient"),
+        order: pair("order"),
+    }
 }
 
 pub fn ceiling(life: &Life) -> Ceiling {

@@ -559,6 +559,10 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
                 keys.and_then(|keys| keys.first().map(|key| key.id.clone())).unwrap_or_else(|| life.id("nothing"));
             C::RevokeServiceKey { order, key }
         }
+        "give_key_shares" => {
+            let digits = dice.below(3);
+            C::GiveKeyShares { order: dice.id(life, K::Order), commitments: Box::new(details::commitments(digits)) }
+        }
         "suspend_order" => C::SuspendOrder { order: dice.id(life, K::Order), reason: text(dice) },
         "resume_order" => C::ResumeOrder { order: dice.id(life, K::Order), reason: text(dice) },
         "end_order" => C::EndOrder { order: dice.id(life, K::Order), reason: text(dice) },

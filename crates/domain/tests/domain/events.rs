@@ -77,7 +77,8 @@ events! {
         Returned {..} = "permitted_revenue.returned",];
     Order(OrderEvent) => [
         Placed {..} = "order.placed", Signed {..} = "order.signed", Activated = "order.activated",
-        KeyIssued {..} = "order.key_issued", KeyRevoked {..} = "order.key_revoked", Suspended {..} = "order.suspended",
+        KeyIssued {..} = "order.key_issued", KeyRevoked {..} = "order.key_revoked",
+        MarkKeysCommitted {..} = "order.mark_keys_committed", Suspended {..} = "order.suspended",
         Resumed {..} = "order.resumed", Ended {..} = "order.ended",];
     Consent(ConsentEvent) => [
         Given {..} = "consent.given", Withdrawn = "consent.withdrawn", Narrowed {..} = "consent.narrowed",];
@@ -155,6 +156,7 @@ commands! {
     SignContract = "sign_contract",
     IssueServiceKey = "issue_service_key",
     RevokeServiceKey = "revoke_service_key",
+    GiveKeyShares = "give_key_shares",
     SuspendOrder = "suspend_order",
     ResumeOrder = "resume_order",
     EndOrder = "end_order",

@@ -18,6 +18,7 @@ mod golden;
 mod implementers;
 mod invariants;
 mod life;
+mod marking;
 mod misfits;
 mod privacy;
 mod refusals;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use lingqu_domain::marking::{MarkLimits, Tolerance};
 use lingqu_domain::predicate::Predicate;
 use lingqu_domain::privacy::{PrivacyBudget, Rho};
 use lingqu_domain::scope::{ColumnName, Mode, Narrowing, Precision, Precisions, Purpose, Scope, Term, meet_purposes};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
+use rust_decimal::Decimal;
 
 use crate::details::{condition, decimal, name, purpose};
 
@@ -163,6 +165,28 @@ fn predicate() -> impl Strategy<Value = Predicate> {
     })
 }
 
+fn tolerance() -> impl Strategy<Value = Tolerance> {
+    let sets = [
+        vec![vec!["A", "B"]],
+        vec![vec!["A", "B", "C"]],
+        vec![vec!["A", "B"], vec!["C", "D"]],
+        vec![vec!["A", "C"], vec!["B", "D"]],
+    ];
+    let texts = |sets: Vec<Vec<&str>>| sets.into_iter().map(|set| set.into_iter().map(str::to_owned).collect()).collect();
+    prop_oneof![
+        (1..=30_i64).prop_map(|tenths| Tolerance::Number(Decimal::new(tenths, 1))),
+        (1..=120_i64).prop_map(|seconds| Tolerance::Seconds(seconds.into())),
+        (1..=10_u32).prop_map(Tolerance::Minutes),
+        (1..=50_u32).prop_map(Tolerance::Metres),
+        proptest::sample::select(sets.to_vec()).prop_map(move |sets| Tolerance::Texts(texts(sets))),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = MarkLimits> {
+    (proptest::collection::btree_map(column(), tolerance(), 0..=4), 0..=100_u32)
+        .prop_map(|(tolerances, omitted_per_million)| MarkLimits { tolerances, omitted_per_million })
+}
+
 prop_compose! {
     /// A scope as the chain makes them: without entries that say nothing.
     fn scope()(
@@ -173,8 +197,9 @@ prop_compose! {
         term in a_term(),
         cohort_floor in 0..30_u32,
         consent_required: bool,
+        marks in limits(),
     ) -> Scope {
-        let written = Scope { columns, rows, purposes, modes, term, cohort_floor, consent_required };
+        let written = Scope { columns, rows, purposes, modes, term, cohort_floor, consent_required, marks };
         written.meet(&written)
     }
 }
@@ -189,15 +214,17 @@ prop_compose! {
         cohort_floor in proptest::option::of(0..40_u32),
         consent_required in proptest::option::of(any::<bool>()),
         nano in proptest::option::of(1..=1_000_u64),
+        marks in proptest::option::of(limits()),
     ) -> Narrowing {
         let privacy_budget = nano.and_then(Rho::from_nano).map(|rho| PrivacyBudget { rho });
-        Narrowing { columns, rows, purposes, modes, term, cohort_floor, consent_required, privacy_budget, quota: None }
+        let quota = None;
+        Narrowing { columns, rows, purposes, modes, term, cohort_floor, consent_required, marks, privacy_budget, quota }
     }
 }
 
 /// A scope and a narrowing of it that has a fair chance of being accepted.
 fn scope_and_narrowing() -> impl Strategy<Value = (Scope, Narrowing)> {
-    let likely = (scope(), narrowing(), any::<[bool; 7]>()).prop_map(|(scope, mut narrowing, fitting)| {
+    let likely = (scope(), narrowing(), any::<[bool; 8]>()).prop_map(|(scope, mut narrowing, fitting)| {
         let met = scope.restrict(&narrowing);
         if fitting[0] {
             let asked = narrowing.columns.take();
@@ -221,6 +248,9 @@ fn scope_and_narrowing() -> impl Strategy<Value = (Scope, Narrowing)> {
         }
         if fitting[6] {
             narrowing.consent_required = narrowing.consent_required.map(|_| met.consent_required);
+        }
+        if fitting[7] {
+            narrowing.marks = narrowing.marks.map(|_| met.marks.clone());
         }
         (scope, narrowing)
     });
@@ -258,6 +288,28 @@ proptest! {
         prop_assert_eq!(met, both);
     }
 
+    /// Spelled out, without the algebra: no child changes a column by more than its parent, or lacks more rows.
+    #[test]
+    fn no_child_may_be_changed_by_more_than_its_parent((parent, narrowing) in scope_and_narrowing()) {
+        let child = parent.restrict(&narrowing);
+        prop_assert!(child.marks.omitted_per_million <= parent.marks.omitted_per_million);
+        for (column, tolerance) in &child.marks.tolerances {
+            prop_assert!(child.columns.contains_key(column));
+            let fits = match (tolerance, &parent.marks.tolerances[column]) {
+                (Tolerance::Number(less), Tolerance::Number(more)) => less <= more,
+                (Tolerance::Seconds(less), Tolerance::Seconds(more)) => less <= more,
+                (Tolerance::Minutes(less), Tolerance::Minutes(more)) => less <= more,
+                (Tolerance::Metres(less), Tolerance::Metres(more)) => less <= more,
+                // No text is taken for another that the parent keeps apart.
+                (Tolerance::Texts(less), Tolerance::Texts(more)) => {
+                    less.iter().all(|set| more.iter().any(|wider| set.is_subset(wider)))
+                }
+                _ => false,
+            };
+            prop_assert!(fits, "{} {:?}", column, tolerance);
+        }
+    }
+
     #[test]
     fn a_narrowing_never_widens((parent, narrowing) in scope_and_narrowing()) {
         let restricted = parent.restrict(&narrowing);
@@ -290,6 +342,10 @@ proptest! {
         prop_assert_eq!(child.term, narrowing.term.unwrap_or(parent.term));
         prop_assert_eq!(child.cohort_floor, narrowing.cohort_floor.unwrap_or(parent.cohort_floor));
         prop_assert_eq!(child.consent_required, narrowing.consent_required.unwrap_or(parent.consent_required));
+        // What may be changed is what was asked for, of the columns that are left; nothing where a column isn't named.
+        let mut marks = narrowing.marks.clone().unwrap_or_else(|| parent.marks.clone());
+        marks.tolerances.retain(|column, _| child.columns.contains_key(column));
+        prop_assert_eq!(&child.marks, &marks);
         // No condition looks at what the parent coarsens: it would be an oracle.
         for predicate in &narrowing.rows {
             for column in predicate.columns() {
@@ -341,6 +397,7 @@ fn a_condition_has_limits() {
         term: Term { from: Timestamp::UNIX_EPOCH, until: Timestamp::MAX },
         cohort_floor: 0,
         consent_required: false,
+        marks: MarkLimits::default(),
     };
     let refused =
         |predicate: Predicate| parent.narrow(&Narrowing { rows: vec![predicate], ..Narrowing::default() }).is_err();

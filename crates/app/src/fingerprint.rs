@@ -1,0 +1,155 @@
+//! Marks of orders: which keys an order's copies are marked with, and who holds the halves.
+
+mod half;
+mod keys;
+mod marking;
+mod propose;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lingqu_crypto::sha256;
+use lingqu_domain::event::canonical;
+use lingqu_domain::id::{OrderId, PartyId, ProductId};
+use lingqu_domain::marking::{KeyCommitments, Marking as ChosenMarking};
+use lingqu_fingerprint::{Marking, Opening, PositionSecrets, RecipientCode};
+
+use crate::app::App;
+use crate::error::AppError;
+pub use crate::fingerprint::half::RegulatorHalf;
+pub(crate) use crate::fingerprint::keys::committed_keys;
+use crate::fingerprint::keys::request_of;
+pub use crate::fingerprint::keys::{KeyRequest, KeyShares};
+use crate::fingerprint::marking::marking_of;
+pub use crate::fingerprint::propose::MarkingProposal;
+
+/// Hexadecimal digits of a code id.
+const CODE_ID_DIGITS: usize = 32;
+
+/// What an order's copies are marked with. `Debug` shows no key.
+pub struct OrderMarks {
+    /// What may change.
+    pub marking: Marking,
+    /// Where marks lie: the same for every order of the product.
+    pub secrets: PositionSecrets,
+    /// The consumer's code.
+    pub recipient: RecipientCode,
+    /// The order's code.
+    pub order: RecipientCode,
+    /// Names marking, epoch and commitments, hexadecimal: the same copy has the same id. Receipts, ETags and the names of
+    /// files that are kept for a recipient carry it; it tells nothing of the keys.
+    pub code_id: String,
+}
+
+impl std::fmt::Debug for OrderMarks {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("OrderMarks").field("code_id", &self.code_id).finish_non_exhaustive()
+    }
+}
+
+/// A product whose copies are marked, with the keys of every order that ever had some: what a trace starts from.
+#[derive(Debug)]
+pub struct MarkedProduct {
+    /// The product.
+    pub product: ProductId,
+    /// What its marks may change.
+    pub marking: Marking,
+    /// Which replacement of the key of positions.
+    pub epoch: u32,
+    /// The key of positions with its salt.
+    pub positions: Opening,
+    /// Its orders, by id.
+    pub orders: Vec<MarkedOrder>,
+}
+
+/// An order whose copies are marked.
+#[derive(Debug)]
+pub struct MarkedOrder {
+    /// The order.
+    pub order: OrderId,
+    /// The consumer: the recipient.
+    pub consumer: PartyId,
+    /// Who holds the other half of the keys.
+    pub holder: PartyId,
+    /// The recipient's key with its salt; the same in all orders of one consumer for the product.
+    pub recipient_key: Opening,
+    /// The order's key with its salt.
+    pub order_key: Opening,
+}
+
+impl App {
+    /// What an order's copies are marked with; none where its product is exact or the order grants neither rows nor files nor
+    /// lookups. The answer never changes once it is some. Error: `mark_keys_missing` while the half-holder's shares are not
+    /// there.
+    pub async fn fingerprint_keys(&self, order: &OrderId) -> Result<Option<Arc<OrderMarks>>, AppError> {
+        let Some(request) = self.read(|state| request_of(state, order))? else { return Ok(None) };
+        let mut keys = self.order_keys(std::slice::from_ref(&request)).await?;
+        let keys = keys.pop().ok_or_else(|| AppError::Fault("an order without keys".to_owned()))?;
+        let (marking, chosen) = self.marking_of_product(&request.product)?;
+        Ok(Some(Arc::new(OrderMarks {
+            marking,
+            secrets: PositionSecrets::new(&keys.positions.key),
+            recipient: RecipientCode::new(&keys.recipient.key),
+            order: RecipientCode::new(&keys.order.key),
+            code_id: code_id(&chosen, &keys.commitments(&request)),
+        })))
+    }
+
+    /// Products whose copies are or were marked, by id: those of which an order has keys.
+    pub fn marked_products(&self) -> Vec<ProductId> {
+        self.read(|state| {
+            let orders = state.orders.values().map(|order| &order.value);
+            let products: BTreeSet<&ProductId> =
+                orders.filter(|order| order.mark_keys.is_some()).map(|order| &order.details.product).collect();
+            products.into_iter().cloned().collect()
+        })
+    }
+
+    /// A marked product with the keys of all its orders; none where no order of it ever had keys.
+    pub async fn marked_product(&self, product: &ProductId) -> Result<Option<MarkedProduct>, AppError> {
+        let mut holders = Vec::new();
+        let mut requests = Vec::new();
+        self.read(|state| -> Result<(), AppError> {
+            for (id, order) in &state.orders {
+                let Some(keys) = order.value.mark_keys.as_ref().filter(|_| order.value.details.product == *product)
+                else {
+                    continue;
+                };
+                if let Some(request) = request_of(state, id)? {
+                    requests.push(request);
+                    holders.push(keys.holder.clone());
+                }
+            }
+            Ok(())
+        })?;
+        let keys = self.order_keys(&requests).await?;
+        let (Some(first), Some(request)) = (keys.first(), requests.first()) else { return Ok(None) };
+        let (positions, epoch) = (first.positions.clone(), request.epoch);
+        let (marking, _) = self.marking_of_product(product)?;
+        let each = requests.into_iter().zip(holders).zip(keys);
+        let orders = each.map(|((request, holder), keys)| MarkedOrder {
+            order: request.order,
+            consumer: request.consumer,
+            holder,
+            recipient_key: keys.recipient,
+            order_key: keys.order,
+        });
+        Ok(Some(MarkedProduct { product: product.clone(), marking, epoch, positions, orders: orders.collect() }))
+    }
+
+    fn marking_of_product(&self, product: &ProductId) -> Result<(Marking, ChosenMarking), AppError> {
+        let details = self.read(|state| state.products.get(product).map(|product| product.value.details.clone()));
+        let unmarked = || AppError::Fault(format!("{product} has keys and no marking"));
+        let details = details.ok_or_else(unmarked)?;
+        let chosen = details.marking.ok_or_else(unmarked)?;
+        Ok((marking_of(&details.key, &chosen)?, chosen))
+    }
+}
+
+/// Names how a copy is marked, and with which keys, by what is public about them.
+fn code_id(chosen: &ChosenMarking, commitments: &KeyCommitments) -> String {
+    let named = serde_json::json!({ "marking": chosen, "commitments": commitments });
+    let mut id = sha256(canonical(&named).as_bytes()).to_string();
+    id.truncate(CODE_ID_DIGITS);
+    id
+}

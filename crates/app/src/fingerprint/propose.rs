@@ -1,0 +1,206 @@
+//! What the data would bear: which columns could carry marks, and which are tied so that they move together or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lingqu_domain::marking::{Carrier, Encoding, Mark, Marking};
+use lingqu_domain::product::ProductDetails;
+use lingqu_domain::refusal::Refusal;
+use lingqu_engine::internal::internal_session;
+use lingqu_engine::{Limits, TableFiles};
+use lingqu_fingerprint::{Finding, FingerprintError, propose};
+
+use crate::app::App;
+use crate::error::AppError;
+
+/// Most rows that are looked at.
+const ROWS_MAX: u64 = 400_000;
+
+/// What was found in a table.
+#[derive(Debug)]
+pub struct MarkingProposal {
+    /// The table's name.
+    pub table: String,
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// What was found about columns and ties.
+    pub findings: Vec<Finding>,
+}
+
+impl App {
+    /// Looks at the newest snapshot of a resource, or at what a product makes of those of its inputs, by id or table name.
+    /// Errors: `not_found`; `wrong_state` where the data is not here.
+    pub async fn propose_marking(&self, name: &str) -> Result<MarkingProposal, AppError> {
+        self.refresh().await?;
+        let found = self.read(|state| {
+            let resource = state.resources.values().map(|resource| &resource.value);
+            let resource = resource
+                .clone()
+                .find(|resource| resource.id.as_str() == name || resource.details.table.as_str() == name);
+            if let Some(resource) = resource {
+                let details = &resource.details;
+                let columns: Vec<&str> = details.columns.iter().map(|column| column.name.as_str()).collect();
+                let sql = format!("SELECT {} FROM {}", quoted(&columns), quoted(&[details.table.as_str()]));
+                return Some((details.table.to_string(), sql, vec![details.table.to_string()]));
+            }
+            let mut products = state.products.values().map(|product| &product.value);
+            let product =
+                products.find(|product| product.id.as_str() == name || product.details.table.as_str() == name)?;
+            let inputs = product.details.inputs.keys().filter_map(|resource| state.resources.get(resource));
+            let inputs = inputs.map(|resource| resource.value.details.table.to_string()).collect();
+            Some((product.details.table.to_string(), product.details.sql.clone(), inputs))
+        });
+        let (table, sql, inputs) = found.ok_or_else(|| Refusal::not_found(name))?;
+        match self.findings(&sql, &inputs).await? {
+            Some((rows, findings)) => Ok(MarkingProposal { table, rows, findings }),
+            None => Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into()),
+        }
+    }
+
+    /// Refuses a marking that takes apart what the data ties together: who knows the tie would find the marks and undo them. Of
+    /// live data the node looks at nothing. Error: `invalid` with the columns of the tie.
+    pub(crate) async fn must_name_ties(&self, details: &ProductDetails) -> Result<(), AppError> {
+        let Some(marking) = details.marking.as_ref().filter(|marking| !marking.marks.is_empty()) else { return Ok(()) };
+        let inputs = self.read(|state| {
+            let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
+            inputs.map(|resource| resource.value.details.table.to_string()).collect::<Vec<_>>()
+        });
+        let Some((_, findings)) = self.findings(&details.sql, &inputs).await? else { return Ok(()) };
+        match findings.iter().find(|finding| !keeps(marking, finding)) {
+            Some(finding) => Err(tied(finding).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What is found in the rows of a statement over snapshots; none where one of them, or any row, is not here.
+    async fn findings(&self, sql: &str, inputs: &[String]) -> Result<Option<(u64, Vec<Finding>)>, AppError> {
+        let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots().await?;
+        let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
+        for input in inputs {
+            let Some((name, files)) = tables.get_key_value(input) else { return Ok(None) };
+            named.push((name, Arc::clone(files)));
+        }
+        let session = internal_session(&self.engine, &named, Limits::default())?;
+        let sql = format!("SELECT * FROM ({sql}) AS marked LIMIT {ROWS_MAX}");
+        let Some(batch) = session.query_whole(&sql).await? else { return Ok(None) };
+        if batch.num_rows() == 0 {
+            return Ok(None);
+        }
+        let findings =
+            propose(&batch).map_err(|error: FingerprintError| Refusal::invalid("marking", &error, &error))?;
+        Ok(Some((batch.num_rows() as u64, findings)))
+    }
+}
+
+/// Names as SQL writes them, whatever they are.
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a tie goes on holding when the marks move their columns. Categories and places are in no tie of numbers.
+fn keeps(marking: &Marking, finding: &Finding) -> bool {
+    let (first, parts): (&str, Vec<&str>) = match finding {
+        Finding::Column(_) => return true,
+        Finding::Sum { first, second, third, .. } => (first, vec![second, third]),
+        Finding::Copy { first, second, .. } => (first, vec![second]),
+    };
+    let columns: Vec<&str> = std::iter::once(first).chain(parts.iter().copied()).collect();
+    // Each mark draws its own bits, so the tie must hold for each of them by itself.
+    marking.marks.iter().all(|mark| {
+        if !mark.columns().iter().any(|column| columns.contains(&column.as_str())) {
+            return true;
+        }
+        let reach: Option<Vec<i128>> = columns.iter().map(|column| reach_of(mark, column)).collect();
+        reach.is_some_and(|reach| reach[0] == reach[1..].iter().sum::<i128>())
+    })
+}
+
+/// By how much a bit moves a column, in millionths of a millionth of its unit (a second for times, a minute for clock times); zero
+/// where the mark leaves it, none where that can't be told.
+fn reach_of(mark: &Mark, column: &str) -> Option<i128> {
+    const DECIMALS: u32 = 12;
+    let Carrier::Number { members, .. } = &mark.carrier else { return Some(0) };
+    let Some(member) = members.iter().find(|member| member.column.as_str() == column) else { return Some(0) };
+    let (mantissa, scale) = match &member.encoding {
+        Encoding::Lattice { step } | Encoding::Time { step } => {
+            let step = step.normalize();
+            (step.mantissa(), step.scale())
+        }
+        Encoding::HoursMinutes => (1, 0),
+    };
+    let one = 10_i128.checked_pow(DECIMALS.checked_sub(scale)?)?;
+    mantissa.checked_mul(one)?.checked_mul(i128::from(member.coefficient))
+}
+
+fn tied(finding: &Finding) -> Refusal {
+    let tie = match finding {
+        Finding::Sum { first, second, third, .. } => format!("{first} = {second} + {third}"),
+        Finding::Copy { first, second, .. } => format!("{first} = {second}"),
+        Finding::Column(column) => column.column.clone(),
+    };
+    Refusal::invalid(
+        "marking",
+        format!("数据中恒有 {tie}（相差常数），只改动其中部分列会暴露标记：请将相关列按系数列入同一标记，或都不标记"),
+        format!(
+            "{tie} (but for a constant) holds in every row, so a mark that breaks it would be found: tie these columns in one mark by their coefficients, or mark none of them"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use lingqu_domain::marking::{MarkProfile, Member};
+    use lingqu_domain::scope::ColumnName;
+
+    use super::*;
+
+    fn member(column: &str, encoding: Encoding, coefficient: i32) -> Member {
+        let column = ColumnName::new(column).unwrap();
+        Member { column, encoding, coefficient, least: None, greatest: None }
+    }
+
+    fn minutes(step: &str) -> Encoding {
+        Encoding::Lattice { step: step.parse().unwrap() }
+    }
+
+    fn marking(marks: Vec<Vec<Member>>) -> Marking {
+        let mark = |(number, members): (usize, Vec<Member>)| Mark {
+            name: ColumnName::new(format!("m{number}")).unwrap(),
+            rate_per_million: 1,
+            carrier: Carrier::Number { members, amplitude: 1 },
+        };
+        let marks = marks.into_iter().enumerate().map(mark).collect();
+        Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0 }
+    }
+
+    /// The flights' arrival: `arr_time` = `sched_arr_time` + `arr_delay` modulo a day.
+    #[test]
+    fn a_tie_is_kept_whole_or_left_alone() {
+        let tie = Finding::Sum {
+            first: "arr_time".to_owned(),
+            second: "sched_arr_time".to_owned(),
+            third: "arr_delay".to_owned(),
+            constant: 0,
+            modulus: Some(1_440),
+        };
+        let (clock, delay) = (Encoding::HoursMinutes, minutes("1"));
+        let kept = |marks| keeps(&marking(marks), &tie);
+        assert!(kept(vec![vec![member("arr_delay", delay.clone(), 1), member("arr_time", clock.clone(), 1)]]));
+        assert!(kept(vec![vec![member("air_time", delay.clone(), 1)]]), "another column");
+        assert!(!kept(vec![vec![member("arr_delay", delay.clone(), 1)]]), "one side alone");
+        assert!(!kept(vec![vec![member("arr_delay", delay.clone(), 1), member("arr_time", clock.clone(), -1)]]));
+        assert!(!kept(vec![vec![member("arr_delay", minutes("0.5"), 1), member("arr_time", clock.clone(), 1)]]));
+        // In two marks the bits are not the same.
+        assert!(!kept(vec![vec![member("arr_delay", delay.clone(), 1)], vec![member("arr_time", clock.clone(), 1)]]));
+        // Both parts may share what the sum moves by.
+        let both = vec![
+            member("arr_time", clock.clone(), 1),
+            member("arr_delay", delay.clone(), 2),
+            member("sched_arr_time", clock, -1),
+        ];
+        assert!(kept(vec![both]));
+        let copy = Finding::Copy { first: "a".to_owned(), second: "b".to_owned(), constant: 5 };
+        assert!(!keeps(&marking(vec![vec![member("a", delay.clone(), 1)]]), &copy));
+        assert!(keeps(&marking(vec![vec![member("a", delay.clone(), 1), member("b", delay, 1)]]), &copy));
+    }
+}

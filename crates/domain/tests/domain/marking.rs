@@ -1,0 +1,504 @@
+//! Marks: who may declare and choose them, what is exact by law or by rule, and who holds the other half of the keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lingqu_domain::command::Command;
+use lingqu_domain::id::{OrderId, PermitId, ProductId, ResourceId};
+use lingqu_domain::marking::{
+    Carrier, Encoding, KeyCommitments, Mark, MarkDeclaration, MarkLimits, MarkProfile, Marking, Member, Tolerance,
+};
+use lingqu_domain::party::{Organisation, Role};
+use lingqu_domain::predicate::Predicate;
+use lingqu_domain::product::ProductDetails;
+use lingqu_domain::refusal::{Refusal, RefusalCode};
+use lingqu_domain::resource::{DataType, LiveSource, ResourceDetails};
+use lingqu_domain::scope::{Mode, Narrowing, Precision, Precisions};
+use rust_decimal::Decimal;
+
+use crate::details::{self, commitments, decimal, name};
+use crate::life::{Life, terms};
+use crate::world::{World, created};
+
+/// Minutes of delay may be off by ten, and copies may lack half a per cent of the rows.
+fn limits() -> MarkLimits {
+    MarkLimits {
+        tolerances: BTreeMap::from([(name("delay"), Tolerance::Number(decimal("10")))]),
+        omitted_per_million: 5_000,
+    }
+}
+
+fn declared(details: ResourceDetails, limits: MarkLimits) -> ResourceDetails {
+    ResourceDetails { marks: Some(MarkDeclaration { credit_data: false, limits }), ..details }
+}
+
+fn member(column: &str, coefficient: i32) -> Member {
+    Member {
+        column: name(column),
+        encoding: Encoding::Lattice { step: Decimal::ONE },
+        coefficient,
+        least: None,
+        greatest: None,
+    }
+}
+
+fn number(members: Vec<Member>, amplitude: u32) -> Mark {
+    Mark { name: name("delay"), rate_per_million: 500_000, carrier: Carrier::Number { members, amplitude } }
+}
+
+fn marking() -> Marking {
+    let marks = vec![number(vec![member("delay", 1)], 5)];
+    Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0 }
+}
+
+/// A life with permits over flights whose delays may be marked.
+fn permitted() -> Life {
+    let mut life = Life::until("parties");
+    let flights = declared(details::flights(), limits());
+    for (name, details) in [("flights", flights), ("weather", details::weather()), ("drivers", details::drivers())] {
+        let draft = Command::DraftResource { details: Box::new(details) };
+        let resource: ResourceId = created(&life.world.done(&life.provider_of(name).handler, draft));
+        life.note(name, resource);
+    }
+    life.walk("resources drafted", "permits approved");
+    life
+}
+
+fn marked_product(life: &Life) -> ProductDetails {
+    ProductDetails { marking: Some(marking()), ..details::punctuality(life) }
+}
+
+/// The life with a marked product, through the contracts.
+fn contracted() -> Life {
+    let mut life = permitted();
+    for (name, details) in [("punctuality", marked_product(&life)), ("driver check", details::driver_check(&life))] {
+        let draft = Command::DraftProduct { details: Box::new(details) };
+        let product: ProductId = created(&life.world.done(&life.handler("operator"), draft));
+        life.note(name, product);
+    }
+    life.walk("products drafted", "contracts signed");
+    life
+}
+
+fn give(life: &Life, order: &str, commitments: KeyCommitments) -> Command {
+    Command::GiveKeyShares { order: life.id(order), commitments: Box::new(commitments) }
+}
+
+/// A world in which an order's keys were committed to.
+pub fn whole() -> World {
+    let mut life = contracted();
+    let give = give(&life, "insurer's order", commitments(0));
+    life.world.done(&life.approver("auditor"), give);
+    life.world
+}
+
+fn draft(life: &Life, details: ProductDetails) -> Result<(), Refusal> {
+    let command = Command::DraftProduct { details: Box::new(details) };
+    life.world.decide(&life.handler("operator"), &command).map(|_| ())
+}
+
+fn declare(details: ResourceDetails) -> Result<(), Refusal> {
+    let life = Life::until("parties");
+    let command = Command::DraftResource { details: Box::new(details) };
+    life.world.decide(&life.handler("airport"), &command).map(|_| ())
+}
+
+#[test]
+fn personal_and_credit_data_are_exact_by_law() {
+    assert_eq!(declare(declared(details::flights(), limits())), Ok(()));
+    let personal = MarkLimits {
+        tolerances: BTreeMap::from([(
+            name("city"),
+            Tolerance::Texts([["A".to_owned(), "B".to_owned()].into()].into()),
+        )]),
+        omitted_per_million: 0,
+    };
+    let sampled = MarkLimits { omitted_per_million: 1, ..MarkLimits::default() };
+    for limits in [personal, sampled, MarkLimits::default()] {
+        let refusal = declare(declared(details::drivers(), limits)).unwrap_err();
+        assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, "marks"));
+        assert!(refusal.en.contains("PIPL art. 8") && refusal.zh.contains("个人信息保护法第八条"), "{refusal}");
+    }
+    let marks = Some(MarkDeclaration { credit_data: true, limits: limits() });
+    let refusal = declare(ResourceDetails { marks, ..details::flights() }).unwrap_err();
+    assert!(refusal.en.contains("Credit Reporting") && refusal.zh.contains("征信业管理条例"), "{refusal}");
+}
+
+#[test]
+fn a_declaration_fits_its_columns() {
+    let with = |column: &str, tolerance| {
+        let tolerances = BTreeMap::from([(name(column), tolerance)]);
+        declare(declared(details::flights(), MarkLimits { tolerances, omitted_per_million: 0 }))
+    };
+    assert_eq!(with("day", Tolerance::Seconds(decimal("86400"))), Ok(()));
+    assert_eq!(with("delay", Tolerance::Minutes(5)), Ok(()));
+    for (column, tolerance) in [
+        ("nowhere", Tolerance::Number(Decimal::ONE)),
+        ("flight_id", Tolerance::Texts([["A".to_owned(), "B".to_owned()].into()].into())),
+        ("day", Tolerance::Number(Decimal::ONE)),
+        ("delay", Tolerance::Metres(5)),
+        ("delay", Tolerance::Number(Decimal::ZERO)),
+        ("delay", Tolerance::Number(decimal("-1"))),
+        ("delay", Tolerance::Number(decimal("0.0000000000001"))),
+        ("delay", Tolerance::Minutes(721)),
+        ("tail", Tolerance::Texts(BTreeSet::new())),
+        ("tail", Tolerance::Texts([["A".to_owned()].into()].into())),
+    ] {
+        let refusal = with(column, tolerance.clone()).expect_err(&format!("{column} {tolerance:?}"));
+        assert_eq!(refusal.code, RefusalCode::Invalid);
+    }
+    let rows = MarkLimits { omitted_per_million: 100_001, ..MarkLimits::default() };
+    assert!(declare(declared(details::flights(), rows)).is_err());
+    assert!(declare(declared(ResourceDetails { key: Vec::new(), ..details::flights() }, limits())).is_err());
+}
+
+#[test]
+fn a_product_marks_within_its_rights() {
+    let life = permitted();
+    assert_eq!(draft(&life, marked_product(&life)), Ok(()));
+    let with = |change: &dyn Fn(&mut ProductDetails)| {
+        let mut details = marked_product(&life);
+        change(&mut details);
+        draft(&life, details).map_err(|refusal| refusal.code)
+    };
+    let marks = |marks: Vec<Mark>| with(&|details| details.marking.as_mut().unwrap().marks = marks.clone());
+    let wide = Err(RefusalCode::ScopeTooWide);
+    let invalid = Err(RefusalCode::Invalid);
+    // The tolerance is ten minutes.
+    assert_eq!(marks(vec![number(vec![member("delay", 1)], 10)]), Ok(()));
+    assert_eq!(marks(vec![number(vec![member("delay", 1)], 11)]), wide);
+    // A column that no tolerance was declared for, one of another input, and rows where the other input allows none.
+    let mut wind = member("wind", 1);
+    wind.encoding = Encoding::Lattice { step: decimal("0.1") };
+    assert_eq!(marks(vec![number(vec![wind], 1)]), wide);
+    assert_eq!(with(&|details| details.marking.as_mut().unwrap().omitted_per_million = 1), wide);
+    // Keys, dimensions, strangers, doubles and nothing at all.
+    assert_eq!(marks(vec![number(vec![member("flight_id", 1)], 1)]), invalid);
+    assert_eq!(marks(vec![number(vec![member("nowhere", 1)], 1)]), invalid);
+    assert_eq!(marks(vec![number(vec![member("delay", 1), member("delay", 1)], 1)]), invalid);
+    assert_eq!(marks(vec![number(vec![member("delay", 1)], 1), number(vec![member("delay", 1)], 1)]), invalid);
+    assert_eq!(marks(vec![number(vec![member("delay", 2)], 1)]), invalid);
+    assert_eq!(marks(Vec::new()), invalid);
+    assert_eq!(with(&|details| details.key.clear()), invalid);
+    assert_eq!(with(&|details| details.dimensions.push(name("delay"))), invalid);
+    // Where no values leave there is nobody to mark for.
+    let in_domain = Narrowing { modes: Some(Mode::IN_DOMAIN.into()), ..Narrowing::default() };
+    assert_eq!(with(&|details| details.narrowing = in_domain.clone()), invalid);
+    // What the product itself narrows binds its marking as well.
+    let less = MarkLimits {
+        tolerances: BTreeMap::from([(name("delay"), Tolerance::Number(decimal("4")))]),
+        omitted_per_million: 0,
+    };
+    assert_eq!(with(&|details| details.narrowing.marks = Some(less.clone())), wide);
+    assert_eq!(with(&|details| details.narrowing.marks = Some(MarkLimits::default())), wide);
+}
+
+/// Beside a second column of the same source, or rows chosen by it, a mark would show.
+#[test]
+fn nothing_else_in_a_product_tells_what_is_marked() {
+    let life = permitted();
+    let copy = |computed: bool| {
+        let mut details = marked_product(&life);
+        let mut copied = details.shape.columns.iter().find(|column| column.name == name("delay")).unwrap().clone();
+        copied.name = name("delay_again");
+        copied.computed = computed;
+        details.shape.columns.push(copied);
+        details
+    };
+    for computed in [false, true] {
+        let refusal = draft(&life, copy(computed)).unwrap_err();
+        assert!(refusal.en.contains("delay_again"), "{refusal}");
+    }
+    let mut tied = copy(false);
+    tied.marking.as_mut().unwrap().marks = vec![number(vec![member("delay", 1), member("delay_again", 1)], 5)];
+    assert_eq!(draft(&life, tied), Ok(()));
+    let mut chosen = marked_product(&life);
+    let source = chosen.shape.columns.iter().find(|column| column.name == name("delay")).unwrap().lineage.clone();
+    chosen.shape.conditions.extend(source);
+    assert!(draft(&life, chosen).unwrap_err().en.contains("decides which rows"));
+    // By a condition of the product itself, and by one of a right above it.
+    let late = Predicate::IsNull { column: name("delay") };
+    let mut narrowed = marked_product(&life);
+    narrowed.narrowing.rows = vec![late.clone()];
+    assert!(draft(&life, narrowed).unwrap_err().en.contains("decides which rows"));
+    let mut above = life.clone();
+    let permit: PermitId = above.id("insurance permit");
+    let flights: ResourceId = above.id("flights");
+    let permit = &mut above.world.state.permits.get_mut(&permit).unwrap().value;
+    permit.details.items.get_mut(&flights).unwrap().rows = vec![late];
+    assert!(draft(&above, marked_product(&above)).unwrap_err().en.contains("decides which rows"));
+}
+
+/// Of live data the node has no originals that a leaked copy could be held against.
+#[test]
+fn live_data_is_not_marked() {
+    let mut life = permitted();
+    let flights: ResourceId = life.id("flights");
+    let snapshot = life.world.state.resources.get_mut(&flights).unwrap().value.snapshot.as_mut().unwrap();
+    let (connection, schema, table) = ("c".to_owned(), "s".to_owned(), "t".to_owned());
+    snapshot.live = Some(LiveSource { connection, schema, table });
+    let refusal = draft(&life, marked_product(&life)).unwrap_err();
+    assert!(refusal.subject == "marking" && refusal.en.contains("originals"), "{refusal}");
+}
+
+/// A coarsened value carries no mark, in whatever mode it is shown.
+#[test]
+fn what_is_coarsened_is_not_marked() {
+    let life = permitted();
+    for (mode, precision, allowed) in [
+        (Mode::Rows, "rounded:10", false),
+        (Mode::Rows, "hidden", false),
+        (Mode::Statistics, "rounded:10", false),
+        (Mode::Statistics, "hidden", true),
+        (Mode::Compute, "rounded:10", true),
+    ] {
+        let mut details = marked_product(&life);
+        let mut delay = Precisions::all_of(&Mode::ALL, Precision::Exact);
+        delay.0.insert(mode, precision.parse().unwrap());
+        let mut columns = details::kept(&["flight_id", "day", "tail", "tail_prefix", "wind"]);
+        columns.insert(name("delay"), Some(delay));
+        details.narrowing.columns = Some(columns);
+        assert_eq!(draft(&life, details).is_ok(), allowed, "{mode:?} {precision}");
+    }
+}
+
+/// A tolerance that any link left out is gone below it.
+#[test]
+fn every_link_may_take_a_tolerance_away() {
+    for exact in ["supply", "permit"] {
+        let mut life = Life::until("parties");
+        let flights = declared(details::flights(), limits());
+        for (name, details) in [("flights", flights), ("weather", details::weather()), ("drivers", details::drivers())]
+        {
+            let draft = Command::DraftResource { details: Box::new(details) };
+            let resource: ResourceId = created(&life.world.done(&life.provider_of(name).handler, draft));
+            life.note(name, resource);
+        }
+        life.walk("resources drafted", "supplies requested");
+        let nothing = Narrowing { marks: Some(MarkLimits::default()), ..Narrowing::default() };
+        if exact == "supply" {
+            for resource in ["flights", "weather", "drivers"] {
+                let supply = life.id(&format!("{resource} supply"));
+                let confirm = Command::ConfirmSupply { supply, narrowing: nothing.clone() };
+                life.world.done(&life.provider_of(resource).officer, confirm);
+            }
+            life.walk("supplies confirmed", "permits approved");
+        } else {
+            life.walk("supplies requested", "permits approved");
+            let permit: PermitId = life.id("insurance permit");
+            let flights: ResourceId = life.id("flights");
+            let permit = &mut life.world.state.permits.get_mut(&permit).unwrap().value;
+            permit.details.items.get_mut(&flights).unwrap().marks = nothing.marks;
+        }
+        let refusal = draft(&life, marked_product(&life)).unwrap_err();
+        assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::ScopeTooWide, "delay"), "{exact}");
+    }
+}
+
+#[test]
+fn no_link_declares_a_tolerance_that_the_provider_did_not() {
+    let life = Life::until("supplies requested");
+    let narrowing = Narrowing { marks: Some(limits()), ..Narrowing::default() };
+    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing };
+    let refusal = life.world.refused(&life.officer("airport"), &confirm);
+    assert_eq!(refusal.code, RefusalCode::ScopeTooWide);
+    assert!(refusal.en.contains("`delay`"), "{refusal}");
+}
+
+#[test]
+fn the_contract_states_the_marking() {
+    let marked = contracted();
+    let exact = Life::until("contracts signed");
+    let order = |life: &Life| life.world.state.orders[&life.id::<OrderId>("insurer's order")].value.clone();
+    assert_ne!(order(&marked).contract.terms_digest, order(&exact).contract.terms_digest);
+}
+
+#[test]
+fn one_consumer_does_not_hold_a_column_marked_and_exact() {
+    let mut life = contracted();
+    let first: OrderId = life.id("insurer's order");
+    let place = |life: &Life, consumer: &str, product: &str, modes: &[Mode]| {
+        let order = details::order(life.id(product), "insurance/claim", modes);
+        life.world.decide(&life.handler(consumer), &Command::PlaceOrder { details: Box::new(order) }).map(|_| ())
+    };
+    // More of the same marked values is fine; verification alone would show the exact ones.
+    assert_eq!(place(&life, "insurer", "punctuality", &[Mode::Rows, Mode::Verification]), Ok(()));
+    for modes in [&[Mode::Verification][..], &[Mode::Statistics]] {
+        let refusal = place(&life, "insurer", "punctuality", modes).unwrap_err();
+        assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::MarkedAndExact, first.as_str()));
+        assert!(refusal.en.contains(first.as_str()) && refusal.zh.contains(first.as_str()), "{refusal}");
+        // Another consumer may.
+        assert_eq!(place(&life, "platform", "punctuality", modes), Ok(()));
+    }
+    // An exact product over the same source, or one that is chosen by it, or computed from it.
+    let mut exact = details::punctuality(&life);
+    exact.table = name("exact");
+    let drafted = life.world.done(&life.handler("operator"), Command::DraftProduct { details: Box::new(exact) });
+    let product: ProductId = created(&drafted);
+    life.note("exact", product.clone());
+    let listed = life.world.state.products[&life.id::<ProductId>("punctuality")].value.clone();
+    let stage = (listed.stage, listed.price, listed.ceiling, listed.certificate, listed.registration);
+    let open = |life: &mut Life| {
+        let product = &mut life.world.state.products.get_mut(&product).unwrap().value;
+        (product.stage, product.price, product.ceiling, product.certificate, product.registration) = stage.clone();
+    };
+    open(&mut life);
+    assert_eq!(place(&life, "insurer", "exact", &[Mode::Rows]).unwrap_err().code, RefusalCode::MarkedAndExact);
+    assert_eq!(place(&life, "platform", "exact", &[Mode::Rows]), Ok(()));
+    let shape = |life: &mut Life, change: &dyn Fn(&mut ProductDetails)| {
+        change(&mut life.world.state.products.get_mut(&product).unwrap().value.details);
+    };
+    shape(&mut life, &|details| {
+        let delay = details.shape.columns.iter().position(|column| column.name == name("delay")).unwrap();
+        let column = details.shape.columns.remove(delay);
+        details.shape.conditions.extend(column.lineage);
+    });
+    assert_eq!(place(&life, "insurer", "exact", &[Mode::Rows]).unwrap_err().code, RefusalCode::MarkedAndExact);
+    shape(&mut life, &|details| details.shape.conditions.clear());
+    assert_eq!(place(&life, "insurer", "exact", &[Mode::Rows]), Ok(()), "other columns may be exact");
+    // Rows left out of one and not of the other.
+    let sampled = Marking { marks: Vec::new(), omitted_per_million: 5_000, ..marking() };
+    shape(&mut life, &|details| details.marking = Some(sampled.clone()));
+    assert_eq!(place(&life, "insurer", "exact", &[Mode::Rows]).unwrap_err().code, RefusalCode::MarkedAndExact);
+    // What has ended is held no more.
+    let end = Command::EndOrder { order: first, reason: "不再需要".to_owned() };
+    life.world.done(&life.approver("insurer"), end);
+    assert_eq!(place(&life, "insurer", "punctuality", &[Mode::Verification]), Ok(()));
+}
+
+/// A consumer's affiliate is the same hand.
+#[test]
+fn those_tied_to_a_consumer_count_with_it() {
+    let mut life = contracted();
+    let mut affiliate = details::party("affiliate", 80, Organisation::Enterprise, &[Role::Consumer]);
+    affiliate.ties = [life.party("insurer")].into();
+    life.admit("affiliate", affiliate);
+    let order = details::order(life.id("punctuality"), "insurance/claim", &[Mode::Verification]);
+    let place = Command::PlaceOrder { details: Box::new(order) };
+    assert_eq!(life.world.refused(&life.handler("affiliate"), &place).code, RefusalCode::MarkedAndExact);
+}
+
+#[test]
+fn the_auditor_gives_its_shares_once_for_an_order_in_force() {
+    let mut life = contracted();
+    let command = give(&life, "insurer's order", commitments(0));
+    // Nobody else, and nobody without the duty.
+    for stranger in ["authority", "operator", "insurer", "implementer"] {
+        assert_eq!(
+            life.world.refused(&life.approver(stranger), &command).code,
+            RefusalCode::NotPermitted,
+            "{stranger}"
+        );
+    }
+    assert_eq!(life.world.refused(&life.handler("auditor"), &command).code, RefusalCode::NotPermitted);
+    // Not for an order without marks.
+    let unmarked = give(&life, "platform's order", commitments(0));
+    assert_eq!(life.world.refused(&life.approver("auditor"), &unmarked).code, RefusalCode::WrongState);
+    let other = KeyCommitments { profile: MarkProfile::Sm4, ..commitments(0) };
+    let other = give(&life, "insurer's order", other);
+    assert_eq!(life.world.refused(&life.approver("auditor"), &other).code, RefusalCode::Invalid);
+    life.world.done(&life.approver("auditor"), command.clone());
+    assert_eq!(life.world.refused(&life.approver("auditor"), &command).code, RefusalCode::WrongState, "once");
+    let order = &life.world.state.orders[&life.id::<OrderId>("insurer's order")].value;
+    let keys = order.mark_keys.as_ref().unwrap();
+    assert_eq!((&keys.holder, &keys.commitments), (&life.party("auditor"), &commitments(0)));
+}
+
+#[test]
+fn shares_wait_for_the_contract() {
+    let mut life = permitted();
+    let draft = Command::DraftProduct { details: Box::new(marked_product(&life)) };
+    let product: ProductId = created(&life.world.done(&life.handler("operator"), draft));
+    life.note("punctuality", product);
+    let draft = Command::DraftProduct { details: Box::new(details::driver_check(&life)) };
+    let product: ProductId = created(&life.world.done(&life.handler("operator"), draft));
+    life.note("driver check", product);
+    life.walk("products drafted", "orders placed");
+    let command = give(&life, "insurer's order", commitments(0));
+    assert_eq!(life.world.refused(&life.approver("auditor"), &command).code, RefusalCode::WrongState);
+}
+
+/// Who holds a half is tied to neither side and does not run the node.
+#[test]
+fn a_half_holder_stands_apart() {
+    let mut life = contracted();
+    for (name, serial, roles, tied) in [
+        ("tied auditor", 81, &[Role::Auditor][..], Some("insurer")),
+        ("operator's auditor", 82, &[Role::Auditor], Some("operator")),
+        ("running auditor", 83, &[Role::Auditor, Role::DataAuthority], None),
+    ] {
+        let mut party = details::party(name, serial, Organisation::Department, roles);
+        party.ties = tied.map(|side| life.party(side)).into_iter().collect();
+        life.admit(name, party);
+        let refusal = life.world.refused(&life.approver(name), &give(&life, "insurer's order", commitments(0)));
+        assert_eq!(refusal.code, RefusalCode::NotPermitted, "{name}");
+    }
+}
+
+/// A second order of the same product has the same key of positions, one of the same consumer the same recipient's key.
+#[test]
+fn orders_of_one_product_share_what_they_must() {
+    let mut life = contracted();
+    let second = |life: &mut Life, consumer: &'static str, label: &'static str| {
+        let order = details::order(life.id("punctuality"), "insurance/claim", &[Mode::Rows]);
+        let place = Command::PlaceOrder { details: Box::new(order) };
+        let order: OrderId = created(&life.world.done(&life.handler(consumer), place));
+        life.note(label, order.clone());
+        let sign = Command::SignContract { order, terms_digest: terms(life, label) };
+        life.world.done(&life.approver(consumer), sign.clone());
+        life.world.done(&life.approver("operator"), sign);
+    };
+    second(&mut life, "insurer", "again");
+    second(&mut life, "platform", "elsewhere");
+    let first = give(&life, "insurer's order", commitments(0));
+    life.world.done(&life.approver("auditor"), first);
+    let (old, new) = (commitments(0), commitments(1));
+    let strange_positions = give(&life, "elsewhere", new.clone());
+    assert_eq!(life.world.refused(&life.approver("auditor"), &strange_positions).code, RefusalCode::Invalid);
+    let strange_recipient = KeyCommitments { positions: old.positions, ..new.clone() };
+    let command = give(&life, "again", strange_recipient.clone());
+    assert_eq!(life.world.refused(&life.approver("auditor"), &command).code, RefusalCode::Invalid);
+    let command = give(&life, "elsewhere", strange_recipient);
+    life.world.done(&life.approver("auditor"), command);
+    let command = give(&life, "again", KeyCommitments { order: new.order, ..old });
+    life.world.done(&life.approver("auditor"), command);
+    // Another auditor has another half.
+    let other = details::party("other auditor", 84, Organisation::Department, &[Role::Auditor]);
+    life.admit("other auditor", other);
+    second(&mut life, "platform", "third");
+    let command = give(&life, "third", KeyCommitments { order: commitments(2).order, ..commitments(0) });
+    assert_eq!(life.world.refused(&life.approver("other auditor"), &command).code, RefusalCode::Invalid);
+}
+
+/// Steps fit the types that they move.
+#[test]
+fn a_mark_fits_the_type_of_its_column() {
+    let life = permitted();
+    let with = |encoding: Encoding, data_type: DataType, tolerance: Tolerance| {
+        let mut details = marked_product(&life);
+        let mut member = member("delay", 1);
+        member.encoding = encoding;
+        details.marking.as_mut().unwrap().marks = vec![number(vec![member], 1)];
+        for column in &mut details.shape.columns {
+            if column.name == name("delay") {
+                column.data_type = data_type;
+            }
+        }
+        let mut life = life.clone();
+        let resource = life.id::<ResourceId>("flights");
+        let resource = &mut life.world.state.resources.get_mut(&resource).unwrap().value;
+        let declared = resource.details.marks.as_mut().unwrap();
+        declared.limits.tolerances.insert(name("delay"), tolerance);
+        draft(&life, details).map_err(|refusal| refusal.code)
+    };
+    let lattice = |step: &str| Encoding::Lattice { step: decimal(step) };
+    let time = |step: &str| Encoding::Time { step: decimal(step) };
+    let (ten, day) = (Tolerance::Number(decimal("10")), Tolerance::Seconds(decimal("86400")));
+    assert_eq!(with(lattice("0.5"), DataType::Float, ten.clone()), Ok(()));
+    assert_eq!(with(lattice("0.5"), DataType::Integer, ten.clone()), Err(RefusalCode::Invalid));
+    assert_eq!(with(lattice("1"), DataType::Text, ten.clone()), Err(RefusalCode::Invalid));
+    assert_eq!(with(time("86400"), DataType::Date, day.clone()), Ok(()));
+    assert_eq!(with(time("3600"), DataType::Date, day.clone()), Err(RefusalCode::Invalid));
+    assert_eq!(with(time("0.001"), DataType::Timestamp, day), Ok(()));
+    assert_eq!(with(Encoding::HoursMinutes, DataType::Integer, Tolerance::Minutes(1)), Ok(()));
+    assert_eq!(with(Encoding::HoursMinutes, DataType::Integer, ten), Err(RefusalCode::ScopeTooWide));
+}

@@ -1,0 +1,214 @@
+//! The keys that an order's copies are marked with: asked for, given by the auditor alone, committed to before anything leaves.
+
+use lingqu_app::RegulatorHalf;
+use lingqu_domain::command::Command;
+use lingqu_domain::id::OrderId;
+use lingqu_domain::marking::{Carrier, Member};
+use lingqu_domain::product::ProductDetails;
+use lingqu_domain::scope::{ColumnName, Mode};
+use lingqu_tests::scenario::{Ordered, Scenario, TRIP_MARKED, Who};
+use sea_orm::ConnectionTrait as _;
+use serde_json::{Value, json};
+
+use crate::client::Served;
+
+/// A served node with a marked product and an order of it that has no keys yet.
+async fn served() -> (Served, Ordered) {
+    let served = Served::of(Scenario::open_marked(200).await).await;
+    let order = served.scenario.order(Who::Second, TRIP_MARKED, &[Mode::Rows, Mode::Lookup], (100, 10)).await;
+    (served, order)
+}
+
+fn path(order: &OrderId, rest: &str) -> String {
+    format!("/api/v1/orders/{order}/{rest}")
+}
+
+/// The answer of a half to a request, as `lingqu regulator share` writes it.
+fn answer(half: &str, request: &Value) -> Value {
+    let half = RegulatorHalf::read(half).unwrap();
+    let request = serde_json::from_value(request.clone()).unwrap();
+    serde_json::to_value(half.answer(request)).unwrap()
+}
+
+fn half() -> String {
+    RegulatorHalf::generate().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn nothing_marked_leaves_before_the_auditor_gave_its_shares() {
+    let (served, order) = served().await;
+    let app = &served.scenario.app;
+    let refused = app.serving(&order.key).await.unwrap_err();
+    assert_eq!(refused.problem().code, "mark_keys_missing", "{refused}");
+    assert_eq!(app.fingerprint_keys(&order.id).await.unwrap_err().problem().code, "mark_keys_missing");
+
+    let auditor = served.sign_in("chief10").await;
+    let request = auditor.get(&path(&order.id, "key-request")).await;
+    assert_eq!(request.status, 200, "{}", request.text);
+    assert_eq!(request.json()["consumer"], served.scenario.party(Who::Second).as_str());
+    let shares = answer(&half(), &request.json());
+
+    // Another consumer does not learn of the order; whoever may see it and is no auditor may not give shares.
+    let stranger = served.sign_in("clerk8").await;
+    assert_eq!(stranger.post(&path(&order.id, "key-shares"), &shares).await.problem().0, 404);
+    for login in ["chief9", "chief3", "clerk10", "chief0"] {
+        let client = served.sign_in(login).await;
+        let reply = client.post(&path(&order.id, "key-shares"), &shares).await;
+        assert_eq!(reply.problem(), (403, "not_permitted".to_owned()), "{login}");
+    }
+    // The command itself is not taken from anybody: the node makes the commitments.
+    let commitment = format!("{}:{}", "00".repeat(32), "00".repeat(32));
+    let command = json!({ "command": "give_key_shares", "order": order.id.to_string(), "commitments": {
+        "epoch": 0, "profile": "aes-sha256", "positions": commitment, "recipient": commitment, "order": commitment } });
+    assert_eq!(auditor.post("/api/v1/commands", &command).await.problem(), (403, "not_permitted".to_owned()));
+
+    let given = auditor.post(&path(&order.id, "key-shares"), &shares).await;
+    assert_eq!(given.status, 200, "{}", given.text);
+    // What was committed to stands in the journal; shares and keys stand nowhere.
+    let shown = auditor.get(&format!("/api/v1/orders/{}", order.id)).await;
+    assert_eq!(shown.json()["body"]["mark_keys"]["commitments"], given.json());
+    let journal = auditor.get(&format!("/api/v1/journal?stream={}", order.id)).await;
+    assert!(journal.text.contains("mark_keys_committed"), "{}", journal.text);
+    let keys = app.marked_product(served.scenario.product(TRIP_MARKED)).await.unwrap().unwrap();
+    let secrets = ["positions", "recipient", "order"].map(|part| shares[part].as_str().unwrap().to_owned());
+    for text in [&shown.text, &journal.text, &given.text] {
+        for secret in secrets.iter().chain([&hex(keys.positions.key.as_bytes()), &keys.positions.salt.to_string()]) {
+            assert!(!text.contains(secret.as_str()));
+        }
+    }
+    app.serving(&order.key).await.unwrap();
+
+    // The same shares once more change nothing; others are refused.
+    let position = app.read(|state| state.position);
+    let again = auditor.post(&path(&order.id, "key-shares"), &shares).await;
+    assert_eq!((again.status, again.json()), (200, given.json()));
+    let other = answer(&half(), &request.json());
+    assert_eq!(auditor.post(&path(&order.id, "key-shares"), &other).await.problem(), (422, "invalid".to_owned()));
+    assert_eq!(app.read(|state| state.position), position);
+    let report = app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+    assert_eq!(report.mark_keys, 3);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn shares_of_something_else_are_refused() {
+    let (served, order) = served().await;
+    let auditor = served.sign_in("chief10").await;
+    let request = auditor.get(&path(&order.id, "key-request")).await.json();
+    let half = half();
+    // An exact order asks for nothing.
+    let exact = auditor.get(&path(&served.order.id, "key-request")).await;
+    assert_eq!(exact.problem(), (409, "wrong_state".to_owned()));
+    for (part, value) in [
+        ("consumer", json!(served.scenario.party(Who::First).as_str())),
+        ("epoch", json!(1)),
+        ("profile", json!("sm4-sm3")),
+    ] {
+        let mut changed = request.clone();
+        changed[part] = value;
+        let reply = auditor.post(&path(&order.id, "key-shares"), &answer(&half, &changed)).await;
+        assert_eq!(reply.problem(), (422, "invalid".to_owned()), "{part}");
+    }
+    let mut short = answer(&half, &request);
+    short["order"] = json!("00");
+    assert_eq!(auditor.post(&path(&order.id, "key-shares"), &short).await.problem(), (422, "invalid".to_owned()));
+    // Under another order's address nothing is taken.
+    let other = auditor.post(&path(&served.order.id, "key-shares"), &answer(&half, &request)).await;
+    assert_eq!(other.problem(), (404, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_consumer_has_one_code_and_each_order_its_own() {
+    let (served, first) = served().await;
+    let scenario = &served.scenario;
+    let modes = [Mode::Rows];
+    scenario.give_key_shares(&first.id).await;
+    // The first consumer's verification of exact trips is in the way.
+    let end = Command::EndOrder { order: served.order.id.clone(), reason: "改订".to_owned() };
+    scenario.act(scenario.chief(Who::First), end).await;
+    let second = scenario.order_marked(Who::Second, &modes).await;
+    let third = scenario.order_marked(Who::First, &modes).await;
+    let product = scenario.product(TRIP_MARKED);
+    assert_eq!(scenario.app.marked_products(), std::slice::from_ref(product));
+    let marked = scenario.app.marked_product(product).await.unwrap().unwrap();
+    let of = |order: &OrderId| marked.orders.iter().find(|marked| marked.order == *order).unwrap();
+    let recipient = |order: &OrderId| *of(order).recipient_key.key.as_bytes();
+    let own = |order: &OrderId| *of(order).order_key.key.as_bytes();
+    assert_eq!(marked.orders.len(), 3);
+    assert_eq!(recipient(&first.id), recipient(&second.id));
+    assert_ne!(recipient(&first.id), recipient(&third.id));
+    assert_ne!(own(&first.id), own(&second.id));
+    assert_ne!(own(&first.id), recipient(&first.id));
+    assert!(marked.orders.iter().all(|order| order.holder == *scenario.party(Who::Auditor)));
+    // The id of a code is the same as long as the keys are, and another for each order.
+    let mut ids = Vec::new();
+    for order in [&first, &first, &second, &third] {
+        ids.push(scenario.app.fingerprint_keys(&order.id).await.unwrap().unwrap().code_id.clone());
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert!(ids[1] != ids[2] && ids[2] != ids[3] && ids[1] != ids[3]);
+    assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())));
+    // An order that grants no values has no marks.
+    let exact = scenario.app.fingerprint_keys(&served.order.id).await.unwrap();
+    assert!(exact.is_none());
+}
+
+/// A marking that takes apart what the data ties together is refused when the product is drafted, and named.
+#[tokio::test]
+async fn a_tie_in_the_data_is_named_in_one_mark() {
+    let scenario = Scenario::open_marked(200).await;
+    let product = scenario.product(TRIP_MARKED);
+    let mut details = scenario.app.read(|state| state.products[product].value.details.clone());
+    details.table = ColumnName::new("trip_tied").unwrap();
+    details.sql = "SELECT trip_id, line, day, delay, delay AS again FROM trips".to_owned();
+    let draft = |details: &ProductDetails| Command::DraftProduct { details: Box::new(details.clone()) };
+    let operator = scenario.clerk(Who::Operator);
+    let refused = scenario.app.execute(operator, draft(&details), Default::default()).await.unwrap_err();
+    let problem = refused.problem();
+    assert_eq!(problem.code, "invalid");
+    assert!(refused.to_string().contains("delay = again"), "{refused}");
+    let marking = details.marking.as_mut().unwrap();
+    let Carrier::Number { members, .. } = &mut marking.marks[0].carrier else { panic!("delays are numbers") };
+    members.push(Member { column: ColumnName::new("again").unwrap(), ..members[0].clone() });
+    scenario.app.execute(operator, draft(&details), Default::default()).await.unwrap();
+    // What could be marked is found in resources and products alike.
+    for name in ["trips", TRIP_MARKED] {
+        let proposal = scenario.app.propose_marking(name).await.unwrap();
+        assert_eq!((proposal.rows, proposal.table.as_str()), (200, name));
+        let found = format!("{:?}", proposal.findings);
+        assert!(found.contains("\"delay\""), "{found}");
+    }
+    assert_eq!(scenario.app.propose_marking("nothing").await.unwrap_err().problem().code, "not_found");
+}
+
+/// The node that lost its secret can't mark as it committed to: it says so instead of marking otherwise.
+#[tokio::test]
+async fn a_share_that_was_exchanged_is_noticed() {
+    let scenario = Scenario::open_marked(200).await;
+    let first = scenario.order_marked(Who::First, &[Mode::Rows]).await;
+    let second = scenario.order_marked(Who::Second, &[Mode::Rows]).await;
+    let raw = sqlite(&scenario).await;
+    for statement in [
+        "DROP TRIGGER mark_share_append_only_update",
+        "UPDATE mark_share SET sealed = (SELECT sealed FROM mark_share WHERE key_use LIKE '%/order/%' ORDER BY key_use LIMIT 1) \
+         WHERE key_use LIKE '%/recipient/%'",
+    ] {
+        raw.execute_unprepared(statement).await.unwrap();
+    }
+    for order in [&first, &second] {
+        let error = scenario.app.fingerprint_keys(&order.id).await.unwrap_err();
+        assert_eq!(error.problem().status, 500, "{error}");
+    }
+    let report = scenario.app.replay_check().await.unwrap();
+    let tables: Vec<&str> = report.differences.iter().map(|difference| difference.table.as_str()).collect();
+    assert_eq!(tables, ["mark_share"; 2], "{:?}", report.differences);
+}
+
+async fn sqlite(scenario: &Scenario) -> sea_orm::DatabaseConnection {
+    let file = scenario.directory().join("node").join("node.db");
+    sea_orm::Database::connect(format!("sqlite:{}", file.display())).await.unwrap()
+}
