@@ -5,6 +5,7 @@
 //! must get; `people` is a personal one, served with consent.
 
 mod live;
+mod marked;
 mod noised;
 mod shared;
 
@@ -43,6 +44,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
+pub use marked::{TRIP_MARKED, TRIP_MARKED_OMITTED};
 pub use noised::{NOISED_LINES, TRIP_NOISED};
 pub use shared::{PERSON_SHARED, TRIP_SHARED, TRIP_SHARED_ROWS};
 
@@ -83,9 +85,11 @@ pub enum Who {
     First,
     /// The second consumer.
     Second,
+    /// 审计
+    Auditor,
 }
 
-const PARTIES: [(Who, Organisation, Role); 10] = [
+const PARTIES: [(Who, Organisation, Role); 11] = [
     (Who::Authority, Organisation::Department, Role::DataAuthority),
     (Who::Implementer, Organisation::PublicInstitution, Role::Implementer),
     (Who::Registrar, Organisation::PublicInstitution, Role::Registrar),
@@ -96,6 +100,7 @@ const PARTIES: [(Who, Organisation, Role); 10] = [
     (Who::Treasury, Organisation::Department, Role::Finance),
     (Who::First, Organisation::Enterprise, Role::Consumer),
     (Who::Second, Organisation::Enterprise, Role::Consumer),
+    (Who::Auditor, Organisation::Department, Role::Auditor),
 ];
 
 /// An order with its service key.
@@ -588,6 +593,7 @@ impl Scenario {
             dimensions: Vec::new(),
             further_subjects: Vec::new(),
             noise: None,
+            marking: None,
             narrowing,
             shape: ProductShape::default(),
         }
@@ -676,7 +682,8 @@ fn trips_details() -> ResourceDetails {
         ("vehicle", DataType::Text),
         ("note", DataType::Text),
     ];
-    resource_details("trips", &columns, "trip_id", Nature::Real)
+    let marks = Some(marked::declaration());
+    ResourceDetails { marks, ..resource_details("trips", &columns, "trip_id", Nature::Real) }
 }
 
 fn people_details() -> ResourceDetails {
@@ -714,6 +721,7 @@ fn resource_details(table: &str, columns: &[(&str, DataType)], key: &str, nature
         openness: Openness::Unconditional,
         update_cycle_days: 0,
         nature,
+        marks: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Serving an order: its grant as of now, compiled into governed tables over the materialised product.
 
+mod marks;
 mod recent;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use crate::error::AppError;
 use crate::privacy::{ConsumerLedger, noised_rules};
 use crate::quota::{CountedSubjects, RowSubjects, SubjectsOfRows};
 use crate::release::{ConsumerRecord, recipient};
+use crate::serving::marks::ServedMarks;
 use crate::serving::recent::Recent;
 
 /// The modes in which live data is delivered: all but the one that hands out a state of the data, since there is none.
@@ -109,7 +111,7 @@ pub struct Serving {
     pub details: ProductDetails,
     /// Versions of the snapshots, as `resource@version`.
     pub snapshots: Vec<String>,
-    /// Digest of rights, snapshots and consents: the same question under the same policy digest has the same answer.
+    /// Digest of rights, snapshots, consents and marks: the same question under the same policy digest has the same answer.
     pub policy_digest: String,
     /// Digest of rights alone: a running stream goes on while it is the same and nobody of `consents` is lost.
     right_digest: String,
@@ -118,12 +120,16 @@ pub struct Serving {
     keys: PseudonymKeys,
     /// Who consented, where that is required.
     consents: Option<HeldConsents>,
+    /// What makes it the consumer's copy, where it delivers rows of a marked product.
+    marks: Option<ServedMarks>,
     /// What statistics its consumer was given.
     record: Arc<ConsumerRecord>,
     /// Its privacy accounts and the answers with noise that it was given.
     ledger: Arc<ConsumerLedger>,
-    /// Names the data that the grant sees: its snapshots, what of them the product is made from, and the consents.
+    /// Names the data that the grant sees: its snapshots, what of them the product is made from, the consents and the marks.
     data_digest: String,
+    /// Names the snapshots and rights that the product is made from.
+    made_from: String,
     /// Key of the digests that stand in it.
     contributor_key: [u8; 16],
     lookups: RwLock<BTreeMap<Mode, Arc<LookupTable>>>,
@@ -192,6 +198,11 @@ impl Serving {
             && inputs_digest(&self.grant.inputs) == inputs_digest(&grant.inputs)
     }
 
+    /// What the product was made from, as its folder is named; none for live data.
+    pub fn made_from(&self) -> Option<String> {
+        (!self.is_live()).then(|| self.made_from.clone())
+    }
+
     /// What a receipt's row sets hold.
     pub fn rows_named_by(&self) -> RowNaming {
         if self.is_live() { RowNaming::KeyDigest } else { RowNaming::Number }
@@ -245,7 +256,8 @@ impl Serving {
             self.keys.clone(),
             self.consents.as_ref().map(|consents| Arc::clone(&consents.set)),
         )
-        .map_err(lingqu_engine::EngineError::from)?;
+        .map_err(lingqu_engine::EngineError::from)?
+        .with_marks(self.marks.as_ref().map(|served| Arc::clone(&served.marks)));
         let raw = self.served.data.raw();
         let table = match mode {
             Mode::Statistics => GovernedTable::for_statistics(raw, &governance),
@@ -425,7 +437,8 @@ impl App {
             },
             None => None,
         };
-        policy_digest(grant, epoch) == kept.policy_digest
+        // The marks of an order never change.
+        policy_digest(grant, epoch, kept.code_id()) == kept.policy_digest
     }
 
     async fn compile(
@@ -452,6 +465,13 @@ impl App {
             }
             _ => None,
         };
+        let marks = match self.fingerprint_keys(&grant.order).await? {
+            // A leak is traced by comparing it with the originals, and of live data the node has none.
+            Some(_) if matches!(served.data, ServedData::Live(..)) => return Err(live_data_is_exact().into()),
+            Some(keys) => Some(ServedMarks::of(&keys)?),
+            None => None,
+        };
+        let code_id = marks.as_ref().map(|served| served.code_id.as_str());
         let epoch = consents.as_ref().map(|consents| consents.epoch);
         let next_change = consents.as_ref().and_then(|consents| consents.holds_until);
         let pseudonym = |name: &str| Some(self.keys.pseudonym.digest("pseudonym", name.as_bytes()).0);
@@ -466,7 +486,12 @@ impl App {
         contributor_key.copy_from_slice(&self.keys.pseudonym.digest("released statistics", b"").0[..16]);
         let accounts = grant.privacy_accounts.clone();
         let ledger = ConsumerLedger::new(&self.store, &self.clock, recipient.clone(), accounts);
-        let data_digest = sha256(canonical(&(inputs_digest(&grant.inputs), epoch)).as_bytes()).to_string();
+        let made_from = inputs_digest(&grant.inputs);
+        let data_digest = match code_id {
+            None => canonical(&(&made_from, epoch)),
+            Some(code_id) => canonical(&(&made_from, epoch, code_id)),
+        };
+        let data_digest = sha256(data_digest.as_bytes()).to_string();
         Ok(Serving {
             grant_digest: grant.digest(),
             snapshots: grant
@@ -474,7 +499,7 @@ impl App {
                 .iter()
                 .map(|(resource, input)| format!("{resource}@{}", input.snapshot_version))
                 .collect(),
-            policy_digest: policy_digest(&grant, epoch),
+            policy_digest: policy_digest(&grant, epoch, code_id),
             right_digest: right_digest(&grant),
             holds_until: [Some(grant.scope.term.until), next_change].into_iter().flatten().min(),
             running: Mutex::default(),
@@ -484,8 +509,10 @@ impl App {
             engine: Arc::clone(&self.engine),
             keys,
             consents,
+            marks,
             ledger: Arc::new(ledger),
             data_digest,
+            made_from,
             record: Arc::new(ConsumerRecord::new(&self.store, &self.clock, recipient)),
             contributor_key,
             lookups: RwLock::new(BTreeMap::new()),
@@ -592,6 +619,14 @@ impl App {
     }
 }
 
+fn live_data_is_exact() -> Refusal {
+    Refusal::invalid(
+        "marking",
+        "数据不入库的产品无原始数据可比对，不得加水印；请取消水印声明，或改以快照供数",
+        "of live data there are no originals to trace a leak by, so its copies are not marked; take the marking out, or take the data in as a snapshot",
+    )
+}
+
 /// What the making of a product may use: as much as a file of it.
 fn making_limits() -> Limits {
     Limits { time_max: Duration::from_secs(3_600), rows_max: 1_000_000_000, bytes_max: 256 << 30, ..Limits::default() }
@@ -610,9 +645,14 @@ fn right_digest(grant: &Grant) -> String {
     sha256(canonical(&(&grant.scope, inputs)).as_bytes()).to_string()
 }
 
-/// `consents` names the state of the consents that the grant needs.
-fn policy_digest(grant: &Grant, consents: Option<Epoch>) -> String {
+/// `consents` names the state of the consents that the grant needs, `code_id` its marks.
+fn policy_digest(grant: &Grant, consents: Option<Epoch>, code_id: Option<&str>) -> String {
     let snapshots: BTreeMap<&str, u64> =
         grant.inputs.iter().map(|(resource, input)| (resource.as_str(), input.snapshot_version)).collect();
-    sha256(canonical(&(right_digest(grant), snapshots, consents)).as_bytes()).to_string()
+    let named = (right_digest(grant), snapshots, consents);
+    let named = match code_id {
+        None => canonical(&named),
+        Some(code_id) => canonical(&(named, code_id)),
+    };
+    sha256(named.as_bytes()).to_string()
 }

@@ -40,14 +40,19 @@ impl AnswerPart {
         self.batches.iter().map(|batch| batch.num_rows() as u64).sum()
     }
 
-    fn append(&mut self, next: AnswerPart) {
+    /// True of a part that names nothing and has no row of the answer.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.rows.is_empty()
+    }
+
+    pub(crate) fn append(&mut self, next: AnswerPart) {
         self.batches.extend(next.batches);
         for (table, rows) in next.rows {
             *self.rows.entry(table).or_default() |= rows;
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.answer_rows() >= PART_ROWS_MAX as u64
             || self.batches.iter().map(slice_bytes).sum::<u64>() >= PART_BYTES_MAX
     }
@@ -65,6 +70,7 @@ pub struct Answer {
     pub(crate) left: RowsLeft,
     /// The table whose row number is the last column of each batch.
     pub(crate) carried_from: Option<String>,
+    pub(crate) sampling_weight: Option<f64>,
     /// Where the engine computes.
     pub(crate) threads: Handle,
     pub(crate) _place: Place,
@@ -99,6 +105,11 @@ impl Answer {
     /// True for the text of a plan, which is no data.
     pub fn is_explained(&self) -> bool {
         self.is_explained
+    }
+
+    /// How many rows of the whole each row stands for, where the recipient's copy lacks a share of them.
+    pub fn sampling_weight(&self) -> Option<f64> {
+        self.sampling_weight
     }
 
     /// All rows named so far, by table.
@@ -161,12 +172,11 @@ impl fmt::Debug for Answer {
 /// The law of every delivery: `hook` gets each part before any of its batches is yielded and says, by returning, that the
 /// part's rows are named durably; its error ends the stream.
 ///
-/// While one part is being named the next is gathered: what comes in that time, at least `rows_min` rows, at most
-/// [`PART_ROWS_MAX`] rows or [`PART_BYTES_MAX`] bytes. So a quick answer has few parts, and a slow one never waits for more
+/// While one part is being named the next is gathered: what comes in that time, at most [`PART_ROWS_MAX`] rows or
+/// [`PART_BYTES_MAX`] bytes. So a quick answer has few parts, and a slow one never waits for more
 /// than its next batch. The first part is the first batch.
 pub fn named<H, F, E>(
     mut answer: Answer,
-    rows_min: usize,
     mut hook: H,
 ) -> impl Stream<Item = Result<Vec<RecordBatch>, ExportError<E>>> + Send
 where
@@ -178,7 +188,7 @@ where
         let mut pending = answer.next().await.transpose()?;
         while let Some(part) = pending.take() {
             let naming = hook(&part);
-            let (durable, next) = gather_during(naming, &mut answer, rows_min).await;
+            let (durable, next) = gather_during(naming, &mut answer).await;
             durable.map_err(ExportError::Hook)?;
             yield part.batches;
             pending = next?;
@@ -186,18 +196,17 @@ where
     }
 }
 
-/// Gathers the next part until `naming` is done and the part has `rows_min` rows, or until it is full.
+/// Gathers the next part until `naming` is done and there is something in it, or until it is full.
 async fn gather_during<E>(
     naming: impl Future<Output = Result<(), E>>,
     answer: &mut Answer,
-    rows_min: usize,
 ) -> (Result<(), E>, Result<Option<AnswerPart>, EngineError>) {
     let mut naming = pin!(naming);
     let mut durable = None;
     let mut gathered: Option<AnswerPart> = None;
     let next = loop {
         let is_enough = match &gathered {
-            Some(part) => part.is_full() || (durable.is_some() && part.answer_rows() >= rows_min as u64),
+            Some(part) => part.is_full() || durable.is_some(),
             None => false,
         };
         if is_enough {

@@ -1,7 +1,8 @@
 //! Exports: an answer as the bytes of a file.
 //!
 //! Every part of the answer is handed to the caller's hook before any of its bytes leave; while the hook makes the
-//! receipt durable, the engine computes the next part. A file holds the granted, masked columns and nothing of where
+//! receipt durable, the engine computes the next part. Of a Parquet file nothing can leave before a row group is full, so its
+//! rows are encoded as they come, and named when there are bytes that could leave. A file holds the granted, masked columns and nothing of where
 //! they come from.
 
 mod row_groups;
@@ -17,11 +18,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use parquet::arrow::ArrowWriter;
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
 
 use crate::answer::{Answer, AnswerPart, named};
 use crate::execution::{EngineError, sanitise};
-use row_groups::{ROW_GROUP_ROWS, RowGroups, options};
+use row_groups::{RowGroups, options};
 
 /// Bytes that are gathered before they are handed on.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -91,22 +91,62 @@ where
     E: Send,
 {
     async_stream::try_stream! {
-        let mut encoder = Encoder::new(format, &answer.schema(), answer.threads.clone())?;
-        // Of a Parquet file nothing leaves before a row group is full, so a part may well be as large.
-        let rows_min = if format == ExportFormat::Parquet { ROW_GROUP_ROWS } else { 0 };
-        let mut parts = pin!(named(answer, rows_min, hook));
-        while let Some(batches) = parts.next().await {
-            for batch in batches? {
-                encoder.write(&batch).await?;
-                if let Some(ready) = encoder.take() {
-                    yield ready;
+        let mut encoder = Encoder::new(format, &answer)?;
+        if format == ExportFormat::Parquet {
+            let mut groups = pin!(row_groups(answer, encoder, hook));
+            while let Some(ready) = groups.next().await {
+                yield ready?;
+            }
+        } else {
+            let mut parts = pin!(named(answer, hook));
+            while let Some(batches) = parts.next().await {
+                for batch in batches? {
+                    encoder.write(&batch).await?;
+                    if let Some(ready) = encoder.take() {
+                        yield ready;
+                    }
                 }
+            }
+            let ready = encoder.finish().await?;
+            if !ready.bytes.is_empty() {
+                yield ready;
+            }
+        }
+    }
+}
+
+/// The bytes of a Parquet file. Before any of them is yielded, every row that was drawn by then is named.
+fn row_groups<H, F, E>(
+    mut answer: Answer,
+    mut encoder: Encoder,
+    mut hook: H,
+) -> impl Stream<Item = Result<Chunk, ExportError<E>>> + Send
+where
+    H: FnMut(&AnswerPart) -> F + Send,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Send,
+{
+    async_stream::try_stream! {
+        let mut unnamed = AnswerPart::default();
+        while let Some(part) = answer.next().await {
+            let part = part?;
+            for batch in &part.batches {
+                encoder.write(batch).await?;
+            }
+            unnamed.append(part);
+            let ready = encoder.take();
+            if ready.is_some() || unnamed.is_full() {
+                hook(&std::mem::take(&mut unnamed)).await.map_err(ExportError::Hook)?;
+            }
+            if let Some(ready) = ready {
+                yield ready;
             }
         }
         let ready = encoder.finish().await?;
-        if !ready.bytes.is_empty() {
-            yield ready;
+        if !unnamed.is_empty() {
+            hook(&unnamed).await.map_err(ExportError::Hook)?;
         }
+        yield ready;
     }
 }
 
@@ -116,10 +156,11 @@ pub fn file_of(batch: &RecordBatch, format: ExportFormat) -> Result<Bytes, Engin
     let batch = with_schema(batch, &schema);
     let outbox = Outbox::default();
     if format == ExportFormat::Parquet {
-        let written = ArrowWriter::try_new_with_options(outbox.clone(), schema, options()).and_then(|mut writer| {
-            writer.write(&batch)?;
-            writer.close()
-        });
+        let written =
+            ArrowWriter::try_new_with_options(outbox.clone(), schema, options(None)).and_then(|mut writer| {
+                writer.write(&batch)?;
+                writer.close()
+            });
         written.map_err(|error| sanitise(&error.into()))?;
         return Ok(outbox.take());
     }
@@ -172,11 +213,11 @@ enum EncoderKind {
 }
 
 impl Encoder {
-    fn new(format: ExportFormat, schema: &SchemaRef, threads: Handle) -> Result<Encoder, EngineError> {
+    fn new(format: ExportFormat, answer: &Answer) -> Result<Encoder, EngineError> {
         let outbox = Outbox::default();
-        let schema = bare(schema);
+        let schema = bare(&answer.schema());
         let kind = if format == ExportFormat::Parquet {
-            let file = RowGroups::begin(outbox.clone(), &schema, threads).map_err(|error| sanitise(&error.into()))?;
+            let file = RowGroups::begin(outbox.clone(), &schema, answer).map_err(|error| sanitise(&error.into()))?;
             EncoderKind::Parquet(Box::new(file))
         } else {
             EncoderKind::Text(TextWriter::new(format, outbox.clone(), &schema)?)

@@ -1,11 +1,13 @@
 //! The governed table: one table of data as one grant allows it to be seen.
 //!
 //! A statement is planned against a schema that holds the granted columns and nothing else. When the table is
-//! scanned, it plans itself: scan, then row filter and consent set, then masks, each masked or exact column guarded by
-//! the row filter once more. The finished plan is put behind a [`BarrierExec`](crate::barrier::BarrierExec), a leaf
+//! scanned, it plans itself: a scan that lets out nothing but the rows that row filter and consent set leave in
+//! ([`covered`]), then masks, then the recipient's marks. The finished plan is put behind a [`BarrierExec`](crate::barrier::BarrierExec), a leaf
 //! that no rule of the optimiser can look into or move anything across. Of the consumer's own conditions only those go
 //! below it that can't tell anything by failing.
 
+mod covered;
+mod expected;
 pub(crate) mod visible;
 
 use std::collections::HashMap;
@@ -17,7 +19,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, when};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use lingqu_domain::predicate::Predicate;
 use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
@@ -25,10 +27,12 @@ use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
 use crate::ROW_COLUMN;
 use crate::barrier::BarrierExec;
 use crate::columns::{ColumnType, ColumnView, SchemaView, row_field, subject_columns};
-use crate::consent::{ConsentSet, ConsentedRows};
+use crate::consent::ConsentSet;
+use crate::marks::{Copying, MarkExec, Marks};
 use crate::mask::{Mask, MaskUnfit, PseudonymKeys};
 use crate::predicate::{column, compile, is_leak_proof};
 use crate::raw::RawTable;
+use covered::CoveredRows;
 
 /// Why a grant can't be applied to a table. The table is then not served at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +77,30 @@ pub enum GovernError {
         /// What is missing.
         missing: &'static str,
     },
+    /// A marked column is shown masked.
+    #[error(
+        "column `{column}` is marked and shown at a coarser precision, by which its marks could be found; grant it exact in every mode that shows it, or take it out of the marking"
+    )]
+    MarkedNotExact {
+        /// The column.
+        column: String,
+    },
+    /// A row condition asks for a marked column.
+    #[error(
+        "a row condition asks for column `{column}`, which is marked, so that which rows exist would tell its true value; take it out of the condition or out of the marking"
+    )]
+    MarkedInCondition {
+        /// The column.
+        column: String,
+    },
+    /// The declared marks can't be laid into the table.
+    #[error("the marks of `{table}` can't be laid into it: {reason}")]
+    MarksUnfit {
+        /// The table.
+        table: String,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
     /// Nothing is visible.
     #[error("`{table}` has no column that may be seen in this mode")]
     NothingVisible {
@@ -94,10 +122,13 @@ pub struct Governance {
     pub consent: Option<Arc<ConsentSet>>,
     /// Keys of pseudonyms.
     pub keys: PseudonymKeys,
+    /// What makes the table the recipient's copy; none for a grant that delivers no rows, and where nothing is marked.
+    pub marks: Option<Arc<Marks>>,
 }
 
 impl Governance {
-    /// What a scope allows in a mode. `consent` must be given where the scope requires it and is ignored elsewhere.
+    /// What a scope allows in a mode, without marks. `consent` must be given where the scope requires it and is ignored
+    /// elsewhere.
     /// Errors: [`GovernError::ConsentUnknown`], [`GovernError::NothingVisible`].
     pub fn of_scope(
         name: &str,
@@ -123,7 +154,14 @@ impl Governance {
             rows: scope.rows.iter().cloned().collect(),
             consent: if scope.consent_required { consent } else { None },
             keys,
+            marks: None,
         })
+    }
+
+    /// The same for one recipient.
+    #[must_use]
+    pub fn with_marks(self, marks: Option<Arc<Marks>>) -> Governance {
+        Governance { marks, ..self }
     }
 }
 
@@ -145,7 +183,8 @@ pub struct GovernedTable {
     /// The row conditions over raw columns; none: every row.
     row_filter: Option<Expr>,
     consent: Option<Arc<ConsentSet>>,
-    /// The columns that conditions of the consumer may be evaluated on below the barrier.
+    marks: Option<Arc<Marks>>,
+    /// The columns that conditions of the consumer may be evaluated on below the barrier: neither masked nor marked.
     exact_columns: HashMap<String, DataType>,
     /// Whether they are evaluated there at all.
     takes_conditions: bool,
@@ -187,7 +226,8 @@ impl GovernedTable {
                     });
                 }
             };
-            if mask.is_none() {
+            let is_marked = governance.marks.as_ref().is_some_and(|marks| marks.is_marked(name.as_str()));
+            if mask.is_none() && !is_marked {
                 exact_columns.insert(name.to_string(), field.data_type().clone());
             }
             let data_type = mask.as_ref().map_or_else(|| field.data_type().clone(), |mask| mask.output().clone());
@@ -210,6 +250,10 @@ impl GovernedTable {
                 Some(conditions) => conditions.and(condition),
             });
         }
+        if let Some(marks) = &governance.marks {
+            let masked = columns.iter().filter(|column| column.mask.is_some()).map(|column| column.name.as_str());
+            marks.must_fit(&governance.name, &raw_schema, masked, &governance.rows)?;
+        }
         let takes_conditions =
             may_take_conditions && raw.takes_conditions(row_filter.as_ref(), governance.consent.is_some());
         Ok(Arc::new(GovernedTable {
@@ -219,6 +263,7 @@ impl GovernedTable {
             columns,
             row_filter,
             consent: governance.consent.clone(),
+            marks: governance.marks.clone(),
             exact_columns,
             subject_columns,
             counted: OnceLock::new(),
@@ -266,6 +311,10 @@ impl GovernedTable {
         self.consent.as_ref()
     }
 
+    pub(crate) fn marks(&self) -> Option<&Arc<Marks>> {
+        self.marks.as_ref()
+    }
+
     pub(crate) fn has_subject(&self) -> bool {
         !self.subject_columns.is_empty()
     }
@@ -293,35 +342,59 @@ impl GovernedTable {
     pub(crate) fn rows(&self, base: &[Expr], conditions: &[Expr]) -> DataFusionResult<LogicalPlanBuilder> {
         let base = self.row_filter.iter().chain(base).cloned().reduce(Expr::and);
         let mut raw = self.raw.provider(base.as_ref());
-        if let Some(subjects) = &self.consent {
-            raw = ConsentedRows::of(raw, subjects, &self.subject_columns)?;
-        }
-        let mut plan = LogicalPlanBuilder::scan("raw", provider_as_source(raw), None)?;
-        if let Some(condition) = &self.row_filter {
-            plan = plan.filter(condition.clone())?;
-        }
+        let mut asked = self.row_filter.clone();
         for condition in conditions {
             debug_assert!(is_leak_proof(condition, &self.exact_columns), "only safe conditions were accepted");
-            plan = plan.filter(unqualified(condition.clone())?)?;
+            let condition = unqualified(condition.clone())?;
+            asked = Some(match asked {
+                Some(asked) => asked.and(condition),
+                None => condition,
+            });
         }
-        Ok(plan)
+        let consent = self.consent.as_ref().map(|subjects| (subjects, self.subject_columns.as_slice()));
+        if consent.is_some() || asked.is_some() {
+            raw = CoveredRows::of(raw, consent, asked)?;
+        }
+        LogicalPlanBuilder::scan("raw", provider_as_source(raw), None)
     }
 
     /// The expression that yields a visible column from the raw table.
     pub(crate) fn shown(&self, index: usize) -> DataFusionResult<Expr> {
         let governed = &self.columns[index];
         let raw = column(governed.name.as_str());
+        // Rows that do not exist can't come here: the scan below lets nothing of them out, and is no filter of the
+        // optimiser's, which could move this below it.
         let shown = match &governed.mask {
             Some(mask) => mask.expr(raw),
             None => raw,
         };
-        let guarded = match &self.row_filter {
-            // The filter below has dropped uncovered rows already. The guard holds even if a later version of the
-            // optimiser evaluates this projection on rows that the filter has not seen.
-            Some(condition) => when(condition.clone(), shown).end()?,
-            None => shown,
-        };
-        Ok(guarded.alias(governed.name.as_str()))
+        Ok(shown.alias(governed.name.as_str()))
+    }
+
+    /// The physical plan that yields `outputs` of the rows that exist, as the recipient's copy has them, and last the row number.
+    /// What goes on above the masks is put on the finished plan, where no rule comes by.
+    pub(crate) async fn planned(
+        &self,
+        state: &dyn Session,
+        rows: LogicalPlanBuilder,
+        mut outputs: Vec<Expr>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let copying = self.marks.as_ref().and_then(|marks| {
+            let shown: Vec<String> = outputs.iter().map(|output| output.schema_name().to_string()).collect();
+            let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+            Copying::of(marks, &shown).map(Arc::new)
+        });
+        for read in copying.iter().flat_map(|copying| copying.read()) {
+            outputs.push(column(read).alias(Copying::read_name(read)));
+        }
+        // The row number always comes last, for the barrier to record; under a name of its own, since the consumer's
+        // plan may read it too.
+        outputs.push(column(ROW_COLUMN).alias(BARRIER_ROW_COLUMN));
+        let plan = state.create_physical_plan(&rows.project(outputs)?.build()?).await?;
+        Ok(match copying {
+            Some(copying) => Arc::new(MarkExec::new(plan, copying)?),
+            None => plan,
+        })
     }
 
     /// The table for planning; `hidden` adds engine columns after the visible ones.
@@ -408,7 +481,7 @@ impl TableProvider for GovernedProvider {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let plan = self.table.rows(&[], filters)?;
+        let rows = self.table.rows(&[], filters)?;
         let indices: Vec<usize> = match projection {
             Some(indices) => indices.clone(),
             None => (0..self.schema.fields().len()).collect(),
@@ -417,13 +490,9 @@ impl TableProvider for GovernedProvider {
         for index in &indices {
             outputs.push(self.output_expr(*index)?);
         }
-        // The row number always comes last, for the barrier to record; under a name of its own, since the consumer's
-        // plan may read it too.
-        outputs.push(column(ROW_COLUMN).alias(BARRIER_ROW_COLUMN));
-        let plan = plan.project(outputs)?.build()?;
-        let inner = state.create_physical_plan(&plan).await?;
+        let inner = self.table.planned(state, rows, outputs).await?;
         let schema = Arc::new(self.schema.project(&indices)?);
-        Ok(Arc::new(BarrierExec::new(&self.table, inner, schema)))
+        Ok(Arc::new(BarrierExec::new(&self.table, inner, schema).asked(expected::share_of(filters))))
     }
 }
 

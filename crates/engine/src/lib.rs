@@ -4,10 +4,11 @@
 //! resource as a Delta table whose rows carry a hidden number. A [`product`] is SQL over the permitted part of some
 //! snapshots, materialised as a keyed table; its columns' origins are worked out by [`lineage`]. Consumers meet data
 //! only through a [`governed`] table, in which row filter, consent and masks of one grant are compiled into the scan
-//! behind a barrier that no predicate of theirs can cross; a [`session`] holds such tables and nothing else, checks
-//! each statement against the allow-list in [`allow`] and yields answers batch by batch, each with the numbers of the
-//! rows it reveals; what statistics it may give is also weighed against the [`release`] record, or given
-//! with noise and paid for ([`privacy`]). [`lookup`] answers questions about one key without SQL, [`export`] turns an answer into a file.
+//! behind a barrier that no predicate of theirs can cross, and which by its [`marks`] is the copy of one recipient; a
+//! [`session`] holds such tables and nothing else, checks each statement against the allow-list in [`allow`] and yields
+//! answers batch by batch, each with the numbers of the rows it reveals; what statistics it may give is also weighed
+//! against the [`release`] record, or given with noise and paid for ([`privacy`]). [`lookup`] answers questions about one
+//! key without SQL, [`export`] turns an answer into a file.
 //! [`internal`] is the plain session of trusted code, such as the quality room.
 //!
 //! Data of departments comes from files, from tables of others ([`table_source`]), or stays in a department's PostgreSQL and is
@@ -33,14 +34,17 @@ pub mod internal;
 mod keyed;
 pub mod lineage;
 pub mod lookup;
+pub mod marks;
 mod mask;
 mod memory;
+mod originals;
 mod parameters;
 pub mod postgres;
 mod predicate;
 pub mod privacy;
 pub mod product;
 mod raw;
+pub mod receipt_table;
 pub mod release;
 mod rows_left;
 pub mod session;
@@ -55,6 +59,7 @@ pub use files::{DataFile, StorageError, TableFiles};
 pub use keyed::KeyedStatement;
 pub use mask::PseudonymKeys;
 pub use memory::KeptMemory;
+pub use originals::ProductOriginals;
 pub use parameters::PARAMETERS_MAX;
 pub use raw::RawTable;
 pub use rows_left::{RowsExactness, RowsLeft};

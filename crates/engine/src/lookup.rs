@@ -1,7 +1,8 @@
 //! Lookup and verification: questions about one key of a product, answered without planning SQL.
 //!
 //! A [`ProductIndex`] finds the row of a key; a [`LookupTable`] is one grant's view of it.
-//! Row filter, consent and masks apply as in a governed table: a row that the grant does not cover is not found.
+//! Row filter, consent, masks and marks apply as in a governed table: a row that the grant does not cover, or that the
+//! recipient's copy lacks, is not found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,10 +11,12 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, Scalar, 
 use arrow::compute::{concat, kernels::cmp};
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use lingqu_domain::predicate::Literal;
+use lingqu_fingerprint::FingerprintError;
 
 use crate::ROW_COLUMN;
 use crate::columns::SchemaView;
@@ -21,6 +24,7 @@ use crate::execution::EngineError;
 use crate::federation::FetchedRows;
 use crate::files::StorageError;
 use crate::governed::GovernedTable;
+use crate::marks::Copying;
 use crate::mask::Mask;
 use crate::predicate::literal_for;
 
@@ -129,6 +133,16 @@ pub struct LookupTable {
     row_column: usize,
     subject_columns: Vec<usize>,
     by_name: HashMap<String, usize>,
+    copy: Option<RowCopy>,
+}
+
+/// How a row is turned into the recipient's.
+struct RowCopy {
+    copying: Copying,
+    /// The visible columns, then those that are read for the marks.
+    schema: SchemaRef,
+    /// Places of the latter among the raw columns.
+    read: Vec<usize>,
 }
 
 /// Where the row of a key is found.
@@ -176,7 +190,7 @@ impl LookupTable {
 
     fn over(rows: KeyedRows, table: Arc<GovernedTable>) -> Result<LookupTable, LookupError> {
         let raw = table.raw().arrow_schema();
-        let fault = |error: datafusion::error::DataFusionError| LookupError::Engine(crate::execution::sanitise(&error));
+        let fault = |error: DataFusionError| LookupError::Engine(crate::execution::sanitise(&error));
         let row_filter = match table.row_filter() {
             None => None,
             Some(condition) => {
@@ -200,7 +214,8 @@ impl LookupTable {
         for name in table.subject_columns() {
             subject_columns.push(raw.index_of(name).expect("a table's subject columns are among its columns"));
         }
-        Ok(LookupTable { rows, table, row_filter, view, schema, row_column, subject_columns, by_name })
+        let copy = RowCopy::of(&table, &raw, &schema);
+        Ok(LookupTable { rows, table, row_filter, view, schema, row_column, subject_columns, by_name, copy })
     }
 
     /// The visible columns.
@@ -216,10 +231,9 @@ impl LookupTable {
     /// The row of a key, if the grant covers it.
     pub fn lookup(&self, key: &[Literal]) -> Result<Option<Found>, LookupError> {
         let Some(raw) = self.covered_row(key)? else { return Ok(None) };
-        let mut columns = Vec::with_capacity(self.table.columns().len());
-        for at in 0..self.table.columns().len() {
-            columns.push(self.shown(&raw, at)?);
-        }
+        let Some(columns) = self.shown(&raw, &(0..self.table.columns().len()).collect::<Vec<_>>())? else {
+            return Ok(None);
+        };
         let values = RecordBatch::try_new(self.schema(), columns).expect("masks keep to the governed schema");
         Ok(Some(Found { row: self.row_number(&raw), values }))
     }
@@ -247,12 +261,12 @@ impl LookupTable {
             let value = value.as_ref().map(|value| typed(value, data_type, name)).transpose()?;
             wanted.push((*at, value));
         }
-        let Some(raw) = self.covered_row(key)? else {
-            return Ok(Verified { verdict: Verdict::NotFound, row: None });
-        };
+        let not_found = Verified { verdict: Verdict::NotFound, row: None };
+        let Some(raw) = self.covered_row(key)? else { return Ok(not_found) };
+        let places: Vec<usize> = wanted.iter().map(|(at, _)| *at).collect();
+        let Some(shown) = self.shown(&raw, &places)? else { return Ok(not_found) };
         let mut verdict = Verdict::Match;
-        for (at, value) in wanted {
-            let shown = self.shown(&raw, at)?;
+        for (shown, (_, value)) in shown.into_iter().zip(wanted) {
             let is_same = match value {
                 None => shown.is_null(0),
                 Some(_) if shown.is_null(0) => false,
@@ -294,8 +308,27 @@ impl LookupTable {
         Ok(Some(raw))
     }
 
+    /// Granted columns of a raw row as the recipient has them; none where his copy lacks the row.
+    fn shown(&self, raw: &RawRow, places: &[usize]) -> Result<Option<Vec<ArrayRef>>, LookupError> {
+        let Some(copy) = &self.copy else {
+            let shown: Result<Vec<ArrayRef>, LookupError> = places.iter().map(|at| self.precise(raw, *at)).collect();
+            return shown.map(Some);
+        };
+        // A mark may hang on columns that were not asked for, so the whole row is copied.
+        let visible = self.table.columns().len();
+        let mut columns = Vec::with_capacity(copy.schema.fields().len());
+        for at in 0..visible {
+            columns.push(self.precise(raw, at)?);
+        }
+        columns.extend(copy.read.iter().map(|place| raw.value(*place)));
+        let copied = RecordBatch::try_new(Arc::clone(&copy.schema), columns)
+            .map_err(|error| crate::execution::sanitise(&error.into()))
+            .and_then(|row| copy.copying.of_row(&row, visible).map_err(not_marked))?;
+        Ok(copied.map(|copied| places.iter().map(|at| Arc::clone(&copied[*at])).collect()))
+    }
+
     /// A granted column of a raw row at its precision.
-    fn shown(&self, raw: &RawRow, at: usize) -> Result<ArrayRef, LookupError> {
+    fn precise(&self, raw: &RawRow, at: usize) -> Result<ArrayRef, LookupError> {
         let column = &self.table.columns()[at];
         let value = raw.value(column.raw_index);
         match &column.mask {
@@ -314,6 +347,27 @@ impl std::fmt::Debug for LookupTable {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("LookupTable").field("table", &self.table.name()).finish_non_exhaustive()
     }
+}
+
+impl RowCopy {
+    /// None: the table's rows are the same for everybody.
+    fn of(table: &GovernedTable, raw: &Schema, visible: &Schema) -> Option<RowCopy> {
+        let names = table.column_names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let copying = Copying::of(table.marks()?, &names)?;
+        let (mut fields, mut read) = (visible.fields().to_vec(), Vec::new());
+        for name in copying.read() {
+            let (place, field) = raw.column_with_name(name).expect("that the marks fit the table was checked with it");
+            fields.push(Arc::new(field.clone().with_name(Copying::read_name(name)).with_nullable(true)));
+            read.push(place);
+        }
+        Some(RowCopy { copying, schema: Arc::new(Schema::new(fields)), read })
+    }
+}
+
+fn not_marked(error: FingerprintError) -> EngineError {
+    tracing::warn!(%error, "a row could not be marked, so nothing of it left");
+    crate::execution::sanitise(&DataFusionError::External(Box::new(error)))
 }
 
 fn masked(mask: &Mask, value: &ArrayRef) -> Result<ArrayRef, EngineError> {

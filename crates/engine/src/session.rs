@@ -110,6 +110,8 @@ pub struct GovernedSession {
     granted: Granted,
     limits: Limits,
     shape: AnswerShape,
+    /// The product of the tables' weights, where copies lack rows.
+    sampling_weight: Option<f64>,
     /// Plans aggregates and joins, on several threads.
     wide: SessionState,
     /// Plans what keeps the order of the table, so that a LIMIT without ORDER BY always gives the same rows.
@@ -137,7 +139,9 @@ impl GovernedSession {
                     .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
             }
         }
-        Ok(GovernedSession { engine: Arc::clone(engine), granted, limits, shape, wide, ordered })
+        let weights = tables.iter().filter_map(|table| table.marks()?.sampling_weight());
+        let sampling_weight = weights.reduce(|weight, other| weight * other);
+        Ok(GovernedSession { engine: Arc::clone(engine), granted, limits, shape, sampling_weight, wide, ordered })
     }
 
     /// The columns of a table as the session shows them, whatever may be asked of it.
@@ -229,6 +233,7 @@ impl GovernedSession {
             batches: Some(LimitedBatches::new(stream, self.limits, deadline)),
             left,
             carried_from,
+            sampling_weight: self.sampling_weight,
             threads: self.engine.threads().clone(),
             _place: place,
         })
@@ -376,6 +381,15 @@ pub(crate) async fn start(
         }
         _ => sanitise(&error),
     })?;
+    Ok(running(engine, physical, task))
+}
+
+/// Starts computing a physical plan in the same way.
+pub(crate) fn running(
+    engine: &Engine,
+    physical: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+) -> SendableRecordBatchStream {
     let single: Arc<dyn ExecutionPlan> = if physical.output_partitioning().partition_count() == 1 {
         physical
     } else {
@@ -383,7 +397,7 @@ pub(crate) async fn start(
     };
     let mut ahead = RecordBatchReceiverStream::builder(single.schema(), BATCHES_AHEAD);
     let sender = ahead.tx();
-    let running = async move {
+    let computing = async move {
         let mut batches = single.execute(0, task)?;
         // Operators may panic where they should fail: a nested loop join that runs out of memory (55.2) reads its
         // input twice, which a repartitioned input can't bear. The query ends with an error then, like any other.
@@ -400,8 +414,8 @@ pub(crate) async fn start(
         }
         Ok(())
     };
-    ahead.spawn_on(running, engine.threads());
-    Ok(ahead.build())
+    ahead.spawn_on(computing, engine.threads());
+    ahead.build()
 }
 
 /// The same state with joins by sorting, on one thread: each partition would take a part of the memory for sorts of its own.
@@ -558,6 +572,7 @@ mod tests {
             }],
             consent: None,
             keys: PseudonymKeys::default(),
+            marks: None,
         };
         let table = GovernedTable::new(snapshot.files, &governance).expect("a table");
         let session = GovernedSession::new(&engine, &[table], Limits::default(), AnswerShape::Rows);

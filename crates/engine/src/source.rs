@@ -11,6 +11,7 @@ mod drift;
 mod encoding;
 mod error;
 mod file;
+mod fragment;
 mod json;
 pub(crate) mod pages;
 mod progress;
@@ -43,6 +44,9 @@ use typed::{Candidate, Cell, ColumnBuilder};
 pub use drift::{SchemaDrift, TypeChange};
 pub use encoding::{EncodingOrigin, FoundEncoding, TextEncoding};
 pub use error::{FoundKind, SourceError, WHOLE_LINE};
+pub use fragment::{
+    FRAGMENT_BYTES_MAX, FRAGMENT_KEPT_BYTES_MAX, Fragment, FragmentError, FragmentForm, FragmentOptions,
+};
 pub use progress::{ReadProgress, StopSignal};
 pub use rejects::{REJECTED_ROWS_MAX, Reject, RejectLimit, RejectReason};
 pub use table::{BatchStream, POSITION_CHARS_MAX, SourceIdentity, TableSource};

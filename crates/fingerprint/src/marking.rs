@@ -141,6 +141,16 @@ impl Mark {
         }
     }
 
+    /// The same columns, to be given other names: those of a batch that holds them under names of its own. Nothing about a
+    /// position depends on the name of a column.
+    pub fn columns_mut(&mut self) -> Vec<&mut String> {
+        match &mut self.carrier {
+            Carrier::Number { members, .. } => members.iter_mut().map(|member| &mut member.column).collect(),
+            Carrier::Place { latitude, longitude, .. } => vec![latitude, longitude],
+            Carrier::Category { column, .. } => vec![column],
+        }
+    }
+
     fn refused(&self, reason: &'static str) -> FingerprintError {
         FingerprintError::Declaration { subject: self.name.clone(), reason }
     }

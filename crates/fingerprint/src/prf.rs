@@ -14,6 +14,7 @@ pub type Block = aes::Block;
 pub(crate) const CHUNK_BLOCKS: usize = 512;
 
 /// A block cipher under one key, as a pseudo-random function.
+#[derive(Clone)]
 pub(crate) enum Prf {
     Aes(Box<Aes128>),
     Sm4(Box<Sm4>),
@@ -41,6 +42,7 @@ pub(crate) fn xor(left: &Block, right: &Block) -> Block {
 }
 
 /// What the key of positions computes: ids of rows, and what is secret about each cell.
+#[derive(Clone)]
 pub struct PositionSecrets {
     rows: Prf,
     cells: Prf,
@@ -110,6 +112,7 @@ impl PositionSecrets {
 }
 
 /// A recipient's or an order's code: one bit at each position.
+#[derive(Clone)]
 pub struct RecipientCode(Prf);
 
 impl RecipientCode {

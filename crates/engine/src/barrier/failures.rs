@@ -96,7 +96,7 @@ async fn with_the_rules_off_a_statement_fails_here_if_and_only_if_it_fails_on_th
     let granted = TYPES.iter().filter(|(column, _)| *column != "tenant");
     let columns = granted.map(|(column, _)| (name(column), Shown::Exact)).collect();
     let keys = PseudonymKeys::default();
-    let governance = Governance { name: "people".to_owned(), columns, rows, consent: None, keys };
+    let governance = Governance { name: "people".to_owned(), columns, rows, consent: None, keys, marks: None };
     let table = GovernedTable::new(snapshot.files, &governance).expect("a table");
     let granted = Granted::from([("people".to_owned(), table.column_names())]);
     let without_rules = || {

@@ -1,6 +1,6 @@
 //! Whether scans below the barrier skip what can't be in the answer, and only by what may be asked there. Read off the counts
 //! that the scans keep: row groups by their least and greatest values and by their filters of texts, pages by their index,
-//! and all of it by what a join learns. The columns that are masked are the counter-examples.
+//! and all of it by what a join learns. The columns that are masked or marked are the counter-examples.
 
 use std::sync::Arc;
 
@@ -11,6 +11,10 @@ use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use lingqu_domain::scope::{ColumnName, Precision as Shown};
+use lingqu_fingerprint::{
+    BiasTable, Carrier, Encoding, Mark, MarkKey, Marking, Member, PositionSecrets, Presence, Profile, RATE_ONE,
+    RecipientCode, Step,
+};
 use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
@@ -20,6 +24,7 @@ use crate::allow::{self, Granted};
 use crate::engine::{Engine, EngineSettings, register};
 use crate::governed::visible::count_visible;
 use crate::governed::{Governance, GovernedTable, HiddenColumns};
+use crate::marks::Marks;
 use crate::rows_left::RowsLeft;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::source::{Source, SourceOptions};
@@ -67,6 +72,35 @@ impl Stand {
 
     /// The table with `day` and `plate` at some precision, and a state that knows it.
     fn table(&self, day: Shown, plate: Shown) -> (Arc<GovernedTable>, SessionState) {
+        self.table_with(day, plate, None)
+    }
+
+    /// One recipient's copy of it: days and numbers are one off, and a plate may be its neighbour's.
+    fn copy(&self, presence: Option<Presence>) -> (Arc<GovernedTable>, SessionState) {
+        let number = |column: &str, encoding| {
+            let member = Member { column: column.to_owned(), encoding, coefficient: 1, domain: None };
+            Carrier::Number { members: vec![member], amplitude: 1, tolerance: 1 }
+        };
+        let mark = |name: &str, carrier| Mark { name: name.to_owned(), rate: RATE_ONE, carrier };
+        let sets = vec![vec!["P250000".to_owned(), "P250002".to_owned()]];
+        let marking = Marking {
+            key: vec!["id".to_owned()],
+            marks: vec![
+                mark("day", number("day", Encoding::Time { nanoseconds: 86_400_000_000_000 })),
+                mark("doubled", number("doubled", Encoding::Lattice(Step { unscaled: 1, decimals: 0 }))),
+                mark("plate", Carrier::Category { column: "plate".to_owned(), sets }),
+            ],
+            order_share: 6_554,
+            biases: BiasTable::default(),
+            presence,
+        };
+        let key = |byte| MarkKey::from_bytes(Profile::Aes, [byte; 32]);
+        let (recipient, order) = (RecipientCode::new(&key(2)), RecipientCode::new(&key(3)));
+        let marks = Marks::new(marking, PositionSecrets::new(&key(1)), recipient, order).expect("a good marking");
+        self.table_with(Shown::Exact, Shown::Exact, Some(Arc::new(marks)))
+    }
+
+    fn table_with(&self, day: Shown, plate: Shown, marks: Option<Arc<Marks>>) -> (Arc<GovernedTable>, SessionState) {
         let name = |text: &str| ColumnName::new(text).expect("a name");
         let columns = vec![
             (name("id"), Shown::Exact),
@@ -80,7 +114,7 @@ impl Stand {
             value: Literal::Text("visible".to_owned()),
         }];
         let keys = PseudonymKeys { permit: Some([1; 32]), consumer: Some([2; 32]), order: Some([3; 32]) };
-        let governance = Governance { name: "trips".to_owned(), columns, rows, consent: None, keys };
+        let governance = Governance { name: "trips".to_owned(), columns, rows, consent: None, keys, marks };
         let table = GovernedTable::new(Arc::clone(&self.snapshot.files), &governance).expect("a table");
         let state = self.engine.governed_state(2);
         register(&state, "trips", table.provider(HiddenColumns::None)).expect("a new name");
@@ -158,6 +192,47 @@ async fn what_is_exact_skips_row_groups_and_pages_and_what_is_masked_skips_nothi
 }
 
 #[tokio::test]
+async fn what_is_marked_skips_nothing_and_what_is_not_skips_as_before() {
+    let stand = Stand::new(&trips(TRIPS)).await;
+    let copy = stand.copy(None);
+    let (count, plan) = stand.ask(&copy, "select count(*) from trips where id < 100").await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (50, 3));
+    // A number that is one off may be on the other side of the bound; so may the days of two days of trips.
+    for (condition, least, most) in [
+        ("doubled < 200", 50, 51),
+        ("doubled = 200", 0, 0),
+        ("doubled in (400, 402)", 0, 0),
+        ("day < date '1971-01-01'", 364 * 20, 366 * 20),
+        ("plate = 'P250000'", 0, 2),
+    ] {
+        let (count, plan) = stand.ask(&copy, &format!("select count(*) from trips where {condition}")).await;
+        assert!((least..=most).contains(&count), "{condition}: {count}");
+        for counted in [BY_STATISTICS, BY_PAGES, BY_TEXTS] {
+            assert_eq!(skipped(&plan, counted), 0, "{condition} skips {counted}");
+        }
+    }
+    // What a join learns of a marked column stays above; what it learns of another one goes below, by which the copy is not changed.
+    let by_key = |key: &str, on: &str| {
+        format!("select count(*) from (select {key} as k from trips where id < 1000) few join trips t on {on} = few.k")
+    };
+    let (count, plan) = stand.ask(&copy, &by_key("max(doubled)", "t.doubled")).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (1, 3), "{}", displayable(plan.as_ref()).indent(true));
+    let (count, plan) = stand.ask(&copy, &by_key("max(id)", "t.id")).await;
+    assert_eq!((count, skipped(&plan, BY_STATISTICS)), (1, 6), "{}", displayable(plan.as_ref()).indent(true));
+}
+
+#[tokio::test]
+async fn of_a_copy_that_lacks_rows_the_size_that_is_told_is_its_own() {
+    let stand = Stand::new(&trips(20_000)).await;
+    let copy = stand.copy(Some(Presence::of_share(0.05)));
+    let (rows, _) = stand.ask(&copy, "select count(*) from trips").await;
+    assert!((9_300..9_700).contains(&rows), "{rows} of the 10,000 that the grant covers");
+    assert_eq!(copy.0.rows_visible(), None, "read in one place, nothing is counted");
+    let (joined, _) = stand.ask(&copy, "select count(*) from trips a join trips b on a.id = b.id").await;
+    assert_eq!((joined, copy.0.rows_visible()), (rows, usize::try_from(rows).ok()));
+}
+
+#[tokio::test]
 async fn what_a_join_learns_skips_on_exact_columns_alone() {
     let stand = Stand::new(&trips(TRIPS)).await;
     let exact = stand.table(Shown::Exact, Shown::Exact);
@@ -182,6 +257,27 @@ async fn what_a_join_learns_skips_on_exact_columns_alone() {
     // A key that is computed of an exact column.
     let (count, plan) = stand.ask(&exact, &by_key("max(doubled) + 1", "t.id + 1")).await;
     assert_eq!((count, skipped(&plan, BY_STATISTICS)), (1, alone));
+}
+
+#[tokio::test]
+async fn the_side_of_which_less_is_asked_for_is_thought_the_smaller_by_its_conditions_alone() {
+    let stand = Stand::new(&trips(4_000)).await;
+    let table = stand.table(Shown::Exact, Shown::Exact);
+    for sql in [
+        "select count(*) from trips a join trips few on a.id = few.doubled where few.plate = 'P000001'",
+        "select count(*) from trips few join trips a on a.id = few.doubled where few.plate = 'P000001'",
+    ] {
+        let (_, plan) = stand.ask(&table, sql).await;
+        let text = shown(&plan);
+        // The plate is read on the side that is asked for it alone, and that side is hashed: it comes first.
+        let sides: Vec<&str> = text.lines().filter(|line| line.contains("BarrierExec")).collect();
+        assert_eq!(sides.len(), 2, "{text}");
+        assert!(sides[0].contains("columns=[doubled]") && sides[0].contains("Rows=Inexact(200)"), "{text}");
+        assert!(sides[1].contains("columns=[id]") && sides[1].contains("Rows=Inexact(2000)"), "{text}");
+    }
+    // Two columns of one type are compared where they are read: what does not meet it does not leave.
+    let (count, plan) = stand.ask(&table, "select count(*) from trips where id >= doubled").await;
+    assert_eq!((count, shown(&plan).contains("FilterExec")), (1, false), "{}", shown(&plan));
 }
 
 /// A plan as text, with everything that is told of sizes.

@@ -4,7 +4,8 @@
 //! barrier from the plan. After each the plan is looked at: as many barriers as the statement has tables (or, where a part
 //! has no rows whatever the data, fewer), no other leaf that has data, nothing of the consumer's conditions below but what
 //! can't fail, nothing hidden in the plan's text, statistics that say nothing. Plans that are whole are run as well, over
-//! hidden rows on which the conditions fail. A version of DataFusion that brings a new rule brings it into this test.
+//! hidden rows on which the conditions fail. All of it is done twice: over the table, and over one recipient's copy of it, with a
+//! marked column that conditions stop at as well. A version of DataFusion that brings a new rule brings it into this test.
 //!
 //! The tests at the end try the same rules on a table that is open to them: there the look finds fault.
 
@@ -30,6 +31,9 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{collect, displayable};
 use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use lingqu_domain::scope::{ColumnName, Precision as Shown};
+use lingqu_fingerprint::{
+    BiasTable, Carrier, Mark, MarkKey, Marking, PositionSecrets, Presence, Profile, RATE_ONE, RecipientCode,
+};
 use tempfile::TempDir;
 
 use self::questions::{QUESTIONS, Question, UNSAFE_MARK};
@@ -37,6 +41,7 @@ use super::*;
 use crate::allow::{self, Granted};
 use crate::engine::{Engine, EngineSettings, register};
 use crate::governed::{Governance, GovernedProvider, GovernedTable, HiddenColumns};
+use crate::marks::Marks;
 use crate::mask::PseudonymKeys;
 use crate::snapshot::SnapshotStore;
 use crate::source::{Source, SourceOptions};
@@ -55,9 +60,12 @@ const PEOPLE: &str = "id,tenant,code,divisor,born\n\
      1,hospital-visible,11,1,2000-01-02\n2,hospital-visible,12,2,2001-01-02\n3,hospital-visible,13,3,2002-01-02\n\
      4,hospital-hidden,S4-secret,0,1943-07-08\n5,hospital-hidden,S5-secret,0,1944-07-08\n";
 /// What no plan may show: the row condition, the columns that are not granted, values of hidden rows, what is read.
-const SECRETS: &[&str] = &["hospital", "tenant", "secret", "1943", "1944", "DataSource", ".parquet", "mask", "raw"];
+const SECRETS: &[&str] =
+    &["hospital", "tenant", "secret", "1943", "1944", "DataSource", ".parquet", "mask", "raw", "MarkExec", "__mark"];
 /// The columns that are neither masked nor hidden.
 const EXACT: &[&str] = &["id", "code", "divisor"];
+/// Those of them that are not marked either, in the recipient's copy.
+const UNMARKED: &[&str] = &["id", "divisor"];
 
 /// A governed table `people` of which the first three rows are visible.
 struct Stand {
@@ -65,10 +73,37 @@ struct Stand {
     engine: Arc<Engine>,
     table: Arc<GovernedTable>,
     granted: Granted,
+    /// The columns that conditions may go below on.
+    exact: Columns,
 }
+
+/// Names of columns.
+type Columns = &'static [&'static str];
 
 impl Stand {
     async fn new() -> Stand {
+        Self::of(None, EXACT).await
+    }
+
+    /// The same and one recipient's copy of it, in which every code is one of two and rows may lack.
+    async fn both() -> [Stand; 2] {
+        let code = |number: u32| (number + 10).to_string();
+        let sets = (1..=3).map(|number| vec![code(number), code(number + 10)]).collect();
+        let carrier = Carrier::Category { column: "code".to_owned(), sets };
+        let marking = Marking {
+            key: vec!["id".to_owned()],
+            marks: vec![Mark { name: "code".to_owned(), rate: RATE_ONE, carrier }],
+            order_share: 6_554,
+            biases: BiasTable::default(),
+            presence: Some(Presence::of_share(0.1)),
+        };
+        let key = |byte| MarkKey::from_bytes(Profile::Aes, [byte; 32]);
+        let (recipient, order) = (RecipientCode::new(&key(2)), RecipientCode::new(&key(3)));
+        let marks = Marks::new(marking, PositionSecrets::new(&key(1)), recipient, order).expect("a good marking");
+        [Self::new().await, Self::of(Some(Arc::new(marks)), UNMARKED).await]
+    }
+
+    async fn of(marks: Option<Arc<Marks>>, exact: Columns) -> Stand {
         let directory = tempfile::tempdir().expect("a directory");
         let engine = Engine::new(&EngineSettings::moderate(directory.path().join("spill"))).expect("an engine");
         let path = directory.path().join("people.csv");
@@ -85,10 +120,10 @@ impl Stand {
             value: Literal::Text("hospital-visible".to_owned()),
         }];
         let keys = PseudonymKeys::default();
-        let governance = Governance { name: "people".to_owned(), columns, rows, consent: None, keys };
+        let governance = Governance { name: "people".to_owned(), columns, rows, consent: None, keys, marks };
         let table = GovernedTable::new(snapshot.files, &governance).expect("a table");
         let granted = Granted::from([("people".to_owned(), table.column_names())]);
-        Stand { _directory: directory, engine: Arc::new(engine), table, granted }
+        Stand { _directory: directory, engine: Arc::new(engine), table, granted, exact }
     }
 
     /// A state as sessions have it, with the governed table.
@@ -155,8 +190,8 @@ fn has_requirement(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// What a look at a plan finds.
-#[derive(Default)]
 struct Seen {
+    exact: Columns,
     barriers: usize,
     runs: usize,
     /// Conditions made at run time that went below a barrier.
@@ -165,6 +200,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn nothing(exact: Columns) -> Seen {
+        Seen { exact, barriers: 0, runs: 0, let_through: 0, wrong: Vec::new() }
+    }
+
     fn judge(mut self, question: &Question, rules: &str, faults: &mut Vec<String>) -> usize {
         if !(question.fewest..=question.scans).contains(&self.barriers) {
             let what = format!("{} barriers, {} to {} expected", self.barriers, question.fewest, question.scans);
@@ -184,8 +223,8 @@ fn is_governed(provider: &dyn TableProvider) -> bool {
     provider.is::<GovernedProvider>()
 }
 
-fn look_at_logical(plan: &LogicalPlan, is_governed: IsGoverned) -> Seen {
-    let mut seen = Seen::default();
+fn look_at_logical(plan: &LogicalPlan, is_governed: IsGoverned, exact: Columns) -> Seen {
+    let mut seen = Seen::nothing(exact);
     let walked = plan.apply_with_subqueries(|node| {
         match node {
             LogicalPlan::TableScan(scan) => {
@@ -194,7 +233,7 @@ fn look_at_logical(plan: &LogicalPlan, is_governed: IsGoverned) -> Seen {
                 } else {
                     seen.wrong.push(format!("`{}` is read past the barrier", scan.table_name));
                 }
-                for filter in scan.filters.iter().filter(|filter| !is_harmless(filter)) {
+                for filter in scan.filters.iter().filter(|filter| !is_harmless(filter, exact)) {
                     seen.wrong.push(format!("this goes below the barrier: {filter}"));
                 }
             }
@@ -210,11 +249,11 @@ fn look_at_logical(plan: &LogicalPlan, is_governed: IsGoverned) -> Seen {
 }
 
 /// Judged anew, not by the code that lets conditions through.
-fn is_harmless(filter: &Expr) -> bool {
+fn is_harmless(filter: &Expr, exact: Columns) -> bool {
     let mut is_harmless = true;
     let walked = filter.apply(|part| {
         is_harmless &= match part {
-            Expr::Column(column) => EXACT.contains(&column.name.as_str()),
+            Expr::Column(column) => exact.contains(&column.name.as_str()),
             Expr::BinaryExpr(binary) => matches!(
                 binary.op,
                 Operator::And
@@ -265,14 +304,19 @@ fn look_at_barrier(barrier: &BarrierExec, seen: &mut Seen) {
     if inner.contains(UNSAFE_MARK) || inner.contains("2999-01-01") {
         seen.wrong.push(format!("a condition of the consumer is below the barrier:\n{inner}"));
     }
-    let is_filtered = inner.lines().any(|line| line.contains("FilterExec") && line.contains("hospital-visible"));
+    let is_filtered = inner.lines().any(|line| line.contains("CoveredExec") && line.contains("hospital-visible"));
     // A scan of which the consumer's own conditions leave nothing has no filter any more, and no file.
     if !is_filtered && inner.contains("DataSourceExec") {
         seen.wrong.push(format!("the row condition is not in the plan below the barrier:\n{inner}"));
     }
+    // Nothing that is computed of a value for the consumer stands below the node that leaves rows out, where it would be
+    // computed of hidden rows as well.
+    if inner.split_once("CoveredExec").is_some_and(|(_, below)| below.contains("mask(") || below.contains("MarkExec")) {
+        seen.wrong.push(format!("a mask or a mark is below the node that leaves rows out:\n{inner}"));
+    }
     // What is made at run time, only on exact columns and only behind its sieve.
     let mut touched = barrier.conditions.iter().flat_map(collect_columns);
-    if let Some(column) = touched.find(|column| !EXACT.contains(&column.name())) {
+    if let Some(column) = touched.find(|column| !seen.exact.contains(&column.name())) {
         seen.wrong.push(format!("a filter that is made at run time touches {column} below the barrier:\n{inner}"));
     }
     if inner.replace("sieve(DynamicFilter", "").contains("DynamicFilter") {
@@ -328,12 +372,17 @@ fn hold(faults: &[String]) {
 
 #[tokio::test]
 async fn the_statements_are_many_and_each_has_the_barriers_it_says() {
-    let stand = Stand::new().await;
+    for stand in Stand::both().await {
+        statements(&stand).await;
+    }
+}
+
+async fn statements(stand: &Stand) {
     assert!(QUESTIONS.len() >= 40, "{}", QUESTIONS.len());
     let mut faults = Vec::new();
     for question in QUESTIONS {
         let plan = stand.analysed(&stand.state(), question).await;
-        let seen = look_at_logical(&plan, is_governed);
+        let seen = look_at_logical(&plan, is_governed, stand.exact);
         assert_eq!(seen.barriers, question.scans, "{}", question.sql);
         seen.judge(question, "no rule", &mut faults);
     }
@@ -342,7 +391,12 @@ async fn the_statements_are_many_and_each_has_the_barriers_it_says() {
 
 #[tokio::test]
 async fn no_rule_of_the_analyzer_passes_the_barrier() {
-    let stand = Stand::new().await;
+    for stand in Stand::both().await {
+        analyzer_rules(&stand).await;
+    }
+}
+
+async fn analyzer_rules(stand: &Stand) {
     let rules = Analyzer::new().rules;
     let known: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
     assert!(rules.len() >= ANALYZER_RULES_MIN, "the analyzer's rules are {known:?}");
@@ -358,7 +412,7 @@ async fn no_rule_of_the_analyzer_passes_the_barrier() {
             // A rule may need another before it.
             let Ok(plan) = plan else { continue };
             let named: Vec<&str> = combined.iter().map(|index| known[*index]).collect();
-            look_at_logical(&plan, is_governed).judge(question, &named.join(", "), &mut faults);
+            look_at_logical(&plan, is_governed, stand.exact).judge(question, &named.join(", "), &mut faults);
         }
     }
     hold(&faults);
@@ -366,7 +420,12 @@ async fn no_rule_of_the_analyzer_passes_the_barrier() {
 
 #[tokio::test]
 async fn no_logical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
-    let stand = Stand::new().await;
+    for stand in Stand::both().await {
+        logical_rules_apart(&stand).await;
+    }
+}
+
+async fn logical_rules_apart(stand: &Stand) {
     let rules = Optimizer::new().rules;
     let known = names(&rules.iter().collect::<Vec<_>>());
     assert!(rules.len() >= LOGICAL_RULES_MIN, "the logical rules are {known}");
@@ -380,7 +439,7 @@ async fn no_logical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
             // A rule may need another before it.
             let Ok(optimised) = optimizer.optimize(plan.clone(), &state, |_, _| {}) else { continue };
             applied += 1;
-            look_at_logical(&optimised, is_governed).judge(question, &names(&chosen), &mut faults);
+            look_at_logical(&optimised, is_governed, stand.exact).judge(question, &names(&chosen), &mut faults);
         }
     }
     hold(&faults);
@@ -395,7 +454,12 @@ fn all_but<T: ?Sized>(rules: &[Arc<T>], left_out: usize) -> Vec<Arc<T>> {
 
 #[tokio::test]
 async fn all_logical_rules_and_all_but_one_keep_the_barrier_and_run() {
-    let stand = Stand::new().await;
+    for stand in Stand::both().await {
+        logical_rules_together(&stand).await;
+    }
+}
+
+async fn logical_rules_together(stand: &Stand) {
     let rules = Optimizer::new().rules;
     let (mut faults, mut plans, mut runs) = (Vec::new(), 0, 0);
     // As sessions are: with all rules. With everything switched on: with all but each as well.
@@ -410,8 +474,8 @@ async fn all_logical_rules_and_all_but_one_keep_the_barrier_and_run() {
                 // Without a rule that another needs, some statements have no plan, and no answer.
                 let Ok(optimised) = state.optimize(&plan) else { continue };
                 plans += 1;
-                look_at_logical(&optimised, is_governed).judge(question, &what, &mut faults);
-                let mut seen = Seen::default();
+                look_at_logical(&optimised, is_governed, stand.exact).judge(question, &what, &mut faults);
+                let mut seen = Seen::nothing(stand.exact);
                 stand.run(&state, &plan, &mut seen).await;
                 if seen.barriers > 0 || seen.runs > 0 {
                     runs += seen.judge(question, &what, &mut faults);
@@ -426,7 +490,12 @@ async fn all_logical_rules_and_all_but_one_keep_the_barrier_and_run() {
 
 #[tokio::test]
 async fn no_physical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
-    let stand = Stand::new().await;
+    for stand in Stand::both().await {
+        physical_rules_apart(&stand).await;
+    }
+}
+
+async fn physical_rules_apart(stand: &Stand) {
     let rules = PhysicalOptimizer::new().rules;
     let known: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
     assert!(rules.len() >= PHYSICAL_RULES_MIN, "the physical rules are {known:?}");
@@ -446,7 +515,7 @@ async fn no_physical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
             let Ok(optimised) = optimised else { continue };
             applied += 1;
             let named: Vec<&str> = combined.iter().map(|index| known[*index]).collect();
-            let mut seen = Seen::default();
+            let mut seen = Seen::nothing(stand.exact);
             look_at_physical(&optimised, &mut seen);
             seen.judge(question, &named.join(", "), &mut faults);
         }
@@ -457,7 +526,12 @@ async fn no_physical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
 
 #[tokio::test]
 async fn all_physical_rules_and_all_but_one_keep_the_barrier_and_run() {
-    let stand = Stand::new().await;
+    for stand in Stand::both().await {
+        physical_rules_together(&stand).await;
+    }
+}
+
+async fn physical_rules_together(stand: &Stand) {
     let rules: Vec<PhysicalRule> = PhysicalOptimizer::new().rules;
     let (mut faults, mut runs, mut let_through) = (Vec::new(), 0, 0);
     for left_out in 0..=rules.len() {
@@ -467,7 +541,7 @@ async fn all_physical_rules_and_all_but_one_keep_the_barrier_and_run() {
         let state = SessionStateBuilder::new_from_existing(stand.eager()).with_physical_optimizer_rules(kept).build();
         for question in QUESTIONS {
             let plan = stand.analysed(&state, question).await;
-            let mut seen = Seen::default();
+            let mut seen = Seen::nothing(stand.exact);
             stand.run(&state, &plan, &mut seen).await;
             let_through += seen.let_through;
             if seen.barriers > 0 || seen.runs > 0 {
@@ -523,8 +597,8 @@ async fn the_look_finds_fault_with_a_table_that_takes_every_condition() {
     for question in QUESTIONS {
         let plan = stand.analysed(&state, question).await;
         let optimised = state.optimize(&plan).expect("it is optimised");
-        look_at_logical(&optimised, |provider| provider.is::<Open>()).judge(question, "all", &mut logical);
-        let mut seen = Seen::default();
+        look_at_logical(&optimised, |provider| provider.is::<Open>(), stand.exact).judge(question, "all", &mut logical);
+        let mut seen = Seen::nothing(stand.exact);
         if let Ok(planned) = state.create_physical_plan(&plan).await {
             look_at_physical(&planned, &mut seen);
             seen.judge(question, "all", &mut physical);
@@ -549,7 +623,7 @@ async fn the_look_finds_fault_with_a_view() {
     for question in QUESTIONS {
         let plan = state.create_logical_plan(question.sql).await.expect("it is planned");
         let optimised = state.optimize(&plan).expect("it is optimised");
-        look_at_logical(&optimised, is_governed).judge(question, "all", &mut faults);
+        look_at_logical(&optimised, is_governed, stand.exact).judge(question, "all", &mut faults);
         let Ok(physical) = state.create_physical_plan(&plan).await else { continue };
         let task = stand.engine.task(&state, MEMORY_BYTES, &RowsLeft::default()).expect("a task");
         failed += usize::from(collect(physical, task).await.is_err());

@@ -9,6 +9,7 @@ use parquet::arrow::arrow_writer::{
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use tokio::runtime::Handle;
@@ -16,21 +17,28 @@ use tokio::task::JoinSet;
 
 use super::Outbox;
 use crate::BATCH_ROWS;
+use crate::answer::Answer;
 use crate::execution::slice_bytes;
 use crate::files::CREATED_BY;
 
 /// Rows of a row group of a delivered file.
-pub(super) const ROW_GROUP_ROWS: usize = 131_072;
+const ROW_GROUP_ROWS: usize = 131_072;
 /// A row group closes early when its rows have so many bytes in Arrow's form.
 const ROW_GROUP_BYTES_MAX: u64 = 64 << 20;
 
-/// What every delivered Parquet file is written with. Metadata of the schema would travel with the file, so there is none.
-pub(super) fn options() -> ArrowWriterOptions {
+/// The metadata of a file whose rows stand for more than themselves: how many rows of the whole each stands for.
+const SAMPLING_WEIGHT: &str = "lingqu.sampling_weight";
+
+/// What every delivered Parquet file is written with. Metadata of the schema would travel with the file, so there is none but the
+/// weight of its rows where they are not all.
+pub(super) fn options(sampling_weight: Option<f64>) -> ArrowWriterOptions {
+    let told = sampling_weight.map(|weight| vec![KeyValue::new(SAMPLING_WEIGHT.to_owned(), weight.to_string())]);
     let properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_write_batch_size(BATCH_ROWS)
+        .set_key_value_metadata(told)
         .build();
     ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true)
 }
@@ -55,12 +63,13 @@ pub(super) struct RowGroups {
 
 impl RowGroups {
     /// Begins a file of flat columns.
-    pub(super) fn begin(outbox: Outbox, schema: &SchemaRef, threads: Handle) -> ParquetResult<RowGroups> {
-        let writer = ArrowWriter::try_new_with_options(outbox, SchemaRef::clone(schema), options())?;
+    pub(super) fn begin(outbox: Outbox, schema: &SchemaRef, answer: &Answer) -> ParquetResult<RowGroups> {
+        let options = options(answer.sampling_weight());
+        let writer = ArrowWriter::try_new_with_options(outbox, SchemaRef::clone(schema), options)?;
         let (file, columns) = writer.into_serialized_writer()?;
         Ok(RowGroups {
             schema: SchemaRef::clone(schema),
-            threads,
+            threads: answer.threads.clone(),
             file,
             columns,
             waiting: Vec::new(),

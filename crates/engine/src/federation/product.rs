@@ -76,6 +76,10 @@ impl LiveProduct {
         if !matches!(input.raw(), RawTable::Live(_)) {
             return Err(LiveProductUnfit::NotLive { table: input.name().to_owned() });
         }
+        // A department's table is marked as a product, where its rows are delivered, or not at all.
+        if input.marks().is_some() {
+            return Err(not_plain("marks in its table; declare them for the product"));
+        }
         let state = engine.governed_state(1);
         register(&state, input.name(), input.provider(HiddenColumns::None)).map_err(|error| sanitise(&error))?;
         let granted: Granted = [(input.name().to_owned(), input.column_names())].into();

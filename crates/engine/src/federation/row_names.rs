@@ -30,6 +30,13 @@ impl RowNames {
         Self { secret }
     }
 
+    /// The name of the row whose key is one text.
+    pub fn of_text(&self, text: &str) -> u64 {
+        let mut bytes = Vec::with_capacity(text.len() + 9);
+        append_text(text, &mut bytes);
+        self.of_bytes(&bytes)
+    }
+
     /// The names of rows by the columns of their key. None where a part of a key is missing, or of a type that can't be
     /// part of a key.
     pub fn of(&self, key: &[ArrayRef], rows: usize) -> Option<Int64Array> {
@@ -40,16 +47,20 @@ impl RowNames {
             for column in key {
                 append(column, row, &mut bytes)?;
             }
-            let mut digest = Hmac::<Sha256>::new_from_slice(&self.secret).ok()?;
-            digest.update(PURPOSE);
-            digest.update(&bytes);
-            let digest = digest.finalize().into_bytes();
-            let mut first = [0; 8];
-            first.copy_from_slice(&digest[..8]);
-            // The sign is no part of a row's number.
-            names.push((u64::from_be_bytes(first) >> 1).cast_signed());
+            names.push(self.of_bytes(&bytes).cast_signed());
         }
         Some(Int64Array::from(names))
+    }
+
+    fn of_bytes(&self, bytes: &[u8]) -> u64 {
+        let mut digest = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        digest.update(PURPOSE);
+        digest.update(bytes);
+        let digest = digest.finalize().into_bytes();
+        let mut first = [0; 8];
+        first.copy_from_slice(&digest[..8]);
+        // The sign is no part of a row's number.
+        u64::from_be_bytes(first) >> 1
     }
 }
 
@@ -81,15 +92,18 @@ fn append(column: &ArrayRef, row: usize, bytes: &mut Vec<u8>) -> Option<()> {
             bytes.push(u8::from(column.as_boolean().value(row)));
         }
         DataType::Utf8 => {
-            bytes.push(7);
-            let text = column.as_string::<i32>().value(row).as_bytes();
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(text);
+            append_text(column.as_string::<i32>().value(row), bytes);
         }
         // Equality of floating-point numbers is no identity.
         _ => return None,
     }
     Some(())
+}
+
+fn append_text(text: &str, bytes: &mut Vec<u8>) {
+    bytes.push(7);
+    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -124,6 +138,7 @@ mod tests {
         assert_ne!(name(&one, &[a.clone(), b]), name(&one, &[c, d]));
         let same = std::slice::from_ref(&a);
         assert_ne!(name(&one, same), name(&other, same));
+        assert_eq!(name(&one, same).map(i64::cast_unsigned), Some(one.of_text("ab")));
         assert!(name(&one, &[a]).unwrap() >= 0);
         assert_eq!(name(&one, &[texts(&[None])]), None);
     }

@@ -4,7 +4,7 @@
 //! by the order of an answer without ORDER BY, by its time and its memory. So it is told how many are visible, which the
 //! consumer may count himself, and nothing before that is known. Where the grant leaves rows out they are counted once for a
 //! table, when a statement first reads governed tables in more than one place; the count reads the columns of the row
-//! condition alone. It is of rows that stay where they are, so no receipt names them.
+//! condition alone, and the key where the recipient's copy lacks rows. It is of rows that stay where they are, so no receipt names them.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::{GovernedProvider, GovernedTable};
 use crate::engine::Engine;
 use crate::execution::{EngineError, sanitise};
 use crate::rows_left::RowsLeft;
-use crate::session::start;
+use crate::session::{running, start};
 
 /// Fewest places at which a plan reads governed tables for a choice between them to depend on their sizes.
 const PLACES_MIN: usize = 2;
@@ -37,7 +37,12 @@ impl GovernedTable {
     }
 
     fn leaves_out_rows(&self) -> bool {
-        self.row_filter.is_some() || self.consent.is_some()
+        self.row_filter.is_some() || self.consent.is_some() || self.copy_lacks_rows()
+    }
+
+    /// Whether the recipient's copy lacks rows of its own.
+    fn copy_lacks_rows(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| marks.leaves_out_rows())
     }
 
     /// A live table is not counted: the count would be read from its department's database.
@@ -81,12 +86,22 @@ async fn counted(
     table: &GovernedTable,
     memory_bytes: usize,
 ) -> Result<usize, EngineError> {
+    let task = engine.task(state, memory_bytes, &RowsLeft::default())?;
+    if table.copy_lacks_rows() {
+        // Which rows they are is known only where the copy is made.
+        let rows = table.rows(&[], &[]).map_err(|error| sanitise(&error))?;
+        let copy = table.planned(state, rows, Vec::new()).await.map_err(|error| sanitise(&error))?;
+        let (mut stream, mut rows) = (running(engine, copy, task), 0);
+        while let Some(batch) = stream.next().await {
+            rows += batch.map_err(|error| sanitise(&error))?.num_rows();
+        }
+        return Ok(rows);
+    }
     let plan = table.rows(&[], &[]).and_then(|rows| {
         let nothing: Vec<datafusion::logical_expr::Expr> = Vec::new();
         rows.aggregate(nothing, [count(lit(1_i64))])?.build()
     });
     let plan = plan.map_err(|error| sanitise(&error))?;
-    let task = engine.task(state, memory_bytes, &RowsLeft::default())?;
     let mut stream = start(engine, state, &plan, task).await?;
     let mut rows = 0;
     while let Some(batch) = stream.next().await {

@@ -26,7 +26,7 @@ const PROBES: &[&str] = &[
 ];
 
 /// Shapes of statements around a probe.
-const SHAPES: &[&str] = &[
+pub const SHAPES: &[&str] = &[
     "select count(*) from people where PROBE",
     "select id from people where PROBE",
     "select id from people where PROBE limit 5",

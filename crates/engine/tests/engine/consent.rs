@@ -136,6 +136,7 @@ async fn a_scope_that_requires_consent_is_not_served_without_it() {
         term: Term { from: jiff::Timestamp::MIN, until: jiff::Timestamp::MAX },
         cohort_floor: 0,
         consent_required: true,
+        marks: Default::default(),
     };
     let without = Governance::of_scope("people", &scope, Mode::Verification, keys(), None);
     assert!(matches!(without, Err(GovernError::ConsentUnknown { .. })));

@@ -133,7 +133,7 @@ pub fn governance(
         let precision: Precision = precision.parse().expect("a precision");
         governed.push((name(column), precision));
     }
-    Governance { name: table.to_owned(), columns: governed, rows, consent, keys: keys() }
+    Governance { name: table.to_owned(), columns: governed, rows, consent, keys: keys(), marks: None }
 }
 
 pub const ALL_EXACT: &[(&str, &str)] = &[

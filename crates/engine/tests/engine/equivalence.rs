@@ -15,8 +15,11 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{CsvReadOptions, SessionConfig, SessionContext};
 use lingqu_engine::EngineError;
+use lingqu_engine::session::GovernedSession;
+use lingqu_fingerprint::Marking;
 
 use crate::data::{Place, batches, tenant_a};
+use crate::marks::{copied, of_people, people_of};
 use crate::statements::Statements;
 
 const STATEMENTS: usize = 500;
@@ -47,7 +50,8 @@ struct Reference {
 }
 
 impl Reference {
-    async fn new(place: &Place, schema: &SchemaRef) -> Reference {
+    /// `marked`: whether the table is the copy of recipient 2 and his order 3, made row by row on what the grant shows.
+    async fn new(place: &Place, schema: &SchemaRef, marked: Option<&Marking>) -> Reference {
         let raw = SessionContext::new();
         let path = place.directory.path().join("people.csv").display().to_string();
         let mut columns = CsvReadOptions::new().schema_infer_max_records(2_000);
@@ -67,6 +71,10 @@ impl Reference {
                 RecordBatch::try_new(Arc::clone(schema), columns.collect()).expect("the grant's schema")
             })
             .collect();
+        let found = match marked {
+            Some(marking) => found.iter().map(|batch| copied(marking, batch, 2, 3)).collect(),
+            None => found,
+        };
         let table = || Arc::new(MemTable::try_new(Arc::clone(schema), vec![found.clone()]).expect("a table"));
         let optimised = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
         optimised.register_table("people", table()).expect("a new name");
@@ -103,9 +111,22 @@ const RAW_TYPES: &[(&str, DataType)] = &[
 async fn a_governed_table_answers_as_one_that_holds_only_what_was_granted() {
     let place = Place::new();
     let people = place.people().await;
-    let session = place.session(&[tenant_a(&people, GRANTED)]);
+    answers_alike(&place, &place.session(&[tenant_a(&people, GRANTED)]), None).await;
+}
+
+/// The same of one recipient's copy: whatever is asked, it is as if the table held nothing but marked values and the rows of the
+/// copy, so there is no statement that tells a marked cell from another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_answers_as_a_table_that_was_marked_where_it_lies() {
+    let place = Place::new();
+    let people = place.people().await;
+    let marking = of_people();
+    answers_alike(&place, &place.session(&[people_of(&people, GRANTED, &marking, 2, 3)]), Some(&marking)).await;
+}
+
+async fn answers_alike(place: &Place, session: &GovernedSession, marked: Option<&Marking>) {
     let schema = session.query("select * from people limit 0").await.expect("an answer").schema();
-    let reference = Reference::new(&place, &schema).await;
+    let reference = Reference::new(place, &schema, marked).await;
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("LINGQU_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ 0x5EED);
     let count = number("LINGQU_STATEMENTS").map_or(STATEMENTS, |count| usize::try_from(count).expect("a count"));
@@ -114,7 +135,7 @@ async fn a_governed_table_answers_as_one_that_holds_only_what_was_granted() {
     for _ in 0..count {
         let sql = statements.statement();
         let context = format!("LINGQU_SEED={seed}\n{sql}");
-        match batches(&session, &sql).await {
+        match batches(session, &sql).await {
             Ok(governed) => match Reference::answer(&reference.optimised, &sql).await {
                 Ok(plain) => {
                     compare(&rows_of(&governed), &rows_of(&plain), &context);

@@ -126,10 +126,11 @@ async fn a_chunk_of_parquet_completes_whole_row_groups() {
     let table = lingqu_engine::governed::GovernedTable::new(snapshot.files, &governed).expect("a table");
     let session = place.session(&[table]);
     let answer = session.query("select id, word from people").await.expect("an answer");
-    let named = Arc::new(Mutex::new(0_u64));
-    let counted = Arc::clone(&named);
+    let (named, parts) = (Arc::new(Mutex::new(0_u64)), Arc::new(Mutex::new(0)));
+    let (counted, counted_parts) = (Arc::clone(&named), Arc::clone(&parts));
     let stream = export(answer, ExportFormat::Parquet, move |part| {
         *counted.lock().expect("not poisoned") += part.answer_rows();
+        *counted_parts.lock().expect("not poisoned") += 1;
         async { Ok::<(), std::convert::Infallible>(()) }
     });
     futures::pin_mut!(stream);
@@ -150,6 +151,8 @@ async fn a_chunk_of_parquet_completes_whole_row_groups() {
     assert!(rows.len() > 1, "{rows:?}");
     assert_eq!(rows.iter().sum::<u64>(), ROWS as u64);
     assert_eq!(rows[0], groups[0], "the first chunk is the first row group");
+    let parts = *parts.lock().expect("not poisoned");
+    assert!(parts <= groups.len() + 1, "{parts} parts were named where nothing can leave before a row group is full");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod export;
 mod limits;
 mod lineage;
 mod lookup;
+mod marks;
 mod parameters;
 mod privacy;
 mod product;

@@ -39,7 +39,10 @@ pub(super) fn opening(
         nature: grant.nature,
         snapshots: admission.serving.snapshots.clone(),
         request_digest,
+        code_id: admission.serving.code_id().map(str::to_owned),
+        marked: admission.serving.marked_columns(lineage.as_ref()),
         lineage,
+        made_from: admission.serving.made_from(),
         rho_spent: None,
         rows_named_by: admission.serving.rows_named_by(),
     };

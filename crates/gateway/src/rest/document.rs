@@ -74,15 +74,24 @@ async fn written(deliveries: &Deliveries, admission: &Admission, server: &str) -
         Nature::Real => "REAL",
         Nature::Synthetic => "SYNTHETIC",
     };
+    let mut info = json!({
+        "title": format!("{} / {}", details.name, details.name_en),
+        "description": details.summary,
+        "version": admission.serving.snapshots.join(", "),
+        "x-data-nature": nature,
+        "x-purpose": grant.purpose,
+    });
+    // Of a marked product the contract says by how much which values may differ; here is which they are.
+    let marked = admission.serving.marked_columns(None);
+    if !marked.is_empty() {
+        info["x-marked-columns"] = json!(marked);
+    }
+    if let Some(weight) = admission.serving.sampling_weight() {
+        info["x-sampling-weight"] = json!(weight);
+    }
     Ok(json!({
         "openapi": "3.1.0",
-        "info": {
-            "title": format!("{} / {}", details.name, details.name_en),
-            "description": details.summary,
-            "version": admission.serving.snapshots.join(", "),
-            "x-data-nature": nature,
-            "x-purpose": grant.purpose,
-        },
+        "info": info,
         "servers": [{"url": server}],
         "security": [{"serviceKey": []}],
         "paths": operations::paths(&offer),

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::problem::refused;
-use super::response::say_what_is_left;
+use super::response::{say_weight, say_what_is_left};
 use super::{REQUEST_BYTES_MAX, REQUEST_TIME_MAX};
 use crate::delivery::{Admission, Deliveries};
 use crate::error::GatewayError;
@@ -55,6 +55,7 @@ where
         Ok(response) => response,
         Err(error) => refused(Some(&order), &error),
     };
+    say_weight(&serving, response.headers_mut());
     say_what_is_left(deliveries, &serving, response.headers_mut()).await;
     response
 }

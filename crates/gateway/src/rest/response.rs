@@ -33,6 +33,8 @@ const GROUPS_SUPPRESSED: HeaderName = HeaderName::from_static("groups-suppressed
 const PRIVACY_SPENT: HeaderName = HeaderName::from_static("lingqu-privacy-spent");
 /// What is left of the privacy account that has least.
 const PRIVACY_REMAINING: HeaderName = HeaderName::from_static("lingqu-privacy-remaining");
+/// The weight of each row, where the recipient's copy lacks a share of the rows: totals of the whole are his times this.
+const SAMPLING_WEIGHT: HeaderName = HeaderName::from_static("lingqu-sampling-weight");
 /// The cursor that follows a full page.
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("next-cursor");
 /// The quota of the order, by unit (draft-ietf-httpapi-ratelimit-headers-10, section 3). Only a quota per day has a window:
@@ -147,6 +149,13 @@ fn label(headers: &mut HeaderMap, receipt: &ReceiptId, nature: Nature, format: F
             set(headers, CACHE_CONTROL, "private, no-cache");
         }
         None => set(headers, CACHE_CONTROL, "no-store"),
+    }
+}
+
+/// Adds the weight of the rows, where they are not all, to answers and refusals alike.
+pub(super) fn say_weight(serving: &Serving, headers: &mut HeaderMap) {
+    if let Some(weight) = serving.sampling_weight() {
+        set(headers, SAMPLING_WEIGHT, &weight.to_string());
     }
 }
 

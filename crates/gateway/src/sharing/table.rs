@@ -114,6 +114,10 @@ fn request_of(admission: &Admission, columns: &[ColumnView], headers: &HeaderMap
 /// Protocol and metadata, with which metadata and query begin.
 fn opening_lines(admission: &Admission, columns: &[ColumnView]) -> Vec<Value> {
     let details = &admission.serving.details;
+    let mut configuration = Map::new();
+    if let Some(weight) = admission.serving.sampling_weight() {
+        configuration.insert("lingqu.samplingWeight".to_owned(), json!(weight.to_string()));
+    }
     vec![
         json!({"protocol": {"minReaderVersion": 1}}),
         json!({"metaData": {
@@ -123,7 +127,7 @@ fn opening_lines(admission: &Admission, columns: &[ColumnView]) -> Vec<Value> {
             "format": {"provider": "parquet"},
             "schemaString": schema_string(columns),
             "partitionColumns": [],
-            "configuration": {},
+            "configuration": configuration,
         }}),
     ]
 }

@@ -119,6 +119,7 @@ impl Place {
             rows: Vec::new(),
             consent: None,
             keys: PseudonymKeys::default(),
+            marks: None,
         };
         let table = GovernedTable::new(snapshot.files, &governance).expect("a table");
         let state = self.engine.governed_state(2);

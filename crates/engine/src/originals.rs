@@ -1,0 +1,66 @@
+//! The rows of a product as they are, for the trace of a fragment inside the node: never for a consumer.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use lingqu_fingerprint::{FingerprintError, Originals};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::BATCH_ROWS;
+use crate::columns::SchemaView;
+use crate::files::TableFiles;
+use crate::product::Product;
+
+/// A product's visible columns, read from its files as often as is asked. A row's number is the one by which receipts
+/// name it.
+#[derive(Clone, Debug)]
+pub struct ProductOriginals {
+    files: Arc<TableFiles>,
+    schema: SchemaView,
+}
+
+impl ProductOriginals {
+    /// The originals of a product.
+    pub fn new(product: &Product) -> ProductOriginals {
+        ProductOriginals { files: Arc::clone(&product.files), schema: product.schema.clone() }
+    }
+
+    /// The names of the columns.
+    pub fn columns(&self) -> Vec<String> {
+        self.schema.columns.iter().map(|column| column.name.to_string()).collect()
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> u64 {
+        self.files.rows()
+    }
+}
+
+impl Originals for ProductOriginals {
+    fn visit(
+        &self,
+        visitor: &mut dyn FnMut(&RecordBatch) -> Result<(), FingerprintError>,
+    ) -> Result<(), FingerprintError> {
+        for file in self.files.files() {
+            let path = self.files.path_of(file);
+            // A reader's message may quote what it read; the file's name and what to do are enough.
+            let damaged = || FingerprintError::Originals {
+                reason: format!(
+                    "the data file {} can't be read; restore it from a backup of the node's directory",
+                    path.display()
+                ),
+            };
+            let handle = File::open(&path).map_err(|_| damaged())?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|_| damaged())?;
+            let names = self.schema.columns.iter().map(|column| column.name.as_str());
+            let visible = ProjectionMask::columns(reader.parquet_schema(), names);
+            let reader = reader.with_projection(visible).with_batch_size(BATCH_ROWS).build().map_err(|_| damaged())?;
+            for batch in reader {
+                visitor(&batch.map_err(|_| damaged())?)?;
+            }
+        }
+        Ok(())
+    }
+}

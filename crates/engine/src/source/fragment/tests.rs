@@ -1,0 +1,183 @@
+//! One table in many clothes is one fragment.
+
+use std::io::Write as _;
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
+use arrow::util::display::array_value_to_string;
+use parquet::arrow::ArrowWriter;
+use proptest::prelude::*;
+
+use super::*;
+
+const HEADER: [&str; 3] = ["line", "day", "delay"];
+const ROWS: [[&str; 3]; 4] = [
+    ["L1", "2025-03-01", "12"],
+    ["桂林 2", "2025-03-02", "-3"],
+    ["L3", "2025-03-03", "0"],
+    ["L4", "2025-03-04", "118"],
+];
+
+fn read(name: &str, bytes: &[u8]) -> Result<Fragment, FragmentError> {
+    read_with(name, bytes, &FragmentOptions::default())
+}
+
+fn read_with(name: &str, bytes: &[u8], options: &FragmentOptions) -> Result<Fragment, FragmentError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    File::create(&path).unwrap().write_all(bytes).unwrap();
+    Fragment::read(&path, options)
+}
+
+fn cells(fragment: &Fragment) -> Vec<Vec<String>> {
+    let batch = &fragment.batch;
+    let cell = |row, column: &ArrayRef| array_value_to_string(column, row).unwrap();
+    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| cell(row, column)).collect()).collect()
+}
+
+fn assert_whole(what: &str, fragment: &Fragment) {
+    assert_eq!(fragment.column_names(), HEADER, "{what}");
+    assert_eq!(cells(fragment), ROWS, "{what}");
+    assert_eq!((fragment.rows_read, fragment.lines_left_out), (4, 0), "{what}");
+}
+
+fn joined(separator: &str) -> String {
+    let mut text = HEADER.join(separator) + "\r\n";
+    ROWS.iter().for_each(|row| text.push_str(&(row.join(separator) + "\r\n")));
+    text
+}
+
+#[test]
+fn separated_texts_are_told_by_their_lines_in_every_encoding() {
+    for separator in [",", "\t", ";"] {
+        let text = joined(separator);
+        assert_whole(separator, &read("found.txt", text.as_bytes()).unwrap());
+        let (gbk, ..) = encoding_rs::GBK.encode(&text);
+        assert_whole("GBK", &read("found", &gbk).unwrap());
+        let wide = |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        let (little, big) = (wide(u16::to_le_bytes), wide(u16::to_be_bytes));
+        assert_whole("UTF-16LE without a mark", &read("found", &little).unwrap());
+        assert_whole("UTF-16BE without a mark", &read("found", &big).unwrap());
+        assert_whole("UTF-16LE", &read("found", &[&[0xff, 0xfe], &little[..]].concat()).unwrap());
+        assert_whole("UTF-8 with a mark", &read("found", format!("\u{feff}{text}").as_bytes()).unwrap());
+        let packed = zstd::encode_all(text.as_bytes(), 3).unwrap();
+        assert_whole("packed", &read("found.csv.zst", &packed).unwrap());
+    }
+}
+
+#[test]
+fn pasted_tables_are_read() {
+    let markdown = "| line | day | delay |\n|:---|---|--:|\n| L1 | 2025-03-01 | 12 |\n| 桂林 2 | 2025-03-02 | -3 |\n\
+                    | L3 | 2025-03-03 | 0 |\n| L4 | 2025-03-04 | 118 |\n";
+    let fragment = read("-", markdown.as_bytes()).unwrap();
+    assert_whole("Markdown", &fragment);
+    assert_eq!(fragment.form, FragmentForm::Bars);
+    let shell = "  line   |    day     | delay \n---------+------------+-------\n L1      | 2025-03-01 |    12\n \
+                 桂林 2  | 2025-03-02 |    -3\n L3      | 2025-03-03 |     0\n L4      | 2025-03-04 |   118\n";
+    assert_whole("a shell's", &read("-", shell.as_bytes()).unwrap());
+    let blanks = "line      day         delay\nL1        2025-03-01     12\n桂林 2    2025-03-02     -3\n\
+                  L3        2025-03-03      0\nL4        2025-03-04    118\n";
+    let fragment = read("-", blanks.as_bytes()).unwrap();
+    assert_whole("blanks", &fragment);
+    assert_eq!(fragment.form, FragmentForm::Blanks);
+}
+
+#[test]
+fn json_is_read_wherever_its_rows_stand() {
+    let object = |row: &[&str; 3]| format!(r#"{{"line":"{}","day":"{}","delay":{}}}"#, row[0], row[1], row[2]);
+    let objects: Vec<String> = ROWS.iter().map(object).collect();
+    let array = |row: &[&str; 3]| format!(r#"["{}","{}",{}]"#, row[0], row[1], row[2]);
+    let arrays: Vec<String> = ROWS.iter().map(array).collect();
+    for text in [
+        objects.join("\n"),
+        format!("[{}]", objects.join(",\n  ")),
+        format!(r#"{{"next":null,"rows":[{}]}}"#, objects.join(",")),
+        format!(
+            r#"{{"columns":[{{"name":"line"}},{{"name":"day"}},{{"name":"delay"}}],"data":{{"rows":[{}]}}}}"#,
+            arrays.join(",")
+        ),
+    ] {
+        let fragment = read("found.json", text.as_bytes()).unwrap();
+        assert_eq!(fragment.form, FragmentForm::Json);
+        assert_eq!(fragment.row_count(), 4, "{text}");
+        let names = fragment.column_names();
+        // Names within an object have no order.
+        let order: Vec<usize> = HEADER.iter().filter_map(|name| names.iter().position(|found| found == name)).collect();
+        if order.len() == 3 {
+            let sorted = Fragment { batch: fragment.batch.project(&order).unwrap(), ..fragment };
+            assert_whole(&text, &sorted);
+        } else {
+            assert!(names[0].starts_with("column_"), "{names:?}");
+            assert_eq!(cells(&fragment), ROWS);
+        }
+    }
+}
+
+#[test]
+fn parquet_keeps_its_types() {
+    let delays: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![12, -3]));
+    let batch = RecordBatch::try_from_iter([("delay", delays)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    // Whatever it is called.
+    let fragment = read("found.csv", &bytes).unwrap();
+    assert_eq!(fragment.form, FragmentForm::Parquet);
+    assert_eq!(fragment.batch.column(0).as_primitive::<Int64Type>().values(), &[12, -3]);
+}
+
+#[test]
+fn a_table_without_names_loses_no_row_and_bad_lines_are_counted() {
+    let fragment = read("found", b"L1,2025-03-01,12\nL2,2025-03-02,-3\n").unwrap();
+    assert_eq!(fragment.column_names(), ["column_1", "column_2", "column_3"]);
+    assert_eq!(fragment.row_count(), 2);
+    let ragged = "a,b\n1,2\n1,2,3\n4\n5,6\n";
+    let fragment = read("found", ragged.as_bytes()).unwrap();
+    assert_eq!((fragment.row_count(), fragment.lines_left_out), (2, 2));
+    let twice = read("found", b"a,a,\nx,y,z\n").unwrap();
+    assert_eq!(twice.column_names(), ["a", "column_2", "column_3"]);
+    assert_eq!(read("found", b"a,b\n1,2\n1,2\n1,\n").unwrap().distinct_rows(), 2);
+}
+
+#[test]
+fn what_is_no_table_is_refused_without_a_value() {
+    let secret = "450102199001011234";
+    for bytes in [&b""[..], b"\n\n", b"PAR1", b"PK\x03\x04", b"[]", b"a,b\n"] {
+        let refused = read("found", bytes).unwrap_err().to_string();
+        assert!(refused.contains("found") && !refused.contains(secret), "{refused}");
+    }
+    let wide = format!("{}\n{}\n", vec!["name"; 300].join(","), vec![secret; 300].join(","));
+    let refused = read("found", wide.as_bytes()).unwrap_err();
+    assert!(matches!(refused, FragmentError::TooManyColumns { found: 300, .. }), "{refused}");
+    assert!(!refused.to_string().contains(secret));
+}
+
+#[test]
+fn too_many_rows_are_thinned_evenly_and_the_same_each_time() {
+    let rows = FRAGMENT_ROWS_MAX + 200_000;
+    let mut text = "row\tvalue\n".to_owned();
+    (0..rows).for_each(|row| text.push_str(&format!("r{row}\t{}\n", row % 2)));
+    let [first, second] = [(), ()].map(|()| read("found", text.as_bytes()).unwrap());
+    assert_eq!(first.rows_read, rows as u64);
+    assert!((rows / 2 - 5_000..rows / 2 + 5_000).contains(&first.row_count()), "{}", first.row_count());
+    assert_eq!(first.batch, second.batch);
+    let even = first.batch.column(1).as_string::<i32>().iter().filter(|value| *value == Some("0")).count();
+    assert!((even as f64 / first.row_count() as f64 - 0.5).abs() < 0.01, "{even}");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_bring_the_reader_down(bytes: Vec<u8>, head in 0..5usize) {
+        let opened: [&[u8]; 5] = [b"", b"{", b"[", b"PAR1", b"a|b\n"];
+        let _ = read("found", &[opened[head], &bytes].concat());
+    }
+
+    #[test]
+    fn a_sample_is_in_order_and_has_its_size(rows in 1..400u32, most in 1..400usize) {
+        let text: String = std::iter::once("n\tm\n".to_owned()).chain((0..rows).map(|n| format!("x{n}\ty\n"))).collect();
+        let sample = read("found", text.as_bytes()).unwrap().sample(most);
+        prop_assert_eq!(sample.len(), most.min(rows as usize));
+        prop_assert!(sample.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

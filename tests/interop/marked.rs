@@ -1,0 +1,78 @@
+//! One order's copy by all doors at once: HTTP, Delta Sharing, Arrow Flight SQL by pip's driver and PostgreSQL by psql. The same cell has the
+//! same value in each, and none has the original.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use axum::Router;
+use lingqu_domain::scope::Mode;
+use lingqu_gateway::delivery::{Deliveries, Settings};
+use lingqu_tests::node::run_command;
+use lingqu_tests::scenario::{Scenario, TRIP_MARKED, Trip, Who};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::clients::{python, script};
+
+const TRIPS: usize = 400;
+const SQL: &str = "SELECT trip_id, delay FROM trip_marked ORDER BY trip_id";
+
+type Copy = BTreeMap<usize, Option<i64>>;
+
+fn of_lines(text: &str) -> Copy {
+    let cells = text.lines().filter_map(|line| line.split_once(','));
+    cells.filter_map(|(trip, delay)| Some((trip.parse().ok()?, delay.parse().ok()))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cell_has_one_value_at_every_door() {
+    let scenario = Scenario::open_marked(TRIPS).await;
+    let order = scenario.order_marked(Who::First, &[Mode::Lookup, Mode::Rows, Mode::File]).await;
+    let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
+    let (_stop, stopped) = watch::channel(false);
+    let bound = async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    };
+    let ((http, at_http), (flight, at_flight), (wire, at_wire)) = (bound().await, bound().await, bound().await);
+    let router = Router::new()
+        .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
+        .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()));
+    tokio::spawn(async move { axum::serve(http, router).await.unwrap() });
+    tokio::spawn(lingqu_gateway::flight::serve(deliveries.clone(), flight, None, 64, stopped.clone()));
+    tokio::spawn(lingqu_gateway::postgres::serve(deliveries, wire, None, 64, stopped));
+
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(format!("http://{at_http}/data/v1/{TRIP_MARKED}/query")).bearer_auth(&order.key);
+    let reply = request.header("accept", "text/csv").body(SQL).send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    let copy = of_lines(&reply.text().await.unwrap());
+    assert!(copy.len() > TRIPS * 9 / 10 && copy.len() < TRIPS, "{}", copy.len());
+    for (trip, delay) in &copy {
+        let original = Trip::of(*trip).delay;
+        assert_eq!(delay.zip(original).map(|(there, here)| (there - here).abs()), original.map(|_| 1), "{trip}");
+    }
+
+    let has_psql = Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
+    assert!(has_psql || std::env::var_os("CI").is_none(), "psql is missing; run make setup");
+    if has_psql {
+        let dsn = format!("postgresql://{}:{}@{at_wire}/lingqu", order.id, order.key);
+        let mut command = Command::new("psql");
+        command.args(["-X", "--no-password", "-A", "-t", "-F", ",", "-d", &dsn, "-c", SQL]);
+        command.env("PGCONNECT_TIMEOUT", "20");
+        let ended = tokio::task::spawn_blocking(|| run_command(command)).await.unwrap();
+        assert_eq!(of_lines(&ended.stdout), copy, "{}", ended.stderr);
+    }
+    if let Some(python) = python() {
+        let url = format!("grpc://{at_flight}");
+        let arguments = json!({"url": url, "key": order.key, "table": TRIP_MARKED, "statements": [SQL]}).to_string();
+        let ended = tokio::task::spawn_blocking(move || script(&python, "flight.py", &["query", &arguments])).await;
+        let told: Value = serde_json::from_str(&ended.unwrap().stdout).unwrap();
+        let rows = told[0]["ok"]["rows"].as_array().unwrap_or_else(|| panic!("{told}"));
+        let flown: Copy =
+            rows.iter().map(|row| (usize::try_from(row[0].as_u64().unwrap()).unwrap(), row[1].as_i64())).collect();
+        assert_eq!(flown, copy);
+    }
+}
