@@ -11,6 +11,7 @@ mod copies;
 mod innocents;
 mod models;
 mod tables;
+mod whole_trace;
 
 use std::error::Error;
 use std::sync::Mutex;
@@ -22,6 +23,9 @@ use chance::Chance;
 use copies::{Found, Office, REGISTERED, Trial};
 use tables::Table;
 
+/// The word of the line that measures a whole trace.
+const WHOLE_TRACE: &str = "whole trace";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let budget = Duration::from_secs_f64(arguments.next().map_or(Ok(20.0), |text| text.parse())?);
@@ -31,6 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         budget.as_secs()
     );
     let plan = Plan { budget, trials_max, wanted: arguments.next().unwrap_or_default() };
+    if plan.wanted == WHOLE_TRACE {
+        return whole_trace::print(&tables::flights()?);
+    }
     for table in [tables::flights()?, tables::census()?] {
         let office = Office::open(table)?;
         println!();
@@ -65,6 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if plan.wanted.is_empty() {
         println!();
         innocents::measure(budget * 4)?;
+        println!();
+        whole_trace::print(&tables::flights()?)?;
     }
     Ok(())
 }

@@ -1,0 +1,280 @@
+//! `trace`: from a fragment that was found somewhere to the order whose copy it comes from.
+//!
+//! Which versions of which products were delivered is read from the receipts; the fragment is compared with each of them, and
+//! its rows are laid beside their originals. Where the product is marked, what the fragment shows at the secret positions is
+//! tested against the code of everybody who ever had a key, with a stated bound on accusing anybody innocent. Whether it is
+//! marked or not, the receipts say which orders had these rows, which is no accusation and is told apart from one.
+//!
+//! A trace looks and changes nothing. It runs inside the node, since the originals and the keys are there; what of the keys
+//! leaves with the evidence are those of the accused alone.
+
+mod accusation;
+mod cover;
+mod evidence;
+mod report;
+mod search;
+mod told;
+mod verify;
+mod versions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lingqu_domain::id::{OrderId, PartyId, ProductId};
+use lingqu_domain::product::ProductDetails;
+use lingqu_engine::ProductOriginals;
+use lingqu_engine::product::ProductError;
+use lingqu_engine::source::{Fragment, StopSignal};
+use lingqu_fingerprint::{BiasTable, FingerprintError, Marking, Observation, RecipientCode};
+
+use crate::app::App;
+use crate::error::AppError;
+use crate::fingerprint::MarkedProduct;
+use accusation::{Judged, Plan};
+use search::{Comparable, Matched, Searched};
+use versions::{DeliveredVersion, VersionName, WantedRows};
+
+pub use report::{
+    Accused, AccusedOrder, Assumption, ChannelTrace, ColumnTrace, DeliveryTrace, ExplainedBy, Explanation,
+    FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, Support, TraceReport, TraceVerdict, VersionTrace,
+};
+pub use verify::{CheckedAccusation, TraceCheck, verify_trace};
+
+/// Most versions that one fragment is compared with, those delivered last first.
+pub const TRACED_VERSIONS_MAX: usize = 256;
+/// The largest bound of a case.
+const BOUND_MAX: f64 = 0.01;
+/// Most orders and deliveries that a report lists one by one.
+const LISTED_MAX: usize = 100;
+/// Rows in a thousand that alignment may take wrongly: a set of orders may miss so many.
+const MISTAKEN_PER_MILLE: u64 = 2;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceSettings {
+    /// The largest probability that anybody innocent is accused by the whole case; above zero, at most one in a hundred.
+    pub bound: f64,
+    /// Only this product is compared; none: all that were delivered.
+    pub product: Option<ProductId>,
+    /// Threads that compute at a time.
+    pub threads: usize,
+}
+
+impl Default for TraceSettings {
+    /// One in a million, all products, as many threads as there are processors.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        Self { bound: 1e-6, product: None, threads }
+    }
+}
+
+/// Who is told how far a trace has come, and may end it.
+#[derive(Clone)]
+pub struct TraceWatch {
+    tell: Arc<dyn Fn(&str) + Send + Sync>,
+    stop: Arc<StopSignal>,
+}
+
+impl TraceWatch {
+    /// Tells `tell` in words what is being done, and ends when `stop` is given.
+    pub fn new(tell: impl Fn(&str) + Send + Sync + 'static, stop: Arc<StopSignal>) -> TraceWatch {
+        TraceWatch { tell: Arc::new(tell), stop }
+    }
+
+    fn tell(&self, doing: &str) {
+        (self.tell)(doing);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_given()
+    }
+
+    fn go_on(&self) -> Result<(), AppError> {
+        if self.is_stopped() { Err(stopped()) } else { Ok(()) }
+    }
+}
+
+fn stopped() -> AppError {
+    AppError::Invalid("the trace was stopped before it was done; nothing was kept".to_owned())
+}
+
+impl From<FingerprintError> for AppError {
+    fn from(error: FingerprintError) -> Self {
+        match error {
+            FingerprintError::Stopped => stopped(),
+            FingerprintError::TooMany { .. } | FingerprintError::Setting { .. } => AppError::Invalid(error.to_string()),
+            // They name files and columns, never a value.
+            other => AppError::Fault(other.to_string()),
+        }
+    }
+}
+
+/// A finished trace: its report, and what its evidence is made of.
+#[derive(Debug)]
+pub struct Trace {
+    /// What was found.
+    pub report: TraceReport,
+    cases: Vec<Case>,
+    /// Positions of receipt records of deliveries to the accused that name rows of the fragment.
+    receipts: Vec<u64>,
+}
+
+/// What is kept of one marked product for the evidence.
+#[derive(Debug)]
+struct Case {
+    marked: MarkedProduct,
+    plan: Plan,
+    observations: Vec<Observation>,
+    recipients: Vec<(PartyId, usize)>,
+}
+
+/// What the threads that compute hand back.
+struct Computed {
+    searched: Searched,
+    candidates: Vec<Comparable>,
+    judged: Vec<(Case, Judged)>,
+    fragment: Fragment,
+}
+
+impl App {
+    /// Traces a fragment. Errors: it was stopped; the bound makes no sense; a data file is damaged; so many rows match that
+    /// a sample of the fragment must be traced instead.
+    pub async fn trace(
+        &self,
+        fragment: Fragment,
+        settings: &TraceSettings,
+        watch: &TraceWatch,
+    ) -> Result<Trace, AppError> {
+        // Asked here too, so that a bound that makes no sense is refused whether anybody is tested or not.
+        if !(settings.bound > 0.0 && settings.bound <= BOUND_MAX) {
+            let reason = "the bound must be above zero and at most one in a hundred; one in a million is usual";
+            return Err(AppError::Invalid(reason.to_owned()));
+        }
+        self.catch_up().await?;
+        let log = self.receipts_now().await?;
+        let mut delivered = versions::delivered(&log, watch).await?;
+        if let Some(product) = &settings.product {
+            delivered.versions.retain(|(found, _), _| found == product);
+        }
+        let mut names: Vec<DeliveredVersion> = delivered.versions.into_values().collect();
+        names.sort_by_key(|version| std::cmp::Reverse(version.last_at));
+        let versions_not_tried = names.len().saturating_sub(TRACED_VERSIONS_MAX);
+        names.truncate(TRACED_VERSIONS_MAX);
+        let mut marked: BTreeMap<ProductId, MarkedProduct> = BTreeMap::new();
+        for product in names.iter().map(|version| version.name.0.clone()).collect::<BTreeSet<_>>() {
+            if let Some(found) = self.marked_product(&product).await? {
+                marked.insert(product, found);
+            }
+        }
+        let candidates = self.comparable(names, &marked)?;
+        let versions_tried = candidates.len();
+        watch.tell(&format!("comparing {} rows with {versions_tried} versions of products", fragment.row_count()));
+        let (bound, threads, watching) = (settings.bound, settings.threads.max(1), watch.clone());
+        let computing =
+            tokio::task::spawn_blocking(move || compute(fragment, candidates, marked, bound, threads, &watching));
+        let computed =
+            computing.await.map_err(|error| AppError::Fault(format!("the trace ended early: {error}")))??;
+        watch.tell("asking the receipts who had these rows");
+        let had = versions::had(&log, &wanted(&computed), watch).await?;
+        let tried = told::Tried {
+            bound: settings.bound,
+            versions: versions_tried,
+            versions_not_tried,
+            deliveries_not_comparable: delivered.not_comparable,
+        };
+        let report = self.report_of(&computed, &had, &tried)?;
+        let listed = report.accused.iter().flat_map(|accused| &accused.deliveries);
+        let named: BTreeSet<_> = listed.map(|delivery| &delivery.receipt).collect();
+        let shown = had.deliveries.iter().filter(|delivery| named.contains(&delivery.receipt));
+        let receipts = shown.flat_map(|delivery| delivery.positions.iter().copied()).collect();
+        Ok(Trace { report, cases: computed.judged.into_iter().map(|(case, _)| case).collect(), receipts })
+    }
+
+    /// Opens the originals of versions; one that was never made here any more is left out.
+    fn comparable(
+        &self,
+        versions: Vec<DeliveredVersion>,
+        marked: &BTreeMap<ProductId, MarkedProduct>,
+    ) -> Result<Vec<Comparable>, AppError> {
+        let mut candidates = Vec::with_capacity(versions.len());
+        for version in versions {
+            let (product, made_from) = &version.name;
+            let made = match self.products.get(product.as_str(), made_from) {
+                Err(ProductError::NotMade { .. }) => continue,
+                made => made?,
+            };
+            let marking = match marked.get(product) {
+                Some(marked) => marked.marking.clone(),
+                None => unmarked(made.key.iter().map(ToString::to_string).collect()),
+            };
+            candidates.push(Comparable { originals: ProductOriginals::new(&made), marking, version });
+        }
+        Ok(candidates)
+    }
+
+    fn product_details(&self, product: &ProductId) -> Option<ProductDetails> {
+        self.read(|state| state.products.get(product).map(|found| found.value.details.clone()))
+    }
+
+    fn consumer_of(&self, order: &OrderId) -> Option<PartyId> {
+        self.read(|state| state.orders.get(order).map(|found| found.value.consumer.clone()))
+    }
+
+    fn party_name(&self, party: &PartyId) -> String {
+        self.read(|state| state.parties.get(party).map(|found| found.value.name.clone())).unwrap_or_default()
+    }
+}
+
+/// The marking of a product whose columns are all exact.
+fn unmarked(key: Vec<String>) -> Marking {
+    Marking { key, marks: Vec::new(), order_share: 0, biases: BiasTable::default(), presence: None }
+}
+
+/// Aligns, observes and tests: everything that takes time and no I/O but the originals.
+fn compute(
+    fragment: Fragment,
+    candidates: Vec<Comparable>,
+    mut marked: BTreeMap<ProductId, MarkedProduct>,
+    bound: f64,
+    threads: usize,
+    watch: &TraceWatch,
+) -> Result<Computed, AppError> {
+    let searched = search::search(&fragment, &candidates, threads, watch)?;
+    let products: BTreeSet<ProductId> = products_of(&searched, &candidates).into_iter().collect();
+    marked.retain(|product, _| products.contains(product));
+    let count = marked.len();
+    let mut judged = Vec::with_capacity(count);
+    for (product, marked) in marked {
+        let matched: Vec<&Matched> =
+            searched.matched.iter().filter(|matched| candidates[matched.place].version.name.0 == product).collect();
+        let observations = accusation::observed(&marked, &fragment, &matched, &candidates, watch)?;
+        let recipients = accusation::recipients_of(&marked);
+        let plan = Plan::new(bound, count, recipients.len() as u64, marked.orders.len() as u64);
+        watch.tell(&format!("testing {} recipients at {} positions", recipients.len(), observations.len()));
+        let codes: Vec<RecipientCode> =
+            recipients.iter().map(|(_, place)| RecipientCode::new(&marked.orders[*place].recipient_key.key)).collect();
+        let orders: Vec<RecipientCode> =
+            marked.orders.iter().map(|order| RecipientCode::new(&order.order_key.key)).collect();
+        let verdicts = accusation::judge(&observations, &codes, &orders, &plan, threads, watch)?;
+        judged.push((Case { marked, plan, observations, recipients }, verdicts));
+    }
+    Ok(Computed { searched, candidates, judged, fragment })
+}
+
+/// The products that a fragment comes from, the one with most rows first.
+fn products_of(searched: &Searched, candidates: &[Comparable]) -> Vec<ProductId> {
+    let mut products: Vec<ProductId> = Vec::new();
+    for matched in &searched.matched {
+        let product = &candidates[matched.place].version.name.0;
+        if !products.contains(product) {
+            products.push(product.clone());
+        }
+    }
+    products
+}
+
+/// The rows of the fragment that each version has, its own and those that it has in common with others.
+fn wanted(computed: &Computed) -> BTreeMap<VersionName, WantedRows> {
+    let rows = computed.searched.rows.iter();
+    rows.map(|of| (computed.candidates[of.place].version.name.clone(), WantedRows::new(&of.rows))).collect()
+}

@@ -1,0 +1,349 @@
+//! The evidence of a trace: what a third party needs to compute the accusation again, and the proofs that the codes stood in
+//! the log. Disclosed are the keys of the accused alone, for this case; no value of any table, and not the key of positions.
+
+use std::collections::BTreeSet;
+
+use lingqu_domain::id::{OrderId, PartyId, ProductId};
+use lingqu_fingerprint::{Block, Observation, Source};
+use lingqu_store::journal::{READ_LIMIT_MAX, committed_bytes};
+use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, NoteVerifier, RecordKind};
+use serde::{Deserialize, Serialize};
+
+use super::report::TraceReport;
+use super::{Case, Trace};
+use crate::app::App;
+use crate::error::AppError;
+use crate::evidence::Provers;
+
+/// Most observed positions of one bundle.
+const OBSERVATIONS_MAX: usize = 16_000_000;
+/// Most journal and receipt records of one bundle.
+const RECORDS_MAX: usize = 50_000;
+
+/// Format of the case.
+pub(super) const FORMAT: &str = "lingqu-trace v1";
+/// How a bundle of a trace names what it is about, where evidence of an order names the order.
+pub(super) const ABOUT: &str = "trace:";
+/// Items of the bundle.
+pub(super) const CASE: &str = "trace/case.json";
+pub(super) const KEYS: &str = "trace/keys.json";
+
+/// What is claimed, with the settings that were fixed before.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaseFile {
+    pub(super) format: String,
+    pub(super) report: TraceReport,
+    pub(super) products: Vec<CaseProduct>,
+}
+
+/// The test of one product's marks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaseProduct {
+    pub(super) product: ProductId,
+    pub(super) epoch: u32,
+    /// The item that holds the observations.
+    pub(super) observations: String,
+    pub(super) recipients: CaseSettings,
+    pub(super) orders: CaseSettings,
+}
+
+/// Bound and number of registered candidates of one test.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaseSettings {
+    pub(super) bound: f64,
+    pub(super) registered: u64,
+}
+
+/// A key that is disclosed for this case.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DisclosedKey {
+    pub(super) product: ProductId,
+    /// The order in whose journal records the commitment stands.
+    pub(super) order: OrderId,
+    /// The recipient, where it is a recipient's key; else it is the order's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recipient: Option<PartyId>,
+    /// The profile, by its name in derivations.
+    pub(super) profile: String,
+    /// Hexadecimal.
+    pub(super) key: String,
+    /// Hexadecimal.
+    pub(super) salt: String,
+}
+
+impl App {
+    /// Writes the evidence of a trace that accuses. The keys of the accused are disclosed by it: who gets the file can tell
+    /// from any further copy of theirs, at these positions, whose it is. Error: the trace accuses nobody.
+    pub async fn export_trace(&self, trace: &Trace) -> Result<Vec<u8>, AppError> {
+        if trace.report.accused.is_empty() {
+            return Err(AppError::Invalid(
+                "the trace accuses nobody, so there is no evidence to write and no key to disclose; read its report"
+                    .to_owned(),
+            ));
+        }
+        self.catch_up().await?;
+        let checkpoint = self.published_head().await?;
+        let about = format!("{ABOUT}{}", trace.report.fragment.digest);
+        let mut builder = EvidenceBuilder::new(&about, &self.now().to_string(), &self.log_origin()?);
+        let signer = self.log_signer()?;
+        builder.checkpoint(&checkpoint.note).map_err(fault)?;
+        builder.vkey(signer.verifier()).map_err(fault)?;
+        if let Some(twin) = &checkpoint.twin {
+            let key: NoteVerifier = twin.vkey.parse().map_err(fault)?;
+            builder.twin(&twin.note, &key).map_err(fault)?;
+        }
+        for witness in self.witness_keys() {
+            builder.witness(&witness).map_err(fault)?;
+        }
+        let twin = if checkpoint.twin.is_some() { self.twin_reader()? } else { None };
+        let provers = Provers { checkpoint: &checkpoint, log: self.log_reader()?, twin };
+        let keys = disclosed(trace);
+        let mut records = 0;
+        for order in keys.iter().map(|key| &key.order).collect::<BTreeSet<_>>() {
+            records += self.add_order(&mut builder, order, &provers).await?;
+        }
+        self.add_deliveries(&mut builder, trace, records, &provers).await?;
+        let mut products = Vec::with_capacity(trace.cases.len());
+        for (number, case) in trace.cases.iter().enumerate() {
+            let name = format!("trace/observations.{number}");
+            builder.item(&name, &encode(&case.observations)).map_err(fault)?;
+            products.push(case_product(case, name));
+        }
+        let case = CaseFile { format: FORMAT.to_owned(), report: of_the_accused(&trace.report), products };
+        builder.item(CASE, &json(&case)?).map_err(fault)?;
+        builder.item(KEYS, &json(&keys)?).map_err(fault)?;
+        builder.build(&signer).map_err(fault)
+    }
+
+    /// The order's journal records: its parties and product, and the commitments to its keys.
+    async fn add_order(
+        &self,
+        builder: &mut EvidenceBuilder,
+        order: &OrderId,
+        provers: &Provers<'_>,
+    ) -> Result<usize, AppError> {
+        let (mut version, mut count) = (0, 0);
+        loop {
+            let page = self.store.read_stream(order.as_str(), version, READ_LIMIT_MAX).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            version = last.stream_version;
+            for record in page.iter().filter(|record| record.log_entry < provers.checkpoint.size) {
+                count += 1;
+                if count > RECORDS_MAX {
+                    return Err(too_many());
+                }
+                let evidence = EvidenceRecord {
+                    kind: RecordKind::Journal,
+                    position: record.position,
+                    salt: record.salt,
+                    entry_index: record.log_entry,
+                    bytes: committed_bytes(record),
+                };
+                provers.add_record(builder, &evidence).await?;
+            }
+        }
+    }
+
+    /// The receipts of deliveries to the accused that name rows of the fragment: who had them, apart from the marks.
+    async fn add_deliveries(
+        &self,
+        builder: &mut EvidenceBuilder,
+        trace: &Trace,
+        records: usize,
+        provers: &Provers<'_>,
+    ) -> Result<(), AppError> {
+        let log = self.receipts_now().await?;
+        let committed = log.committed_under(provers.checkpoint.size).await?;
+        if records + trace.receipts.len() > RECORDS_MAX {
+            return Err(too_many());
+        }
+        for position in trace.receipts.iter().copied().filter(|position| *position <= committed) {
+            let missing = || AppError::Fault(format!("receipt record {position} is gone; run `lingqu replay --check`"));
+            let receipt = log.read(position).await?.ok_or_else(missing)?;
+            let commit = log.commit_of(position).await?.ok_or_else(missing)?;
+            let evidence = EvidenceRecord {
+                kind: RecordKind::Receipt,
+                position,
+                salt: receipt.salt,
+                entry_index: commit.log_entry,
+                bytes: receipt.receipt.record,
+            };
+            provers.add_record(builder, &evidence).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The report without who else had the rows: that is nobody's business who decides about the accused.
+fn of_the_accused(report: &TraceReport) -> TraceReport {
+    let mut report = report.clone();
+    let own: BTreeSet<OrderId> =
+        report.accused.iter().flat_map(|accused| &accused.orders).map(|order| order.order.clone()).collect();
+    for product in &mut report.products {
+        let receipts = &mut product.receipts;
+        let listed = receipts.orders.len();
+        receipts.orders.retain(|had| own.contains(&had.order));
+        receipts.orders_more += (listed - receipts.orders.len()) as u64;
+        receipts.explanations.retain(|set| set.orders.iter().all(|order| own.contains(order)));
+    }
+    report
+}
+
+fn case_product(case: &Case, observations: String) -> CaseProduct {
+    let settings = |settings: &lingqu_fingerprint::Settings| CaseSettings {
+        bound: settings.bound,
+        registered: settings.registered,
+    };
+    CaseProduct {
+        product: case.marked.product.clone(),
+        epoch: case.marked.epoch,
+        observations,
+        recipients: settings(&case.plan.recipients),
+        orders: settings(&case.plan.orders),
+    }
+}
+
+/// The keys of accused recipients, and of accused orders.
+fn disclosed(trace: &Trace) -> Vec<DisclosedKey> {
+    let mut keys = Vec::new();
+    for accused in &trace.report.accused {
+        let Some(case) = trace.cases.iter().find(|case| case.marked.product == accused.product) else { continue };
+        let disclosed = |order: &crate::fingerprint::MarkedOrder, recipient: Option<PartyId>| {
+            let opening = if recipient.is_some() { &order.recipient_key } else { &order.order_key };
+            DisclosedKey {
+                product: accused.product.clone(),
+                order: order.order.clone(),
+                recipient,
+                profile: opening.key.profile().name().to_owned(),
+                key: hex::encode(opening.key.as_bytes()),
+                salt: hex::encode(opening.salt.0),
+            }
+        };
+        let own = case.marked.orders.iter().filter(|order| order.consumer == accused.consumer);
+        let mut is_first = true;
+        for order in own {
+            if is_first {
+                keys.push(disclosed(order, Some(accused.consumer.clone())));
+                is_first = false;
+            }
+            let is_accused =
+                |found: &super::report::AccusedOrder| found.order == order.order && found.log_p_value.is_some();
+            if accused.orders.iter().any(is_accused) {
+                keys.push(disclosed(order, None));
+            }
+        }
+    }
+    keys
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, AppError> {
+    serde_json::to_vec_pretty(value).map_err(|error| AppError::Fault(format!("the case can't be written: {error}")))
+}
+
+fn too_many() -> AppError {
+    AppError::Invalid(format!(
+        "the evidence would have more than {RECORDS_MAX} records; trace a sample of the fragment"
+    ))
+}
+
+fn fault(error: lingqu_transparency::TransparencyError) -> AppError {
+    AppError::Fault(format!("the evidence can't be written: {error}"))
+}
+
+/// Opens the observations of a bundle.
+const OBSERVATIONS_HEAD: &[u8] = b"lingqu-observations v1\n";
+/// Source (kind, number), whether an order's, row, threshold, residual, point; numbers with the lowest byte first.
+const OBSERVATION_BYTES: usize = 1 + 2 + 1 + 4 + 4 + 8 + 16;
+
+pub(super) fn encode(observations: &[Observation]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(OBSERVATIONS_HEAD.len() + observations.len() * OBSERVATION_BYTES);
+    bytes.extend_from_slice(OBSERVATIONS_HEAD);
+    for observation in observations {
+        let (kind, number) = match observation.source {
+            Source::Mark(number) => (0, number),
+            Source::Presence => (1, 0),
+            Source::Decoy => (2, 0),
+        };
+        bytes.push(kind);
+        bytes.extend_from_slice(&u16::to_le_bytes(number));
+        bytes.push(u8::from(observation.order));
+        bytes.extend_from_slice(&observation.row.to_le_bytes());
+        bytes.extend_from_slice(&observation.threshold.to_le_bytes());
+        bytes.extend_from_slice(&observation.residual.to_le_bytes());
+        bytes.extend_from_slice(&observation.point[..]);
+    }
+    bytes
+}
+
+/// The observations of an item; none where it is not what [`encode`] writes.
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Observation>> {
+    let bytes = bytes.strip_prefix(OBSERVATIONS_HEAD)?;
+    let count = bytes.len() / OBSERVATION_BYTES;
+    if !bytes.len().is_multiple_of(OBSERVATION_BYTES) || count > OBSERVATIONS_MAX {
+        return None;
+    }
+    bytes.chunks_exact(OBSERVATION_BYTES).map(decode_one).collect()
+}
+
+fn decode_one(bytes: &[u8]) -> Option<Observation> {
+    let (kind, rest) = bytes.split_first()?;
+    let (number, rest) = rest.split_first_chunk::<2>()?;
+    let (order, rest) = rest.split_first()?;
+    let (row, rest) = rest.split_first_chunk::<4>()?;
+    let (threshold, rest) = rest.split_first_chunk::<4>()?;
+    let (residual, rest) = rest.split_first_chunk::<8>()?;
+    let point: [u8; 16] = rest.try_into().ok()?;
+    let residual = f64::from_le_bytes(*residual);
+    let source = match (kind, u16::from_le_bytes(*number)) {
+        (0, number) => Source::Mark(number),
+        (1, 0) => Source::Presence,
+        (2, 0) => Source::Decoy,
+        _ => return None,
+    };
+    let threshold = u32::from_le_bytes(*threshold);
+    // A bias of zero or one, or a residual that is no number, is nothing that was observed.
+    (*order <= 1 && threshold > 0 && residual.is_finite()).then(|| Observation {
+        source,
+        row: u32::from_le_bytes(*row),
+        point: Block::from(point),
+        threshold,
+        order: *order == 1,
+        residual,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn observations_are_read_as_they_were_written_and_nothing_else_is() {
+        let observation = |source, order, residual| Observation {
+            source,
+            row: 7,
+            point: Block::from([9; 16]),
+            threshold: 1 << 20,
+            order,
+            residual,
+        };
+        let observations = vec![
+            observation(Source::Mark(513), true, -1.0),
+            observation(Source::Presence, false, 1.0),
+            observation(Source::Decoy, false, 0.25),
+        ];
+        let bytes = encode(&observations);
+        assert_eq!(decode(&bytes), Some(observations.clone()));
+        assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(decode(&bytes[1..]), None);
+        for (place, byte) in [(23, 3u8), (26, 2)] {
+            let mut other = bytes.clone();
+            other[place] = byte;
+            assert_eq!(decode(&other), None, "byte {place}");
+        }
+        assert_eq!(decode(&encode(&[observation(Source::Mark(0), false, f64::NAN)])), None);
+    }
+}

@@ -1,0 +1,363 @@
+//! The report of a trace, put together from what was computed and what the receipts say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId};
+use lingqu_fingerprint::{DECODER_NAMES, DECODER_VERSION, Deed, Provenance};
+use roaring::RoaringTreemap;
+
+use super::accusation::{Judged, marks_trace, orders_accused, support};
+use super::report::{
+    Accused, AccusedOrder, Assumption, ColumnTrace, DeliveryTrace, FragmentFacts, HadRows, ProductTrace, ReceiptsTrace,
+    TraceReport, TraceVerdict, VersionTrace,
+};
+use super::versions::{AllHad, Delivery, Had};
+use super::{Case, Computed, LISTED_MAX, MISTAKEN_PER_MILLE, cover, products_of};
+use crate::app::App;
+use crate::error::AppError;
+
+/// What was compared, for the report.
+pub(super) struct Tried {
+    pub(super) bound: f64,
+    pub(super) versions: usize,
+    pub(super) versions_not_tried: usize,
+    pub(super) deliveries_not_comparable: u64,
+}
+
+impl App {
+    pub(super) fn report_of(&self, computed: &Computed, had: &AllHad, tried: &Tried) -> Result<TraceReport, AppError> {
+        let products = products_of(&computed.searched, &computed.candidates);
+        let mut accused = Vec::new();
+        let mut traced = Vec::with_capacity(products.len());
+        for product in products {
+            let judged = computed.judged.iter().find(|(case, _)| case.marked.product == product);
+            let had_of_product = had.orders.get(&product).cloned().unwrap_or_default();
+            if let Some((case, judged)) = judged {
+                accused.extend(self.accused_of(case, judged, &had_of_product, had));
+            }
+            let details = self.product_details(&product);
+            traced.push(ProductTrace {
+                name: details.as_ref().map(|details| details.name.clone()).unwrap_or_default(),
+                table: details.map(|details| details.table.to_string()).unwrap_or_default(),
+                versions: versions_of(computed, &product),
+                marks: judged.map(|(case, judged)| marks_trace(&case.marked, &case.plan, judged)),
+                receipts: self.receipts_trace(computed, &product, &had_of_product),
+                product,
+            });
+        }
+        accused.sort_by(|left, right| left.log_p_value.total_cmp(&right.log_p_value));
+        let (verdict, reason, reason_en) = answer(computed, &traced, &accused, tried);
+        let fragment = &computed.fragment;
+        Ok(TraceReport {
+            verdict,
+            reason,
+            reason_en,
+            bound: tried.bound,
+            tested: traced.iter().filter_map(|product| Some(product.marks.as_ref()?.tested)).sum(),
+            decoder_version: DECODER_VERSION.to_owned(),
+            traced_at: self.now().to_string(),
+            node: self.log_origin()?,
+            fragment: FragmentFacts {
+                digest: fragment.digest.clone(),
+                form: fragment.form,
+                encoding: fragment.encoding,
+                rows_read: fragment.rows_read,
+                rows_traced: fragment.row_count() as u64,
+                lines_left_out: fragment.lines_left_out,
+                columns: fragment.column_names().len(),
+            },
+            versions_tried: tried.versions,
+            versions_not_tried: tried.versions_not_tried,
+            deliveries_not_comparable: tried.deliveries_not_comparable,
+            assumptions: assumptions(!accused.is_empty()),
+            products: traced,
+            accused,
+            evidence: None,
+        })
+    }
+
+    /// Consumers whose code, or one of whose orders' codes, is in the fragment beyond the bound.
+    fn accused_of(&self, case: &Case, judged: &Judged, had: &BTreeMap<OrderId, Had>, all: &AllHad) -> Vec<Accused> {
+        let marked = &case.marked;
+        let orders = orders_accused(marked, &judged.orders);
+        let mut found = Vec::new();
+        for accusation in &judged.recipients.accused {
+            let Some((consumer, _)) = case.recipients.get(accusation.candidate) else { continue };
+            found.push((consumer.clone(), accusation));
+        }
+        // An order may be told where its consumer is not: nine tenths of the positions are the consumer's, so this is rare.
+        for accusation in &judged.orders.accused {
+            if let Some(order) = marked.orders.get(accusation.candidate)
+                && found.iter().all(|(consumer, _)| *consumer != order.consumer)
+            {
+                found.push((order.consumer.clone(), accusation));
+            }
+        }
+        let accused = |(consumer, accusation): (PartyId, &lingqu_fingerprint::Accusation)| {
+            let permits: Vec<PermitId> = self
+                .product_details(&marked.product)
+                .map(|details| details.inputs.into_values().collect::<BTreeSet<_>>().into_iter().collect())
+                .unwrap_or_default();
+            let own: Vec<&OrderId> =
+                marked.orders.iter().filter(|order| order.consumer == consumer).map(|order| &order.order).collect();
+            let mut of_consumer: Vec<AccusedOrder> = own
+                .iter()
+                .map(|order| AccusedOrder {
+                    order: (*order).clone(),
+                    permits: permits.clone(),
+                    p_value: orders.get(*order).map(|log| log.exp()),
+                    log_p_value: orders.get(*order).copied(),
+                })
+                .collect();
+            of_consumer.sort_by(|a, b| {
+                let log = |order: &AccusedOrder| order.log_p_value.unwrap_or(f64::INFINITY);
+                log(a).total_cmp(&log(b)).then_with(|| a.order.cmp(&b.order))
+            });
+            let mut deliveries: Vec<&Delivery> = all
+                .deliveries
+                .iter()
+                .filter(|delivery| delivery.product == marked.product && own.contains(&&delivery.order))
+                .collect();
+            deliveries.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.at.cmp(&b.at)));
+            let more = deliveries.len().saturating_sub(LISTED_MAX) as u64;
+            let mut rows = RoaringTreemap::new();
+            own.iter().filter_map(|order| had.get(*order)).for_each(|had| rows |= &had.rows);
+            let mut holders: Vec<PartyId> = marked
+                .orders
+                .iter()
+                .filter(|order| order.consumer == consumer)
+                .map(|order| order.holder.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect();
+            holders.sort();
+            Accused {
+                name: self.party_name(&consumer),
+                product: marked.product.clone(),
+                orders: of_consumer,
+                p_value: accusation.log_p_value.exp(),
+                log_p_value: accusation.log_p_value,
+                decoder: DECODER_NAMES.get(accusation.decoder).copied().unwrap_or_default().to_owned(),
+                pass: accusation.pass,
+                channels: support(marked, &accusation.support),
+                deliveries: deliveries.into_iter().take(LISTED_MAX).map(delivery_trace).collect(),
+                deliveries_more: more + all.deliveries_more,
+                rows_delivered: rows.len(),
+                keys_held_by: holders,
+                consumer,
+            }
+        };
+        found.into_iter().map(accused).collect()
+    }
+
+    fn receipts_trace(&self, computed: &Computed, product: &ProductId, had: &BTreeMap<OrderId, Had>) -> ReceiptsTrace {
+        let mut items = RoaringTreemap::new();
+        let mut columns: BTreeSet<&str> = BTreeSet::new();
+        for matched in &computed.searched.matched {
+            if computed.candidates[matched.place].version.name.0 == *product {
+                items.extend(matched.alignment.rows.iter().map(|row| u64::from(row.leaked)));
+                columns.extend(matched.alignment.columns.iter().map(|column| column.original.as_str()));
+            }
+        }
+        let has_columns = |had: &Had| match &had.columns {
+            Some(known) => columns.iter().all(|column| known.contains(*column)),
+            None => true,
+        };
+        let able: BTreeMap<OrderId, RoaringTreemap> = had
+            .iter()
+            .filter(|(_, had)| has_columns(had))
+            .map(|(order, had)| (order.clone(), &had.rows & &items))
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+        let mut anybody = RoaringTreemap::new();
+        able.values().for_each(|rows| anybody |= rows);
+        let missed_max = items.len() * MISTAKEN_PER_MILLE / 1_000;
+        let cover = cover::smallest(&able, missed_max);
+        let mut orders: Vec<HadRows> = able
+            .iter()
+            .filter_map(|(order, rows)| {
+                Some(HadRows { consumer: self.consumer_of(order)?, order: order.clone(), rows: rows.len() })
+            })
+            .collect();
+        orders.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.order.cmp(&b.order)));
+        let orders_more = orders.len().saturating_sub(LISTED_MAX) as u64;
+        orders.truncate(LISTED_MAX);
+        ReceiptsTrace {
+            rows: items.len(),
+            versions_more: computed.searched.versions_more as u64,
+            rows_nobody_had: items.len() - anybody.len(),
+            orders,
+            orders_more,
+            orders_without_columns: had.values().filter(|had| !has_columns(had)).count() as u64,
+            explanations: cover.sets,
+            explained_by: cover.explained_by,
+            rows_missed_max: missed_max,
+        }
+    }
+}
+
+fn delivery_trace(delivery: &Delivery) -> DeliveryTrace {
+    DeliveryTrace {
+        receipt: delivery.receipt.clone(),
+        order: delivery.order.clone(),
+        at: delivery.at.to_string(),
+        mode: delivery.mode.code().to_owned(),
+        protocol: delivery.protocol.clone(),
+        rows: delivery.rows,
+    }
+}
+
+fn versions_of(computed: &Computed, product: &ProductId) -> Vec<VersionTrace> {
+    let mut versions = Vec::new();
+    for matched in &computed.searched.matched {
+        let candidate = &computed.candidates[matched.place];
+        if candidate.version.name.0 != *product {
+            continue;
+        }
+        let alignment = &matched.alignment;
+        let log_odds = match alignment.provenance {
+            Provenance::Inside(odds) => Some(odds),
+            Provenance::Outside(_) | Provenance::Unverified => None,
+        };
+        let column = |column: &lingqu_fingerprint::MatchedColumn| ColumnTrace {
+            place: column.place + 1,
+            original: column.original.clone(),
+            factor: column.factor,
+            rounded_to: column.rounded_to,
+            agreement: column.agreement.beyond_chance(),
+        };
+        versions.push(VersionTrace {
+            made_from: candidate.version.name.1.clone(),
+            snapshots: candidate.version.snapshots.clone(),
+            originals: alignment.originals,
+            rows: alignment.rows.len() as u64,
+            confirmed: log_odds.is_some(),
+            log_odds,
+            columns: alignment.columns.iter().map(column).collect(),
+            deeds: alignment.deeds.iter().map(deed).collect(),
+        });
+    }
+    versions
+}
+
+fn deed(deed: &Deed) -> String {
+    match deed {
+        Deed::Renamed { column } => format!("{column} has another name"),
+        Deed::Dropped { column } => format!("{column} is not there"),
+        Deed::Rounded { column, step } => format!("{column} was rounded to {step}"),
+        Deed::Scaled { column, factor } => format!("{column} is in another unit (times {factor})"),
+        Deed::Rewritten { column, .. } => format!("the dates of {column} were written otherwise"),
+        Deed::Sampled { missing } => format!("{missing} rows are not there"),
+        Deed::Shuffled => "rows are in another order".to_owned(),
+        Deed::Duplicated { rows } => format!("{rows} rows are there more than once"),
+    }
+}
+
+/// The answer and why, in Chinese and English.
+fn answer(
+    computed: &Computed,
+    products: &[ProductTrace],
+    accused: &[Accused],
+    tried: &Tried,
+) -> (TraceVerdict, String, String) {
+    if !accused.is_empty() {
+        return (
+            TraceVerdict::Accused,
+            format!(
+                "片段含有 {} 个接收方副本的指纹；任何无辜接收方被误指的概率合计不超过 {}",
+                accused.len(),
+                tried.bound
+            ),
+            format!(
+                "the copies of {} recipient(s) went into it; the probability that anybody innocent is accused is at most {} for the whole case",
+                accused.len(),
+                tried.bound
+            ),
+        );
+    }
+    if products.is_empty() && computed.searched.is_foreign {
+        let not_compared = tried.versions_not_tried as u64 + tried.deliveries_not_comparable;
+        let (zh, en) = if not_compared > 0 {
+            ("；另有部分交付无法比对，见报告", "; some deliveries could not be compared, see below")
+        } else {
+            ("", "")
+        };
+        return (
+            TraceVerdict::Foreign,
+            format!("与已比对的 {} 个产品版本均不相符{zh}", tried.versions),
+            format!("it comes from none of the {} versions of products that it was compared with{en}", tried.versions),
+        );
+    }
+    let undecided = |zh: String, en: String| (TraceVerdict::Undecided, zh, en);
+    if products.is_empty() {
+        return undecided(
+            "片段太小，无法判断其是否出自本节点；请提供更多行或列".to_owned(),
+            "it is too small to tell whether it comes from here; find more rows or columns of it".to_owned(),
+        );
+    }
+    let Some(marks) =
+        products.iter().filter_map(|product| product.marks.as_ref()).max_by(|a, b| a.power.total_cmp(&b.power))
+    else {
+        return undecided(
+            "所属产品按声明不加指纹，仅能由交付回执说明哪些订单曾取得这些行；这不构成指认".to_owned(),
+            "its products are declared exact and bear no marks: the receipts say which orders had these rows, which accuses nobody"
+                .to_owned(),
+        );
+    };
+    if marks.positions == 0 {
+        return undecided(
+            "片段中未见带指纹的单元格；交付回执仅能说明哪些订单曾取得这些行".to_owned(),
+            "no marked cell is left in it; the receipts say which orders had these rows, which accuses nobody"
+                .to_owned(),
+        );
+    }
+    match marks.needed {
+        Some(times) if times > 1.0 => undecided(
+            format!("指纹位置不足（{} 处），约需 {times:.1} 倍的片段才能以 99% 的把握指认", marks.positions),
+            format!("it shows {} marked positions, too few; about {times:.1} times as much is needed to accuse with a power of 0.99", marks.positions),
+        ),
+        Some(_) => undecided(
+            "指纹位置足够，但没有任何已登记的接收方达到指认界限：可能由多方合谋，或出自未登记的副本".to_owned(),
+            "it shows enough marked positions and no registered recipient reaches the bound: several may have worked together, or the \
+             copy is nobody's who had a key"
+                .to_owned(),
+        ),
+        None => undecided(
+            format!("指纹位置不足（{} 处），或其值已被毁坏，无法指认任何人", marks.positions),
+            format!("it shows {} marked positions, and no accusation is possible by them: too few, or their values were destroyed", marks.positions),
+        ),
+    }
+}
+
+/// What voids an answer. Of an answer that accuses more.
+fn assumptions(accuses: bool) -> Vec<Assumption> {
+    let mut list = vec![(
+        "比对范围为有回执的交付；未经本节点交付而流出的数据不在其中",
+        "it was compared with what was delivered with receipts; what left otherwise is not in it",
+    )];
+    if accuses {
+        list.extend([
+            (
+                "分组密码为伪随机函数，且密钥两半中至少一半保密",
+                "the block cipher is a pseudo-random function, and one half of the keys at least was secret",
+            ),
+            (
+                "密钥在泄露之前已承诺并写入存证日志；请以证据包中的检查点时间核对",
+                "the keys were committed to and the commitments logged before the leak: compare the times of the checkpoints in the evidence",
+            ),
+            (
+                "解码器版本、误指上限与登记总数在检验之前已定，且同一片段未以不同结果反复检验",
+                "decoder version, bound and number of registered recipients were fixed before, and the fragment was not tried again with another outcome",
+            ),
+            (
+                "所指为“某接收方的副本”，不等于该接收方本人；副本可能被盗",
+                "it is the copy of a recipient that is named, not the recipient: a copy can be stolen",
+            ),
+            (
+                "同时持有密钥两半者可以伪造与任何人相符的副本；应以交付回执与检查点时间佐证",
+                "who holds both halves of the keys can make a copy that fits anybody: corroborate by receipts and the times of checkpoints",
+            ),
+        ]);
+    }
+    list.into_iter().map(|(text, text_en)| Assumption { text: text.to_owned(), text_en: text_en.to_owned() }).collect()
+}

@@ -1,0 +1,253 @@
+//! Which versions of which products were ever delivered, and which of a fragment's rows each order had: both from the receipts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use lingqu_domain::id::{OrderId, ProductId, ReceiptId};
+use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord, RowNaming};
+use lingqu_domain::scope::Mode;
+use lingqu_store::receipt::{READ_LIMIT_MAX, ReceiptLog};
+use roaring::RoaringTreemap;
+
+use super::TraceWatch;
+use crate::error::AppError;
+use crate::receipts::parse;
+use crate::uses::row_set::rows_of;
+
+/// Most deliveries with rows of a fragment that are kept one by one; further ones are counted.
+const DELIVERIES_MAX: usize = 100_000;
+/// Most records of one delivery that evidence shows.
+const RECORDS_MAX: usize = 1_000;
+/// Every so many receipts the progress is told.
+const TELL_EVERY: u64 = 100_000;
+
+/// A version of a product: its id, and what names the snapshots and rights that it was made from.
+pub(super) type VersionName = (ProductId, String);
+
+/// A version of which rows were delivered.
+#[derive(Clone, Debug)]
+pub(super) struct DeliveredVersion {
+    pub(super) name: VersionName,
+    pub(super) snapshots: Vec<String>,
+    /// When its last delivery began.
+    pub(super) last_at: Timestamp,
+}
+
+/// What was delivered at all.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    pub(super) versions: BTreeMap<VersionName, DeliveredVersion>,
+    /// Deliveries of rows whose version can't be told.
+    pub(super) not_comparable: u64,
+}
+
+/// One delivery that named rows of the fragment.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) receipt: ReceiptId,
+    pub(super) product: ProductId,
+    pub(super) order: OrderId,
+    pub(super) at: Timestamp,
+    pub(super) mode: Mode,
+    pub(super) protocol: String,
+    pub(super) rows: u64,
+    /// Positions of its records that evidence shows: the opening, the parts that name rows of the fragment, the closing.
+    pub(super) positions: Vec<u64>,
+}
+
+/// What an order had of the fragment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Had {
+    /// Places of rows in the fragment.
+    pub(super) rows: RoaringTreemap,
+    /// The product's columns that its answers were made of; none where a receipt does not tell.
+    pub(super) columns: Option<BTreeSet<String>>,
+}
+
+/// What all orders had of the fragment, product by product.
+#[derive(Debug, Default)]
+pub(super) struct AllHad {
+    pub(super) orders: BTreeMap<ProductId, BTreeMap<OrderId, Had>>,
+    pub(super) deliveries: Vec<Delivery>,
+    /// Deliveries that are not among them.
+    pub(super) deliveries_more: u64,
+}
+
+/// The rows of a version that a fragment holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WantedRows {
+    /// The originals' numbers.
+    pub(super) originals: RoaringTreemap,
+    /// For each of them the rows of the fragment.
+    pub(super) leaked: HashMap<u64, Vec<u32>>,
+}
+
+impl WantedRows {
+    pub(super) fn new(rows: &[(u64, u32)]) -> WantedRows {
+        let mut wanted = WantedRows::default();
+        for (original, leaked) in rows {
+            wanted.originals.insert(*original);
+            wanted.leaked.entry(*original).or_default().push(*leaked);
+        }
+        wanted
+    }
+}
+
+/// Rows leave in these modes. Statistics name all rows that they are made of and hand out none; a verification hands out an
+/// answer to a claim.
+fn hands_out_rows(opening: &Opening) -> bool {
+    matches!(opening.mode, Mode::Rows | Mode::File | Mode::Lookup)
+}
+
+fn version_of(opening: &Opening) -> Option<VersionName> {
+    let made_from = opening.made_from.clone()?;
+    (opening.rows_named_by == RowNaming::Number).then(|| (opening.product.clone(), made_from))
+}
+
+/// Reads the receipts from the first to the last, once.
+async fn visit(
+    log: &ReceiptLog,
+    watch: &TraceWatch,
+    visitor: &mut dyn FnMut(u64, ReceiptRecord) -> Result<(), AppError>,
+    wants: &dyn Fn(&str) -> bool,
+) -> Result<(), AppError> {
+    let (mut position, mut told) = (0, 0);
+    loop {
+        watch.go_on()?;
+        let page = log.read_after(position, READ_LIMIT_MAX).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        position = last.position;
+        for receipt in page.iter().filter(|receipt| wants(&receipt.receipt.kind)) {
+            visitor(receipt.position, parse(receipt)?)?;
+        }
+        if position - told >= TELL_EVERY {
+            told = position;
+            watch.tell(&format!("{position} receipt records read"));
+        }
+    }
+}
+
+/// The versions that rows were delivered of.
+pub(super) async fn delivered(log: &ReceiptLog, watch: &TraceWatch) -> Result<Delivered, AppError> {
+    let mut found = Delivered::default();
+    let mut visitor = |_, ReceiptRecord { at, body, .. }: ReceiptRecord| {
+        let (ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. }) = body else { return Ok(()) };
+        if !hands_out_rows(&opening) {
+            return Ok(());
+        }
+        match version_of(&opening) {
+            None => found.not_comparable += 1,
+            Some(name) => {
+                let version = found.versions.entry(name.clone()).or_insert_with(|| DeliveredVersion {
+                    name,
+                    snapshots: opening.snapshots.clone(),
+                    last_at: at,
+                });
+                version.last_at = version.last_at.max(at);
+            }
+        }
+        Ok(())
+    };
+    visit(log, watch, &mut visitor, &|kind| kind == "opened" || kind == "single").await?;
+    Ok(found)
+}
+
+/// What each order had of the rows that are wanted. Memory hangs on the wanted rows and the orders that had some, not on what was
+/// delivered.
+pub(super) async fn had(
+    log: &ReceiptLog,
+    wanted: &BTreeMap<VersionName, WantedRows>,
+    watch: &TraceWatch,
+) -> Result<AllHad, AppError> {
+    let mut found = AllHad::default();
+    // Deliveries that have begun and not ended.
+    let mut open: HashMap<ReceiptId, (VersionName, Delivery)> = HashMap::new();
+    let begun = |position: u64, receipt: &ReceiptId, at: Timestamp, opening: &Opening, found: &mut AllHad| {
+        let name = version_of(opening).filter(|name| hands_out_rows(opening) && wanted.contains_key(name))?;
+        let orders = found.orders.entry(name.0.clone()).or_default();
+        let is_new = !orders.contains_key(&opening.order);
+        let had = orders.entry(opening.order.clone()).or_default();
+        let columns = opening.lineage.as_ref().map(|lineage| {
+            lineage.columns.iter().flat_map(|column| &column.from).map(ToString::to_string).collect::<BTreeSet<_>>()
+        });
+        had.columns = match (had.columns.take(), columns) {
+            (_, columns) if is_new => columns,
+            (Some(known), Some(columns)) => Some(known.into_iter().chain(columns).collect()),
+            _ => None,
+        };
+        let delivery = Delivery {
+            receipt: receipt.clone(),
+            product: opening.product.clone(),
+            order: opening.order.clone(),
+            at,
+            mode: opening.mode,
+            protocol: opening.protocol.clone(),
+            rows: 0,
+            positions: vec![position],
+        };
+        Some((name, delivery))
+    };
+    let add =
+        |name: &VersionName, delivery: &mut Delivery, row_set: &str, found: &mut AllHad| -> Result<u64, AppError> {
+            let Some(wanted) = wanted.get(name) else { return Ok(0) };
+            let Some(named) = rows_of(row_set) else {
+                return Err(AppError::Fault(format!(
+                    "the rows of receipt {} can't be read; run `lingqu replay --check`",
+                    delivery.receipt
+                )));
+            };
+            let common = named & &wanted.originals;
+            let leaked = common.iter().filter_map(|row| wanted.leaked.get(&row)).flatten();
+            let leaked: RoaringTreemap = leaked.map(|place| u64::from(*place)).collect();
+            delivery.rows += leaked.len();
+            if let Some(had) =
+                found.orders.get_mut(&delivery.product).and_then(|orders| orders.get_mut(&delivery.order))
+            {
+                had.rows |= &leaked;
+            }
+            Ok(leaked.len())
+        };
+    let ended = |delivery: Delivery, found: &mut AllHad| match delivery.rows {
+        0 => {}
+        _ if found.deliveries.len() < DELIVERIES_MAX => found.deliveries.push(delivery),
+        _ => found.deliveries_more += 1,
+    };
+    let mut visitor = |position: u64, ReceiptRecord { at, body, receipt }: ReceiptRecord| {
+        match body {
+            ReceiptBody::Opened(opening) => {
+                if let Some(delivery) = begun(position, &receipt, at, &opening, &mut found) {
+                    open.insert(receipt, delivery);
+                }
+            }
+            ReceiptBody::Part { row_set, .. } => {
+                if let Some((name, delivery)) = open.get_mut(&receipt)
+                    && add(name, delivery, &row_set, &mut found)? > 0
+                    && delivery.positions.len() < RECORDS_MAX
+                {
+                    delivery.positions.push(position);
+                }
+            }
+            ReceiptBody::Closed { .. } => {
+                if let Some((_, mut delivery)) = open.remove(&receipt) {
+                    delivery.positions.push(position);
+                    ended(delivery, &mut found);
+                }
+            }
+            ReceiptBody::Single { opening, row_set, .. } => {
+                if let Some((name, mut delivery)) = begun(position, &receipt, at, &opening, &mut found) {
+                    add(&name, &mut delivery, &row_set, &mut found)?;
+                    ended(delivery, &mut found);
+                }
+            }
+        }
+        Ok(())
+    };
+    visit(log, watch, &mut visitor, &|_| true).await?;
+    for (_, delivery) in open.into_values() {
+        ended(delivery, &mut found);
+    }
+    for orders in found.orders.values_mut() {
+        orders.retain(|_, had| !had.rows.is_empty());
+    }
+    Ok(found)
+}

@@ -1,0 +1,433 @@
+//! `lingqu trace`: from a fragment that was found somewhere to the order whose copy it comes from, on the node's machine; and
+//! the check of such evidence by anybody, offline.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use lingqu_app::{
+    Accused, App, ExplainedBy, ProductTrace, TraceCheck, TraceReport, TraceSettings, TraceVerdict, TraceWatch,
+    verify_trace,
+};
+use lingqu_domain::id::ProductId;
+use lingqu_engine::source::{Fragment, FragmentOptions, StopSignal, TextEncoding};
+use lingqu_transparency::{EvidenceTrust, NoteVerifier};
+
+use crate::config::{LogFormat, NodeArguments};
+use crate::failure::Failure;
+use crate::node::{self, Access};
+use crate::signals::Signals;
+use crate::{audit, output, telemetry};
+
+/// Most bytes that are taken from a pipe (1 GiB).
+const PIPE_BYTES_MAX: u64 = 1 << 30;
+/// Most rows of a list that are shown to people; the JSON has all.
+const SHOWN_MAX: usize = 20;
+
+/// Find out whose copy a leaked file comes from, how sure that is, and by which evidence
+#[derive(Debug, clap::Args)]
+pub struct TraceArguments {
+    /// What leaked: CSV, TSV, XLSX, JSON, NDJSON, Parquet, or a pasted table as text; `-` for stdin. The form is found out
+    #[arg(value_name = "FILE", required_unless_present = "verify")]
+    file: Option<PathBuf>,
+    /// The largest probability that anybody innocent is accused, all tests of this case together
+    #[arg(long, value_name = "PROBABILITY", default_value_t = 1e-6)]
+    bound: f64,
+    /// Compare with this product alone: its id or its table name [default: all that were delivered]
+    #[arg(long, value_name = "PRODUCT")]
+    product: Option<String>,
+    /// The encoding of a text [default: found out]
+    #[arg(long)]
+    encoding: Option<Encoding>,
+    /// The sheet of a workbook [default: the first]
+    #[arg(long, value_name = "NAME")]
+    sheet: Option<String>,
+    /// The first line is a row and names no columns [default: found out]
+    #[arg(long)]
+    no_header: bool,
+    /// Write the evidence of an accusation here. It discloses the keys of the accused for this case
+    #[arg(long, value_name = "EVIDENCE")]
+    evidence: Option<PathBuf>,
+    /// Check evidence of a trace instead, with no node and no network; with FILE also that it is about that file
+    #[arg(long, value_name = "EVIDENCE", conflicts_with_all = ["evidence", "product", "dir", "config"])]
+    verify: Option<PathBuf>,
+    /// A log key from a place that is trusted; may be given several times. Without one, evidence is checked by its own key
+    #[arg(long, value_name = "VKEY", requires = "verify")]
+    key: Vec<String>,
+    #[command(flatten)]
+    node: NodeArguments,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Encoding {
+    #[value(name = "utf-8")]
+    Utf8,
+    #[value(name = "gb18030", alias = "gbk")]
+    Gb18030,
+    #[value(name = "utf-16le")]
+    Utf16Le,
+    #[value(name = "utf-16be")]
+    Utf16Be,
+}
+
+/// Traces, or checks evidence. Errors: the file can't be read; it was stopped; the evidence does not verify.
+pub async fn run(arguments: TraceArguments) -> Result<(), Failure> {
+    match &arguments.verify {
+        Some(evidence) => verify(evidence, &arguments),
+        None => trace(&arguments).await,
+    }
+}
+
+async fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
+    let configuration = arguments.node.configuration()?;
+    telemetry::start("warn", configuration.log_format)?;
+    let fragment = fragment_of(arguments)?;
+    output::tell(&format!(
+        "{} rows and {} columns read{}",
+        fragment.rows_read,
+        fragment.column_names().len(),
+        if fragment.rows_read > fragment.row_count() as u64 {
+            format!(", of which a sample of {} is traced", fragment.row_count())
+        } else {
+            String::new()
+        }
+    ));
+    let app = node::open(&configuration, Access::Reading).await?;
+    let outcome = traced(&app, fragment, arguments).await;
+    app.close().await?;
+    let report = outcome?;
+    if arguments.json { output::print_json(&report) } else { output::print(&words(&report)) }
+}
+
+async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) -> Result<TraceReport, Failure> {
+    let mut settings = TraceSettings { bound: arguments.bound, ..TraceSettings::default() };
+    if let Some(name) = &arguments.product {
+        settings.product = Some(product_of(app, name)?);
+    }
+    let stop = Arc::new(StopSignal::default());
+    let watch = TraceWatch::new(output::tell, Arc::clone(&stop));
+    let mut signals = Signals::catch()?;
+    let tracing = app.trace(fragment, &settings, &watch);
+    tokio::pin!(tracing);
+    // A stop is obeyed between two batches, so that nothing is left half done.
+    let trace = tokio::select! {
+        trace = &mut tracing => trace?,
+        _ = signals.received() => {
+            stop.give();
+            tracing.await?
+        }
+    };
+    let mut report = trace.report.clone();
+    if let Some(path) = &arguments.evidence
+        && report.verdict == TraceVerdict::Accused
+    {
+        output::tell("gathering commitments, receipts and proofs");
+        let bundle = app.export_trace(&trace).await?;
+        // What is handed out has been verified as its reader will do it.
+        if let Some((item, problem)) = verify_trace(&bundle, &EvidenceTrust::default()).findings.first() {
+            return Err(Failure::Outcome(format!(
+                "the evidence does not verify ({item}: {problem}) and was not written; run `lingqu doctor` and `lingqu replay --check`"
+            )));
+        }
+        audit::write_whole(path, &bundle)?;
+        report.evidence = Some(path.display().to_string());
+    }
+    Ok(report)
+}
+
+fn product_of(app: &App, name: &str) -> Result<ProductId, Failure> {
+    let id = name.parse::<ProductId>().ok();
+    let found = app.read(|state| {
+        let mut products = state.products.values().map(|entity| &entity.value);
+        products
+            .find(|product| Some(&product.id) == id.as_ref() || product.details.table.as_str() == name)
+            .map(|p| p.id.clone())
+    });
+    found.ok_or_else(|| {
+        Failure::Mend(format!(
+            "there is no product `{name}`; give its id (prd_…) or its table name, as the console shows them"
+        ))
+    })
+}
+
+fn fragment_of(arguments: &TraceArguments) -> Result<Fragment, Failure> {
+    let options = FragmentOptions {
+        encoding: arguments.encoding.map(|encoding| match encoding {
+            Encoding::Utf8 => TextEncoding::Utf8,
+            Encoding::Gb18030 => TextEncoding::Gb18030,
+            Encoding::Utf16Le => TextEncoding::Utf16Le,
+            Encoding::Utf16Be => TextEncoding::Utf16Be,
+        }),
+        sheet: arguments.sheet.clone(),
+        has_header: arguments.no_header.then_some(false),
+    };
+    let path = arguments.file.clone().unwrap_or_default();
+    let read = |path: &Path| Fragment::read(path, &options).map_err(|error| Failure::Mend(error.to_string()));
+    if path != Path::new("-") {
+        return read(&path);
+    }
+    // Read twice, to find out the form, so it lies in a file of its own for the while; nobody else may read that.
+    let mut file =
+        tempfile::NamedTempFile::new().map_err(|error| Failure::file("make", &std::env::temp_dir(), error))?;
+    let count = std::io::copy(&mut std::io::stdin().lock().take(PIPE_BYTES_MAX + 1), &mut file);
+    let count = count.map_err(|error| Failure::file("write", file.path(), error))?;
+    if count > PIPE_BYTES_MAX {
+        return Err(Failure::Mend(format!("stdin has more than {PIPE_BYTES_MAX} bytes; give the file by its name")));
+    }
+    read(file.path())
+}
+
+fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
+    telemetry::start("warn", LogFormat::Text)?;
+    let key = |text: &String| {
+        text.parse::<NoteVerifier>().map_err(|error| {
+            Failure::Mend(format!("`{text}` is no log key ({error}); it looks like lingqu.node/nod_…+0123abcd+A…, as `lingqu doctor` of the node prints it"))
+        })
+    };
+    let keys = arguments.key.iter().map(key).collect::<Result<Vec<NoteVerifier>, Failure>>()?;
+    let bundle = audit::read_bounded(evidence)?;
+    let mut check = verify_trace(&bundle, &EvidenceTrust { keys, policy: None });
+    if let Some(file) = &arguments.file {
+        let fragment =
+            Fragment::read(file, &FragmentOptions::default()).map_err(|error| Failure::Mend(error.to_string()))?;
+        if check.fragment_digest.as_ref() != Some(&fragment.digest) {
+            let problem = format!("{} is another file than the evidence is about", file.display());
+            check.findings.push(("fragment".to_owned(), problem));
+            check.verified = false;
+        }
+    }
+    if arguments.json {
+        output::print_json(&check)?;
+    } else {
+        output::print(&check_words(&check))?;
+    }
+    match check.findings.first() {
+        None => Ok(()),
+        Some((item, problem)) => Err(Failure::Outcome(format!(
+            "{} does not verify: {item}: {problem}; ask for the evidence again where it came from",
+            evidence.display()
+        ))),
+    }
+}
+
+/// Lines of a name and a value.
+fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
+    text.push_str(&format!("{name:<17}{value}\n"));
+}
+
+fn words(report: &TraceReport) -> String {
+    let mut text = String::new();
+    let verdict = match report.verdict {
+        TraceVerdict::Accused => "accused 指认",
+        TraceVerdict::Undecided => "undecided 无法指认",
+        TraceVerdict::Foreign => "foreign 非本节点数据",
+    };
+    line(&mut text, "verdict", verdict);
+    line(&mut text, "", &report.reason);
+    line(&mut text, "", &report.reason_en);
+    line(&mut text, "bound", report.bound);
+    line(&mut text, "tested", format!("{} recipients ({})", report.tested, report.decoder_version));
+    line(&mut text, "fragment", format!("SHA-256 {}", report.fragment.digest));
+    line(
+        &mut text,
+        "",
+        format!(
+            "{} rows read, {} traced, {} lines left out, {} columns",
+            report.fragment.rows_read,
+            report.fragment.rows_traced,
+            report.fragment.lines_left_out,
+            report.fragment.columns
+        ),
+    );
+    line(&mut text, "compared with", format!("{} versions of products", report.versions_tried));
+    if report.versions_not_tried > 0 {
+        line(&mut text, "", format!("{} older versions were not compared; name a product", report.versions_not_tried));
+    }
+    if report.deliveries_not_comparable > 0 {
+        line(
+            &mut text,
+            "",
+            format!(
+                "{} deliveries could not be compared (live data, or an older receipt)",
+                report.deliveries_not_comparable
+            ),
+        );
+    }
+    for accused in &report.accused {
+        text.push_str(&accused_words(accused));
+    }
+    for product in &report.products {
+        text.push_str(&product_words(product));
+    }
+    text.push_str("\nwhat voids this 前提\n");
+    for assumption in &report.assumptions {
+        text.push_str(&format!("  {}\n  {}\n", assumption.text, assumption.text_en));
+    }
+    if let Some(evidence) = &report.evidence {
+        text.push('\n');
+        line(&mut text, "evidence", evidence);
+    }
+    text
+}
+
+/// A number that may be too small to be written.
+fn probability(log: f64) -> String {
+    if log > -700.0 { format!("{:.2e}", log.exp()) } else { format!("10^{:.0}", log / std::f64::consts::LN_10) }
+}
+
+fn accused_words(accused: &Accused) -> String {
+    let mut text = "\naccused 被指认的接收方副本\n".to_owned();
+    line(&mut text, "  consumer", format!("{} {}", accused.consumer, accused.name));
+    line(&mut text, "  product", &accused.product);
+    line(
+        &mut text,
+        "  p-value at most",
+        format!("{} ({}, pass {})", probability(accused.log_p_value), accused.decoder, accused.pass),
+    );
+    for order in &accused.orders {
+        let told = match order.log_p_value {
+            Some(log) => format!("told apart, p at most {}", probability(log)),
+            None => "not told apart from the consumer's others".to_owned(),
+        };
+        let permits: Vec<String> = order.permits.iter().map(ToString::to_string).collect();
+        line(&mut text, "  order", format!("{} ({told}); permit {}", order.order, permits.join(", ")));
+    }
+    for (channel, support) in &accused.channels {
+        line(
+            &mut text,
+            "  channel",
+            format!(
+                "{channel}: {} positions, score {:+.1} ({})",
+                support.positions,
+                support.score,
+                support.columns.join(", ")
+            ),
+        );
+    }
+    line(&mut text, "  receipts", format!("name {} rows of it as delivered to this consumer", accused.rows_delivered));
+    for delivery in accused.deliveries.iter().take(SHOWN_MAX) {
+        line(
+            &mut text,
+            "  delivery",
+            format!(
+                "{} at {} under {}, {} by {}: {} rows of it",
+                delivery.receipt, delivery.at, delivery.order, delivery.mode, delivery.protocol, delivery.rows
+            ),
+        );
+    }
+    let more = accused.deliveries.len().saturating_sub(SHOWN_MAX) as u64 + accused.deliveries_more;
+    if more > 0 {
+        line(&mut text, "", format!("and {more} more; the JSON lists them"));
+    }
+    let holders: Vec<String> = accused.keys_held_by.iter().map(ToString::to_string).collect();
+    line(&mut text, "  key halves", format!("this node, and {}", holders.join(", ")));
+    text
+}
+
+fn product_words(product: &ProductTrace) -> String {
+    let mut text = format!("\nproduct {} {} ({})\n", product.product, product.name, product.table);
+    for version in &product.versions {
+        let told =
+            if version.confirmed { "confirmed by columns that had no part in finding them" } else { "not confirmed" };
+        line(
+            &mut text,
+            "  rows",
+            format!("{} of {} of {}, {told}", version.rows, version.originals, version.snapshots.join(", ")),
+        );
+        let columns: Vec<String> =
+            version.columns.iter().map(|column| format!("{}={}", column.place, column.original)).collect();
+        line(&mut text, "  columns", columns.join(" "));
+        for deed in &version.deeds {
+            line(&mut text, "", deed);
+        }
+    }
+    if let Some(marks) = &product.marks {
+        let needed = match marks.needed {
+            Some(times) => format!(", {times:.2} times as much is needed for a power of 0.99"),
+            None => String::new(),
+        };
+        line(
+            &mut text,
+            "  marks",
+            format!(
+                "{} positions of recipients, {} of orders; {} of {} recipients tested; power {:.3}{needed}",
+                marks.positions, marks.order_positions, marks.tested, marks.registered, marks.power
+            ),
+        );
+    }
+    let receipts = &product.receipts;
+    line(
+        &mut text,
+        "  receipts",
+        format!(
+            "of {} rows {} were delivered to nobody; {} orders had some of the others",
+            receipts.rows,
+            receipts.rows_nobody_had,
+            receipts.orders.len() as u64 + receipts.orders_more
+        ),
+    );
+    if receipts.versions_more > 0 {
+        line(&mut text, "", format!("{} further versions have rows of it and are not counted", receipts.versions_more));
+    }
+    let how = match receipts.explained_by {
+        ExplainedBy::Nothing => "nobody had any",
+        ExplainedBy::Single => "each of these alone had all of them",
+        ExplainedBy::Pair => "none alone had all of them; each of these pairs did",
+        ExplainedBy::Greedy => "no two had all of them; these did together (not always the fewest)",
+    };
+    line(&mut text, "", format!("{how}. This says who had the rows and accuses nobody 仅说明谁曾取得，不构成指认"));
+    for set in receipts.explanations.iter().take(SHOWN_MAX) {
+        let orders: Vec<String> = set.orders.iter().map(ToString::to_string).collect();
+        let missed = if set.rows_missed > 0 { format!(" ({} rows missing)", set.rows_missed) } else { String::new() };
+        line(&mut text, "", format!("{}{missed}", orders.join(" + ")));
+    }
+    if receipts.explanations.len() > SHOWN_MAX {
+        line(&mut text, "", format!("and {} more; the JSON lists them", receipts.explanations.len() - SHOWN_MAX));
+    }
+    text
+}
+
+fn check_words(check: &TraceCheck) -> String {
+    let none = || "(none)".to_owned();
+    let mut text = String::new();
+    line(&mut text, "verified", if check.verified { "yes" } else { "NO" });
+    line(&mut text, "node", check.node.clone().unwrap_or_else(none));
+    line(
+        &mut text,
+        "key",
+        if check.key_is_trusted { "the one you gave" } else { "the file's own; give --key to prove who wrote it" },
+    );
+    line(&mut text, "log size", check.log_size);
+    line(&mut text, "witnesses", check.witnesses);
+    line(&mut text, "fragment", format!("SHA-256 {}", check.fragment_digest.clone().unwrap_or_else(none)));
+    if let Some(bound) = check.bound {
+        line(&mut text, "bound", bound);
+    }
+    for accused in &check.accused {
+        let of = accused.order.as_ref().map_or_else(|| "recipient".to_owned(), ToString::to_string);
+        line(
+            &mut text,
+            "accused",
+            format!(
+                "{} ({of}) of {}: p at most {}, key committed to in entry {} at {}, other half held by {}",
+                accused.consumer,
+                accused.product,
+                probability(accused.log_p_value),
+                accused.log_entry,
+                accused.committed_at,
+                accused.holder
+            ),
+        );
+    }
+    if !check.findings.is_empty() {
+        let rows: Vec<Vec<String>> =
+            check.findings.iter().map(|(item, problem)| vec![item.clone(), problem.clone()]).collect();
+        text.push('\n');
+        text.push_str(&output::table(&["where", "what is wrong"], &rows));
+    }
+    text
+}
