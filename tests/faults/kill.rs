@@ -1,5 +1,5 @@
 //! `kill -9` at random moments during commands and deliveries: nothing acknowledged is lost, no receipt is missing for
-//! bytes that left, journal and tables agree, and the next start is quick.
+//! bytes that left, journal and tables agree, neither log has two roots for a size, and the next start is quick.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use lingqu_tests::PrivatePostgres;
 use lingqu_tests::node::{self, Node};
 
 use crate::check::{INTERRUPTED, Records};
+use crate::heads::Shown;
 use crate::load::{CLIENT_TIME_MAX, Clients, Outcome, Promises, Users, acknowledged_of};
 use crate::prepared::Prepared;
 
@@ -52,6 +53,7 @@ async fn nothing_is_lost_by_kills_on_postgres() {
 async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>) -> (Records, Promises) {
     let mut dice = Dice::from_environment();
     let mut promises = Promises::default();
+    let shown = Shown::default();
     let mut users: Option<Users> = None;
     let mut starts = Vec::new();
     let mut sent_again = (0u64, 0u64);
@@ -60,6 +62,7 @@ async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>)
         starts.push(node.ready_after);
         assert!(node.ready_after < READY_MAX, "start {round} took {:?}", node.ready_after);
         let clients = Clients::of(&node.url);
+        let watching = tokio::spawn(shown.clone().watch(node.url.clone()));
         let users = match &users {
             Some(users) => users.clone(),
             None => users.insert(clients.sign_in().await).clone(),
@@ -88,6 +91,9 @@ async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>)
             tell(&records, &promises, &mut starts, sent_again);
             let replay = node::run(&["replay", "--check", "--dir", &prepared.node().display().to_string()]);
             assert_eq!(replay.code, Some(0), "{replay:?}");
+            let heads = shown.are_beginnings(prepared.node(), database_url.clone()).await;
+            println!("heads that were shown: {heads:?}");
+            assert!(heads.len() == 2 && heads.values().all(|count| *count > 10), "{heads:?}");
             return (Records::read(prepared.node(), database_url).await, promises);
         }
         let mut running = prepared.hammer(&clients, &users, round);
@@ -95,6 +101,7 @@ async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>)
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         let log = node.log();
         node.kill();
+        watching.await.unwrap_or_else(|error| panic!("round {round}: {error}"));
         let deadline = Instant::now() + CLIENT_TIME_MAX;
         while let Some(client) = running.join_next().await {
             promises.add(client.unwrap_or_else(|error| panic!("round {round}: {error}; the node's log: {log}")));

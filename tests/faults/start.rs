@@ -19,6 +19,7 @@ async fn what_keeps_a_node_from_starting_is_said_in_one_sentence() {
     let prepared = Prepared::make(None, TRIPS).await;
     a_busy_port(&prepared);
     a_wrong_configuration_key(&prepared);
+    a_log_without_one_of_its_suites(&prepared);
     a_directory_without_a_node(&prepared);
     a_node_that_is_in_use(&prepared);
     a_read_only_directory(&prepared);
@@ -76,6 +77,18 @@ fn a_wrong_configuration_key(prepared: &Prepared) {
     fs::write(directory.join("lingqu.toml"), "meter_minutes = 5\nlisten_adress = \"127.0.0.1:0\"\n")
         .expect("the copy is writable");
     says(&serve(&directory, "127.0.0.1:0"), &["lingqu.toml, line 2", "listen_adress", "not known", "`listen`"]);
+}
+
+fn a_log_without_one_of_its_suites(prepared: &Prepared) {
+    let directory = prepared.beside("suites");
+    copy_tree(&prepared.node(), &directory);
+    let configured = |suites: &str| {
+        fs::write(directory.join("lingqu.toml"), format!("[log]\nsuites = {suites}\n")).expect("the copy is writable");
+        serve(&directory, "127.0.0.1:0")
+    };
+    // The prepared node has published its twin.
+    says(&configured("[\"international\"]"), &["twin log over SM3", "can't end", "put \"national\" back"]);
+    says(&configured("[\"national\"]"), &["`suites` under `[log]`", "must hold \"international\""]);
 }
 
 fn a_directory_without_a_node(prepared: &Prepared) {

@@ -237,12 +237,26 @@ impl TwinAudit {
     /// [`TransparencyError::Malformed`] for an entry of both roots that is damaged; [`TransparencyError::RootsDiffer`] for
     /// one that states another root than the entries make at the last published size, or another size.
     pub fn read(&mut self, entry: &[u8]) -> Result<(), TransparencyError> {
-        self.rule.read(entry, self.size())?;
         // The full tiles are not kept: only the roots matter here.
-        let mut tiles = Vec::new();
-        self.international.push(TreeHasher::SHA256.leaf_hash(entry), &mut tiles);
-        self.national.push(TreeHasher::SM3.leaf_hash(entry), &mut tiles);
+        self.read_growing(entry, &mut Vec::new())
+    }
+
+    /// As [`TwinAudit::read`]; tiles of the twin that the entry fills up go to `tiles`, with their paths below its prefix.
+    ///
+    /// # Errors
+    /// As [`TwinAudit::read`].
+    pub fn read_growing(&mut self, entry: &[u8], tiles: &mut Vec<(String, Vec<u8>)>) -> Result<(), TransparencyError> {
+        self.rule.read(entry, self.size())?;
+        self.international.push(TreeHasher::SHA256.leaf_hash(entry), &mut Vec::new());
+        self.national.push(TreeHasher::SM3.leaf_hash(entry), tiles);
         Ok(())
+    }
+
+    /// The unfinished tiles that the twin has at the size read so far.
+    pub fn twin_edge_files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        self.national.partial_files(0, &mut files);
+        files
     }
 
     /// Says that both logs published checkpoints of the size read so far.

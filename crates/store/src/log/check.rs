@@ -1,26 +1,38 @@
-//! Holding the published log against the database: every entry, every tile of hashes computed anew, and the root.
+//! Holding the published log and its twin against the database: every entry, every tile of hashes computed anew, the entries
+//! of both roots, and the roots.
 
-use lingqu_transparency::{TILE_WIDTH, TileKind, TilePath, TransparencyError, TreeState, decode_bundle};
+use lingqu_crypto::Suite;
+use lingqu_transparency::{
+    RootsEntry, TILE_WIDTH, TileKind, TilePath, TransparencyError, TreeState, TwinAudit, decode_bundle,
+};
 
 use super::entries::read_entries;
-use super::{LogError, LogReader, blocking};
+use super::roots::RootsRows;
+use super::trees::{Files, full};
+use super::{CHECKPOINT_PATH, LogError, LogReader, blocking};
 use crate::store::Store;
 
 /// Bytes of one hash in a tile.
 const HASH_BYTES: usize = 32;
 
 /// Compares every published entry with the database, every tile with what the entries come to, and the root with the
-/// checkpoint; gives the number of entries. Tiles of sizes that the log had earlier are compared where they still stand.
-/// It holds one bundle of entries (at most 16 MiB) and the right edge of the tree at a time.
+/// checkpoint; gives the number of entries. Tiles of sizes that the log had earlier are compared where they still stand. With
+/// `twin` its tiles and checkpoint are compared as well, and each entry of both roots with the trees at the size that it is about.
+/// It holds one bundle of entries (at most 16 MiB) and the right edges of the trees at a time.
 ///
 /// # Errors
 /// [`LogError::EntryDiffers`] names the first entry that differs, [`LogError::DatabaseBehind`] a missing one,
-/// [`LogError::FileDiffers`] a tile, [`LogError::Log`] a missing or damaged file, [`LogError::RootDiffers`] a checkpoint
+/// [`LogError::FileDiffers`] a tile, [`LogError::Log`] a missing or damaged file, or roots that differ or are missing,
+/// [`LogError::RootsUnknown`] an entry of roots that the database's table does not name, [`LogError::RootDiffers`] a checkpoint
 /// over other tiles.
-pub async fn check_log(store: &Store, reader: &LogReader) -> Result<u64, LogError> {
+pub async fn check_log(store: &Store, reader: &LogReader, twin: Option<&LogReader>) -> Result<u64, LogError> {
     let Some(published) = reader.published().await? else { return Ok(0) };
     let size = published.checkpoint.size;
     let mut tree = TreeState::empty();
+    let mut twin_check = match twin {
+        Some(twin) => Some(TwinCheck::begin(store, reader, twin).await?),
+        None => None,
+    };
     while tree.size() < size {
         let first = tree.size();
         let count = TILE_WIDTH.min(size - first);
@@ -38,34 +50,101 @@ pub async fn check_log(store: &Store, reader: &LogReader) -> Result<u64, LogErro
         }
         let growth = tree.append(&published)?;
         tree = growth.state;
-        let mut files = growth.files;
         // What was unfinished on the way stands beside what it grew into, and is compared with that.
-        files.retain(|(path, _)| path.parse::<TilePath>().is_ok_and(TilePath::is_full));
+        let mut files = full(growth.files);
         if tree.size() == size {
             files.extend(tree.edge_files());
         }
-        let tiles = reader.clone();
-        blocking(move || {
-            for (path, bytes) in &files {
-                tiles.compare(path, bytes)?;
-            }
-            Ok(())
-        })
-        .await?;
+        compare_all(reader, files).await?;
+        if let Some(check) = &mut twin_check {
+            check.pass(&published).await?;
+        }
     }
     if tree.root() != published.checkpoint.root {
         return Err(LogError::RootDiffers { size });
     }
+    if let Some(check) = twin_check {
+        check.finish(size).await?;
+    }
     Ok(size)
+}
+
+async fn compare_all(reader: &LogReader, files: Files) -> Result<(), LogError> {
+    let reader = reader.clone();
+    blocking(move || {
+        for (path, bytes) in &files {
+            reader.compare(path, bytes).map_err(|error| reader.named(error))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The twin's part of a check.
+struct TwinCheck {
+    twin: LogReader,
+    audit: TwinAudit,
+    rows: RootsRows,
+    /// Where the entry about the size that was passed last must stand.
+    expected: Option<u64>,
+}
+
+impl TwinCheck {
+    async fn begin(store: &Store, first: &LogReader, twin: &LogReader) -> Result<TwinCheck, LogError> {
+        let audit = TwinAudit::begin(first.verifier.name())?;
+        Ok(TwinCheck { twin: twin.clone(), audit, rows: RootsRows::new(store), expected: None })
+    }
+
+    async fn pass(&mut self, entries: &[Vec<u8>]) -> Result<(), LogError> {
+        let mut tiles = Vec::new();
+        for entry in entries {
+            let index = self.audit.size();
+            if let Some(row) = self.rows.peek().await?
+                && row.size == index
+            {
+                self.rows.take();
+                self.audit.check_published()?;
+                self.expected = Some(row.log_entry);
+            }
+            if RootsEntry::is_named_by(entry) && self.expected.take() != Some(index) {
+                return Err(LogError::RootsUnknown { index });
+            }
+            self.audit.read_growing(entry, &mut tiles)?;
+        }
+        compare_all(&self.twin, tiles).await
+    }
+
+    async fn finish(mut self, size: u64) -> Result<(), LogError> {
+        // The twin's checkpoint is written before the other; it may be of a later size by now.
+        let Some(published) = self.twin.published().await? else {
+            let missing = TransparencyError::TileMissing { path: CHECKPOINT_PATH.to_owned() };
+            return Err(self.twin.named(missing.into()));
+        };
+        self.audit.check_published()?;
+        compare_all(&self.twin, self.audit.twin_edge_files()).await?;
+        let root = if published.checkpoint.size == size {
+            published.checkpoint.root
+        } else {
+            let (twin, later) = (self.twin.clone(), published.checkpoint);
+            blocking(move || {
+                if twin.root_at(later.size, later.size)? != later.root {
+                    return Err(LogError::RootDiffers { size: later.size });
+                }
+                twin.root_at(later.size, size)
+            })
+            .await?
+        };
+        if root == self.audit.root(Suite::National) { Ok(()) } else { Err(LogError::RootDiffers { size }) }
+    }
 }
 
 impl LogReader {
     /// The entries of a bundle of which at least the first `path.width` are published.
-    fn read_bundle(&self, path: TilePath) -> Result<Vec<Vec<u8>>, LogError> {
-        let full = full(path);
-        let (found, bytes) = match self.files.read(&path.to_string())? {
+    pub(super) fn read_bundle(&self, path: TilePath) -> Result<Vec<Vec<u8>>, LogError> {
+        let full = whole(path);
+        let (found, bytes) = match self.read(&path.to_string())? {
             Some(bytes) => (path, bytes),
-            None => match self.files.read(&full.to_string())? {
+            None => match self.read(&full.to_string())? {
                 Some(bytes) => (full, bytes),
                 None => return Err(TransparencyError::TileMissing { path: path.to_string() }.into()),
             },
@@ -85,13 +164,13 @@ impl LogReader {
             (Some(_), _) => return Err(LogError::FileDiffers { path: path.to_string() }),
             (None, true) => return Err(TransparencyError::TileMissing { path: path.to_string() }.into()),
             // A log may drop a partial tile once the full one stands (tlog-tiles, "Partial Tiles").
-            (None, false) => match self.files.read(&full(path).to_string())? {
+            (None, false) => match self.files.read(&whole(path).to_string())? {
                 Some(stored) if stored.starts_with(bytes) => {}
-                Some(_) => return Err(LogError::FileDiffers { path: full(path).to_string() }),
+                Some(_) => return Err(LogError::FileDiffers { path: whole(path).to_string() }),
                 None => return Err(TransparencyError::TileMissing { path: path.to_string() }.into()),
             },
         }
-        for width in self.files.partial_widths(&full(path).to_string())? {
+        for width in self.files.partial_widths(&whole(path).to_string())? {
             let shorter = TilePath { width, ..path };
             if width >= path.width {
                 continue;
@@ -106,7 +185,7 @@ impl LogReader {
     }
 }
 
-fn full(path: TilePath) -> TilePath {
+fn whole(path: TilePath) -> TilePath {
     TilePath { width: TILE_WIDTH as u16, ..path }
 }
 

@@ -27,10 +27,15 @@ pub(crate) async fn next_entry_index<C: ConnectionTrait>(db: &C) -> Result<u64, 
 }
 
 pub(crate) async fn insert_entry(db: &DatabaseTransaction, index: u64, entry: &LogEntry) -> Result<(), StoreError> {
+    insert_bytes(db, index, entry.encode()).await
+}
+
+/// Writes an encoded entry of either kind.
+pub(super) async fn insert_bytes(db: &DatabaseTransaction, index: u64, bytes: Vec<u8>) -> Result<(), StoreError> {
     let insert = Query::insert()
         .into_table("log_entry")
         .columns(["idx", "bytes"])
-        .values_panic([to_sql(index).into(), entry.encode().into()])
+        .values_panic([to_sql(index).into(), bytes.into()])
         .take();
     db.execute(&insert).await.map_err(|error| StoreError::database("writing a log entry", error))?;
     Ok(())

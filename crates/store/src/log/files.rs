@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::LogError;
 use crate::error::StoreError;
+use crate::store::random;
 
 /// Name of the checkpoint below the log's prefix (tlog-tiles, "Checkpoints").
 pub const CHECKPOINT_PATH: &str = "checkpoint";
@@ -33,6 +34,16 @@ pub enum LogFiles {
 
 /// The methods block; they are called off the async threads.
 impl LogFiles {
+    /// The place of this name below this one.
+    pub(super) fn below(&self, name: &str) -> LogFiles {
+        match self {
+            LogFiles::Directory(directory) => LogFiles::Directory(directory.join(name)),
+            LogFiles::Objects { store, prefix } => {
+                LogFiles::Objects { store: Arc::clone(store), prefix: format!("{prefix}/{name}") }
+            }
+        }
+    }
+
     /// The content of a file, if it exists.
     pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
@@ -118,23 +129,29 @@ impl LogFiles {
 
     /// Replaces the checkpoint durably and at once.
     pub(super) fn write_checkpoint(&self, note: &str) -> Result<(), LogError> {
+        self.write_note(CHECKPOINT_PATH, note)
+    }
+
+    /// Replaces a note durably and at once.
+    pub(super) fn write_note(&self, path: &str, note: &str) -> Result<(), LogError> {
         match self {
             LogFiles::Directory(directory) => {
                 fs::create_dir_all(directory).map_err(|error| StoreError::file("create", directory, error))?;
-                replace(&directory.join(CHECKPOINT_PATH), note.as_bytes())?;
+                replace(&directory.join(path), note.as_bytes())?;
                 Ok(sync_directory(directory)?)
             }
             LogFiles::Objects { store, prefix } => {
-                let location = location(prefix, CHECKPOINT_PATH);
+                let location = location(prefix, path);
                 let put = Handle::current().block_on(store.put(&location, note.to_owned().into()));
-                put.map_err(|error| object_fault("write", CHECKPOINT_PATH, error))?;
+                put.map_err(|error| object_fault("write", path, error))?;
                 Ok(())
             }
         }
     }
 
-    /// Takes the directory's lock, so that one publisher at a time writes. An object store has none: there the caller sees
-    /// to it that one publisher runs, and two of them could only let the checkpoint step back for a moment, never fork.
+    /// Takes the directory's lock, so that one publisher at a time writes. An object store has none: there, where no database
+    /// says who publishes, the caller sees to it that one does; two could only let the checkpoint step back for a moment, never
+    /// fork.
     pub(super) fn lock(&self) -> Result<Option<File>, LogError> {
         let LogFiles::Directory(directory) = self else { return Ok(None) };
         fs::create_dir_all(directory).map_err(|error| StoreError::file("create", directory, error))?;
@@ -178,17 +195,24 @@ fn write_tile(directory: &Path, path: &str, bytes: &[u8], changed: &mut BTreeSet
     Ok(())
 }
 
-/// Writes a file beside its place, syncs it and moves it there, so that nobody ever sees a part of it.
+/// Writes a file beside its place, syncs it and moves it there, so that nobody ever sees a part of it. The name beside is
+/// nobody else's: of two processes that share a directory one may have been stopped in the middle of this and go on later.
 fn replace(file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
+    name.push(format!(".{:016x}.new", u64::from_be_bytes(random()?)));
     let beside = file.with_file_name(name);
     let written = File::create(&beside).and_then(|mut created| {
         created.write_all(bytes)?;
         created.sync_all()
     });
-    written.map_err(|error| StoreError::file("write", &beside, error))?;
-    fs::rename(&beside, file).map_err(|error| StoreError::file("move into place", file, error))
+    let moved = written
+        .map_err(|error| StoreError::file("write", &beside, error))
+        .and_then(|()| fs::rename(&beside, file).map_err(|error| StoreError::file("move into place", file, error)));
+    if moved.is_err() {
+        // On a full disk this would be tried again and again. What can't be removed nobody reads.
+        drop(fs::remove_file(&beside));
+    }
+    moved
 }
 
 fn sync_directory(directory: &Path) -> Result<(), StoreError> {

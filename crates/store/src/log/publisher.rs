@@ -1,0 +1,390 @@
+//! The publisher: takes entries in order, grows the tiles of both logs, signs, and writes the checkpoints last.
+
+use std::sync::Arc;
+
+use lingqu_crypto::Suite;
+use lingqu_transparency::{Checkpoint, NoteSigner, SignedNote, TILE_WIDTH, TreeState, TwinLog, entry_from_tiles};
+
+use super::entries::read_entries;
+use super::reader::TWIN_PREFIX;
+use super::roots::{insert_roots, last_roots};
+use super::sequencer::Sequencer;
+use super::trees::{Files, Trees, load_twin};
+use super::twin_start::begin_twin;
+use super::{CHECKPOINT_PATH, LogError, LogFiles, LogReader, Published, blocking};
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// What signs a node's checkpoints.
+#[derive(Debug)]
+pub struct LogKeys {
+    /// The key of the log over SHA-256, named as the log.
+    pub international: NoteSigner,
+    /// The key of the twin over SM3, named as [`lingqu_transparency::twin_origin`] says; `None`: no twin is published.
+    pub national: Option<NoteSigner>,
+}
+
+/// The heads of a log and its twin at one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Of the log over SHA-256.
+    pub international: Published,
+    /// Of the twin.
+    pub national: Option<Published>,
+}
+
+impl Heads {
+    /// How many entries they cover.
+    pub fn size(&self) -> u64 {
+        self.international.checkpoint.size
+    }
+}
+
+/// Publishes the log of a node, and its twin. One at a time: see [`LogPublisher::open`].
+pub struct LogPublisher {
+    store: Store,
+    reader: LogReader,
+    twin: Option<LogReader>,
+    keys: Arc<LogKeys>,
+    state: tokio::sync::Mutex<State>,
+    /// Held for as long as the publisher lives.
+    sequencer: Sequencer,
+}
+
+struct State {
+    trees: Trees,
+    published: Option<Heads>,
+}
+
+impl LogPublisher {
+    /// Takes up a published log where it was left, or begins one. The checkpoints' signatures, the tiles of the right edges and
+    /// the last published entry are compared with the database. Where a log has no twin yet, the twin is made from its
+    /// bundles, which takes a while for a long one.
+    ///
+    /// On SQLite the lock of a directory lets one publisher in. On PostgreSQL the database does: processes that share the
+    /// directory or the object store may be on several machines.
+    ///
+    /// # Errors
+    /// [`LogError::InUse`] or [`LogError::NotSequencer`], [`LogError::DatabaseBehind`], [`LogError::EntryDiffers`],
+    /// [`LogError::RootDiffers`], [`LogError::FilesBehind`], [`LogError::TwinLeftOut`], [`LogError::Log`] with the file's name.
+    pub async fn open(store: &Store, files: LogFiles, keys: LogKeys) -> Result<LogPublisher, LogError> {
+        let sequencer = Sequencer::claim(store, &files).await?;
+        let opened = take_up(store, &files, &keys, &sequencer).await;
+        let (reader, twin, state) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                sequencer.give_back().await?;
+                return Err(error);
+            }
+        };
+        Ok(LogPublisher {
+            store: store.clone(),
+            reader,
+            twin,
+            keys: Arc::new(keys),
+            state: tokio::sync::Mutex::new(state),
+            sequencer,
+        })
+    }
+
+    /// The reader of the same log.
+    pub fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    /// The reader of its twin, where one is published.
+    pub fn twin_reader(&self) -> Option<&LogReader> {
+        self.twin.as_ref()
+    }
+
+    /// Publishes every entry that was in the database when the call began, and gives the checkpoint, which is durable then.
+    ///
+    /// # Errors
+    /// Those of [`LogPublisher::sign`] and [`LogPublisher::release`].
+    pub async fn publish(&self) -> Result<Published, LogError> {
+        let heads = self.sign().await?;
+        let international = heads.international.clone();
+        self.release(heads).await?;
+        Ok(international)
+    }
+
+    /// Grows the tiles of both logs by every entry that was in the database when the call began, makes them durable, and signs
+    /// the checkpoints. Nobody sees those before [`LogPublisher::release`]. With nothing new it gives the published heads, with
+    /// all lines that they have.
+    ///
+    /// # Errors
+    /// [`LogError::FileDiffers`] when a file of the log has another content; [`LogError::SequencerLost`]; faults. The log
+    /// stays as it was then, and the next call tries again.
+    pub async fn sign(&self) -> Result<Heads, LogError> {
+        let mut state = self.state.lock().await;
+        let mut target = self.store.log_size().await?;
+        if let Some(published) = &state.published
+            && published.size() == target
+        {
+            return Ok(published.clone());
+        }
+        if state.trees.size() < target
+            && let Some(roots) = state.trees.roots_entry()
+        {
+            insert_roots(&self.store, &self.sequencer, roots).await?;
+            target = self.store.log_size().await?;
+        }
+        let mut trees = state.trees.clone();
+        while trees.size() < target {
+            // A step ends where a bundle is full.
+            let count = (TILE_WIDTH - trees.size() % TILE_WIDTH).min(target - trees.size());
+            let entries = read_entries(&self.store, trees.size(), count).await?;
+            if entries.len() as u64 != count {
+                return Err(LogError::DatabaseBehind {
+                    published: trees.size(),
+                    database: trees.size() + entries.len() as u64,
+                });
+            }
+            let grown = trees.append(&entries)?;
+            self.write(grown.international, grown.national).await?;
+            trees = grown.trees;
+        }
+        self.write(trees.edge_files(Suite::International), trees.edge_files(Suite::National)).await?;
+        let heads = sign(&trees, &self.keys)?;
+        state.trees = trees;
+        Ok(heads)
+    }
+
+    /// Publishes heads that [`LogPublisher::sign`] gave last, with whatever signature lines were added to their notes since:
+    /// the checkpoints are durable then. Heads of the published size may come again with more lines.
+    ///
+    /// # Errors
+    /// [`LogError::Superseded`] when another size was signed since; [`LogError::Log`] when a note is not this log's checkpoint any
+    /// more; [`LogError::SequencerLost`]; faults.
+    pub async fn release(&self, heads: Heads) -> Result<(), LogError> {
+        let mut state = self.state.lock().await;
+        if state.published.as_ref() == Some(&heads) {
+            return Ok(());
+        }
+        let (first, second) = state.trees.checkpoints(self.reader.verifier.name())?;
+        let is_same = first == Checkpoint::open(&heads.international.note, &self.reader.verifier)?
+            && heads.national.is_some() == second.is_some();
+        if !is_same {
+            return Err(LogError::Superseded { size: heads.size() });
+        }
+        if let (Some(national), Some(twin), Some(second)) = (&heads.national, &self.twin, &second)
+            && Checkpoint::open(&national.note, &twin.verifier)? != *second
+        {
+            return Err(LogError::Superseded { size: heads.size() });
+        }
+        write_checkpoints(&self.reader, self.twin.as_ref(), &self.sequencer, &heads).await?;
+        state.trees.set_published()?;
+        state.published = Some(heads);
+        Ok(())
+    }
+
+    /// Keeps the publisher's place while there is nothing to publish, and sees to it that the checkpoints that are served are
+    /// those that were published last. Call it every second or so.
+    ///
+    /// # Errors
+    /// [`LogError::SequencerLost`]; faults.
+    pub async fn keep(&self) -> Result<(), LogError> {
+        if !self.sequencer.keep().await? {
+            return Ok(());
+        }
+        // A process that lost its place in the middle of writing may have put an older checkpoint back.
+        let state = self.state.lock().await;
+        let Some(heads) = &state.published else { return Ok(()) };
+        let (reader, note) = (self.reader.clone(), heads.international.note.clone());
+        let twin = self.twin.clone().zip(heads.national.as_ref().map(|twin| twin.note.clone()));
+        let is_served = blocking(move || {
+            let served = |reader: &LogReader, note: &str| -> Result<bool, LogError> {
+                Ok(reader.read_published()?.is_some_and(|served| served.note == note))
+            };
+            Ok(served(&reader, &note)? && twin.map_or(Ok(true), |(twin, note)| served(&twin, &note))?)
+        });
+        if !is_served.await? {
+            write_checkpoints(&self.reader, self.twin.as_ref(), &self.sequencer, heads).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the publisher's place up, so that another process need not wait for it.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn give_back(&self) -> Result<(), LogError> {
+        self.sequencer.give_back().await
+    }
+
+    /// Makes tiles of both logs durable.
+    async fn write(&self, international: Files, national: Files) -> Result<(), LogError> {
+        let files = self.reader.files.clone();
+        let twin = self.twin.clone();
+        blocking(move || {
+            files.write_tiles(&international)?;
+            let Some(twin) = twin else { return Ok(()) };
+            twin.files.write_tiles(&national).map_err(|error| twin.named(error))
+        })
+        .await
+    }
+}
+
+fn sign(trees: &Trees, keys: &LogKeys) -> Result<Heads, LogError> {
+    let (first, second) = trees.checkpoints(keys.international.verifier().name())?;
+    let national = match (second, &keys.national) {
+        (Some(checkpoint), Some(key)) => Some(Published { note: checkpoint.sign(key)?, checkpoint }),
+        _ => None,
+    };
+    Ok(Heads { international: Published { note: first.sign(&keys.international)?, checkpoint: first }, national })
+}
+
+/// Writes both checkpoints, the twin's first: who sees the first log's finds the twin's.
+async fn write_checkpoints(
+    reader: &LogReader,
+    twin: Option<&LogReader>,
+    sequencer: &Sequencer,
+    heads: &Heads,
+) -> Result<(), LogError> {
+    let fence = sequencer.fence(heads.size()).await?;
+    let (files, note) = (reader.files.clone(), heads.international.note.clone());
+    let twin = twin.map(|twin| twin.files.clone()).zip(heads.national.as_ref().map(|twin| twin.note.clone()));
+    blocking(move || {
+        if let Some((files, note)) = twin {
+            files.write_checkpoint(&note)?;
+        }
+        files.write_checkpoint(&note)
+    })
+    .await?;
+    if let Some(fence) = fence {
+        let committed = fence.commit().await;
+        committed.map_err(|error| StoreError::database("publishing a checkpoint", error))?;
+    }
+    Ok(())
+}
+
+/// The published log as it was left, compared with the database.
+async fn take_up(
+    store: &Store,
+    files: &LogFiles,
+    keys: &LogKeys,
+    sequencer: &Sequencer,
+) -> Result<(LogReader, Option<LogReader>, State), LogError> {
+    let reader = LogReader::new(files.clone(), keys.international.verifier().clone());
+    let twin = keys.national.as_ref().map(|key| LogReader::twin(files.clone(), key.verifier().clone()));
+    let first = reader.published().await?;
+    let second = match &twin {
+        Some(twin) => twin.published().await?,
+        None => {
+            check_without_twin(store, files).await?;
+            None
+        }
+    };
+    let size = first.iter().chain(&second).map(|published| published.checkpoint.size).max();
+    compare_with_database(store, &reader, size).await?;
+    let roots = last_roots(store).await?;
+    let known = roots.unwrap_or(0).max(sequencer.published_size());
+    if size.map_or(known > 0 || roots.is_some(), |size| size < known) {
+        return Err(LogError::FilesBehind { published: size.unwrap_or(0), database: known });
+    }
+    let state = match (&twin, size) {
+        (None, None) => State { trees: Trees::Single(TreeState::empty()), published: None },
+        (None, Some(size)) => {
+            let trees = load_single(&reader, size).await?;
+            if let Some(first) = &first {
+                compare_root(&reader, &trees, &first.checkpoint).await?;
+            }
+            State { trees, published: first.map(|international| Heads { international, national: None }) }
+        }
+        (Some(_), None) => {
+            let log = TwinLog::empty(reader.verifier.name())?;
+            State { trees: Trees::Twin(Box::new(log)), published: None }
+        }
+        (Some(twin), Some(size)) => {
+            let log = match second {
+                Some(_) => {
+                    let (first, second) = (reader.clone(), twin.clone());
+                    blocking(move || load_twin(&first, &second, size)).await?
+                }
+                None => begin_twin(store, &reader, twin, size).await?,
+            };
+            let mut trees = Trees::Twin(Box::new(log));
+            for (reader, published) in [(&reader, &first), (twin, &second)] {
+                if let Some(published) = published {
+                    compare_root(reader, &trees, &published.checkpoint).await?;
+                }
+            }
+            let (heads, is_whole) = complete(&trees, keys, first, second)?;
+            if !is_whole {
+                write_checkpoints(&reader, Some(twin), sequencer, &heads).await?;
+            }
+            trees.set_published()?;
+            State { trees, published: Some(heads) }
+        }
+    };
+    Ok((reader, twin, state))
+}
+
+/// Whether a log may be published without its twin: only while it never had one.
+///
+/// # Errors
+/// [`LogError::TwinLeftOut`]; faults of database and disk.
+pub async fn check_without_twin(store: &Store, files: &LogFiles) -> Result<(), LogError> {
+    let files = files.below(TWIN_PREFIX);
+    let Some(bytes) = blocking(move || Ok(files.read(CHECKPOINT_PATH)?)).await? else {
+        return match last_roots(store).await? {
+            Some(size) => Err(LogError::TwinLeftOut { size }),
+            None => Ok(()),
+        };
+    };
+    // Its key is not at hand; the size is for the message alone.
+    let size = std::str::from_utf8(&bytes).ok().and_then(|note| {
+        let note = SignedNote::parse(note).ok()?;
+        Some(Checkpoint::from_text(note.text()).ok()?.size)
+    });
+    Err(LogError::TwinLeftOut { size: size.unwrap_or(0) })
+}
+
+/// Compares the last published entry with the database's. Each entry holds digests with random salts, or roots over such, so
+/// two histories never share one.
+async fn compare_with_database(store: &Store, reader: &LogReader, size: Option<u64>) -> Result<(), LogError> {
+    let Some((size, index)) = size.and_then(|size| Some((size, size.checked_sub(1)?))) else { return Ok(()) };
+    let last = reader.clone();
+    let entry = blocking(move || last.with_tiles(|read| entry_from_tiles(read, index, size))).await?;
+    let database = store.log_size().await?;
+    if database <= index {
+        return Err(LogError::DatabaseBehind { published: size, database });
+    }
+    if read_entries(store, index, 1).await?.first() != Some(&entry) {
+        return Err(LogError::EntryDiffers { index });
+    }
+    Ok(())
+}
+
+async fn load_single(reader: &LogReader, size: u64) -> Result<Trees, LogError> {
+    let reader = reader.clone();
+    blocking(move || Ok(Trees::Single(reader.with_tiles(|read| TreeState::load(read, size))?))).await
+}
+
+/// Compares a checkpoint with the trees, whose size it has or had.
+async fn compare_root(reader: &LogReader, trees: &Trees, checkpoint: &Checkpoint) -> Result<(), LogError> {
+    let (size, earlier) = (trees.size(), checkpoint.size);
+    let found = if size == earlier {
+        trees.root(reader.suite())
+    } else {
+        let reader = reader.clone();
+        Some(blocking(move || reader.root_at(size, earlier)).await?)
+    };
+    if found == Some(checkpoint.root) { Ok(()) } else { Err(LogError::RootDiffers { size: earlier }) }
+}
+
+/// The heads of a size, of which a crash between the writes of both checkpoints, or the twin's first day, left one behind or
+/// out; and whether nothing was missing. The tiles of both trees were durable before either checkpoint was signed.
+fn complete(
+    trees: &Trees,
+    keys: &LogKeys,
+    first: Option<Published>,
+    second: Option<Published>,
+) -> Result<(Heads, bool), LogError> {
+    let signed = sign(trees, keys)?;
+    let at_size = |published: Option<Published>| published.filter(|found| found.checkpoint.size == trees.size());
+    let (first, second) = (at_size(first), at_size(second));
+    let is_whole = first.is_some() && second.is_some();
+    let heads = Heads { international: first.unwrap_or(signed.international), national: second.or(signed.national) };
+    Ok((heads, is_whole))
+}

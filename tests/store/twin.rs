@@ -1,0 +1,360 @@
+//! The twin log: both logs over the same entries, crashes between any two writes, a log that was there before its twin, and
+//! what a check finds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lingqu_crypto::{SigningKey, Suite};
+use lingqu_store::Store;
+use lingqu_store::log::{Heads, LogError, LogFiles, LogKeys, LogPublisher, check_log};
+use lingqu_tests::{StoreFactory, both};
+use lingqu_transparency::{
+    Checkpoint, LogEntry, NoteSigner, RootsEntry, TransparencyError, TreeHasher, TwinAudit, twin_origin,
+};
+use sea_orm::ConnectionTrait;
+
+use crate::sample::{append, append_new};
+
+pub const ORIGIN: &str = "lingqu.example/450100";
+
+/// The keys of both logs, or of the first alone.
+pub fn keys(has_twin: bool) -> LogKeys {
+    let national = || {
+        let key = SigningKey::national_from_seed([7; 32]).unwrap();
+        NoteSigner::new(&twin_origin(ORIGIN), key).unwrap()
+    };
+    LogKeys {
+        international: NoteSigner::new(ORIGIN, SigningKey::from_seed([5; 32])).unwrap(),
+        national: has_twin.then(national),
+    }
+}
+
+pub async fn open(store: &Store, directory: &Path, has_twin: bool) -> Result<LogPublisher, LogError> {
+    LogPublisher::open(store, LogFiles::Directory(directory.to_owned()), keys(has_twin)).await
+}
+
+/// Appends `count` records, each with an entry of its own.
+pub async fn grow(store: &Store, count: u64) {
+    let head = store.head().await.unwrap();
+    for number in head..head + count {
+        append_new(store, append(&format!("tkt_{number}"), 0, "ticket_opened")).await;
+    }
+}
+
+async fn publish(publisher: &LogPublisher) -> Heads {
+    let heads = publisher.sign().await.unwrap();
+    publisher.release(heads.clone()).await.unwrap();
+    heads
+}
+
+/// All entries of the database.
+async fn entries(store: &Store) -> Vec<Vec<u8>> {
+    let mut entries = Vec::new();
+    while let Some(entry) = store.log_entry(entries.len() as u64).await.unwrap() {
+        entries.push(entry);
+    }
+    entries
+}
+
+/// The sizes that entries of both roots are about, with their indexes.
+pub async fn roots(store: &Store) -> Vec<(u64, u64)> {
+    let entries = entries(store).await;
+    let named = (0..).zip(&entries).filter(|(_, entry)| RootsEntry::is_named_by(entry));
+    named.map(|(index, entry)| (RootsEntry::decode(entry).unwrap().size(), index)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_logs_have_the_same_entries() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let directory = factory.directory().join("log");
+        let publisher = open(&store, &directory, true).await.unwrap();
+        let empty = publish(&publisher).await;
+        assert_eq!(empty.size(), 0);
+        grow(&store, 2).await;
+        let second = publish(&publisher).await;
+        assert_eq!(second.size(), 3);
+        // An idle log stays as it is, and its heads are those that were published.
+        assert_eq!(publish(&publisher).await, second);
+        assert_eq!(store.log_size().await.unwrap(), 3);
+        grow(&store, 600).await;
+        let third = publish(&publisher).await;
+        assert_eq!(third.size(), 604);
+        assert_eq!(roots(&store).await, [(0, 2), (3, 603)]);
+
+        let twin = publisher.twin_reader().unwrap();
+        let national = third.national.clone().unwrap();
+        assert_eq!(national.checkpoint.origin, twin_origin(ORIGIN));
+        assert_eq!(national.checkpoint.size, 604);
+        assert_eq!(twin.published().await.unwrap(), Some(national.clone()));
+        // The trees of the same entries, made by an auditor.
+        let mut audit = TwinAudit::begin(ORIGIN).unwrap();
+        for (index, entry) in (0..).zip(entries(&store).await) {
+            if index == 0 || index == 3 {
+                audit.check_published().unwrap();
+            }
+            audit.read(&entry).unwrap();
+        }
+        audit.check_published().unwrap();
+        assert_eq!(audit.root(Suite::International), third.international.checkpoint.root);
+        assert_eq!(audit.root(Suite::National), national.checkpoint.root);
+
+        // Every entry is proven in both, in each by its own suite alone.
+        let keys = keys(true);
+        let (key, twin_key) = (keys.international.verifier(), keys.national.as_ref().unwrap().verifier());
+        for index in [0, 2, 255, 256, 603] {
+            let (entry, proof) = publisher.reader().prove(index).await.unwrap();
+            assert_eq!(proof.verify(&entry, key).unwrap(), third.international.checkpoint);
+            let (same, twin_proof) = twin.prove(index).await.unwrap();
+            assert_eq!(same, entry);
+            assert_eq!(twin_proof.verify(&entry, twin_key).unwrap(), national.checkpoint);
+            assert!(twin_proof.verify(&entry, key).is_err());
+            assert_ne!(twin_proof.path, proof.path);
+        }
+        let (hashes, _) = twin.prove_consistency(3).await.unwrap();
+        let earlier = second.national.unwrap().checkpoint;
+        TreeHasher::SM3.verify_consistency(3, &earlier.root, 604, &national.checkpoint.root, &hashes).unwrap();
+
+        // Bundles are stored once and found under both.
+        assert!(!directory.join("sm3/tile/entries").exists());
+        let bundle = publisher.reader().file("tile/entries/000").await.unwrap();
+        assert!(bundle.is_some());
+        assert_eq!(twin.file("tile/entries/000").await.unwrap(), bundle);
+        assert_ne!(twin.file("tile/0/000").await.unwrap(), publisher.reader().file("tile/0/000").await.unwrap());
+        assert_eq!(check_log(&store, publisher.reader(), Some(twin)).await.unwrap(), 604);
+        drop(publisher);
+    })
+    .await;
+}
+
+/// Every file below a directory but the lock and what a crash left.
+fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.file_name().unwrap() != "lock" {
+                files.insert(path.strip_prefix(directory).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn write_files<'a>(directory: &Path, files: impl IntoIterator<Item = (&'a PathBuf, &'a Vec<u8>)>) {
+    for (path, content) in files {
+        let path = directory.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_any_two_writes_leads_to_the_same_logs() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let directory = factory.directory().join("log");
+    let publisher = open(&store, &directory, true).await.unwrap();
+    grow(&store, 5).await;
+    let early = publish(&publisher).await;
+    let early_files = files_of(&directory);
+    grow(&store, 295).await;
+    let late = publish(&publisher).await;
+    let late_files = files_of(&directory);
+    drop(publisher);
+    assert_eq!(late.size(), 301);
+
+    let is_checkpoint = |path: &Path| path.ends_with("checkpoint");
+    let tiles: Vec<_> =
+        late_files.iter().filter(|(path, _)| !early_files.contains_key(*path) && !is_checkpoint(path)).collect();
+    assert!(tiles.len() >= 8, "{tiles:?}");
+    // The process ends after some of the new tiles, and after the entry of both roots or before it: the database has it
+    // already, as it has after a crash there. Then after the checkpoint of either log.
+    let mut crashes: Vec<Vec<(&PathBuf, &Vec<u8>)>> = Vec::new();
+    for kept in 0..=tiles.len() {
+        crashes.push(tiles[..kept].to_vec());
+        crashes.push(tiles.iter().rev().take(kept).copied().collect());
+    }
+    for checkpoint in ["checkpoint", "sm3/checkpoint"] {
+        let mut written = tiles.clone();
+        written.extend(late_files.iter().filter(|(path, _)| *path == Path::new(checkpoint)));
+        crashes.push(written);
+    }
+    for (number, written) in crashes.into_iter().enumerate() {
+        let crashed = factory.directory().join(format!("crashed-{number}"));
+        write_files(&crashed, &early_files);
+        write_files(&crashed, written.iter().copied());
+        let publisher = open(&store, &crashed, true).await.unwrap();
+        let is_late = written.iter().any(|(path, _)| is_checkpoint(path));
+        let found = publisher.reader().published().await.unwrap().unwrap();
+        // With one checkpoint written the other follows at once, for a log is never ahead of its twin for long.
+        assert_eq!(found, if is_late { late.international.clone() } else { early.international.clone() });
+        assert_eq!(publish(&publisher).await, late, "crash {number}");
+        assert_eq!(files_of(&crashed), late_files, "crash {number}");
+        assert_eq!(check_log(&store, publisher.reader(), publisher.twin_reader()).await.unwrap(), 301);
+    }
+    assert_eq!(roots(&store).await, [(5, 300)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_there_before_gets_a_twin() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let directory = factory.directory().join("log");
+        let alone = open(&store, &directory, false).await.unwrap();
+        for count in [3, 510, 87] {
+            grow(&store, count).await;
+            alone.publish().await.unwrap();
+        }
+        alone.give_back().await.unwrap();
+        drop(alone);
+        let before = files_of(&directory);
+        for attempt in 0..3 {
+            let publisher = open(&store, &directory, true).await.unwrap();
+            let twin = publisher.twin_reader().unwrap();
+            let found = twin.published().await.unwrap().unwrap();
+            assert_eq!(found.checkpoint.size, 600);
+            assert_eq!(check_log(&store, publisher.reader(), Some(twin)).await.unwrap(), 600);
+            let mut files = files_of(&directory);
+            files.retain(|path, _| !path.starts_with("sm3"));
+            assert_eq!(files, before, "the first log is as it was");
+            publisher.give_back().await.unwrap();
+            drop(publisher);
+            // A process that ended in the middle of this.
+            if attempt < 2 {
+                std::fs::remove_file(directory.join("sm3/checkpoint")).unwrap();
+                std::fs::remove_file(directory.join("sm3/tile/0/001")).unwrap();
+            }
+        }
+        let publisher = open(&store, &directory, true).await.unwrap();
+        assert!(roots(&store).await.is_empty());
+        grow(&store, 1).await;
+        assert_eq!(publish(&publisher).await.size(), 602);
+        assert_eq!(roots(&store).await, [(600, 601)]);
+        assert_eq!(check_log(&store, publisher.reader(), publisher.twin_reader()).await.unwrap(), 602);
+        publisher.give_back().await.unwrap();
+        drop(publisher);
+        // The twin's checkpoint is lost, after entries of both roots: they are read again on the way.
+        std::fs::remove_file(directory.join("sm3/checkpoint")).unwrap();
+        let publisher = open(&store, &directory, true).await.unwrap();
+        assert_eq!(publisher.twin_reader().unwrap().published().await.unwrap().unwrap().checkpoint.size, 602);
+        publisher.give_back().await.unwrap();
+        drop(publisher);
+        match open(&store, &directory, false).await.err() {
+            Some(LogError::TwinLeftOut { size: 602 }) => {}
+            other => panic!("{other:?}"),
+        }
+        // Files of an earlier time, or of a place that another process does not share.
+        let elsewhere = factory.directory().join("elsewhere");
+        match open(&store, &elsewhere, true).await.err() {
+            // SQLite knows the size that the last entry of both roots is about, PostgreSQL what was published last.
+            Some(LogError::FilesBehind { published: 0, database: 600 | 602 }) => {}
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_and_forks_are_named() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let directory = factory.directory().join("log");
+    let publisher = open(&store, &directory, true).await.unwrap();
+    for count in [5, 300, 40] {
+        grow(&store, count).await;
+        publish(&publisher).await;
+    }
+    let twin = publisher.twin_reader().unwrap();
+    assert_eq!(check_log(&store, publisher.reader(), Some(twin)).await.unwrap(), 347);
+    for (path, whole) in files_of(&directory) {
+        let name = path.to_str().unwrap();
+        let file = directory.join(&path);
+        let mut changed = whole.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let error = check_log(&store, publisher.reader(), Some(twin)).await.err();
+        let error = error.unwrap_or_else(|| panic!("{name} was not found"));
+        assert!(error.to_string().contains(name) || matches!(error, LogError::EntryDiffers { .. }), "{name}: {error}");
+        std::fs::write(&file, whole).unwrap();
+    }
+    // A twin's checkpoint over other entries, well signed.
+    let keys = keys(true);
+    let good = twin.published().await.unwrap().unwrap();
+    let forged = Checkpoint { root: [9; 32], ..good.checkpoint.clone() };
+    let path = directory.join("sm3/checkpoint");
+    std::fs::write(&path, forged.sign(keys.national.as_ref().unwrap()).unwrap()).unwrap();
+    let found = check_log(&store, publisher.reader(), Some(twin)).await.err();
+    assert!(matches!(found, Some(LogError::RootDiffers { size: 347 })), "{found:?}");
+    let refused = open(&store, &copy_of(&factory, &directory), true).await.err();
+    assert!(matches!(refused, Some(LogError::RootDiffers { size: 347 })), "{refused:?}");
+    std::fs::write(&path, &good.note).unwrap();
+
+    // The table names another place, and then none, for an entry that holds the roots.
+    let raw = factory.raw().await;
+    raw.execute_unprepared("DROP TRIGGER log_roots_append_only_update").await.unwrap();
+    raw.execute_unprepared("DROP TRIGGER log_roots_append_only_delete").await.unwrap();
+    raw.execute_unprepared("UPDATE log_roots SET log_entry = 7 WHERE size = 5").await.unwrap();
+    let found = check_log(&store, publisher.reader(), Some(twin)).await.err();
+    assert!(matches!(found, Some(LogError::RootsUnknown { .. })), "{found:?}");
+    raw.execute_unprepared("DELETE FROM log_roots WHERE size = 5").await.unwrap();
+    let found = check_log(&store, publisher.reader(), Some(twin)).await.err();
+    assert!(matches!(found, Some(LogError::RootsUnknown { .. })), "{found:?}");
+    raw.execute_unprepared("INSERT INTO log_roots (size, log_entry) VALUES (5, 305), (200, 9)").await.unwrap();
+    let found = check_log(&store, publisher.reader(), Some(twin)).await.err();
+    assert!(
+        matches!(found, Some(LogError::Log(TransparencyError::RootsMissing { .. }) | LogError::RootsUnknown { .. })),
+        "{found:?}"
+    );
+}
+
+fn copy_of(factory: &StoreFactory, directory: &Path) -> PathBuf {
+    let copy = factory.directory().join("copy");
+    copy_files(directory, &copy);
+    copy
+}
+
+/// Copies a log's files.
+pub fn copy_files(from: &Path, to: &Path) {
+    write_files(to, &files_of(from));
+}
+
+/// Signature lines may be added between signing and publishing, and after it; nothing else may change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_are_published_with_the_lines_that_they_were_given() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let directory = factory.directory().join("log");
+    let publisher = open(&store, &directory, true).await.unwrap();
+    grow(&store, 3).await;
+    let signed = publisher.sign().await.unwrap();
+    assert_eq!(publisher.reader().published().await.unwrap(), None);
+    let line = "— witness.example AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+    let mut cosigned = signed.clone();
+    cosigned.international.note.push_str(line);
+    publisher.release(cosigned.clone()).await.unwrap();
+    assert_eq!(publisher.reader().published().await.unwrap(), Some(cosigned.international.clone()));
+    assert_eq!(publisher.sign().await.unwrap(), cosigned);
+    cosigned.national.as_mut().unwrap().note.push_str(line);
+    publisher.release(cosigned.clone()).await.unwrap();
+    drop(publisher);
+    let publisher = open(&store, &directory, true).await.unwrap();
+    assert_eq!(publisher.sign().await.unwrap(), cosigned);
+
+    grow(&store, 1).await;
+    let later = publisher.sign().await.unwrap();
+    // Heads of an earlier size that are not those that were published.
+    match publisher.release(signed).await {
+        Err(LogError::Superseded { size: 3 }) => {}
+        other => panic!("{other:?}"),
+    }
+    let mut torn = later.clone();
+    torn.national = None;
+    assert!(publisher.release(torn).await.is_err());
+    publisher.release(later).await.unwrap();
+    assert!(LogEntry::decode(&store.log_entry(4).await.unwrap().unwrap()).is_err());
+}
