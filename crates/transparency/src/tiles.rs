@@ -197,6 +197,21 @@ impl<'a> TiledTree<'a> {
         }
     }
 
+    /// The root that the tree had at an earlier size, with the hashes that prove this tree, whose root is `root`, to continue it:
+    /// tiles that lead elsewhere are found out.
+    ///
+    /// # Errors
+    /// As [`TiledTree::root_at`], and [`TransparencyError::ProofFailed`] when the tiles don't lead to `root`.
+    pub fn proven_root_at(&mut self, old_size: u64, root: &Hash) -> Result<(Hash, Vec<Hash>), TransparencyError> {
+        let (old_root, proof) = (self.root_at(old_size)?, self.consistency_proof(old_size)?);
+        self.hasher.verify_consistency(old_size, &old_root, self.size, root, &proof)?;
+        // The empty tree is proven by nothing, so the tiles are held against the root by themselves.
+        if old_size == 0 && self.root()? != *root {
+            return Err(TransparencyError::ProofFailed { what: "consistency" });
+        }
+        Ok((old_root, proof))
+    }
+
     /// The entry at `index`, checked against its leaf hash in the tree.
     ///
     /// # Errors

@@ -1,0 +1,265 @@
+//! `lingqu audit watch`: follows a log of ours or anybody's and says when it lies.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lingqu_app::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct};
+use lingqu_transparency::{LogPolicy, Misconduct, NoteVerifier, Observation, POLICY_BYTES_MAX, TransparencyError};
+use serde::Serialize;
+
+use crate::config::LogFormat;
+use crate::failure::Failure;
+use crate::{output, telemetry};
+
+/// How often a log is looked at unless told otherwise, in seconds.
+const INTERVAL_S: u64 = 60;
+/// The longest pause between two looks, in seconds: a day.
+const INTERVAL_S_MAX: u64 = 86_400;
+
+/// Follow a transparency log, ours or anybody's (C2SP tlog-tiles), and check at each look that it continues what was seen before
+#[derive(Debug, clap::Args)]
+pub struct WatchArguments {
+    /// Where the log's files lie, without `/checkpoint`: http://127.0.0.1:8080/log
+    #[arg(value_name = "URL")]
+    url: String,
+    /// The log's key, from a place that is trusted
+    #[arg(long, value_name = "VKEY", required_unless_present = "policy")]
+    vkey: Option<String>,
+    /// A policy (C2SP tlog-policy): its witnesses must have seen a checkpoint before it counts; without --vkey its only log is
+    /// the one that is watched
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The file in which the last checkpoint is remembered from run to run
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Pause between two looks, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = INTERVAL_S, value_parser = clap::value_parser!(u64).range(1..=INTERVAL_S_MAX))]
+    interval: u64,
+    /// Look once and end, for a timer of the system
+    #[arg(long, requires = "state")]
+    once: bool,
+    /// The directory for the proof, if the log lies
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    proof_dir: PathBuf,
+    /// Read every entry, too: whether they are those that the log signs, and whether its entries of both roots hold
+    #[arg(long)]
+    entries: bool,
+    /// The key of the twin log, against which --entries holds those entries as well
+    #[arg(long, value_name = "VKEY", requires = "entries")]
+    twin_vkey: Option<String>,
+    /// Where the twin's files lie [default: the log's with /sm3 behind it]
+    #[arg(long, value_name = "URL", requires = "twin_vkey")]
+    twin_url: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a look came to.
+#[derive(Debug, Default, Serialize)]
+struct Line<'a> {
+    /// `grown`, `unchanged`, `entries`, `older`, `not_witnessed`, `not_proven`, `twin_behind`, `unreachable` or `misconduct`
+    seen: &'a str,
+    log: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// What is wrong, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    /// The proof that was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
+}
+
+/// Watches until told to end. Error: the log lied; with --once also that it can't be seen or does not hold.
+pub async fn run(arguments: WatchArguments) -> Result<(), Failure> {
+    telemetry::start("warn", LogFormat::Text)?;
+    let (log, policy) = keys(&arguments)?;
+    let setting = WatchSetting { url: arguments.url.clone(), log, policy, state: arguments.state.clone() };
+    let mut watch = LogWatch::begin(setting).map_err(mend)?;
+    // A proof that can't be written is found out before there is one.
+    if !arguments.proof_dir.is_dir() {
+        let problem =
+            format!("{} is no directory; make it or name another with --proof-dir", arguments.proof_dir.display());
+        return Err(Failure::Mend(problem));
+    }
+    let twin = twin(&arguments)?;
+    let (mut told, mut told_of_entries) = (String::new(), String::new());
+    loop {
+        let looked = watch.look().await;
+        let mut outcome = judge(&watch, looked, &arguments, &mut told)?;
+        if arguments.entries && outcome.is_none() {
+            let audited = watch.audit_entries(twin.as_ref()).await;
+            outcome = judge_entries(&watch, audited, &arguments, &mut told_of_entries)?;
+        }
+        if arguments.once {
+            return outcome.map_or(Ok(()), |problem| Err(Failure::Outcome(problem)));
+        }
+        tokio::time::sleep(Duration::from_secs(arguments.interval)).await;
+    }
+}
+
+/// Says what was seen, once for as long as it stays the same. What is wrong comes back. Error: the log lied.
+fn judge(
+    watch: &LogWatch,
+    looked: Result<Observation, WatchError>,
+    arguments: &WatchArguments,
+    told: &mut String,
+) -> Result<Option<String>, Failure> {
+    let name = watch.log().name().to_owned();
+    let mut line = Line { log: &name, ..Line::default() };
+    match looked {
+        Ok(Observation::Grown { to, .. }) => (line.seen, line.size) = ("grown", Some(to)),
+        Ok(Observation::Unchanged) => line.seen = "unchanged",
+        Ok(Observation::Older { size }) => {
+            (line.seen, line.size) = ("older", Some(size));
+            line.problem = Some(format!(
+                "the log shows {size} entries and signed more before: an old copy, or it was set back; ask its operator"
+            ));
+        }
+        Ok(Observation::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments)),
+        Err(error) => (line.seen, line.problem) = amiss(error)?,
+    }
+    say_once(line, arguments.json, told)
+}
+
+/// The same of the entries.
+fn judge_entries(
+    watch: &LogWatch,
+    audited: Result<Audited, WatchError>,
+    arguments: &WatchArguments,
+    told: &mut String,
+) -> Result<Option<String>, Failure> {
+    let name = watch.log().name().to_owned();
+    let mut line = Line { log: &name, ..Line::default() };
+    match audited {
+        Ok(Audited::Whole { size, .. }) => (line.seen, line.size) = ("entries", Some(size)),
+        Ok(Audited::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments)),
+        Err(error) => (line.seen, line.problem) = amiss(error)?,
+    }
+    say_once(line, arguments.json, told)
+}
+
+/// What is wrong without being proven. Error: nothing can be remembered, so nothing that follows would be a watch.
+fn amiss(error: WatchError) -> Result<(&'static str, Option<String>), Failure> {
+    Ok(match error {
+        WatchError::Log(TransparencyError::NotWitnessed { .. }) => ("not_witnessed", Some(error.to_string())),
+        WatchError::Log(_) | WatchError::RootsDiffer { .. } => {
+            let problem = format!("what the log shows does not hold, which proves nothing to others: {error}");
+            ("not_proven", Some(problem))
+        }
+        WatchError::TwinBehind { .. } => ("twin_behind", Some(error.to_string())),
+        WatchError::Unreachable { .. } | WatchError::Status { .. } => ("unreachable", Some(error.to_string())),
+        WatchError::BadUrl(_) | WatchError::NoClient(_) | WatchError::State { .. } | WatchError::Interrupted => {
+            return Err(mend(error));
+        }
+    })
+}
+
+/// Writes the proof that the log lied and says where it is.
+fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArguments) -> Failure {
+    let name = watch.log().name();
+    let twin = match twin(arguments) {
+        Ok(twin) => twin.map(|twin| twin.key),
+        Err(failure) => return failure,
+    };
+    let path = misconduct_path(&arguments.proof_dir, misconduct, watch.log(), twin.as_ref());
+    if let Err(error) = write_misconduct(&path, misconduct) {
+        return Failure::Mend(format!(
+            "the log {name} contradicts what it signed, and the proof can't be kept: {error}"
+        ));
+    }
+    let problem = format!(
+        "the log {name} contradicts what it signed before; the proof is {}, which anyone checks with `lingqu audit verify-misconduct`",
+        path.display()
+    );
+    let line = Line {
+        seen: "misconduct",
+        log: name,
+        size: None,
+        problem: Some(problem.clone()),
+        proof: Some(path.display().to_string()),
+    };
+    match say(&line, arguments.json) {
+        Ok(()) => Failure::Outcome(problem),
+        Err(failure) => failure,
+    }
+}
+
+/// Says a line unless it was the last one. What is wrong comes back.
+fn say_once(line: Line<'_>, is_json: bool, told: &mut String) -> Result<Option<String>, Failure> {
+    let this = format!("{} {:?} {:?}", line.seen, line.size, line.problem);
+    if *told != this {
+        say(&line, is_json)?;
+        *told = this;
+    }
+    Ok(line.problem)
+}
+
+/// The twin of the log, where its key is given.
+fn twin(arguments: &WatchArguments) -> Result<Option<TwinSetting>, Failure> {
+    let Some(vkey) = &arguments.twin_vkey else { return Ok(None) };
+    let url = match &arguments.twin_url {
+        Some(url) => url.clone(),
+        None => format!("{}/sm3", arguments.url.trim_end_matches('/')),
+    };
+    Ok(Some(TwinSetting { url, key: log_key(vkey)? }))
+}
+
+fn say(line: &Line<'_>, is_json: bool) -> Result<(), Failure> {
+    if is_json {
+        let text = serde_json::to_string(line).map_err(|error| Failure::Mend(error.to_string()))?;
+        return output::print(&format!("{text}\n"));
+    }
+    let size = line.size.map(|size| format!(" {size} entries")).unwrap_or_default();
+    match &line.problem {
+        None => output::print(&format!("{} {}{size}\n", line.log, line.seen)),
+        Some(problem) => output::print(&format!("{} ALERT {}: {problem}\n", line.log, line.seen)),
+    }
+}
+
+/// The key of the log and, where one is given, the policy.
+fn keys(arguments: &WatchArguments) -> Result<(NoteVerifier, Option<LogPolicy>), Failure> {
+    let policy = arguments.policy.as_deref().map(read_policy).transpose()?;
+    let log = match (&arguments.vkey, &policy) {
+        (Some(vkey), _) => log_key(vkey)?,
+        (None, Some(policy)) => match policy.logs() {
+            [log] => log.verifier.clone(),
+            logs => {
+                let problem = format!("the policy names {} logs; say with --vkey which one is watched", logs.len());
+                return Err(Failure::Mend(problem));
+            }
+        },
+        (None, None) => return Err(Failure::Mend("give the log's key with --vkey, or a policy".to_owned())),
+    };
+    Ok((log, policy))
+}
+
+/// Reads the key of a log.
+pub fn log_key(text: &str) -> Result<NoteVerifier, Failure> {
+    let wrong = |problem: String| {
+        Failure::Mend(format!(
+            "`{text}` is no log key ({problem}); it looks like lingqu.node/nod_…+0123abcd+A…, as `lingqu doctor` of the node prints it"
+        ))
+    };
+    let key: NoteVerifier = text.parse().map_err(|error: TransparencyError| wrong(error.to_string()))?;
+    if key.key_type().is_cosignature() {
+        return Err(wrong("it is a witness's".to_owned()));
+    }
+    Ok(key)
+}
+
+fn read_policy(path: &Path) -> Result<LogPolicy, Failure> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(POLICY_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| Failure::file("read", path, error))?;
+    let wrong = |problem: String| Failure::Mend(format!("{}: {problem}", path.display()));
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is no text; a policy is UTF-8".to_owned()))?;
+    LogPolicy::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+fn mend(error: WatchError) -> Failure {
+    Failure::Mend(error.to_string())
+}

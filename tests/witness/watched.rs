@@ -1,0 +1,273 @@
+//! Watching a log from outside: it is followed for as long as it tells the truth, and convicted when it does not.
+
+use std::path::Path;
+
+use lingqu_app::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting};
+use lingqu_crypto::{SigningKey, Suite};
+use lingqu_tests::node::{Ended, run};
+use lingqu_tests::scenario::Scenario;
+use lingqu_transparency::{Cosigner, LogPolicy, Misconduct, NoteVerifier, Observation, SignedNote, TransparencyError};
+use serde_json::Value;
+
+use crate::logged::{Copy, Logged, copy_files};
+use crate::made::{MadeLog, Shown, serve};
+
+const ORIGIN: &str = "log.example/watched";
+
+fn setting(url: &str, log: &NoteVerifier, state: Option<&Path>) -> WatchSetting {
+    WatchSetting { url: url.to_owned(), log: log.clone(), policy: None, state: state.map(Path::to_owned) }
+}
+
+fn convicted(seen: Observation, key: &NoteVerifier) -> (u64, Misconduct) {
+    let Observation::Misconduct(misconduct) = seen else { panic!("{seen:?}") };
+    // As a third party does it: from the file, with the key alone.
+    let read = Misconduct::from_text(&misconduct.to_text()).unwrap();
+    (read.verify(key, None).unwrap().size, read)
+}
+
+#[tokio::test]
+async fn a_log_is_followed_across_restarts() {
+    for suite in [Suite::International, Suite::National] {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let (log, shown) = (MadeLog::of(suite, ORIGIN, 600, 999, 0), Shown::default());
+        shown.show(&log, 0);
+        let url = shown.serve().await;
+        let mut from = 0;
+        for to in [0, 7, 256, 300, 600] {
+            shown.show(&log, to);
+            // Each look is a watch of its own, as by a timer.
+            let mut watch = LogWatch::begin(setting(&url, log.key(), Some(&state))).unwrap();
+            assert_eq!(watch.look().await.unwrap(), Observation::Grown { from, to });
+            assert_eq!(watch.look().await.unwrap(), Observation::Unchanged);
+            from = to;
+        }
+        shown.show(&log, 300);
+        let mut watch = LogWatch::begin(setting(&url, log.key(), Some(&state))).unwrap();
+        assert_eq!(watch.look().await.unwrap(), Observation::Older { size: 300 });
+        assert_eq!(watch.latest(), Some(log.note(600)));
+        // Two watches never remember in one file.
+        assert!(matches!(LogWatch::begin(setting(&url, log.key(), Some(&state))), Err(WatchError::State { .. })));
+    }
+}
+
+#[tokio::test]
+async fn forks_and_rewrites_are_proven_and_not_followed() {
+    let (honest, other) = (MadeLog::new(ORIGIN, 40, 99, 0), MadeLog::new(ORIGIN, 40, 3, 9));
+    for seen in [4, 5, 8, 31] {
+        for shown_size in [4, 5, 8, 31, 40] {
+            let shown = Shown::default();
+            shown.show(&honest, seen);
+            let url = shown.serve().await;
+            let mut watch = LogWatch::begin(setting(&url, honest.key(), None)).unwrap();
+            watch.look().await.unwrap();
+            shown.show(&other, shown_size);
+            // With a smaller size the tiles of the larger tree are those of the history that was seen.
+            if shown_size < seen {
+                shown.show_note(&honest, other.note(shown_size));
+            }
+            let (size, _) = convicted(watch.look().await.unwrap(), honest.key());
+            assert_eq!(size, seen.min(shown_size));
+            assert_eq!(watch.latest(), Some(honest.note(seen)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_seen_or_proven_is_no_misconduct() {
+    let (honest, other) = (MadeLog::new(ORIGIN, 40, 99, 0), MadeLog::new(ORIGIN, 40, 3, 9));
+    let shown = Shown::default();
+    shown.show(&honest, 9);
+    let url = shown.serve().await;
+    let mut watch = LogWatch::begin(setting(&url, honest.key(), None)).unwrap();
+    watch.look().await.unwrap();
+    // Tiles of another history under an honest checkpoint: a slanderer in between could do that.
+    shown.show_note(&other, honest.note(30));
+    assert!(matches!(watch.look().await, Err(WatchError::Log(TransparencyError::ProofFailed { .. }))));
+    // Another log's key, no note, no log.
+    shown.show_note(&honest, MadeLog::new("log.example/other", 10, 99, 0).note(10));
+    assert!(matches!(watch.look().await, Err(WatchError::Log(_))));
+    shown.show_note(&honest, "no note");
+    assert!(matches!(watch.look().await, Err(WatchError::Log(_))));
+    for (wrong, url) in [("status", url.replace("/log", "/nothing")), ("gone", "http://127.0.0.1:9/log".to_owned())] {
+        let mut watch = LogWatch::begin(setting(&url, honest.key(), None)).unwrap();
+        let looked = watch.look().await.unwrap_err();
+        assert!(matches!(looked, WatchError::Status { .. } | WatchError::Unreachable { .. }), "{wrong}: {looked}");
+    }
+    // It goes on where it was.
+    shown.show(&honest, 30);
+    assert_eq!(watch.look().await.unwrap(), Observation::Grown { from: 9, to: 30 });
+}
+
+/// Answers that never end, or that are far too large, cost the watch a bounded amount of memory.
+#[tokio::test]
+async fn answers_without_end_are_cut_off() {
+    let endless = axum::Router::new().fallback(async || {
+        let pieces = futures::stream::repeat_with(|| Ok::<_, std::convert::Infallible>(vec![b'x'; 65_536]));
+        axum::body::Body::from_stream(pieces)
+    });
+    let url = serve(endless, "/log").await;
+    let log = MadeLog::new(ORIGIN, 1, 99, 0);
+    let mut watch = LogWatch::begin(setting(&url, log.key(), None)).unwrap();
+    let looked = watch.look().await.unwrap_err();
+    assert!(looked.to_string().contains("more than"), "{looked}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_counts_when_the_witnesses_of_the_policy_saw_it() {
+    let (log, shown) = (MadeLog::new(ORIGIN, 40, 99, 0), Shown::default());
+    let cosigner = Cosigner::new("w.example/1", SigningKey::from_seed([77; 32])).unwrap();
+    let policy = format!("log {}\nwitness one {}\nquorum one\n", log.key(), cosigner.verifier());
+    shown.show(&log, 9);
+    let url = shown.serve().await;
+    let mut setting = setting(&url, log.key(), None);
+    setting.policy = Some(LogPolicy::parse(&policy).unwrap());
+    let mut watch = LogWatch::begin(setting).unwrap();
+    assert!(matches!(watch.look().await, Err(WatchError::Log(TransparencyError::NotWitnessed { .. }))));
+    assert_eq!(watch.latest(), None);
+    let cosigned = |size: u64| {
+        let text = SignedNote::parse(log.note(size)).unwrap().text().to_owned();
+        format!("{}{}", log.note(size), cosigner.cosign(&text, 1_700_000_000).unwrap().to_line())
+    };
+    shown.show_note(&log, &cosigned(9));
+    assert_eq!(watch.look().await.unwrap(), Observation::Grown { from: 0, to: 9 });
+    // A lie is told though nobody witnessed it.
+    shown.show(&MadeLog::new(ORIGIN, 40, 3, 9), 30);
+    assert_eq!(convicted(watch.look().await.unwrap(), log.key()).0, 9);
+}
+
+#[tokio::test]
+async fn a_node_s_own_log_is_followed() {
+    let scenario = Scenario::open(None, 20).await;
+    let url = serve(lingqu_api::router(scenario.app.clone(), lingqu_api::ApiSettings::default()), "/log").await;
+    let published = scenario.app.publish_log().await.unwrap();
+    let mut watch = LogWatch::begin(setting(&url, &published.vkey.parse().unwrap(), None)).unwrap();
+    assert_eq!(watch.look().await.unwrap(), Observation::Grown { from: 0, to: published.size });
+    scenario.suspend_mandate("检查").await;
+    let grown = scenario.app.publish_log().await.unwrap();
+    assert!(grown.size > published.size);
+    assert_eq!(watch.look().await.unwrap(), Observation::Grown { from: published.size, to: grown.size });
+}
+
+/// Every entry of a node's log is read once, whatever the watch's restarts, and both roots are held against its twin.
+#[tokio::test]
+async fn the_entries_of_a_node_s_log_are_those_that_it_signs() {
+    let scenario = Scenario::open(None, 20).await;
+    let app = &scenario.app;
+    let url = serve(lingqu_api::router(app.clone(), lingqu_api::ApiSettings::default()), "/log").await;
+    let keys = app.log_keys().unwrap();
+    let twin = TwinSetting { url: format!("{url}/sm3"), key: keys[1].clone() };
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let mut stated = 0;
+    for round in 0..4 {
+        let published = app.publish_log().await.unwrap();
+        let mut watch = LogWatch::begin(setting(&url, &keys[0], Some(&state))).unwrap();
+        watch.look().await.unwrap();
+        let Audited::Whole { size, roots } = watch.audit_entries(Some(&twin)).await.unwrap() else { panic!("no lie") };
+        assert_eq!(size, published.size);
+        stated += roots;
+        // Nothing is read twice.
+        let again = watch.audit_entries(Some(&twin)).await.unwrap();
+        assert!(matches!(again, Audited::Whole { roots: 0, .. }), "{again:?}");
+        if round % 2 == 0 { scenario.suspend_mandate("检查").await } else { scenario.resume_mandate().await }
+    }
+    assert_eq!(stated, 3, "each published size but the last is stated by one entry");
+}
+
+/// A log whose bundles are not what its tree commits to: found out, and remembered as far as it was true.
+#[tokio::test]
+async fn entries_that_are_not_signed_are_found_out() {
+    let (log, other) = (MadeLog::new(ORIGIN, 600, 999, 0), MadeLog::new(ORIGIN, 600, 300, 9));
+    let shown = Shown::default();
+    shown.show(&log, 600);
+    shown.replace(&other, "tile/entries/001");
+    let url = shown.serve().await;
+    let mut watch = LogWatch::begin(setting(&url, log.key(), None)).unwrap();
+    watch.look().await.unwrap();
+    let found = watch.audit_entries(None).await.unwrap_err();
+    assert!(matches!(found, WatchError::Log(TransparencyError::ProofFailed { .. })), "{found}");
+    shown.show(&log, 600);
+    assert!(matches!(watch.audit_entries(None).await.unwrap(), Audited::Whole { size: 600, .. }));
+}
+
+/// Two machines from one backup: who followed one of them is shown the other.
+#[tokio::test]
+async fn a_node_that_forks_is_convicted_by_who_follows_it() {
+    let logged = Logged::open().await;
+    logged.scenario.app.publish_log().await.unwrap();
+    let backup = tempfile::tempdir().unwrap();
+    copy_files(logged.close().await, backup.path());
+    let state = backup.path().join("watch");
+    let mut seen = Vec::new();
+    for rounds in [3, 6] {
+        let copy = Copy::of(backup.path()).await;
+        for round in 0..rounds {
+            logged.record(&copy.app, round % 2 == 1).await;
+            copy.app.publish_log().await.unwrap();
+        }
+        let mut of_both = Vec::new();
+        for (place, path) in ["/log", "/log/sm3"].into_iter().enumerate() {
+            let url = serve(lingqu_api::router(copy.app.clone(), lingqu_api::ApiSettings::default()), path).await;
+            let state = state.with_extension(place.to_string());
+            let mut watch = LogWatch::begin(setting(&url, &logged.keys[place], Some(&state))).unwrap();
+            of_both.push(watch.look().await.unwrap());
+        }
+        seen.push(of_both);
+    }
+    let Observation::Grown { to, .. } = seen[0][0] else { panic!("{seen:?}") };
+    for (key, shown) in logged.keys.iter().zip(seen.remove(1)) {
+        assert_eq!(convicted(shown, key).0, to, "both logs forked");
+    }
+}
+
+fn lines(ended: &Ended) -> Vec<Value> {
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The commands, as an auditor's timer runs them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_watch_and_convict() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (honest, other) = (MadeLog::new(ORIGIN, 40, 99, 0), MadeLog::new(ORIGIN, 40, 3, 9));
+    let (shown, vkey) = (Shown::default(), honest.key().to_string());
+    shown.show(&honest, 12);
+    let url = shown.serve().await;
+    let (state, proofs) = (path("state"), path(""));
+    let look = async || {
+        let arguments =
+            ["audit", "watch", &url, "--vkey", &vkey, "--state", &state, "--once", "--json", "--proof-dir", &proofs];
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let ended = tokio::task::spawn_blocking(move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+        ended.await.unwrap()
+    };
+    let first = look().await;
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert_eq!((&lines(&first)[0]["seen"], &lines(&first)[0]["size"]), (&"grown".into(), &12.into()));
+    shown.show(&honest, 5);
+    let older = look().await;
+    assert_eq!((older.code, &lines(&older)[0]["seen"]), (Some(1), &"older".into()), "{older:?}");
+    shown.show(&other, 40);
+    let lied = look().await;
+    assert_eq!(lied.code, Some(1), "{lied:?}");
+    let proof = lines(&lied)[0]["proof"].as_str().unwrap().to_owned();
+    assert!(proof.starts_with(&path("")) && proof.ends_with("-12.log-misconduct"), "{proof}");
+    // Anybody checks the file, with the key and nothing else; with another key it proves nothing.
+    let check = async |file: &str, vkey: &str| {
+        let (file, vkey) = (file.to_owned(), vkey.to_owned());
+        let ended =
+            tokio::task::spawn_blocking(move || run(&["audit", "verify-misconduct", &file, "--vkey", &vkey, "--json"]));
+        ended.await.unwrap()
+    };
+    let checked = check(&proof, &vkey).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let shown_proof: Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert_eq!((&shown_proof["kind"], &shown_proof["size"]), (&"rewrite".into(), &12.into()));
+    let stranger = MadeLog::new("log.example/other", 1, 9, 0).key().to_string();
+    assert_eq!(check(&proof, &stranger).await.code, Some(1));
+    let damaged = path("damaged");
+    std::fs::write(&damaged, std::fs::read_to_string(&proof).unwrap().replacen("rewrite", "fork", 1)).unwrap();
+    let refused = check(&damaged, &vkey).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("proves nothing"), "{refused:?}");
+}
