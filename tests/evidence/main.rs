@@ -2,5 +2,6 @@
 //! or one byte, past the program, and must be found and named. Both databases.
 
 mod bundles;
+mod complete;
 mod replays;
 mod tampered;

@@ -14,7 +14,7 @@ use lingqu_store::Backend;
 use lingqu_store::receipt::READ_LIMIT_MAX;
 use lingqu_tests::StoreFactory;
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_CHECK, TRIP_RECORDS, Who};
-use lingqu_transparency::{Evidence, EvidenceBuilder, EvidenceRecord, LogProof, NoteSigner};
+use lingqu_transparency::{Evidence, EvidenceBuilder, EvidenceItem, EvidenceRecord, LogProof, NoteSigner};
 use reqwest::{Method, RequestBuilder};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde_json::json;
@@ -174,6 +174,20 @@ impl Tampered {
     /// Writes a bundle anew without the records that are to be left out, and signs it with the node's own key: the operator
     /// has it.
     pub fn without(&self, bundle: &[u8], is_left_out: impl Fn(&EvidenceRecord) -> bool) -> Vec<u8> {
+        self.anew(bundle, is_left_out, |item| item.bytes.clone())
+    }
+
+    /// Writes a bundle anew with other bytes in one item, and signs it.
+    pub fn with_item(&self, bundle: &[u8], name: &str, bytes: &[u8]) -> Vec<u8> {
+        self.anew(bundle, |_| false, |item| if item.name == name { bytes.to_vec() } else { item.bytes.clone() })
+    }
+
+    fn anew(
+        &self,
+        bundle: &[u8],
+        is_left_out: impl Fn(&EvidenceRecord) -> bool,
+        item_of: impl Fn(&EvidenceItem) -> Vec<u8>,
+    ) -> Vec<u8> {
         let evidence = Evidence::parse(bundle).expect("the node wrote it");
         let secret = fs::read_to_string(self.app().directory().join("keys/node.secret")).expect("the operator has it");
         let mut root = [0; 32];
@@ -187,18 +201,28 @@ impl Tampered {
             |name: &str| String::from_utf8(evidence.item(name).expect("it is there").bytes.clone()).expect("text");
         builder.checkpoint(&text("checkpoint")).expect("it is a checkpoint");
         builder.vkey(signer.verifier()).expect("it is a key");
-        for record in evidence.records().expect("they can be read").iter().filter(|record| !is_left_out(record)) {
-            let index = record.entry_index;
+        let add_entry = |builder: &mut EvidenceBuilder, index: u64| {
             if !builder.has_entry(index) {
                 let entry = &evidence.item(&format!("entry/{index}")).expect("it is there").bytes;
                 let proof = LogProof::from_text(&text(&format!("proof/{index}"))).expect("it is a proof");
                 builder.entry(entry, &proof).expect("once");
             }
+        };
+        for record in evidence.records().expect("they can be read").iter().filter(|record| !is_left_out(record)) {
+            add_entry(&mut builder, record.entry_index);
             builder.record(record).expect("there is room");
         }
+        // Entries of settlements stand without their records. The twin log is left out with its proofs: a reader who does not
+        // insist on it misses nothing.
         for item in &evidence.items {
-            if item.name.starts_with("certificates/") || item.name == "contract.json" {
-                builder.item(&item.name, &item.bytes).expect("once");
+            if let Some(index) = item.name.strip_prefix("entry/")
+                && evidence.item("settlements.json").is_some()
+            {
+                add_entry(&mut builder, index.parse().expect("an index"));
+            }
+            let is_known = ["entry/", "proof/", "proof.sm3/", "record/", "witness/", "checkpoint", "vkey"];
+            if !is_known.iter().any(|known| item.name.starts_with(known)) {
+                builder.item(&item.name, &item_of(item)).expect("once");
             }
         }
         builder.build(&signer).expect("the manifest has room")

@@ -1,50 +1,120 @@
-//! Evidence of an order: certificates, chain of authorisations, contract and receipts in one file that proves itself.
+//! Evidence of an order: certificates, chain of authorisations, contract, receipts, consents and money in one file that
+//! proves itself.
 //!
-//! A bundle holds every journal record of every stream that the order's grant was computed from, the order's metering
-//! windows, and every receipt of the order, each with the proof that the log commits to it. Verification needs no node:
-//! the records are folded again, so the chain of rights is not only signed but holds; each receipt names an order, a
-//! product and snapshots of that chain; and each window is recounted from the receipts, so one that was left out is missed.
+//! A bundle holds every journal record of every stream that the order's grant was computed from, of who acted in them, of
+//! the order's metering windows, settlements and (where asked for) consents, and every receipt of the order, each with the
+//! proof that the log, and its twin, commits to it. Verification needs no node: the records are folded again, so the chain
+//! of rights is not only signed but holds; each receipt names an order, a product and snapshots of that chain; each window
+//! is recounted from the receipts, so one that was left out is missed; each fee is computed again from the windows and the
+//! contract's price.
 //!
-//! A settlement is no part of it, because its lines tell what others used; the windows name the settlement that took them.
+//! A settlement tells what others used as well. Where it does, its record stays with the node and the bundle says what it
+//! says of this order, and which entry of the log commits to the whole ([`settled`]).
 
 mod check;
 mod gather;
+mod in_force;
+mod report;
+mod settled;
+mod streams;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lingqu_domain::decide::Reader;
+use lingqu_domain::access::Actor;
 use lingqu_domain::id::OrderId;
-use lingqu_domain::refusal::Refusal;
 use lingqu_domain::state::State;
+use lingqu_report::ReportFont;
 use lingqu_store::journal::{READ_LIMIT_MAX, Record, committed_bytes};
-use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, RecordKind};
+use lingqu_store::log::LogReader;
+use lingqu_transparency::{
+    EvidenceBuilder, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind, TransparencyError,
+};
 
 use crate::app::App;
 use crate::certificate::certificate_text;
 use crate::error::AppError;
 use crate::log::CheckpointView;
 
-pub use check::{EvidenceReport, verify_evidence};
+pub use check::{
+    CosignedReport, EvidenceReport, SettledReport, TwinLogReport, verify_evidence, verify_evidence_files,
+    verify_evidence_with,
+};
+pub use report::{REPORT_ITEM, evidence_report};
 
 /// Most records of one bundle.
 const RECORDS_MAX: usize = 50_000;
 
+/// Items that a caller adds stand below this name.
+const EXTRA_PREFIX: &str = "trace/";
+
+/// How to check the files without our program.
+const README: &str = include_str!("evidence/readme.txt");
+
+/// What a bundle holds beyond what every bundle does. The default is what a party of the order may see.
+#[derive(Clone, Debug, Default)]
+pub struct EvidenceOptions {
+    /// Bytes of a font with Chinese characters: the bundle then has a report for people.
+    pub report_font: Option<Vec<u8>>,
+    /// Whether the records of consents are in it. They name subjects by ids of this node, and when each consented.
+    pub has_consents: bool,
+    /// Whether settlements are in it whole, though they tell what others used.
+    pub has_whole_settlements: bool,
+    /// Further items; their names begin with `trace/`.
+    pub extra: Vec<(String, Vec<u8>)>,
+}
+
+/// What proves entries of the log, and of its twin, under the checkpoints of one bundle.
+pub(crate) struct Provers<'a> {
+    pub(crate) checkpoint: &'a CheckpointView,
+    pub(crate) log: LogReader,
+    pub(crate) twin: Option<LogReader>,
+}
+
 impl App {
-    /// Writes the evidence of an order. Error: its receipts do not come to what was metered; it would be too large.
+    /// The evidence of an order as a party of it may see it. Error: its receipts do not come to what was metered; it would
+    /// be too large.
     pub async fn export_evidence(&self, order: &OrderId) -> Result<Vec<u8>, AppError> {
+        self.evidence_of(order, EvidenceOptions::default()).await
+    }
+
+    /// The evidence of an order with what the options ask for. Errors: those of [`App::export_evidence`]; a font that can't be
+    /// read; an item outside of `trace/`.
+    pub async fn evidence_of(&self, order: &OrderId, options: EvidenceOptions) -> Result<Vec<u8>, AppError> {
+        let font = options.report_font.map(ReportFont::new).transpose().map_err(report_fault)?;
         // First what was decided, then the log's head, which holds all of that.
         self.catch_up().await?;
         let checkpoint = self.published_head().await?;
+        let twin = if checkpoint.twin.is_some() { self.twin_reader()? } else { None };
+        let provers = Provers { checkpoint: &checkpoint, log: self.log_reader()?, twin };
         let created_at = self.clock.now().to_string();
-        let origin = self.log_origin()?;
-        let mut builder = EvidenceBuilder::new(order.as_str(), &created_at, &origin);
         let signer = self.log_signer()?;
+        let mut builder = EvidenceBuilder::new(order.as_str(), &created_at, &self.log_origin()?);
         builder.checkpoint(&checkpoint.note).map_err(bundle_fault)?;
         builder.vkey(signer.verifier()).map_err(bundle_fault)?;
-        let streams = self.read(|state| streams_of(state, order))?;
-        let mut records = self.journal_records(&streams).await?;
+        if let Some(twin) = &checkpoint.twin {
+            let key: NoteVerifier = twin.vkey.parse().map_err(bundle_fault)?;
+            builder.twin(&twin.note, &key).map_err(bundle_fault)?;
+        }
+        for witness in self.witness_keys() {
+            builder.witness(&witness).map_err(bundle_fault)?;
+        }
+        let streams = self.read(|state| streams::of_order(state, order))?;
+        let consents = self.read(|state| streams::consents_of(state, order, options.has_consents))?;
+        let settled = self.read(|state| streams::settlements_of(state, order, options.has_whole_settlements));
+        let whole = settled.whole.iter().map(ToString::to_string);
+        let mut all: BTreeSet<String> = streams.iter().cloned().chain(consents).chain(whole).collect();
+        let mut records = self.journal_records(&all).await?;
+        let mut actors = actors_of(&records);
+        self.read(|state| streams::add_parties_of(state, &mut actors));
+        records.extend(self.journal_records(&actors.difference(&all).cloned().collect()).await?);
+        all.extend(actors);
+        records.sort_by_key(|record| record.position);
         // Decisions taken since the checkpoint are for the next bundle.
         records.retain(|record| record.log_entry < checkpoint.size);
+        if records.len() > RECORDS_MAX {
+            return Err(too_many());
+        }
         for record in &records {
             let evidence = EvidenceRecord {
                 kind: RecordKind::Journal,
@@ -53,11 +123,25 @@ impl App {
                 entry_index: record.log_entry,
                 bytes: committed_bytes(record),
             };
-            self.add_record(&mut builder, &evidence, &checkpoint.note).await?;
+            provers.add_record(&mut builder, &evidence).await?;
         }
-        self.add_receipts(&mut builder, order, records.len(), &checkpoint).await?;
+        self.add_receipts(&mut builder, order, records.len(), &provers).await?;
+        self.add_settled(&mut builder, &settled.in_part, order, &provers).await?;
         for (name, text) in self.documents(order, &streams)? {
             builder.item(&name, text.as_bytes()).map_err(bundle_fault)?;
+        }
+        builder.item("readme.txt", README.as_bytes()).map_err(bundle_fault)?;
+        for (name, bytes) in &options.extra {
+            if !name.starts_with(EXTRA_PREFIX) {
+                return Err(AppError::Invalid(format!("the item {name} must be named {EXTRA_PREFIX}…")));
+            }
+            builder.item(name, bytes).map_err(bundle_fault)?;
+        }
+        if let Some(font) = font {
+            // The report says what a reader of the bundle finds, so it is made as that reader would make it.
+            let bundle = builder.build(&signer).map_err(bundle_fault)?;
+            let pdf = report::write(&bundle, &EvidenceTrust::default(), &font).map_err(report_fault)?;
+            builder.item(REPORT_ITEM, &pdf).map_err(bundle_fault)?;
         }
         builder.build(&signer).map_err(bundle_fault)
     }
@@ -76,7 +160,6 @@ impl App {
                 }
             }
         }
-        records.sort_by_key(|record| record.position);
         Ok(records)
     }
 
@@ -85,11 +168,11 @@ impl App {
         builder: &mut EvidenceBuilder,
         order: &OrderId,
         records: usize,
-        checkpoint: &CheckpointView,
+        provers: &Provers<'_>,
     ) -> Result<(), AppError> {
         let log = self.receipts_now().await?;
         // Receipts written since the checkpoint are for the next bundle.
-        let committed = log.committed_under(checkpoint.size).await?;
+        let committed = log.committed_under(provers.checkpoint.size).await?;
         let receipts = self.receipts_of(&log, order, committed).await?;
         if records + receipts.len() > RECORDS_MAX {
             return Err(too_many());
@@ -105,22 +188,9 @@ impl App {
                 entry_index: commit.log_entry,
                 bytes: receipt.receipt.record,
             };
-            self.add_record(builder, &evidence, &checkpoint.note).await?;
+            provers.add_record(builder, &evidence).await?;
         }
         Ok(())
-    }
-
-    async fn add_record(
-        &self,
-        builder: &mut EvidenceBuilder,
-        record: &EvidenceRecord,
-        checkpoint: &str,
-    ) -> Result<(), AppError> {
-        if !builder.has_entry(record.entry_index) {
-            let (entry, proof) = self.log_reader()?.prove_under(record.entry_index, checkpoint).await?;
-            builder.entry(&entry, &proof).map_err(bundle_fault)?;
-        }
-        builder.record(record).map_err(bundle_fault)
     }
 
     /// Certificates and contract, for people to read; the signature of the bundle covers them.
@@ -148,56 +218,52 @@ impl App {
     }
 }
 
+impl Provers<'_> {
+    pub(crate) async fn add_record(
+        &self,
+        builder: &mut EvidenceBuilder,
+        record: &EvidenceRecord,
+    ) -> Result<(), AppError> {
+        self.add_entry(builder, record.entry_index).await?;
+        builder.record(record).map_err(bundle_fault)
+    }
+
+    /// Adds an entry with its proofs, unless it is there.
+    async fn add_entry(&self, builder: &mut EvidenceBuilder, index: u64) -> Result<(), AppError> {
+        if builder.has_entry(index) {
+            return Ok(());
+        }
+        let (entry, proof) = self.log.prove_under(index, &self.checkpoint.note).await?;
+        builder.entry(&entry, &proof).map_err(bundle_fault)?;
+        if let (Some(twin), Some(view)) = (&self.twin, &self.checkpoint.twin) {
+            let (_, proof) = twin.prove_under(index, &view.note).await?;
+            builder.twin_proof(&proof).map_err(bundle_fault)?;
+        }
+        Ok(())
+    }
+}
+
+/// The streams of the users who acted in some records: they tell for which party and in which post.
+fn actors_of(records: &[Record]) -> BTreeSet<String> {
+    let actors = records.iter().filter_map(|record| record.actor.parse::<Actor>().ok());
+    actors.filter_map(|actor| actor.user().map(ToString::to_string)).collect()
+}
+
 fn too_many() -> AppError {
     AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records"))
 }
 
-fn bundle_fault(error: lingqu_transparency::TransparencyError) -> AppError {
-    AppError::Fault(format!("the evidence can't be written: {error}"))
+fn bundle_fault(error: TransparencyError) -> AppError {
+    match error {
+        TransparencyError::TooLarge { what, limit } => {
+            AppError::Invalid(format!("the evidence would be too large: {what} would be more than {limit}"))
+        }
+        other => AppError::Fault(format!("the evidence can't be written: {other}")),
+    }
 }
 
-/// Every stream that an order's rights were computed from, the registrations and rights that go with them, and the order's
-/// metering windows.
-fn streams_of(state: &State, order: &OrderId) -> Result<BTreeSet<String>, Refusal> {
-    let mut reader = Reader::new(state, jiff::Timestamp::MIN);
-    let order = reader.order(order)?;
-    let product = reader.product(&order.details.product)?;
-    let mut parties = BTreeSet::from([order.consumer.clone(), order.operator.clone()]);
-    let mut registered = BTreeSet::from([product.id.to_string()]);
-    for (resource_id, permit_id) in &product.details.inputs {
-        let resource = reader.resource(resource_id)?;
-        registered.insert(resource_id.to_string());
-        parties.insert(resource.provider.clone());
-        let permit = reader.permit(permit_id)?;
-        parties.insert(permit.details.competent.clone());
-        let mandate = reader.mandate(&permit.details.mandate)?;
-        parties.insert(mandate.implementer.clone());
-        let plan = reader.plan(&mandate.details.plan)?;
-        for item in plan.details.items.values() {
-            reader.supply(&item.supply)?;
-        }
-    }
-    for registration in state.registrations.values().map(|entity| &entity.value) {
-        if registered.contains(registration.object.as_str()) {
-            reader.registration(&registration.id)?;
-            parties.extend(registration.registrar.clone());
-        }
-    }
-    for right in state.rights.values().map(|entity| &entity.value) {
-        if registered.contains(&right.object) {
-            reader.right(&right.id)?;
-        }
-    }
-    for meter in state.meters.values().map(|entity| &entity.value) {
-        if meter.reading.order == order.id {
-            reader.meter(&meter.id)?;
-        }
-    }
-    for party in &parties {
-        reader.party(party)?;
-    }
-    reader.node_if_initialised();
-    Ok(reader.into_reads().into_keys().collect())
+fn report_fault(error: lingqu_report::ReportError) -> AppError {
+    AppError::Invalid(error.to_string())
 }
 
 /// Certified registrations among some streams, by certificate code.

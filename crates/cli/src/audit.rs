@@ -1,23 +1,30 @@
 //! `lingqu audit`: evidence of an order, written by its node and checked by anybody, offline.
 
+mod export;
+mod files;
+mod font;
+mod report;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use lingqu_app::{EvidenceReport, verify_evidence};
-use lingqu_domain::id::OrderId;
-use lingqu_transparency::NoteVerifier;
+use lingqu_app::{EvidenceReport, verify_evidence_with};
+use lingqu_transparency::{EvidenceTrust, LogPolicy, NoteVerifier, POLICY_BYTES_MAX};
 use serde::Serialize;
 
-use crate::config::{LogFormat, NodeArguments};
+use crate::config::LogFormat;
 use crate::failure::Failure;
-use crate::node::{self, Access};
-use crate::{output, telemetry};
+use crate::misconduct::VerifyMisconductArguments;
+use crate::watch::WatchArguments;
+use crate::{misconduct, output, telemetry, watch};
 
 /// Largest evidence file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Most files that are named as no part of the evidence.
+const STRANGERS_MAX: usize = 20;
 
-/// Export the evidence of an order, or verify one offline
+/// Export the evidence of an order, verify one offline, or watch a log
 #[derive(Debug, clap::Args)]
 pub struct AuditArguments {
     #[command(subcommand)]
@@ -26,95 +33,56 @@ pub struct AuditArguments {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    Export(ExportArguments),
+    Export(export::ExportArguments),
     Verify(VerifyArguments),
+    Unpack(files::UnpackArguments),
+    Report(report::ReportArguments),
+    Watch(WatchArguments),
+    VerifyMisconduct(VerifyMisconductArguments),
 }
 
-/// Write the evidence of an order: certificates, chain of authorisations, contract, metering and receipts, with the proofs
-/// that the node's signed log commits to them
-#[derive(Debug, clap::Args)]
-struct ExportArguments {
-    /// The order (ord_…)
-    #[arg(value_name = "ORDER")]
-    order: String,
-    /// The file to write
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
-    #[command(flatten)]
-    node: NodeArguments,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-/// Verify the evidence of an order, with no node and no network
+/// Verify the evidence of an order, with no node, no network and no configuration
 #[derive(Debug, clap::Args)]
 struct VerifyArguments {
-    /// The evidence
+    /// The evidence: a file, or a folder that it was unpacked into
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The node's log key, from a place that is trusted; without it the file's own key is used, which proves that nothing
-    /// was changed, but not who wrote it
-    #[arg(long, value_name = "VKEY")]
-    key: Option<String>,
+    /// A key that must have signed, from a place that is trusted: the log's, its twin's, a witness's; may stand more than once.
+    /// Without the log's, the evidence's own key is used, which proves that nothing was changed, but not who wrote it
+    #[arg(long = "vkey", visible_alias = "key", value_name = "VKEY")]
+    keys: Vec<String>,
+    /// A policy (C2SP tlog-policy): which logs are trusted, and which witnesses must have cosigned
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What was exported.
+/// What was verified.
 #[derive(Serialize)]
-struct Exported<'a> {
-    file: String,
-    bytes: usize,
+struct Verified<'a> {
     #[serde(flatten)]
     report: &'a EvidenceReport,
+    /// Files of the folder that are no part of the evidence.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strangers: Vec<String>,
 }
 
 /// Exports or verifies. Error: the evidence does not verify; there is no such order.
 pub async fn run(arguments: AuditArguments) -> Result<(), Failure> {
     match arguments.command {
-        AuditCommand::Export(arguments) => export(arguments).await,
+        AuditCommand::Export(arguments) => export::run(arguments).await,
         AuditCommand::Verify(arguments) => verify(&arguments),
+        AuditCommand::Unpack(arguments) => files::run(&arguments),
+        AuditCommand::Report(arguments) => report::run(&arguments),
+        AuditCommand::Watch(arguments) => watch::run(arguments).await,
+        AuditCommand::VerifyMisconduct(arguments) => misconduct::run(&arguments),
     }
-}
-
-async fn export(arguments: ExportArguments) -> Result<(), Failure> {
-    let configuration = arguments.node.configuration()?;
-    telemetry::start("warn", configuration.log_format)?;
-    let order: OrderId = arguments.order.parse().map_err(|_| {
-        Failure::Mend(format!(
-            "`{}` is not the id of an order; it looks like ord_0123…, see the console",
-            arguments.order
-        ))
-    })?;
-    let app = node::open(&configuration, Access::Reading).await?;
-    output::tell("gathering records, receipts and proofs");
-    let bundle = app.export_evidence(&order).await;
-    app.close().await?;
-    let bundle = bundle?;
-    // What is handed out has been verified as its reader will do it.
-    let report = verify_evidence(&bundle, None);
-    if let Some((item, problem)) = report.findings.first() {
-        return Err(Failure::Outcome(format!(
-            "the evidence does not verify ({item}: {problem}) and was not written; run `lingqu doctor` and `lingqu replay --check`"
-        )));
-    }
-    write_whole(&arguments.output, &bundle)?;
-    if arguments.json {
-        let file = arguments.output.display().to_string();
-        return output::print_json(&Exported { file, bytes: bundle.len(), report: &report });
-    }
-    output::print(&format!(
-        "file             {} ({} bytes)\n{}",
-        arguments.output.display(),
-        bundle.len(),
-        words(&report)
-    ))
 }
 
 /// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let beside = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -131,18 +99,26 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
     telemetry::start("warn", LogFormat::Text)?;
-    let key = match &arguments.key {
-        None => None,
-        Some(text) => Some(text.parse::<NoteVerifier>().map_err(|error| {
-            Failure::Mend(format!("`{text}` is no log key ({error}); it looks like lingqu.node/nod_…+0123abcd+A…, as `lingqu doctor` of the node prints it"))
-        })?),
-    };
-    let bundle = read_bounded(&arguments.file)?;
-    let report = verify_evidence(&bundle, key.as_ref());
-    if arguments.json {
-        output::print_json(&report)?;
+    let trust = trust(arguments)?;
+    let (report, strangers) = if arguments.file.is_dir() {
+        files::verify(&arguments.file, &trust)
     } else {
-        output::print(&words(&report))?;
+        (verify_evidence_with(&read_bounded(&arguments.file)?, &trust), Vec::new())
+    };
+    if arguments.json {
+        output::print_json(&Verified { report: &report, strangers })?;
+    } else {
+        let mut text = words(&report);
+        if trust.policy.is_some() && report.verified {
+            text.push_str("policy           satisfied\n");
+        }
+        if !strangers.is_empty() {
+            text.push_str("no part of the evidence, and not looked at\n");
+            for stranger in strangers.iter().take(STRANGERS_MAX) {
+                text.push_str(&format!("  {stranger}\n"));
+            }
+        }
+        output::print(&text)?;
     }
     match report.findings.first() {
         None => Ok(()),
@@ -153,7 +129,28 @@ fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+/// What the reader brings along.
+fn trust(arguments: &VerifyArguments) -> Result<EvidenceTrust, Failure> {
+    let mut trust = EvidenceTrust::default();
+    for text in &arguments.keys {
+        trust.keys.push(text.parse::<NoteVerifier>().map_err(|error| {
+            Failure::Mend(format!("`{text}` is no log key ({error}); it looks like lingqu.node/nod_…+0123abcd+A…, as `lingqu doctor` of the node prints it"))
+        })?);
+    }
+    if let Some(path) = &arguments.policy {
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(POLICY_BYTES_MAX as u64 + 1).read_to_string(&mut text))
+            .map_err(|error| Failure::file("read", path, error))?;
+        let policy = LogPolicy::parse(&text)
+            .map_err(|error| Failure::Mend(format!("{} is no policy ({error}); mend that line", path.display())))?;
+        trust.policy = Some(policy);
+    }
+    Ok(trust)
+}
+
+/// Reads a file that is no larger than evidence is.
+pub fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
@@ -169,15 +166,45 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn words(report: &EvidenceReport) -> String {
     let none = "(none)".to_owned();
+    let whose = |is_trusted: bool| if is_trusted { "the one you gave" } else { "the evidence's own" };
     let mut text = format!(
-        "verified         {}\norder            {}\nnode             {}\nkey              {}\nlog size         {}\n\
-         journal records  {}\nreceipt records  {}\nmetering         {}\nnot yet metered  {} deliveries\nstill open       {} deliveries\n\
-         nature           {}\n",
+        "verified         {}\norder            {}\nnode             {}\nmade             {}\ncontents         {}\n\
+         key              {}\n                 {}{}\n",
         if report.verified { "yes" } else { "NO" },
         report.order.as_ref().unwrap_or(&none),
         report.node.as_ref().unwrap_or(&none),
-        if report.key_is_trusted { "the one you gave" } else { "the file's own; give --key to prove who wrote it" },
-        report.log_size,
+        report.created_at.as_ref().unwrap_or(&none),
+        report.contents_digest.as_ref().unwrap_or(&none),
+        report.key.as_ref().unwrap_or(&none),
+        whose(report.key_is_trusted),
+        if report.key_is_trusted { "" } else { "; give --vkey to prove who wrote it" },
+    );
+    text.push_str(&format!("log              {} entries, {} proven here\n", report.log_size, report.log_entries));
+    match &report.twin {
+        Some(twin) => text.push_str(&format!(
+            "twin log         {} entries, {} proven here\n                 {}\n                 {}\n",
+            twin.log_size,
+            twin.log_entries,
+            twin.key,
+            whose(twin.key_is_trusted)
+        )),
+        None => text.push_str("twin log         (none)\n"),
+    }
+    for cosigned in &report.cosigned {
+        text.push_str(&format!(
+            "cosigned         {} {}\n                 {}; key: {}\n",
+            cosigned.at,
+            if cosigned.is_of_twin { "(twin log)" } else { "" },
+            cosigned.key,
+            whose(cosigned.key_is_trusted)
+        ));
+    }
+    if report.cosigned.is_empty() {
+        text.push_str("cosigned         by no witness whose key is known here\n");
+    }
+    text.push_str(&format!(
+        "journal records  {}\nreceipt records  {}\nmetering         {}\nnot yet metered  {} deliveries\nstill open       {} deliveries\n\
+         consents         {}\nnature           {}\n",
         report.journal_records,
         report.receipt_records,
         match &report.metered_until {
@@ -186,8 +213,15 @@ fn words(report: &EvidenceReport) -> String {
         },
         report.receipts_not_yet_metered,
         report.deliveries_open,
+        report.consents,
         report.nature.as_ref().unwrap_or(&none),
-    );
+    ));
+    for settled in &report.settlements {
+        text.push_str(&format!(
+            "settled          {} yuan for {} calls and {} data sets, computed again; {}\n",
+            settled.fee_yuan, settled.calls, settled.data_sets, settled.settlement
+        ));
+    }
     if !report.links.is_empty() {
         text.push_str("chain of rights\n");
         for link in &report.links {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::document::Style;
 use crate::error::ReportError;
 
 /// Most faces of a collection that are looked at.
@@ -17,12 +18,19 @@ const TABLES_MAX: usize = 256;
 /// Characters that every report has.
 const PROBES: &str = "证据授权链，0Aa";
 
-/// A font with Chinese characters.
+/// A font with Chinese characters: a face for text, and one with letters of equal widths for code, where the file has it.
 #[derive(Clone, Debug)]
 pub struct ReportFont {
     bytes: Arc<Vec<u8>>,
-    /// The face within a collection; 0 for a file with one.
-    face: u32,
+    text: Face,
+    code: Option<Face>,
+}
+
+/// One face of a font file.
+#[derive(Clone, Copy, Debug)]
+struct Face {
+    /// Its number within a collection; 0 for a file with one.
+    number: u32,
     units_per_em: f32,
     metrics_count: usize,
     hmtx: usize,
@@ -53,47 +61,80 @@ impl ReportFont {
             None => None,
         };
         let faces: Vec<usize> = faces.ok_or(CUT_OFF)?.into_iter().map(|offset| offset as usize).collect();
-        let face = faces.iter().position(|offset| is_simplified_chinese(&bytes, *offset)).unwrap_or(0);
-        let offset = *faces.get(face).ok_or(ReportError::Font { problem: "the collection is empty" })?;
-        let table = |tag: &[u8; 4]| table(&bytes, offset, tag).ok_or(ReportError::Font { problem: "a table is missing" });
+        let names: Vec<String> = faces.iter().map(|face| family_name(&bytes, *face).unwrap_or_default()).collect();
+        let text = names.iter().position(|name| is_simplified_chinese(name) && !is_monospaced(name)).unwrap_or(0);
+        let code = names.iter().position(|name| is_simplified_chinese(name) && is_monospaced(name));
+        let read = |number: usize| -> Result<Face, ReportError> {
+            let face = Face::read(&bytes, number, *faces.get(number).ok_or(CUT_OFF)?)?;
+            let lacks = PROBES.chars().any(|probe| face.glyph(&bytes, probe).is_none());
+            if lacks { Err(ReportError::FontLacksChinese) } else { Ok(face) }
+        };
+        let (text, code) = (read(text)?, code.map(read).transpose()?);
+        Ok(ReportFont { text, code, bytes: Arc::new(bytes) })
+    }
+
+    /// The faces for text and for code, as the PDF library takes them.
+    pub(crate) fn to_pdf(&self) -> Result<(krilla::text::Font, krilla::text::Font), ReportError> {
+        let load = |face: &Face| {
+            krilla::text::Font::new(Arc::clone(&self.bytes).into(), face.number)
+                .ok_or(ReportError::Font { problem: "its outlines can't be read" })
+        };
+        Ok((load(&self.text)?, load(self.face(Style::Code))?))
+    }
+
+    /// Whether letters of code have equal widths by nature; else they are set in cells.
+    pub(crate) fn has_code_face(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// The glyph of a character; none where the font lacks it.
+    pub(crate) fn glyph(&self, style: Style, character: char) -> Option<u32> {
+        self.face(style).glyph(&self.bytes, character)
+    }
+
+    /// The width of a glyph in ems.
+    pub(crate) fn advance(&self, style: Style, glyph: u32) -> f32 {
+        self.face(style).advance(&self.bytes, glyph)
+    }
+
+    fn face(&self, style: Style) -> &Face {
+        match style {
+            Style::Code => self.code.as_ref().unwrap_or(&self.text),
+            Style::Plain | Style::Strong => &self.text,
+        }
+    }
+}
+
+impl Face {
+    fn read(bytes: &[u8], number: usize, offset: usize) -> Result<Face, ReportError> {
+        let table =
+            |tag: &[u8; 4]| table(bytes, offset, tag).ok_or(ReportError::Font { problem: "a table is missing" });
         let (head, hhea, hmtx, cmap) = (table(b"head")?, table(b"hhea")?, table(b"hmtx")?, table(b"cmap")?);
-        let units_per_em = short(&bytes, head + 18).filter(|units| *units > 0).ok_or(CUT_OFF)?;
-        let metrics_count = short(&bytes, hhea + 34).filter(|count| *count > 0).ok_or(CUT_OFF)?;
-        let cmap = character_map(&bytes, cmap).ok_or(ReportError::Font { problem: "it has no Unicode mapping" })?;
-        let font = ReportFont {
-            face: u32::try_from(face).unwrap_or(0),
+        let units_per_em = short(bytes, head.saturating_add(18)).filter(|units| *units > 0).ok_or(CUT_OFF)?;
+        let metrics_count = short(bytes, hhea.saturating_add(34)).filter(|count| *count > 0).ok_or(CUT_OFF)?;
+        let cmap = character_map(bytes, cmap).ok_or(ReportError::Font { problem: "it has no Unicode mapping" })?;
+        Ok(Face {
+            number: u32::try_from(number).unwrap_or(0),
             units_per_em: f32::from(units_per_em),
             metrics_count: usize::from(metrics_count),
             hmtx,
             cmap,
-            bytes: Arc::new(bytes),
-        };
-        if PROBES.chars().any(|probe| font.glyph(probe).is_none()) {
-            return Err(ReportError::FontLacksChinese);
-        }
-        Ok(font)
+        })
     }
 
-    /// The font as the PDF library takes it.
-    pub(crate) fn to_pdf(&self) -> Result<krilla::text::Font, ReportError> {
-        krilla::text::Font::new(Arc::clone(&self.bytes).into(), self.face)
-            .ok_or(ReportError::Font { problem: "its outlines can't be read" })
-    }
-
-    /// The glyph of a character; none where the font lacks it.
-    pub(crate) fn glyph(&self, character: char) -> Option<u32> {
+    fn glyph(&self, bytes: &[u8], character: char) -> Option<u32> {
         let code = u32::from(character);
         let glyph = match self.cmap {
-            CharacterMap::Format4(at) => segment_glyph(&self.bytes, at, code),
-            CharacterMap::Format12(at) => group_glyph(&self.bytes, at, code),
+            CharacterMap::Format4(at) => segment_glyph(bytes, at, code),
+            CharacterMap::Format12(at) => group_glyph(bytes, at, code),
         };
         glyph.filter(|glyph| *glyph != 0)
     }
 
-    /// The width of a glyph in ems.
-    pub(crate) fn advance(&self, glyph: u32) -> f32 {
+    fn advance(&self, bytes: &[u8], glyph: u32) -> f32 {
         let place = (glyph as usize).min(self.metrics_count - 1);
-        f32::from(short(&self.bytes, self.hmtx + 4 * place).unwrap_or_default()) / self.units_per_em
+        let units = short(bytes, self.hmtx.saturating_add(4 * place)).unwrap_or_default();
+        f32::from(units) / self.units_per_em
     }
 }
 
@@ -119,21 +160,26 @@ fn table(bytes: &[u8], face: usize, tag: &[u8; 4]) -> Option<usize> {
     })
 }
 
-/// Whether a face calls itself one for simplified Chinese and has letters of different widths.
-fn is_simplified_chinese(bytes: &[u8], face: usize) -> bool {
-    let Some(family) = table(bytes, face, b"name").and_then(|name| family_name(bytes, name)) else { return false };
-    let words: Vec<&str> = family.split([' ', '-']).collect();
-    (words.contains(&"SC") || words.contains(&"CN")) && !words.contains(&"Mono")
+/// Whether a family calls itself one for simplified Chinese.
+fn is_simplified_chinese(family: &str) -> bool {
+    family.split([' ', '-']).any(|word| word == "SC" || word == "CN")
+}
+
+/// Whether a family calls itself one with letters of equal widths.
+fn is_monospaced(family: &str) -> bool {
+    family.split([' ', '-']).any(|word| word == "Mono")
 }
 
 /// The family's name in the form that Windows reads (platform 3, UTF-16).
-fn family_name(bytes: &[u8], name: usize) -> Option<String> {
+fn family_name(bytes: &[u8], face: usize) -> Option<String> {
+    let name = table(bytes, face, b"name")?;
     let count = usize::from(short(bytes, name.checked_add(2)?)?).min(NAMES_MAX);
-    let texts = name.checked_add(usize::from(short(bytes, name + 4)?))?;
+    let texts = name.checked_add(usize::from(short(bytes, name.checked_add(4)?)?))?;
     (0..count).find_map(|number| {
         let record = name + 6 + 12 * number;
         // English of the United States: the name that does not depend on where the font is used.
-        let is_family = short(bytes, record)? == 3 && short(bytes, record + 4)? == 0x409 && short(bytes, record + 6)? == 1;
+        let is_family =
+            short(bytes, record)? == 3 && short(bytes, record + 4)? == 0x409 && short(bytes, record + 6)? == 1;
         if !is_family {
             return None;
         }
@@ -227,9 +273,10 @@ mod tests {
     fn chinese_is_as_wide_as_it_is_high() {
         let Some(bytes) = crate::tests::font_bytes() else { return };
         let font = ReportFont::new(bytes).unwrap();
-        assert_eq!(font.advance(font.glyph('证').unwrap()), 1.0);
-        let letter = font.advance(font.glyph('i').unwrap());
-        assert!(letter > 0.1 && letter < 0.5);
-        assert_eq!(font.glyph('\u{e000}'), None);
+        let width = |style, character| font.advance(style, font.glyph(style, character).unwrap());
+        assert_eq!((width(Style::Plain, '证'), width(Style::Code, '证')), (1.0, 1.0));
+        assert!(width(Style::Plain, 'i') < width(Style::Plain, 'W'));
+        assert_eq!(width(Style::Code, 'i'), width(Style::Code, 'W'));
+        assert_eq!(font.glyph(Style::Plain, '\u{e000}'), None);
     }
 }

@@ -20,7 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lingqu_crypto::{Salt, Sha256Digest, sha256};
+use lingqu_crypto::{Salt, Sha256Digest, Sha256Hasher, sha256};
 
 use crate::checkpoint::parse_decimal;
 use crate::error::malformed;
@@ -40,9 +40,19 @@ pub(crate) const VKEY: &str = "vkey";
 pub(crate) const ENTRY: &str = "entry/";
 pub(crate) const PROOF: &str = "proof/";
 pub(crate) const RECORD: &str = "record/";
+/// Of the twin log: its checkpoint, its key, and a proof for each entry.
+pub(crate) const TWIN_CHECKPOINT: &str = "checkpoint.sm3";
+pub(crate) const TWIN_VKEY: &str = "vkey.sm3";
+pub(crate) const TWIN_PROOF: &str = "proof.sm3/";
+/// Keys of witnesses, by number.
+pub(crate) const WITNESS: &str = "witness/";
+const WITNESS_END: &str = ".vkey";
+
+const KNOWN_NAMES: [&str; 4] = [CHECKPOINT, VKEY, TWIN_CHECKPOINT, TWIN_VKEY];
+const KNOWN_PREFIXES: [&str; 5] = [ENTRY, PROOF, RECORD, TWIN_PROOF, WITNESS];
 
 /// Gathers items and signs them into a bundle.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EvidenceBuilder {
     order: String,
     created_at: String,
@@ -50,6 +60,7 @@ pub struct EvidenceBuilder {
     items: Vec<EvidenceItem>,
     names: BTreeSet<String>,
     record_count: usize,
+    witness_count: usize,
 }
 
 impl EvidenceBuilder {
@@ -62,6 +73,7 @@ impl EvidenceBuilder {
             items: Vec::new(),
             names: BTreeSet::new(),
             record_count: 0,
+            witness_count: 0,
         }
     }
 
@@ -73,6 +85,26 @@ impl EvidenceBuilder {
     /// Adds the public key of the node's log, for readers who want to compare it with one they have.
     pub fn vkey(&mut self, verifier: &NoteVerifier) -> Result<(), TransparencyError> {
         self.push(VKEY.to_owned(), format!("{verifier}\n").into_bytes())
+    }
+
+    /// Adds the twin log's signed checkpoint and its key; every entry then needs a proof in the twin as well.
+    pub fn twin(&mut self, note: &str, verifier: &NoteVerifier) -> Result<(), TransparencyError> {
+        self.push(TWIN_CHECKPOINT.to_owned(), note.as_bytes().to_vec())?;
+        self.push(TWIN_VKEY.to_owned(), format!("{verifier}\n").into_bytes())
+    }
+
+    /// Adds the proof that an entry, added before or after, is in the twin log.
+    pub fn twin_proof(&mut self, proof: &LogProof) -> Result<(), TransparencyError> {
+        self.push(format!("{TWIN_PROOF}{}", proof.index), proof.to_text().into_bytes())
+    }
+
+    /// Adds the key of a witness, so that its line under a checkpoint can be checked. Whether to trust it is the reader's
+    /// business.
+    pub fn witness(&mut self, verifier: &NoteVerifier) -> Result<(), TransparencyError> {
+        let name = format!("{WITNESS}{}{WITNESS_END}", self.witness_count);
+        self.push(name, format!("{verifier}\n").into_bytes())?;
+        self.witness_count += 1;
+        Ok(())
     }
 
     /// Adds a log entry with the proof that it is in the log. Several records may point at one entry.
@@ -100,8 +132,7 @@ impl EvidenceBuilder {
     /// Refused when the name is one of those above, stands twice, or has other characters than `a-z`, `0-9`, `.`, `_`,
     /// `-` and `/`.
     pub fn item(&mut self, name: &str, bytes: &[u8]) -> Result<(), TransparencyError> {
-        let reserved = [ENTRY, PROOF, RECORD].iter().any(|prefix| name.starts_with(prefix));
-        if reserved || name == CHECKPOINT || name == VKEY {
+        if KNOWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || KNOWN_NAMES.contains(&name) {
             return Err(malformed("the name of an evidence item", format!("`{name}` has a meaning of its own")));
         }
         self.push(name.to_owned(), bytes.to_vec())
@@ -182,7 +213,8 @@ pub struct EvidenceRecord {
 }
 
 impl EvidenceRecord {
-    fn encode(&self) -> Vec<u8> {
+    /// The bytes of a `record/` item.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let kind = self.kind.as_str();
         let mut bytes = format!("{kind} {} {} {}\n", self.position, self.salt, self.entry_index).into_bytes();
         bytes.extend_from_slice(&self.bytes);
@@ -240,6 +272,25 @@ impl Evidence {
     /// [`TransparencyError::Malformed`] naming the manifest line or the item that is damaged.
     pub fn parse(file: &[u8]) -> Result<Evidence, TransparencyError> {
         let (note, mut rest) = split_manifest(file)?;
+        let (mut evidence, lengths) = Evidence::parse_manifest(note)?;
+        for (item, length) in evidence.items.iter_mut().zip(lengths) {
+            let Some((bytes, tail)) = rest.split_at_checked(length) else {
+                let (name, present, short) = (&item.name, rest.len(), length - rest.len());
+                return Err(refused(format!(
+                    "item {name}: it is cut off, {present} of {length} bytes are there and {short} are missing"
+                )));
+            };
+            item.bytes = bytes.to_vec();
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            return Err(refused(format!("end of file: {} bytes follow the last item", rest.len())));
+        }
+        Ok(evidence)
+    }
+
+    /// Reads a manifest alone: the items are there without their bytes, and their lengths beside them.
+    pub(crate) fn parse_manifest(note: &str) -> Result<(Evidence, Vec<usize>), TransparencyError> {
         let manifest = SignedNote::parse(note).map_err(|error| refused(format!("manifest: {error}")))?;
         if manifest.signatures().len() != 1 {
             return Err(refused("manifest: it must have one signature".to_owned()));
@@ -252,35 +303,38 @@ impl Evidence {
         let created_at = fields.field("created ")?;
         let node = fields.field("node ")?;
         // All lines come before any item, so that damage to the manifest is named as such.
-        let mut listed = Vec::new();
+        let mut items: Vec<EvidenceItem> = Vec::new();
+        let mut lengths = Vec::new();
+        let mut digests = Vec::new();
         let mut places = BTreeMap::new();
         while !fields.is_at_end() {
-            if listed.len() == EVIDENCE_ITEMS_MAX {
+            if items.len() == EVIDENCE_ITEMS_MAX {
                 return Err(fields.refused("the bundle has too many items"));
             }
-            let item = fields.item()?;
-            if places.insert(item.0.clone(), listed.len()).is_some() {
-                return Err(fields.refused(&format!("the item `{}` stands twice", item.0)));
+            let (name, length, digest) = fields.item()?;
+            if places.insert(name.clone(), items.len()).is_some() {
+                return Err(fields.refused(&format!("the item `{name}` stands twice")));
             }
-            listed.push(item);
-        }
-        let mut items = Vec::new();
-        let mut digests = Vec::new();
-        for (name, length, digest) in listed {
-            let Some((bytes, tail)) = rest.split_at_checked(length) else {
-                let (present, short) = (rest.len(), length - rest.len());
-                return Err(refused(format!(
-                    "item {name}: it is cut off, {present} of {length} bytes are there and {short} are missing"
-                )));
-            };
-            items.push(EvidenceItem { name, bytes: bytes.to_vec() });
+            items.push(EvidenceItem { name, bytes: Vec::new() });
+            lengths.push(length);
             digests.push(digest);
-            rest = tail;
         }
-        if !rest.is_empty() {
-            return Err(refused(format!("end of file: {} bytes follow the last item", rest.len())));
+        Ok((Evidence { order, created_at, node, items, manifest, digests, places }, lengths))
+    }
+
+    /// SHA-256 over the lines `NAME LENGTH DIGEST` of all items but one, in the order of the manifest: what a document says
+    /// that is itself an item of the bundle it is about.
+    pub fn contents_digest(&self, except: &str) -> Sha256Digest {
+        let mut hasher = Sha256Hasher::default();
+        for item in self.items.iter().filter(|item| item.name != except) {
+            hasher.update(format!("{} {} {}\n", item.name, item.bytes.len(), sha256(&item.bytes)).as_bytes());
         }
-        Ok(Evidence { order, created_at, node, items, manifest, digests, places })
+        hasher.finish()
+    }
+
+    /// The signed manifest.
+    pub(crate) fn manifest_text(&self) -> String {
+        self.manifest.to_text()
     }
 
     /// The item of this name.
@@ -374,7 +428,7 @@ impl<'a> ManifestLines<'a> {
     }
 }
 
-fn refused(problem: String) -> TransparencyError {
+pub(crate) fn refused(problem: String) -> TransparencyError {
     malformed("an evidence bundle", problem)
 }
 

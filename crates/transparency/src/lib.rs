@@ -16,8 +16,10 @@ mod checkpoint;
 mod cosignature;
 mod edge;
 mod entry;
+mod entry_audit;
 mod error;
 mod evidence;
+mod evidence_files;
 mod evidence_verify;
 mod follower;
 mod growth;
@@ -37,9 +39,13 @@ mod witness_request;
 pub use checkpoint::Checkpoint;
 pub use cosignature::{COSIGNED_AT_MAX, COSIGNERS_MAX, Cosigner, CosignerPolicy};
 pub use entry::{ENTRY_PAIRS_MAX, LogEntry, RecordKind};
+pub use entry_audit::{AuditedRoots, EntryAudit, RootsCheck};
 pub use error::TransparencyError;
 pub use evidence::{EVIDENCE_ITEMS_MAX, Evidence, EvidenceBuilder, EvidenceItem, EvidenceRecord};
-pub use evidence_verify::{Finding, Report, verify_evidence};
+pub use evidence_files::{MANIFEST_FILE, verify_evidence_files};
+pub use evidence_verify::{
+    Cosigned, EvidenceTrust, Finding, Report, TwinReport, verify_evidence, verify_evidence_with,
+};
 pub use follower::{Follower, Observation};
 pub use growth::{APPEND_ENTRIES_MAX, Growth, TreeState};
 pub use merkle::{

@@ -163,6 +163,12 @@ fn samples(name: &str) -> Vec<Vec<u8>> {
             builder.item("page.txt", b"words").unwrap();
             vec![builder.build(&log).unwrap()]
         }
+        "evidence_files" => {
+            let mut builder = EvidenceBuilder::new("ord_01", "2026-11-24T10:00:00+08:00", &origin());
+            builder.item("pages/one.txt", b"").unwrap();
+            builder.item("two", b"").unwrap();
+            vec![builder.build(&log).unwrap()]
+        }
         "evidence_record" => vec![
             [format!("journal 4 {} 0\n", record.salt).as_bytes(), b"bytes"].concat(),
             format!("receipt 0 {} 18446744073709551615\n", record.salt).into_bytes(),

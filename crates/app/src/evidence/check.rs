@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use lingqu_domain::event::Recorded;
 use lingqu_domain::grant::Grant;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::state::State;
 use lingqu_store::journal::Record;
-use lingqu_transparency::{EvidenceRecord, NoteVerifier, RecordKind};
+use lingqu_transparency::{Evidence, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind};
 use serde::Serialize;
 
+use super::in_force;
+use super::report::REPORT_ITEM;
+use super::settled::{self, Settled};
 use crate::app::recorded;
 use crate::recount::{Deliveries, Windows, windows_of};
 
@@ -23,10 +27,22 @@ pub struct EvidenceReport {
     pub order: Option<String>,
     /// The node's log.
     pub node: Option<String>,
+    /// When the bundle was made, as it says itself.
+    pub created_at: Option<String>,
+    /// SHA-256 over the names, lengths and digests of everything in the bundle but the report for people.
+    pub contents_digest: Option<String>,
+    /// The key that everything was checked with.
+    pub key: Option<String>,
     /// Whether the key came from the reader; else the bundle's own key was used.
     pub key_is_trusted: bool,
     /// Size of the log under whose checkpoint the entries are proven.
     pub log_size: u64,
+    /// Log entries proven.
+    pub log_entries: usize,
+    /// The twin log over SM3, where the bundle has it.
+    pub twin: Option<TwinLogReport>,
+    /// Witnesses that cosigned a checkpoint, as far as their keys are known.
+    pub cosigned: Vec<CosignedReport>,
     /// Journal records proven.
     pub journal_records: usize,
     /// Receipt records proven.
@@ -39,6 +55,10 @@ pub struct EvidenceReport {
     pub receipts_not_yet_metered: usize,
     /// Deliveries that have begun and not ended.
     pub deliveries_open: usize,
+    /// Settlements that took windows of the order, each with its fee computed again.
+    pub settlements: Vec<SettledReport>,
+    /// Consents and batches of consents in the bundle.
+    pub consents: usize,
     /// Links of the chain of rights, from resource to order.
     pub links: Vec<String>,
     /// REAL or SYNTHETIC.
@@ -47,69 +67,198 @@ pub struct EvidenceReport {
     pub findings: Vec<(String, String)>,
 }
 
+/// What was found about the twin log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TwinLogReport {
+    /// Its key.
+    pub key: String,
+    /// Whether the key came from the reader.
+    pub key_is_trusted: bool,
+    /// Its size.
+    pub log_size: u64,
+    /// Log entries proven in it.
+    pub log_entries: usize,
+}
+
+/// A witness that cosigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CosignedReport {
+    /// Its key.
+    pub key: String,
+    /// Whether the key came from the reader.
+    pub key_is_trusted: bool,
+    /// Whether it cosigned the twin log's checkpoint.
+    pub is_of_twin: bool,
+    /// When, as it says.
+    pub at: String,
+}
+
+/// What a settlement charged for the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SettledReport {
+    /// The settlement.
+    pub settlement: String,
+    /// Name of the period.
+    pub period: String,
+    /// Calls charged.
+    pub calls: u64,
+    /// Data sets charged.
+    pub data_sets: u64,
+    /// The fee in yuan.
+    pub fee_yuan: String,
+    /// Whether the settlement's record is in the bundle; else its line of this order is.
+    pub is_whole: bool,
+    /// Whether the implementers confirmed it.
+    pub is_confirmed: bool,
+}
+
+/// What was read of a bundle while it was checked.
+pub(super) struct Checked {
+    pub(super) report: EvidenceReport,
+    pub(super) evidence: Option<Evidence>,
+    pub(super) order: Option<OrderId>,
+    pub(super) state: State,
+    /// The journal's records in their order.
+    pub(super) events: Vec<Recorded>,
+    /// The receipts in their order, with their positions.
+    pub(super) receipts: Vec<(u64, ReceiptRecord)>,
+    pub(super) settled: Vec<Settled>,
+    /// The grant as of the last record; none where a link is not in force.
+    pub(super) grant: Option<Grant>,
+}
+
 /// Verifies a bundle offline. With a trusted key the bundle must be of that node.
 pub fn verify_evidence(file: &[u8], trusted: Option<&NoteVerifier>) -> EvidenceReport {
-    let checked = lingqu_transparency::verify_evidence(file, trusted);
-    let mut report = EvidenceReport {
+    verify_evidence_with(file, &EvidenceTrust { keys: trusted.cloned().into_iter().collect(), policy: None })
+}
+
+/// As [`verify_evidence`], with whatever keys and policy the reader brings along.
+pub fn verify_evidence_with(file: &[u8], trust: &EvidenceTrust) -> EvidenceReport {
+    check(lingqu_transparency::verify_evidence_with(file, trust)).report
+}
+
+/// As [`verify_evidence_with`], of a bundle that lies in files; `read` answers the bytes of a path.
+pub fn verify_evidence_files(read: &dyn Fn(&str) -> Option<Vec<u8>>, trust: &EvidenceTrust) -> EvidenceReport {
+    check(lingqu_transparency::verify_evidence_files(read, trust)).report
+}
+
+/// Checks what the records mean, after container and proofs were checked.
+pub(super) fn check(checked: lingqu_transparency::Report) -> Checked {
+    let twin = checked.twin.as_ref().map(|twin| TwinLogReport {
+        key: twin.key.to_string(),
+        key_is_trusted: twin.key_is_trusted,
+        log_size: twin.checkpoint.size,
+        log_entries: twin.entry_count,
+    });
+    let cosigned = checked.cosigned.iter().map(|cosigned| CosignedReport {
+        key: cosigned.key.to_string(),
+        key_is_trusted: cosigned.key_is_trusted,
+        is_of_twin: cosigned.is_of_twin,
+        at: instant(cosigned.at),
+    });
+    let report = EvidenceReport {
         verified: false,
         order: checked.evidence.as_ref().map(|evidence| evidence.order.clone()),
         node: checked.evidence.as_ref().map(|evidence| evidence.node.clone()),
+        created_at: checked.evidence.as_ref().map(|evidence| evidence.created_at.clone()),
+        contents_digest: checked.evidence.as_ref().map(|evidence| evidence.contents_digest(REPORT_ITEM).to_string()),
+        key: checked.key.as_ref().map(ToString::to_string),
         key_is_trusted: checked.key_is_trusted,
         log_size: checked.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size),
+        log_entries: checked.entry_count,
+        twin,
+        cosigned: cosigned.collect(),
         journal_records: 0,
         receipt_records: 0,
         metering_windows: 0,
         metered_until: None,
         receipts_not_yet_metered: 0,
         deliveries_open: 0,
+        settlements: Vec::new(),
+        consents: 0,
         links: Vec::new(),
         nature: None,
         findings: checked.findings.into_iter().map(|finding| (finding.item, finding.problem)).collect(),
     };
-    if let Some(evidence) = &checked.evidence {
+    let mut result = Checked {
+        report,
+        evidence: None,
+        order: None,
+        state: State::default(),
+        events: Vec::new(),
+        receipts: Vec::new(),
+        settled: Vec::new(),
+        grant: None,
+    };
+    if let Some(evidence) = checked.evidence {
         match evidence.records() {
-            Ok(records) => check_meaning(&mut report, &records),
-            Err(error) => report.findings.push(("record".to_owned(), error.to_string())),
+            Ok(records) => result.check_meaning(&evidence, &records),
+            Err(error) => result.report.findings.push(("record".to_owned(), error.to_string())),
         }
+        result.evidence = Some(evidence);
     }
-    report.verified = report.findings.is_empty();
-    report
+    result.report.verified = result.report.findings.is_empty();
+    result
 }
 
-/// Folds the journal records again and holds the receipts against what they come to.
-fn check_meaning(report: &mut EvidenceReport, records: &[EvidenceRecord]) {
-    let mut state = State::default();
-    let mut receipts = Vec::new();
-    let mut journal: Vec<&EvidenceRecord> = Vec::new();
-    for record in records {
-        match record.kind {
-            RecordKind::Journal => journal.push(record),
-            RecordKind::Receipt => receipts.push(record),
-        }
-    }
-    journal.sort_by_key(|record| record.position);
-    for record in &journal {
-        let item = format!("journal record {}", record.position);
-        match read_committed(&record.bytes) {
-            Ok(event) if event.position != record.position => {
-                report.findings.push((item, "it names another position".to_owned()));
-            }
-            Ok(event) => {
-                if let Err(error) = state.apply_selected(&event) {
-                    report.findings.push((item, error.to_string()));
-                    return;
+/// An instant in seconds as text; what is out of the calendar's range stays a number.
+fn instant(seconds: u64) -> String {
+    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    timestamp.map_or_else(|| seconds.to_string(), |timestamp| timestamp.to_string())
+}
+
+impl Checked {
+    /// Folds the journal records again and holds the receipts against what they come to.
+    fn check_meaning(&mut self, evidence: &Evidence, records: &[EvidenceRecord]) {
+        let report = &mut self.report;
+        let (mut journal, receipts): (Vec<&EvidenceRecord>, Vec<&EvidenceRecord>) =
+            records.iter().partition(|record| record.kind == RecordKind::Journal);
+        journal.sort_by_key(|record| record.position);
+        for record in &journal {
+            let item = format!("journal record {}", record.position);
+            match read_committed(&record.bytes) {
+                Ok(event) if event.position != record.position => {
+                    report.findings.push((item, "it names another position".to_owned()));
                 }
-                report.journal_records += 1;
+                Ok(event) => {
+                    if let Err(error) = self.state.apply_selected(&event) {
+                        report.findings.push((item, error.to_string()));
+                        return;
+                    }
+                    report.journal_records += 1;
+                    self.events.push(event);
+                }
+                Err(problem) => report.findings.push((item, problem)),
             }
-            Err(problem) => report.findings.push((item, problem)),
         }
+        let Some(order_id) = report.order.as_ref().and_then(|order| order.parse::<OrderId>().ok()) else {
+            report.findings.push(("manifest line 2".to_owned(), "it names no order".to_owned()));
+            return;
+        };
+        self.grant = check_chain(report, &self.state, &order_id);
+        self.receipts = check_deliveries(report, &self.state, &order_id, receipts);
+        in_force::check(&self.events, &order_id, &self.receipts, &mut |place, problem| {
+            report.findings.push((place, problem));
+        });
+        report.consents = self.state.consents.len() + self.state.consent_batches.len();
+        self.settled = settled::check(evidence, &self.state, &order_id, &mut |place, problem| {
+            report.findings.push((place, problem));
+        });
+        report.settlements = self
+            .settled
+            .iter()
+            .map(|settled| SettledReport {
+                settlement: settled.settlement.to_string(),
+                period: settled.period.clone(),
+                calls: settled.calls,
+                data_sets: settled.data_sets,
+                fee_yuan: settled.fee.to_string(),
+                is_whole: settled.is_whole,
+                is_confirmed: settled.is_confirmed,
+            })
+            .collect();
+        self.order = Some(order_id);
     }
-    let Some(order_id) = report.order.as_ref().and_then(|order| order.parse::<OrderId>().ok()) else {
-        report.findings.push(("manifest line 2".to_owned(), "it names no order".to_owned()));
-        return;
-    };
-    check_chain(report, &state, &order_id);
-    check_deliveries(report, &state, &order_id, receipts);
 }
 
 /// Follows the order's deliveries through their records and recounts its metering windows from them.
@@ -118,7 +267,8 @@ fn check_deliveries(
     state: &State,
     order_id: &OrderId,
     mut receipts: Vec<&EvidenceRecord>,
-) {
+) -> Vec<(u64, ReceiptRecord)> {
+    let mut read = Vec::new();
     receipts.sort_by_key(|record| record.position);
     let of_order = windows_of(state).remove(order_id).unwrap_or_default();
     report.metering_windows = of_order.len();
@@ -145,36 +295,40 @@ fn check_deliveries(
         let (_, problem) = deliveries.follow(&receipt);
         report.findings.extend(problem.map(|problem| (item, problem)));
         windows.add(record.position, &receipt, &mut |place, problem| report.findings.push((place, problem)));
+        read.push((record.position, receipt));
     }
     windows.finish(&mut |place, problem| report.findings.push((place, problem)));
     report.receipts_not_yet_metered = windows.not_metered;
     report.deliveries_open = deliveries.open_count();
+    read
 }
 
 /// The links of the order's chain. What is suspended or over by now is told by the records and is no finding; a chain that
 /// was never whole is.
-fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) {
+fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) -> Option<Grant> {
     let Some(order) = state.orders.get(order_id).map(|order| &order.value) else {
         report.findings.push(("chain".to_owned(), format!("no record of {order_id}")));
-        return;
+        return None;
     };
     if order.contract.signatures.len() != 2 {
         report.findings.push(("contract".to_owned(), "it is not signed by both sides".to_owned()));
     }
     let now = state.last_at.unwrap_or(order.details.term.from);
-    match Grant::of(state, order_id, now) {
+    let grant = match Grant::of(state, order_id, now) {
         Ok(grant) => {
             report.nature =
                 serde_json::to_value(grant.nature).ok().and_then(|nature| nature.as_str().map(str::to_owned));
-            report.links = grant.links.into_keys().collect();
+            report.links = grant.links.keys().cloned().collect();
+            Some(grant)
         }
         Err(refusal) => {
             use lingqu_domain::refusal::RefusalCode::{GrantEnded, GrantSuspended};
             if !matches!(refusal.code, GrantEnded | GrantSuspended) {
                 report.findings.push(("chain".to_owned(), refusal.en));
             }
+            None
         }
-    }
+    };
     for registration in state.registrations.values().map(|entity| &entity.value) {
         let object = match &registration.object {
             Registrable::Resource(id) => state.resources.contains_key(id),
@@ -184,6 +338,7 @@ fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) {
             report.findings.push(("certificate".to_owned(), format!("{} is of nothing in the chain", registration.id)));
         }
     }
+    grant
 }
 
 fn check_receipt(
@@ -204,7 +359,7 @@ fn check_receipt(
 }
 
 /// Reads the committed bytes of a journal record.
-fn read_committed(bytes: &[u8]) -> Result<lingqu_domain::event::Recorded, String> {
+fn read_committed(bytes: &[u8]) -> Result<Recorded, String> {
     let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let text = |value: &serde_json::Value, name: &str| {
         value.get(name).and_then(serde_json::Value::as_str).map(str::to_owned).ok_or(format!("it has no {name}"))

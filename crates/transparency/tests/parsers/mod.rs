@@ -3,15 +3,16 @@
 
 use lingqu_crypto::{Signature, VerifyingKey};
 use lingqu_transparency::{
-    AddCheckpoint, Checkpoint, Evidence, EvidenceRecord, LogEntry, LogPolicy, LogProof, Misconduct, NoteSignature,
-    NoteVerifier, RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle, verify_evidence,
+    AddCheckpoint, Checkpoint, Evidence, EvidenceRecord, EvidenceTrust, LogEntry, LogPolicy, LogProof, Misconduct,
+    NoteSignature, NoteVerifier, RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle, verify_evidence,
+    verify_evidence_files,
 };
 
 /// A parser's name, and a function that feeds it, panics where its law is broken, and says whether the bytes were accepted.
 pub type Parser = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them; a fuzz target for each.
-pub const PARSERS: [Parser; 16] = [
+pub const PARSERS: [Parser; 17] = [
     ("signed_note", signed_note),
     ("signature_lines", signature_lines),
     ("vkey", vkey),
@@ -26,6 +27,7 @@ pub const PARSERS: [Parser; 16] = [
     ("roots_entry", roots_entry),
     ("evidence", evidence),
     ("evidence_record", evidence_record),
+    ("evidence_files", evidence_files),
     ("public_key", public_key),
     ("signature", signature),
 ];
@@ -106,6 +108,19 @@ fn log_entry(bytes: &[u8]) -> bool {
 fn roots_entry(bytes: &[u8]) -> bool {
     let Ok(entry) = RootsEntry::decode(bytes) else { return false };
     assert_eq!(entry.encode(), bytes);
+    true
+}
+
+/// A manifest, and files that all hold it: nothing is written outside the folder, and what is accepted comes back.
+fn evidence_files(bytes: &[u8]) -> bool {
+    let read = |_: &str| Some(bytes.to_vec());
+    let report = verify_evidence_files(&read, &EvidenceTrust::default());
+    let Ok(evidence) = Evidence::from_files(&read) else { return false };
+    assert!(report.evidence.is_some());
+    if let Ok(files) = evidence.to_files() {
+        assert!(files.keys().all(|path| path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))));
+        assert_eq!(Evidence::from_files(&|path| files.get(path).cloned()).as_ref(), Ok(&evidence));
+    }
     true
 }
 

@@ -1,0 +1,121 @@
+//! Evidence in a folder: written as plain files, and read from them.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use lingqu_app::{EvidenceReport, verify_evidence_files};
+use lingqu_transparency::{Evidence, EvidenceTrust};
+
+use super::{FILE_BYTES_MAX, read_bounded};
+use crate::failure::Failure;
+use crate::{output, telemetry};
+
+/// Most files and folders of a folder that is looked through.
+const FILES_MAX: usize = 400_000;
+
+/// Write the items of a bundle into a folder as plain files, for tools that others wrote
+#[derive(Debug, clap::Args)]
+pub struct UnpackArguments {
+    /// The evidence
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The folder; new or empty
+    #[arg(value_name = "FOLDER")]
+    directory: PathBuf,
+}
+
+/// Unpacks. Error: the file is no evidence; the folder holds something.
+pub fn run(arguments: &UnpackArguments) -> Result<(), Failure> {
+    telemetry::start("warn", crate::config::LogFormat::Text)?;
+    must_be_free(&arguments.directory)?;
+    let count = unpack(&read_bounded(&arguments.file)?, &arguments.directory)?;
+    output::print(&format!(
+        "{count} files in {}; nothing was checked: run `lingqu audit verify {}`\n",
+        arguments.directory.display(),
+        arguments.directory.display()
+    ))
+}
+
+/// Error: the folder holds something.
+pub fn must_be_free(directory: &Path) -> Result<(), Failure> {
+    match std::fs::read_dir(directory) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => {
+                Err(Failure::Mend(format!("{} is not empty; name a new or an empty folder", directory.display())))
+            }
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::file("read", directory, error)),
+    }
+}
+
+/// Writes a bundle as files: all of them or none. Answers how many.
+pub fn unpack(bundle: &[u8], directory: &Path) -> Result<usize, Failure> {
+    let refused = |error: lingqu_transparency::TransparencyError| {
+        Failure::Mend(format!("{error}; ask for the evidence again where it came from"))
+    };
+    let files = Evidence::parse(bundle).map_err(refused)?.to_files().map_err(refused)?;
+    let beside = match directory.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let failed = |error| Failure::file("write", directory, error);
+    let made = tempfile::TempDir::with_prefix_in(".lingqu-evidence-", beside).map_err(failed)?;
+    for (path, bytes) in &files {
+        let place = made.path().join(path);
+        if let Some(folder) = place.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        std::fs::write(&place, bytes).map_err(failed)?;
+    }
+    if directory.is_dir() {
+        std::fs::remove_dir(directory).map_err(failed)?;
+    }
+    std::fs::rename(made.path(), directory).map_err(failed)?;
+    // It has another name now, under which it stays.
+    let _ = made.keep();
+    Ok(files.len())
+}
+
+/// Verifies evidence in a folder. Beside what was found: files that are no part of it.
+pub fn verify(directory: &Path, trust: &EvidenceTrust) -> (EvidenceReport, Vec<String>) {
+    let left = Cell::new(FILE_BYTES_MAX);
+    let read = |path: &str| {
+        let bytes = read_bounded(&directory.join(path)).ok()?;
+        // A folder is no larger than a file may be.
+        left.set(left.get().checked_sub(bytes.len() as u64)?);
+        Some(bytes)
+    };
+    let report = verify_evidence_files(&read, trust);
+    let listed = Evidence::from_files(&read).and_then(|evidence| evidence.file_paths()).unwrap_or_default();
+    let listed: BTreeSet<PathBuf> = listed.into_iter().map(PathBuf::from).collect();
+    let strangers = found(directory).into_iter().filter(|path| !listed.contains(path));
+    (report, strangers.map(|path| path.display().to_string()).collect())
+}
+
+/// The files below a folder, relative to it, in order.
+fn found(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![directory.to_owned()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            seen += 1;
+            if seen > FILES_MAX {
+                return files;
+            }
+            let path = entry.path();
+            // A link to a folder is told as a file and not followed.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if let Ok(relative) = path.strip_prefix(directory) {
+                files.push(relative.to_owned());
+            }
+        }
+    }
+    files.sort();
+    files
+}
