@@ -16,7 +16,7 @@ use crate::section::{Section, chosen};
 use crate::{Arguments, cold, crowd, export, flight, inside, load, machine, memory, node, orders, peers, tail};
 
 /// Directories below `out` that are removed after a run: what was made for it.
-const MADE: [&str; 5] = ["node", "scale", "small", "tpch", "consent"];
+const MADE: [&str; 8] = ["node", "scale", "small", "tpch", "consent", "marks", "log", "uses"];
 
 /// What sections over the demo's data share.
 pub struct Played {
@@ -141,6 +141,9 @@ impl Bench {
             }
             Section::Tpch => inside::tpch(self),
             Section::Consent => inside::consent(self),
+            Section::Marks => inside::marks(self),
+            Section::Log => inside::log(self),
+            Section::Uses => inside::uses(self),
         }
     }
 

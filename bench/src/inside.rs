@@ -21,6 +21,20 @@ const TPCH_TIMES_MAX: (f64, f64) = (1.1, 1.5);
 const SCALE_FACTOR: f64 = 1.0;
 /// How many times as long a scan with consent may take.
 const CONSENT_TIMES_MAX: f64 = 1.2;
+/// Fewest cells that one processor marks in a second, and how many times as long a marked file may take.
+const MARKS_GOALS: (f64, f64) = (50e6, 1.1);
+/// Rows that the goals of marking speak of: those of the flights of a year.
+const MARKED_ROWS: u64 = 336_776;
+/// Receipts that are durable in a second with both logs published, and their share of plain writes of the same bytes.
+const APPENDS_GOALS: (f64, f64) = (50_000.0, 0.5);
+/// Longest a proof and its verification may take, in milliseconds.
+const PROOF_MS_MAX: (f64, f64) = (20.0, 1.0);
+/// How much more an entry may cost in a log of 10^8 than in one of 10^5.
+const COST_TIMES_MAX: f64 = 1.2;
+/// Longest an audit of ten million entries may take, in seconds: "minutes".
+const AUDIT_SECONDS_MAX: f64 = 300.0;
+/// Longest a person may wait for a page of the uses of his data, in milliseconds, and over how many delivered rows.
+const USES_GOAL: (f64, u64) = (1_000.0, 100_000_000);
 /// Longest time for making the tables.
 const TABLES_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -47,6 +61,52 @@ struct Scan {
 struct Scans {
     subjects: u32,
     compared: Vec<Scan>,
+}
+
+/// Marking, as `marks.json` tells it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Marked {
+    rows: u64,
+    cells_per_second: f64,
+    marked_ms: f64,
+    unmarked_ms: f64,
+    ratio: f64,
+}
+
+/// The transparency log, as `log.json` tells it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Logged {
+    appends_per_second: f64,
+    plain_per_second: f64,
+    ratio: f64,
+    appended: u64,
+    published_entries: u64,
+    check_ms: f64,
+    proof_ms_worst: f64,
+    proof_ms_middle: f64,
+    verify_ms_worst: f64,
+    costs: Vec<Cost>,
+    cost_ratio: f64,
+    audit_seconds: f64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Cost {
+    entries: u64,
+    ns_per_entry: f64,
+}
+
+/// Uses of persons' data, as `uses.json` tells it.
+#[derive(Debug, Deserialize, Serialize)]
+struct Uses {
+    delivered_rows: u64,
+    records: u64,
+    index_bytes: u64,
+    index_seconds: f64,
+    first_ms: f64,
+    middle_ms: f64,
+    worst_ms: f64,
+    uses_of_first: usize,
 }
 
 /// The 22 queries of TPC-H.
@@ -115,6 +175,97 @@ pub fn consent(bench: &Bench) -> Result<Figures, BenchError> {
         rows.push(row.ratio(*ratio).goal(goal));
     }
     Figures::new(rows, &scans)
+}
+
+/// Marking.
+pub fn marks(bench: &Bench) -> Result<Figures, BenchError> {
+    let out = bench.arguments.out.join("marks");
+    let mut command = Command::new(engine(bench)?);
+    command.arg("marks").arg("--out").arg(&out).args(["--runs", &bench.runs().to_string()]);
+    run(bench, &mut command, "marks")?;
+    let marked: Marked = read(&out.join("marks.json"))?;
+    let cells = Row::new(
+        "cells marked by one processor (a tenth of them, ten columns)",
+        format!("{:.0} million/s", marked.cells_per_second / 1e6),
+        "nothing",
+    );
+    let file = Row::new(
+        format!("marked Parquet export, {} rows", marked.rows),
+        format!("{:.0} ms", marked.marked_ms),
+        format!("the same unmarked, {:.0} ms", marked.unmarked_ms),
+    );
+    let large_enough = marked.rows >= MARKED_ROWS;
+    let rows = vec![
+        cells.goal(Goal::at_least(MARKS_GOALS.0 / 1e6, marked.cells_per_second / 1e6, " million/s")),
+        file.ratio(marked.ratio).goal(Goal::at_most(MARKS_GOALS.1, marked.ratio, "").only_if(large_enough)),
+    ];
+    Figures::new(rows, &marked)
+}
+
+/// The transparency log with both suites.
+pub fn log(bench: &Bench) -> Result<Figures, BenchError> {
+    let out = bench.arguments.out.join("log");
+    let mut command = Command::new(engine(bench)?);
+    command.arg("log").arg("--out").arg(&out).args(["--runs", &bench.runs().to_string()]);
+    run(bench, &mut command, "log")?;
+    let found: Logged = read(&out.join("log.json"))?;
+    let appends = Row::new(
+        "durable receipts a second, both logs published meanwhile",
+        format!("{:.0} /s", found.appends_per_second),
+        format!("plain group-committed writes of the same bytes, {:.0} /s", found.plain_per_second),
+    );
+    let share = Row::new(
+        "their share of plain writes",
+        format!("{:.2}", found.ratio),
+        "plain group-committed writes of the same bytes",
+    );
+    let proof = Row::new(
+        "inclusion proof in a made-up log of 10^8 entries, the slowest of 200",
+        format!("{:.2} ms", found.proof_ms_worst),
+        "nothing",
+    );
+    let verified =
+        Row::new("its verification, the slowest of 200", format!("{:.3} ms", found.verify_ms_worst), "nothing");
+    let costs = found.costs.iter().map(|cost| format!("{:.0}", cost.ns_per_entry)).collect::<Vec<_>>().join(", ");
+    let cost = Row::new(
+        "an entry in both logs at 10^8 entries",
+        format!("{:.0} ns", found.costs.last().map_or(0.0, |cost| cost.ns_per_entry)),
+        format!("the same at 10^5 ({costs} ns at 10^5, 10^6, 10^7, 10^8)"),
+    );
+    let audit =
+        Row::new("ten million entries audited in both suites", format!("{:.0} s", found.audit_seconds), "nothing");
+    let rows = vec![
+        appends.ratio(found.ratio).goal(Goal::at_least(APPENDS_GOALS.0, found.appends_per_second, " /s")),
+        share.goal(Goal::at_least(APPENDS_GOALS.1, found.ratio, "")),
+        proof.goal(Goal::at_most(PROOF_MS_MAX.0, found.proof_ms_worst, " ms")),
+        verified.goal(Goal::at_most(PROOF_MS_MAX.1, found.verify_ms_worst, " ms")),
+        cost.ratio(found.cost_ratio).goal(Goal::at_most(COST_TIMES_MAX, found.cost_ratio, "")),
+        audit.goal(Goal::at_most(AUDIT_SECONDS_MAX, found.audit_seconds, " s")),
+    ];
+    Figures::new(rows, &found)
+}
+
+/// Pages of the uses of persons' data.
+pub fn uses(bench: &Bench) -> Result<Figures, BenchError> {
+    let out = bench.arguments.out.join("uses");
+    let mut command = Command::new(engine(bench)?);
+    command.arg("uses").arg("--out").arg(&out).args(["--seed", &bench.arguments.seed.to_string()]);
+    run(bench, &mut command, "uses")?;
+    let uses: Uses = read(&out.join("uses.json"))?;
+    let (most, rows) = USES_GOAL;
+    let goal = |ms: f64| Goal::at_most(most, ms, " ms").only_if(uses.delivered_rows >= rows);
+    let over = format!("{} million delivered rows in {} records", uses.delivered_rows / 1_000_000, uses.records);
+    let first = Row::new(
+        format!("a person's uses, {over}, the first page of a node that was just opened"),
+        format!("{:.0} ms", uses.first_ms),
+        "nothing",
+    );
+    let worst = Row::new(
+        "the same after that, the slowest of 50 persons",
+        format!("{:.0} ms", uses.worst_ms),
+        format!("the middle one, {:.0} ms", uses.middle_ms),
+    );
+    Figures::new(vec![first.goal(goal(uses.first_ms)), worst.goal(goal(uses.worst_ms))], &uses)
 }
 
 /// Makes the tables with the generator of the peers, where they are not there.

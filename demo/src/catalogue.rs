@@ -331,6 +331,7 @@ impl Table {
             openness: self.openness,
             update_cycle_days: if is_open { 0 } else { 1 },
             nature: self.nature,
+            marks: None,
         })
     }
 }

@@ -181,6 +181,7 @@ fn details_of(
         dimensions: names(draft.dimensions)?,
         further_subjects: Vec::new(),
         noise: None,
+        marking: None,
         narrowing: Narrowing {
             modes: Some(draft.modes.iter().copied().collect()),
             cohort_floor: draft.cohort_floor,

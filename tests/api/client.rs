@@ -22,7 +22,10 @@ pub struct Served {
 
 impl Served {
     pub async fn open() -> Served {
-        let scenario = Scenario::open(None, 200).await;
+        Served::of(Scenario::open(None, 200).await).await
+    }
+
+    pub async fn of(scenario: Scenario) -> Served {
         let order = scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (100, 0)).await;
         let router = lingqu_api::router(scenario.app.clone(), ApiSettings::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

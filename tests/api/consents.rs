@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, PASSWORD, Reply, Served, new_key};
 
 /// Registers a party and a handler of it; gives the handler's login and the party's id.
-async fn party(served: &Served, serial: usize, roles: &[&str], ties: &[String]) -> (String, String) {
+pub async fn party(served: &Served, serial: usize, roles: &[&str], ties: &[String]) -> (String, String) {
     let authority = served.sign_in("admin").await;
     let details = json!({
         "name": format!("受理机构{serial}"), "name_en": format!("Agent {serial}"),

@@ -55,7 +55,7 @@ async fn pages_join_without_gap_or_repetition_newest_first() {
         page["items"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
     };
     let whole = ids(&client.get("/api/v1/parties?limit=200").await.json());
-    assert_eq!(whole.len(), 10);
+    assert_eq!(whole.len(), 11);
     assert!(whole.is_sorted_by(|newer, older| newer > older));
     let mut joined = Vec::new();
     let mut cursor = String::new();
@@ -111,7 +111,7 @@ async fn users_are_seen_by_their_own_party_and_oversight() {
     assert_eq!(own["items"].as_array().unwrap().len(), 3);
     let authority = served.sign_in("chief0").await;
     let all = authority.get("/api/v1/users?limit=200").await.json();
-    assert_eq!(all["items"].as_array().unwrap().len(), 30);
+    assert_eq!(all["items"].as_array().unwrap().len(), 33);
     let stranger =
         all["items"].as_array().unwrap().iter().find(|user| user["owner"] != own["items"][0]["owner"]).unwrap();
     let address = format!("/api/v1/users/{}", stranger["id"].as_str().unwrap());

@@ -60,11 +60,37 @@ async fn the_log_is_served_as_tiles() {
     let tile = served.stranger().get(&format!("/log/tile/0/000.p/{}", published.size)).await;
     assert_eq!(tile.status, 200);
     assert!(tile.header("cache-control").unwrap().contains("immutable"));
-    for path in ["/log/tile/0/999", "/log/..%2Fnode.db", "/log/keys", "/log/tile/0/..%2F..%2Fcheckpoint"] {
+    // The twin in the same form, with the bundles that both share.
+    let twin = published.twin.clone().unwrap();
+    let checkpoint = stranger.get("/log/sm3/checkpoint").await;
+    assert_eq!((checkpoint.status, checkpoint.text.as_str()), (200, twin.note.as_str()));
+    assert_eq!(checkpoint.header("cache-control"), Some("no-cache"));
+    let twin_tile = stranger.get(&format!("/log/sm3/tile/0/000.p/{}", twin.size)).await;
+    assert_eq!(twin_tile.status, 200);
+    assert!(twin_tile.header("cache-control").unwrap().contains("immutable"));
+    assert_ne!(twin_tile.text, tile.text);
+    let bundle = stranger.get(&format!("/log/tile/entries/000.p/{}", published.size)).await;
+    assert_eq!(bundle.header("content-type"), Some("application/octet-stream"));
+    assert_eq!(stranger.get(&format!("/log/sm3/tile/entries/000.p/{}", twin.size)).await.text, bundle.text);
+    for path in [
+        "/log/tile/0/999",
+        "/log/..%2Fnode.db",
+        "/log/keys",
+        "/log/tile/0/..%2F..%2Fcheckpoint",
+        "/log/sm3",
+        "/log/sm3/lock",
+        "/log/sm3/sm3/checkpoint",
+        "/log/sm3/..%2F..%2Fnode.db",
+    ] {
         assert_eq!(stranger.get(path).await.status, 404, "{path}");
     }
     let node = served.sign_in("clerk8").await.get("/api/v1/node").await.json();
     assert_eq!(node["checkpoint"]["size"], published.size);
+    assert_eq!(node["checkpoint"]["twin"]["vkey"], twin.vkey);
+    assert!(twin.vkey.starts_with(&format!("{}/sm3+", published.origin)));
+    for lag in ["receipts_uncommitted", "entries_unpublished", "behind_ms"] {
+        assert_eq!(node["log_lag"][lag], 0, "{lag}");
+    }
 }
 
 #[tokio::test]

@@ -213,6 +213,17 @@ async fn of_live_data_about_persons_nobody_exists_without_his_consent() {
     let sql = "SELECT district, count(*) AS n FROM resident_now GROUP BY district ORDER BY district";
     let reply = served.post(&order, "/query", json!({"sql": sql, "mode": "statistics"})).await.ok();
     assert_eq!(reply.json()["rows"], json!([{"district": "east", "n": 20}, {"district": "west", "n": 40}]));
+    // Each sees where his row went by the digest of his own key.
+    for (person, expected) in [
+        (0, &[Mode::Statistics, Mode::Verification, Mode::Verification][..]),
+        (1, &[Mode::Statistics, Mode::Verification]),
+        (2, &[Mode::Statistics]),
+        (500, &[]),
+    ] {
+        let page = app.uses_of(&id_number(person), None, 50).await.unwrap();
+        assert_eq!(page.uses.iter().map(|found| found.opening.mode).collect::<Vec<_>>(), expected, "person {person}");
+        assert!(page.uses.iter().all(|found| found.rows == 1) && page.not_tied.is_empty() && page.untold == 0);
+    }
     // A consent that is withdrawn ends at the next request, whatever was known before.
     app.withdraw_consent(&id_number(0), &given).await.unwrap();
     assert_eq!(served.post(&order, "/verify", claim(0)).await.body, known.body);

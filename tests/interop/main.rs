@@ -4,9 +4,11 @@
 
 mod clients;
 mod document;
+mod evidence;
 mod flight;
 mod gone;
 mod live;
+mod marked;
 mod node;
 mod openlineage;
 mod postgres;

@@ -102,6 +102,13 @@ impl Played {
         order.unwrap_or_else(|| panic!("no order of the demo grants {mode}"))
     }
 
+    /// A copy of the node that is not served, in the folder `node` of a directory.
+    pub fn copied(&self) -> TempDir {
+        let directory = tempfile::tempdir().expect("the temporary directory is writable");
+        copy(&self.directory, &directory.path().join("node"));
+        directory
+    }
+
     /// Serves a copy of the node.
     pub fn serve(&self) -> Served {
         self.serve_with(|_| {})

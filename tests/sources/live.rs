@@ -80,7 +80,7 @@ fn tenant_a() -> Predicate {
 fn governed(raw: impl Into<RawTable>, columns: &[(&str, &str)], rows: Vec<Predicate>) -> Arc<GovernedTable> {
     let columns = columns.iter().map(|(column, precision)| (name(column), precision.parse::<Precision>().unwrap()));
     let keys = PseudonymKeys { permit: Some([1; 32]), consumer: Some([2; 32]), order: Some([3; 32]) };
-    let governance = Governance { name: "people".to_owned(), columns: columns.collect(), rows, consent: None, keys };
+    let governance = Governance { name: "people".to_owned(), columns: columns.collect(), rows, consent: None, keys, marks: None };
     GovernedTable::new(raw, &governance).unwrap()
 }
 
@@ -450,6 +450,7 @@ async fn a_product_over_live_data_chooses_and_does_nothing_else() {
         rows: vec![compare("id", Comparison::Less, Literal::Integer(12))],
         consent: None,
         keys: PseudonymKeys::default(),
+        marks: None,
     };
     let session = place.session(GovernedTable::new(product, &ordered).unwrap());
     assert_eq!(
@@ -466,6 +467,7 @@ async fn a_product_over_live_data_chooses_and_does_nothing_else() {
         rows: Vec::new(),
         consent: None,
         keys: PseudonymKeys::default(),
+        marks: None,
     };
     let session = place.session(GovernedTable::new(product, &ordered).unwrap());
     let found =

@@ -149,8 +149,14 @@ fn session(
     for column in &product.schema.columns {
         columns.push((column.name.clone(), Precision::Exact));
     }
-    let governance =
-        Governance { name: "people".to_owned(), columns, rows: Vec::new(), consent, keys: PseudonymKeys::default() };
+    let governance = Governance {
+        name: "people".to_owned(),
+        columns,
+        rows: Vec::new(),
+        consent,
+        keys: PseudonymKeys::default(),
+        marks: None,
+    };
     let table = GovernedTable::new(Arc::clone(&product.files), &governance)?;
     let limits = Limits { rows_max: u64::MAX, bytes_max: u64::MAX, ..Limits::default() };
     Ok(GovernedSession::new(engine, &[table], limits, AnswerShape::Rows)?)
@@ -194,6 +200,7 @@ async fn product(engine: &Arc<Engine>, arguments: &ConsentArguments) -> Result<P
         rows: Vec::new(),
         consent: None,
         keys: PseudonymKeys::default(),
+        marks: None,
     };
     let table = GovernedTable::new(snapshot.files, &governance)?;
     let spec = ProductSpec {

@@ -3,12 +3,16 @@
 //! are masked. And it makes a node with many orders, for `lingqu-bench` to measure as clients do.
 //!
 //! `lingqu-bench-engine tpch --tables DIR --queries DIR`: `DIR/TABLE.parquet` as `tpchgen-cli` writes them, `DIR/qNN.sql`.
-//! `lingqu-bench-engine consent`: see [`consent`]. `lingqu-bench-engine node --dir DIR`: see [`node`].
+//! `lingqu-bench-engine consent`: see [`consent`]. `lingqu-bench-engine marks`: see [`marks`]. `lingqu-bench-engine log`: see [`log`]. `lingqu-bench-engine uses`: see [`uses`].
+//! `lingqu-bench-engine node --dir DIR`: see [`node`].
 
 mod consent;
+mod log;
 #[path = "../manifest.rs"]
 mod manifest;
+mod marks;
 mod node;
+mod uses;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -29,8 +33,11 @@ use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::snapshot::{Snapshot, SnapshotStore};
 use lingqu_engine::source::{Source, SourceOptions};
 use lingqu_engine::{Engine, EngineSettings, Limits, PseudonymKeys};
+use log::LogArguments;
+use marks::MarksArguments;
 use node::NodeArguments;
 use serde::Serialize;
+use uses::UsesArguments;
 
 /// Stack of a worker thread, in bytes, as the server has it: query plans nest.
 const STACK_BYTES: usize = 8 << 20;
@@ -48,7 +55,10 @@ struct Call {
 enum What {
     Tpch(Arguments),
     Consent(ConsentArguments),
+    Marks(MarksArguments),
+    Log(LogArguments),
     Node(NodeArguments),
+    Uses(UsesArguments),
 }
 
 /// Compare governed TPC-H queries with plain DataFusion
@@ -114,6 +124,9 @@ fn main() -> ExitCode {
     let measured = runtime.map_err(Failed::from).and_then(|runtime| match Call::parse().what {
         What::Tpch(arguments) => runtime.block_on(measure(&arguments)),
         What::Consent(arguments) => runtime.block_on(consent::measure(&arguments)),
+        What::Marks(arguments) => runtime.block_on(marks::measure(&arguments)),
+        What::Log(arguments) => runtime.block_on(log::measure(&arguments)),
+        What::Uses(arguments) => runtime.block_on(uses::measure(&arguments)),
         What::Node(arguments) => runtime.block_on(node::make(&arguments)),
     });
     match measured {
@@ -190,7 +203,7 @@ fn governance(snapshot: &Snapshot, shape: &Shape) -> Result<Governance, Failed> 
         rows.push(Predicate::Compare { column, comparison: *comparison, value: value.clone() });
     }
     let keys = PseudonymKeys { permit: Some([7; 32]), ..PseudonymKeys::default() };
-    Ok(Governance { name: shape.name.to_owned(), columns, rows, consent: None, keys })
+    Ok(Governance { name: shape.name.to_owned(), columns, rows, consent: None, keys, marks: None })
 }
 
 fn queries(directory: &Path) -> Result<BTreeMap<String, String>, Failed> {

@@ -54,10 +54,33 @@ pub struct NodeArguments {
     /// Moves the made-up values
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Whether the number plates of the large product name its subjects
+    #[arg(long)]
+    subjects: bool,
+}
+
+impl NodeArguments {
+    /// A node with few orders and a large product whose number plates name its subjects.
+    pub fn with_subjects(dir: PathBuf, rows: u64, seed: u64) -> NodeArguments {
+        let few = COLD_ORDERS + 4;
+        NodeArguments { dir, rows, orders: few, products: few, seed, subjects: true }
+    }
 }
 
 /// Makes the node, or finds it, and prints where its manifest lies.
 pub async fn make(arguments: &NodeArguments) -> Result<(), Failed> {
+    let manifest = made(arguments).await?;
+    writeln!(std::io::stdout(), "{}", manifest.display())?;
+    Ok(())
+}
+
+/// Where the manifest of a node lies that was made before.
+pub fn manifest_of(arguments: &NodeArguments) -> Result<PathBuf, Failed> {
+    Ok(std::path::absolute(&arguments.dir)?.join(MANIFEST))
+}
+
+/// Makes the node, or finds it; gives where its manifest lies.
+pub async fn made(arguments: &NodeArguments) -> Result<PathBuf, Failed> {
     let large = usize::from(arguments.rows > 0);
     if arguments.orders < COLD_ORDERS + 2 * large || arguments.products < COLD_ORDERS + 2 * large {
         return Err(format!("name at least {} orders and products", COLD_ORDERS + 2 * large).into());
@@ -72,15 +95,14 @@ pub async fn make(arguments: &NodeArguments) -> Result<(), Failed> {
         let made = Manifest { seconds: begun.elapsed().as_secs_f64(), ..made };
         std::fs::write(&manifest, serde_json::to_string_pretty(&made)? + "\n")?;
     }
-    writeln!(std::io::stdout(), "{}", manifest.display())?;
-    Ok(())
+    Ok(manifest)
 }
 
 /// Names the node by the program that makes it, which holds all rules, and by what it was asked.
 fn made_by(arguments: &NodeArguments) -> Result<String, Failed> {
     let program = sha256(&std::fs::read(std::env::current_exe()?)?);
-    let NodeArguments { rows, orders, products, seed, .. } = arguments;
-    Ok(format!("{program}/{rows}/{orders}/{products}/{seed}"))
+    let NodeArguments { rows, orders, products, seed, subjects, .. } = arguments;
+    Ok(format!("{program}/{rows}/{orders}/{products}/{seed}/{subjects}"))
 }
 
 fn is_made(manifest: &Path, made_by: &str) -> bool {
@@ -120,7 +142,7 @@ async fn fresh(arguments: &NodeArguments, home: &Path, made_by: String) -> Resul
         std::fs::remove_file(table.file)?;
     }
     let permit = rights::authorise(&cast, &resources).await?;
-    let offer = Offer { cast: &cast, resources: &resources, permit: &permit };
+    let offer = Offer { cast: &cast, resources: &resources, permit: &permit, has_subjects: arguments.subjects };
     let products = offer.products(arguments.products).await?;
     // What follows happens at the machine's time.
     cast.app.clock().advance(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS));

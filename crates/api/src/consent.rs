@@ -51,7 +51,7 @@ pub(crate) struct ConsentsForm {
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdentityForm {
     /// What names him in the data.
-    identity: String,
+    pub(crate) identity: String,
 }
 
 /// A consent that a person withdraws.
@@ -222,7 +222,7 @@ pub(crate) async fn narrow(
 }
 
 /// The viewer as somebody before whom persons act. Error: `not_permitted` for everybody who is not.
-fn taken_by(api: &Api, viewer: &Viewer, headers: Option<&HeaderMap>) -> Result<TakenBy, ProblemDocument> {
+pub(crate) fn taken_by(api: &Api, viewer: &Viewer, headers: Option<&HeaderMap>) -> Result<TakenBy, ProblemDocument> {
     let options = headers.map(options).transpose()?.unwrap_or_default();
     let taken_by = TakenBy { user: Some(viewer.session.user.clone()), options };
     api.app.must_take_consents(&taken_by)?;
@@ -236,7 +236,7 @@ fn must_know(api: &Api, viewer: &Viewer, details: &ConsentDetails) -> Result<(),
     hidden.map_or(Ok(()), |id| Err(ProblemDocument::not_found(&id)))
 }
 
-fn must_be_identity(identity: &str) -> Result<(), ProblemDocument> {
+pub(crate) fn must_be_identity(identity: &str) -> Result<(), ProblemDocument> {
     if identity.trim().is_empty() || identity.len() > IDENTITY_BYTES_MAX {
         return Err(ProblemDocument::invalid(
             "identity",

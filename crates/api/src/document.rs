@@ -8,10 +8,11 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, OpenApi, SecurityRequirement};
 
 /// Tags, in the order they are shown.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("session", "登录 Signing in"),
     ("commands", "办理 Changing something: commands, uploads, users"),
     ("consents", "个人授权 Consents that persons give, narrow and withdraw before a consent agent"),
+    ("subjects", "我的数据去向 Where a person's data went"),
     ("lists", "台账 Every entity, by page and by id"),
     ("market", "数据产品超市 Listed products and what they offer"),
     ("orders", "订单 Journey, receipts, evidence, service keys"),

@@ -24,18 +24,23 @@ mod journal;
 mod ledger;
 mod lineage;
 mod lists;
+mod mark_keys;
 mod node;
 mod order;
+mod pace;
 mod problem;
 mod product;
 mod reach;
+mod receipts;
 mod resource;
 mod session;
 mod settlement;
 mod table;
 mod tiles;
 mod user;
+mod uses;
 mod visibility;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,13 +48,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use lingqu_app::App;
 use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use attempts::Attempts;
+use pace::Pace;
 
 pub use problem::ProblemDocument;
 
@@ -78,6 +84,7 @@ pub(crate) struct Api {
     pub(crate) settings: ApiSettings,
     pub(crate) attempts: Attempts,
     pub(crate) password_checks: Semaphore,
+    pub(crate) witness_pace: Pace,
 }
 
 /// The shared state of the routes.
@@ -91,6 +98,7 @@ pub fn router(app: Arc<App>, settings: ApiSettings) -> Router {
         settings,
         attempts: Attempts::default(),
         password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+        witness_pace: Pace::default(),
     });
     let (control, mut document) = routes().split_for_parts();
     document::complete(&mut document);
@@ -104,6 +112,11 @@ pub fn router(app: Arc<App>, settings: ApiSettings) -> Router {
         .route("/api/{*rest}", axum::routing::any(problem::no_such_address))
         .route("/public/certificates/{code}", get(certificate::page))
         .route("/log/{*path}", get(tiles::file))
+        .route(
+            "/witness/add-checkpoint",
+            post(witness::add_checkpoint).layer(DefaultBodyLimit::max(witness::REQUEST_BYTES_MAX)),
+        )
+        .route("/witness/{origin_hash}/checkpoint", get(witness::checkpoint))
         .fallback(console::file)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(headers::secure))
@@ -136,6 +149,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(order::privacy))
         .routes(routes!(order::evidence))
         .routes(routes!(order::issue_service_key))
+        .routes(routes!(mark_keys::request))
+        .routes(routes!(mark_keys::give))
         .routes(routes!(user::add))
         .routes(routes!(resource::import_snapshot, resource::snapshots))
         .routes(routes!(resource::run_quality))
@@ -159,7 +174,11 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(consent::of_person))
         .routes(routes!(consent::withdraw))
         .routes(routes!(consent::narrow))
+        .routes(routes!(uses::give_pass))
+        .routes(routes!(uses::own))
+        .routes(routes!(receipts::query))
         .routes(routes!(node::node))
+        .routes(routes!(witness::standing))
         .routes(routes!(certificate::json));
     lists::add_to(router)
 }

@@ -157,7 +157,7 @@ pub(crate) struct ServiceKey {
 }
 
 /// The order, if the viewer may know of it.
-fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<OrderId, ProblemDocument> {
+pub(crate) fn seen(api: &Api, viewer: &Viewer, id: &str) -> Result<OrderId, ProblemDocument> {
     let visible = api.app.read(|state| {
         let order = id.parse().ok().and_then(|id| state.orders.get(&id))?;
         Sight::new(viewer, state).sees(id).then(|| order.value.id.clone())

@@ -23,12 +23,17 @@ use lingqu_store::{Backend, Store, StoreConfig};
 use crate::clock::Clock;
 use crate::connections::NodeConnections;
 use crate::consent::{ConsentIndex, LiveIdentities};
+use crate::cosign::Cosigning;
 use crate::error::AppError;
 use crate::identity::KnownKeys;
 use crate::ingestion::Ingestions;
 use crate::keys::NodeKeys;
+use crate::log::LogRole;
+use crate::receipt_tables::ReceiptTables;
 use crate::serving::ServingCache;
 use crate::spill;
+use crate::uses::UseIndex;
+use crate::witness::WitnessRole;
 
 /// How long a request waits for the node to catch up with the journal.
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
@@ -109,7 +114,14 @@ pub struct App {
     pub(crate) connections: OnceLock<NodeConnections>,
     pub(crate) ingestions: Arc<Ingestions>,
     pub(crate) metering: tokio::sync::Mutex<()>,
+    pub(crate) uses: Arc<UseIndex>,
+    pub(crate) receipt_tables: ReceiptTables,
     pub(crate) publishing: tokio::sync::Mutex<Option<LogPublisher>>,
+    pub(crate) log: LogRole,
+    /// What the node witnesses; told after it was opened.
+    pub(crate) witness: OnceLock<WitnessRole>,
+    /// Whom the node asks for cosignatures; told after it was opened.
+    pub(crate) cosigning: OnceLock<Cosigning>,
     /// True when no other process can write the journal, so that the state falls behind only by commands of its own.
     pub(crate) is_only_writer: bool,
     pub(crate) given_up: GivenUp,
@@ -144,6 +156,8 @@ impl App {
         let ingestions = Ingestions::new(&directory);
         let spill_directory = spill::directory(&directory, settings.exclusive)?;
         let live_identities = Arc::new(LiveIdentities::new(keys.identity.clone()));
+        let uses = Arc::new(UseIndex::new(&directory));
+        let receipt_tables = ReceiptTables::new(&directory);
         let app = App {
             engine: Arc::new(Engine::new(&EngineSettings::moderate(spill_directory))?),
             snapshots: SnapshotStore::open(&directory.join("snapshots"))?,
@@ -164,7 +178,12 @@ impl App {
             connections: OnceLock::new(),
             ingestions,
             metering: tokio::sync::Mutex::new(()),
+            uses,
+            receipt_tables,
             publishing: tokio::sync::Mutex::new(None),
+            log: LogRole::new(),
+            witness: OnceLock::new(),
+            cosigning: OnceLock::new(),
             is_only_writer,
             given_up: GivenUp::default(),
             _lock: lock,
@@ -175,6 +194,14 @@ impl App {
             app.reconcile_quota().await?;
         }
         Ok(Arc::new(app))
+    }
+
+    /// Refuses what only the process that holds the node's directory does.
+    pub(crate) fn must_be_exclusive(&self) -> Result<(), AppError> {
+        if self._lock.is_some() {
+            return Ok(());
+        }
+        Err(AppError::Invalid("a node that was opened beside a running one does not do this; ask the running one".to_owned()))
     }
 
     /// The node's time.
@@ -266,6 +293,7 @@ impl App {
     /// Ends the node's work in order: what was leased comes back, the receipt log is closed.
     pub async fn close(&self) -> Result<(), AppError> {
         self.stop_ingestions().await;
+        self.stop_publishing().await;
         self.quota.give_back().await?;
         self.receipts.close().await;
         self.store.close().await?;

@@ -18,6 +18,7 @@ use lingqu_store::consent::Consenting;
 use lingqu_store::idempotency::Idempotency;
 use lingqu_store::identity::NewLogin;
 use lingqu_store::journal::{Append, Appended, NewRecord};
+use lingqu_store::mark_share::MarkShare;
 use lingqu_store::posting::NewPosting;
 use lingqu_store::row::RowChange;
 use lingqu_store::service_key::ServiceKeyChange;
@@ -79,6 +80,8 @@ pub(crate) struct Extras {
     pub(crate) login: Option<NewLogin>,
     /// Who consents by the command.
     pub(crate) consenting: Option<NewConsenting>,
+    /// Shares of the keys that an order's copies are marked with.
+    pub(crate) mark_shares: Vec<MarkShare>,
 }
 
 /// Subjects who consent by a command.
@@ -111,7 +114,11 @@ impl App {
             self.must_be_within_duty(actor, &command)?;
         }
         let command = match command {
-            Command::DraftProduct { details } => Command::DraftProduct { details: self.with_shape(*details).await? },
+            Command::DraftProduct { details } => {
+                let details = self.with_shape(*details).await?;
+                self.must_name_ties(&details).await?;
+                Command::DraftProduct { details }
+            }
             other => other,
         };
         let extras = match &command {
@@ -285,6 +292,7 @@ fn append_of(
         consenting,
         logins,
         service_keys: extras.service_keys.clone(),
+        mark_shares: extras.mark_shares.clone(),
         idempotency: idempotency_of(context, command, options, executed)?,
     })
 }

@@ -53,7 +53,7 @@ impl App {
     }
 
     /// Every resource's newest snapshot, by table name.
-    async fn tables_with_snapshots(&self) -> Result<BTreeMap<String, Arc<TableFiles>>, AppError> {
+    pub(crate) async fn tables_with_snapshots(&self) -> Result<BTreeMap<String, Arc<TableFiles>>, AppError> {
         let wanted = self.read(|state| {
             let mut wanted = Vec::new();
             for resource in state.resources.values() {

@@ -45,6 +45,9 @@ pub enum AppError {
     /// A service key that is unknown, malformed or revoked; which is not told.
     #[error("the service key is not valid")]
     BadKey,
+    /// A person's pass that is malformed, was not given by this node or has lapsed; which is not told.
+    #[error("the person's pass is not valid")]
+    BadPass,
     /// The node could not catch up with the journal in time.
     #[error("the node has not caught up with its journal; try again in a moment")]
     Behind,
@@ -133,6 +136,17 @@ pub enum AppError {
     /// The transparency log can't be published or read.
     #[error(transparent)]
     Log(lingqu_store::log::LogError),
+    /// A checkpoint waits for the witnesses' quorum.
+    #[error(
+        "the newest checkpoint of the log has {found} of the {required} cosignatures that it needs; see that the witnesses under \
+         `[log]` in lingqu.toml can be reached"
+    )]
+    AwaitingWitnesses {
+        /// How many witnesses have cosigned it.
+        found: usize,
+        /// How many must have.
+        required: usize,
+    },
     /// Something that must not happen.
     #[error("internal fault: {0}")]
     Fault(String),
@@ -249,6 +263,13 @@ impl AppError {
                 "服务密钥无效或已注销，请使用订单的有效密钥",
                 "the service key is unknown or revoked; use a key of the order",
             ),
+            AppError::BadPass => Problem::new(
+                401,
+                "bad_pass",
+                ("凭据无效", "Invalid pass"),
+                "个人查询凭据无效或已过期，请向受理机构重新获取",
+                "the person's pass is malformed or has lapsed; ask the consent agent for a new one",
+            ),
             AppError::Behind => Problem::new(
                 503,
                 "behind",
@@ -345,6 +366,13 @@ impl AppError {
             AppError::Quality(error) => {
                 Problem::new(422, "invalid", ("规则有误", "Invalid rules"), error.to_string(), error.to_string())
             }
+            AppError::AwaitingWitnesses { found, required } => Problem::new(
+                503,
+                "awaiting_witnesses",
+                ("等待见证方联署", "Waiting for witnesses"),
+                format!("日志最新检查点已有 {found} 个联署，需 {required} 个，请稍后重试或请节点运维人员检查见证方"),
+                self.to_string(),
+            ),
             AppError::Invalid(what) => Problem::new(422, "invalid", ("请求有误", "Invalid request"), what, what),
             _ => self.fault(),
         }
@@ -399,6 +427,8 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         RefusalCode::QuotaExceeded => (403, "配额已用完", "Quota exceeded"),
         RefusalCode::NoiseRequired => (403, "须加噪统计", "Noise required"),
         RefusalCode::CohortTooSmall => (403, "群组过小", "Cohort too small"),
+        RefusalCode::MarkedAndExact => (409, "带标记与原值并存", "Marked and exact"),
+        RefusalCode::MarkKeysMissing => (409, "水印密钥未就绪", "Mark keys missing"),
         RefusalCode::RelatedParties => (403, "存在关联关系", "Related parties"),
         RefusalCode::AlreadyExists => (409, "已存在", "Already exists"),
         RefusalCode::LimitExceeded => (422, "超出限额", "Limit exceeded"),

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lingqu_crypto::{IndexKey, SealKey, SigningKey};
+use lingqu_crypto::{IndexKey, SealKey, SigningKey, Suite};
+use lingqu_fingerprint::HalfKey;
 use zeroize::Zeroizing;
 
 use crate::error::AppError;
@@ -11,6 +12,7 @@ use crate::error::AppError;
 /// The node's keys. `Debug` shows none.
 pub struct NodeKeys {
     signing_seed: Zeroizing<[u8; 32]>,
+    signing_sm2_seed: Zeroizing<[u8; 32]>,
     /// Wraps the vault's per-subject keys.
     pub vault: SealKey,
     /// Finds subjects in the vault by their identity.
@@ -23,6 +25,14 @@ pub struct NodeKeys {
     pub(crate) scram: SealKey,
     /// Salts of SCRAM.
     pub(crate) scram_salt: IndexKey,
+    /// Root of the keys with which the node cosigns others' logs.
+    witness: IndexKey,
+    /// The node's half of the keys that copies are marked with.
+    pub(crate) mark_half: HalfKey,
+    /// Seals the other half's shares.
+    pub(crate) mark_shares: SealKey,
+    /// Salts of the commitments to those keys.
+    pub(crate) mark_salt: IndexKey,
 }
 
 impl std::fmt::Debug for NodeKeys {
@@ -44,6 +54,25 @@ impl NodeKeys {
         SigningKey::from_seed(*self.signing_seed)
     }
 
+    /// Signs the checkpoints of the twin log.
+    pub(crate) fn signing_sm2(&self) -> Result<SigningKey, AppError> {
+        SigningKey::national_from_seed(*self.signing_sm2_seed).map_err(|error| AppError::Fault(error.to_string()))
+    }
+
+    /// Cosigns logs of one suite under a name. Another name has another key, because a cosignature with Ed25519 does not sign
+    /// the name: a key must never stand under two.
+    pub(crate) fn witness(&self, suite: Suite, name: &str) -> Result<SigningKey, AppError> {
+        match suite {
+            Suite::International => {
+                Ok(SigningKey::from_seed(self.witness.digest("lingqu witness ed25519 v1", name.as_bytes()).0))
+            }
+            Suite::National => {
+                let seed = self.witness.digest("lingqu witness sm2 v1", name.as_bytes()).0;
+                SigningKey::national_from_seed(seed).map_err(|error| AppError::Fault(error.to_string()))
+            }
+        }
+    }
+
     /// Reads the secret of a node directory, making it when the node has none yet.
     pub fn open(directory: &Path) -> Result<Self, AppError> {
         let path = directory.join("keys").join("node.secret");
@@ -56,12 +85,17 @@ impl NodeKeys {
         let derive = |context: &str| root.digest("lingqu node key v1", context.as_bytes()).0;
         Ok(Self {
             signing_seed: Zeroizing::new(derive("signing")),
+            signing_sm2_seed: Zeroizing::new(derive("signing sm2")),
             vault: SealKey::from_bytes(derive("vault")),
             identity: IndexKey::from_bytes(derive("identity")),
             pseudonym: IndexKey::from_bytes(derive("pseudonym")),
             address: IndexKey::from_bytes(derive("address")),
             scram: SealKey::from_bytes(derive("scram")),
             scram_salt: IndexKey::from_bytes(derive("scram salt")),
+            witness: IndexKey::from_bytes(derive("witness")),
+            mark_half: HalfKey::from_bytes(derive("mark half")),
+            mark_shares: SealKey::from_bytes(derive("mark shares")),
+            mark_salt: IndexKey::from_bytes(derive("mark salt")),
         })
     }
 }

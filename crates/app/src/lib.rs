@@ -6,7 +6,7 @@
 //! [`App::serving`] for an order and gets the grant as of the journal's head, compiled into governed tables. Background
 //! work is plain functions here ([`App::meter`], [`App::publish_log`]); who calls them when is the binary's business.
 //!
-//! Not here: HTTP and its forms, SQL text against the store, and rules: those are `api`, `gateway`, `store` and `domain`.
+//! Not here: serving HTTP and its forms (other nodes are asked by `remote`), SQL text against the store, and rules: those are `api`, `gateway`, `store` and `domain`.
 
 pub mod app;
 mod certificate;
@@ -14,9 +14,11 @@ mod clock;
 mod command;
 mod connections;
 mod consent;
+mod cosign;
 mod data;
 mod error;
 mod evidence;
+mod fingerprint;
 mod history;
 mod identity;
 mod ingestion;
@@ -29,14 +31,20 @@ mod metering;
 mod openlineage;
 mod privacy;
 mod quota;
+mod receipt_tables;
 mod receipts;
 mod recount;
+mod remote;
 mod release;
 mod replay;
 mod scram;
 mod serving;
 mod spill;
 mod storage;
+mod trace;
+mod uses;
+mod watch;
+mod witness;
 
 pub use app::{App, AppSettings};
 pub use certificate::CertificateView;
@@ -44,19 +52,36 @@ pub use clock::Clock;
 pub use command::{CommandOptions, Executed, ExecutedEvent};
 pub use connections::{ConnectionSetting, ConnectionTarget};
 pub use consent::{ConsentRef, SubjectConsent, TakenBy};
+pub use cosign::{AskedWitnessSetting, CosigningSetting, WitnessStanding};
 pub use data::data_type_of;
 pub use error::{AppError, Problem};
-pub use evidence::{EvidenceReport, verify_evidence};
+pub use evidence::{
+    CosignedReport, EvidenceOptions, EvidenceReport, REPORT_ITEM, SettledReport, TwinLogReport, evidence_report,
+    verify_evidence, verify_evidence_files, verify_evidence_with,
+};
+pub use fingerprint::{KeyRequest, KeyShares, MarkedOrder, MarkedProduct, MarkingProposal, OrderMarks, RegulatorHalf};
 pub use history::{Direction, JournalView, JournalWalk};
 pub use identity::{IssuedKey, NewUser, SessionView, SignedIn};
 pub use ingestion::{IngestionFailure, IngestionOutcome, IngestionView, JobSource, Spool, Spooled, Submitted};
 pub use journey::{Journey, JourneyStep};
 pub use keys::random;
 pub use lineage::BegunDelivery;
-pub use log::CheckpointView;
+pub use log::{CheckpointView, LogLag, LogSettings, TwinView};
 pub use openlineage::{BadCursor, EventCursor, EventPage, TimeRange};
 pub use privacy::{AccountStanding, PRIVACY_DELTA, PrivacyStanding};
 pub use quota::{QuotaPlace, Use};
+pub use receipt_tables::{ReceiptSight, ReceiptTableAnswer};
+pub use remote::RemoteFault;
 pub use replay::{Difference, ReplayReport};
 pub use scram::ScramKey;
 pub use serving::Serving;
+pub use trace::{
+    Accused, AccusedOrder, Assumption, ChannelTrace, CheckedAccusation, ColumnTrace, DeliveryTrace, ExplainedBy,
+    Explanation, FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, Support, TRACED_VERSIONS_MAX, Trace,
+    TraceCheck, TraceReport, TraceSettings, TraceVerdict, TraceWatch, VersionTrace, verify_trace,
+};
+pub use uses::{PAGE_USES_MAX, PASS_LIFE, Person, PersonPass, PersonUse, UsePage, UseRecord, row_set_text};
+pub use watch::{
+    Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct,
+};
+pub use witness::{WitnessSetting, WitnessedLog, WitnessedLogSetting};

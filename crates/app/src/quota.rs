@@ -431,6 +431,7 @@ mod tests {
             rows: Vec::new(),
             consent: None,
             keys: PseudonymKeys::default(),
+            marks: None,
         };
         let table = GovernedTable::new(snapshot.files, &governance).unwrap();
         let settings = EngineSettings::moderate(at("spill"));

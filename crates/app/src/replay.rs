@@ -4,6 +4,7 @@
 
 mod consents;
 mod keys;
+mod marks;
 mod receipts;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub struct ReplayReport {
     pub metering_windows: u64,
     /// Service keys compared.
     pub service_keys: u64,
+    /// Commitments to keys of marks that were opened with the stored shares.
+    pub mark_keys: u64,
     /// Entries of the published log that were compared with the database, and with its tiles.
     pub log_entries: u64,
     /// Where they differ, at most a hundred.
@@ -93,11 +96,12 @@ impl App {
         }
         compare_postings(&view, postings, &mut report).await?;
         service_keys.compare(&view, &mut report).await?;
+        self.compare_mark_shares(&view, &state, &mut report).await?;
         self.compare_consents(&view, &state, &withdrawals, &mut report).await?;
         let used = self.compare_receipts(&view, &state, &mut report).await?;
         drop(view);
         self.compare_quota(&used, &mut report).await?;
-        match lingqu_store::log::check_log(&self.store, &self.log_reader()?).await {
+        match lingqu_store::log::check_log(&self.store, &self.log_reader()?, self.twin_reader()?.as_ref()).await {
             Ok(entries) => report.log_entries = entries,
             Err(error) => report.add("log_entry", "log", error.to_string()),
         }

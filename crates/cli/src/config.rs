@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::log::LogEntry;
 use crate::source_connection::ConnectionEntry;
 use crate::tls::Identity;
+use crate::witness::WitnessEntry;
 
 /// Name of the configuration file in a node's directory.
 pub const FILE_NAME: &str = "lingqu.toml";
@@ -74,6 +76,13 @@ pub struct Configuration {
     pub log_format: LogFormat,
     /// Departments' databases and folders that data is taken from, by name.
     pub connections: BTreeMap<String, ConnectionEntry>,
+    /// A font with Chinese characters for reports of evidence, relative to the configuration file; none: the first that is
+    /// found where systems keep them.
+    pub report_font: Option<PathBuf>,
+    /// The logs of others that the node cosigns; none: it is no witness.
+    pub witness: Option<WitnessEntry>,
+    /// The node's own log.
+    pub log: LogEntry,
 }
 
 impl Default for Configuration {
@@ -94,6 +103,9 @@ impl Default for Configuration {
             sweep_minutes: 60,
             log_format: LogFormat::Text,
             connections: BTreeMap::new(),
+            report_font: None,
+            witness: None,
+            log: LogEntry::default(),
         }
     }
 }
@@ -173,7 +185,9 @@ impl Configuration {
         for connection in configuration.connections.values_mut() {
             connection.beside(beside);
         }
-        for path in [&mut configuration.tls_certificate, &mut configuration.tls_key].into_iter().flatten() {
+        configuration.log.beside(beside);
+        let paths = [&mut configuration.tls_certificate, &mut configuration.tls_key, &mut configuration.report_font];
+        for path in paths.into_iter().flatten() {
             *path = beside.join(&path);
         }
         Ok(configuration)
@@ -222,6 +236,7 @@ fn in_one_sentence(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::LogSuite;
 
     fn parse(text: &str) -> Result<Configuration, String> {
         Configuration::parse(Path::new("lingqu.toml"), text).map_err(|error| error.to_string())
@@ -237,7 +252,7 @@ mod tests {
         let text = "directory = 'data'\ndatabase = 'postgres://lingqu@db/lingqu'\nlisten = '0.0.0.0:80'\n\
                     admin_listen = '[::1]:9'\nflight_listen = '127.0.0.1:1'\npostgres_listen = '127.0.0.1:2'\n\
                     tls_certificate = 'node.pem'\ntls_key = 'node.key'\nallow_plaintext = true\nsecure_cookies = true\npublic_url = 'https://x'\n\
-                    meter_minutes = 1\nsweep_minutes = 2\nlog_format = 'json'\n\
+                    meter_minutes = 1\nsweep_minutes = 2\nlog_format = 'json'\nreport_font = 'f.otf'\n\
                     [connections.civil]\nprovider = 'pty_1'\nurl = 'postgres://lingqu@civil/people'\n";
         let found = parse(text).unwrap();
         assert!(found.connections.contains_key("civil"));
@@ -245,6 +260,18 @@ mod tests {
         assert_eq!(found.listen, "0.0.0.0:80".parse().unwrap());
         assert_eq!(found.log_format, LogFormat::Json);
         assert!(found.allow_plaintext && found.secure_cookies);
+    }
+
+    #[test]
+    fn the_log_has_both_suites_unless_it_is_told_otherwise() {
+        assert_eq!(parse("").unwrap().log.suites, [LogSuite::International, LogSuite::National]);
+        let one = parse("[log]\nsuites = ['international']\ndirectory = 'shared'\n").unwrap();
+        assert_eq!(one.log.suites, [LogSuite::International]);
+        assert_eq!(one.log.directory.as_deref(), Some(Path::new("shared")));
+        let problem = parse("[log]\nsuites = ['sm3']\n").unwrap_err();
+        assert!(problem.starts_with("lingqu.toml, line 2: "), "{problem}");
+        assert!(problem.contains("international") && problem.contains("national"), "{problem}");
+        assert!(parse("[log]\nsuite = ['national']\n").is_err());
     }
 
     #[test]

@@ -232,12 +232,18 @@ fn look_at_clock(findings: &mut Findings, now: Timestamp, last_at: Option<Timest
 }
 
 async fn look_at_log(findings: &mut Findings, app: &App) {
+    if let Err(error) = app.check_log_settings().await {
+        findings.add("twin log", Health::Bad, error.to_string());
+    }
     match app.checkpoint().await {
-        Ok(Some(checkpoint)) => findings.add(
-            "log",
-            Health::Good,
-            format!("{} entries under a signed checkpoint; key {}", checkpoint.size, checkpoint.vkey),
-        ),
+        Ok(Some(checkpoint)) => {
+            let finding = format!("{} entries under a signed checkpoint; key {}", checkpoint.size, checkpoint.vkey);
+            findings.add("log", Health::Good, finding);
+            if let Some(twin) = checkpoint.twin {
+                let finding = format!("{} entries over SM3, signed with SM2; key {}", twin.size, twin.vkey);
+                findings.add("twin log", Health::Good, finding);
+            }
+        }
         Ok(None) => {
             findings.add("log", Health::Note, "nothing is published yet; `lingqu serve` does that every second")
         }

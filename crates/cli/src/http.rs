@@ -1,11 +1,15 @@
 //! HTTP/1.1 over a listener, with a limit on how long a client may take to send a request's head. `axum::serve` has none, so
 //! that clients who send one byte now and then would hold every connection of a listener.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
@@ -14,14 +18,12 @@ use tokio::sync::watch;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
 
 /// Serves until told to stop; then takes no new connection and ends when the requests that run are answered.
-pub async fn serve<L: Listener>(
+pub async fn serve<L: Listener<Addr = SocketAddr>>(
     mut listener: L,
     router: Router,
     mut stopped: watch::Receiver<bool>,
     head_time_max: Duration,
-) where
-    L::Addr: std::fmt::Debug,
-{
+) {
     let mut builder = Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_time_max);
     // Each connection holds a receiver, so that the sender sees when the last one has ended.
@@ -31,8 +33,8 @@ pub async fn serve<L: Listener>(
         tokio::select! {
             // An error means that the server is gone, which is the same.
             _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
-            (stream, _) = listener.accept() => {
-                let service = TowerToHyperService::new(router.clone());
+            (stream, address) = listener.accept() => {
+                let service = Addressed { address, router: TowerToHyperService::new(router.clone()) };
                 let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
                 let (stopped, running) = (to_connections.clone(), running.clone());
                 tokio::spawn(async move {
@@ -46,7 +48,24 @@ pub async fn serve<L: Listener>(
     ended.closed().await;
 }
 
-type Served<I> = hyper::server::conn::http1::UpgradeableConnection<TokioIo<I>, TowerToHyperService<Router>>;
+/// The router of one connection: its handlers may ask who is at the other end ([`ConnectInfo`]).
+struct Addressed {
+    address: SocketAddr,
+    router: TowerToHyperService<Router>,
+}
+
+impl Service<hyper::Request<Incoming>> for Addressed {
+    type Response = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<hyper::Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(ConnectInfo(self.address));
+        self.router.call(request)
+    }
+}
+
+type Served<I> = hyper::server::conn::http1::UpgradeableConnection<TokioIo<I>, Addressed>;
 
 /// Answers the requests of one connection. What a client does wrong ends its connection and is no fault of the node.
 async fn answer<I>(connection: Served<I>, mut stopped: watch::Receiver<bool>)

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use lingqu_app::{App, AppError, AppSettings, Clock};
+use lingqu_app::{App, AppError, AppSettings, Clock, LogSettings};
 use lingqu_domain::party::{Division, Organisation, PartyDetails, Role, Tier};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -103,6 +103,8 @@ pub async fn run(arguments: InitArguments) -> Result<(), Failure> {
     .await?;
     let display_name = Zeroizing::new(arguments.display_name.clone().unwrap_or_else(|| arguments.login.clone()));
     app.initialise(tier, division, authority, &arguments.login, display_name, &password).await?;
+    // Whether there is a twin is decided in the configuration, which is read when the node is served first.
+    app.set_log(LogSettings { has_twin: false, ..LogSettings::default() })?;
     // The log's key is what others pin; the first checkpoint shows it.
     let checkpoint = app.publish_log().await?;
     write_configuration(&file, arguments.database.as_deref())?;

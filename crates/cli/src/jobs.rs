@@ -4,14 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lingqu_app::{App, AppError};
+use lingqu_app::App;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Pause between two looks at whether there is something to publish.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+/// Pause between two looks at whether there is something to publish, so that what was recorded is published within a second.
+const PUBLISH_EVERY: Duration = Duration::from_millis(750);
+/// Pause between two looks whether something was delivered, for the index by which persons find where their data went.
+const INDEX_USES_EVERY: Duration = Duration::from_secs(10);
+/// Pause between two looks whether deliveries ended, for the table of receipts.
+const TABULATE_EVERY: Duration = Duration::from_secs(300);
 /// Pause between two looks for ingestions that nobody runs.
 const RESUME_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two looks for cosignatures that are missing; what is published is to be witnessed within a minute.
+const COSIGN_EVERY: Duration = Duration::from_secs(1);
 /// Longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -32,19 +38,23 @@ pub fn start(
     stopped: &watch::Receiver<bool>,
 ) {
     tasks.spawn(publish(Arc::clone(app), stopped.clone()));
+    tasks.spawn(cosign(Arc::clone(app), stopped.clone()));
     tasks.spawn(meter(Arc::clone(app), settings.meter_every, stopped.clone()));
     tasks.spawn(sweep(Arc::clone(app), settings.sweep_every, stopped.clone()));
     tasks.spawn(resume(Arc::clone(app), stopped.clone()));
+    tasks.spawn(index_uses(Arc::clone(app), stopped.clone()));
+    tasks.spawn(tabulate(Arc::clone(app), stopped.clone()));
 }
 
 /// Publishes the log whenever journal or receipts have grown.
 async fn publish(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
-    let mut published = None;
     let mut pause = PUBLISH_EVERY;
     while !pause_or_stop(pause, &mut stopped).await {
-        match publish_if_new(&app, published).await {
-            Ok(heads) => {
-                published = Some(heads);
+        match app.publish_log_if_new().await {
+            Ok(published) => {
+                if let Some(checkpoint) = published {
+                    tracing::debug!(size = checkpoint.size, "log published");
+                }
                 pause = PUBLISH_EVERY;
             }
             Err(error) => {
@@ -56,13 +66,24 @@ async fn publish(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static 
     "log publisher"
 }
 
-async fn publish_if_new(app: &App, published: Option<(u64, u64)>) -> Result<(u64, u64), AppError> {
-    let heads = (app.store().head().await?, app.receipts().head().await?);
-    if published != Some(heads) {
-        let checkpoint = app.publish_log().await?;
-        tracing::debug!(size = checkpoint.size, "log published");
+/// Asks the witnesses for the cosignatures that are missing under what is published.
+async fn cosign(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    let mut pause = COSIGN_EVERY;
+    while !pause_or_stop(pause, &mut stopped).await {
+        let added = tokio::select! {
+            added = app.add_cosignatures() => added,
+            // A witness that does not answer holds no node up that is to end.
+            _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
+        };
+        pause = match added {
+            Ok(()) => COSIGN_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "cosignatures could not be added to the checkpoint; trying again");
+                (pause * 2).min(PAUSE_MAX)
+            }
+        };
     }
-    Ok(heads)
+    "cosignatures"
 }
 
 async fn meter(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool>) -> &'static str {
@@ -102,6 +123,44 @@ async fn resume(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static s
             return "ingestions";
         }
     }
+}
+
+/// Keeps the index current by which persons find where their data went.
+async fn index_uses(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    let mut pause = INDEX_USES_EVERY;
+    while !pause_or_stop(pause, &mut stopped).await {
+        match app.follow_uses().await {
+            Ok(0) => pause = INDEX_USES_EVERY,
+            Ok(left) => {
+                tracing::debug!(left, "receipt records are being indexed");
+                pause = Duration::ZERO;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the index of uses could not be kept current; trying again");
+                pause = PAUSE_MAX;
+            }
+        }
+    }
+    "index of uses"
+}
+
+/// Keeps the table of receipts current, and each finished day in one file.
+async fn tabulate(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    let mut pause = TABULATE_EVERY;
+    while !pause_or_stop(pause, &mut stopped).await {
+        match app.keep_receipt_table().await {
+            Ok(0) => pause = TABULATE_EVERY,
+            Ok(left) => {
+                tracing::debug!(left, "receipt records are being put into their table");
+                pause = Duration::ZERO;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the table of receipts could not be kept current; trying again");
+                pause = TABULATE_EVERY;
+            }
+        }
+    }
+    "table of receipts"
 }
 
 /// Waits; true when the node stops meanwhile.

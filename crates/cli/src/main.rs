@@ -19,12 +19,16 @@ mod ingest;
 mod init;
 mod jobs;
 mod lineage;
+mod log;
+mod marking;
 mod metrics;
+mod misconduct;
 mod node;
 mod openapi;
 mod output;
 mod password;
 mod quality;
+mod regulator;
 mod replay;
 mod serve;
 mod server;
@@ -33,6 +37,9 @@ mod source_connection;
 mod storage;
 mod telemetry;
 mod tls;
+mod trace;
+mod watch;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -67,6 +74,10 @@ enum Command {
     Quality(quality::QualityArguments),
     Audit(audit::AuditArguments),
     Lineage(lineage::LineageArguments),
+    Trace(trace::TraceArguments),
+    Marking(marking::MarkingArguments),
+    Regulator(regulator::RegulatorArguments),
+    Witness(witness::WitnessArguments),
     Openapi(openapi::OpenapiArguments),
 }
 
@@ -99,6 +110,10 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Quality(arguments) => quality::run(arguments).await,
         Command::Audit(arguments) => audit::run(arguments).await,
         Command::Lineage(arguments) => lineage::run(arguments).await,
+        Command::Trace(arguments) => trace::run(arguments).await,
+        Command::Marking(arguments) => marking::run(arguments).await,
+        Command::Regulator(arguments) => regulator::run(arguments).await,
+        Command::Witness(arguments) => witness::run(arguments).await,
         Command::Openapi(arguments) => openapi::run(arguments),
     }
 }

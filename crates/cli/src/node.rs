@@ -6,7 +6,7 @@ use lingqu_app::{App, AppError, AppSettings, Clock};
 
 use crate::config::Configuration;
 use crate::failure::Failure;
-use crate::{source_connection, storage};
+use crate::{log, source_connection, storage, witness};
 
 /// How a command opens a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,5 +39,7 @@ pub async fn open(configuration: &Configuration, access: Access) -> Result<Arc<A
         return Err(AppError::NotInitialised(directory).into());
     }
     source_connection::name(&app, configuration)?;
+    log::name(&app, configuration)?;
+    witness::name(&app, configuration)?;
     Ok(app)
 }

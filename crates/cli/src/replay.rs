@@ -37,6 +37,7 @@ pub async fn run(arguments: ReplayArguments) -> Result<(), Failure> {
             ("rows", report.rows),
             ("postings", report.postings),
             ("service keys", report.service_keys),
+            ("keys of marks", report.mark_keys),
             ("receipts", report.receipts),
             ("metering windows", report.metering_windows),
             ("log entries", report.log_entries),

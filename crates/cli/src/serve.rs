@@ -73,6 +73,7 @@ pub async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     };
     let app = node::open(&configuration, Access::Exclusive).await?;
     storage::check_snapshots(&app, Depth::Presence).await?;
+    app.check_log_settings().await?;
     let mut server = Server::start(app, listeners, tls.clone(), api_settings(&configuration))?;
     server.start_jobs(JobSettings {
         meter_every: Duration::from_secs(60 * u64::from(configuration.meter_minutes)),

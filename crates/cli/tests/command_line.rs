@@ -123,7 +123,7 @@ fn get(address: &str, target: &str) -> (String, String) {
 
 #[test]
 fn the_help_is_the_golden_one() {
-    const COMMANDS: [&[&str]; 16] = [
+    const COMMANDS: &[&[&str]] = &[
         &[],
         &["demo"],
         &["init"],
@@ -137,12 +137,25 @@ fn the_help_is_the_golden_one() {
         &["audit"],
         &["audit", "export"],
         &["audit", "verify"],
+        &["audit", "unpack"],
+        &["audit", "report"],
+        &["audit", "watch"],
+        &["audit", "verify-misconduct"],
+        &["witness"],
+        &["witness", "key"],
         &["lineage"],
         &["lineage", "export"],
+        &["trace"],
+        &["marking"],
+        &["marking", "propose"],
+        &["regulator"],
+        &["regulator", "init"],
+        &["regulator", "request"],
+        &["regulator", "share"],
         &["openapi"],
     ];
     let mut found = String::new();
-    for command in COMMANDS {
+    for command in COMMANDS.iter().copied() {
         let output = lingqu().args(command).arg("--help").output().expect("the binary runs");
         assert!(output.status.success(), "{command:?}");
         found.push_str(&format!(
@@ -166,6 +179,7 @@ fn wrong_usage_exits_with_2_and_success_with_0() {
         &["init", "--tier", "village", "--division", "450000"],
         &["replay"],
         &["audit", "export", "ord_1"],
+        &["trace"],
         &["serve", "--dir", "a", "--config", "b"],
         &["serve", "--listen", "somewhere"],
         &[],
@@ -275,6 +289,45 @@ fn garbage_is_no_evidence() {
     assert!(sentence.contains("is no log key"), "{sentence}");
     let sentence = refused(&["audit", "verify", path(&directory.path().join("none"))]);
     assert!(sentence.contains("check the path"), "{sentence}");
+}
+
+#[test]
+fn a_fragment_is_traced_and_what_is_none_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = directory.path().join("node");
+    init(&node);
+    let file = directory.path().join("found");
+    let secret = "450102199001011234";
+    std::fs::write(&file, format!("name,number\n甲,{secret}\n乙,{secret}\n")).expect("a file");
+    let output = run(&["trace", path(&file), "--dir", path(&node), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // Nothing was ever delivered by this node.
+    assert_eq!((&report["verdict"], &report["tested"]), (&"foreign".into(), &0.into()));
+    assert_eq!((&report["bound"], &report["fragment"]["rows_read"]), (&1e-6.into(), &2.into()));
+    assert!(report["accused"].as_array().is_some_and(Vec::is_empty));
+    assert!(!text(&output.stdout).contains(secret) && !text(&output.stderr).contains(secret));
+    // A pasted table, for people.
+    let mut child = lingqu()
+        .args(["trace", "-", "--dir", path(&node)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(b"| a | b |\n|---|---|\n| 1 | 2 |\n").expect("stdin takes the table");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(text(&output.stdout).starts_with("verdict          foreign"), "{}", text(&output.stdout));
+    let sentence = refused(&["trace", path(&directory.path().join("none.csv")), "--dir", path(&node)]);
+    assert!(sentence.contains("none.csv can't be read"), "{sentence}");
+    let sentence = refused(&["trace", path(&file), "--dir", path(&node), "--product", "nothing"]);
+    assert!(sentence.contains("there is no product `nothing`"), "{sentence}");
+    let sentence = refused(&["trace", path(&file), "--dir", path(&node), "--bound", "2"]);
+    assert!(sentence.contains("bound"), "{sentence}");
+    let sentence = refused(&["trace", "--verify", path(&file)]);
+    assert!(sentence.contains("does not verify"), "{sentence}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::error::{AppendError, StoreError};
 use crate::idempotency::{self, Idempotency};
 use crate::identity::{self, NewLogin};
 use crate::log::{insert_entry, next_entry_index};
+use crate::mark_share::{self, MarkShare};
 use crate::posting::{self, NewPosting};
 use crate::row::{self, RowChange};
 use crate::service_key::{self, ServiceKeyChange};
@@ -71,6 +72,8 @@ pub struct Append {
     pub logins: Vec<NewLogin>,
     /// Service keys to issue or revoke.
     pub service_keys: Vec<ServiceKeyChange>,
+    /// Shares of the keys that an order's copies are marked with; those that are there already stay as they are.
+    pub mark_shares: Vec<MarkShare>,
     /// The key under which a repeated request gets the same answer.
     pub idempotency: Option<Idempotency>,
 }
@@ -187,6 +190,7 @@ impl Store {
         }
         identity::insert_logins(db, self.vault_key(), &append.logins, &append.at).await?;
         service_key::apply(db, &append.service_keys, &append.at).await?;
+        mark_share::insert(db, &append.mark_shares, &append.at).await?;
         if let Some(idempotency) = &append.idempotency {
             idempotency::remember(db, idempotency).await?;
         }
@@ -260,6 +264,7 @@ fn check(append: &Append) -> Result<Vec<String>, StoreError> {
         ("rows", append.rows.len(), ITEMS_MAX),
         ("postings", append.postings.len(), ITEMS_MAX),
         ("vault items", append.vault.len(), ITEMS_MAX),
+        ("shares of keys", append.mark_shares.len(), mark_share::SHARES_MAX),
     ] {
         if count > max {
             return Err(StoreError::invalid(format!("the append has {count} {what}; split it, the most is {max}")));

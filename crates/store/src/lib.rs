@@ -20,6 +20,7 @@ pub mod identity;
 pub mod ingestion;
 pub mod journal;
 pub mod log;
+pub mod mark_share;
 pub mod migration;
 pub mod posting;
 pub mod privacy;
@@ -31,6 +32,7 @@ pub mod service_key;
 pub mod snapshot;
 pub mod store;
 pub mod vault;
+pub mod witness;
 
 pub use error::{AppendError, StoreError};
 pub use store::{Backend, Store, StoreConfig};

@@ -10,6 +10,9 @@ mod m0003_release;
 mod m0004_ingestion;
 mod m0005_privacy;
 mod m0006_consent;
+mod m0007_witness;
+mod m0008_marks;
+mod m0010_sequencer;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -48,6 +51,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_ingestion::Ingestion),
             Box::new(m0005_privacy::Privacy),
             Box::new(m0006_consent::Consent),
+            Box::new(m0007_witness::Witness),
+            Box::new(m0008_marks::Marks),
+            Box::new(m0010_sequencer::Sequencer),
         ]
     }
 }

@@ -5,6 +5,7 @@ use sea_orm::DatabaseTransaction;
 
 use crate::error::StoreError;
 use crate::journal::{self, Record};
+use crate::mark_share::{self, MarkShare};
 use crate::posting::{self, Posting, PostingFilter};
 use crate::row::{self, Row, RowFilter};
 use crate::store::Store;
@@ -51,6 +52,14 @@ impl Snapshot {
     /// [`StoreError::Invalid`] when `table` is no read table; faults of the database.
     pub async fn rows(&self, table: &str, filter: &RowFilter) -> Result<Vec<Row>, StoreError> {
         row::page(&self.transaction, table, filter).await
+    }
+
+    /// Shares of keys after a use, in the order of uses, at most [`mark_share::PAGE_SHARES_MAX`].
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn mark_shares(&self, after: Option<&str>) -> Result<Vec<MarkShare>, StoreError> {
+        mark_share::page(&self.transaction, after).await
     }
 
     /// Like [`Store::postings`].

@@ -22,10 +22,18 @@ CREATE TRIGGER log_entry_append_only_delete BEFORE DELETE ON log_entry BEGIN SEL
 CREATE TRIGGER log_entry_append_only_update BEFORE UPDATE ON log_entry BEGIN SELECT RAISE(ABORT, 'log_entry_append_only: rows of log_entry are never changed'); END
 CREATE TRIGGER log_entry_gap_free BEFORE INSERT ON log_entry WHEN NEW.idx <> (SELECT COALESCE(MAX(idx), -1) + 1 FROM log_entry) BEGIN SELECT RAISE(ABORT, 'log_entry_gap_free: idx must be the next one'); END
 CREATE TABLE "log_entry" ( "idx" integer NOT NULL PRIMARY KEY, "bytes" blob NOT NULL, CONSTRAINT "log_entry_idx_check" CHECK ("idx" >= 0) )
+CREATE TRIGGER log_roots_append_only_delete BEFORE DELETE ON log_roots BEGIN SELECT RAISE(ABORT, 'log_roots_append_only: rows of log_roots are never deleted'); END
+CREATE TRIGGER log_roots_append_only_replace BEFORE INSERT ON log_roots WHEN EXISTS (SELECT 1 FROM log_roots WHERE size = NEW.size OR log_entry = NEW.log_entry) BEGIN SELECT RAISE(ABORT, 'log_roots_append_only: rows of log_roots are never replaced'); END
+CREATE TRIGGER log_roots_append_only_update BEFORE UPDATE ON log_roots BEGIN SELECT RAISE(ABORT, 'log_roots_append_only: rows of log_roots are never changed'); END
+CREATE TABLE "log_roots" ( "size" integer NOT NULL PRIMARY KEY, "log_entry" integer NOT NULL, CONSTRAINT "log_roots_log_entry_unique" UNIQUE ("log_entry"), FOREIGN KEY ("log_entry") REFERENCES "log_entry" ("idx"), CONSTRAINT "log_roots_size_check" CHECK ("size" >= 0) )
 CREATE TABLE "login" ( "user_id" text NOT NULL PRIMARY KEY, "login" text NOT NULL, "password_phc" text NOT NULL, "display_name_sealed" blob NOT NULL, "created_at" text NOT NULL, CONSTRAINT "login_login_unique" UNIQUE ("login") )
 CREATE TABLE "mandate" ( "id" text NOT NULL PRIMARY KEY, "stream_version" integer NOT NULL, "state" text NOT NULL, "title" text NOT NULL, "owner" text NOT NULL, "created_at" text NOT NULL, "updated_at" text NOT NULL, "position" integer NOT NULL, "body" text NOT NULL, FOREIGN KEY ("position") REFERENCES "journal" ("position") )
 CREATE INDEX "mandate_owner_index" ON "mandate" ("owner", "id")
 CREATE INDEX "mandate_state_index" ON "mandate" ("state", "id")
+CREATE TRIGGER mark_share_append_only_delete BEFORE DELETE ON mark_share BEGIN SELECT RAISE(ABORT, 'mark_share_append_only: rows of mark_share are never deleted'); END
+CREATE TRIGGER mark_share_append_only_replace BEFORE INSERT ON mark_share WHEN EXISTS (SELECT 1 FROM mark_share WHERE key_use = NEW.key_use) BEGIN SELECT RAISE(ABORT, 'mark_share_append_only: rows of mark_share are never replaced'); END
+CREATE TRIGGER mark_share_append_only_update BEFORE UPDATE ON mark_share BEGIN SELECT RAISE(ABORT, 'mark_share_append_only: rows of mark_share are never changed'); END
+CREATE TABLE "mark_share" ( "key_use" text NOT NULL PRIMARY KEY, "sealed" blob NOT NULL, "given_at" text NOT NULL )
 CREATE TABLE "meter" ( "id" text NOT NULL PRIMARY KEY, "stream_version" integer NOT NULL, "state" text NOT NULL, "title" text NOT NULL, "owner" text NOT NULL, "created_at" text NOT NULL, "updated_at" text NOT NULL, "position" integer NOT NULL, "body" text NOT NULL, FOREIGN KEY ("position") REFERENCES "journal" ("position") )
 CREATE INDEX "meter_owner_index" ON "meter" ("owner", "id")
 CREATE INDEX "meter_state_index" ON "meter" ("state", "id")
@@ -94,6 +102,7 @@ CREATE INDEX "resource_state_index" ON "resource" ("state", "id")
 CREATE TABLE "right" ( "id" text NOT NULL PRIMARY KEY, "stream_version" integer NOT NULL, "state" text NOT NULL, "title" text NOT NULL, "owner" text NOT NULL, "created_at" text NOT NULL, "updated_at" text NOT NULL, "position" integer NOT NULL, "body" text NOT NULL, FOREIGN KEY ("position") REFERENCES "journal" ("position") )
 CREATE INDEX "right_owner_index" ON "right" ("owner", "id")
 CREATE INDEX "right_state_index" ON "right" ("state", "id")
+CREATE TABLE "sequencer" ( "id" integer NOT NULL PRIMARY KEY, "epoch" integer NOT NULL, "holder" text NOT NULL, "seen_at_unix_ms" integer NOT NULL, CONSTRAINT "sequencer_id_check" CHECK ("id" = 1), CONSTRAINT "sequencer_epoch_check" CHECK ("epoch" > 0) )
 CREATE TABLE "service_key" ( "hash" blob NOT NULL PRIMARY KEY, "order_id" text NOT NULL, "last_four" text NOT NULL, "created_at" text NOT NULL, "revoked_at" text , "scram_sealed" blob)
 CREATE INDEX "service_key_order_id_index" ON "service_key" ("order_id")
 CREATE TABLE "session" ( "token_hash" blob NOT NULL PRIMARY KEY, "user_id" text NOT NULL, "csrf" text NOT NULL, "created_at" text NOT NULL, "expires_at" text NOT NULL, "idle_expires_at" text NOT NULL, FOREIGN KEY ("user_id") REFERENCES "login" ("user_id") )
@@ -117,3 +126,7 @@ CREATE INDEX "vault_index_subject_index" ON "vault_index" ("subject")
 CREATE TABLE "vault_item" ( "id" text NOT NULL PRIMARY KEY, "subject" text NOT NULL, "kind" text NOT NULL, "sealed" blob NOT NULL, FOREIGN KEY ("subject") REFERENCES "vault_key" ("subject") )
 CREATE INDEX "vault_item_subject_index" ON "vault_item" ("subject")
 CREATE TABLE "vault_key" ( "subject" text NOT NULL PRIMARY KEY, "wrapped" blob NOT NULL )
+CREATE TRIGGER witnessed_moves_on BEFORE UPDATE ON witnessed WHEN NEW.origin <> OLD.origin OR NEW.origin_hash <> OLD.origin_hash OR NEW.size < OLD.size OR (NEW.size = OLD.size AND NEW.root <> OLD.root) BEGIN SELECT RAISE(ABORT, 'witnessed_moves_on: what was cosigned is never taken back'); END
+CREATE TRIGGER witnessed_stays BEFORE DELETE ON witnessed BEGIN SELECT RAISE(ABORT, 'witnessed_stays: what was cosigned is never forgotten'); END
+CREATE TRIGGER witnessed_stays_replace BEFORE INSERT ON witnessed WHEN EXISTS (SELECT 1 FROM witnessed WHERE origin = NEW.origin OR origin_hash = NEW.origin_hash) BEGIN SELECT RAISE(ABORT, 'witnessed_stays: what was cosigned is never replaced'); END
+CREATE TABLE "witnessed" ( "origin" text NOT NULL, "origin_hash" text NOT NULL, "size" integer NOT NULL, "root" blob NOT NULL, "note" text NOT NULL, CONSTRAINT "witnessed_pkey" PRIMARY KEY ("origin"), CONSTRAINT "witnessed_origin_hash_unique" UNIQUE ("origin_hash"), CONSTRAINT "witnessed_size_check" CHECK ("size" >= 0) )

@@ -522,6 +522,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/orders/{id}/key-request": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the node asks of the auditor for an order whose copies are marked. */
+        get: operations["get_key_request"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{id}/key-shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the auditor's shares of an order's keys. The node seals them and commits to the keys in the journal; deliveries of the
+         *     order can then begin. The same shares once more change nothing.
+         */
+        post: operations["give_key_shares"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/orders/{id}/privacy": {
         parameters: {
             query?: never;
@@ -788,6 +825,26 @@ export interface paths {
         get: operations["get_quality_report"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/receipts/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks about deliveries in SQL, over the table `receipts` with a row for each that ended. The data authority and the auditor ask
+         *     about all, a party about those of orders that it may open. Nothing is changed; it is a POST because a statement may be long.
+         */
+        post: operations["query_receipts"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1072,6 +1129,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/subjects/me/uses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every delivery that had a row of the person whose pass is sent: when, to whom, under which order and permits, for what, and how
+         *     many of his rows; newest first.
+         */
+        get: operations["list_own_uses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/subjects/passes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a person who is before a handler of a consent agent a pass, with which he reads the uses of his data for a quarter of an
+         *     hour. Nothing is recorded of the person.
+         */
+        post: operations["give_person_pass"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/supplies": {
         parameters: {
             query?: never;
@@ -1167,6 +1264,23 @@ export interface paths {
         };
         /** One. */
         get: operations["get_user"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/witnesses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who cosigns this node's logs, how far each has come, and the logs that this node cosigns. */
+        get: operations["get_witnesses"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1275,6 +1389,37 @@ export interface components {
             /** @description The product's columns that it is made of. */
             from: components["schemas"]["TracedColumn"][];
         };
+        /** @description A witness that the node asks to cosign one of its logs. */
+        AskedWitness: {
+            /** @description The same in words, with what to do. */
+            answer?: string | null;
+            /**
+             * Format: int64
+             * @description Entries that are published and that it has not cosigned.
+             */
+            behind: number;
+            /**
+             * Format: int64
+             * @description When it says that it cosigned, in seconds since 1970.
+             */
+            cosigned_at?: number | null;
+            /** @description Whether it cosigns the twin log instead of the log over SHA-256. */
+            of_twin: boolean;
+            /**
+             * @description What its last answer came to: `cosigned`, `unreachable`, `unknown_log`, `not_trusted`, `ahead`, `inconsistent`, `no_proof`
+             *     or `other`; absent before it was asked.
+             */
+            outcome?: string | null;
+            /**
+             * Format: int64
+             * @description The size of the log that it cosigned last; absent before the first.
+             */
+            size?: number | null;
+            /** @description Where it is asked. */
+            url: string;
+            /** @description The key with which it cosigns (C2SP signed-note). */
+            vkey: string;
+        };
         /**
          * @description 授权运营模式: overall, by field or by scenario.
          * @enum {string}
@@ -1297,6 +1442,48 @@ export interface components {
             /** @description Weekend days that are worked. */
             working_weekends: string[];
         };
+        /** @description What carries a bit. */
+        Carrier: {
+            /**
+             * @description Numbers or times that move by some steps. Columns that a constraint ties move together by their coefficients, so that
+             *     the constraint goes on holding.
+             */
+            number: {
+                /**
+                 * Format: int32
+                 * @description By how many steps a coefficient of one moves.
+                 */
+                amplitude: number;
+                /** @description The columns, the anchor first. */
+                members: components["schemas"]["Member"][];
+            };
+        } | {
+            /** @description Coordinates in degrees. */
+            place: {
+                /**
+                 * Format: int32
+                 * @description Digits after the point that they keep.
+                 */
+                decimals: number;
+                /** @description Column of the latitude. */
+                latitude: components["schemas"]["ColumnName"];
+                /** @description Column of the longitude. */
+                longitude: components["schemas"]["ColumnName"];
+                /**
+                 * Format: int32
+                 * @description How far at most.
+                 */
+                metres: number;
+            };
+        } | {
+            /** @description Texts that are taken for each other. */
+            category: {
+                /** @description The column. */
+                column: components["schemas"]["ColumnName"];
+                /** @description The sets. */
+                sets: string[][];
+            };
+        };
         /** @description What a product's price may not exceed, per charging unit. */
         Ceiling: {
             /** @description Per call: a verification, a lookup, a query or a page of rows. */
@@ -1317,6 +1504,34 @@ export interface components {
             /** @description Until when it holds. */
             valid_until: string;
         };
+        /** @description A record of the receipt log by which a use is checked. */
+        CheckedRecord: {
+            /** @description `opened` (who, why, under which order), `part` (rows of one batch) or `single` (both). */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Index of the log entry that commits to it; absent before that was done, which takes about a second.
+             */
+            log_entry?: number | null;
+            /**
+             * Format: int64
+             * @description The place of its pair of digests in that entry, from 0.
+             */
+            place?: number | null;
+            /**
+             * Format: int64
+             * @description Its position in the receipt log.
+             */
+            position: number;
+            /** @description The salt, 16 bytes, hexadecimal; absent where the record names rows of others. */
+            salt?: string | null;
+            /** @description SHA-256 of its salt and text, as it stands in the log entry, hexadecimal. */
+            sha256: string;
+            /** @description The same by SM3. */
+            sm3: string;
+            /** @description The record's canonical text, likewise. */
+            text?: string | null;
+        };
         /** @description The newest signed head of the transparency log. */
         Checkpoint: {
             /** @description The whole signed note (C2SP tlog-checkpoint). */
@@ -1330,6 +1545,7 @@ export interface components {
              * @description Entries it covers.
              */
             size: number;
+            twin?: components["schemas"]["TwinCheckpoint"] | null;
             /** @description The key that verifies it, in the form of C2SP signed-note. */
             vkey: string;
         };
@@ -1683,6 +1899,13 @@ export interface components {
             command: "revoke_service_key";
             /** @description The key. */
             key: components["schemas"]["ServiceKeyId"];
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+        } | {
+            /** @enum {string} */
+            command: "give_key_shares";
+            /** @description The commitments, which the node makes. */
+            commitments: components["schemas"]["KeyCommitments"];
             /** @description The order. */
             order: components["schemas"]["OrderId"];
         } | {
@@ -2085,6 +2308,20 @@ export interface components {
          * @enum {string}
          */
         Duty: "administrator" | "handler" | "approver" | "chief_data_officer";
+        /** @description How a column's values are numbers. */
+        Encoding: {
+            /** @description Numbers that are multiples of a step. */
+            lattice: {
+                /** @description The step. */
+                step: string;
+            };
+        } | {
+            /** @description Days and moments. */
+            time: {
+                /** @description The step in seconds. */
+                step: string;
+            };
+        } | "hours_minutes";
         /** @description An entity with what the journal knows of it and what the viewer could do with it. */
         Entry_Mandate: {
             /** @description A mandate. */
@@ -2181,6 +2418,7 @@ export interface components {
                 details: components["schemas"]["OrderDetails"];
                 /** @description Its id. */
                 id: components["schemas"]["OrderId"];
+                mark_keys?: components["schemas"]["MarkKeys"] | null;
                 /** @description The product's operator. */
                 operator: components["schemas"]["PartyId"];
                 /** @description Who placed it. */
@@ -3024,6 +3262,22 @@ export interface components {
             /** @description Its title. */
             title: string;
         };
+        /** @description Salted commitments to the three keys of an order: each a SHA-256 and an SM3 digest. */
+        KeyCommitments: {
+            /**
+             * Format: int32
+             * @description Which replacement of the product's key of positions.
+             */
+            epoch: number;
+            /** @description To the order's key. */
+            order: string;
+            /** @description To the key of positions: one for all orders of the product. */
+            positions: string;
+            /** @description The profile of the product's marking. */
+            profile: components["schemas"]["MarkProfile"];
+            /** @description To the consumer's key: one for all its orders of the product. */
+            recipient: string;
+        };
         /** @description The ledger. */
         LedgerView: {
             /** @description The settlements, newest first. */
@@ -3088,6 +3342,24 @@ export interface components {
             /** @description The table or view. */
             table: string;
         };
+        /** @description How far the published log is behind the node's records. */
+        LogLag: {
+            /**
+             * Format: int64
+             * @description Milliseconds since the published log held everything that was recorded; 0 while it does.
+             */
+            behind_ms: number;
+            /**
+             * Format: int64
+             * @description Entries that no published checkpoint covers yet.
+             */
+            entries_unpublished: number;
+            /**
+             * Format: int64
+             * @description Receipt records that no entry of the log commits to yet.
+             */
+            receipts_uncommitted: number;
+        };
         /** @description A mandate. */
         Mandate: {
             approved_by?: components["schemas"]["Actor"] | null;
@@ -3147,6 +3419,85 @@ export interface components {
                 reason: string;
             };
         };
+        /** @description One kind of position: a column, or columns that one bit moves together. */
+        Mark: {
+            /** @description What carries the bit. */
+            carrier: components["schemas"]["Carrier"];
+            /** @description Its name within the product, in the form of a column's. */
+            name: components["schemas"]["ColumnName"];
+            /**
+             * Format: int32
+             * @description How many of a million cells that can bear it are marked.
+             */
+            rate_per_million: number;
+        };
+        /** @description What a provider declares of its resource: the chief data officer signs it with the catalogue entry. */
+        MarkDeclaration: {
+            /**
+             * @description Whether any of it is credit information (信用信息): it is then exact. There is no default: who declares a tolerance
+             *     says so.
+             */
+            credit_data: boolean;
+            /** @description What may be changed in copies. */
+            limits: components["schemas"]["MarkLimits"];
+        };
+        /** @description What the node asks of the half-holder for one order. It holds no secret. */
+        MarkKeyRequest: {
+            /** @description Its consumer. */
+            consumer: components["schemas"]["PartyId"];
+            /**
+             * Format: int32
+             * @description Which replacement of the product's key of positions.
+             */
+            epoch: number;
+            /** @description The order. */
+            order: components["schemas"]["OrderId"];
+            /** @description Its product. */
+            product: components["schemas"]["ProductId"];
+            /** @description The profile of the product's marking. */
+            profile: components["schemas"]["MarkProfile"];
+        };
+        /** @description The half-holder's shares of an order's keys, as `lingqu regulator share` writes them. */
+        MarkKeyShares: {
+            /** @description Of the order's key. */
+            order: string;
+            /** @description Of the key of positions: 64 hexadecimal digits. */
+            positions: string;
+            /** @description Of the consumer's key. */
+            recipient: string;
+            /** @description What was asked. */
+            request: components["schemas"]["MarkKeyRequest"];
+        };
+        /** @description The keys of an order. */
+        MarkKeys: {
+            /** @description What was committed to. */
+            commitments: components["schemas"]["KeyCommitments"];
+            /** @description Who gave the shares. */
+            given_by: components["schemas"]["Actor"];
+            /** @description Who holds the half that is not the node's. */
+            holder: components["schemas"]["PartyId"];
+        };
+        /** @description What marks may at most change in copies of a table. Nothing, unless it is said. */
+        MarkLimits: {
+            /**
+             * Format: int32
+             * @description How many rows of a million a copy may lack, at most [`OMITTED_PER_MILLION_MAX`].
+             * @default 0
+             */
+            omitted_per_million: number;
+            /**
+             * @description The columns whose values may be off, and by how much; every other column is exact.
+             * @default {}
+             */
+            tolerances: {
+                [key: string]: components["schemas"]["Tolerance"];
+            };
+        };
+        /**
+         * @description Which ciphers draw marks and which digest derives their keys.
+         * @enum {string}
+         */
+        MarkProfile: "aes-sha256" | "sm4-sm3";
         /** @description A page of the market. */
         Market: {
             /** @description The products, newest first. */
@@ -3199,6 +3550,18 @@ export interface components {
             /** @description Time of the last change, RFC 3339. */
             updated_at: string;
         };
+        /** @description How copies of a product are marked. It can't be changed while copies are out, so it is part of the product. */
+        Marking: {
+            /** @description The marks in values. None where no value may change. */
+            marks?: components["schemas"]["Mark"][];
+            /**
+             * Format: int32
+             * @description How many rows of a million each copy lacks; the weight of the others is delivered.
+             */
+            omitted_per_million?: number;
+            /** @description Which ciphers draw the marks. */
+            profile: components["schemas"]["MarkProfile"];
+        };
         /** @description The bounds of a measured column. Values beyond are taken for the bound; values between two steps for the nearer one. */
         MeasureBounds: {
             /** @description The values of which a quantile is one, multiples of the step, ascending; none: no quantiles. */
@@ -3209,6 +3572,22 @@ export interface components {
             step: string;
             /** @description The largest value, a multiple of the step. */
             upper: string;
+        };
+        /** @description One column of a number mark. */
+        Member: {
+            /**
+             * Format: int32
+             * @description By how much it moves when the anchor moves by one; the anchor's is 1.
+             */
+            coefficient: number;
+            /** @description Its name. */
+            column: components["schemas"]["ColumnName"];
+            /** @description How its values are numbers. */
+            encoding: components["schemas"]["Encoding"];
+            /** @description The greatest value that may be delivered, of numbers. */
+            greatest?: string | null;
+            /** @description The least value that may be delivered, of numbers. */
+            least?: string | null;
         };
         /** @description A closed metering window. */
         Meter: {
@@ -3318,6 +3697,8 @@ export interface components {
              * @default null
              */
             consent_required: boolean | null;
+            /** @default null */
+            marks: components["schemas"]["MarkLimits"] | null;
             /**
              * @description Modes kept.
              * @default null
@@ -3362,6 +3743,7 @@ export interface components {
             division?: components["schemas"]["Division"] | null;
             /** @description Its id; absent before it is initialised. */
             id?: string | null;
+            log_lag?: components["schemas"]["LogLag"] | null;
             /** @description The node's time, RFC 3339. */
             now: string;
             /**
@@ -3449,11 +3831,23 @@ export interface components {
         };
         /** @description What is known when a delivery begins. */
         Opening: {
+            /**
+             * @description Names the marks that the answer carries, hexadecimal: of what is marked how, and the logged commitments to the keys. None
+             *     where nothing is marked.
+             */
+            code_id?: string | null;
             /** @description The recipient. */
             consumer: components["schemas"]["PartyId"];
             /** @description Digest of the grant it was made under. */
             grant_digest: string;
             lineage?: components["schemas"]["AnswerLineage"] | null;
+            /**
+             * @description What the product was made from, as its folder is named: with the product it says of which table the row sets hold
+             *     the numbers. None for live data and in records from before it was recorded.
+             */
+            made_from?: string | null;
+            /** @description The marked columns among those that the answer was made of. */
+            marked?: components["schemas"]["ColumnName"][];
             /** @description The mode. */
             mode: components["schemas"]["Mode"];
             /** @description REAL or SYNTHETIC. */
@@ -3503,6 +3897,7 @@ export interface components {
             details: components["schemas"]["OrderDetails"];
             /** @description Its id. */
             id: components["schemas"]["OrderId"];
+            mark_keys?: components["schemas"]["MarkKeys"] | null;
             /** @description The product's operator. */
             operator: components["schemas"]["PartyId"];
             /** @description Who placed it. */
@@ -3753,6 +4148,13 @@ export interface components {
             /** @description … in English. */
             name_en: string;
         };
+        /** @description A person's pass. */
+        Pass: {
+            /** @description When it lapses, RFC 3339. */
+            expires_at: string;
+            /** @description What the person sends as `Authorization: Bearer …`. */
+            pass: string;
+        };
         /** @description Another password. */
         PasswordForm: {
             /** @description His present password. */
@@ -3800,6 +4202,13 @@ export interface components {
         };
         /** @description A permit (场景授权). */
         PermitId: string;
+        /** @description A permit that a use stands on. */
+        PermitOfUse: {
+            /** @description The permit. */
+            permit: string;
+            /** @description Its scenario's name. */
+            scenario: string;
+        };
         /** @description Where a permit stands. */
         PermitStage: "applied" | {
             /** @description Approved. */
@@ -4098,6 +4507,7 @@ export interface components {
             };
             /** @description Output columns that identify a row. */
             key: components["schemas"]["ColumnName"][];
+            marking?: components["schemas"]["Marking"] | null;
             /** @description 名称 */
             name: string;
             /** @description Name in English. */
@@ -4234,6 +4644,23 @@ export interface components {
              */
             subjects?: number | null;
         };
+        /** @description What it comes to. */
+        ReceiptAnswer: {
+            /** @description Names of the columns, in their order. */
+            columns: string[];
+            /**
+             * Format: int64
+             * @description Position of the log's last record: where it is larger, the rest is taken in within minutes.
+             */
+            head: number;
+            /**
+             * Format: int64
+             * @description Position of the receipt log up to which deliveries that ended are in the answer.
+             */
+            position: number;
+            /** @description The rows, at most 10,000, each an object by column. */
+            rows: Record<string, never>[];
+        };
         /** @description What a receipt record says. */
         ReceiptBody: {
             /** @description A delivery begins. */
@@ -4315,6 +4742,11 @@ export interface components {
              * @description What `after` of the next page is; absent after the last record.
              */
             next_after?: number | null;
+        };
+        /** @description A question about receipts. */
+        ReceiptQuestion: {
+            /** @description A statement over the table `receipts`. */
+            sql: string;
         };
         /** @description One record of the receipt log. */
         ReceiptRecord: {
@@ -4432,6 +4864,7 @@ export interface components {
             division: components["schemas"]["Division"];
             /** @description Columns that identify a row; may be empty. */
             key: components["schemas"]["ColumnName"][];
+            marks?: components["schemas"]["MarkDeclaration"] | null;
             /** @description 名称 */
             name: string;
             /** @description Name in English. */
@@ -5006,6 +5439,29 @@ export interface components {
          * @enum {string}
          */
         Tier: "region" | "city" | "county";
+        /** @description What the derive makes a schema of: it can't say that a decimal in a variant is written as text. */
+        Tolerance: {
+            /** @description A number as text, by so much at most. */
+            number: string;
+        } | {
+            /** @description A day or a moment, by so many seconds at most, as text. */
+            seconds: string;
+        } | {
+            /**
+             * Format: int32
+             * @description A clock time, by so many minutes at most.
+             */
+            minutes: number;
+        } | {
+            /**
+             * Format: int32
+             * @description A geographic coordinate, by so many metres at most.
+             */
+            metres: number;
+        } | {
+            /** @description A text, by another of its set. */
+            texts: string[][];
+        };
         /** @description Totals of a delivery. */
         Totals: {
             /**
@@ -5087,6 +5543,22 @@ export interface components {
             /** @description The accounts. */
             lines: components["schemas"]["TrialBalanceLine"][];
         };
+        /** @description The newest signed head of the twin log over SM3. */
+        TwinCheckpoint: {
+            /** @description The whole note, signed with SM2. */
+            note: string;
+            /** @description The twin's name. */
+            origin: string;
+            /** @description Root hash of the Merkle tree over SM3, base64. */
+            root: string;
+            /**
+             * Format: int64
+             * @description Entries it covers.
+             */
+            size: number;
+            /** @description The key that verifies it, in the form of C2SP signed-note. */
+            vkey: string;
+        };
         /** @description A price or a ceiling: yuan with up to six decimals. */
         UnitPrices: {
             /** @description Per call: a verification, a lookup, a query or a page of rows. */
@@ -5099,6 +5571,54 @@ export interface components {
          * @enum {string}
          */
         UploadEncoding: "utf8" | "gb18030" | "utf16_le" | "utf16_be";
+        /** @description A delivery that had rows of the person. */
+        Use: {
+            /** @description When it began, RFC 3339. */
+            at: string;
+            /** @description Columns of the product that the answer was made of, where that was recorded. */
+            columns: string[];
+            /** @description Who received it. */
+            consumer: string;
+            /** @description His name. */
+            consumer_name: string;
+            /** @description His name in English. */
+            consumer_name_en: string;
+            /** @description True where the person was counted in a statistic: the answer tells of many at once and of nobody alone. */
+            counted_in_statistic: boolean;
+            /** @description How. */
+            mode: components["schemas"]["Mode"];
+            /** @description True where there are more of them than are listed. */
+            more_records: boolean;
+            /** @description True where the rows are named by digests of their keys, of live data: the person is told by his own key's. */
+            named_by_key: boolean;
+            /** @description REAL or SYNTHETIC. */
+            nature: components["schemas"]["Nature"];
+            /** @description Under which order. */
+            order: string;
+            /** @description The permits that the product stands on. */
+            permits: components["schemas"]["PermitOfUse"][];
+            /** @description What was delivered. */
+            product: string;
+            /** @description Its name. */
+            product_name: string;
+            /** @description Its name in English. */
+            product_name_en: string;
+            /** @description By which protocol. */
+            protocol: string;
+            /** @description What for. */
+            purpose: string;
+            /** @description The receipt. */
+            receipt: string;
+            /** @description The records that say so. */
+            records: components["schemas"]["CheckedRecord"][];
+            /**
+             * Format: int64
+             * @description Rows of the person that left the product for the answer.
+             */
+            rows: number;
+            /** @description Versions of the snapshots, as `resource@version`. */
+            snapshots: string[];
+        };
         /** @description A user; login name, display name and password stand outside the journal. */
         User: {
             /** @description Whether he may act no more. */
@@ -5125,12 +5645,56 @@ export interface components {
         };
         /** @description A user who acts for a party. */
         UserId: string;
+        /** @description A page of uses. */
+        UsesPage: {
+            /** @description Newest first. */
+            items: components["schemas"]["Use"][];
+            /** @description Where the next page begins; absent after the last. */
+            next_cursor?: string | null;
+            /** @description Products whose deliveries the node can't tie to persons: they may have had rows of the person, and are not listed. */
+            not_tied: string[];
+            /**
+             * Format: int64
+             * @description Records from before the node recorded what it takes to tie them to persons.
+             */
+            not_tied_records: number;
+            /**
+             * @description The proof of each log entry that the records name, as a `c2sp.org/tlog-proof@v1` file, by the entry's index. The entry itself
+             *     is in the public log, at `/log/tile/entries/…`. An entry that the published checkpoint does not have yet is absent.
+             */
+            proofs: {
+                [key: string]: string;
+            };
+            /** @description The same in the twin log over SM3, where the node publishes one. */
+            twin_proofs: {
+                [key: string]: string;
+            };
+        };
         /** @description A consent that a person withdraws. */
         WithdrawalForm: {
             /** @description The consent, as it was named when it was given. */
             consent: string;
             /** @description What names the person in the data. */
             identity: string;
+        };
+        /** @description A log that the node witnesses. */
+        WitnessedLog: {
+            /** @description Whether the configuration still names it. */
+            is_watched: boolean;
+            /** @description The first line of its checkpoints. */
+            origin: string;
+            /**
+             * Format: int64
+             * @description The size of the last checkpoint that this node cosigned; absent before the first.
+             */
+            size?: number | null;
+        };
+        /** @description Who cosigns this node's logs, and whose this node cosigns. */
+        Witnessing: {
+            /** @description Witnesses that this node asks. */
+            asked: components["schemas"]["AskedWitness"][];
+            /** @description Logs that this node cosigns or has cosigned. */
+            watched: components["schemas"]["WitnessedLog"][];
         };
     };
     responses: never;
@@ -6515,6 +7079,121 @@ export interface operations {
             };
         };
     };
+    get_key_request: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarkKeyRequest"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    give_key_shares: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description a new one for each change */
+                "Idempotency-Key": string;
+            };
+            path: {
+                /** @description the order's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MarkKeyShares"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyCommitments"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_order_privacy: {
         parameters: {
             query?: never;
@@ -7190,6 +7869,61 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    query_receipts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReceiptQuestion"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptAnswer"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8182,6 +8916,112 @@ export interface operations {
             };
         };
     };
+    list_own_uses: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many: 1 to 100. */
+                limit?: number;
+            };
+            header: {
+                /** @description `Bearer` and the person's pass */
+                Authorization: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsesPage"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    give_person_pass: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityForm"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pass"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_supplies: {
         parameters: {
             query?: {
@@ -8469,6 +9309,33 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_witnesses: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Witnessing"];
+                };
+            };
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

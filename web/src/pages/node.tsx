@@ -6,6 +6,7 @@ import { count } from "../format";
 import { Loaded, Nothing } from "../parts/problem";
 import { At, Id } from "../parts/tags";
 import { Title } from "../parts/title";
+import { Witnesses } from "../parts/witnesses";
 
 export function NodePage() {
   const { t } = useTranslation();
@@ -58,6 +59,17 @@ export function NodePage() {
                       { key: "size", label: t("node.size"), children: count(node.checkpoint.size) },
                       { key: "root", label: t("node.root"), children: <code>{node.checkpoint.root}</code> },
                       { key: "vkey", label: t("node.vkey"), children: <code>{node.checkpoint.vkey}</code> },
+                      {
+                        key: "lag",
+                        label: t("node.lag"),
+                        children: node.log_lag?.behind_ms
+                          ? t("node.lagText", {
+                              seconds: count(Math.ceil(node.log_lag.behind_ms / 1000)),
+                              receipts: count(node.log_lag.receipts_uncommitted),
+                              entries: count(node.log_lag.entries_unpublished),
+                            })
+                          : t("node.lagNone"),
+                      },
                     ]}
                   />
                   <h3>{t("node.note")}</h3>
@@ -68,6 +80,26 @@ export function NodePage() {
                 <Nothing text={t("node.noCheckpoint")} />
               )}
             </Card>
+            {node.checkpoint?.twin && (
+              <Card title={t("node.twin")} size="small">
+                <div className="stack">
+                  <Descriptions
+                    size="small"
+                    column={1}
+                    items={[
+                      { key: "origin", label: t("node.origin"), children: <code>{node.checkpoint.twin.origin}</code> },
+                      { key: "size", label: t("node.size"), children: count(node.checkpoint.twin.size) },
+                      { key: "root", label: t("node.root"), children: <code>{node.checkpoint.twin.root}</code> },
+                      { key: "vkey", label: t("node.vkey"), children: <code>{node.checkpoint.twin.vkey}</code> },
+                    ]}
+                  />
+                  <h3>{t("node.twinNote")}</h3>
+                  <pre className="block">{node.checkpoint.twin.note}</pre>
+                  <a href="/log/sm3/checkpoint">/log/sm3/checkpoint</a>
+                </div>
+              </Card>
+            )}
+            <Witnesses />
           </div>
         )}
       </Loaded>

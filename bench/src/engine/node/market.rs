@@ -36,6 +36,8 @@ pub struct Offer<'a> {
     pub resources: &'a BTreeMap<&'static str, ResourceId>,
     /// The permit over them.
     pub permit: &'a PermitId,
+    /// Whether the number plates of the product of records name its subjects.
+    pub has_subjects: bool,
 }
 
 struct Draft {
@@ -102,10 +104,11 @@ impl Offer<'_> {
             inputs: BTreeMap::from([(resource.clone(), self.permit.clone())]),
             sql: draft.sql.clone(),
             key: vec![ColumnName::new("id")?],
-            subject: None,
+            subject: (self.has_subjects && draft.table == RECORDS).then(|| ColumnName::new("plate")).transpose()?,
             further_subjects: Vec::new(),
             dimensions: Vec::new(),
             noise: None,
+            marking: None,
             narrowing: Narrowing {
                 rows,
                 modes: Some(BTreeSet::from([Mode::Lookup, Mode::Rows, Mode::File])),

@@ -77,6 +77,7 @@ impl Table<'_> {
             openness: Openness::Unconditional,
             update_cycle_days: 0,
             nature: Nature::Synthetic,
+            marks: None,
         })
     }
 }

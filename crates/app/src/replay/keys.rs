@@ -53,6 +53,7 @@ impl Keys {
             OrderEvent::Placed { .. }
             | OrderEvent::Signed { .. }
             | OrderEvent::Activated
+            | OrderEvent::MarkKeysCommitted { .. }
             | OrderEvent::Suspended { .. }
             | OrderEvent::Resumed { .. } => {}
         }

@@ -7,7 +7,7 @@ use std::cmp::min;
 use std::collections::BTreeMap;
 
 use lingqu_crypto::DigestPair;
-use lingqu_transparency::{LogEntry, RecordKind};
+use lingqu_transparency::{LogEntry, RecordKind, RootsEntry};
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query};
 
@@ -112,6 +112,13 @@ impl Check<'_> {
                     self.differ("log_entry", next, format!("the entries {next} to {} are missing", index - 1));
                 }
                 next = index + 1;
+                if RootsEntry::is_named_by(&bytes) {
+                    // It commits to no record. Its roots are held against the trees where the log's files are checked.
+                    if let Err(error) = RootsEntry::decode(&bytes) {
+                        self.differ("log_entry", index, error.to_string());
+                    }
+                    continue;
+                }
                 match LogEntry::decode(&bytes) {
                     Ok(entry) => self.entry(index, &entry).await?,
                     Err(error) => self.differ("log_entry", index, error.to_string()),
