@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lingqu_crypto::{SigningKey, Suite};
 use lingqu_store::Store;
-use lingqu_store::log::{Heads, LogError, LogFiles, LogKeys, LogPublisher, check_log};
+use lingqu_store::log::{Heads, LogError, LogFiles, LogKeys, LogPublisher, LogReader, check_log};
 use lingqu_tests::{StoreFactory, both};
 use lingqu_transparency::{
     Checkpoint, LogEntry, NoteSigner, RootsEntry, TransparencyError, TreeHasher, TwinAudit, twin_origin,
@@ -210,6 +210,10 @@ async fn a_log_that_was_there_before_gets_a_twin() {
             alone.publish().await.unwrap();
         }
         alone.give_back().await.unwrap();
+        // A twin that has not begun is no difference.
+        let later =
+            LogReader::twin(LogFiles::Directory(directory.clone()), keys(true).national.unwrap().verifier().clone());
+        assert_eq!(check_log(&store, alone.reader(), Some(&later)).await.unwrap(), 600);
         drop(alone);
         let before = files_of(&directory);
         for attempt in 0..3 {

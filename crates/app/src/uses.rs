@@ -194,12 +194,9 @@ async fn proofs_of(
     size: u64,
     note: &str,
 ) -> Result<BTreeMap<u64, String>, AppError> {
-    let mut proofs = BTreeMap::new();
-    for entry in entries.range(..size) {
-        let (_, proof) = reader.prove_under(*entry, note).await?;
-        proofs.insert(*entry, proof.to_text());
-    }
-    Ok(proofs)
+    let indexes: Vec<u64> = entries.range(..size).copied().collect();
+    let proofs = reader.proofs_under(&indexes, note).await?;
+    Ok(proofs.into_iter().map(|proof| (proof.index, proof.to_text())).collect())
 }
 
 /// Looks for a person's deliveries. Blocking.

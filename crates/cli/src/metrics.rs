@@ -10,13 +10,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 /// Parts of the node, by the beginning of the address; what none matches is the console.
-const PLANES: [(&str, &str); 5] = [
-    ("/data/v1", "data"),
-    ("/api/v1", "control"),
-    ("/log", "log"),
-    ("/witness", "witness"),
-    ("/public", "public"),
-];
+const PLANES: [(&str, &str); 5] =
+    [("/data/v1", "data"), ("/api/v1", "control"), ("/log", "log"), ("/witness", "witness"), ("/public", "public")];
 /// Name of the rest.
 const CONSOLE: &str = "console";
 /// Classes of status: 1xx to 5xx.

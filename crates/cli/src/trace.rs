@@ -285,7 +285,7 @@ fn accused_words(accused: &Accused) -> String {
     line(&mut text, "  product", &accused.product);
     line(
         &mut text,
-        "  p-value at most",
+        "  p at most",
         format!("{} ({}, pass {})", probability(accused.log_p_value), accused.decoder, accused.pass),
     );
     for order in &accused.orders {
@@ -297,16 +297,10 @@ fn accused_words(accused: &Accused) -> String {
         line(&mut text, "  order", format!("{} ({told}); permit {}", order.order, permits.join(", ")));
     }
     for (channel, support) in &accused.channels {
-        line(
-            &mut text,
-            "  channel",
-            format!(
-                "{channel}: {} positions, score {:+.1} ({})",
-                support.positions,
-                support.score,
-                support.columns.join(", ")
-            ),
-        );
+        let columns =
+            if support.columns.is_empty() { String::new() } else { format!(" ({})", support.columns.join(", ")) };
+        let told = format!("{channel}{columns}: {} positions, score {:+.1}", support.positions, support.score);
+        line(&mut text, "  channel", told);
     }
     line(&mut text, "  receipts", format!("name {} rows of it as delivered to this consumer", accused.rows_delivered));
     for delivery in accused.deliveries.iter().take(SHOWN_MAX) {

@@ -333,7 +333,9 @@ impl Order {
             (_, OrderEvent::KeyRevoked { key }) => {
                 order.service_keys.iter_mut().find(|known| known.id == *key && !known.revoked)?.revoked = true;
             }
-            (OrderStage::Active, OrderEvent::MarkKeysCommitted { holder, commitments }) if order.mark_keys.is_none() => {
+            (OrderStage::Active, OrderEvent::MarkKeysCommitted { holder, commitments })
+                if order.mark_keys.is_none() =>
+            {
                 let (holder, commitments) = (holder.clone(), (**commitments).clone());
                 order.mark_keys = Some(MarkKeys { holder, given_by: meta.actor.clone(), commitments });
             }

@@ -508,7 +508,9 @@ pub enum ScopeError {
     #[error("the scope above requires consent; it can't be dropped")]
     ConsentDropped,
     /// A tolerance that the parent does not have, or that says nothing.
-    #[error("column `{0}` may be changed by marks no more than the scope above allows; lower its tolerance or leave it out")]
+    #[error(
+        "column `{0}` may be changed by marks no more than the scope above allows; lower its tolerance or leave it out"
+    )]
     ToleranceWider(ColumnName),
     /// More missing rows than the parent allows.
     #[error("copies may lack at most {0} rows of a million, as the scope above allows")]

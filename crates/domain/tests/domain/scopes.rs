@@ -172,7 +172,8 @@ fn tolerance() -> impl Strategy<Value = Tolerance> {
         vec![vec!["A", "B"], vec!["C", "D"]],
         vec![vec!["A", "C"], vec!["B", "D"]],
     ];
-    let texts = |sets: Vec<Vec<&str>>| sets.into_iter().map(|set| set.into_iter().map(str::to_owned).collect()).collect();
+    let texts =
+        |sets: Vec<Vec<&str>>| sets.into_iter().map(|set| set.into_iter().map(str::to_owned).collect()).collect();
     prop_oneof![
         (1..=30_i64).prop_map(|tenths| Tolerance::Number(Decimal::new(tenths, 1))),
         (1..=120_i64).prop_map(|seconds| Tolerance::Seconds(seconds.into())),

@@ -21,6 +21,7 @@ use arrow::row::{RowConverter, SortField};
 use lingqu_fingerprint::{COLUMNS_MAX, FRAGMENT_ROWS_MAX};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::delimited::DelimitedRecords;
 use super::encoding::{self, EncodingOrigin, FoundEncoding, TextEncoding};
@@ -217,7 +218,14 @@ fn finished(
 
 /// SHA-256 of the file as it lies there.
 fn digest_of(file: &SourceFile) -> Result<String, SourceError> {
-    crate::files::hash_of(&file.path).map_err(|error| file.unreadable(&error))
+    let mut handle = file.handle()?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match handle.read(&mut buffer).map_err(|error| file.unreadable(&error))? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
 }
 
 /// The first bytes, decompressed.

@@ -30,7 +30,7 @@ pub async fn check_log(store: &Store, reader: &LogReader, twin: Option<&LogReade
     let size = published.checkpoint.size;
     let mut tree = TreeState::empty();
     let mut twin_check = match twin {
-        Some(twin) => Some(TwinCheck::begin(store, reader, twin).await?),
+        Some(twin) => TwinCheck::begin(store, reader, twin).await?,
         None => None,
     };
     while tree.size() < size {
@@ -90,9 +90,14 @@ struct TwinCheck {
 }
 
 impl TwinCheck {
-    async fn begin(store: &Store, first: &LogReader, twin: &LogReader) -> Result<TwinCheck, LogError> {
+    /// `None` where the twin has not begun: the first process that serves the node makes it.
+    async fn begin(store: &Store, first: &LogReader, twin: &LogReader) -> Result<Option<TwinCheck>, LogError> {
+        let mut rows = RootsRows::new(store);
+        if rows.peek().await?.is_none() && twin.published().await?.is_none() {
+            return Ok(None);
+        }
         let audit = TwinAudit::begin(first.verifier.name())?;
-        Ok(TwinCheck { twin: twin.clone(), audit, rows: RootsRows::new(store), expected: None })
+        Ok(Some(TwinCheck { twin: twin.clone(), audit, rows, expected: None }))
     }
 
     async fn pass(&mut self, entries: &[Vec<u8>]) -> Result<(), LogError> {

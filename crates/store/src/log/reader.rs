@@ -101,6 +101,29 @@ impl LogReader {
         .await
     }
 
+    /// The proofs of several entries under a checkpoint that was published earlier, in their order, without the entries
+    /// themselves: the checkpoint is opened once, and no bundle of entries is read.
+    ///
+    /// # Errors
+    /// As [`LogReader::prove_under`].
+    pub async fn proofs_under(&self, indexes: &[u64], note: &str) -> Result<Vec<LogProof>, LogError> {
+        let size = Checkpoint::open(note, &self.verifier)?.size;
+        if let Some(index) = indexes.iter().copied().find(|index| *index >= size) {
+            return Err(LogError::NotPublished { index, size });
+        }
+        let (reader, indexes, checkpoint) = (self.clone(), indexes.to_vec(), note.to_owned());
+        blocking(move || {
+            let mut proofs = Vec::with_capacity(indexes.len());
+            for index in indexes {
+                let path =
+                    reader.with_tiles(|read| TiledTree::new(reader.hasher(), read, size).inclusion_proof(index))?;
+                proofs.push(LogProof { extra: None, index, path, checkpoint: checkpoint.clone() });
+            }
+            Ok(proofs)
+        })
+        .await
+    }
+
     /// The hashes that prove the published log to continue the one of `old_size` entries, with the published checkpoint.
     ///
     /// # Errors
