@@ -99,7 +99,7 @@ async fn supply(
         let supply: SupplyId =
             stage.give(&cast.user(Part::Implementer, Duty::Handler), request, "supply.requested").await?;
         stage.wait_hours(2);
-        let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Narrowing::default() };
+        let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Box::default() };
         stage.act(&cast.user(table.provider, Duty::ChiefDataOfficer), confirm).await?;
         supplies.insert(resource, supply);
     }

@@ -445,7 +445,7 @@ impl Scenario {
         for resource in self.resources.values() {
             let request = Command::RequestSupply { resource: resource.clone(), need: "授权运营".to_owned() };
             let supply: SupplyId = self.give(&self.clerks[&Who::Implementer], request, "supply.requested").await;
-            let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Narrowing::default() };
+            let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Box::default() };
             self.act(&self.chiefs[&Who::Provider], confirm).await;
             items.insert(resource.clone(), PlanItem { supply, narrowing: Narrowing::default() });
         }
@@ -466,25 +466,8 @@ impl Scenario {
         let approve = Command::ApprovePlan { plan: plan.clone(), document: "同意函".to_owned() };
         self.act(&self.chiefs[&Who::Authority], approve).await;
 
-        let mandate = MandateDetails {
-            name: "授权".to_owned(),
-            plan,
-            operator: self.parties[&Who::Operator].clone(),
-            items: self.resources.values().map(|resource| (resource.clone(), Narrowing::default())).collect(),
-            term: self.term_days(800),
-            selection: "中标通知书".to_owned(),
-            revenue: RevenueTerms {
-                treasury: self.parties[&Who::Treasury].clone(),
-                treasury_rate: Decimal::new(15, 2),
-                provider_rates: BTreeMap::new(),
-            },
-            clauses: "不得转授权".to_owned(),
-        };
-        let draft = Command::DraftMandate { details: Box::new(mandate) };
-        let mandate: MandateId = self.give(&self.clerks[&Who::Implementer], draft, "mandate.drafted").await;
-        self.act(&implementer, Command::ApproveMandate { mandate: mandate.clone() }).await;
-        self.act(&implementer, Command::SignAgreement { mandate: mandate.clone() }).await;
-        self.act(&self.chiefs[&Who::Operator], Command::SignAgreement { mandate: mandate.clone() }).await;
+        let items = self.resources.values().map(|resource| (resource.clone(), Narrowing::default())).collect();
+        let mandate = self.agree_on_mandate(plan, items, 800).await;
         self.mandate = Some(mandate.clone());
 
         let mut permits = BTreeMap::new();
@@ -495,23 +478,60 @@ impl Scenario {
             ("residents", Scenario::residents_narrowing()),
         ];
         for (table, narrowing) in narrowings.into_iter().filter(|(table, _)| self.resources.contains_key(table)) {
-            let details = PermitDetails {
-                mandate: mandate.clone(),
-                scenario: format!("{table} 场景"),
-                competent: self.parties[&Who::Competent].clone(),
-                purposes: BTreeSet::from([Purpose("service".to_owned())]),
-                items: BTreeMap::from([(self.resources[table].clone(), narrowing)]),
-                justification: "最小必要".to_owned(),
-            };
-            let apply = Command::ApplyPermit { details: Box::new(details) };
-            let permit: PermitId = self.give(&self.clerks[&Who::Operator], apply, "permit.applied").await;
-            self.act(&self.chiefs[&Who::Provider], Command::ConfirmPermit { permit: permit.clone() }).await;
-            let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
-            self.act(&self.chiefs[&Who::Competent], opinion).await;
-            self.act(&implementer, Command::ApprovePermit { permit: permit.clone() }).await;
+            let permit = self.obtain_permit(&mandate, format!("{table} 场景"), table, narrowing).await;
             permits.insert(table, permit);
         }
         permits
+    }
+
+    /// Drafts a mandate over a plan's resources and has it approved and signed by both sides.
+    async fn agree_on_mandate(&self, plan: PlanId, items: BTreeMap<ResourceId, Narrowing>, days: i64) -> MandateId {
+        let implementer = &self.chiefs[&Who::Implementer];
+        let mandate = MandateDetails {
+            name: "授权".to_owned(),
+            plan,
+            operator: self.parties[&Who::Operator].clone(),
+            items,
+            term: self.term_days(days),
+            selection: "中标通知书".to_owned(),
+            revenue: RevenueTerms {
+                treasury: self.parties[&Who::Treasury].clone(),
+                treasury_rate: Decimal::new(15, 2),
+                provider_rates: BTreeMap::new(),
+            },
+            clauses: "不得转授权".to_owned(),
+        };
+        let draft = Command::DraftMandate { details: Box::new(mandate) };
+        let mandate: MandateId = self.give(&self.clerks[&Who::Implementer], draft, "mandate.drafted").await;
+        self.act(implementer, Command::ApproveMandate { mandate: mandate.clone() }).await;
+        self.act(implementer, Command::SignAgreement { mandate: mandate.clone() }).await;
+        self.act(&self.chiefs[&Who::Operator], Command::SignAgreement { mandate: mandate.clone() }).await;
+        mandate
+    }
+
+    /// Applies for a permit of one table under a mandate and has it confirmed, agreed to and approved.
+    async fn obtain_permit(
+        &self,
+        mandate: &MandateId,
+        scenario: String,
+        table: &str,
+        narrowing: Narrowing,
+    ) -> PermitId {
+        let details = PermitDetails {
+            mandate: mandate.clone(),
+            scenario,
+            competent: self.parties[&Who::Competent].clone(),
+            purposes: BTreeSet::from([Purpose("service".to_owned())]),
+            items: BTreeMap::from([(self.resources[table].clone(), narrowing)]),
+            justification: "最小必要".to_owned(),
+        };
+        let apply = Command::ApplyPermit { details: Box::new(details) };
+        let permit: PermitId = self.give(&self.clerks[&Who::Operator], apply, "permit.applied").await;
+        self.act(&self.chiefs[&Who::Provider], Command::ConfirmPermit { permit: permit.clone() }).await;
+        let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
+        self.act(&self.chiefs[&Who::Competent], opinion).await;
+        self.act(&self.chiefs[&Who::Implementer], Command::ApprovePermit { permit: permit.clone() }).await;
+        permit
     }
 
     async fn offer(&mut self) {

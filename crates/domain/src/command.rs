@@ -151,7 +151,7 @@ pub enum Command {
         /// The supply.
         supply: SupplyId,
         /// What of the resource's ceiling.
-        narrowing: Narrowing,
+        narrowing: Box<Narrowing>,
     },
     /// Refuses a supply.
     RefuseSupply {

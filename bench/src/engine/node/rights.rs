@@ -160,7 +160,7 @@ async fn plan(cast: &Cast, resources: &BTreeMap<&'static str, ResourceId>) -> Re
     for resource in resources.values() {
         let request = Command::RequestSupply { resource: resource.clone(), need: "授权运营".to_owned() };
         let supply: SupplyId = cast.clerk(Part::Implementer, request, "supply.requested").await?;
-        let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Narrowing::default() };
+        let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Box::default() };
         cast.chief_does(Part::Provider, confirm).await?;
         items.insert(resource.clone(), PlanItem { supply, narrowing: Narrowing::default() });
     }

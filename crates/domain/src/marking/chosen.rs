@@ -371,8 +371,8 @@ fn check_column(details: &ProductDetails, scope: &Scope, mark: &Mark, name: &Col
 }
 
 /// Source columns that decide which rows there are: by the product's SQL, by its own conditions on output columns, or by those of a
-/// right above it.
-fn conditions(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<BTreeSet<SourceColumn>, Refusal> {
+/// right above it, in force or not: what was given while it was is still with whoever got it.
+pub(super) fn conditions(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<BTreeSet<SourceColumn>, Refusal> {
     let mut conditions = details.shape.conditions.clone();
     for predicate in &details.narrowing.rows {
         for name in predicate.columns() {
@@ -380,9 +380,12 @@ fn conditions(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<BTree
             conditions.extend(columns.flat_map(|column| column.lineage.clone()));
         }
     }
-    for (resource, scope) in chain::input_scopes(reader, details)? {
-        let columns = scope.rows.iter().flat_map(|predicate| predicate.columns());
-        conditions.extend(columns.map(|column| SourceColumn { resource: resource.clone(), column: column.clone() }));
+    for (resource, permit) in &details.inputs {
+        for (_, narrowing) in chain::narrowings(reader, permit, resource)? {
+            let columns = narrowing.rows.iter().flat_map(|predicate| predicate.columns());
+            conditions
+                .extend(columns.map(|column| SourceColumn { resource: resource.clone(), column: column.clone() }));
+        }
     }
     Ok(conditions)
 }

@@ -104,9 +104,9 @@ pub fn life(seed: u64) -> Life {
         let narrowing = fitting(&mut dice, &scope);
         let supply = life.id(&format!("{name} supply"));
         let officer = life.provider_of(name).officer;
-        if !offer(&mut life, &officer, Command::ConfirmSupply { supply, narrowing }) {
+        if !offer(&mut life, &officer, Command::ConfirmSupply { supply, narrowing: Box::new(narrowing) }) {
             let supply = life.id(&format!("{name} supply"));
-            life.world.done(&officer, Command::ConfirmSupply { supply, narrowing: Narrowing::default() });
+            life.world.done(&officer, Command::ConfirmSupply { supply, narrowing: Box::default() });
         }
     }
     // Publicity of products ends on 1 December; everything before is decided on one day.

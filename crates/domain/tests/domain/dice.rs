@@ -487,7 +487,7 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
         "review_registration" => C::ReviewRegistration { registration: dice.id(life, K::Registration) },
         "certify_registration" => C::CertifyRegistration { registration: dice.id(life, K::Registration) },
         "request_supply" => C::RequestSupply { resource: dice.id(life, K::Resource), need: text(dice) },
-        "confirm_supply" => C::ConfirmSupply { supply: dice.id(life, K::Supply), narrowing: narrowing(dice) },
+        "confirm_supply" => C::ConfirmSupply { supply: dice.id(life, K::Supply), narrowing: Box::new(narrowing(dice)) },
         "refuse_supply" => C::RefuseSupply { supply: dice.id(life, K::Supply), basis: text(dice) },
         "withdraw_supply" => C::WithdrawSupply { supply: dice.id(life, K::Supply), reason: text(dice) },
         "set_privacy_budget" => {

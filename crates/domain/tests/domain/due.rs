@@ -80,7 +80,7 @@ fn authorisations(dice: &mut Dice, state: &State, due: &mut Vec<Command>) {
     for supply in state.supplies.values().map(|supply| &supply.value) {
         if matches!(supply.stage, SupplyStage::Requested { .. }) {
             let narrowing = if dice.below(2) == 1 { dice::narrowing(dice) } else { Narrowing::default() };
-            due.push(Command::ConfirmSupply { supply: supply.id.clone(), narrowing });
+            due.push(Command::ConfirmSupply { supply: supply.id.clone(), narrowing: Box::new(narrowing) });
         }
     }
     for plan in state.plans.values().map(|plan| &plan.value) {

@@ -29,7 +29,7 @@ fn drafted() -> Life {
 
     let request = Command::RequestSupply { resource: weather.clone(), need: "气象".to_owned() };
     let supply: SupplyId = created(&life.world.done(&handler, request));
-    let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Narrowing::default() };
+    let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Box::default() };
     life.world.done(&officer, confirm);
 
     let mut plan = details::plan(&life);

@@ -372,7 +372,7 @@ fn request_supplies(life: &mut Life) {
 fn confirm_supplies(life: &mut Life) {
     for name in RESOURCES {
         let supply = life.id(&format!("{name} supply"));
-        let command = Command::ConfirmSupply { supply, narrowing: Narrowing::default() };
+        let command = Command::ConfirmSupply { supply, narrowing: Box::default() };
         life.world.done(&life.provider_of(name).officer, command);
     }
 }

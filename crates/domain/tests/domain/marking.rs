@@ -8,6 +8,7 @@ use lingqu_domain::marking::{
     Carrier, Encoding, KeyCommitments, Mark, MarkDeclaration, MarkLimits, MarkProfile, Marking, Member, Tolerance,
 };
 use lingqu_domain::party::{Organisation, Role};
+use lingqu_domain::permit::PermitStage;
 use lingqu_domain::predicate::Predicate;
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::{Refusal, RefusalCode};
@@ -278,7 +279,7 @@ fn every_link_may_take_a_tolerance_away() {
         if exact == "supply" {
             for resource in ["flights", "weather", "drivers"] {
                 let supply = life.id(&format!("{resource} supply"));
-                let confirm = Command::ConfirmSupply { supply, narrowing: nothing.clone() };
+                let confirm = Command::ConfirmSupply { supply, narrowing: Box::new(nothing.clone()) };
                 life.world.done(&life.provider_of(resource).officer, confirm);
             }
             life.walk("supplies confirmed", "permits approved");
@@ -298,7 +299,7 @@ fn every_link_may_take_a_tolerance_away() {
 fn no_link_declares_a_tolerance_that_the_provider_did_not() {
     let life = Life::until("supplies requested");
     let narrowing = Narrowing { marks: Some(limits()), ..Narrowing::default() };
-    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing };
+    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing: Box::new(narrowing) };
     let refusal = life.world.refused(&life.officer("airport"), &confirm);
     assert_eq!(refusal.code, RefusalCode::ScopeTooWide);
     assert!(refusal.en.contains("`delay`"), "{refusal}");
@@ -316,10 +317,6 @@ fn the_contract_states_the_marking() {
 fn one_consumer_does_not_hold_a_column_marked_and_exact() {
     let mut life = contracted();
     let first: OrderId = life.id("insurer's order");
-    let place = |life: &Life, consumer: &str, product: &str, modes: &[Mode]| {
-        let order = details::order(life.id(product), "insurance/claim", modes);
-        life.world.decide(&life.handler(consumer), &Command::PlaceOrder { details: Box::new(order) }).map(|_| ())
-    };
     // More of the same marked values is fine; verification alone would show the exact ones.
     assert_eq!(place(&life, "insurer", "punctuality", &[Mode::Rows, Mode::Verification]), Ok(()));
     for modes in [&[Mode::Verification][..], &[Mode::Statistics]] {
@@ -332,16 +329,7 @@ fn one_consumer_does_not_hold_a_column_marked_and_exact() {
     // An exact product over the same source, or one that is chosen by it, or computed from it.
     let mut exact = details::punctuality(&life);
     exact.table = name("exact");
-    let drafted = life.world.done(&life.handler("operator"), Command::DraftProduct { details: Box::new(exact) });
-    let product: ProductId = created(&drafted);
-    life.note("exact", product.clone());
-    let listed = life.world.state.products[&life.id::<ProductId>("punctuality")].value.clone();
-    let stage = (listed.stage, listed.price, listed.ceiling, listed.certificate, listed.registration);
-    let open = |life: &mut Life| {
-        let product = &mut life.world.state.products.get_mut(&product).unwrap().value;
-        (product.stage, product.price, product.ceiling, product.certificate, product.registration) = stage.clone();
-    };
-    open(&mut life);
+    let product = offer(&mut life, "exact", exact);
     assert_eq!(place(&life, "insurer", "exact", &[Mode::Rows]).unwrap_err().code, RefusalCode::MarkedAndExact);
     assert_eq!(place(&life, "platform", "exact", &[Mode::Rows]), Ok(()));
     let shape = |life: &mut Life, change: &dyn Fn(&mut ProductDetails)| {
@@ -363,6 +351,86 @@ fn one_consumer_does_not_hold_a_column_marked_and_exact() {
     let end = Command::EndOrder { order: first, reason: "不再需要".to_owned() };
     life.world.done(&life.approver("insurer"), end);
     assert_eq!(place(&life, "insurer", "punctuality", &[Mode::Verification]), Ok(()));
+}
+
+/// Drafts a product and lets it be ordered on the terms of the one that the life lists.
+fn offer(life: &mut Life, label: &'static str, details: ProductDetails) -> ProductId {
+    let draft = Command::DraftProduct { details: Box::new(details) };
+    let product: ProductId = created(&life.world.done(&life.handler("operator"), draft));
+    life.note(label, product.clone());
+    let listed = life.world.state.products[&life.id::<ProductId>("punctuality")].value.clone();
+    let offered = &mut life.world.state.products.get_mut(&product).unwrap().value;
+    (offered.stage, offered.price, offered.ceiling) = (listed.stage, listed.price, listed.ceiling);
+    (offered.certificate, offered.registration) = (listed.certificate, listed.registration);
+    product
+}
+
+fn place(life: &Life, consumer: &str, product: &str, modes: &[Mode]) -> Result<(), Refusal> {
+    let order = details::order(life.id(product), "insurance/claim", modes);
+    life.world.decide(&life.handler(consumer), &Command::PlaceOrder { details: Box::new(order) }).map(|_| ())
+}
+
+/// Two products have two keys of positions: where the copy of one is marked, the other's mostly shows the original.
+#[test]
+fn one_consumer_does_not_hold_a_column_marked_by_two_products() {
+    let mut life = contracted();
+    let first: OrderId = life.id("insurer's order");
+    let rarely = Mark { rate_per_million: 50_000, ..number(vec![member("delay", 1)], 1) };
+    let twin = ProductDetails {
+        table: name("twin"),
+        marking: Some(Marking { marks: vec![rarely], ..marking() }),
+        ..marked_product(&life)
+    };
+    let twin = offer(&mut life, "twin", twin);
+    let refusal = place(&life, "insurer", "twin", &[Mode::Rows]).unwrap_err();
+    assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::MarkedAndExact, first.as_str()));
+    assert!(refusal.en.contains("twice") && refusal.en.contains(first.as_str()), "{refusal}");
+    assert!(refusal.zh.contains("两个产品") && refusal.zh.contains(first.as_str()), "{refusal}");
+    assert_eq!(place(&life, "insurer", "punctuality", &[Mode::File]), Ok(()), "the same product has the same key");
+    assert_eq!(place(&life, "platform", "twin", &[Mode::Rows]), Ok(()), "another consumer may");
+    // Rows that two products leave out are told by each other too.
+    let sampled = Marking { marks: Vec::new(), omitted_per_million: 5_000, ..marking() };
+    for product in [life.id("punctuality"), twin] {
+        let details = &mut life.world.state.products.get_mut(&product).unwrap().value.details;
+        details.marking = Some(sampled.clone());
+    }
+    let refusal = place(&life, "insurer", "twin", &[Mode::Rows]).unwrap_err();
+    assert!(refusal.code == RefusalCode::MarkedAndExact && refusal.en.contains("twice"), "{refusal}");
+    assert_eq!(place(&life, "insurer", "punctuality", &[Mode::File]), Ok(()));
+}
+
+/// Which rows a right has tells on which side of its condition the original lies, whoever made the condition.
+#[test]
+fn a_condition_of_a_right_above_shows_a_marked_column() {
+    let mut life = contracted();
+    let flights: ResourceId = life.id("flights");
+    // The same permit once more, for the product that doesn't show delays.
+    let narrower: PermitId = format!("pmt_{:032}", 7).parse().unwrap();
+    let permit = life.world.state.permits[&life.id::<PermitId>("insurance permit")].clone();
+    life.world.state.permits.insert(narrower.clone(), permit);
+    let mut bare = details::punctuality(&life);
+    bare.table = name("bare");
+    bare.inputs.insert(flights.clone(), narrower.clone());
+    bare.shape.columns.retain(|column| column.name != name("delay"));
+    offer(&mut life, "bare", bare);
+    assert_eq!(place(&life, "insurer", "bare", &[Mode::Rows]), Ok(()), "nothing of it tells a delay");
+    let item = |life: &mut Life, change: &dyn Fn(&mut Narrowing)| {
+        let permit = &mut life.world.state.permits.get_mut(&narrower).unwrap().value;
+        change(permit.details.items.get_mut(&flights).unwrap());
+    };
+    item(&mut life, &|narrowing| narrowing.rows = vec![Predicate::IsNull { column: name("delay") }]);
+    let refusal = place(&life, "insurer", "bare", &[Mode::Rows]).unwrap_err();
+    assert!(refusal.code == RefusalCode::MarkedAndExact && refusal.en.contains("exact"), "{refusal}");
+    // In the other order, and when the right that has the condition is suspended by then.
+    assert_eq!(place(&life, "platform", "punctuality", &[Mode::Rows]), Ok(()));
+    let order = details::order(life.id("bare"), "insurance/claim", &[Mode::Rows]);
+    let held = Command::PlaceOrder { details: Box::new(order) };
+    let held: OrderId = created(&life.world.done(&life.handler("platform"), held));
+    let permit = &mut life.world.state.permits.get_mut(&narrower).unwrap().value;
+    let PermitStage::Approved { by } = permit.stage.clone() else { panic!("the permit is approved") };
+    permit.stage = PermitStage::Suspended { reason: "核查".to_owned(), by };
+    let refusal = place(&life, "platform", "punctuality", &[Mode::Rows]).unwrap_err();
+    assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::MarkedAndExact, held.as_str()));
 }
 
 /// A consumer's affiliate is the same hand.

@@ -88,7 +88,7 @@ fn every_link_that_sets_a_budget_has_an_account() {
 fn a_budget_of_nothing_is_refused_at_every_link() {
     let life = Life::until("supplies requested");
     let narrowing = Narrowing { privacy_budget: Some(PrivacyBudget { rho: Rho::ZERO }), ..Narrowing::default() };
-    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing };
+    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing: Box::new(narrowing) };
     let refusal = life.world.refused(&life.officer("airport"), &confirm);
     assert_eq!(refusal.code, RefusalCode::ScopeTooWide);
     assert!(refusal.en.contains("privacy budget"), "{refusal}");

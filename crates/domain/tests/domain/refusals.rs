@@ -200,7 +200,7 @@ fn nobody_approves_his_own_application_in_a_party_of_two_roles() {
             let request = Command::RequestSupply { resource, need: "自用".to_owned() };
             let recorded = life.world.done(&all, request);
             let supply: lingqu_domain::id::SupplyId = crate::world::created(&recorded);
-            let confirm = Command::ConfirmSupply { supply, narrowing: Narrowing::default() };
+            let confirm = Command::ConfirmSupply { supply, narrowing: Box::default() };
             refuses(&life, &all, confirm.clone(), Code::FourEyes, "another user");
             life.world.done(&life.officer("both"), confirm);
         }

@@ -60,7 +60,7 @@ fn every_link_that_sets_a_quota_has_accounts_and_old_grants_keep_their_digest() 
 fn a_quota_is_set_where_its_orders_are_reckoned_up_and_can_be_counted() {
     let life = Life::until("supplies requested");
     let narrowing = Narrowing { quota: Some(calls(5)), ..Narrowing::default() };
-    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing };
+    let confirm = Command::ConfirmSupply { supply: life.id("flights supply"), narrowing: Box::new(narrowing) };
     let refusal = life.world.refused(&life.officer("airport"), &confirm);
     assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, "quota"), "{refusal}");
 

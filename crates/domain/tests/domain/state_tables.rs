@@ -238,7 +238,7 @@ fn supply_tries(life: &Life) -> Vec<Try> {
     let officer = life.officer("airport");
     let plan = Command::DraftPlan { details: Box::new(details::plan(life)) };
     vec![
-        ("", officer.clone(), Command::ConfirmSupply { supply: supply(), narrowing: Narrowing::default() }),
+        ("", officer.clone(), Command::ConfirmSupply { supply: supply(), narrowing: Box::default() }),
         ("", officer.clone(), Command::RefuseSupply { supply: supply(), basis: why() }),
         ("", officer.clone(), Command::WithdrawSupply { supply: supply(), reason: why() }),
         ("", officer, Command::SetPrivacyBudget { supply: supply(), rho: details::budget("0.5").rho, reason: why() }),
