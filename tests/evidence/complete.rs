@@ -12,7 +12,7 @@ use lingqu_domain::scope::Mode;
 use lingqu_store::receipt::NewReceipt;
 use lingqu_tests::scenario::{PERSON_CHECK, Who, id_number};
 use lingqu_tests::{StoreFactory, both};
-use lingqu_transparency::{Evidence, EvidenceTrust};
+use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind};
 
 use crate::tampered::Tampered;
 
@@ -61,6 +61,17 @@ async fn money_is_computed_again_and_tells_nothing_of_others() {
         let missing = node.with_item(&bundle, "settlements.json", b"[]");
         let found = verify_evidence(&missing, None);
         assert!(is_named(&found, "nothing here says what it charged"), "{:?}", found.findings);
+
+        // So is another contract than the records come to, and a certificate that nobody applied for.
+        let contract = String::from_utf8(evidence.item("contract.json").unwrap().bytes.clone()).unwrap();
+        let cheaper = contract.replace("\"per_call\":\"0.5\"", "\"per_call\":\"0.1\"");
+        assert_ne!(contract, cheaper);
+        let found = verify_evidence(&node.with_item(&bundle, "contract.json", cheaper.as_bytes()), None);
+        assert_eq!(found.findings[0].0, "contract.json", "{:?}", found.findings);
+        let certificate = evidence.items.iter().find(|item| item.name.starts_with("certificates/")).unwrap();
+        let other = String::from_utf8(certificate.bytes.clone()).unwrap().replace("name ", "name 另一");
+        let found = verify_evidence(&node.with_item(&bundle, &certificate.name, other.as_bytes()), None);
+        assert_eq!(found.findings[0].0, certificate.name, "{:?}", found.findings);
 
         // Whole on demand, and then nothing needs to be said in part.
         let options = EvidenceOptions { has_whole_settlements: true, ..EvidenceOptions::default() };
@@ -156,7 +167,7 @@ async fn the_report_is_made_of_the_bundle_alone() {
         let again = evidence_report(&bundle, &EvidenceTrust::default(), font.clone()).unwrap();
         assert!(*inside == again, "the same bundle and font give the same bytes");
         // A bundle that does not verify says so in its report, which is then another.
-        let shorter = node.without(&bundle, |record| record.position == 1);
+        let shorter = node.without(&bundle, |record| record.kind == RecordKind::Receipt);
         assert!(!verify_evidence(&shorter, None).verified);
         let bad = evidence_report(&shorter, &EvidenceTrust::default(), font).unwrap();
         assert!(bad.starts_with(b"%PDF-1.7") && bad != again);

@@ -88,11 +88,16 @@ fn kind_of(registration: &Registration) -> &'static str {
 
 /// The signed text of a certificate; the same registration always gives the same text. Only for certified ones.
 pub(crate) fn certificate_text(registration: &Registration, signer: &NoteSigner) -> Result<String, AppError> {
-    let RegistrationStage::Certified(certificate) = &registration.stage else {
-        return Err(AppError::Fault(format!("{} is not certified", registration.id)));
-    };
+    let text = certificate_body(registration)
+        .ok_or_else(|| AppError::Fault(format!("{} is not certified", registration.id)))?;
+    sign_note(&text, &[signer]).map_err(|error| AppError::Fault(error.to_string()))
+}
+
+/// What a certificate says, before it is signed; none where nothing was certified.
+pub(crate) fn certificate_body(registration: &Registration) -> Option<String> {
+    let RegistrationStage::Certified(certificate) = &registration.stage else { return None };
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = format!(
+    Some(format!(
         "lingqu-certificate v1\ncode {}\nkind {}\nobject {}\nname {}\napplicant {}\nregistrar {}\nissued {}\nvalid-until {}\n",
         certificate.code,
         kind_of(registration),
@@ -102,6 +107,5 @@ pub(crate) fn certificate_text(registration: &Registration, signer: &NoteSigner)
         registration.registrar.as_ref().map_or("-", |registrar| registrar.as_str()),
         certificate.issued_at,
         certificate.valid_until,
-    );
-    sign_note(&text, &[signer]).map_err(|error| AppError::Fault(error.to_string()))
+    ))
 }

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::access::Actor;
 use lingqu_domain::id::OrderId;
+use lingqu_domain::order::Order;
 use lingqu_domain::state::State;
 use lingqu_report::ReportFont;
 use lingqu_store::journal::{READ_LIMIT_MAX, Record, committed_bytes};
@@ -47,6 +48,12 @@ const RECORDS_MAX: usize = 50_000;
 
 /// Items that a caller adds stand below this name.
 const EXTRA_PREFIX: &str = "trace/";
+
+/// The item that shows the contract.
+const CONTRACT_ITEM: &str = "contract.json";
+
+/// Certificates stand below this name.
+const CERTIFICATES_PREFIX: &str = "certificates/";
 
 /// How to check the files without our program.
 const README: &str = include_str!("evidence/readme.txt");
@@ -198,21 +205,12 @@ impl App {
         let mut documents = Vec::new();
         let signer = self.log_signer()?;
         for view in self.read(|state| certificates_of(state, streams)) {
-            documents
-                .push((format!("certificates/{}.note", view.0.to_lowercase()), certificate_text(&view.1, &signer)?));
+            let name = format!("{CERTIFICATES_PREFIX}{}.note", view.0.to_lowercase());
+            documents.push((name, certificate_text(&view.1, &signer)?));
         }
-        let contract = self.read(|state| {
-            state.orders.get(order).map(|order| {
-                serde_json::json!({
-                    "order": order.value.details,
-                    "consumer": order.value.consumer,
-                    "operator": order.value.operator,
-                    "contract": order.value.contract,
-                })
-            })
-        });
+        let contract = self.read(|state| state.orders.get(order).map(|order| contract_of(&order.value)));
         if let Some(contract) = contract {
-            documents.push(("contract.json".to_owned(), contract.to_string()));
+            documents.push((CONTRACT_ITEM.to_owned(), contract.to_string()));
         }
         Ok(documents)
     }
@@ -264,6 +262,16 @@ fn bundle_fault(error: TransparencyError) -> AppError {
 
 fn report_fault(error: lingqu_report::ReportError) -> AppError {
     AppError::Invalid(error.to_string())
+}
+
+/// The contract as people read it.
+fn contract_of(order: &Order) -> serde_json::Value {
+    serde_json::json!({
+        "order": order.details,
+        "consumer": order.consumer,
+        "operator": order.operator,
+        "contract": order.contract,
+    })
 }
 
 /// Certified registrations among some streams, by certificate code.

@@ -218,8 +218,12 @@ fn words(report: &EvidenceReport) -> String {
     ));
     for settled in &report.settlements {
         text.push_str(&format!(
-            "settled          {} yuan for {} calls and {} data sets, computed again; {}\n",
-            settled.fee_yuan, settled.calls, settled.data_sets, settled.settlement
+            "settled          {} yuan for {} calls and {} data sets{}, computed again; {}\n",
+            settled.fee_yuan,
+            settled.calls,
+            settled.data_sets,
+            if settled.is_free { " of a purpose that is free" } else { "" },
+            settled.settlement
         ));
     }
     if !report.links.is_empty() {

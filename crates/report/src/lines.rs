@@ -138,7 +138,9 @@ fn may_break(before: &Placed, after: &Placed) -> bool {
         || before.character == ' '
         || is_wide(before.character)
         || is_wide(after.character)
-        || matches!(before.character, '/' | '-' | '_')
+        || matches!(before.character, '/' | '_')
+        // A date is not broken at its dashes.
+        || before.character == '-' && !after.character.is_ascii_digit()
 }
 
 /// Characters as wide as they are high, between any two of which a line may be broken.
@@ -217,6 +219,12 @@ mod tests {
         assert!(found.len() > 1);
         let Some(found) = lines(&"supercalifragilistic".into(), 3.0) else { return };
         assert_eq!(found.concat(), "supercalifragilistic", "a word that no line holds is broken, not lost");
+    }
+
+    #[test]
+    fn dates_are_whole() {
+        let Some(found) = lines(&"至 2029-08-18".into(), 6.0) else { return };
+        assert_eq!(found, ["至", "2029-08-18"]);
     }
 
     #[test]

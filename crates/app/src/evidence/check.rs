@@ -9,13 +9,14 @@ use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::state::State;
 use lingqu_store::journal::Record;
-use lingqu_transparency::{Evidence, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind};
+use lingqu_transparency::{Evidence, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind, SignedNote};
 use serde::Serialize;
 
-use super::in_force;
 use super::report::REPORT_ITEM;
 use super::settled::{self, Settled};
+use super::{CERTIFICATES_PREFIX, CONTRACT_ITEM, contract_of, in_force};
 use crate::app::recorded;
+use crate::certificate::certificate_body;
 use crate::recount::{Deliveries, Windows, windows_of};
 
 /// What the verification of a bundle found.
@@ -106,6 +107,8 @@ pub struct SettledReport {
     pub data_sets: u64,
     /// The fee in yuan.
     pub fee_yuan: String,
+    /// Whether the order's purpose is free of charge by the contract.
+    pub is_free: bool,
     /// Whether the settlement's record is in the bundle; else its line of this order is.
     pub is_whole: bool,
     /// Whether the implementers confirmed it.
@@ -241,6 +244,7 @@ impl Checked {
             report.findings.push((place, problem));
         });
         report.consents = self.state.consents.len() + self.state.consent_batches.len();
+        check_documents(report, evidence, &self.state, &order_id);
         self.settled = settled::check(evidence, &self.state, &order_id, &mut |place, problem| {
             report.findings.push((place, problem));
         });
@@ -253,6 +257,7 @@ impl Checked {
                 calls: settled.calls,
                 data_sets: settled.data_sets,
                 fee_yuan: settled.fee.to_string(),
+                is_free: settled.is_free,
                 is_whole: settled.is_whole,
                 is_confirmed: settled.is_confirmed,
             })
@@ -303,6 +308,15 @@ fn check_deliveries(
     read
 }
 
+/// The links from resource to order, those of a kind by id.
+fn in_order_of_the_chain(grant: &Grant) -> Vec<String> {
+    const KINDS: [&str; 7] = ["res_", "sup_", "pln_", "mdt_", "pmt_", "prd_", "ord_"];
+    let place = |link: &String| KINDS.iter().position(|kind| link.starts_with(kind)).unwrap_or(KINDS.len());
+    let mut links: Vec<String> = grant.links.keys().cloned().collect();
+    links.sort_by_key(place);
+    links
+}
+
 /// The links of the order's chain. What is suspended or over by now is told by the records and is no finding; a chain that
 /// was never whole is.
 fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) -> Option<Grant> {
@@ -318,7 +332,7 @@ fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) -
         Ok(grant) => {
             report.nature =
                 serde_json::to_value(grant.nature).ok().and_then(|nature| nature.as_str().map(str::to_owned));
-            report.links = grant.links.keys().cloned().collect();
+            report.links = in_order_of_the_chain(&grant);
             Some(grant)
         }
         Err(refusal) => {
@@ -355,6 +369,25 @@ fn check_receipt(
         report.findings.push((item, "it is of another order, product or consumer".to_owned()));
     } else if !order.details.modes.contains(&opening.mode) || opening.purpose != order.details.purpose {
         report.findings.push((item, "its mode or purpose is not the contract's".to_owned()));
+    }
+}
+
+/// Holds the documents that people open, contract and certificates, against what the records come to.
+fn check_documents(report: &mut EvidenceReport, evidence: &Evidence, state: &State, order_id: &OrderId) {
+    let order = state.orders.get(order_id).map(|order| contract_of(&order.value));
+    if let (Some(item), Some(expected)) = (evidence.item(CONTRACT_ITEM), order)
+        && serde_json::from_slice::<serde_json::Value>(&item.bytes).ok() != Some(expected)
+    {
+        report.findings.push((CONTRACT_ITEM.to_owned(), "it is not the contract that the records come to".to_owned()));
+    }
+    let bodies: Vec<String> =
+        state.registrations.values().filter_map(|registration| certificate_body(&registration.value)).collect();
+    for item in evidence.items.iter().filter(|item| item.name.starts_with(CERTIFICATES_PREFIX)) {
+        let note = std::str::from_utf8(&item.bytes).ok().and_then(|text| SignedNote::parse(text).ok());
+        if !note.is_some_and(|note| bodies.iter().any(|body| body == note.text())) {
+            let problem = "it is no certificate that the records come to".to_owned();
+            report.findings.push((item.name.clone(), problem));
+        }
     }
 }
 

@@ -142,7 +142,7 @@ fn conclusion(checked: &Checked) -> Vec<Block> {
         Some(until) => {
             let until = until.parse::<Timestamp>().map_or_else(|_| until.clone(), words::instant);
             format!(
-                "截至 {until} 的 {} 个计量区间首尾相接，均已由回执重新计数并与业务日志相符：在此之前的交付，一次也没有遗漏。",
+                "截至 {until} 的 {} 个计量区间首尾相接，均已由回执重新计数并与业务日志相符：在此之前凡有回执的交付，一次也没有遗漏。",
                 report.metering_windows
             )
         }
@@ -167,6 +167,8 @@ fn conclusion(checked: &Checked) -> Vec<Block> {
         "记录的内容在现实中属实：证据证明的是“当时这样记录了”，而不是“事实就是这样”。".into(),
         "用户编号背后是哪一个自然人：登录账号与身份资料不在日志之内，须向有关单位另行取证。".into(),
         "使用方收到数据以后做了什么。".into(),
+        "节点没有在不写回执的情况下交出数据：“先写回执、后出数据”由节点的程序保证，没有回执的交付在日志里不留空档。"
+            .into(),
         not_metered.into(),
         "节点在任何人看到其日志之前没有另造一份日志：对此只能依靠见证方的联署和他人保存的日志头。".into(),
     ];

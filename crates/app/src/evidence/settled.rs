@@ -25,7 +25,7 @@ pub(super) struct InPart {
     pub(super) settlement: SettlementId,
     /// Whose.
     pub(super) operator: PartyId,
-    /// Name of the period.
+    /// Name of the period, as the node states it.
     pub(super) period: String,
     /// Journal position of the record that closed it.
     pub(super) position: u64,
@@ -35,9 +35,9 @@ pub(super) struct InPart {
     pub(super) line: StatementLine,
     /// How many orders it settled in all.
     pub(super) orders: usize,
-    /// Whether the implementers confirmed it.
+    /// Whether the implementers confirmed it, as the node states it.
     pub(super) is_confirmed: bool,
-    /// Whether it was reversed.
+    /// Whether it was reversed, as the node states it.
     pub(super) is_reversed: bool,
 }
 
@@ -49,6 +49,8 @@ pub(super) struct Settled {
     pub(super) calls: u64,
     pub(super) data_sets: u64,
     pub(super) fee: Fen,
+    /// Whether the order's purpose is free of charge by the contract.
+    pub(super) is_free: bool,
     /// Whether its record is in the bundle.
     pub(super) is_whole: bool,
     pub(super) is_confirmed: bool,
@@ -124,6 +126,10 @@ pub(super) fn check(
     let own: Vec<&Meter> =
         state.meters.values().map(|meter| &meter.value).filter(|meter| meter.reading.order == *order).collect();
     let named: BTreeSet<&SettlementId> = own.iter().filter_map(|meter| meter.settlement.as_ref()).collect();
+    let is_free = state
+        .orders
+        .get(order)
+        .is_some_and(|order| order.value.contract.price.is_free_for(&order.value.details.purpose));
     let mut settled = Vec::new();
     for id in named {
         let whole = state.settlements.get(id).map(|settlement| &settlement.value);
@@ -151,6 +157,7 @@ pub(super) fn check(
             calls: line.calls,
             data_sets: line.data_sets,
             fee: line.fee,
+            is_free,
             is_whole: whole.is_some(),
             is_confirmed,
         });

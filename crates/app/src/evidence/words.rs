@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::calendar::beijing;
-use lingqu_domain::event::Recorded;
+use lingqu_domain::event::{Event, Recorded};
 use lingqu_domain::id::{PartyId, UserId};
 use lingqu_domain::order::QuotaUnit;
 use lingqu_domain::plan::AuthorisationMode;
@@ -156,6 +156,13 @@ fn user_words(state: &State, user: &UserId) -> String {
     }
 }
 
+/// The reason that an event gives, where it gives one.
+fn reason(event: &Event) -> Option<String> {
+    let value = serde_json::to_value(event).ok()?;
+    let of_entity = value.as_object()?.values().next()?;
+    Some(of_entity.as_object()?.values().next()?.get("reason")?.as_str()?.to_owned())
+}
+
 impl Checked {
     /// The first event of a kind in a stream.
     pub(super) fn first(&self, stream: &str, kind: &str) -> Option<&Recorded> {
@@ -175,7 +182,11 @@ impl Checked {
     }
 
     fn done_words(&self, event: &Recorded) -> String {
-        format!("{}，{}", instant(event.at), actor(&self.state, &event.actor))
+        let done = format!("{}，{}", instant(event.at), actor(&self.state, &event.actor));
+        match reason(&event.event) {
+            Some(reason) => format!("{done}，理由：{reason}"),
+            None => done,
+        }
     }
 
     /// Where the records of a stream stand in the journal.

@@ -1,6 +1,6 @@
 //! The parties, and the chain of rights in words: who allowed whom what, when, until when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::id::{MandateId, OrderId, PartyId, PlanId, ProductId, ResourceId, SupplyId};
 use lingqu_domain::order::QuotaUnit;
@@ -80,6 +80,8 @@ pub(super) fn links(checked: &Checked) -> Vec<Block> {
     };
     let product = checked.state.products.get(&order.value.details.product).map(|product| &product.value);
     let inputs = product.map(|product| product.details.inputs.clone()).unwrap_or_default();
+    // Several resources may stand on one plan, mandate or permit, which is told once.
+    let mut told = BTreeSet::new();
     for (resource, permit_id) in &inputs {
         blocks.extend(resource_link(checked, resource));
         let Some(permit) = checked.state.permits.get(permit_id).map(|permit| &permit.value) else { continue };
@@ -89,9 +91,16 @@ pub(super) fn links(checked: &Checked) -> Vec<Block> {
             if let Some(item) = plan.details.items.get(resource) {
                 blocks.extend(supply_link(checked, &item.supply));
             }
-            blocks.extend(plan_link(checked, &plan.id));
+            if told.insert(plan.id.to_string()) {
+                blocks.extend(plan_link(checked, &plan.id));
+            }
         }
-        blocks.extend(mandate_link(checked, &permit.details.mandate));
+        if told.insert(permit.details.mandate.to_string()) {
+            blocks.extend(mandate_link(checked, &permit.details.mandate));
+        }
+        if !told.insert(permit.id.to_string()) {
+            continue;
+        }
         let mut facts = Facts::new();
         fact(&mut facts, "应用场景", permit.details.scenario.as_str());
         let (allowing, allowed) =
@@ -234,7 +243,7 @@ fn product_link(checked: &Checked, id: &ProductId) -> Vec<Block> {
     let mut facts = Facts::new();
     fact(&mut facts, "名称", product.details.name.as_str());
     fact(&mut facts, "运营机构", words::party(&checked.state, &product.operator));
-    fact(&mut facts, "产品定义", Text::code(&product.details.sql));
+    fact(&mut facts, "产品定义", Text::plain(&product.details.sql));
     fact(&mut facts, "出域审核", checked.done_each(id.as_str(), "product.output_reviewed"));
     certificates(&checked.state, &mut facts, &Registrable::Product(id.clone()));
     fact(&mut facts, "上架", checked.done_each(id.as_str(), "product.listed"));
@@ -258,7 +267,9 @@ fn order_link(checked: &Checked, id: &OrderId) -> Vec<Block> {
     });
     fact(&mut facts, "配额", words::join(limits));
     let price = &order.contract.price;
-    fact(&mut facts, "价格", format!("每次调用 {} 元，每个数据集 {} 元", price.per_call, price.per_data_set));
+    let free =
+        if price.is_free_for(&details.purpose) { "；本订单的用途属于免费用途，不收费" } else { "" };
+    fact(&mut facts, "价格", format!("每次调用 {} 元，每个数据集 {} 元{free}", price.per_call, price.per_data_set));
     fact(&mut facts, "合同条款摘要", Text::code(&order.contract.terms_digest));
     fact(&mut facts, "下单", checked.done(id.as_str(), "order.placed"));
     fact(&mut facts, "双方签署", checked.done_each(id.as_str(), "order.signed"));

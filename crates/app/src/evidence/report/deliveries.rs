@@ -97,9 +97,9 @@ pub(super) fn deliveries(checked: &Checked) -> Vec<Block> {
             ("方式", 8),
             ("取自行数", 10),
             ("结果行数", 10),
-            ("涉及字段", 22),
-            ("回执", 18),
-            ("结果", 10),
+            ("涉及字段", 18),
+            ("回执", 23),
+            ("结果", 9),
         ]
         .map(|(title, share)| (title.to_owned(), share))
         .into(),
@@ -220,7 +220,7 @@ pub(super) fn money(checked: &Checked) -> Vec<Block> {
         vec![
             Text::plain(format!("第 {} 至 {} 号", reading.first_position, reading.end_position.saturating_sub(1))),
             words::instant(meter.closed_at).into(),
-            format!("{}（另免费 {}）", reading.deliveries, reading.free_deliveries).into(),
+            format!("{}（另有未完成 {}）", reading.deliveries, reading.free_deliveries).into(),
             format!("{calls} 次，{data_sets} 个数据集{charged}").into(),
             meter.settlement.as_ref().map_or_else(|| Text::plain("未结算"), |id| Text::code(words::short(id.as_str()))),
         ]
@@ -238,7 +238,7 @@ pub(super) fn money(checked: &Checked) -> Vec<Block> {
         let source = if settled.is_whole {
             "结算记录全文在包内"
         } else {
-            "包内为本订单的一行，全文由日志条目承诺"
+            "包内为本订单的一行，期间与状态为节点所述，全文由日志条目承诺"
         };
         let confirmed = if settled.is_confirmed { "已确认" } else { "待确认" };
         vec![
@@ -255,7 +255,7 @@ pub(super) fn money(checked: &Checked) -> Vec<Block> {
         rows: rows.collect(),
     });
     blocks.push(Block::Paragraph(
-        "每笔费用均已按合同价格与计费数量重新计算并相符。一次结算涉及该运营机构的全部订单，为不泄露他人的用量，包内只收本订单的一行，\
+        "每笔费用均已按合同价格与计费数量重新计算并相符；用途属于免费用途的，数量照计，费用为零。一次结算涉及该运营机构的全部订单，为不泄露他人的用量，包内只收本订单的一行，\
          并附承诺其全文的日志条目：需要时可责令节点出示全文，与该条目比对。"
             .into(),
     ));
