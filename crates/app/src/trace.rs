@@ -126,6 +126,8 @@ struct Case {
     plan: Plan,
     observations: Vec<Observation>,
     recipients: Vec<(PartyId, usize)>,
+    /// Those of the recipients whom the test of recipients accuses.
+    named: BTreeSet<PartyId>,
 }
 
 /// What the threads that compute hand back.
@@ -166,8 +168,10 @@ impl App {
                 marked.insert(product, found);
             }
         }
+        let versions = names.len();
         let candidates = self.comparable(names, &marked)?;
         let versions_tried = candidates.len();
+        let versions_gone = versions - versions_tried;
         watch.tell(&format!("comparing {} rows with {versions_tried} versions of products", fragment.row_count()));
         let (bound, threads, watching) = (settings.bound, settings.threads.max(1), watch.clone());
         let computing =
@@ -180,6 +184,7 @@ impl App {
             bound: settings.bound,
             versions: versions_tried,
             versions_not_tried,
+            versions_gone,
             deliveries_not_comparable: delivered.not_comparable,
         };
         let report = self.report_of(&computed, &had, &tried)?;
@@ -190,7 +195,7 @@ impl App {
         Ok(Trace { report, cases: computed.judged.into_iter().map(|(case, _)| case).collect(), receipts })
     }
 
-    /// Opens the originals of versions; one that was never made here any more is left out.
+    /// Opens the originals of versions; one whose files this node has no more is left out.
     fn comparable(
         &self,
         versions: Vec<DeliveredVersion>,
@@ -256,7 +261,9 @@ fn compute(
         let orders: Vec<RecipientCode> =
             marked.orders.iter().map(|order| RecipientCode::new(&order.order_key.key)).collect();
         let verdicts = accusation::judge(&observations, &codes, &orders, &plan, threads, watch)?;
-        judged.push((Case { marked, plan, observations, recipients }, verdicts));
+        let accused = verdicts.recipients.accused.iter();
+        let named = accused.filter_map(|found| Some(recipients.get(found.candidate)?.0.clone())).collect();
+        judged.push((Case { marked, plan, observations, recipients, named }, verdicts));
     }
     Ok(Computed { searched, candidates, judged, fragment })
 }

@@ -122,6 +122,9 @@ async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) 
         }
     };
     let mut report = trace.report.clone();
+    if arguments.evidence.is_some() && report.verdict != TraceVerdict::Accused {
+        output::tell("nobody is accused, so no evidence is written and no key is disclosed");
+    }
     if let Some(path) = &arguments.evidence
         && report.verdict == TraceVerdict::Accused
     {
@@ -192,9 +195,8 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
     let bundle = audit::read_bounded(evidence)?;
     let mut check = verify_trace(&bundle, &EvidenceTrust { keys, policy: None });
     if let Some(file) = &arguments.file {
-        let fragment =
-            Fragment::read(file, &FragmentOptions::default()).map_err(|error| Failure::Mend(error.to_string()))?;
-        if check.fragment_digest.as_ref() != Some(&fragment.digest) {
+        let digest = Fragment::digest_of(file).map_err(|error| Failure::Mend(error.to_string()))?;
+        if check.fragment_digest.as_ref() != Some(&digest) {
             let problem = format!("{} is another file than the evidence is about", file.display());
             check.findings.push(("fragment".to_owned(), problem));
             check.verified = false;
@@ -212,6 +214,11 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
             evidence.display()
         ))),
     }
+}
+
+/// How many of something there are, in words.
+fn counted(count: u64, name: &str) -> String {
+    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 
 /// Lines of a name and a value.
@@ -243,7 +250,10 @@ fn words(report: &TraceReport) -> String {
             report.fragment.columns
         ),
     );
-    line(&mut text, "compared with", format!("{} versions of products", report.versions_tried));
+    line(&mut text, "compared with", format!("{} of products", counted(report.versions_tried as u64, "version")));
+    if report.versions_gone > 0 {
+        line(&mut text, "", format!("{} versions were delivered and are not here any more", report.versions_gone));
+    }
     if report.versions_not_tried > 0 {
         line(&mut text, "", format!("{} older versions were not compared; name a product", report.versions_not_tried));
     }
@@ -358,10 +368,10 @@ fn product_words(product: &ProductTrace) -> String {
         &mut text,
         "  receipts",
         format!(
-            "of {} rows {} were delivered to nobody; {} orders had some of the others",
+            "{} of its {} rows were delivered, to {}",
+            receipts.rows - receipts.rows_nobody_had.min(receipts.rows),
             receipts.rows,
-            receipts.rows_nobody_had,
-            receipts.orders.len() as u64 + receipts.orders_more
+            counted(receipts.orders.len() as u64 + receipts.orders_more, "order")
         ),
     );
     if receipts.versions_more > 0 {
@@ -407,10 +417,11 @@ fn check_words(check: &TraceCheck) -> String {
             &mut text,
             "accused",
             format!(
-                "{} ({of}) of {}: p at most {}, key committed to in entry {} at {}, other half held by {}",
+                "{} ({of}) of {}: p at most {} (of {} registered, as the accuser states), key committed to in entry {} at {}, other half held by {}",
                 accused.consumer,
                 accused.product,
                 probability(accused.log_p_value),
+                accused.registered,
                 accused.log_entry,
                 accused.committed_at,
                 accused.holder

@@ -108,7 +108,7 @@ impl App {
         }
         self.add_deliveries(&mut builder, trace, records, &provers).await?;
         let mut products = Vec::with_capacity(trace.cases.len());
-        for (number, case) in trace.cases.iter().enumerate() {
+        for (number, case) in accusing(trace).enumerate() {
             let name = format!("trace/observations.{number}");
             builder.item(&name, &encode(&case.observations)).map_err(fault)?;
             products.push(case_product(case, name));
@@ -178,6 +178,13 @@ impl App {
     }
 }
 
+/// The cases that accuse somebody. Observations of any other would show where copies of its product are marked, and bear out nothing.
+fn accusing(trace: &Trace) -> impl Iterator<Item = &Case> {
+    let is_accusing =
+        move |case: &&Case| trace.report.accused.iter().any(|accused| accused.product == case.marked.product);
+    trace.cases.iter().filter(is_accusing)
+}
+
 /// The report without who else had the rows: that is nobody's business who decides about the accused.
 fn of_the_accused(report: &TraceReport) -> TraceReport {
     let mut report = report.clone();
@@ -207,7 +214,8 @@ fn case_product(case: &Case, observations: String) -> CaseProduct {
     }
 }
 
-/// The keys of accused recipients, and of accused orders.
+/// The keys by which somebody is accused: those of recipients whom the test of recipients accuses, and of accused orders. A consumer
+/// who is named by an order's code alone keeps his own key.
 fn disclosed(trace: &Trace) -> Vec<DisclosedKey> {
     let mut keys = Vec::new();
     for accused in &trace.report.accused {
@@ -224,11 +232,11 @@ fn disclosed(trace: &Trace) -> Vec<DisclosedKey> {
             }
         };
         let own = case.marked.orders.iter().filter(|order| order.consumer == accused.consumer);
-        let mut is_first = true;
+        let mut is_wanted = case.named.contains(&accused.consumer);
         for order in own {
-            if is_first {
+            if is_wanted {
                 keys.push(disclosed(order, Some(accused.consumer.clone())));
-                is_first = false;
+                is_wanted = false;
             }
             let is_accused =
                 |found: &super::report::AccusedOrder| found.order == order.order && found.log_p_value.is_some();

@@ -47,6 +47,9 @@ pub struct TraceReport {
     pub versions_tried: usize,
     /// Versions that were not compared, because there are too many; older ones.
     pub versions_not_tried: usize,
+    /// Versions that were delivered and whose files this node has no more, so that they were not compared.
+    #[serde(default)]
+    pub versions_gone: usize,
     /// Deliveries that could not be compared: of live data, or from before receipts named the version that they number.
     pub deliveries_not_comparable: u64,
     /// What voids the answer.

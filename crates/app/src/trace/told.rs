@@ -16,11 +16,15 @@ use super::{Case, Computed, LISTED_MAX, MISTAKEN_PER_MILLE, cover, products_of};
 use crate::app::App;
 use crate::error::AppError;
 
+/// Rows from which on a column counts as rounded: a few numbers are all even by chance.
+const ROUNDED_ROWS_MIN: usize = 20;
+
 /// What was compared, for the report.
 pub(super) struct Tried {
     pub(super) bound: f64,
     pub(super) versions: usize,
     pub(super) versions_not_tried: usize,
+    pub(super) versions_gone: usize,
     pub(super) deliveries_not_comparable: u64,
 }
 
@@ -68,6 +72,7 @@ impl App {
             },
             versions_tried: tried.versions,
             versions_not_tried: tried.versions_not_tried,
+            versions_gone: tried.versions_gone,
             deliveries_not_comparable: tried.deliveries_not_comparable,
             assumptions: assumptions(!accused.is_empty()),
             products: traced,
@@ -234,10 +239,15 @@ fn versions_of(computed: &Computed, product: &ProductId) -> Vec<VersionTrace> {
             confirmed: log_odds.is_some(),
             log_odds,
             columns: alignment.columns.iter().map(column).collect(),
-            deeds: alignment.deeds.iter().map(deed).collect(),
+            deeds: alignment.deeds.iter().filter(|deed| is_told(deed, alignment.rows.len())).map(deed).collect(),
         });
     }
     versions
+}
+
+/// Whether so many rows bear a deed out.
+fn is_told(deed: &Deed, rows: usize) -> bool {
+    !matches!(deed, Deed::Rounded { .. }) || rows >= ROUNDED_ROWS_MIN
 }
 
 fn deed(deed: &Deed) -> String {
@@ -276,7 +286,7 @@ fn answer(
         );
     }
     if products.is_empty() && computed.searched.is_foreign {
-        let not_compared = tried.versions_not_tried as u64 + tried.deliveries_not_comparable;
+        let not_compared = (tried.versions_not_tried + tried.versions_gone) as u64 + tried.deliveries_not_comparable;
         let (zh, en) = if not_compared > 0 {
             ("；另有部分交付无法比对，见报告", "; some deliveries could not be compared, see below")
         } else {

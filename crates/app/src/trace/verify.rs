@@ -57,6 +57,11 @@ pub struct CheckedAccusation {
     pub log_p_value: f64,
     /// The p-value.
     pub p_value: f64,
+    /// How many had a key for the product, by which the p-value is multiplied: as the accuser states it. It is to be counted
+    /// from the commitments that the log holds.
+    pub registered: u64,
+    /// The bound of this test, as the accuser states it.
+    pub bound: f64,
     /// When the commitment was recorded.
     pub committed_at: String,
     /// The log's entry that holds it.
@@ -216,6 +221,13 @@ impl TraceCheck {
                 continue;
             }
             let of = if of_orders { case.orders } else { case.recipients };
+            let known = registered_at_least(&case.product, committed, of_orders);
+            if of.registered < known {
+                self.find(
+                    CASE,
+                    format!("it states {} registered, and its own records commit to {known} keys", of.registered),
+                );
+            }
             let settings = Settings { bound: of.bound, registered: of.registered, orders: of_orders };
             let verdict = match accuse(observations, &codes, &settings, &score_each) {
                 Ok(verdict) => verdict,
@@ -232,6 +244,8 @@ impl TraceCheck {
                     order: of_orders.then(|| key.order.clone()),
                     log_p_value: accusation.log_p_value,
                     p_value: accusation.log_p_value.exp(),
+                    registered: of.registered,
+                    bound: of.bound,
                     committed_at: committed.at.clone(),
                     log_entry: committed.log_entry,
                     holder: committed.holder.clone(),
@@ -284,6 +298,15 @@ impl TraceCheck {
     }
 }
 
+/// How many had a key for a product by the records of the bundle alone: consumers, or orders. All who had one are at least these.
+fn registered_at_least(product: &ProductId, committed: &BTreeMap<OrderId, Committed>, of_orders: bool) -> u64 {
+    let of_product = committed.values().filter(|found| found.product == *product);
+    if of_orders {
+        return of_product.count() as u64;
+    }
+    of_product.map(|found| &found.consumer).collect::<BTreeSet<_>>().len() as u64
+}
+
 /// Stream, time and event of a journal record's committed bytes; none of a stream that is no order's.
 fn read(bytes: &[u8]) -> Option<(OrderId, String, Event)> {
     let mut value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
@@ -314,4 +337,33 @@ fn opened(key: &DisclosedKey, committed: &Committed, case: &CaseProduct) -> Resu
     let opening = Opening { key: MarkKey::from_bytes(profile, secret), salt: Salt(salt) };
     Commitment(logged).verify(&opening, &key_use).map_err(|error| error.to_string())?;
     Ok(RecipientCode::new(&opening.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_fewer_are_registered_than_the_bundle_itself_has_keys_of() {
+        let product = |digit: u8| format!("prd_{digit:032x}").parse::<ProductId>().unwrap();
+        let party = |digit: u8| format!("pty_{digit:032x}").parse::<PartyId>().unwrap();
+        let committed = |consumer: u8, of: u8| Committed {
+            consumer: party(consumer),
+            product: product(of),
+            holder: party(9),
+            epoch: 1,
+            recipient: DigestPair::of(&[consumer]),
+            order: DigestPair::of(&[consumer, of]),
+            at: String::new(),
+            log_entry: 0,
+        };
+        let all = [committed(1, 1), committed(1, 1), committed(2, 1), committed(3, 2)];
+        let all: BTreeMap<OrderId, Committed> = (0..)
+            .zip(all)
+            .map(|(order, found): (u8, _)| (format!("ord_{order:032x}").parse().unwrap(), found))
+            .collect();
+        let least = |of: u8, of_orders| registered_at_least(&product(of), &all, of_orders);
+        assert_eq!([least(1, false), least(1, true), least(2, false), least(2, true)], [2, 3, 1, 1]);
+        assert_eq!([least(4, false), least(4, true)], [0, 0]);
+    }
 }

@@ -41,6 +41,10 @@ use whole_json::WholeJson;
 pub const FRAGMENT_BYTES_MAX: u64 = 8 << 30;
 /// Most bytes of cells that are kept (1 GiB): past it the rows are thinned.
 pub const FRAGMENT_KEPT_BYTES_MAX: usize = 1 << 30;
+/// Cells and rows of a Parquet file that are decoded at a time. A few bytes may stand for many long texts, so what a batch
+/// expands to is known only once it is there.
+const PARQUET_CELLS_AT_ONCE: usize = 4_096;
+const PARQUET_ROWS_AT_ONCE: usize = 256;
 /// Bytes at the beginning of a text by which its form is told.
 const HEAD_BYTES: usize = 256 * 1024;
 /// Largest JSON document that is read whole, to find the rows within it.
@@ -95,6 +99,18 @@ pub enum FragmentError {
         /// How many.
         found: usize,
     },
+    /// Texts of such a length that a few rows fill the memory.
+    #[error(
+        "{file} has rows so long that {rows} of them hold more than {bytes_max} bytes; leave out the columns of long texts"
+    )]
+    RowsTooLarge {
+        /// The file.
+        file: String,
+        /// How many were read at once.
+        rows: usize,
+        /// What they may hold.
+        bytes_max: usize,
+    },
     /// No row was found.
     #[error(
         "{file} holds no row that can be read; give a table of lines and columns (CSV, TSV, XLSX, JSON, Parquet or text)"
@@ -123,18 +139,18 @@ pub struct Fragment {
 }
 
 impl Fragment {
+    /// SHA-256 of a file's bytes, hexadecimal: what [`Fragment::digest`] is of that file, whatever is read of it.
+    pub fn digest_of(path: &Path) -> Result<String, FragmentError> {
+        Ok(digest_of(&bounded(path))?)
+    }
+
     /// Reads a fragment. Errors name the file without its folder, and never a value.
     pub fn read(path: &Path, options: &FragmentOptions) -> Result<Fragment, FragmentError> {
-        let mut file = SourceFile {
-            path: path.to_owned(),
-            encoding: TextEncoding::Utf8,
-            expanded_bytes_max: FRAGMENT_BYTES_MAX,
-            progress: Arc::new(ReadProgress::default()),
-        };
+        let mut file = bounded(path);
         let digest = digest_of(&file)?;
         let head = head_of(&file)?;
         if head.starts_with(b"PAR1") {
-            let (batch, rows_read) = parquet_rows(&file)?;
+            let (batch, rows_read) = parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX)?;
             return finished(&file, batch, FragmentForm::Parquet, None, (rows_read, 0), digest);
         }
         if head.starts_with(b"PK\x03\x04") {
@@ -213,6 +229,16 @@ fn finished(
             Ok(Fragment { batch, form, encoding, rows_read, lines_left_out, digest })
         }
         _ => Err(FragmentError::NoRows { file: file.name() }),
+    }
+}
+
+/// A file of which at most as much is read as a fragment may have.
+fn bounded(path: &Path) -> SourceFile {
+    SourceFile {
+        path: path.to_owned(),
+        encoding: TextEncoding::Utf8,
+        expanded_bytes_max: FRAGMENT_BYTES_MAX,
+        progress: Arc::new(ReadProgress::default()),
     }
 }
 
@@ -372,18 +398,25 @@ fn schema_of(headers: Option<&Vec<String>>, count: usize) -> SchemaRef {
     Arc::new(Schema::new(names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>()))
 }
 
-fn parquet_rows(file: &SourceFile) -> Result<(Option<RecordBatch>, u64), FragmentError> {
+/// The rows of a Parquet file, a few at a time, which together hold at most so many bytes.
+fn parquet_rows(file: &SourceFile, bytes_max: usize) -> Result<(Option<RecordBatch>, u64), FragmentError> {
     let handle: File = file.handle()?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| file.unreadable(&error))?;
     let columns = reader.schema().fields().len();
     if columns > COLUMNS_MAX {
         return Err(FragmentError::TooManyColumns { file: file.name(), found: columns });
     }
-    let reader = reader.with_batch_size(BATCH_ROWS).build().map_err(|error| file.unreadable(&error))?;
+    // A nested column is as many as it has within it.
+    let leaves = reader.parquet_schema().num_columns().max(1);
+    let at_once = (PARQUET_CELLS_AT_ONCE / leaves).clamp(1, PARQUET_ROWS_AT_ONCE);
+    let reader = reader.with_batch_size(at_once).build().map_err(|error| file.unreadable(&error))?;
     let mut kept = Kept::default();
     let mut schema = None;
     for batch in reader {
         let batch = batch.map_err(|error| file.unreadable(&error))?;
+        if batch.get_array_memory_size() > bytes_max {
+            return Err(FragmentError::RowsTooLarge { file: file.name(), rows: batch.num_rows(), bytes_max });
+        }
         schema.get_or_insert_with(|| batch.schema());
         let taken: BooleanArray = (0..batch.num_rows()).map(|_| Some(kept.takes())).collect();
         kept.push(filter_record_batch(&batch, &taken).map_err(|error| file.unreadable(&error))?);

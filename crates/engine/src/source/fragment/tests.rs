@@ -128,6 +128,26 @@ fn parquet_keeps_its_types() {
 }
 
 #[test]
+fn a_small_parquet_file_that_stands_for_much_is_read_little_by_little_and_refused_past_the_bound() {
+    let text = "x".repeat(100_000);
+    let texts: ArrayRef = Arc::new(arrow::array::StringArray::from(vec![text.as_str(); 2_000]));
+    let batch = RecordBatch::try_from_iter([("note", texts)]).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert!(bytes.len() < 1 << 20, "{} bytes for 200 MB", bytes.len());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("found");
+    File::create(&path).unwrap().write_all(&bytes).unwrap();
+    let file = bounded(&path);
+    let refused = parquet_rows(&file, 1 << 20).unwrap_err();
+    assert!(matches!(refused, FragmentError::RowsTooLarge { rows, .. } if rows <= PARQUET_ROWS_AT_ONCE), "{refused}");
+    // What is within the bound is taken.
+    assert_eq!(parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX).unwrap().1, 2_000);
+}
+
+#[test]
 fn a_table_without_names_loses_no_row_and_bad_lines_are_counted() {
     let fragment = read("found", b"L1,2025-03-01,12\nL2,2025-03-02,-3\n").unwrap();
     assert_eq!(fragment.column_names(), ["column_1", "column_2", "column_3"]);
