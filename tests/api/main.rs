@@ -13,4 +13,5 @@ mod public;
 mod receipts;
 mod sessions;
 mod sight;
+mod slow;
 mod uses;

@@ -8,13 +8,13 @@ use lingqu_domain::product::ProductDetails;
 use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord, RowNaming};
 use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_gateway::delivery::Settings;
-use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW, Scenario, Who, id_number};
+use lingqu_tests::{PrivatePostgres, until_waiting};
 use roaring::RoaringTreemap;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use serde_json::{Value, json};
 
-use crate::served::Served;
+use crate::served::{Reply, Served};
 
 const MODES: [Mode; 4] = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode::File];
 
@@ -279,6 +279,69 @@ async fn a_changed_table_is_read_again_only_as_far_as_it_still_is_what_was_regis
     let change = "ALTER TABLE public.fleet ALTER mileage TYPE int USING mileage - date '2000-01-01'";
     department.admin.execute_unprepared(change).await.unwrap();
     assert_eq!(served.get(&order, path).await.ok().json()["rows"], before);
+}
+
+/// Changes of the fleet under a lock that nobody passes, and what a question is told that begins meanwhile; none: the answer. All
+/// but the last leave one more of mileage in every row.
+const CHANGES: [(&str, Option<&str>); 5] = [
+    // Every row is written anew: to a state that is fixed before, the table would be empty.
+    ("ALTER TABLE public.fleet ALTER mileage TYPE int USING mileage + 1", None),
+    ("UPDATE public.fleet SET mileage = mileage + 1", None),
+    // Another table takes its place.
+    (
+        "CREATE TABLE public.next (LIKE public.fleet INCLUDING ALL);
+         INSERT INTO public.next SELECT id, region, kind, plate, code, mileage + 1, cost FROM public.fleet;
+         DROP TABLE public.fleet; ALTER TABLE public.next RENAME TO fleet",
+        None,
+    ),
+    ("ALTER TABLE public.fleet ALTER mileage TYPE bigint USING mileage + 1", Some("source_changed")),
+    ("ALTER TABLE public.fleet RENAME TO moved", Some("source_unavailable")),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_during_a_change_is_answered_from_after_it_or_told_why_not() {
+    let Some(department) = Department::open().await else { return };
+    let served = &department.served;
+    let order = served.scenario.order(Who::First, FLEET_NOW, &MODES, (1_000, 10)).await;
+    let sql = "SELECT id, mileage FROM fleet_now ORDER BY id";
+    let ask = || served.post(&order, "/query", json!({"sql": sql, "mode": "rows"}));
+    let expected = |added: i64| -> Value {
+        (1..=200_i64).filter(|id| id % 4 != 0).map(|id| json!({"id": id, "mileage": id * 10 + added})).collect()
+    };
+    let must_be_refused = |reply: &Reply, code: &str| {
+        assert_eq!(reply.problem(), (503, code.to_owned()), "{}", reply.text());
+        assert!(reply.header("retry-after").is_some(), "{reply:?}");
+    };
+    assert_eq!(ask().await.ok().json()["rows"], expected(0));
+    for (added, (statements, refused)) in (1..).zip(CHANGES) {
+        let change = department.admin.begin().await.unwrap();
+        change.execute_unprepared("LOCK TABLE public.fleet IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        change.execute_unprepared(statements).await.unwrap();
+        let (reply, ()) = tokio::join!(ask(), async {
+            until_waiting(&department.admin, 1).await;
+            change.commit().await.unwrap();
+        });
+        match refused {
+            None => assert_eq!(reply.ok().json()["rows"], expected(added), "{statements}"),
+            Some(code) => must_be_refused(&reply, code),
+        }
+        if statements.ends_with("RENAME TO moved") {
+            department.admin.execute_unprepared("ALTER TABLE public.moved RENAME TO fleet").await.unwrap();
+            assert_eq!(ask().await.ok().json()["rows"], expected(added - 1));
+        } else {
+            assert_eq!(ask().await.ok().json()["rows"], expected(added), "{statements}");
+        }
+    }
+
+    // One that does not end is not waited for: the answer comes while the lock is still held.
+    let change = department.admin.begin().await.unwrap();
+    change.execute_unprepared("LOCK TABLE public.fleet IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    must_be_refused(&ask().await, "source_unavailable");
+    change.rollback().await.unwrap();
+    assert_eq!(ask().await.ok().json()["rows"], expected(4));
+    served.scenario.app.publish_log().await.unwrap();
+    let replayed = served.scenario.app.replay_check().await.unwrap();
+    assert!(replayed.agrees, "{:?}", replayed.differences);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,6 +121,10 @@ async fn evidence_of_a_trace_holds_offline_and_nothing_in_it_can_be_changed() {
     assert_eq!(check.fragment_digest.as_ref(), Some(&found.report.fragment.digest));
     assert_eq!(check.accused.len(), 2, "the recipient's key and the order's: {:?}", check.accused);
     assert!(check.accused.iter().all(|accused| accused.consumer == *leaks.scenario().party(Who::First)));
+    // By how many the p-values are multiplied is told: two consumers had keys.
+    assert!(check.accused.iter().all(|accused| accused.registered >= 2 && accused.bound > 0.0), "{:?}", check.accused);
+    let of_recipients = check.accused.iter().find(|accused| accused.order.is_none()).map(|accused| accused.registered);
+    assert_eq!(of_recipients, Some(2));
     assert!(check.accused.iter().all(|accused| accused.holder == *leaks.scenario().party(Who::Auditor)));
     let parsed = Evidence::parse(&bundle).unwrap();
     // No value of the table is in it, and no key of anybody else.

@@ -1,15 +1,19 @@
-//! Quotas of permits and products: what all orders below them use together, exact under concurrency, per day and after a
+//! Quotas of mandates, permits and products: what all orders below them use together, exact under concurrency, per day and after a
 //! crash.
 
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use lingqu_app::{App, AppSettings, Clock};
+use lingqu_domain::command::Command;
+use lingqu_domain::id::SupplyId;
 use lingqu_domain::order::{DayQuota, Quota};
-use lingqu_domain::scope::Mode;
+use lingqu_domain::scope::{Mode, Narrowing};
 use lingqu_domain::shared_quota::SharedQuota;
 use lingqu_gateway::delivery::Settings;
-use lingqu_tests::scenario::{Ordered, PERSON_SHARED, Scenario, TRIP_SHARED, TRIP_SHARED_ROWS, Who, id_number};
+use lingqu_tests::scenario::{
+    Ordered, PERSON_SHARED, Scenario, TRIP_CHECK, TRIP_SHARED, TRIP_SHARED_ROWS, Who, id_number,
+};
 use serde_json::json;
 
 use crate::served::{Reply, Served};
@@ -72,6 +76,76 @@ async fn orders_of_two_consumers_use_one_quota_to_the_last_call() {
     assert!(left.is_empty() || left.contains("\"calls\";r=1000"), "{left}");
     let report = served.scenario.app.replay_check().await.unwrap();
     assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// A mandate's quota for a resource is used by the orders of all permits below it.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_below_two_permits_use_their_mandate_s_quota_to_the_last_call() {
+    const CALLS: u64 = 61;
+    let quota = SharedQuota { calls: Some(CALLS), ..SharedQuota::default() };
+    let mut scenario = Scenario::open_behind(400, DAYS_BEHIND).await;
+    scenario.offer_under_mandate(quota).await;
+    let served = Arc::new(Served::of(scenario, Settings::default()).await);
+    let checks = served.scenario.order(Who::First, TRIP_SHARED, &[Mode::Verification], (1_000, 0)).await;
+    let rows = served.scenario.order(Who::Second, TRIP_SHARED_ROWS, &[Mode::Lookup], (1_000, 0)).await;
+    let permits = |order: &Ordered| {
+        let product = served.scenario.product(order.product).clone();
+        served.scenario.app.read(|state| state.products[&product].value.details.inputs.clone())
+    };
+    assert_ne!(permits(&checks), permits(&rows), "two permits");
+    // One call of each first: how fast either is does not decide who gets some.
+    check(&served, &checks, 0).await.ok();
+    served.get(&rows, "/lookup/0").await.ok();
+    let (checks, rows) = (Arc::new(checks), Arc::new(rows));
+    let mut clients = Vec::new();
+    for client in 0..8_usize {
+        let (served, checks, rows) = (Arc::clone(&served), Arc::clone(&checks), Arc::clone(&rows));
+        clients.push(tokio::spawn(async move {
+            let mut answered = 0;
+            for call in 0..20 {
+                let trip = client * 20 + call;
+                let reply = match client % 2 {
+                    0 => check(&served, &checks, trip).await,
+                    _ => served.get(&rows, &format!("/lookup/{trip}")).await,
+                };
+                if reply.status == 200 {
+                    answered += 1;
+                } else {
+                    assert_eq!(reply.problem(), exceeded());
+                }
+            }
+            answered
+        }));
+    }
+    let mut answered = 2;
+    for client in clients {
+        answered += client.await.unwrap();
+    }
+    assert_eq!(answered, CALLS);
+    // Neither permit has anything left, whoever orders; what stands on another mandate is untouched.
+    let other = served.scenario.order(Who::Second, TRIP_SHARED, &[Mode::Verification], (1_000, 0)).await;
+    assert_eq!(check(&served, &other, 1).await.problem(), exceeded());
+    let apart = served.scenario.order(Who::Second, TRIP_CHECK, &[Mode::Verification], (1, 0)).await;
+    check(&served, &apart, 1).await.ok();
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// A plan and a supply can't set one: no orders are reckoned up below them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supply_sets_no_quota() {
+    let scenario = Scenario::open(None, 10).await;
+    let request =
+        Command::RequestSupply { resource: scenario.resource("trips").clone(), need: "授权运营".to_owned() };
+    let supply: SupplyId = scenario.give(scenario.clerk(Who::Implementer), request, "supply.requested").await;
+    let quota = SharedQuota { calls: Some(5), ..SharedQuota::default() };
+    let narrowing = Narrowing { quota: Some(quota), ..Narrowing::default() };
+    let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Box::new(narrowing) };
+    let chief = scenario.chief(Who::Provider);
+    let error = scenario.app.execute(chief, confirm, Default::default()).await.unwrap_err();
+    assert!(error.to_string().contains("a shared quota is set by a mandate, a permit or a product"), "{error}");
+    let confirm = Command::ConfirmSupply { supply, narrowing: Box::default() };
+    scenario.act(chief, confirm).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,21 +4,17 @@
 //! What is seen is the engine's own count of queries of which an operator is still there. How long that took is printed and
 //! never asserted: a limit on it would fail on a busy machine. That work stopped is: the questions would take hours.
 
-use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
-use lingqu_gateway::{flight, postgres};
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_RECORDS, Who};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::clients::python;
+use crate::doors::{self, Statements};
 
 /// Triples of 4,000 rows by their texts: 64 thousand million comparisons.
 const ENDLESS: &str = "SELECT count(*) AS n FROM trip_records a, trip_records b, trip_records c \
@@ -30,29 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(40);
 struct Doors {
     scenario: Scenario,
     http: String,
-    flight: String,
-    postgres: SocketAddr,
-    _running: watch::Sender<bool>,
+    statements: Statements,
 }
 
 impl Doors {
     async fn open(trips: usize) -> Doors {
         let scenario = Scenario::open(None, trips).await;
         let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
-        let (running, stopped) = watch::channel(false);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let flight = format!("grpc://{}", listener.local_addr().unwrap());
-        tokio::spawn(flight::serve(deliveries.clone(), listener, None, 64, stopped.clone()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let postgres = listener.local_addr().unwrap();
-        tokio::spawn(postgres::serve(deliveries.clone(), listener, None, 64, stopped));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let http = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new()
-            .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
-            .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Doors { scenario, http, flight, postgres, _running: running }
+        let statements = Statements::open(&deliveries).await;
+        let http = doors::http(deliveries).await;
+        Doors { scenario, http, statements }
     }
 
     /// Waits until a query works.
@@ -177,7 +160,7 @@ async fn a_client_of_flight_sql_is_killed() {
         let doors = Doors::open(TRIPS).await;
         let order = doors.rows_order().await;
         let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/gone.py");
-        let arguments = json!({"url": doors.flight, "key": order.key, "sql": ENDLESS}).to_string();
+        let arguments = json!({"url": doors.statements.flight, "key": order.key, "sql": ENDLESS}).to_string();
         let mut command = Command::new(&python);
         command.arg(script).args([client, &arguments]);
         let asking = begun(command);
@@ -197,7 +180,7 @@ async fn a_client_of_postgresql_is_killed_or_cancels() {
     for how in ["killed", "cancel request"] {
         let doors = Doors::open(TRIPS).await;
         let order = doors.rows_order().await;
-        let dsn = format!("postgresql://{}:{}@{}/lingqu", order.id, order.key, doors.postgres);
+        let dsn = format!("postgresql://{}:{}@{}/lingqu", order.id, order.key, doors.statements.postgres);
         let mut command = Command::new("psql");
         command.args(["-X", "--no-password", "-d", &dsn, "-c", ENDLESS]);
         let asking = begun(command);

@@ -1,13 +1,11 @@
 //! Data that stays in its department's PostgreSQL, and statistics with noise, through both doors of statements, by psql,
 //! psycopg's library and pip's ADBC driver.
 
-use std::net::SocketAddr;
 use std::process::Command;
 
 use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord, RowNaming};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
-use lingqu_gateway::{flight, postgres};
 use lingqu_tests::PrivatePostgres;
 use lingqu_tests::node::{Ended, run_command};
 use lingqu_tests::scenario::{
@@ -15,17 +13,14 @@ use lingqu_tests::scenario::{
 };
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::clients::{python, script};
+use crate::doors::Statements;
 
 /// A scenario behind both doors.
 struct Doors {
     scenario: Scenario,
-    flight: String,
-    postgres: SocketAddr,
-    _running: watch::Sender<bool>,
+    statements: Statements,
 }
 
 impl Doors {
@@ -37,19 +32,13 @@ impl Doors {
                 .try_init(),
         );
         let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
-        let (running, stopped) = watch::channel(false);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let flight = format!("grpc://{}", listener.local_addr().unwrap());
-        tokio::spawn(flight::serve(deliveries.clone(), listener, None, 64, stopped.clone()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let postgres = listener.local_addr().unwrap();
-        tokio::spawn(postgres::serve(deliveries, listener, None, 64, stopped));
-        Doors { scenario, flight, postgres, _running: running }
+        let statements = Statements::open(&deliveries).await;
+        Doors { scenario, statements }
     }
 
     /// Runs psql with commands, one after the other; none where it is missing.
     async fn psql(&self, order: &Ordered, commands: &[&str]) -> Option<Ended> {
-        let dsn = format!("postgresql://{}:{}@{}/lingqu", order.id, order.key, self.postgres);
+        let dsn = format!("postgresql://{}:{}@{}/lingqu", order.id, order.key, self.statements.postgres);
         let mut command = Command::new("psql");
         command.args(["-X", "--no-password", "-A", "-t", "-v", "VERBOSITY=verbose", "-d", &dsn]);
         for text in commands {
@@ -66,7 +55,7 @@ impl Doors {
     /// What pip's ADBC driver gets for statements; none where it is missing.
     async fn adbc(&self, order: &Ordered, statements: Value) -> Option<Vec<Value>> {
         let python = python()?;
-        let arguments = json!({"url": self.flight, "key": order.key, "statements": statements}).to_string();
+        let arguments = json!({"url": self.statements.flight, "key": order.key, "statements": statements}).to_string();
         let ended = tokio::task::spawn_blocking(move || script(&python, "flight.py", &["query", &arguments]));
         Some(serde_json::from_str(&ended.await.unwrap().stdout).unwrap())
     }

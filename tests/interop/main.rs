@@ -4,6 +4,7 @@
 
 mod clients;
 mod document;
+mod doors;
 mod evidence;
 mod flight;
 mod gone;

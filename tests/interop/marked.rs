@@ -4,16 +4,14 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use axum::Router;
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::node::run_command;
 use lingqu_tests::scenario::{Scenario, TRIP_MARKED, Trip, Who};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::clients::{python, script};
+use crate::doors::{self, Statements};
 
 const TRIPS: usize = 400;
 const SQL: &str = "SELECT trip_id, delay FROM trip_marked ORDER BY trip_id";
@@ -30,22 +28,11 @@ async fn a_cell_has_one_value_at_every_door() {
     let scenario = Scenario::open_marked(TRIPS).await;
     let order = scenario.order_marked(Who::First, &[Mode::Lookup, Mode::Rows, Mode::File]).await;
     let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
-    let (_stop, stopped) = watch::channel(false);
-    let bound = async || {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    };
-    let ((http, at_http), (flight, at_flight), (wire, at_wire)) = (bound().await, bound().await, bound().await);
-    let router = Router::new()
-        .nest("/data/v1", lingqu_gateway::router_on(deliveries.clone()))
-        .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()));
-    tokio::spawn(async move { axum::serve(http, router).await.unwrap() });
-    tokio::spawn(lingqu_gateway::flight::serve(deliveries.clone(), flight, None, 64, stopped.clone()));
-    tokio::spawn(lingqu_gateway::postgres::serve(deliveries, wire, None, 64, stopped));
+    let statements = Statements::open(&deliveries).await;
+    let http = doors::http(deliveries).await;
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.post(format!("http://{at_http}/data/v1/{TRIP_MARKED}/query")).bearer_auth(&order.key);
+    let request = client.post(format!("{http}/data/v1/{TRIP_MARKED}/query")).bearer_auth(&order.key);
     let reply = request.header("accept", "text/csv").body(SQL).send().await.unwrap();
     assert_eq!(reply.status(), 200);
     let copy = of_lines(&reply.text().await.unwrap());
@@ -58,7 +45,7 @@ async fn a_cell_has_one_value_at_every_door() {
     let has_psql = Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(has_psql || std::env::var_os("CI").is_none(), "psql is missing; run make setup");
     if has_psql {
-        let dsn = format!("postgresql://{}:{}@{at_wire}/lingqu", order.id, order.key);
+        let dsn = format!("postgresql://{}:{}@{}/lingqu", order.id, order.key, statements.postgres);
         let mut command = Command::new("psql");
         command.args(["-X", "--no-password", "-A", "-t", "-F", ",", "-d", &dsn, "-c", SQL]);
         command.env("PGCONNECT_TIMEOUT", "20");
@@ -66,8 +53,8 @@ async fn a_cell_has_one_value_at_every_door() {
         assert_eq!(of_lines(&ended.stdout), copy, "{}", ended.stderr);
     }
     if let Some(python) = python() {
-        let url = format!("grpc://{at_flight}");
-        let arguments = json!({"url": url, "key": order.key, "table": TRIP_MARKED, "statements": [SQL]}).to_string();
+        let arguments =
+            json!({"url": statements.flight, "key": order.key, "table": TRIP_MARKED, "statements": [SQL]}).to_string();
         let ended = tokio::task::spawn_blocking(move || script(&python, "flight.py", &["query", &arguments])).await;
         let told: Value = serde_json::from_str(&ended.unwrap().stdout).unwrap();
         let rows = told[0]["ok"]["rows"].as_array().unwrap_or_else(|| panic!("{told}"));

@@ -17,7 +17,7 @@ use lingqu_store::{Backend, Store, StoreConfig};
 use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 
-pub use postgres::PrivatePostgres;
+pub use postgres::{PrivatePostgres, until_waiting};
 
 /// A fresh database and a fresh directory. Every store opened from one factory is on the same database, as several
 /// processes of one node would be.

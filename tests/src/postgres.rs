@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 
 /// How long a server may take to accept connections.
 const START_MAX: Duration = Duration::from_secs(60);
 /// Another process may take a free port before the server does.
 const PORT_ATTEMPTS_MAX: u32 = 5;
+/// How long something may take until it waits for a lock.
+const LOCK_REACHED_MAX: Duration = Duration::from_secs(60);
 
 /// A running server. One is shared by the tests of a process that run at the same time.
 pub struct PrivatePostgres {
@@ -219,4 +221,24 @@ fn wait_until_ready(child: &mut Child, directory: &Path) -> bool {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback address has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
+}
+
+/// Waits until so many sessions of a connection's database wait for a lock.
+///
+/// # Panics
+/// When they don't come to it.
+pub async fn until_waiting(admin: &DatabaseConnection, count: i64) {
+    let sql = "SELECT count(DISTINCT pid) AS n FROM pg_locks JOIN pg_stat_activity USING (pid) \
+               WHERE NOT granted AND datname = current_database()";
+    let begun = Instant::now();
+    loop {
+        let row = admin.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        let row = row.expect("the statement is right").expect("a count is one row");
+        if row.try_get::<i64>("", "n").expect("a count is a number") >= count {
+            return;
+        }
+        assert!(begun.elapsed() < LOCK_REACHED_MAX, "{count} sessions do not wait for a lock");
+        // The server waits, so that whoever shares this task goes on.
+        admin.execute_unprepared("SELECT pg_sleep(0.02)").await.expect("the statement is right");
+    }
 }

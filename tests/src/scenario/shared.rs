@@ -1,15 +1,13 @@
-//! A permit and a product with quotas of their own, which all orders below them use together.
+//! A mandate, a permit and a product with quotas of their own, which all orders below them use together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use lingqu_domain::command::Command;
 use lingqu_domain::id::PermitId;
-use lingqu_domain::permit::PermitDetails;
 use lingqu_domain::product::ProductDetails;
-use lingqu_domain::scope::{Mode, Narrowing, Purpose};
+use lingqu_domain::scope::{Mode, Narrowing};
 use lingqu_domain::shared_quota::SharedQuota;
 
-use super::{Scenario, Who, people_narrowing, trips_narrowing};
+use super::{Scenario, people_narrowing, trips_narrowing};
 
 /// Verification of trips under the permit with a quota: key `trip_id`, columns `line` and `late`.
 pub const TRIP_SHARED: &str = "trip_shared";
@@ -71,20 +69,33 @@ impl Scenario {
 
     async fn permit_with(&self, table: &str, narrowing: Narrowing, quota: SharedQuota) -> PermitId {
         let narrowing = Narrowing { quota: Some(quota), ..narrowing };
-        let details = PermitDetails {
-            mandate: self.mandate(),
-            scenario: format!("限额场景 {table}"),
-            competent: self.parties[&Who::Competent].clone(),
-            purposes: BTreeSet::from([Purpose("service".to_owned())]),
-            items: BTreeMap::from([(self.resources[table].clone(), narrowing)]),
-            justification: "最小必要".to_owned(),
-        };
-        let apply = Command::ApplyPermit { details: Box::new(details) };
-        let permit: PermitId = self.give(&self.clerks[&Who::Operator], apply, "permit.applied").await;
-        self.act(&self.chiefs[&Who::Provider], Command::ConfirmPermit { permit: permit.clone() }).await;
-        let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
-        self.act(&self.chiefs[&Who::Competent], opinion).await;
-        self.act(&self.chiefs[&Who::Implementer], Command::ApprovePermit { permit: permit.clone() }).await;
-        permit
+        self.obtain_permit(&self.mandate(), format!("限额场景 {table}"), table, narrowing).await
+    }
+
+    /// A second mandate over the same plan, which sets a quota for trips, and two permits below it that set none: one with the
+    /// product [`TRIP_SHARED`], the other with [`TRIP_SHARED_ROWS`]. The scenario's clock must run some weeks behind.
+    pub async fn offer_under_mandate(&mut self, quota: SharedQuota) {
+        let plan = self.app.read(|state| state.mandates[&self.mandate()].value.details.plan.clone());
+        let narrowing = Narrowing { quota: Some(quota), ..Narrowing::default() };
+        let items = BTreeMap::from([(self.resources["trips"].clone(), narrowing)]);
+        let mandate = self.agree_on_mandate(plan, items, 365).await;
+        let check = "SELECT trip_id, line, delay >= 60 AS late FROM trips";
+        let rows = "SELECT trip_id, line, day, delay, vehicle, note FROM trips";
+        let products: [(&'static str, &str, &[Mode]); 2] =
+            [(TRIP_SHARED, check, &[Mode::Verification]), (TRIP_SHARED_ROWS, rows, &[Mode::Lookup])];
+        let mut registrations = Vec::new();
+        for (name, sql, modes) in products {
+            let permit = self.obtain_permit(&mandate, format!("{name} 场景"), "trips", trips_narrowing()).await;
+            let modes = Narrowing { modes: Some(modes.iter().copied().collect()), ..Narrowing::default() };
+            let mut details = self.product_details(name, "trips", sql, modes);
+            details.inputs = BTreeMap::from([(self.resources["trips"].clone(), permit)]);
+            registrations.push(self.draft(name, details).await);
+        }
+        self.certify(&registrations).await;
+        // The scenario's own is over by now.
+        self.fix_permitted_revenue().await;
+        for name in [TRIP_SHARED, TRIP_SHARED_ROWS] {
+            self.list(&self.products[name]).await;
+        }
     }
 }
