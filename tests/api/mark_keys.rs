@@ -6,7 +6,7 @@ use lingqu_domain::id::OrderId;
 use lingqu_domain::marking::{Carrier, Member};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::scope::{ColumnName, Mode};
-use lingqu_tests::scenario::{Ordered, Scenario, TRIP_MARKED, Who};
+use lingqu_tests::scenario::{Ordered, PERSON_CHECK, Scenario, TRIP_MARKED, Who};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
@@ -181,6 +181,12 @@ async fn a_tie_in_the_data_is_named_in_one_mark() {
         assert_eq!((proposal.rows, proposal.table.as_str()), (200, name));
         let found = format!("{:?}", proposal.findings);
         assert!(found.contains("\"delay\""), "{found}");
+    }
+    // Of persons nothing is told but which columns they are, in what is made of them too.
+    for (name, columns) in [("people", &["id_number", "name", "points"][..]), (PERSON_CHECK, &["id_number"][..])] {
+        let proposal = scenario.app.propose_marking(name).await.unwrap();
+        assert!(proposal.findings.is_empty(), "{proposal:?}");
+        assert!(columns.iter().all(|column| proposal.personal.iter().any(|found| found == column)), "{proposal:?}");
     }
     assert_eq!(scenario.app.propose_marking("nothing").await.unwrap_err().problem().code, "not_found");
 }

@@ -4,9 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use lingqu_api::ApiSettings;
-use lingqu_app::{AppError, AskedWitnessSetting, CosigningSetting, WitnessSetting, WitnessedLogSetting};
+use lingqu_app::{
+    App, AppError, AppSettings, AskedWitnessSetting, Clock, CosigningSetting, EvidenceOptions, WitnessSetting,
+    WitnessedLogSetting,
+};
 use lingqu_crypto::SigningKey;
-use lingqu_tests::scenario::Scenario;
+use lingqu_domain::scope::Mode;
+use lingqu_tests::scenario::{Scenario, TRIP_CHECK, Who};
 use lingqu_transparency::{Checkpoint, Misconduct, NoteVerifier, SignedNote};
 use serde_json::{Value, json};
 
@@ -110,6 +114,7 @@ async fn what_lacks_its_quorum_is_kept_and_not_published() {
     let logged = Logged::open().await;
     let (there, away) = (Neighbour::of(logged.keys.clone()).await, Neighbour::of(logged.keys.clone()).await);
     let app = &logged.scenario.app;
+    let order = logged.scenario.order(Who::Second, TRIP_CHECK, &[Mode::Verification], (10, 0)).await;
     app.ask_witnesses(asking(vec![there.asked(), away.away()], 2)).unwrap();
     let waits = app.publish_log().await.unwrap_err();
     assert!(matches!(waits, AppError::AwaitingWitnesses { found: 1, required: 2 }), "{waits}");
@@ -123,6 +128,15 @@ async fn what_lacks_its_quorum_is_kept_and_not_published() {
     assert_eq!(signed(directory), first);
     assert_eq!(app.checkpoint().await.unwrap(), None);
     assert!(!directory.join("log/checkpoint").exists() && !directory.join("log/sm3/checkpoint").exists());
+    // A process beside it that needs the newest checkpoint says what is waited for.
+    let beside =
+        AppSettings { directory: directory.to_owned(), database_url: None, clock: Clock::system(), exclusive: false };
+    let beside = App::open(beside).await.unwrap();
+    let refused = beside.evidence_of(&order.id, EvidenceOptions::default()).await.unwrap_err();
+    let waiting = Checkpoint::open(&first[0], &logged.keys[0]).unwrap().size;
+    assert!(matches!(refused, AppError::AwaitingWitnessesElsewhere { size } if size == waiting), "{refused}");
+    assert_eq!(refused.problem().code, "awaiting_witnesses");
+    beside.close().await.unwrap();
     // After a crash the log goes on from it, as soon as the witnesses can be reached.
     let copy = Copy::of(logged.close().await).await;
     copy.app.ask_witnesses(asking(vec![there.asked(), away.asked()], 2)).unwrap();

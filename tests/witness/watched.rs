@@ -244,7 +244,7 @@ async fn the_commands_watch_and_convict() {
     };
     let first = look().await;
     assert_eq!(first.code, Some(0), "{first:?}");
-    assert_eq!((&lines(&first)[0]["seen"], &lines(&first)[0]["size"]), (&"grown".into(), &12.into()));
+    assert_eq!((&lines(&first)[0]["seen"], &lines(&first)[0]["size"]), (&"begun".into(), &12.into()));
     shown.show(&honest, 5);
     let older = look().await;
     assert_eq!((older.code, &lines(&older)[0]["seen"]), (Some(1), &"older".into()), "{older:?}");

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use lingqu_app::{PAGE_USES_MAX, PersonUse, UseRecord};
+use lingqu_app::{AppError, PAGE_USES_MAX, PersonUse, UseRecord};
 use lingqu_domain::receipt::RowNaming;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
@@ -175,8 +175,13 @@ pub(crate) async fn own(
     headers: HeaderMap,
     Query(query): Query<UsesQuery>,
 ) -> Result<Json<UsesPage>, ProblemDocument> {
+    let pass = bearer(&headers).unwrap_or_default();
+    // What the node never gave makes it read no database.
+    if let Err(error @ AppError::BadPass) = api.app.person_of_pass(pass) {
+        return Err(error.into());
+    }
     api.app.refresh().await?;
-    let person = api.app.person_of_pass(bearer(&headers).unwrap_or_default())?;
+    let person = api.app.person_of_pass(pass)?;
     let limit = limit_of(query.limit, PAGE_USES, PAGE_USES_MAX as u32)?;
     let before = match &query.cursor {
         None => None,

@@ -280,7 +280,7 @@ impl Cosigning {
         let until = tokio::time::Instant::now() + asked.wait_max();
         while !tasks.is_empty() {
             let Ok(done) = tokio::time::timeout_at(until, tasks.join_next()).await else {
-                unanswered.iter().for_each(|place| log.asked[*place].did_not_answer(asked.wait_max()));
+                unanswered.iter().for_each(|place| log.asked[*place].did_not_answer(asked.wait_max(), &head.note));
                 break;
             };
             // What a witness answered was verified, so that it fits the note.

@@ -147,6 +147,15 @@ pub enum AppError {
         /// How many must have.
         required: usize,
     },
+    /// The process that publishes the log waits for the witnesses' quorum.
+    #[error(
+        "the log is signed up to {size} entries and waits for its witnesses at the node that is running; see at GET /api/v1/witnesses or \
+         on the console's page of the node which of those under `[log]` in lingqu.toml does not answer, and try again when it does"
+    )]
+    AwaitingWitnessesElsewhere {
+        /// Entries under the checkpoint that waits.
+        size: u64,
+    },
     /// Something that must not happen.
     #[error("internal fault: {0}")]
     Fault(String),
@@ -371,6 +380,13 @@ impl AppError {
                 "awaiting_witnesses",
                 ("等待见证方联署", "Waiting for witnesses"),
                 format!("日志最新检查点已有 {found} 个联署，需 {required} 个，请稍后重试或请节点运维人员检查见证方"),
+                self.to_string(),
+            ),
+            AppError::AwaitingWitnessesElsewhere { size } => Problem::new(
+                503,
+                "awaiting_witnesses",
+                ("等待见证方联署", "Waiting for witnesses"),
+                format!("日志已签至 {size} 条，运行中的节点正等待见证方联署，请检查见证方后重试"),
                 self.to_string(),
             ),
             AppError::Invalid(what) => Problem::new(422, "invalid", ("请求有误", "Invalid request"), what, what),

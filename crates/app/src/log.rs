@@ -277,20 +277,37 @@ impl App {
             Err(error) if is_elsewhere(&error) => error,
             other => return other,
         };
-        let wanted = self.store.log_size().await?;
+        let recorded = self.store.log_size().await?;
         let receipts = self.receipts.head().await?;
+        let before = self.checkpoint().await?;
         for _ in 0..HEAD_POLLS_MAX {
-            let committed = receipts == 0 || self.receipts.commit_of(receipts).await?.is_some();
-            if let Some(head) = self.checkpoint().await?
+            // What is recorded from now on is not waited for: a node in use records without end.
+            let wanted = match receipts {
+                0 => Some(recorded),
+                receipts => {
+                    let commit = self.receipts.commit_of(receipts).await?;
+                    commit.map(|commit| recorded.max(commit.log_entry.saturating_add(1)))
+                }
+            };
+            if let (Some(head), Some(wanted)) = (self.checkpoint().await?, wanted)
                 && head.size >= wanted
-                && committed
-                && head.size >= self.store.log_size().await?
             {
                 return Ok(head);
             }
             tokio::time::sleep(HEAD_POLL_PAUSE).await;
         }
-        Err(in_use)
+        Err(self.signed_beyond(before.as_ref()).await?.unwrap_or(in_use))
+    }
+
+    /// That a checkpoint waits for its witnesses: one is signed beyond the published one, which did not change meanwhile.
+    async fn signed_beyond(&self, before: Option<&CheckpointView>) -> Result<Option<AppError>, AppError> {
+        let published = self.checkpoint().await?;
+        if published.as_ref().map(|head| head.size) != before.map(|head| head.size) {
+            return Ok(None);
+        }
+        let size = self.log_reader()?.signed_size().await?;
+        let is_beyond = |size: &u64| published.as_ref().is_none_or(|head| *size > head.size);
+        Ok(size.filter(is_beyond).map(|size| AppError::AwaitingWitnessesElsewhere { size }))
     }
 
     /// The published head; `None` before the first.

@@ -215,7 +215,7 @@ fn search(app: &App, identity: &str, before: u64, limit: usize) -> Result<Search
                 app.uses.look(&stretch, &Wanted { table, rows }, &mut found)?;
             }
         }
-        if tables.looked_at() > TABLES_PER_PAGE && stretch.first > 1 {
+        if tables.looked_at() > TABLES_PER_PAGE && found.may_stop_at(stretch.first) {
             stopped_at = Some(stretch.first);
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lingqu_crypto::{Suite, sha256};
 use lingqu_store::{Store, StoreError};
@@ -229,10 +230,19 @@ fn keep(directory: &Path, name: &str, text: &str) -> std::io::Result<()> {
         let problem = format!("{} has {MISCONDUCT_FILES_MAX} files already; move some away", directory.display());
         return Err(std::io::Error::other(problem));
     }
-    let beside = directory.join(format!("{name}.unfinished"));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, &path)?;
+    // Two that are sent at once have a file each until one of them takes the name.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let beside = directory.join(format!("{name}.{number}.unfinished"));
+    let written = std::fs::File::create(&beside).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &path)
+    });
+    if written.is_err() {
+        // What a full disk cut off counts for nothing and would count to the most that are kept.
+        drop(std::fs::remove_file(&beside));
+    }
+    written?;
     std::fs::File::open(directory)?.sync_all()
 }

@@ -106,7 +106,10 @@ fn witness_figures(standings: &[WitnessStanding], now: i64) -> String {
     let mut text = String::new();
     for (name, help) in [
         ("lingqu_witness_entries_behind", "Entries that are published and that a witness has not cosigned."),
-        ("lingqu_witness_cosigned_seconds_ago", "Seconds since the last cosignature of a witness."),
+        (
+            "lingqu_witness_cosigned_seconds_ago",
+            "Seconds since the last cosignature of a witness; it grows while nothing is new, so alert on entries_behind too.",
+        ),
     ] {
         text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
         for standing in standings {

@@ -98,9 +98,10 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
     };
     let descriptors = Descriptors::raise();
     match descriptors.advice() {
-        Some(advice) => findings.add("connections", Health::Note, advice),
+        Some(advice) => findings.add("client connections", Health::Note, advice),
         None => {
-            findings.add("connections", Health::Good, format!("up to {} of each protocol", descriptors.connections()))
+            let words = format!("up to {} of each protocol", descriptors.connections());
+            findings.add("client connections", Health::Good, words);
         }
     }
     let may_be_open = configuration.allow_plaintext || is_encrypted;
@@ -239,9 +240,15 @@ async fn look_at_log(findings: &mut Findings, app: &App) {
         Ok(Some(checkpoint)) => {
             let finding = format!("{} entries under a signed checkpoint; key {}", checkpoint.size, checkpoint.vkey);
             findings.add("log", Health::Good, finding);
-            if let Some(twin) = checkpoint.twin {
-                let finding = format!("{} entries over SM3, signed with SM2; key {}", twin.size, twin.vkey);
-                findings.add("twin log", Health::Good, finding);
+            match (checkpoint.twin, app.twin_reader()) {
+                (Some(twin), _) => {
+                    let finding = format!("{} entries over SM3, signed with SM2; key {}", twin.size, twin.vkey);
+                    findings.add("twin log", Health::Good, finding);
+                }
+                (None, Ok(Some(_))) => {
+                    findings.add("twin log", Health::Note, "nothing is published yet; it begins with `lingqu serve`");
+                }
+                (None, _) => {}
             }
         }
         Ok(None) => {

@@ -1,6 +1,7 @@
 //! `lingqu marking propose`: which columns of a table could carry marks, and which are tied.
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use lingqu_app::MarkingProposal;
 use lingqu_fingerprint::{ColumnProposal, Encoding, Finding};
 use serde::Serialize;
@@ -19,6 +20,13 @@ const DAY_NANOSECONDS: i64 = 86_400_000_000_000;
 const MOMENT_UNITS_PER_SECOND: f64 = 1e6;
 /// Above this share of heaped values single steps show.
 const HEAPING_MAX: f64 = 0.2;
+const SECONDS_PER_DAY: i64 = 86_400;
+const MINUTES_PER_HOUR: i64 = 60;
+/// Why columns about persons are looked at no further.
+const EXACT_BY_LAW: &str = "data about persons takes no declaration: it is accurate and complete by law (PIPL art. 8)";
+/// What the node can't tell by itself.
+const CREDIT_DATA: &str =
+    "Credit data takes no declaration either (Regulation on the Credit Reporting Industry art. 23).";
 
 /// Marks in copies
 #[derive(Debug, clap::Args)]
@@ -52,17 +60,32 @@ struct Proposal {
     rows: u64,
     columns: Vec<Column>,
     ties: Vec<Tie>,
+    /// Columns about persons, of which nothing else is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exact_by_law: Vec<String>,
+    /// Why they take no declaration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_exact: Option<&'static str>,
+}
+
+/// A least or greatest value, as the provider knows it.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Bound {
+    /// A number; a clock time as hours and minutes, 5:17 as 517.
+    Number(f64),
+    /// A day or a moment in the form of ISO 8601.
+    Text(String),
 }
 
 #[derive(Serialize)]
 struct Column {
     column: String,
     encoding: &'static str,
-    /// The step in the column's own unit: seconds of days and moments, minutes of clock times. So are the numbers below; moments count
-    /// from 1970.
+    /// The step in the column's own unit: seconds of days and moments, minutes of clock times. So are the deviations below.
     step: f64,
-    least: f64,
-    greatest: f64,
+    least: Bound,
+    greatest: Bound,
     deviation: f64,
     deviation_given_others: f64,
     heaping: f64,
@@ -96,7 +119,7 @@ pub async fn run(arguments: MarkingArguments) -> Result<(), Failure> {
 
 impl Proposal {
     fn of(proposed: MarkingProposal) -> Self {
-        let MarkingProposal { table, rows, findings } = proposed;
+        let MarkingProposal { table, rows, findings, personal } = proposed;
         let (mut columns, mut ties) = (Vec::new(), Vec::new());
         for finding in findings {
             match finding {
@@ -109,18 +132,22 @@ impl Proposal {
                 }
             }
         }
-        Self { table, rows, columns, ties }
+        let why_exact = (!personal.is_empty()).then_some(EXACT_BY_LAW);
+        Self { table, rows, columns, ties, exact_by_law: personal, why_exact }
     }
 
     fn text(&self) -> String {
+        if let (Some(why), true) = (self.why_exact, self.columns.is_empty()) {
+            return format!("{}: {why}\n", self.table);
+        }
         let mut rows = Vec::new();
         for column in &self.columns {
             rows.push(vec![
                 column.column.clone(),
                 column.encoding.to_owned(),
                 format!("{}", column.step),
-                format!("{}", column.least),
-                format!("{}", column.greatest),
+                column.least.to_string(),
+                column.greatest.to_string(),
                 format!("{:.3}", column.deviation),
                 format!("{:.3}", column.deviation_given_others),
                 format!("{}", column.amplitude_max),
@@ -136,7 +163,40 @@ impl Proposal {
             let modulus = tie.modulus.map(|modulus| format!(" modulo {modulus}")).unwrap_or_default();
             text.push_str(&format!("  {} = {}{modulus}\n", tie.sum, tie.parts.join(" + ")));
         }
+        if let Some(why) = self.why_exact {
+            text.push_str(&format!("\nleft out: {} ({why})\n", self.exact_by_law.join(", ")));
+        }
+        text.push_str(&format!("\n{CREDIT_DATA}\n"));
         text
+    }
+}
+
+impl Bound {
+    /// Of a value in units of its encoding, and how many of these make one of the column's own unit.
+    fn of(units: i64, encoding: Encoding, per_one: f64) -> Self {
+        let number = Self::Number(units as f64 / per_one);
+        let text = match encoding {
+            Encoding::Lattice(_) => None,
+            Encoding::HoursMinutes => {
+                return Self::Number((units / MINUTES_PER_HOUR * 100 + units % MINUTES_PER_HOUR) as f64);
+            }
+            Encoding::Time { nanoseconds: DAY_NANOSECONDS } => units
+                .checked_mul(SECONDS_PER_DAY)
+                .and_then(|seconds| Timestamp::from_second(seconds).ok())
+                .map(|midnight| midnight.strftime("%Y-%m-%d").to_string()),
+            Encoding::Time { .. } => Timestamp::from_microsecond(units).ok().map(|moment| moment.to_string()),
+        };
+        // A time beyond what a calendar names stays a number.
+        text.map_or(number, Self::Text)
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Text(text) => formatter.write_str(text),
+        }
     }
 }
 
@@ -166,8 +226,8 @@ impl Column {
             column: found.column,
             encoding,
             step: step / per_one,
-            least: found.domain.0 as f64 / per_one,
-            greatest: found.domain.1 as f64 / per_one,
+            least: Bound::of(found.domain.0, found.encoding, per_one),
+            greatest: Bound::of(found.domain.1, found.encoding, per_one),
             deviation: found.deviation / per_one,
             deviation_given_others: found.deviation_given_others / per_one,
             heaping: found.heaping,
@@ -201,7 +261,8 @@ mod tests {
     fn a_mark_hides_within_a_fifth_of_what_others_leave_open() {
         let tenths = Encoding::Lattice(Step { unscaled: 1, decimals: 1 });
         let column = found(tenths, 5, 400.0, 100.0);
-        assert_eq!((column.step, column.least, column.greatest, column.amplitude_max), (0.5, -5.0, 100.0, 4));
+        assert_eq!((column.step, column.amplitude_max), (0.5, 4));
+        assert_eq!((column.least, column.greatest), (Bound::Number(-5.0), Bound::Number(100.0)));
         assert_eq!(column.doubt, None);
         assert_eq!(found(tenths, 5, 400.0, 1.0).doubt, Some("the other columns tell it"));
         assert_eq!(found(tenths, 5, 0.0, 0.0).doubt, Some("constant"));
@@ -210,5 +271,37 @@ mod tests {
         assert_eq!((moment.encoding, moment.step, moment.amplitude_max), ("moment", 3_600.0, 55));
         let day = found(Encoding::Time { nanoseconds: DAY_NANOSECONDS }, 1, 10.0, 10.0);
         assert_eq!((day.encoding, day.step.round(), day.amplitude_max), ("day", 86_400.0, 2));
+    }
+
+    #[test]
+    fn times_are_told_as_the_provider_knows_them() {
+        let moments = Encoding::Time { nanoseconds: 1_000_000_000 };
+        let days = Encoding::Time { nanoseconds: DAY_NANOSECONDS };
+        for (units, encoding, text) in [
+            (317, Encoding::HoursMinutes, "517"),
+            (1_440, Encoding::HoursMinutes, "2400"),
+            (1_357_034_400_000_000, moments, "2013-01-01T10:00:00Z"),
+            (-3_023, days, "1961-09-22"),
+            (0, days, "1970-01-01"),
+        ] {
+            assert_eq!(Bound::of(units, encoding, 1.0).to_string(), text);
+        }
+        assert_eq!(Bound::of(i64::MAX, days, 1.0), Bound::Number(i64::MAX as f64));
+    }
+
+    #[test]
+    fn of_persons_the_law_is_told_and_no_value() {
+        let proposed = |findings| MarkingProposal {
+            table: "drivers".to_owned(),
+            rows: 0,
+            findings,
+            personal: vec!["birth_on".to_owned()],
+        };
+        let text = Proposal::of(proposed(Vec::new())).text();
+        assert!(text.starts_with("drivers: ") && text.contains("PIPL art. 8"), "{text}");
+        let tie = Finding::Copy { first: "a".to_owned(), second: "b".to_owned(), constant: 0 };
+        let json = serde_json::to_value(Proposal::of(proposed(vec![tie]))).unwrap();
+        assert_eq!(json["exact_by_law"], serde_json::json!(["birth_on"]));
+        assert_eq!(json["why_exact"], EXACT_BY_LAW);
     }
 }

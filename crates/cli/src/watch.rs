@@ -59,7 +59,7 @@ pub struct WatchArguments {
 /// What a look came to.
 #[derive(Debug, Default, Serialize)]
 struct Line<'a> {
-    /// `grown`, `unchanged`, `entries`, `older`, `not_witnessed`, `not_proven`, `twin_behind`, `unreachable` or `misconduct`
+    /// `begun`, `grown`, `unchanged`, `entries`, `older`, `not_witnessed`, `not_proven`, `twin_behind`, `unreachable` or `misconduct`
     seen: &'a str,
     log: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +110,7 @@ fn judge(
     let name = watch.log().name().to_owned();
     let mut line = Line { log: &name, ..Line::default() };
     match looked {
+        Ok(Observation::Grown { from: 0, to }) => (line.seen, line.size) = ("begun", Some(to)),
         Ok(Observation::Grown { to, .. }) => (line.seen, line.size) = ("grown", Some(to)),
         Ok(Observation::Unchanged) => line.seen = "unchanged",
         Ok(Observation::Older { size }) => {

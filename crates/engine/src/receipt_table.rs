@@ -332,9 +332,14 @@ impl ReceiptTable {
     /// Puts the files of each finished day together, and those of the day that runs when they are many. A day is finished when
     /// there is a later one. Answers how many days were put together.
     pub fn settle(&mut self) -> Result<u64, StorageError> {
+        // A file's name is the digest of its bytes, so a table that was made anew may name again what was obsolete.
+        let named: BTreeSet<PathBuf> =
+            self.manifest.files.iter().map(|file| self.directory.join(&file.file.path)).collect();
         for path in std::mem::take(&mut self.obsolete) {
-            // One that stays is removed when the table is opened.
-            drop(fs::remove_file(path));
+            if !named.contains(&path) {
+                // One that stays is removed when the table is opened.
+                drop(fs::remove_file(path));
+            }
         }
         let running = self.manifest.files.last().map(|file| file.day);
         let many = |day: Date| if Some(day) == running { FILES_OF_DAY_MAX } else { 1 };

@@ -63,17 +63,13 @@ impl RowsLeft {
 /// A set of row numbers. Scans mostly yield them in long runs, which are inserted as ranges; where many rows are left out,
 /// the numbers are bits of a short piece, which costs a tenth of as many short ranges.
 pub(crate) fn row_numbers(values: &[i64]) -> RoaringTreemap {
-    let mut rows = RoaringTreemap::new();
     let breaks = values.windows(2).filter(|pair| pair[1] != pair[0].wrapping_add(1)).count();
-    if let ([first, .., last], 0) = (values, breaks) {
-        rows.insert_range(number(*first)..=number(*last));
-        return rows;
-    }
     if breaks > values.len() / RUN_MIN
         && let Some(rows) = piece(values)
     {
         return rows;
     }
+    let mut rows = RoaringTreemap::new();
     let mut start = 0;
     while start < values.len() {
         let mut end = start;
@@ -89,35 +85,19 @@ pub(crate) fn row_numbers(values: &[i64]) -> RoaringTreemap {
 /// The numbers as bits of one piece; none where they lie too far apart for that.
 fn piece(values: &[i64]) -> Option<RoaringTreemap> {
     let (least, most) = (number(*values.iter().min()?), number(*values.iter().max()?));
-    let first = least - least % u64::from(u64::BITS);
+    let first = least - least % u64::from(u8::BITS);
     let (high, highest) = (u32::try_from(first >> 32).ok()?, u32::try_from(most >> 32).ok()?);
     if high != highest || most - first >= SPREAD_MAX * values.len() as u64 {
         return None;
     }
-    let words = usize::try_from((most - first) / u64::from(u64::BITS)).ok()? + 1;
-    let mut bytes = vec![0_u8; words * size_of::<u64>()];
-    // Numbers that rise fill one word after the other, and each is written once.
-    let (mut place, mut bits) = (0, 0_u64);
+    let mut bytes = vec![0_u8; usize::try_from((most - first) / u64::from(u8::BITS)).ok()? + 1];
     for value in values {
         let bit = number(*value) - first;
-        let there = usize::try_from(bit / u64::from(u64::BITS)).ok()?;
-        if there != place {
-            put(&mut bytes, place, bits);
-            (place, bits) = (there, 0);
-        }
-        bits |= 1 << (bit % u64::from(u64::BITS));
+        let place = usize::try_from(bit / u64::from(u8::BITS)).ok()?;
+        bytes[place] |= 1 << (bit % u64::from(u8::BITS));
     }
-    put(&mut bytes, place, bits);
     let low = u32::try_from(first & u64::from(u32::MAX)).ok()?;
     Some(RoaringTreemap::from_bitmaps([(high, RoaringBitmap::from_lsb0_bytes(low, &bytes))]))
-}
-
-/// Adds bits to a word of many, the least of which is the first bit of its first byte.
-fn put(bytes: &mut [u8], place: usize, bits: u64) {
-    let at = place * size_of::<u64>();
-    for (byte, more) in bytes[at..at + size_of::<u64>()].iter_mut().zip(bits.to_le_bytes()) {
-        *byte |= more;
-    }
 }
 
 fn number(value: i64) -> u64 {

@@ -228,13 +228,14 @@ fn nan_count(array: &ArrayRef) -> usize {
     }
 }
 
-/// Minutes, when every value reads as a time of day and the hours are used.
+/// Minutes, when every value reads as a time of day, the hours are used and the values vary: a year in every row is no time.
 fn as_clock(name: &str, array: &ArrayRef) -> Option<Vec<i64>> {
     let units = Units::of(name, array.data_type(), Encoding::HoursMinutes).ok()?;
     let values = units.read(array);
     let missing = values.iter().filter(|value| **value == ABSENT).count();
-    let greatest = values.iter().copied().max()?;
-    (missing <= array.null_count() && missing < array.len() && greatest >= 600).then_some(values)
+    let present = || values.iter().copied().filter(|value| *value != ABSENT);
+    let (least, greatest) = (present().min()?, present().max()?);
+    (missing <= array.null_count() && greatest >= 600 && least < greatest).then_some(values)
 }
 
 fn describe(view: &View<'_>) -> Option<ColumnProposal> {
@@ -380,6 +381,7 @@ mod tests {
             ("net", Arc::new(Int64Array::from(net))),
             ("tax", Arc::new(Int64Array::from(tax))),
             ("gross", Arc::new(Int64Array::from(gross))),
+            ("year", Arc::new(Int64Array::from(vec![2_013; 2_000]))),
         ])
         .unwrap();
         let findings = propose(&batch).unwrap();
@@ -394,11 +396,20 @@ mod tests {
         assert!(findings.contains(&sum("actual", "planned", "delay", Some(1_440))), "{findings:?}");
         let ties = findings.iter().filter(|finding| !matches!(finding, Finding::Column(_))).count();
         assert_eq!(ties, 2, "{findings:?}");
-        let price = findings.iter().find_map(|finding| match finding {
-            Finding::Column(column) if column.column == "price" => Some(column),
-            _ => None,
-        });
-        let price = price.unwrap();
+        let column = |name: &str| {
+            let column = findings.iter().find_map(|finding| match finding {
+                Finding::Column(column) if column.column == name => Some(column),
+                _ => None,
+            });
+            column.unwrap()
+        };
+        // The same year in every row is a number, not 20:13.
+        assert_eq!(
+            (column("year").encoding, column("year").domain),
+            (Encoding::Lattice(Step { unscaled: 1, decimals: 0 }), (2_013, 2_013))
+        );
+        assert_eq!(column("planned").encoding, Encoding::HoursMinutes);
+        let price = column("price");
         assert_eq!(price.encoding, Encoding::Lattice(Step { unscaled: 1, decimals: 2 }));
         assert_eq!((price.lattice, price.domain.0, price.gap), (25, 0, 25));
         // Nothing else tells the price; tied columns are not asked.

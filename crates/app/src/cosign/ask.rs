@@ -113,22 +113,29 @@ impl AskedWitness {
                 Some(lines)
             }
             Err(problem) => {
-                self.failed(&problem);
+                self.failed(&problem, note);
                 None
             }
         }
     }
 
-    /// Takes note that the witness was not waited for any longer.
-    pub(super) fn did_not_answer(&self, waited: Duration) {
-        self.failed(&NotCosigned::TooSlow { seconds: waited.as_secs() });
+    /// Takes note that the witness was not waited for any longer, when it was asked to cosign a note.
+    pub(super) fn did_not_answer(&self, waited: Duration, note: &str) {
+        self.failed(&NotCosigned::TooSlow { seconds: waited.as_secs() }, note);
     }
 
-    fn failed(&self, problem: &NotCosigned) {
+    /// Says it once for each log and answer, however often the witness is asked again.
+    fn failed(&self, problem: &NotCosigned, note: &str) {
         let mut known = self.lock();
         let answer = Some((problem.code(), problem.to_string()));
         if known.answer != answer {
-            tracing::warn!(witness = self.key.name(), "a witness did not cosign: {problem}");
+            let (origin, size) = asked_for(note);
+            tracing::warn!(
+                witness = self.key.name(),
+                log = origin,
+                size,
+                "a witness did not cosign the log {origin} at {size} entries: {problem}"
+            );
         }
         let pause = PAUSE_MIN.saturating_mul(1 << known.failures.min(10)).min(PAUSE_MAX);
         known.answer = answer;
@@ -197,6 +204,12 @@ fn other_lines(note: &SignedNote, key: &NoteVerifier) -> Vec<lingqu_transparency
     note.signatures().iter().filter(|line| !of_key(line)).cloned().collect()
 }
 
+/// The origin and the size of the checkpoint in a note, as they are written there.
+fn asked_for(note: &str) -> (&str, &str) {
+    let mut lines = note.lines();
+    (lines.next().unwrap_or_default(), lines.next().unwrap_or_default())
+}
+
 /// The size in the body of a conflict: a decimal number and a line break, nothing else.
 fn size_of(body: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(body).ok()?.strip_suffix('\n')?;
@@ -206,7 +219,14 @@ fn size_of(body: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::size_of;
+    use super::{asked_for, size_of};
+
+    #[test]
+    fn a_warning_names_the_log_and_its_size() {
+        let note = "lingqu.node/nod_02/sm3\n272\nAAAA\n\n\u{2014} lingqu.node/nod_02/sm3 BBBB\n";
+        assert_eq!(asked_for(note), ("lingqu.node/nod_02/sm3", "272"));
+        assert_eq!(asked_for(""), ("", ""));
+    }
 
     #[test]
     fn a_conflict_holds_one_number() {

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lingqu_domain::id::ResourceId;
 use lingqu_domain::marking::{Carrier, Encoding, Mark, Marking};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
+use lingqu_domain::resource::ResourceDetails;
+use lingqu_domain::state::State;
 use lingqu_engine::internal::internal_session;
 use lingqu_engine::{Limits, TableFiles};
 use lingqu_fingerprint::{Finding, FingerprintError, propose};
@@ -21,14 +24,54 @@ const ROWS_MAX: u64 = 400_000;
 pub struct MarkingProposal {
     /// The table's name.
     pub table: String,
-    /// Rows that were looked at.
+    /// Rows that were looked at; none of a resource about persons.
     pub rows: u64,
     /// What was found about columns and ties.
     pub findings: Vec<Finding>,
+    /// Columns that come from a resource about persons. They are exact by law (PIPL art. 8), so nothing is told of them.
+    pub personal: Vec<String>,
+}
+
+/// A table that is looked at.
+struct Asked {
+    table: String,
+    sql: String,
+    inputs: Vec<String>,
+    personal: Vec<String>,
+}
+
+/// A resource as it is looked at. One about persons takes no declaration.
+fn asked_resource(details: &ResourceDetails) -> Asked {
+    let columns: Vec<&str> = details.columns.iter().map(|column| column.name.as_str()).collect();
+    let sql = format!("SELECT {} FROM {}", quoted(&columns), quoted(&[details.table.as_str()]));
+    let personal = if details.subject.is_some() { columns } else { Vec::new() };
+    Asked {
+        table: details.table.to_string(),
+        sql,
+        inputs: vec![details.table.to_string()],
+        personal: personal.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// A product as it is looked at. What is made of a column about persons is about them too.
+fn asked_product(state: &State, details: &ProductDetails) -> Asked {
+    let is_personal =
+        |id: &ResourceId| state.resources.get(id).is_some_and(|found| found.value.details.subject.is_some());
+    let personal =
+        details.shape.columns.iter().filter(|column| column.lineage.iter().any(|source| is_personal(&source.resource)));
+    let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
+    Asked {
+        table: details.table.to_string(),
+        sql: details.sql.clone(),
+        inputs: inputs.map(|resource| resource.value.details.table.to_string()).collect(),
+        personal: personal.map(|column| column.name.to_string()).collect(),
+    }
 }
 
 impl App {
-    /// Looks at the newest snapshot of a resource, or at what a product makes of those of its inputs, by id or table name.
+    /// Looks at the newest snapshot of a resource, or at what a product makes of those of its inputs, by id or table name. Of
+    /// columns about persons it tells the names alone.
+    ///
     /// Errors: `not_found`; `wrong_state` where the data is not here.
     pub async fn propose_marking(&self, name: &str) -> Result<MarkingProposal, AppError> {
         self.refresh().await?;
@@ -38,23 +81,22 @@ impl App {
                 .clone()
                 .find(|resource| resource.id.as_str() == name || resource.details.table.as_str() == name);
             if let Some(resource) = resource {
-                let details = &resource.details;
-                let columns: Vec<&str> = details.columns.iter().map(|column| column.name.as_str()).collect();
-                let sql = format!("SELECT {} FROM {}", quoted(&columns), quoted(&[details.table.as_str()]));
-                return Some((details.table.to_string(), sql, vec![details.table.to_string()]));
+                return Some((asked_resource(&resource.details), true));
             }
             let mut products = state.products.values().map(|product| &product.value);
             let product =
                 products.find(|product| product.id.as_str() == name || product.details.table.as_str() == name)?;
-            let inputs = product.details.inputs.keys().filter_map(|resource| state.resources.get(resource));
-            let inputs = inputs.map(|resource| resource.value.details.table.to_string()).collect();
-            Some((product.details.table.to_string(), product.details.sql.clone(), inputs))
+            Some((asked_product(state, &product.details), false))
         });
-        let (table, sql, inputs) = found.ok_or_else(|| Refusal::not_found(name))?;
-        match self.findings(&sql, &inputs).await? {
-            Some((rows, findings)) => Ok(MarkingProposal { table, rows, findings }),
-            None => Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into()),
+        let (Asked { table, sql, inputs, personal }, is_resource) = found.ok_or_else(|| Refusal::not_found(name))?;
+        if is_resource && !personal.is_empty() {
+            return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), personal });
         }
+        let Some((rows, mut findings)) = self.findings(&sql, &inputs).await? else {
+            return Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into());
+        };
+        findings.retain(|finding| !matches!(finding, Finding::Column(column) if personal.contains(&column.column)));
+        Ok(MarkingProposal { table, rows, findings, personal })
     }
 
     /// Refuses a marking that takes apart what the data ties together: who knows the tie would find the marks and undo them. Of

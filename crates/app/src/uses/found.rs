@@ -71,6 +71,12 @@ impl Found {
         }
     }
 
+    /// Whether the page may end with the stretch that begins at a position. Not with one at which the page begins: of that is left
+    /// what began before it, and the next page would begin at the same place.
+    pub(super) fn may_stop_at(&self, first: u64) -> bool {
+        first > 1 && first < self.before
+    }
+
     /// Whether there are as many as asked for that began at a position or after it.
     pub(super) fn is_enough_from(&self, position: u64) -> bool {
         self.hits.range(position..).count() >= self.limit

@@ -173,18 +173,28 @@ impl Life {
         found
     }
 
-    /// The same by the index, page by page.
-    fn indexed(&self, table: &str, rows: &RoaringTreemap, limit: usize) -> BTreeMap<u64, RoaringTreemap> {
+    /// The same by the index, page by page; where pages are short, each ends with the first stretch that it may end with.
+    fn indexed(
+        &self,
+        table: &str,
+        rows: &RoaringTreemap,
+        limit: usize,
+        is_short: bool,
+    ) -> BTreeMap<u64, RoaringTreemap> {
         let mut all = BTreeMap::new();
         let mut before = u64::MAX;
         loop {
             let mut found = Found::new(before, limit);
+            let mut stopped_at = None;
             for stretch in self.index.stretches() {
-                if stretch.least_opening < before && !found.is_enough_from(stretch.after()) {
+                let is_passed = stretch.least_opening >= before || found.is_enough_from(stretch.after());
+                if stopped_at.is_none() && !is_passed {
                     self.index.look(&stretch, &Wanted { table, rows }, &mut found).unwrap();
+                    stopped_at = (is_short && found.may_stop_at(stretch.first)).then_some(stretch.first);
                 }
             }
-            let (hits, next) = found.finish(None);
+            let (hits, next) = found.finish(stopped_at);
+            assert!(next.is_none_or(|next| next < before), "the next page goes on");
             for (opening, hit) in hits {
                 assert!(opening < before, "newest first");
                 assert!(all.insert(opening, hit.rows).is_none(), "each delivery is on one page");
@@ -211,8 +221,11 @@ impl Life {
             });
             let rows: RoaringTreemap = rows.collect::<Vec<_>>().into_iter().collect();
             let limit = 1 + self.numbers.below(7) as usize;
-            let (indexed, scanned) = (self.indexed(&table, &rows, limit), self.scanned(&table, &rows));
-            assert_eq!(indexed, scanned, "table {table}, rows {rows:?}, pages of {limit}, seed {seed}");
+            let scanned = self.scanned(&table, &rows);
+            for is_short in [false, true] {
+                let indexed = self.indexed(&table, &rows, limit, is_short);
+                assert_eq!(indexed, scanned, "table {table}, rows {rows:?}, pages of {limit}, seed {seed}");
+            }
         }
     }
 

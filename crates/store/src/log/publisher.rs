@@ -73,7 +73,10 @@ impl LogPublisher {
         let (reader, twin, state) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                sequencer.give_back().await?;
+                // What went wrong first is what must be mended; a place that is not given back runs out.
+                if let Err(error) = sequencer.give_back().await {
+                    tracing::warn!(%error, "the publisher's place can't be given back");
+                }
                 return Err(error);
             }
         };

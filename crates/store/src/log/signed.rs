@@ -38,6 +38,15 @@ impl LogReader {
         blocking(move || reader.signed_before(size).map(|_| ())).await
     }
 
+    /// The size of the checkpoint that was kept last; none where none was. Beyond what is published it waits for its witnesses.
+    ///
+    /// # Errors
+    /// [`LogError::Log`] with the file's name when it is damaged; faults of the disk.
+    pub async fn signed_size(&self) -> Result<Option<u64>, LogError> {
+        let reader = self.clone();
+        blocking(move || Ok(reader.read_signed()?.map(|signed| signed.checkpoint.size))).await
+    }
+
     /// The checkpoint that was kept last, which the log of this size has to continue.
     fn signed_before(&self, size: u64) -> Result<Option<Published>, LogError> {
         let Some(before) = self.read_signed()? else { return Ok(None) };
