@@ -13,7 +13,7 @@ use lingqu_domain::party::{Organisation, PartyDetails, Role, Tier};
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::{Nature, ResourceDetails};
-use lingqu_domain::scope::{Mode, Narrowing, Term};
+use lingqu_domain::scope::{Mode, Term};
 
 use crate::details;
 use crate::world::{World, at, created};

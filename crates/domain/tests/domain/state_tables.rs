@@ -10,7 +10,7 @@ use lingqu_domain::party::{Organisation, Role, Tier};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::rulebook::Rulebook;
-use lingqu_domain::scope::{Mode, Narrowing, Term};
+use lingqu_domain::scope::{Mode, Term};
 
 use crate::details;
 use crate::golden;

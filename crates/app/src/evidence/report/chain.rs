@@ -286,7 +286,7 @@ fn reach(checked: &Checked) -> Vec<Block> {
         return vec![heading, Block::Paragraph(Text::strong(text))];
     };
     let scope = &grant.scope;
-    let rows = scope.columns.iter().map(|(column, _)| {
+    let rows = scope.columns.keys().map(|column| {
         let each = scope.modes.iter().map(|mode| {
             let precision = scope.visible_in(*mode).get(column).copied();
             let shown = precision.map_or_else(|| "不可见".to_owned(), words::precision);
