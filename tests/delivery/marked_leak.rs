@@ -81,7 +81,7 @@ async fn a_leaked_copy_names_its_recipient_and_order_with_evidence_that_anybody_
     let found = trace(leaks.scenario(), &leak).await;
     let report = &found.report;
     assert_eq!(report.verdict, TraceVerdict::Accused, "{report:?}");
-    assert_eq!(consumers(&found), [first.clone()]);
+    assert_eq!(consumers(&found), std::slice::from_ref(&first));
     let accused = &report.accused[0];
     assert!(accused.log_p_value < report.bound.ln(), "{accused:?}");
     // The order that leaked is told apart from the consumer's other one.
@@ -93,7 +93,7 @@ async fn a_leaked_copy_names_its_recipient_and_order_with_evidence_that_anybody_
     assert_eq!(report.tested, 2);
 
     let found = trace(leaks.scenario(), &rounded(&leak)).await;
-    assert_eq!(consumers(&found), [first.clone()], "{:?}", found.report);
+    assert_eq!(consumers(&found), std::slice::from_ref(&first), "{:?}", found.report);
 
     // Two leaks in one file.
     let other = leaks.leak(&leaks.second, 2_000).await;

@@ -84,6 +84,11 @@ async fn the_receipts_of_an_exact_product_say_who_had_the_rows_and_accuse_nobody
     let trace_of_file = trace(scenario, &leaked(&file, 1_000, "p,q,r,s,t,u")).await;
     assert_eq!(trace_of_file.report.verdict, TraceVerdict::Undecided);
     assert_eq!(explained(&trace_of_file), (ExplainedBy::Single, vec![vec![whole.id.clone()]]));
+    assert_eq!(trace_of_file.report.products[0].receipts.never_in_clear, Vec::<String>::new());
+    // The provider's own file has in clear what every order has as a pseudonym, and the report says so.
+    let own = std::fs::read_to_string(scenario.directory().join("trips.csv")).unwrap();
+    let trace_of_own = trace(scenario, &own).await;
+    assert_eq!(trace_of_own.report.products[0].receipts.never_in_clear, ["vehicle"], "{:?}", trace_of_own.report);
     // Rows of one line were had by two, and both are told; columns that one of them never had exclude it.
     let of_line = trace(scenario, &leaked(&first, 400, "a,b,c,d,e")).await;
     let mut had: Vec<OrderId> = explained(&of_line).1.into_iter().flatten().collect();

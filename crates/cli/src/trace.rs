@@ -384,6 +384,16 @@ fn product_words(product: &ProductTrace) -> String {
         ExplainedBy::Greedy => "no two had all of them; these did together (not always the fewest)",
     };
     line(&mut text, "", format!("{how}. This says who had the rows and accuses nobody 仅说明谁曾取得，不构成指认"));
+    if !receipts.never_in_clear.is_empty() {
+        let columns = receipts.never_in_clear.join(", ");
+        line(
+            &mut text,
+            "",
+            format!(
+                "{columns}: in clear here, and shown to orders as pseudonyms alone; the file may be from before the masks, such as the provider's own 各订单仅以假名取得该列，片段可能出自提供方自身"
+            ),
+        );
+    }
     for set in receipts.explanations.iter().take(SHOWN_MAX) {
         let orders: Vec<String> = set.orders.iter().map(ToString::to_string).collect();
         let missed = if set.rows_missed > 0 { format!(" ({} rows missing)", set.rows_missed) } else { String::new() };

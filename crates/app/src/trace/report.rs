@@ -260,6 +260,10 @@ pub struct ReceiptsTrace {
     pub orders_more: u64,
     /// Orders that never had one of the fragment's columns and are left out for that.
     pub orders_without_columns: u64,
+    /// Columns that stand in the fragment in clear and that the product, by its terms of today, shows nobody but as
+    /// pseudonyms: no order had them so, and the file may be from before the masks, such as the provider's own.
+    #[serde(default)]
+    pub never_in_clear: Vec<String>,
     /// The smallest sets of orders that together had all rows that anybody had.
     pub explanations: Vec<Explanation>,
     /// How the sets were found.

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lingqu_domain::chain;
+use lingqu_domain::decide::Reader;
 use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId};
+use lingqu_domain::scope::{Mode, Precision, Precisions, Scope};
 use lingqu_fingerprint::{DECODER_NAMES, DECODER_VERSION, Deed, Provenance};
 use roaring::RoaringTreemap;
 
@@ -155,6 +158,19 @@ impl App {
         found.into_iter().map(accused).collect()
     }
 
+    /// Of columns those that the product shows as pseudonyms in every mode that delivers rows; none when it is not in force.
+    fn never_in_clear(&self, product: &ProductId, columns: &BTreeSet<&str>) -> Vec<String> {
+        let now = self.now();
+        let Ok(scope) = self.read(|state| chain::product_scope(&mut Reader::new(state, now), product)) else {
+            return Vec::new();
+        };
+        let masked = scope
+            .columns
+            .iter()
+            .filter(|(name, precisions)| columns.contains(name.as_str()) && is_never_clear(&scope, precisions));
+        masked.map(|(name, _)| name.to_string()).collect()
+    }
+
     fn receipts_trace(&self, computed: &Computed, product: &ProductId, had: &BTreeMap<OrderId, Had>) -> ReceiptsTrace {
         let mut items = RoaringTreemap::new();
         let mut columns: BTreeSet<&str> = BTreeSet::new();
@@ -188,6 +204,7 @@ impl App {
         let orders_more = orders.len().saturating_sub(LISTED_MAX) as u64;
         orders.truncate(LISTED_MAX);
         ReceiptsTrace {
+            never_in_clear: self.never_in_clear(product, &columns),
             rows: items.len(),
             versions_more: computed.searched.versions_more as u64,
             rows_nobody_had: items.len() - anybody.len(),
@@ -199,6 +216,17 @@ impl App {
             rows_missed_max: missed_max,
         }
     }
+}
+
+/// Whether a column is a pseudonym in every mode that delivers rows and shows it.
+fn is_never_clear(scope: &Scope, precisions: &Precisions) -> bool {
+    let delivering = [Mode::Lookup, Mode::Rows, Mode::File].into_iter().filter(|mode| scope.modes.contains(mode));
+    let mut shown =
+        delivering.map(|mode| precisions.in_mode(mode)).filter(|shown| *shown != Precision::Hidden).peekable();
+    shown.peek().is_some()
+        && shown.all(|shown| {
+            matches!(shown, Precision::PseudonymOfPermit | Precision::PseudonymOfConsumer | Precision::PseudonymOfOrder)
+        })
 }
 
 fn delivery_trace(delivery: &Delivery) -> DeliveryTrace {
