@@ -201,7 +201,9 @@ impl App {
         if self._lock.is_some() {
             return Ok(());
         }
-        Err(AppError::Invalid("a node that was opened beside a running one does not do this; ask the running one".to_owned()))
+        Err(AppError::Invalid(
+            "a node that was opened beside a running one does not do this; ask the running one".to_owned(),
+        ))
     }
 
     /// The node's time.

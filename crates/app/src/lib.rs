@@ -34,8 +34,8 @@ mod quota;
 mod receipt_tables;
 mod receipts;
 mod recount;
-mod remote;
 mod release;
+mod remote;
 mod replay;
 mod scram;
 mod serving;
@@ -81,7 +81,5 @@ pub use trace::{
     TraceCheck, TraceReport, TraceSettings, TraceVerdict, TraceWatch, VersionTrace, verify_trace,
 };
 pub use uses::{PAGE_USES_MAX, PASS_LIFE, Person, PersonPass, PersonUse, UsePage, UseRecord, row_set_text};
-pub use watch::{
-    Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct,
-};
+pub use watch::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct};
 pub use witness::{WitnessSetting, WitnessedLog, WitnessedLogSetting};
