@@ -49,7 +49,9 @@ def told(error):
     diagnostics = getattr(error, "diag", None)
     if diagnostics is not None:
         said += f" {diagnostics.message_primary} {diagnostics.message_detail} {diagnostics.message_hint}"
-    return {"code": "refused" if said else "", "said": said}
+    # What was evaluated and failed is no refusal: its code stands in front of the sentence.
+    code = "query_failed" if "query_failed" in said else "refused"
+    return {"code": code if said else "", "said": said}
 
 
 with open(sys.argv[1], encoding="utf-8") as file:

@@ -1,6 +1,6 @@
 //! Statements by which a consumer might try to see more than was granted. `Rows(n)`: he gets as many rows as the visible
-//! rows alone lead to. `Cell(text)`: one row with one cell. `Refused`: by a code, before anything is read. `Failed`: while it ran,
-//! because of a visible row. `Either`: refused or answered, whatever the door; the secrets do not appear all the same.
+//! rows alone lead to. `Cell(text)`: one row with one cell. `Refused`: by a code that says so. `Failed`: while it ran,
+//! because of a visible row, or refused. `Either`: refused or answered, whatever the door; the secrets do not appear all the same.
 
 /// What comes of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

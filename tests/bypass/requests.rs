@@ -1,4 +1,4 @@
-//! Requests of HTTP and Delta Sharing by which a consumer might try to see more than was granted, and what the bytes of a
+//! Requests over HTTP by which a consumer might try to see more than was granted, and what the bytes of a
 //! file tell beside its rows.
 
 use reqwest::Method;

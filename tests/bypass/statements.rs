@@ -101,7 +101,7 @@ fn judge(wrong: &mut Vec<String>, door: &str, statement: &str, outcome: Outcome,
         wrong.push(format!("{door}: {statement}\n  tells {told}  {}", short(&seen.said)));
         return;
     }
-    let is_failure = matches!(seen.code.as_str(), "fault" | "execution_failed" | "statement_failed" | "");
+    let is_failure = matches!(seen.code.as_str(), "fault" | "query_failed" | "");
     let is_right = match (outcome, &seen.rows) {
         (Outcome::Either, _) => true,
         (Outcome::Rows(count), Some(rows)) => rows.len() == count,

@@ -86,7 +86,9 @@ async fn every_refusal() {
 
     // Forms.
     let too_many: Vec<_> = (0..1_001).map(|trip| json!({"key": {"trip_id": trip}, "claim": {"late": true}})).collect();
+    let too_many_keys: Vec<_> = (0..1_001).map(|trip| json!({"trip_id": trip})).collect();
     for (reply, expected) in [
+        (served.post(&set, "/lookup", json!({"keys": too_many_keys})).await, refused(422, "invalid")),
         (
             served.post(&check, "/verify", json!({"key": {"trip_id": "60"}, "claim": {"late": true}})).await,
             refused(422, "invalid"),

@@ -575,8 +575,36 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
         | EngineError::Settings { .. }
         | EngineError::Govern(_)
         | EngineError::Record { .. } => None,
-        other => {
-            simple(422, "query_stopped", "查询已中止", "Query stopped", "查询超出限额或执行失败", other.to_string())
+        EngineError::TimedOut { seconds } => {
+            let zh = format!("查询用时超过 {seconds} 秒；请缩小筛选范围或减少字段");
+            simple(422, "time_limit_exceeded", "查询超时", "Time limit exceeded", &zh, error.to_string())
+        }
+        EngineError::TooManyRows { rows_max } => {
+            let zh = format!("结果超过 {rows_max} 行；请缩小筛选范围、加 LIMIT 或使用导出");
+            simple(422, "rows_limit_exceeded", "结果行数超限", "Row limit exceeded", &zh, error.to_string())
+        }
+        EngineError::TooManyBytes { bytes_max } => {
+            let zh = format!("结果超过 {bytes_max} 字节；请缩小筛选范围、加 LIMIT 或减少字段");
+            simple(422, "bytes_limit_exceeded", "结果大小超限", "Size limit exceeded", &zh, error.to_string())
+        }
+        EngineError::OutOfMemory => simple(
+            422,
+            "memory_limit_exceeded",
+            "查询内存超限",
+            "Memory limit exceeded",
+            "查询所需内存或临时磁盘空间超过限额；请减少分组字段或排序，或缩小筛选范围",
+            error.to_string(),
+        ),
+        EngineError::Execution { correlation } => {
+            let mut problem = Problem::new(
+                422,
+                "query_failed",
+                ("查询执行失败", "Query failed"),
+                "查询在执行中失败（例如除以零，或有无法转换的值）",
+                error.to_string(),
+            );
+            problem.correlation = Some(correlation.clone());
+            Some(problem)
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `POST /{product}/verify`: a claim in; match, mismatch or not found out, and nothing else.
+//! `POST /{product}/verify`: a claim in; match, mismatch or not found out, and nothing else. Where consent is required, of whoever has
+//! not consented and of whoever is unknown alike: consent missing.
 
 use std::collections::BTreeMap;
 
