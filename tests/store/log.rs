@@ -91,8 +91,8 @@ async fn records_and_receipts_are_proven_by_the_published_log() {
     .await;
 }
 
-/// Every file below a directory.
-fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file below a directory but the lock.
+pub fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut waiting = vec![directory.to_owned()];
     while let Some(next) = waiting.pop() {
@@ -109,7 +109,8 @@ fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-fn write_files<'a>(directory: &Path, files: impl IntoIterator<Item = (&'a PathBuf, &'a Vec<u8>)>) {
+/// Writes such files below another directory.
+pub fn write_files<'a>(directory: &Path, files: impl IntoIterator<Item = (&'a PathBuf, &'a Vec<u8>)>) {
     for (path, content) in files {
         let path = directory.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,7 +1,6 @@
 //! The twin log: both logs over the same entries, crashes between any two writes, a log that was there before its twin, and
 //! what a check finds.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lingqu_crypto::{SigningKey, Suite};
@@ -13,6 +12,7 @@ use lingqu_transparency::{
 };
 use sea_orm::ConnectionTrait;
 
+use crate::log::{files_of, write_files};
 use crate::sample::{append, append_new};
 
 pub const ORIGIN: &str = "lingqu.example/450100";
@@ -125,31 +125,6 @@ async fn both_logs_have_the_same_entries() {
         drop(publisher);
     })
     .await;
-}
-
-/// Every file below a directory but the lock and what a crash left.
-fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut waiting = vec![directory.to_owned()];
-    while let Some(next) = waiting.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if path.file_name().unwrap() != "lock" {
-                files.insert(path.strip_prefix(directory).unwrap().to_owned(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
-}
-
-fn write_files<'a>(directory: &Path, files: impl IntoIterator<Item = (&'a PathBuf, &'a Vec<u8>)>) {
-    for (path, content) in files {
-        let path = directory.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -85,20 +85,16 @@ impl App {
         self.evidence_of(order, EvidenceOptions::default()).await
     }
 
-    /// The evidence of an order with what the options ask for. Errors: those of [`App::export_evidence`]; a font that can't be
-    /// read; an item outside of `trace/`.
-    pub async fn evidence_of(&self, order: &OrderId, options: EvidenceOptions) -> Result<Vec<u8>, AppError> {
-        let font = options.report_font.map(ReportFont::new).transpose().map_err(report_fault)?;
-        // First what was decided, then the log's head, which holds all of that.
-        self.catch_up().await?;
-        let checkpoint = self.published_head().await?;
-        let twin = if checkpoint.twin.is_some() { self.twin_reader()? } else { None };
-        let provers = Provers { checkpoint: &checkpoint, log: self.log_reader()?, twin };
-        let created_at = self.clock.now().to_string();
-        let signer = self.log_signer()?;
-        let mut builder = EvidenceBuilder::new(order.as_str(), &created_at, &self.log_origin()?);
+    /// A bundle about something, with the log's heads under which everything in it is proven, the keys that check them, and
+    /// what proves its entries.
+    pub(crate) fn begin_bundle<'a>(
+        &self,
+        about: &str,
+        checkpoint: &'a CheckpointView,
+    ) -> Result<(EvidenceBuilder, Provers<'a>), AppError> {
+        let mut builder = EvidenceBuilder::new(about, &self.now().to_string(), &self.log_origin()?);
         builder.checkpoint(&checkpoint.note).map_err(bundle_fault)?;
-        builder.vkey(signer.verifier()).map_err(bundle_fault)?;
+        builder.vkey(self.log_signer()?.verifier()).map_err(bundle_fault)?;
         if let Some(twin) = &checkpoint.twin {
             let key: NoteVerifier = twin.vkey.parse().map_err(bundle_fault)?;
             builder.twin(&twin.note, &key).map_err(bundle_fault)?;
@@ -106,6 +102,19 @@ impl App {
         for witness in self.witness_keys() {
             builder.witness(&witness).map_err(bundle_fault)?;
         }
+        let twin = if checkpoint.twin.is_some() { self.twin_reader()? } else { None };
+        Ok((builder, Provers { checkpoint, log: self.log_reader()?, twin }))
+    }
+
+    /// The evidence of an order with what the options ask for. Errors: those of [`App::export_evidence`]; a font that can't be
+    /// read; an item outside of `trace/`.
+    pub async fn evidence_of(&self, order: &OrderId, options: EvidenceOptions) -> Result<Vec<u8>, AppError> {
+        let font = options.report_font.map(ReportFont::new).transpose().map_err(report_fault)?;
+        // First what was decided, then the log's head, which holds all of that.
+        self.catch_up().await?;
+        let checkpoint = self.published_head().await?;
+        let signer = self.log_signer()?;
+        let (mut builder, provers) = self.begin_bundle(order.as_str(), &checkpoint)?;
         let streams = self.read(|state| streams::of_order(state, order))?;
         let consents = self.read(|state| streams::consents_of(state, order, options.has_consents))?;
         let settled = self.read(|state| streams::settlements_of(state, order, options.has_whole_settlements));

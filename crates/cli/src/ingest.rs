@@ -86,8 +86,9 @@ enum Format {
     Parquet,
 }
 
+/// Encodings of texts, by the names that are asked for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Encoding {
+pub(crate) enum Encoding {
     #[value(name = "utf-8")]
     Utf8,
     #[value(name = "gb18030", alias = "gbk")]
@@ -96,6 +97,17 @@ enum Encoding {
     Utf16Le,
     #[value(name = "utf-16be")]
     Utf16Be,
+}
+
+impl From<Encoding> for TextEncoding {
+    fn from(encoding: Encoding) -> TextEncoding {
+        match encoding {
+            Encoding::Utf8 => TextEncoding::Utf8,
+            Encoding::Gb18030 => TextEncoding::Gb18030,
+            Encoding::Utf16Le => TextEncoding::Utf16Le,
+            Encoding::Utf16Be => TextEncoding::Utf16Be,
+        }
+    }
 }
 
 fn header_name(text: &str) -> Result<(String, ColumnName), String> {
@@ -115,12 +127,7 @@ impl IngestArguments {
             }),
             delimiter: self.delimiter,
             null_tokens: self.null_token.clone(),
-            encoding: self.encoding.map(|encoding| match encoding {
-                Encoding::Utf8 => TextEncoding::Utf8,
-                Encoding::Gb18030 => TextEncoding::Gb18030,
-                Encoding::Utf16Le => TextEncoding::Utf16Le,
-                Encoding::Utf16Be => TextEncoding::Utf16Be,
-            }),
+            encoding: self.encoding.map(TextEncoding::from),
             sheet: self.sheet.clone(),
             header_row: self.header_row,
             fill_merged_cells: self.fill_merged_cells,

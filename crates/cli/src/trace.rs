@@ -5,7 +5,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ValueEnum;
 use lingqu_app::{
     Accused, App, ExplainedBy, ProductTrace, TraceCheck, TraceReport, TraceSettings, TraceVerdict, TraceWatch,
     verify_trace,
@@ -16,6 +15,7 @@ use lingqu_transparency::{EvidenceTrust, NoteVerifier};
 
 use crate::config::{LogFormat, NodeArguments};
 use crate::failure::Failure;
+use crate::ingest::Encoding;
 use crate::node::{self, Access};
 use crate::signals::Signals;
 use crate::{audit, output, telemetry};
@@ -60,18 +60,6 @@ pub struct TraceArguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Encoding {
-    #[value(name = "utf-8")]
-    Utf8,
-    #[value(name = "gb18030", alias = "gbk")]
-    Gb18030,
-    #[value(name = "utf-16le")]
-    Utf16Le,
-    #[value(name = "utf-16be")]
-    Utf16Be,
 }
 
 /// Traces, or checks evidence. Errors: the file can't be read; it was stopped; the evidence does not verify.
@@ -159,12 +147,7 @@ fn product_of(app: &App, name: &str) -> Result<ProductId, Failure> {
 
 fn fragment_of(arguments: &TraceArguments) -> Result<Fragment, Failure> {
     let options = FragmentOptions {
-        encoding: arguments.encoding.map(|encoding| match encoding {
-            Encoding::Utf8 => TextEncoding::Utf8,
-            Encoding::Gb18030 => TextEncoding::Gb18030,
-            Encoding::Utf16Le => TextEncoding::Utf16Le,
-            Encoding::Utf16Be => TextEncoding::Utf16Be,
-        }),
+        encoding: arguments.encoding.map(TextEncoding::from),
         sheet: arguments.sheet.clone(),
         has_header: arguments.no_header.then_some(false),
     };

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_fingerprint::{Block, Observation, Source};
 use lingqu_store::journal::{READ_LIMIT_MAX, committed_bytes};
-use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, NoteVerifier, RecordKind};
+use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, RecordKind};
 use serde::{Deserialize, Serialize};
 
 use super::report::TraceReport;
@@ -88,19 +88,8 @@ impl App {
         self.catch_up().await?;
         let checkpoint = self.published_head().await?;
         let about = format!("{ABOUT}{}", trace.report.fragment.digest);
-        let mut builder = EvidenceBuilder::new(&about, &self.now().to_string(), &self.log_origin()?);
         let signer = self.log_signer()?;
-        builder.checkpoint(&checkpoint.note).map_err(fault)?;
-        builder.vkey(signer.verifier()).map_err(fault)?;
-        if let Some(twin) = &checkpoint.twin {
-            let key: NoteVerifier = twin.vkey.parse().map_err(fault)?;
-            builder.twin(&twin.note, &key).map_err(fault)?;
-        }
-        for witness in self.witness_keys() {
-            builder.witness(&witness).map_err(fault)?;
-        }
-        let twin = if checkpoint.twin.is_some() { self.twin_reader()? } else { None };
-        let provers = Provers { checkpoint: &checkpoint, log: self.log_reader()?, twin };
+        let (mut builder, provers) = self.begin_bundle(&about, &checkpoint)?;
         let keys = disclosed(trace);
         let mut records = 0;
         for order in keys.iter().map(|key| &key.order).collect::<BTreeSet<_>>() {
