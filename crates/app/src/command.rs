@@ -116,7 +116,7 @@ impl App {
         let command = match command {
             Command::DraftProduct { details } => {
                 let details = self.with_shape(*details).await?;
-                self.must_name_ties(&details).await?;
+                self.must_bear_marking(&details).await?;
                 Command::DraftProduct { details }
             }
             other => other,

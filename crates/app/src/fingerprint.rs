@@ -3,6 +3,7 @@
 mod half;
 mod keys;
 mod marking;
+mod promises;
 mod propose;
 
 use std::collections::BTreeSet;

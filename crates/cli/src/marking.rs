@@ -130,6 +130,7 @@ impl Proposal {
                 Finding::Copy { first, second, .. } => {
                     ties.push(Tie { sum: first, parts: vec![second], modulus: None })
                 }
+                _ => {}
             }
         }
         let why_exact = (!personal.is_empty()).then_some(EXACT_BY_LAW);
@@ -250,6 +251,7 @@ mod tests {
             lattice,
             domain: (-50, 1_000),
             gap: lattice,
+            rows: 1_000,
             mean: 0.0,
             deviation,
             deviation_given_others: given_others,

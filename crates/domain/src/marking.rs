@@ -7,6 +7,7 @@
 
 mod chosen;
 mod consumer;
+mod keeps;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::scope::ColumnName;
 pub(crate) use chosen::check;
 pub use chosen::{Carrier, Encoding, MARKS_MAX, MEMBERS_MAX, Mark, Marking, Member, RATE_PER_MILLION_MAX};
 pub(crate) use consumer::check_consumer;
+pub use keeps::{Dependency, KEPT_MAX, Keeps, MomentBounds};
 pub(crate) use keys::give_shares;
 pub use keys::{KeyCommitments, MarkKeys, MarkProfile};
 
@@ -157,6 +159,10 @@ pub struct MarkLimits {
     /// How many rows of a million a copy may lack, at most [`OMITTED_PER_MILLION_MAX`].
     #[serde(skip_serializing_if = "is_zero")]
     pub omitted_per_million: u32,
+    /// How far mean and deviation of a marked column may be off in copies; a ten-thousandth and a thousandth of the deviation,
+    /// unless it is said.
+    #[serde(skip_serializing_if = "MomentBounds::is_default")]
+    pub moments: MomentBounds,
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -164,12 +170,12 @@ fn is_zero(count: &u32) -> bool {
 }
 
 impl MarkLimits {
-    /// Whether nothing may be changed.
+    /// Whether it says nothing: nothing may be changed.
     pub fn is_none(&self) -> bool {
-        self.tolerances.is_empty() && self.omitted_per_million == 0
+        self.tolerances.is_empty() && self.omitted_per_million == 0 && self.moments.is_default()
     }
 
-    /// Column by column what both allow, and the smaller share of rows.
+    /// Column by column what both allow, the smaller share of rows and the narrower bounds.
     #[must_use]
     pub fn meet(&self, other: &MarkLimits) -> MarkLimits {
         let mut tolerances = BTreeMap::new();
@@ -178,7 +184,11 @@ impl MarkLimits {
                 tolerances.insert(column.clone(), met);
             }
         }
-        MarkLimits { tolerances, omitted_per_million: self.omitted_per_million.min(other.omitted_per_million) }
+        MarkLimits {
+            tolerances,
+            omitted_per_million: self.omitted_per_million.min(other.omitted_per_million),
+            moments: self.moments.meet(other.moments),
+        }
     }
 
     /// What is left of it in a scope that has these columns alone.
@@ -231,6 +241,13 @@ pub(crate) fn check_declaration(details: &ResourceDetails) -> Result<(), Refusal
             "marks",
             format!("缺行每百万行不超过 {OMITTED_PER_MILLION_MAX}"),
             format!("a copy lacks at most {OMITTED_PER_MILLION_MAX} rows of a million"),
+        ));
+    }
+    if !limits.moments.is_well_formed() {
+        return Err(Refusal::invalid(
+            "marks",
+            "均值与标准差的界限为每百万 1 至 1000000",
+            "bounds of mean and deviation are 1 to 1,000,000 of a million",
         ));
     }
     for (name, tolerance) in &limits.tolerances {

@@ -324,7 +324,8 @@ pub(crate) fn draft(deciding: &mut Deciding<'_>, acting: &Acting, details: &Prod
     let scope = base.narrow(&details.narrowing)?;
     marking::check(deciding, details, &scope)?;
     let id = ProductId::next(&mut deciding.ids);
-    deciding.emit(&id, Event::Product(ProductEvent::Drafted { operator, details: Box::new(details.clone()) }));
+    let details = Box::new(details.clone().with_promises());
+    deciding.emit(&id, Event::Product(ProductEvent::Drafted { operator, details }));
     Ok(())
 }
 

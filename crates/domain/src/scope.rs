@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use crate::marking::MarkLimits;
+use crate::marking::{MarkLimits, MomentBounds};
 use crate::order::QUOTA_MAX;
 use crate::predicate::Predicate;
 use crate::privacy::PrivacyBudget;
@@ -515,6 +515,12 @@ pub enum ScopeError {
     /// More missing rows than the parent allows.
     #[error("copies may lack at most {0} rows of a million, as the scope above allows")]
     OmissionLarger(u32),
+    /// Bounds of mean and deviation that the parent does not have, or that say nothing.
+    #[error(
+        "mean and deviation may be off by at most {} and {} millionths in copies, as the scope above allows",
+        .0.mean_per_million, .0.deviation_per_million
+    )]
+    MomentsWider(MomentBounds),
     /// A privacy budget of nothing.
     #[error("a privacy budget must be more than 0; leave it out to set none")]
     BudgetNotPositive,
@@ -586,6 +592,13 @@ impl Scope {
         let omitted = self.marks.omitted_per_million;
         if narrowing.marks.as_ref().is_some_and(|marks| marks.omitted_per_million > omitted) {
             return Err(ScopeError::OmissionLarger(omitted));
+        }
+        if let Some(asked) = narrowing.marks.as_ref().map(|marks| marks.moments) {
+            // Bounds that are not said are the usual ones or the parent's, whichever are narrower.
+            let is_said = asked != MomentBounds::default();
+            if is_said && !(asked.is_well_formed() && asked.is_within(self.marks.moments)) {
+                return Err(ScopeError::MomentsWider(self.marks.moments));
+            }
         }
         if narrowing.privacy_budget.is_some_and(|budget| budget.rho.is_zero()) {
             return Err(ScopeError::BudgetNotPositive);

@@ -19,22 +19,76 @@ impl Default for MomentBounds {
 /// How sure one wants to be: normal quantile of one in ten thousand copies, two-sided.
 const QUANTILE: f64 = 3.9;
 
+/// What marks do to a column, at a rate of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    /// Values that there are.
+    pub(crate) rows: f64,
+    /// Their standard deviation.
+    pub(crate) deviation: f64,
+    /// The sum of the squares of how far each of them can move.
+    pub(crate) squares: f64,
+}
+
+impl Spread {
+    fn is_usable(&self) -> bool {
+        let is_above = |value: f64| value.is_finite() && value > 0.0;
+        is_above(self.rows) && is_above(self.deviation) && is_above(self.squares)
+    }
+
+    /// How far all but one of ten thousand copies move the mean at a rate of one, in deviations; with the root of the rate.
+    fn shift(&self) -> f64 {
+        QUANTILE * self.squares.sqrt() / (self.rows * self.deviation)
+    }
+
+    /// By which share the deviation grows at a rate of one by the marks' own variance; with the rate.
+    fn growth(&self) -> f64 {
+        self.squares / (2.0 * self.rows * self.deviation * self.deviation)
+    }
+
+    /// What all but one of ten thousand copies keep at a rate.
+    ///
+    /// A marked cell moves with a sign that is fair and secret, so the mean's shift is normal with the variance rate · Σ reach² /
+    /// rows²; the variance grows by rate · Σ reach² / rows and by twice the covariance of values and moves, which changes the
+    /// deviation by as much as the mean moves.
+    pub(crate) fn at(&self, rate: f64) -> MomentBounds {
+        if !self.is_usable() {
+            return MomentBounds { mean_shift: 0.0, deviation_change: 0.0 };
+        }
+        let mean_shift = self.shift() * rate.sqrt();
+        MomentBounds { mean_shift, deviation_change: self.growth() * rate + mean_shift }
+    }
+
+    /// The largest rate that keeps the bounds.
+    pub(crate) fn rate_within(&self, bounds: MomentBounds) -> f64 {
+        if !self.is_usable() {
+            return 0.0;
+        }
+        let (shift, growth) = (self.shift(), self.growth());
+        let by_mean = bounds.mean_shift.max(0.0) / shift;
+        // The root of the rate at which growth · rate + shift · √rate is the bound.
+        let root = (shift * shift + 4.0 * growth * bounds.deviation_change.max(0.0)).sqrt();
+        let by_deviation = (root - shift) / (2.0 * growth);
+        by_mean.min(by_deviation).powi(2).clamp(0.0, 1.0)
+    }
+}
+
 /// The largest share of cells that may be marked so that all but one in ten thousand copies keep the bounds.
 ///
 /// `rows` is the number of rows, `deviation` the column's standard deviation and `reach` how far a mark moves a value, both in
-/// the same unit. A marked cell moves by its reach with a sign that is fair and secret: over the copies the mean's shift
-/// has standard deviation reach √(share/rows), the variance grows by share · reach², give or take twice the deviation times
-/// the mean's shift.
+/// the same unit.
 pub fn rate_within_moments(rows: u64, deviation: f64, reach: f64, bounds: MomentBounds) -> f64 {
-    let usable = deviation.is_finite() && deviation > 0.0 && reach.is_finite() && reach > 0.0;
-    if rows == 0 || !usable {
+    let rows = rows as f64;
+    Spread { rows, deviation, squares: rows * reach * reach }.rate_within(bounds)
+}
+
+/// How far the mean of a column may be off, in its standard deviations, in all but one of ten thousand copies that lack a share
+/// of the rows by themselves: what a sample of so many rows is off by.
+pub fn shift_by_omission(rows: u64, omitted: f64) -> f64 {
+    if rows == 0 || !(0.0..1.0).contains(&omitted) {
         return 0.0;
     }
-    let relative = reach / deviation;
-    let by_mean = rows as f64 * (bounds.mean_shift / (QUANTILE * relative)).powi(2);
-    let left = (bounds.deviation_change - bounds.mean_shift).max(0.0);
-    let by_deviation = 2.0 * left / (relative * relative);
-    by_mean.min(by_deviation).clamp(0.0, 1.0)
+    QUANTILE * (omitted / ((1.0 - omitted) * rows as f64)).sqrt()
 }
 
 #[cfg(test)]
@@ -50,5 +104,19 @@ mod tests {
         assert_eq!(rate(u64::MAX, 0.1), 1.0);
         assert_eq!(rate_within_moments(10, 0.0, 1.0, MomentBounds::default()), 0.0);
         assert_eq!(rate_within_moments(0, 1.0, f64::NAN, MomentBounds::default()), 0.0);
+        // Half a per cent of 336,776 rows left out moves a mean farther than marks may.
+        assert!((shift_by_omission(336_776, 0.005) - 4.76e-4).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_rate_that_fits_just_keeps_the_bounds() {
+        let spread = Spread { rows: 10_000.0, deviation: 20.0, squares: 10_000.0 * 9.0 };
+        for (mean_shift, deviation_change) in [(1e-3, 1.0), (1.0, 4e-3), (2e-3, 3e-3)] {
+            let bounds = MomentBounds { mean_shift, deviation_change };
+            let rate = spread.rate_within(bounds);
+            let kept = spread.at(rate);
+            let share = (kept.mean_shift / mean_shift).max(kept.deviation_change / deviation_change);
+            assert!(rate < 1.0 && (share - 1.0).abs() < 1e-9, "{rate} {kept:?}");
+        }
     }
 }

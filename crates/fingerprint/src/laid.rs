@@ -248,6 +248,28 @@ impl<'a> Laid<'a> {
         }
     }
 
+    /// Whether a row's cells can bear the mark.
+    pub(crate) fn bears(&self, row: usize) -> bool {
+        self.version(row).is_some()
+    }
+
+    /// The square of how far the mark moves a member in a row that can bear it, in units: on average over its secret direction,
+    /// and at most.
+    pub(crate) fn reach_square(&self, row: usize, member: usize) -> (f64, f64) {
+        match &self.kind {
+            Kind::Number { reach, .. } => {
+                let square = (reach[member] as f64).powi(2);
+                (square, square)
+            }
+            Kind::Place { per_degree, metres } => {
+                let most = metres * per_degree / (DEGREE_METRES * self.weight(row, member));
+                // The sixteen directions are even, so a half on average.
+                (most * most / 2.0, most * most)
+            }
+            Kind::Category { .. } => (0.0, 0.0),
+        }
+    }
+
     /// How much a unit of each column weighs when a place's two columns are read together.
     pub(crate) fn weight(&self, row: usize, member: usize) -> f64 {
         match &self.kind {

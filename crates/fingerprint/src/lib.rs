@@ -13,11 +13,14 @@
 mod accuse;
 mod align;
 mod bounds;
+mod carriers;
 mod channel;
 mod code;
 mod commitment;
 mod decoder;
 mod decoy;
+mod dependency;
+mod effect;
 mod embed;
 mod error;
 mod keys;
@@ -39,12 +42,13 @@ pub use align::{
     Agreement, Alignment, COLUMNS_MAX, Deed, FRAGMENT_ROWS_MAX, MatchedColumn, MatchedRow, Originals, Provenance,
     Reading, Stage, Watch, align,
 };
-pub use bounds::{MomentBounds, rate_within_moments};
+pub use bounds::{MomentBounds, rate_within_moments, shift_by_omission};
 pub use channel::{Channel, fit_channel};
 pub use code::{BIAS_CLASSES, BiasTable, Position};
 pub use commitment::{Commitment, Opening};
 pub use decoder::{DECODER_NAMES, DECODER_VERSION, DECODERS};
 pub use decoy::{Decoy, DecoyRegister};
+pub use effect::{Effect, effects};
 pub use embed::Marker;
 pub use error::FingerprintError;
 pub use keys::{HalfKey, KeyShare, KeyUse, MarkKey, Profile};

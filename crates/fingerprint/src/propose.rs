@@ -6,6 +6,8 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 
+use crate::carriers::{categories, places};
+use crate::dependency::{dependencies, values};
 use crate::error::FingerprintError;
 use crate::marking::{Encoding, Step};
 use crate::units::{ABSENT, Units};
@@ -43,6 +45,8 @@ pub struct ColumnProposal {
     /// The smallest distance between two different values, in units: a mark that reaches less than half of it keeps the
     /// order of the rows. Zero for a constant.
     pub gap: i64,
+    /// Rows in which it has a value that was read.
+    pub rows: u64,
     /// Mean in units.
     pub mean: f64,
     /// Standard deviation in units; zero for a constant, which can't be marked.
@@ -82,6 +86,36 @@ pub enum Finding {
         /// What is added.
         constant: i64,
     },
+    /// Rows that agree in the first columns agree in this one: a mark moves all of them by one bit or none of them.
+    Dependency {
+        /// What determines it: one column or two, neither of which does alone.
+        by: Vec<String>,
+        /// What is determined.
+        column: String,
+        /// Rows whose determinants stood in a row before; in all of them it held.
+        repeated: u64,
+    },
+    /// So many pairs of columns were not looked at for what they determine, for lack of time.
+    PairsLeftOut(u64),
+    /// Columns that read as latitude and longitude and could carry a mark of places.
+    Place {
+        /// Column of the latitude.
+        latitude: String,
+        /// Column of the longitude.
+        longitude: String,
+        /// Digits after the point that they have.
+        decimals: u8,
+        /// The smallest distance that shows in so many digits, in metres.
+        metres_least: f64,
+    },
+    /// A column of texts that could carry a mark of categories, where texts may be taken for each other.
+    Category {
+        /// The column.
+        column: String,
+        /// Pairs of texts that are equally frequent and that no other column tells apart: swaps of these would not show. Whether
+        /// they may be swapped is for the provider to say.
+        sets: Vec<Vec<String>>,
+    },
 }
 
 struct View<'a> {
@@ -90,7 +124,7 @@ struct View<'a> {
     values: Vec<i64>,
 }
 
-/// Looks at a table, or a large sample of it, in one batch.
+/// Looks at a table, or a large sample of it, in one batch: ties, dependencies, and which columns could carry what.
 ///
 /// # Errors
 /// [`FingerprintError::TooMany`] when it has more numeric columns than ties are looked for among.
@@ -120,24 +154,32 @@ pub fn propose(batch: &RecordBatch) -> Result<Vec<Finding>, FingerprintError> {
     let read: Vec<&View<'_>> =
         views.iter().map(|view| clocks.iter().find(|clock| clock.name == view.name).unwrap_or(view)).collect();
     let left = left_given_others(&read, &findings);
+    let mut columns = Vec::new();
     for (view, left) in read.iter().zip(left) {
         if let Some(mut column) = describe(view) {
             column.deviation_given_others = column.deviation * left;
-            findings.push(Finding::Column(column));
+            columns.push(column);
         }
     }
+    let places = places(batch, &columns);
+    let values = values(batch);
+    let (dependencies, left_out) = dependencies(&values, &findings);
+    findings.extend(dependencies);
+    findings.extend((left_out > 0).then_some(Finding::PairsLeftOut(left_out)));
+    findings.extend(places);
+    findings.extend(categories(batch, &values));
+    findings.extend(columns.into_iter().map(Finding::Column));
     Ok(findings)
 }
 
 impl Finding {
-    /// Whether it is a tie that both columns are in.
-    fn ties(&self, one: &str, other: &str) -> bool {
-        let is_in = |column: &str| match self {
-            Finding::Column(_) => false,
+    /// Whether it is a tie that all these columns are in.
+    pub(crate) fn ties_all(&self, columns: &[&str]) -> bool {
+        columns.iter().all(|column| match self {
             Finding::Sum { first, second, third, .. } => first == column || second == column || third == column,
             Finding::Copy { first, second, .. } => first == column || second == column,
-        };
-        is_in(one) && is_in(other)
+            _ => false,
+        })
     }
 }
 
@@ -153,7 +195,7 @@ fn left_given_others(views: &[&View<'_>], findings: &[Finding]) -> Vec<f64> {
         (0..views.len()).map(|i| (0..views.len()).map(|j| correlation(i, j)).collect()).collect();
     (0..views.len())
         .map(|i| {
-            let is_tied = |j: usize| findings.iter().any(|finding| finding.ties(views[i].name, views[j].name));
+            let is_tied = |j: usize| findings.iter().any(|finding| finding.ties_all(&[views[i].name, views[j].name]));
             let others: Vec<usize> = (0..views.len()).filter(|j| *j != i && !is_tied(*j)).collect();
             (1.0 - explained(&table, i, &others)).clamp(0.0, 1.0).sqrt()
         })
@@ -261,6 +303,7 @@ fn describe(view: &View<'_>) -> Option<ColumnProposal> {
         lattice: step,
         domain: (least, greatest),
         gap,
+        rows: present.len() as u64,
         mean,
         deviation: variance.sqrt(),
         deviation_given_others: variance.sqrt(),
@@ -394,7 +437,8 @@ mod tests {
         };
         assert!(findings.contains(&sum("gross", "net", "tax", None)), "{findings:?}");
         assert!(findings.contains(&sum("actual", "planned", "delay", Some(1_440))), "{findings:?}");
-        let ties = findings.iter().filter(|finding| !matches!(finding, Finding::Column(_))).count();
+        let is_tie = |finding: &&Finding| matches!(finding, Finding::Sum { .. } | Finding::Copy { .. });
+        let ties = findings.iter().filter(is_tie).count();
         assert_eq!(ties, 2, "{findings:?}");
         let column = |name: &str| {
             let column = findings.iter().find_map(|finding| match finding {

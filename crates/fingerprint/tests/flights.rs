@@ -44,7 +44,8 @@ fn delays_are_tied_to_times_in_the_flights() {
             _ => None,
         })
         .collect();
-    assert_eq!(findings.len() - columns.len(), 2, "{findings:?}");
+    let is_tie = |finding: &&Finding| matches!(finding, Finding::Sum { .. } | Finding::Copy { .. });
+    assert_eq!(findings.iter().filter(is_tie).count(), 2, "{findings:?}");
     let column = |name: &str| *columns.iter().find(|column| column.column == name).unwrap();
     assert_eq!(column("arr_time").encoding, Encoding::HoursMinutes);
     // Air time follows from the distance but for some minutes: a mark of one minute is well within what is left.

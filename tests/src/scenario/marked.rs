@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use lingqu_app::RegulatorHalf;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::marking::{
-    Carrier, Encoding, Mark, MarkDeclaration, MarkLimits, MarkProfile, Marking, Member, Tolerance,
+    Carrier, Dependency, Encoding, Keeps, Mark, MarkDeclaration, MarkLimits, MarkProfile, Marking, Member,
+    MomentBounds, Tolerance,
 };
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::scope::{Mode, Narrowing};
@@ -30,7 +31,15 @@ const HALF: &str = "lingqu regulator half v1\n5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
 /// What the provider of trips declares: minutes of delay may be off by two, and a copy may lack five rows in a hundred.
 pub(super) fn declaration() -> MarkDeclaration {
     let tolerances = BTreeMap::from([(column("delay"), Tolerance::Number(Decimal::TWO))]);
-    MarkDeclaration { credit_data: false, limits: MarkLimits { tolerances, omitted_per_million: 50_000 } }
+    MarkDeclaration {
+        credit_data: false,
+        limits: MarkLimits { tolerances, omitted_per_million: 50_000, moments: wide() },
+    }
+}
+
+/// A few hundred rows that are all marked move a mean by more than the usual bound.
+fn wide() -> MomentBounds {
+    MomentBounds { mean_per_million: 20_000, deviation_per_million: 20_000 }
 }
 
 impl Scenario {
@@ -57,7 +66,11 @@ impl Scenario {
             rate_per_million: 1_000_000,
             carrier: Carrier::Number { members: vec![member], amplitude: 1 },
         };
-        let marking = Marking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million: 20_000 };
+        // The line follows from the trip's number as the delay does, so below 1,000 trips the one determines the other.
+        let of_numbers = Dependency { by: BTreeSet::from([column("delay")]), column: column("line") };
+        let keeps = Keeps { moments: wide(), breaks: BTreeSet::from([of_numbers]), ..Keeps::default() };
+        let marking =
+            Marking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million: 20_000, keeps: Some(keeps) };
         let modes = BTreeSet::from([Mode::Verification, Mode::Statistics, Mode::Lookup, Mode::Rows, Mode::File]);
         let narrowing = Narrowing { modes: Some(modes), ..Narrowing::default() };
         let sql = "SELECT trip_id, line, day, delay, vehicle, note FROM trips";

@@ -2260,6 +2260,13 @@ export interface components {
              */
             next_cursor?: string | null;
         };
+        /** @description A column that others determine: rows that agree in these agree in it. */
+        Dependency: {
+            /** @description What determines it. */
+            by: components["schemas"]["ColumnName"][];
+            /** @description What is determined. */
+            column: components["schemas"]["ColumnName"];
+        };
         /** @description A GB/T 2260 division code: six digits. */
         Division: string;
         /** @description A product that uses a column, with an order for it or, where there is none that the viewer may open, alone. */
@@ -3262,6 +3269,39 @@ export interface components {
             /** @description Its title. */
             title: string;
         };
+        /** @description What copies keep beside ties within a row and the domains of values. It stands in the contract. */
+        Keeps: {
+            /**
+             * @description Dependencies that hold in the data and not in copies. Every other one goes on holding.
+             * @default []
+             */
+            breaks: components["schemas"]["Dependency"][];
+            /**
+             * @description Bounds of mean and deviation, for each marked column of numbers, times or coordinates.
+             * @default {
+             *       "deviation_per_million": 1000,
+             *       "mean_per_million": 100
+             *     }
+             */
+            moments: components["schemas"]["MomentBounds"];
+            /**
+             * @description Columns by which rows stay in their order: one that was before another stays before it.
+             * @default []
+             */
+            order: components["schemas"]["ColumnName"][];
+            /**
+             * Format: int32
+             * @description How far a mark may reach, in millionths of what is left of a column's standard deviation when the other columns are
+             *     known. A mark that reaches beyond a fifth can be found by whoever knows how the columns hang together.
+             * @default 200000
+             */
+            reach_per_million: number;
+            /**
+             * @description Columns whose sum is exact in each row, and so over any rows. One column alone is exact.
+             * @default []
+             */
+            totals: components["schemas"]["ColumnName"][][];
+        };
         /** @description Salted commitments to the three keys of an order: each a SHA-256 and an SM3 digest. */
         KeyCommitments: {
             /**
@@ -3480,6 +3520,15 @@ export interface components {
         /** @description What marks may at most change in copies of a table. Nothing, unless it is said. */
         MarkLimits: {
             /**
+             * @description How far mean and deviation of a marked column may be off in copies; a ten-thousandth and a thousandth of the deviation,
+             *     unless it is said.
+             * @default {
+             *       "deviation_per_million": 1000,
+             *       "mean_per_million": 100
+             *     }
+             */
+            moments: components["schemas"]["MomentBounds"];
+            /**
              * Format: int32
              * @description How many rows of a million a copy may lack, at most [`OMITTED_PER_MILLION_MAX`].
              * @default 0
@@ -3552,6 +3601,7 @@ export interface components {
         };
         /** @description How copies of a product are marked. It can't be changed while copies are out, so it is part of the product. */
         Marking: {
+            keeps?: components["schemas"]["Keeps"] | null;
             /** @description The marks in values. None where no value may change. */
             marks?: components["schemas"]["Mark"][];
             /**
@@ -3671,6 +3721,19 @@ export interface components {
          * @enum {string}
          */
         Mode: "compute" | "verification" | "statistics" | "lookup" | "rows" | "file";
+        /** @description How far a copy's mean and standard deviation of a marked column may be from the original's. */
+        MomentBounds: {
+            /**
+             * Format: int32
+             * @description The standard deviation, in millionths of itself.
+             */
+            deviation_per_million: number;
+            /**
+             * Format: int32
+             * @description The mean, in millionths of the column's standard deviation.
+             */
+            mean_per_million: number;
+        };
         /** @description A consent by its name. */
         NamedConsent: {
             /** @description Its name: an id, or the id of a batch and the place in it (`csb_…/7`). */

@@ -125,7 +125,7 @@ mod tests {
 
     fn chosen(carrier: chosen::Carrier, rate_per_million: u32, omitted_per_million: u32) -> ChosenMarking {
         let mark = chosen::Mark { name: name("m"), rate_per_million, carrier };
-        ChosenMarking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million }
+        ChosenMarking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million, keeps: None }
     }
 
     fn decimal<D: FromStr<Err: std::fmt::Debug>>(text: &str) -> D {

@@ -11,10 +11,12 @@ use lingqu_domain::resource::ResourceDetails;
 use lingqu_domain::state::State;
 use lingqu_engine::internal::internal_session;
 use lingqu_engine::{Limits, TableFiles};
-use lingqu_fingerprint::{Finding, FingerprintError, propose};
+use lingqu_fingerprint::{Effect, Finding, FingerprintError, MomentBounds, effects, propose};
 
 use crate::app::App;
 use crate::error::AppError;
+use crate::fingerprint::marking::marking_of;
+use crate::fingerprint::promises;
 
 /// Most rows that are looked at.
 const ROWS_MAX: u64 = 400_000;
@@ -38,6 +40,13 @@ struct Asked {
     sql: String,
     inputs: Vec<String>,
     personal: Vec<String>,
+}
+
+/// What was seen in its rows.
+struct LookedAt {
+    rows: u64,
+    findings: Vec<Finding>,
+    effects: Vec<Effect>,
 }
 
 /// A resource as it is looked at. One about persons takes no declaration.
@@ -92,30 +101,45 @@ impl App {
         if is_resource && !personal.is_empty() {
             return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), personal });
         }
-        let Some((rows, mut findings)) = self.findings(&sql, &inputs).await? else {
+        let Some(LookedAt { rows, mut findings, .. }) = self.looked_at(&sql, &inputs, None).await? else {
             return Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into());
         };
-        findings.retain(|finding| !matches!(finding, Finding::Column(column) if personal.contains(&column.column)));
+        findings.retain(|finding| match finding {
+            Finding::Column(column) => !personal.contains(&column.column),
+            Finding::Category { column, .. } => !personal.contains(column),
+            Finding::Place { latitude, longitude, .. } => !personal.contains(latitude) && !personal.contains(longitude),
+            _ => true,
+        });
         Ok(MarkingProposal { table, rows, findings, personal })
     }
 
-    /// Refuses a marking that takes apart what the data ties together: who knows the tie would find the marks and undo them. Of
-    /// live data the node looks at nothing. Error: `invalid` with the columns of the tie.
-    pub(crate) async fn must_name_ties(&self, details: &ProductDetails) -> Result<(), AppError> {
+    /// Refuses a marking that takes apart what the data ties together, who knows the tie would find the marks and undo them, or
+    /// that does more to the data than it promises. Of live data the node looks at nothing. Error: `invalid` with the columns
+    /// and how to mend it.
+    pub(crate) async fn must_bear_marking(&self, details: &ProductDetails) -> Result<(), AppError> {
         let Some(marking) = details.marking.as_ref().filter(|marking| !marking.marks.is_empty()) else { return Ok(()) };
         let inputs = self.read(|state| {
             let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
             inputs.map(|resource| resource.value.details.table.to_string()).collect::<Vec<_>>()
         });
-        let Some((_, findings)) = self.findings(&details.sql, &inputs).await? else { return Ok(()) };
-        match findings.iter().find(|finding| !keeps(marking, finding)) {
-            Some(finding) => Err(tied(finding).into()),
-            None => Ok(()),
+        let bounds = promises::bounds_of(&marking.keeps.clone().unwrap_or_default());
+        let drawn = marking_of(&details.key, marking)?;
+        let looked_at = self.looked_at(&details.sql, &inputs, Some((&drawn, bounds))).await?;
+        let Some(LookedAt { findings, effects, .. }) = looked_at else { return Ok(()) };
+        if let Some(finding) = findings.iter().find(|finding| !keeps(marking, finding)) {
+            return Err(tied(finding).into());
         }
+        Ok(promises::check(marking, &findings, &effects)?)
     }
 
-    /// What is found in the rows of a statement over snapshots; none where one of them, or any row, is not here.
-    async fn findings(&self, sql: &str, inputs: &[String]) -> Result<Option<(u64, Vec<Finding>)>, AppError> {
+    /// What is found in the rows of a statement over snapshots, and what a marking would do to them; none where one of them, or
+    /// any row, is not here.
+    async fn looked_at(
+        &self,
+        sql: &str,
+        inputs: &[String],
+        drawn: Option<(&lingqu_fingerprint::Marking, MomentBounds)>,
+    ) -> Result<Option<LookedAt>, AppError> {
         let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots().await?;
         let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
         for input in inputs {
@@ -124,13 +148,15 @@ impl App {
         }
         let session = internal_session(&self.engine, &named, Limits::default())?;
         let sql = format!("SELECT * FROM ({sql}) AS marked LIMIT {ROWS_MAX}");
-        let Some(batch) = session.query_whole(&sql).await? else { return Ok(None) };
-        if batch.num_rows() == 0 {
+        let Some(batch) = session.query_whole(&sql).await?.filter(|batch| batch.num_rows() > 0) else {
             return Ok(None);
-        }
-        let findings =
-            propose(&batch).map_err(|error: FingerprintError| Refusal::invalid("marking", &error, &error))?;
-        Ok(Some((batch.num_rows() as u64, findings)))
+        };
+        let unfit = |error: FingerprintError| Refusal::invalid("marking", &error, &error);
+        let effects = match drawn {
+            Some((marking, bounds)) => effects(marking, &batch, bounds).map_err(unfit)?,
+            None => Vec::new(),
+        };
+        Ok(Some(LookedAt { rows: batch.num_rows() as u64, findings: propose(&batch).map_err(unfit)?, effects }))
     }
 }
 
@@ -142,9 +168,9 @@ fn quoted(names: &[&str]) -> String {
 /// Whether a tie goes on holding when the marks move their columns. Categories and places are in no tie of numbers.
 fn keeps(marking: &Marking, finding: &Finding) -> bool {
     let (first, parts): (&str, Vec<&str>) = match finding {
-        Finding::Column(_) => return true,
         Finding::Sum { first, second, third, .. } => (first, vec![second, third]),
         Finding::Copy { first, second, .. } => (first, vec![second]),
+        _ => return true,
     };
     let columns: Vec<&str> = std::iter::once(first).chain(parts.iter().copied()).collect();
     // Each mark draws its own bits, so the tie must hold for each of them by itself.
@@ -178,7 +204,7 @@ fn tied(finding: &Finding) -> Refusal {
     let tie = match finding {
         Finding::Sum { first, second, third, .. } => format!("{first} = {second} + {third}"),
         Finding::Copy { first, second, .. } => format!("{first} = {second}"),
-        Finding::Column(column) => column.column.clone(),
+        _ => String::new(),
     };
     Refusal::invalid(
         "marking",
@@ -212,7 +238,7 @@ mod tests {
             carrier: Carrier::Number { members, amplitude: 1 },
         };
         let marks = marks.into_iter().enumerate().map(mark).collect();
-        Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0 }
+        Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, keeps: None }
     }
 
     /// The flights' arrival: `arr_time` = `sched_arr_time` + `arr_delay` modulo a day.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::keeps::{self, Keeps};
 use super::{MarkProfile, SECONDS_DECIMALS_MAX, TEXTS_MAX, TOLERANCE_DECIMALS_MAX, Tolerance};
 use crate::chain;
 use crate::decide::Reader;
@@ -41,6 +42,10 @@ pub struct Marking {
     /// How many rows of a million each copy lacks; the weight of the others is delivered.
     #[serde(default)]
     pub omitted_per_million: u32,
+    /// What copies keep of the originals. None of a product that was drafted before there was a word for it: its copies keep
+    /// ties and domains alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<Keeps>,
 }
 
 /// One kind of position: a column, or columns that one bit moves together.
@@ -154,7 +159,7 @@ impl Mark {
         }
     }
 
-    fn refused(&self, zh: &str, en: &str) -> Refusal {
+    pub(super) fn refused(&self, zh: &str, en: &str) -> Refusal {
         Refusal::invalid("marking", format!("{}：{zh}", self.name), format!("{}: {en}", self.name))
     }
 
@@ -321,7 +326,7 @@ pub(crate) fn check(reader: &mut Reader<'_>, details: &ProductDetails, scope: &S
         }
         check_sources(details, mark, &conditions)?;
     }
-    Ok(())
+    keeps::check(marking, details, scope)
 }
 
 fn too_wide(subject: &str, allowed: impl std::fmt::Display) -> Refusal {

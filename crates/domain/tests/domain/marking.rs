@@ -25,6 +25,7 @@ fn limits() -> MarkLimits {
     MarkLimits {
         tolerances: BTreeMap::from([(name("delay"), Tolerance::Number(decimal("10")))]),
         omitted_per_million: 5_000,
+        ..MarkLimits::default()
     }
 }
 
@@ -48,7 +49,7 @@ fn number(members: Vec<Member>, amplitude: u32) -> Mark {
 
 fn marking() -> Marking {
     let marks = vec![number(vec![member("delay", 1)], 5)];
-    Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0 }
+    Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, keeps: None }
 }
 
 /// A life with permits over flights whose delays may be marked.
@@ -112,6 +113,7 @@ fn personal_and_credit_data_are_exact_by_law() {
             Tolerance::Texts([["A".to_owned(), "B".to_owned()].into()].into()),
         )]),
         omitted_per_million: 0,
+        ..MarkLimits::default()
     };
     let sampled = MarkLimits { omitted_per_million: 1, ..MarkLimits::default() };
     for limits in [personal, sampled, MarkLimits::default()] {
@@ -128,7 +130,7 @@ fn personal_and_credit_data_are_exact_by_law() {
 fn a_declaration_fits_its_columns() {
     let with = |column: &str, tolerance| {
         let tolerances = BTreeMap::from([(name(column), tolerance)]);
-        declare(declared(details::flights(), MarkLimits { tolerances, omitted_per_million: 0 }))
+        declare(declared(details::flights(), MarkLimits { tolerances, ..MarkLimits::default() }))
     };
     assert_eq!(with("day", Tolerance::Seconds(decimal("86400"))), Ok(()));
     assert_eq!(with("delay", Tolerance::Minutes(5)), Ok(()));
@@ -188,6 +190,7 @@ fn a_product_marks_within_its_rights() {
     let less = MarkLimits {
         tolerances: BTreeMap::from([(name("delay"), Tolerance::Number(decimal("4")))]),
         omitted_per_million: 0,
+        ..MarkLimits::default()
     };
     assert_eq!(with(&|details| details.narrowing.marks = Some(less.clone())), wide);
     assert_eq!(with(&|details| details.narrowing.marks = Some(MarkLimits::default())), wide);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lingqu_domain::marking::{MarkLimits, Tolerance};
+use lingqu_domain::marking::{MarkLimits, MomentBounds, Tolerance};
 use lingqu_domain::predicate::Predicate;
 use lingqu_domain::privacy::{PrivacyBudget, Rho};
 use lingqu_domain::scope::{ColumnName, Mode, Narrowing, Precision, Precisions, Purpose, Scope, Term, meet_purposes};
@@ -184,8 +184,12 @@ fn tolerance() -> impl Strategy<Value = Tolerance> {
 }
 
 fn limits() -> impl Strategy<Value = MarkLimits> {
-    (proptest::collection::btree_map(column(), tolerance(), 0..=4), 0..=100_u32)
-        .prop_map(|(tolerances, omitted_per_million)| MarkLimits { tolerances, omitted_per_million })
+    (proptest::collection::btree_map(column(), tolerance(), 0..=4), 0..=100_u32, 1..=200_u32, 1..=2_000_u32).prop_map(
+        |(tolerances, omitted_per_million, mean_per_million, deviation_per_million)| {
+            let moments = MomentBounds { mean_per_million, deviation_per_million };
+            MarkLimits { tolerances, omitted_per_million, moments }
+        },
+    )
 }
 
 prop_compose! {
