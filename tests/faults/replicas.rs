@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lingqu_tests::PrivatePostgres;
@@ -51,10 +50,10 @@ async fn one_that_was_stopped_and_goes_on_publishes_no_more() {
 
     let second = Node::serve(&second_directory);
     let watching_second = tokio::spawn(shown.clone().watch(second.url.clone()));
-    signal("-STOP", &first);
+    first.pause();
     use_it(&second).await;
     let taken_over = grown(&log, before).await;
-    signal("-CONT", &first);
+    first.resume();
     let begun = Instant::now();
     while begun.elapsed() < SIDE_BY_SIDE {
         use_it(&first).await;
@@ -81,11 +80,6 @@ async fn one_that_was_stopped_and_goes_on_publishes_no_more() {
 fn configure(directory: &Path, url: &str, log: &Path) {
     let text = format!("database = {url:?}\n\n[log]\ndirectory = {:?}\n", log.display().to_string());
     fs::write(directory.join("lingqu.toml"), text).expect("the node's directory is writable");
-}
-
-fn signal(name: &str, node: &Node) {
-    let sent = Command::new("kill").args([name, &node.pid().to_string()]).status();
-    assert!(sent.expect("the system has the command kill").success());
 }
 
 /// The size of the published log.

@@ -27,6 +27,8 @@ pub const ON_FREE_PORTS: [&str; 8] = [
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Pause between two looks at a child.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long a process that was told to halt may take until each of its threads stands still.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The binary `lingqu`: the one that `LINGQU_BINARY` names, else the one of this build.
 ///
@@ -167,6 +169,39 @@ impl Node {
         assert!(asked.success(), "the node was gone before it was asked to end: {}", self.log());
         let ended = wait(&mut self.child, WAIT_MAX);
         ended.unwrap_or_else(|| panic!("the node did not end after SIGTERM: {}", self.log()))
+    }
+
+    /// Halts it where it is (SIGSTOP) until [`Node::resume`], and waits until each of its threads stands still: what its files
+    /// hold then is of one moment.
+    ///
+    /// # Panics
+    /// When one still runs after ten seconds.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+        let begun = Instant::now();
+        while !self.stands_still() {
+            assert!(begun.elapsed() < PAUSE_MAX, "a stopped process stands still");
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Lets it go on after [`Node::pause`].
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.pid().to_string()]).status();
+        assert!(sent.expect("the system has the command kill").success());
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it is there");
+        // A thread that ended meanwhile has no status left.
+        threads.flatten().all(|thread| match std::fs::read_to_string(thread.path().join("status")) {
+            Ok(status) => status.lines().any(|line| line.starts_with("State:\tT")),
+            Err(_) => true,
+        })
     }
 
     /// Its process id.
