@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use jiff::Timestamp;
 use lingqu_app::MarkingProposal;
+use lingqu_domain::marking::{Keeps, RATE_PER_MILLION_MAX};
 use lingqu_fingerprint::{ColumnProposal, Encoding, Finding};
 use serde::Serialize;
 
@@ -11,9 +12,6 @@ use crate::failure::Failure;
 use crate::node::{self, Access};
 use crate::{output, telemetry};
 
-/// A mark that reaches farther than this share of what the other columns leave open can be found by whoever knows how they hang
-/// together.
-const REACH_SHARE: f64 = 0.2;
 /// The step that is found for days, in nanoseconds; the engine keeps them as counts of days.
 const DAY_NANOSECONDS: i64 = 86_400_000_000_000;
 /// The engine keeps moments in microseconds.
@@ -130,7 +128,11 @@ impl Proposal {
                 Finding::Copy { first, second, .. } => {
                     ties.push(Tie { sum: first, parts: vec![second], modulus: None })
                 }
-                _ => {}
+                // Not printed yet (decision 0045).
+                Finding::Dependency { .. }
+                | Finding::PairsLeftOut(_)
+                | Finding::Place { .. }
+                | Finding::Category { .. } => {}
             }
         }
         let why_exact = (!personal.is_empty()).then_some(EXACT_BY_LAW);
@@ -211,7 +213,9 @@ impl Column {
             Encoding::HoursMinutes => ("hours and minutes", 1.0),
         };
         let step = found.lattice as f64;
-        let reach = REACH_SHARE * found.deviation_given_others / step;
+        // How far a marking may reach unless it states more.
+        let reach_share = f64::from(Keeps::default().reach_per_million) / f64::from(RATE_PER_MILLION_MAX);
+        let reach = reach_share * found.deviation_given_others / step;
         // Saturates: a reach beyond what fits is as good as any.
         let amplitude_max = if reach.is_finite() { reach.floor() as u32 } else { 0 };
         let doubt = if found.deviation == 0.0 {
@@ -251,7 +255,6 @@ mod tests {
             lattice,
             domain: (-50, 1_000),
             gap: lattice,
-            rows: 1_000,
             mean: 0.0,
             deviation,
             deviation_given_others: given_others,

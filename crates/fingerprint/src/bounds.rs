@@ -82,15 +82,6 @@ pub fn rate_within_moments(rows: u64, deviation: f64, reach: f64, bounds: Moment
     Spread { rows, deviation, squares: rows * reach * reach }.rate_within(bounds)
 }
 
-/// How far the mean of a column may be off, in its standard deviations, in all but one of ten thousand copies that lack a share
-/// of the rows by themselves: what a sample of so many rows is off by.
-pub fn shift_by_omission(rows: u64, omitted: f64) -> f64 {
-    if rows == 0 || !(0.0..1.0).contains(&omitted) {
-        return 0.0;
-    }
-    QUANTILE * (omitted / ((1.0 - omitted) * rows as f64)).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,8 +95,6 @@ mod tests {
         assert_eq!(rate(u64::MAX, 0.1), 1.0);
         assert_eq!(rate_within_moments(10, 0.0, 1.0, MomentBounds::default()), 0.0);
         assert_eq!(rate_within_moments(0, 1.0, f64::NAN, MomentBounds::default()), 0.0);
-        // Half a per cent of 336,776 rows left out moves a mean farther than marks may.
-        assert!((shift_by_omission(336_776, 0.005) - 4.76e-4).abs() < 1e-5);
     }
 
     #[test]

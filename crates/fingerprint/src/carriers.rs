@@ -5,14 +5,15 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
 use crate::dependency::Values;
+use crate::laid::DEGREE_METRES;
 use crate::marking::Encoding;
 use crate::propose::{ColumnProposal, Finding};
 
 /// What the names of coordinates have in them.
 const LATITUDE_NAMES: [&str; 2] = ["lat", "纬"];
 const LONGITUDE_NAMES: [&str; 3] = ["lon", "lng", "经"];
-/// Metres of a degree of latitude; a mark moves three steps of the last decimal at least.
-const DEGREE_METRES: f64 = 111_320.0;
+/// A mark moves a place by so many steps of the last decimal at least.
+const STEPS_LEAST: f64 = 3.0;
 /// The farthest that places may be moved.
 const METRES_MAX: f64 = 100_000.0;
 /// A column with more different texts names things rather than sorts them.
@@ -55,7 +56,7 @@ pub(crate) fn places(batch: &RecordBatch, columns: &[ColumnProposal]) -> Vec<Fin
             _ => 0,
         });
         let decimals = decimals[0].max(decimals[1]);
-        let metres_least = (3.0 * DEGREE_METRES * 10f64.powi(-i32::from(decimals))).ceil();
+        let metres_least = (STEPS_LEAST * DEGREE_METRES * 10f64.powi(-i32::from(decimals))).ceil();
         if metres_least > METRES_MAX {
             continue;
         }

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use crate::bounds::{MomentBounds, Spread};
 use crate::error::FingerprintError;
 use crate::laid::Laid;
-use crate::marking::{Carrier, Marking};
+use crate::marking::{Carrier, Marking, rate_to_share};
 
 /// What one mark does to one of its columns, which holds numbers, times or coordinates.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,8 +14,6 @@ pub struct Effect {
     pub mark: String,
     /// The column.
     pub column: String,
-    /// Rows in which it has a value.
-    pub rows: u64,
     /// Cells that can bear the mark.
     pub cells: u64,
     /// Standard deviation of the values, in units of the mark's encoding.
@@ -65,12 +63,11 @@ pub fn effects(marking: &Marking, batch: &RecordBatch, bounds: MomentBounds) -> 
             effects.push(Effect {
                 mark: mark.name.clone(),
                 column: column.name.to_string(),
-                rows: values.len() as u64,
                 cells: bearing.len() as u64,
                 deviation,
                 reach: farthest.sqrt(),
                 gap,
-                moments: spread.at(f64::from(mark.rate) / 4_294_967_296.0),
+                moments: spread.at(rate_to_share(mark.rate)),
                 rate_within: spread.rate_within(bounds),
             });
         }

@@ -12,7 +12,7 @@ use crate::prf::{Block, CHUNK_BLOCKS, PositionSecrets, number, xor};
 use crate::units::{ABSENT, Units};
 
 /// Metres of a degree of latitude.
-const DEGREE_METRES: f64 = 111_320.0;
+pub(crate) const DEGREE_METRES: f64 = 111_320.0;
 
 /// Nearer to a pole a degree of longitude is too short to carry anything.
 const LATITUDE_DEGREES_MAX: f64 = 85.0;

@@ -42,7 +42,7 @@ pub use align::{
     Agreement, Alignment, COLUMNS_MAX, Deed, FRAGMENT_ROWS_MAX, MatchedColumn, MatchedRow, Originals, Provenance,
     Reading, Stage, Watch, align,
 };
-pub use bounds::{MomentBounds, rate_within_moments, shift_by_omission};
+pub use bounds::{MomentBounds, rate_within_moments};
 pub use channel::{Channel, fit_channel};
 pub use code::{BIAS_CLASSES, BiasTable, Position};
 pub use commitment::{Commitment, Opening};

@@ -125,6 +125,11 @@ impl Step {
     pub const DECIMALS_MAX: u8 = 12;
 }
 
+/// A rate as a share between zero and one.
+pub(crate) fn rate_to_share(rate: u32) -> f64 {
+    f64::from(rate) / 4_294_967_296.0
+}
+
 /// A share between zero and one as a rate.
 pub fn share_to_rate(share: f64) -> u32 {
     // The conversion saturates: below zero is none, above one is all.

@@ -23,7 +23,7 @@ impl Presence {
 
     /// The weight that each delivered row carries so that totals stay right: one over the share that is delivered.
     pub fn weight(&self) -> f64 {
-        1.0 / (1.0 - f64::from(self.omitted) / 4_294_967_296.0)
+        1.0 / (1.0 - crate::marking::rate_to_share(self.omitted))
     }
 
     pub(crate) fn check(&self) -> Result<(), FingerprintError> {

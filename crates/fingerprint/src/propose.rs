@@ -45,8 +45,6 @@ pub struct ColumnProposal {
     /// The smallest distance between two different values, in units: a mark that reaches less than half of it keeps the
     /// order of the rows. Zero for a constant.
     pub gap: i64,
-    /// Rows in which it has a value that was read.
-    pub rows: u64,
     /// Mean in units.
     pub mean: f64,
     /// Standard deviation in units; zero for a constant, which can't be marked.
@@ -303,7 +301,6 @@ fn describe(view: &View<'_>) -> Option<ColumnProposal> {
         lattice: step,
         domain: (least, greatest),
         gap,
-        rows: present.len() as u64,
         mean,
         deviation: variance.sqrt(),
         deviation_given_others: variance.sqrt(),

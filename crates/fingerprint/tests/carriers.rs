@@ -7,11 +7,12 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, AsArray as _, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array,
 };
-use arrow::compute::take_record_batch;
-use arrow::datatypes::{Float64Type, TimestampMillisecondType};
+use arrow::compute::{cast, take_record_batch};
+use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
 use lingqu_fingerprint::{
-    BiasTable, Carrier, Encoding, HalfKey, KeyUse, Mark, MarkKey, Marker, Marking, Member, PositionSecrets, Profile,
-    Provenance, RATE_ONE, RecipientCode, Settings, Source, Verdict, Watch, accuse, align, observe, score_each,
+    BiasTable, Carrier, Effect, Encoding, HalfKey, KeyUse, Mark, MarkKey, Marker, Marking, Member, MomentBounds,
+    PositionSecrets, Profile, Provenance, RATE_ONE, RecipientCode, Settings, Source, Verdict, Watch, accuse, align,
+    effects, observe, score_each,
 };
 
 const ROWS: u64 = 12_000;
@@ -190,7 +191,8 @@ fn places_moments_and_spellings_survive_what_is_done_to_them() {
         let minutes = moments.iter().map(|at| (at + 30_000).div_euclid(60_000) * 60_000);
         let minutes = column("at", TimestampMillisecondArray::from_iter_values(minutes));
         // As a text, the way a program that knows no moments hands them on.
-        let texts = moments.iter().map(|at| text_of(*at));
+        let texts = cast(copy.column_by_name("at").unwrap(), &DataType::Utf8).unwrap();
+        let texts = texts.as_string::<i32>().iter().flatten().map(|text| text.replace('T', " "));
         let texts = column("at", StringArray::from_iter_values(texts));
         let spellings: Vec<&str> = copy.column_by_name("street").unwrap().as_string::<i32>().iter().flatten().collect();
         // Of five cells two are any spelling of the set.
@@ -212,19 +214,6 @@ fn places_moments_and_spellings_survive_what_is_done_to_them() {
             assert_eq!(names(&desk.accuse(&rows, &leaked)), [LEAKER], "{profile:?}: {what}");
         }
     }
-}
-
-/// A moment in milliseconds as `2024-01-02 03:04:05`, by the civil-from-days rule of the proleptic calendar.
-fn text_of(at: i64) -> String {
-    let (days, second) = (at.div_euclid(86_400_000), at.rem_euclid(86_400_000) / 1_000);
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
 }
 
 #[test]
@@ -257,5 +246,42 @@ fn places_and_spellings_are_found_among_the_originals_without_key_and_order() {
             let shown = take_record_batch(&only(&leaked, kept), &UInt64Array::from(at)).unwrap();
             assert_eq!(names(&desk.accuse(&found, &shown)), [LEAKER], "{profile:?} {kept:?}");
         }
+    }
+}
+
+/// Mean and standard deviation of a column.
+fn moments(batch: &RecordBatch, name: &str) -> (f64, f64) {
+    let numbers = batch.column_by_name(name).unwrap();
+    // Moments become milliseconds first.
+    let numbers = if name == "at" { cast(numbers, &DataType::Int64).unwrap() } else { Arc::clone(numbers) };
+    let numbers = cast(&numbers, &DataType::Float64).unwrap();
+    let values = numbers.as_primitive::<Float64Type>().values();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    (mean, variance.sqrt())
+}
+
+#[test]
+fn copies_are_off_by_no_more_than_was_told_and_by_that_order() {
+    let desk = Desk::open(Profile::Aes);
+    let rows: Vec<u64> = (0..ROWS).collect();
+    let told = effects(&desk.marking, &desk.originals, MomentBounds::default()).unwrap();
+    let columns: Vec<&str> = told.iter().map(|effect| effect.column.as_str()).collect();
+    assert_eq!(columns, ["lat", "lon", "at"]);
+    let copies: Vec<RecordBatch> = (0..20).map(|recipient| desk.copy(recipient, &rows)).collect();
+    for Effect { column, moments: bounds, .. } in &told {
+        let (mean, deviation) = moments(&desk.originals, column);
+        let (mut mean_most, mut deviation_most) = (0.0, 0.0_f64);
+        for copy in &copies {
+            let (copied_mean, copied_deviation) = moments(copy, column);
+            mean_most = f64::max(mean_most, (copied_mean - mean).abs() / deviation);
+            deviation_most = deviation_most.max((copied_deviation / deviation - 1.0).abs());
+        }
+        // The bounds are 3.9 deviations of what copies are off by; of 20 one is off by more than one.
+        assert!(mean_most <= bounds.mean_shift && mean_most > bounds.mean_shift / 3.9, "{column}: {mean_most}");
+        assert!(deviation_most <= bounds.deviation_change, "{column}: {deviation_most} {bounds:?}");
+    }
+    for name in ["id", "fare", "line"] {
+        assert!(copies.iter().all(|copy| copy.column_by_name(name) == desk.originals.column_by_name(name)), "{name}");
     }
 }

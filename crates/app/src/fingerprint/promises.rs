@@ -23,8 +23,8 @@ pub(super) fn bounds_of(keeps: &Keeps) -> MomentBounds {
 /// marking's marks within its bounds. Error: `invalid` with the column and how to mend it.
 pub(super) fn check(marking: &Marking, findings: &[Finding], effects: &[Effect]) -> Result<(), Refusal> {
     let keeps = marking.keeps.clone().unwrap_or_default();
-    if let Some(broken) = findings.iter().find(|finding| breaks(marking, &keeps, finding)) {
-        return Err(taken_apart(broken));
+    if let Some((by, column)) = findings.iter().find_map(|finding| taken_apart(marking, &keeps, finding)) {
+        return Err(taken_apart_refusal(by, column));
     }
     for effect in effects {
         let rate =
@@ -47,9 +47,10 @@ pub(super) fn check(marking: &Marking, findings: &[Finding], effects: &[Effect])
     Ok(())
 }
 
-/// Whether marks move one of the columns of a dependency that holds in the data and is not given up in the contract.
-fn breaks(marking: &Marking, keeps: &Keeps, finding: &Finding) -> bool {
-    let Finding::Dependency { by, column, .. } = finding else { return false };
+/// The determinants and the column of a dependency that holds in the data, is not given up in the contract, and of which marks move
+/// a column.
+fn taken_apart<'f>(marking: &Marking, keeps: &Keeps, finding: &'f Finding) -> Option<(&'f [String], &'f str)> {
+    let Finding::Dependency { by, column, .. } = finding else { return None };
     let columns = marking.columns();
     let is_marked = |name: &String| columns.iter().any(|column| column.as_str() == name);
     let is_given_up = |broken: &Dependency| {
@@ -57,13 +58,11 @@ fn breaks(marking: &Marking, keeps: &Keeps, finding: &Finding) -> bool {
             && broken.by.len() == by.len()
             && broken.by.iter().all(|name| by.iter().any(|by| by == name.as_str()))
     };
-    (by.iter().any(is_marked) || is_marked(column)) && !keeps.breaks.iter().any(is_given_up)
+    let is_broken = (by.iter().any(is_marked) || is_marked(column)) && !keeps.breaks.iter().any(is_given_up);
+    is_broken.then_some((by, column))
 }
 
-fn taken_apart(finding: &Finding) -> Refusal {
-    let Finding::Dependency { by, column, .. } = finding else {
-        return refused("数据不支持该标记".to_owned(), "the data does not bear this marking".to_owned());
-    };
+fn taken_apart_refusal(by: &[String], column: &str) -> Refusal {
     let by = by.join(" + ");
     refused(
         format!(
@@ -149,7 +148,6 @@ mod tests {
         Effect {
             mark: "m".to_owned(),
             column: "fare".to_owned(),
-            rows: 100_000,
             cells: 100_000,
             deviation: 40.0,
             reach: 1.0,

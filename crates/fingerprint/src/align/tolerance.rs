@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 
 use super::cell::{Cells, digest_of};
+use crate::laid::DEGREE_METRES;
 use crate::marking::{Carrier, Encoding, Marking};
 
 /// A day in minutes.
 const DAY_MINUTES: f64 = 1_440.0;
 
-/// Metres of a degree of latitude, and by how much more degrees of longitude are taken for them.
-const DEGREE_METRES: f64 = 111_320.0;
+/// By how much more metres degrees of longitude are taken for than those of latitude.
 const LONGITUDE_TIMES: f64 = 12.0;
 
 /// What is known of one original column.
