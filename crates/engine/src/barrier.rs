@@ -58,6 +58,16 @@ impl BarrierExec {
         Self { table, inner, properties: Arc::new(properties), rows_visible, share: 1.0, conditions: Vec::new() }
     }
 
+    /// How many rows are visible, where that is known.
+    pub(crate) fn rows_visible(&self) -> Option<usize> {
+        self.rows_visible
+    }
+
+    /// What share of them the conditions that went below are expected to leave.
+    pub(crate) fn share(&self) -> f64 {
+        self.share
+    }
+
     /// With conditions of the consumer below it that are expected to leave a share of the rows.
     pub(crate) fn asked(self, share: f64) -> Self {
         Self { share, ..self }

@@ -24,7 +24,9 @@ use url::Url;
 
 use crate::BATCH_ROWS;
 use crate::allow;
+use crate::constants;
 use crate::execution::EngineError;
+use crate::joins;
 use crate::memory::{KeptMemory, SharedMemory};
 use crate::rows_left::RowsLeft;
 
@@ -38,7 +40,7 @@ pub const SCHEMA: &str = "data";
 /// Most bytes on disk for sorting the rows of a product while it is made. A query's share of the space for spilling is far too
 /// small for one of ten million rows; a node makes one at a time.
 const MAKING_SPILL_BYTES_MAX: u64 = 64 << 30;
-/// How long a query waits for its place among those that run.
+/// How long a query waits for its place among those that run, by moderate settings.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What the engine may use of the machine.
@@ -55,13 +57,15 @@ pub struct EngineSettings {
     pub queries_max: usize,
     /// Most queries that run or wait; beyond them a query is refused at once.
     pub admitted_max: usize,
+    /// How long a query waits for its place among those that run; then it is refused.
+    pub wait_max: Duration,
     /// Threads that queries compute on, and the most that one of them may use.
     pub partitions: usize,
 }
 
 impl EngineSettings {
     /// Moderate settings with a given spill directory: 4 GiB on disk and 1 GiB of memory, four queries a core (16 to 64) of 200
-    /// that are admitted, as many partitions as cores (at most 8).
+    /// that are admitted, half a minute of waiting, as many partitions as cores (at most 8).
     pub fn moderate(spill_directory: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
@@ -70,6 +74,7 @@ impl EngineSettings {
             memory_bytes_max: 1 << 30,
             queries_max: (4 * cores).clamp(16, 64),
             admitted_max: 200,
+            wait_max: WAIT_MAX,
             partitions: cores.min(8),
         }
     }
@@ -84,6 +89,7 @@ pub struct Engine {
     /// Of one query.
     spill_bytes_max: u64,
     queries_max: usize,
+    wait_max: Duration,
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
     /// Queries compute here, so that a heavy one never holds up the threads that serve requests. There until the
@@ -128,6 +134,7 @@ impl Engine {
             spill_directory: settings.spill_directory.clone(),
             spill_bytes_max: settings.spill_bytes_max / settings.queries_max as u64,
             queries_max: settings.queries_max,
+            wait_max: settings.wait_max,
             admitted: Arc::new(Semaphore::new(settings.admitted_max)),
             running,
             threads: Some(threads),
@@ -135,10 +142,10 @@ impl Engine {
     }
 
     /// Waits for a place among the running queries; a query's own time begins when it has one. Errors: [`EngineError::Busy`]
-    /// after [`WAIT_MAX`], and at once when too many wait already.
+    /// after [`EngineSettings::wait_max`], and at once when too many wait already.
     pub(crate) async fn place(&self) -> Result<Place, EngineError> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| EngineError::Busy)?;
-        match tokio::time::timeout(WAIT_MAX, Arc::clone(&self.running).acquire_owned()).await {
+        match tokio::time::timeout(self.wait_max, Arc::clone(&self.running).acquire_owned()).await {
             Ok(Ok(running)) => Ok(Place { _running: running, _admitted: admitted }),
             _ => Err(EngineError::Busy),
         }
@@ -174,6 +181,8 @@ impl Engine {
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregate)
             .with_window_functions(window)
+            .with_optimizer_rules(constants::logical_rules())
+            .with_physical_optimizer_rules(joins::physical_rules())
             .build()
     }
 

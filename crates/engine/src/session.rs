@@ -17,7 +17,7 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -39,7 +39,7 @@ use crate::keyed::{self, KeyedStatement};
 use crate::privacy::NoisedRules;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
-use crate::{explain, guard, lineage, parameters, privacy};
+use crate::{explain, guard, joins, lineage, parameters, privacy};
 
 pub use crate::answer::{Answer, AnswerPart, named};
 pub use crate::guard::contributor::Contributors;
@@ -92,6 +92,17 @@ pub struct Described {
     pub schema: SchemaRef,
     /// The types of its parameters in their order, where the statement tells them; empty when values were given.
     pub parameters: Vec<Option<DataType>>,
+}
+
+/// What is known of a statement before it is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// From which columns of the session's table the answer's values are made, and by which its rows are chosen.
+    pub lineage: AnswerLineage,
+    /// Its canonical form: printed as it was parsed, its parameters written into it.
+    pub canonical: String,
+    /// True where the text of a plan is asked for, which is no data.
+    pub is_explained: bool,
 }
 
 /// A schema as it is told before the answer is there: names and types. Whether a column can be without a value is known only
@@ -192,8 +203,18 @@ impl GovernedSession {
 
     /// Where the answer of a statement without parameters comes from. Nothing is read.
     pub async fn lineage(&self, sql: &str) -> Result<AnswerLineage, EngineError> {
+        Ok(self.question(sql).await?.lineage)
+    }
+
+    /// What is known of a statement without parameters before it is answered. Nothing is read.
+    pub async fn question(&self, sql: &str) -> Result<Question, EngineError> {
         let planned = allow::plan_with(&self.wide, sql, Parameters::Values(&[]), &self.granted).await?;
-        Ok(self.lineage_of(&planned))
+        Ok(self.question_of(planned))
+    }
+
+    fn question_of(&self, planned: Planned) -> Question {
+        let (lineage, is_explained) = (self.lineage_of(&planned), planned.explained.is_some());
+        Question { lineage, canonical: planned.canonical, is_explained }
     }
 
     fn lineage_of(&self, planned: &Planned) -> AnswerLineage {
@@ -214,7 +235,7 @@ impl GovernedSession {
         let place = self.engine.place().await?;
         let deadline = Instant::now() + self.limits.time_max;
         let prepared = tokio::time::timeout_at(deadline, self.prepare(sql, values, deadline)).await;
-        let (lineage, is_explained, prepared) = match prepared {
+        let (question, prepared) = match prepared {
             Ok(prepared) => prepared?,
             Err(_) => return Err(timed_out(&self.limits)),
         };
@@ -228,8 +249,9 @@ impl GovernedSession {
             exactness,
             groups_suppressed,
             rho_spent,
-            lineage,
-            is_explained,
+            lineage: question.lineage,
+            is_explained: question.is_explained,
+            canonical: question.canonical,
             batches: Some(LimitedBatches::new(stream, self.limits, deadline)),
             left,
             carried_from,
@@ -244,7 +266,7 @@ impl GovernedSession {
         sql: &str,
         values: &[ScalarValue],
         deadline: Instant,
-    ) -> Result<(AnswerLineage, bool, Prepared), EngineError> {
+    ) -> Result<(Question, Prepared), EngineError> {
         let planned = allow::plan_with(&self.wide, sql, Parameters::Values(values), &self.granted).await?;
         let prepared = match &planned.explained {
             Some(explained) => {
@@ -253,7 +275,7 @@ impl GovernedSession {
             }
             None => self.prepare_plan(&planned.plan, deadline).await?,
         };
-        Ok((self.lineage_of(&planned), planned.explained.is_some(), prepared))
+        Ok((self.question_of(planned), prepared))
     }
 
     /// An answer that is made of no table.
@@ -332,7 +354,7 @@ impl GovernedSession {
         {
             tracing::debug!("a join does not fit into memory and is made by sorting");
             drop(stream);
-            let sorting = sorting_joins(&self.wide);
+            let sorting = joins::by_sorting(&self.wide);
             let left = RowsLeft::default();
             let task = self.engine.task(&sorting, self.limits.memory_bytes_max, &left)?;
             return Ok((start(&self.engine, &sorting, plan, task).await?, left));
@@ -416,15 +438,6 @@ pub(crate) fn running(
     };
     ahead.spawn_on(computing, engine.threads());
     ahead.build()
-}
-
-/// The same state with joins by sorting, on one thread: each partition would take a part of the memory for sorts of its own.
-fn sorting_joins(state: &SessionState) -> SessionState {
-    // The states share their catalogue. A state that is built with a default catalogue would put an empty one in its place,
-    // and the session's next statement would find no table.
-    let mut config = state.config().clone().with_target_partitions(1).with_create_default_catalog_and_schema(false);
-    config.options_mut().optimizer.prefer_hash_join = false;
-    SessionStateBuilder::new_from_existing(state.clone()).with_config(config).build()
 }
 
 fn has_join(plan: &LogicalPlan) -> bool {

@@ -1,4 +1,4 @@
-//! Every rule of the pinned optimiser over governed plans: alone, twice, in pairs, all of them, all but one.
+//! Every rule of the pinned optimiser, and ours among them, over governed plans: alone, twice, in pairs, all of them, all but one.
 //!
 //! A rule is a chance to move something across the barrier, to answer from statistics what should be read, or to drop the
 //! barrier from the plan. After each the plan is looked at: as many barriers as the statement has tables (or, where a part
@@ -25,7 +25,6 @@ use datafusion::optimizer::analyzer::Analyzer;
 use datafusion::optimizer::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{collect, displayable};
@@ -41,6 +40,7 @@ use super::*;
 use crate::allow::{self, Granted};
 use crate::engine::{Engine, EngineSettings, register};
 use crate::governed::{Governance, GovernedProvider, GovernedTable, HiddenColumns};
+use crate::joins;
 use crate::marks::Marks;
 use crate::mask::PseudonymKeys;
 use crate::snapshot::SnapshotStore;
@@ -96,7 +96,7 @@ impl Stand {
         let carrier = Carrier::Category { column: "code".to_owned(), sets };
         let marking = Marking {
             key: vec!["id".to_owned()],
-            marks: vec![Mark { name: "code".to_owned(), rate: RATE_ONE, carrier }],
+            marks: vec![Mark { name: "code".to_owned(), rate: RATE_ONE, by: Vec::new(), carrier }],
             order_share: 6_554,
             biases: BiasTable::default(),
             presence: Some(Presence::of_share(0.1)),
@@ -503,7 +503,7 @@ async fn no_physical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
 }
 
 async fn physical_rules_apart(stand: &Stand) {
-    let rules = PhysicalOptimizer::new().rules;
+    let rules = joins::every_rule();
     let known: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
     assert!(rules.len() >= PHYSICAL_RULES_MIN, "the physical rules are {known:?}");
     let eager = stand.eager();
@@ -542,7 +542,7 @@ async fn all_physical_rules_and_all_but_one_keep_the_barrier_and_run_over_a_copy
 }
 
 async fn physical_rules_together(stand: &Stand) {
-    let rules: Vec<PhysicalRule> = PhysicalOptimizer::new().rules;
+    let rules: Vec<PhysicalRule> = joins::physical_rules();
     let (mut faults, mut runs, mut let_through) = (Vec::new(), 0, 0);
     for left_out in 0..=rules.len() {
         let kept = all_but(&rules, left_out);

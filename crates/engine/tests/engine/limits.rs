@@ -11,7 +11,7 @@ use crate::data::{Place, governance, text_rows};
 
 /// Two tables that are joined: many wide rows on either side.
 const ROWS: usize = 300_000;
-const JOIN: &str = "select a.id, b.text from wide a join wide b on a.id = b.id order by a.id";
+const JOIN: &str = "select a.id, a.text, b.text as other from wide a join wide b on a.id = b.id order by a.id";
 
 async fn wide(place: &Place) -> Arc<GovernedTable> {
     let mut csv = String::from("id,text\n");
@@ -40,7 +40,7 @@ async fn a_join_that_does_not_fit_into_memory_is_made_all_the_same() {
     let table = wide(&place).await;
     let whole = session(&place.engine, &table, 512 << 20).query(JOIN).await.expect("an answer");
     let (expected, _) = whole.collect().await.expect("batches");
-    // One side alone is 32 MB.
+    // Each side alone is 32 MB.
     let little = session(&place.engine, &table, 24 << 20);
     let answer = little.query(JOIN).await.expect("an answer");
     let (batches, rows) = answer.collect().await.expect("batches");
@@ -109,6 +109,30 @@ async fn queries_beyond_those_admitted_are_refused_and_the_others_wait() {
     let second = waiting.await.expect("the second runs when the first has ended");
     drop(second);
     assert_eq!(engine.running(), 0);
+}
+
+/// Whoever waits for a place is told in the end, and has given back what he held of the queue.
+#[tokio::test]
+async fn a_query_that_waited_for_its_place_too_long_is_refused() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let spill = place.directory.path().join("patient");
+    let wait_max = Duration::from_millis(100);
+    let settings = EngineSettings { queries_max: 1, admitted_max: 2, wait_max, ..EngineSettings::moderate(spill) };
+    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+    let session = session(&engine, &table, 64 << 20);
+    let running = session.query("select id from wide").await.expect("the first runs");
+    // As often as one likes: none of them leaves anything behind in the queue of one.
+    for _ in 0..3 {
+        let waited = session.query("select id from wide").await;
+        assert!(matches!(waited, Err(EngineError::Busy)), "{waited:?}");
+        assert_eq!(engine.running(), 1, "the first still runs");
+    }
+    let waiting = session.query("select id from wide");
+    tokio::pin!(waiting);
+    assert!(futures::poll!(waiting.as_mut()).is_pending(), "it waits, and is not refused at once");
+    drop(running);
+    waiting.await.expect("its place came free in time");
 }
 
 #[tokio::test]

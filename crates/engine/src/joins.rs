@@ -1,0 +1,168 @@
+//! How joins are made: by hashing the side that is expected to be smaller, and where that does not fit into a query's memory by
+//! sorting both sides, which spills.
+//!
+//! Of governed tables nothing is told but how many rows are visible. DataFusion 55 takes each row for another key then, and believes
+//! joins of joins to be far smaller than they are. [`SmallerSide`] chooses again, by what [`expected`] makes of the same figure.
+
+mod expected;
+
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
+
+use crate::BATCH_ROWS;
+use expected::{expected, rows};
+
+/// The rule after which ours run: it chooses sides by statistics, and what follows it puts sorts and partitions where the joins
+/// need them.
+const CHOOSING: &str = "join_selection";
+
+/// Rows of a batch while joins sort. What is spilled is merged with two batches of each file in memory, which the sort of the other side
+/// must leave room for.
+const SORTED_BATCH_ROWS: usize = BATCH_ROWS / 8;
+
+/// DataFusion's physical rules with ours among them.
+pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    with_rule(Arc::new(SmallerSide))
+}
+
+/// The same state with joins by sorting, on one thread: each partition would take a part of the memory for sorts of its own.
+pub(crate) fn by_sorting(state: &SessionState) -> SessionState {
+    // The states share their catalogue. A state that is built with a default catalogue would put an empty one in its place,
+    // and the session's next statement would find no table.
+    let mut config = state
+        .config()
+        .clone()
+        .with_target_partitions(1)
+        .with_batch_size(SORTED_BATCH_ROWS)
+        .with_create_default_catalog_and_schema(false);
+    config.options_mut().optimizer.prefer_hash_join = false;
+    SessionStateBuilder::new_from_existing(state.clone())
+        .with_config(config)
+        .with_physical_optimizer_rules(with_rule(Arc::new(SortedJoins)))
+        .build()
+}
+
+/// DataFusion's physical rules and all of ours, whenever they are used.
+#[cfg(test)]
+pub(crate) fn every_rule() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = physical_rules();
+    rules.push(Arc::new(SortedJoins));
+    rules
+}
+
+fn with_rule(ours: Arc<dyn PhysicalOptimizerRule + Send + Sync>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == CHOOSING).map_or(rules.len(), |at| at + 1);
+    rules.insert(at, ours);
+    rules
+}
+
+/// Builds the table of a hash join of the side that is expected to have fewer rows, whole for all partitions where they are few.
+#[derive(Debug)]
+struct SmallerSide;
+
+impl PhysicalOptimizerRule for SmallerSide {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let few = match config.execution.target_partitions {
+            1 => f64::MAX,
+            _ => rows(config.optimizer.hash_join_single_partition_threshold_rows),
+        };
+        plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
+            Some(join) => side_chosen(join, few).map(|chosen| chosen.map_or(Transformed::no(node), Transformed::yes)),
+            None => Ok(Transformed::no(node)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "smaller_side"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The join with its sides as they are expected to be best; none where it is so already, and where nothing can be told.
+fn side_chosen(join: &HashJoinExec, few: f64) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>>> {
+    let sides = (expected(join.left().as_ref()), expected(join.right().as_ref()));
+    let (Some(left), Some(right)) = sides else { return Ok(None) };
+    if join.null_aware || join.contains_projection() {
+        return Ok(None);
+    }
+    let is_swapped = right.rows < left.rows && join.join_type().supports_swap();
+    let built = if is_swapped { right.rows } else { left.rows };
+    let mode = if built < few { PartitionMode::CollectLeft } else { PartitionMode::Partitioned };
+    if is_swapped {
+        return join.swap_inputs(mode).map(Some);
+    }
+    if mode == *join.partition_mode() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(join.builder().with_partition_mode(mode).build()?)))
+}
+
+/// Makes joins by sorting both sides, whatever their number of partitions. DataFusion 55 itself does so only where there are several.
+#[derive(Debug)]
+struct SortedJoins;
+
+impl PhysicalOptimizerRule for SortedJoins {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
+            Some(join) if can_be_sorted(join) => {
+                let sorting = vec![SortOptions::default(); join.on().len()];
+                let sorted = SortMergeJoinExec::try_new(
+                    Arc::clone(join.left()),
+                    Arc::clone(join.right()),
+                    join.on().to_vec(),
+                    join.filter().cloned(),
+                    *join.join_type(),
+                    sorting,
+                    join.null_equality(),
+                )?;
+                Ok(Transformed::yes(Arc::new(sorted) as Arc<dyn ExecutionPlan>))
+            }
+            _ => Ok(Transformed::no(node)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "sorted_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Whether a join by sorting gives what the join by hashing does. `NOT IN` over what may be missing has rules of its own, and of
+/// floating-point numbers the two do not call the same ones equal.
+fn can_be_sorted(join: &HashJoinExec) -> bool {
+    let schema = join.left().schema();
+    let is_ordered = |kind: DataType| match kind {
+        DataType::Timestamp(_, zone) => zone.is_none(),
+        DataType::Decimal128(..) | DataType::Date32 | DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 => true,
+        kind => kind.is_integer(),
+    };
+    let keys_are_ordered = join.on().iter().all(|(left, _)| left.data_type(&schema).is_ok_and(is_ordered));
+    keys_are_ordered && !join.null_aware && !join.contains_projection()
+}
