@@ -3,7 +3,7 @@
     copy_flights.py SNAPSHOT_DIR GOVERNED_FILE OUT_DIR RUNS      prints one JSON object
 
 `masked` are copies under the row filter and the masks of the permit: SkyWest (OO) left out, the air time rounded down to five
-minutes, the tail number replaced by a salted hash of 128 bits. `whole` are copies of the same columns without any of that.
+minutes and the distance to ten miles, the tail number replaced by a salted hash of 128 bits. `whole` are copies of the same columns without any of that.
 All read the snapshot's Parquet files and write Parquet as the governed export does: zstd at level 1, row groups of 131,072
 rows, dictionaries by default.
 """
@@ -18,6 +18,7 @@ import duckdb
 from flight_columns import PLAIN, WHOLE
 
 AIR_TIME = "CAST(floor(air_time / 5) * 5 AS BIGINT) AS air_time"
+DISTANCE = "CAST(floor(distance / 10) * 10 AS BIGINT) AS distance"
 SALT = "'a salt of thirty-two bytes, no less'"
 SUMS = """count(*), sum(distance), sum(air_time), sum(arr_delay), count(tailnum), count(DISTINCT tailnum),
     max(length(tailnum)), count(DISTINCT carrier)"""
@@ -54,9 +55,10 @@ def main() -> None:
         ).collect()
 
     filtered = "WHERE carrier <> 'OO'"
-    duck_masked = PLAIN.format(tailnum=f"left(sha256({SALT} || tailnum), 32) AS tailnum", air_time=AIR_TIME)
+    rounded = {"air_time": AIR_TIME, "distance": DISTANCE}
+    duck_masked = PLAIN.format(tailnum=f"left(sha256({SALT} || tailnum), 32) AS tailnum", **rounded)
     hashed = f"left(encode(sha256({SALT} || tailnum), 'hex'), 32) AS tailnum"
-    fusion_masked = PLAIN.format(tailnum=hashed, air_time=AIR_TIME)
+    fusion_masked = PLAIN.format(tailnum=hashed, **rounded)
     masked = {"duckdb": f"{out}/duckdb.parquet", "datafusion": f"{out}/datafusion.parquet"}
     seconds = {
         "duckdb_masked": timed(by_duckdb(duck_masked, filtered, masked["duckdb"]), runs),

@@ -16,7 +16,7 @@ use crate::section::{Section, chosen};
 use crate::{Arguments, cold, crowd, export, flight, inside, load, machine, memory, node, orders, peers, tail};
 
 /// Directories below `out` that are removed after a run: what was made for it.
-const MADE: [&str; 8] = ["node", "scale", "small", "tpch", "consent", "marks", "log", "uses"];
+const MADE: [&str; 9] = ["node", "scale", "small", "tpch", "consent", "marks", "log", "uses", "trace"];
 
 /// What sections over the demo's data share.
 pub struct Played {
@@ -144,6 +144,7 @@ impl Bench {
             Section::Marks => inside::marks(self),
             Section::Log => inside::log(self),
             Section::Uses => inside::uses(self),
+            Section::Trace => inside::trace(self),
         }
     }
 

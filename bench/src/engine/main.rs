@@ -4,14 +4,17 @@
 //!
 //! `lingqu-bench-engine tpch --tables DIR --queries DIR`: `DIR/TABLE.parquet` as `tpchgen-cli` writes them, `DIR/qNN.sql`.
 //! `lingqu-bench-engine consent`: see [`consent`]. `lingqu-bench-engine marks`: see [`marks`]. `lingqu-bench-engine log`: see [`log`]. `lingqu-bench-engine uses`: see [`uses`].
+//! `lingqu-bench-engine trace`: see [`trace`].
 //! `lingqu-bench-engine node --dir DIR`: see [`node`].
 
 mod consent;
+mod flights;
 mod log;
 #[path = "../manifest.rs"]
 mod manifest;
 mod marks;
 mod node;
+mod trace;
 mod uses;
 
 use std::collections::BTreeMap;
@@ -37,6 +40,7 @@ use log::LogArguments;
 use marks::MarksArguments;
 use node::NodeArguments;
 use serde::Serialize;
+use trace::TraceArguments;
 use uses::UsesArguments;
 
 /// Stack of a worker thread, in bytes, as the server has it: query plans nest.
@@ -59,6 +63,7 @@ enum What {
     Log(LogArguments),
     Node(NodeArguments),
     Uses(UsesArguments),
+    Trace(TraceArguments),
 }
 
 /// Compare governed TPC-H queries with plain DataFusion
@@ -127,6 +132,7 @@ fn main() -> ExitCode {
         What::Marks(arguments) => runtime.block_on(marks::measure(&arguments)),
         What::Log(arguments) => runtime.block_on(log::measure(&arguments)),
         What::Uses(arguments) => runtime.block_on(uses::measure(&arguments)),
+        What::Trace(arguments) => runtime.block_on(trace::measure(&arguments)),
         What::Node(arguments) => runtime.block_on(node::make(&arguments)),
     });
     match measured {

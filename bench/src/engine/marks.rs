@@ -1,6 +1,5 @@
 //! What marks cost: cells that are marked in a second of one processor, and a Parquet file of a recipient's copy beside the same file
-//! unmarked. The table has the shape of the flights of a year, made up by arithmetic (SYNTHETIC): delays are tied to their times and
-//! marked as one position at 36 and 44 %, air time is marked everywhere, as the demo's flights may be.
+//! unmarked.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,13 +19,11 @@ use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::snapshot::SnapshotStore;
 use lingqu_engine::source::{Source, SourceOptions};
 use lingqu_engine::{Engine, EngineSettings, Limits, PseudonymKeys};
-use lingqu_fingerprint::{
-    BiasTable, Carrier, Encoding, Mark, MarkKey, Marker, Marking, Member, PositionSecrets, Profile, RATE_ONE,
-    RecipientCode, Step, share_to_rate,
-};
+use lingqu_fingerprint::{Marker, PositionSecrets, Profile, share_to_rate};
 use serde::Serialize;
 
 use crate::Failed;
+use crate::flights::{self, WHOLE, code, key, mark, marking, member};
 
 /// Rows and columns of the batch that is marked again and again.
 const BATCH: (i64, usize) = (1 << 16, 10);
@@ -64,7 +61,7 @@ pub async fn measure(arguments: &MarksArguments) -> Result<(), Failed> {
     let cells_per_second = cells_per_second()?;
     let engine = Arc::new(Engine::new(&EngineSettings::moderate(arguments.out.join("spill")))?);
     let product = product(&engine, arguments).await?;
-    let marks = Marks::new(of_flights(), PositionSecrets::new(&key(1)), code(2), code(3))?;
+    let marks = Marks::new(flights::marked(), PositionSecrets::new(&key(Profile::Aes, 1)), code(2), code(3))?;
     let marked = session(&engine, &product, Some(Arc::new(marks)))?;
     let unmarked = session(&engine, &product, None)?;
     let (mut best_marked, mut best_unmarked) = (Duration::MAX, Duration::MAX);
@@ -91,37 +88,6 @@ pub async fn measure(arguments: &MarksArguments) -> Result<(), Failed> {
     Ok(())
 }
 
-fn key(byte: u8) -> MarkKey {
-    MarkKey::from_bytes(Profile::Aes, [byte; 32])
-}
-
-fn code(byte: u8) -> RecipientCode {
-    RecipientCode::new(&key(byte))
-}
-
-fn member(column: &str, encoding: Encoding) -> Member {
-    Member { column: column.to_owned(), encoding, coefficient: 1, domain: None }
-}
-
-fn mark(name: &str, rate: u32, members: Vec<Member>) -> Mark {
-    Mark { name: name.to_owned(), rate, carrier: Carrier::Number { members, amplitude: 1, tolerance: 1 } }
-}
-
-const WHOLE: Encoding = Encoding::Lattice(Step { unscaled: 1, decimals: 0 });
-
-fn marking(marks: Vec<Mark>) -> Marking {
-    Marking { key: vec!["id".to_owned()], marks, order_share: 6_554, biases: BiasTable::default(), presence: None }
-}
-
-fn of_flights() -> Marking {
-    let tied = |delay: &str, time: &str| vec![member(delay, WHOLE), member(time, Encoding::HoursMinutes)];
-    marking(vec![
-        mark("departure", share_to_rate(0.36), tied("dep_delay", "dep_time")),
-        mark("arrival", share_to_rate(0.44), tied("arr_delay", "arr_time")),
-        mark("air time", RATE_ONE, vec![member("air_time", WHOLE)]),
-    ])
-}
-
 /// All cells of the batch count, marked or not, by the time of the one thread that works.
 fn cells_per_second() -> Result<f64, Failed> {
     let (rows, columns) = BATCH;
@@ -134,7 +100,7 @@ fn cells_per_second() -> Result<f64, Failed> {
         arrays.push((column, Arc::new(values)));
     }
     let batch = RecordBatch::try_from_iter(arrays)?;
-    let (marking, secrets) = (marking(marks), PositionSecrets::new(&key(1)));
+    let (marking, secrets) = (marking(marks), PositionSecrets::new(&key(Profile::Aes, 1)));
     let marker = Marker::new(&marking, &secrets, code(2), code(3))?;
     // The best round: others may have had less than a whole processor.
     let mut best = f64::MAX;
@@ -180,21 +146,7 @@ async fn product(engine: &Arc<Engine>, arguments: &MarksArguments) -> Result<Pro
     eprintln!("making a product of {} rows", arguments.rows);
     let path = arguments.out.join("flights.parquet");
     let path = path.to_str().ok_or("the path is not text")?;
-    // Minutes of the day first; hours and minutes read as one number come of them.
-    let sql = format!(
-        "SELECT id, 2013 AS year, planned % 12 + 1 AS month, id % 28 + 1 AS day, \
-         left_at / 60 * 100 + left_at % 60 AS dep_time, planned / 60 * 100 + planned % 60 AS sched_dep_time, \
-         left_at - planned AS dep_delay, came_at / 60 * 100 + came_at % 60 AS arr_time, \
-         due / 60 * 100 + due % 60 AS sched_arr_time, came_at - due AS arr_delay, \
-         'C' || CAST(id * 13 % 16 AS text) AS carrier, id * 31 % 3843 AS flight, \
-         'N' || lpad(CAST(id * 7919 % 4043 AS text), 5, '0') AS tailnum, 'O' || CAST(id % 3 AS text) AS origin, \
-         'D' || CAST(id * 17 % 105 AS text) AS dest, id * 37 % 500 + 20 AS air_time, id * 41 % 4900 + 80 AS distance \
-         FROM (SELECT id, planned, planned + id * 23 % 61 - 10 AS left_at, planned + 150 AS due, \
-         planned + 150 + id * 29 % 91 - 20 AS came_at \
-         FROM (SELECT value AS id, 300 + value * 7 % 900 AS planned FROM generate_series(0, {})))",
-        i64::from(arguments.rows) - 1
-    );
-    let written = SessionContext::new().sql(&sql).await?;
+    let written = SessionContext::new().sql(&flights::sql(arguments.rows)).await?;
     written.write_parquet(path, DataFrameWriteOptions::new().with_single_file_output(true), None).await?;
     let snapshots = SnapshotStore::open(&arguments.out.join("snapshots"))?;
     let source = Source::open(path.as_ref(), SourceOptions::default())?;

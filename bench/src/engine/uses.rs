@@ -227,7 +227,7 @@ impl Kind {
                 }
                 _ => (last + 1 - first, row_set_text([(first, last)])),
             };
-            push(ReceiptBody::Part { number, row_set, rows });
+            push(ReceiptBody::Part { answer_rows: rows, bytes_reserved: 0, number, row_set, rows });
             (first, number, named) = (last + 1, number + 1, named + rows);
         }
         let totals = Totals { rows: named, answer_rows: named, data_sets: 1, ..Totals::default() };
@@ -241,16 +241,21 @@ fn opening(serving: &Serving, mode: Mode) -> Opening {
     Opening {
         code_id: None,
         consumer: grant.consumer.clone(),
+        day: None,
         grant_digest: serving.grant_digest.clone(),
         lineage: None,
         made_from: serving.made_from(),
         marked: Vec::new(),
+        masks: std::collections::BTreeMap::new(),
         mode,
         nature: grant.nature,
+        node: None,
         order: grant.order.clone(),
+        process: None,
         product: grant.product.clone(),
         protocol: "rest".to_owned(),
         purpose: grant.purpose.clone(),
+        query_digest: None,
         request_digest: "0".repeat(64),
         rho_spent: None,
         rows_named_by: serving.rows_named_by(),

@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 domain: None,
             };
             let carrier = Carrier::Number { members: vec![member], amplitude: 1, tolerance: 1 };
-            Mark { name: format!("m{column}"), rate: share_to_rate(rate), carrier }
+            Mark { name: format!("m{column}"), rate: share_to_rate(rate), by: Vec::new(), carrier }
         };
         for rate in [0.1, 0.3, 1.0] {
             let marking = Marking {

@@ -40,6 +40,9 @@ pub struct Trial {
     pub tested: usize,
     pub positions: usize,
     pub found: Found,
+    /// What the leaked values have lost: how far they are off the originals, as the root of the mean square in standard
+    /// deviations. Not a number where rows had to be found.
+    pub cost: f64,
 }
 
 /// Leaked rows beside an original, and beside a wrong one, where rows had to be found; and how long it took.
@@ -105,7 +108,7 @@ impl Office {
         attack: &Attack,
         colluders: &[usize],
         chance: &mut Chance,
-    ) -> Result<(Vec<Observation>, usize), Box<dyn Error>> {
+    ) -> Result<(Vec<Observation>, f64), Box<dyn Error>> {
         let all = self.table.batch.num_rows();
         let kept = chance.sample(all, attack.rows(all));
         let kept = UInt64Array::from_iter_values(kept.into_iter().map(|row| row as u64));
@@ -116,7 +119,7 @@ impl Office {
         }
         let picks: Vec<usize> = (0..originals.num_rows()).map(|_| chance.below(colluders.len())).collect();
         let carriers = if attack.only_first_column { &self.table.carriers[..1] } else { &self.table.carriers };
-        let mut leaked: Vec<(&str, ArrayRef)> = Vec::new();
+        let (mut leaked, mut squares, mut cells): (Vec<(&str, ArrayRef)>, f64, f64) = Default::default();
         for (name, reach) in carriers {
             let columns: Vec<Vec<f64>> = copies.iter().map(|copy| numbers(copy, name)).collect();
             let mut values = attack.mix(&columns, &picks, chance);
@@ -126,12 +129,18 @@ impl Office {
             let beside = beside.filter(|column| column != name && *column != "row" && !column.ends_with("_time"));
             let others: Vec<Vec<f64>> = beside.map(|column| numbers(&copies[0], column)).collect();
             attack.change(&mut values, *reach, &others, chance);
+            let before = numbers(&originals, name);
+            let deviation = moments(&before).1;
+            let off = values.iter().zip(&before).map(|(after, before)| ((after - before) / deviation).powi(2));
+            for square in off.filter(|square| square.is_finite()) {
+                squares += square;
+                cells += 1.0;
+            }
             leaked.push((name, Arc::new(Float64Array::from(values))));
         }
         let leaked = RecordBatch::try_from_iter(leaked)?;
         let observations = observe(&self.table.marking, &self.secrets, &originals, &leaked)?;
-        let count = observations.len();
-        Ok((observations, count))
+        Ok((observations, (squares / cells).sqrt()))
     }
 
     /// Rows of one copy in any order under names that say nothing, found again by their values alone; how many were, and how
@@ -181,16 +190,15 @@ impl Office {
         let first = chance.below(100);
         let colluders: Vec<usize> = (0..attack.coalition).map(|i| first + i).collect();
         let mut found = Found::default();
-        let (observations, count) = match attack.kept {
+        let (observations, cost) = match attack.kept {
             None => self.leak(attack, &colluders, chance)?,
             Some(kept) => {
                 let observations;
                 (observations, found) = self.leak_and_find(attack, kept, first, chance)?;
-                let count = observations.len();
-                (observations, count)
+                (observations, f64::NAN)
             }
         };
-        let tested = (DRAWS_MAX / count.max(1)).clamp(200, REGISTERED);
+        let tested = (DRAWS_MAX / observations.len().max(1)).clamp(200, REGISTERED);
         let settings = Settings::of_recipients(REGISTERED as u64);
         let verdict = accuse(&observations, &self.codes[..tested], &settings, &score_each)?;
         let caught = verdict.accused.iter().filter(|accusation| colluders.contains(&accusation.candidate)).count();
@@ -202,6 +210,7 @@ impl Office {
             tested: tested - colluders.len(),
             positions: verdict.positions,
             found,
+            cost,
         })
     }
 

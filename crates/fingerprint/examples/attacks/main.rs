@@ -11,7 +11,6 @@ mod copies;
 mod innocents;
 mod models;
 mod tables;
-mod whole_trace;
 
 use std::error::Error;
 use std::sync::Mutex;
@@ -23,9 +22,6 @@ use chance::Chance;
 use copies::{Found, Office, REGISTERED, Trial};
 use tables::Table;
 
-/// The word of the line that measures a whole trace.
-const WHOLE_TRACE: &str = "whole trace";
-
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let budget = Duration::from_secs_f64(arguments.next().map_or(Ok(20.0), |text| text.parse())?);
@@ -35,9 +31,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         budget.as_secs()
     );
     let plan = Plan { budget, trials_max, wanted: arguments.next().unwrap_or_default() };
-    if plan.wanted == WHOLE_TRACE {
-        return whole_trace::print(&tables::flights()?);
-    }
     for table in [tables::flights()?, tables::census()?] {
         let office = Office::open(table)?;
         println!();
@@ -45,11 +38,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         office.distortion()?;
         let needed = office.rows_needed()?;
         println!("rows at which the Neyman-Pearson test of one recipient has power 0.99 (upper bound): {needed:.0}");
+        println!(
+            "off the originals: what the attack costs the data, root mean square in standard deviations; marks alone in the first line"
+        );
         println!();
         println!(
-            "attack | rows | positions | trials | tested | named | goal | all named | innocents accused | mean log10 p"
+            "attack | rows | positions | trials | tested | named | goal | all named | innocents accused | mean log10 p | off the originals"
         );
-        println!("---|---|---|---|---|---|---|---|---|---");
+        println!("---|---|---|---|---|---|---|---|---|---|---");
         let rows = office.table.batch.num_rows() as f64;
         for share in [1.0, 0.1, 0.01, 0.003, 1.5 * needed / rows] {
             // Below one and a half times what the test itself needs nothing is promised.
@@ -72,8 +68,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     if plan.wanted.is_empty() {
         println!();
         innocents::measure(budget * 4)?;
-        println!();
-        whole_trace::print(&tables::flights()?)?;
     }
     Ok(())
 }
@@ -97,6 +91,7 @@ struct Line {
     mistaken: usize,
     seconds: f64,
     log_p_value: f64,
+    cost: f64,
 }
 
 impl Line {
@@ -111,7 +106,13 @@ impl Line {
         self.found += matched;
         self.mistaken += mistaken;
         self.seconds += seconds;
+        self.cost += trial.cost;
         self.log_p_value += trial.log_p_value / std::f64::consts::LN_10;
+    }
+
+    fn cost_in_words(&self) -> String {
+        let cost = self.cost / self.trials as f64;
+        if cost.is_nan() { "-".to_owned() } else { format!("{cost:.4}") }
     }
 
     fn percent(&self, count: usize) -> f64 {
@@ -126,7 +127,7 @@ impl Office {
         }
         let line = self.trials(attack, plan)?;
         println!(
-            "{} | {} | {} | {} | {} | {:.1} % | {} | {:.1} % | {} | {:.0}",
+            "{} | {} | {} | {} | {} | {:.1} % | {} | {:.1} % | {} | {:.0} | {}",
             attack.name,
             attack.rows(self.table.batch.num_rows()),
             line.positions / line.trials,
@@ -136,7 +137,8 @@ impl Office {
             attack.goal.in_words(line.named, line.trials),
             line.percent(line.all_named),
             line.innocents_accused,
-            line.log_p_value / line.trials as f64
+            line.log_p_value / line.trials as f64,
+            line.cost_in_words()
         );
         if attack.kept.is_some() {
             let leaked = line.trials * attack.rows(self.table.batch.num_rows());

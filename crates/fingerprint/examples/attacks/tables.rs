@@ -117,7 +117,7 @@ fn mark(batch: &RecordBatch, name: &str, narrow: &str, reach: f64, members: Vec<
     let deviation = moments(&values).1;
     let rate = rate_within_moments(batch.num_rows() as u64, deviation, reach, MomentBounds::default());
     let carrier = Carrier::Number { members, amplitude, tolerance: amplitude };
-    Mark { name: name.to_string(), rate: share_to_rate(rate), carrier }
+    Mark { name: name.to_string(), rate: share_to_rate(rate), by: Vec::new(), carrier }
 }
 
 /// A column as floating-point numbers; not a number where it is null.
