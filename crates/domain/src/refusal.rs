@@ -70,8 +70,6 @@ refusal_codes! {
     GrantSuspended = "grant_suspended", "the consumer: wait for resumption; the message names the link and the reason";
     /// The grant, or a right above it, has ended.
     GrantEnded = "grant_ended", "the consumer: place a new order if the product is still listed";
-    /// The subject has given no consent that is in force for this purpose and consumer.
-    ConsentMissing = "consent_missing", "the consumer: ask the subject for consent";
     /// The quota is used up.
     QuotaExceeded = "quota_exceeded", "the consumer: order more, or wait for the next period";
     /// Statistics over the resource are given with noise alone, and this product declares none.

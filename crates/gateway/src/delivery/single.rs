@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use lingqu_app::{AppError, Use};
+use lingqu_crypto::{Sha256Digest, sha256};
+use lingqu_domain::answer::{AnswerForm, AnswerSalt};
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::lineage::{AnswerColumn, AnswerLineage};
 use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{ReceiptBody, Totals};
-use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_engine::ColumnView;
@@ -31,21 +32,6 @@ pub struct Claim {
     pub key: Vec<Literal>,
     /// Claimed values by column; none states that the value is missing.
     pub values: BTreeMap<String, Option<Literal>>,
-}
-
-/// What comes of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finding {
-    /// The row exists and every claimed value is its value.
-    Match,
-    /// The row exists and a claimed value is not its value.
-    Mismatch,
-    /// There is no such row for this grant.
-    NotFound,
-    /// The grant requires consent and there is none for this key; the same is said of a key that does not exist, so that
-    /// nobody learns who is in the register. Only beside other findings: where it is all there is, the whole is refused.
-    ConsentMissing,
 }
 
 /// The rows of some keys.
@@ -71,8 +57,52 @@ pub struct Label {
 pub struct Recorded {
     /// What it says of itself.
     pub label: Label,
+    /// The salt of the digest that its receipt has of it.
+    pub answer_salt: AnswerSalt,
     /// Its bytes.
     pub body: Vec<u8>,
+}
+
+/// An answer that was written, and what its receipt's digest is made of.
+pub(super) struct Encoded {
+    pub(super) bytes: Vec<u8>,
+    pub(super) digest: (AnswerForm, Sha256Digest),
+}
+
+impl From<Vec<u8>> for Encoded {
+    /// One that leaves as the bytes that it was written in.
+    fn from(bytes: Vec<u8>) -> Encoded {
+        let digest = (AnswerForm::Bytes, sha256(&bytes));
+        Encoded { bytes, digest }
+    }
+}
+
+/// What was asked of single keys: as it was sent, in its canonical form, and where its answer comes from.
+struct Asked {
+    sent: String,
+    canonical: String,
+    lineage: AnswerLineage,
+}
+
+/// The canonical form of a verification or a lookup: the same keys, claims and columns by whatever protocol.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum KeyedQuery<'a> {
+    Verify(Vec<VerifyQuery<'a>>),
+    Lookup { columns: Option<&'a [ColumnName]>, keys: &'a [Vec<Literal>] },
+}
+
+impl KeyedQuery<'_> {
+    /// Its text, written at once: fields are declared in the order of their names.
+    fn canonical(&self) -> Result<String, AppError> {
+        serde_json::to_string(self).map_err(|error| AppError::Fault(format!("a question can't be written: {error}")))
+    }
+}
+
+#[derive(Serialize)]
+struct VerifyQuery<'a> {
+    claim: &'a BTreeMap<String, Option<Literal>>,
+    key: &'a [Literal],
 }
 
 /// An admission to keyed access: what an order may ask of single keys.
@@ -160,16 +190,15 @@ impl Deliveries {
     /// Verifies 1 to [`KEYS_MAX`] claims. `request` is what was asked, for the vault; `encode` writes the answer. When this
     /// returns, the record is durable.
     ///
-    /// Where consent is required, keys without one are not charged; when no key has one the whole is refused as
-    /// `consent_missing`, leaves no receipt and costs nothing.
+    /// A row that the grant does not cover, and so one of a subject without consent, is answered, counted, charged and
+    /// recorded as one that is not there is: nothing that leaves tells the two apart.
     pub async fn verify(
         &self,
         keyed: &Keyed,
         claims: &[Claim],
         request: String,
-        encode: impl FnOnce(&Label, &[Finding]) -> Result<Vec<u8>, AppError>,
+        encode: impl FnOnce(&Label, &[Verdict]) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
-        let needs_consent = keyed.admission.serving.needs_consent();
         let asked: Vec<&[Literal]> = claims.iter().map(|claim| claim.key.as_slice()).collect();
         let work = |table: &LookupTable| {
             let mut outcome =
@@ -177,20 +206,16 @@ impl Deliveries {
             for claim in claims {
                 let verified = table.verify(&claim.key, &claim.values)?;
                 outcome.rows.extend(verified.row);
-                outcome.answer.push(match verified.verdict {
-                    Verdict::Match => Finding::Match,
-                    Verdict::Mismatch => Finding::Mismatch,
-                    Verdict::NotFound => {
-                        outcome.missing += 1;
-                        if needs_consent { Finding::ConsentMissing } else { Finding::NotFound }
-                    }
-                });
+                outcome.missing += u64::from(verified.row.is_none());
+                outcome.answer.push(verified.verdict);
             }
             Ok(outcome)
         };
-        let encode = |label: &Label, findings: &Vec<Finding>| encode(label, findings);
+        let encode = |label: &Label, verdicts: &Vec<Verdict>| encode(label, verdicts).map(Encoded::from);
         let lineage = keyed.lineage(claims.iter().flat_map(|claim| claim.values.keys().map(String::as_str)));
-        self.single(keyed, &asked, (request, lineage), work, encode).await
+        let queries = claims.iter().map(|claim| VerifyQuery { claim: &claim.values, key: &claim.key }).collect();
+        let question = Asked { sent: request, canonical: KeyedQuery::Verify(queries).canonical()?, lineage };
+        self.single(keyed, &asked, question, work, encode).await
     }
 
     /// Looks up 1 to [`KEYS_MAX`] keys. Everything else is as for [`Deliveries::verify`].
@@ -201,6 +226,17 @@ impl Deliveries {
         request: String,
         encode: impl FnOnce(&Label, &LookedUp) -> Result<Vec<u8>, AppError>,
     ) -> Result<Recorded, GatewayError> {
+        self.look_up_as(keyed, keys, request, |label, found| encode(label, found).map(Encoded::from)).await
+    }
+
+    /// The same for an answer that may leave otherwise than as the bytes that are counted for it.
+    pub(super) async fn look_up_as(
+        &self,
+        keyed: &Keyed,
+        keys: &[Vec<Literal>],
+        request: String,
+        encode: impl FnOnce(&Label, &LookedUp) -> Result<Encoded, AppError>,
+    ) -> Result<Recorded, GatewayError> {
         let asked: Vec<&[Literal]> = keys.iter().map(Vec::as_slice).collect();
         let work = |table: &LookupTable| {
             let found = table.lookup_batch(keys)?;
@@ -210,7 +246,9 @@ impl Deliveries {
             Ok(Outcome { answer: LookedUp { schema: table.schema(), rows: found }, rows, missing })
         };
         let lineage = keyed.lineage(std::iter::empty());
-        self.single(keyed, &asked, (request, lineage), work, encode).await
+        let query = KeyedQuery::Lookup { columns: keyed.shown.as_deref(), keys };
+        let question = Asked { sent: request, canonical: query.canonical()?, lineage };
+        self.single(keyed, &asked, question, work, encode).await
     }
 
     /// Reserves, answers, records.
@@ -218,9 +256,9 @@ impl Deliveries {
         &self,
         keyed: &Keyed,
         asked: &[&[Literal]],
-        (request, lineage): (String, AnswerLineage),
+        question: Asked,
         work: impl FnOnce(&LookupTable) -> Result<Outcome<T>, GatewayError>,
-        encode: impl FnOnce(&Label, &T) -> Result<Vec<u8>, AppError>,
+        encode: impl FnOnce(&Label, &T) -> Result<Encoded, AppError>,
     ) -> Result<Recorded, GatewayError> {
         let Keyed { admission, mode, .. } = keyed;
         let calls = counted(asked.len())?;
@@ -233,13 +271,10 @@ impl Deliveries {
             None => Ok(Arc::clone(&keyed.table)),
         };
         let found = read.and_then(|table| work(&table)).and_then(|outcome| {
-            let uncovered = if admission.serving.needs_consent() { outcome.missing } else { 0 };
-            if uncovered == calls {
-                return Err(consent_missing());
-            }
-            Ok((encode(&label, &outcome.answer)?, outcome.rows, outcome.missing, uncovered))
+            let body = encode(&label, &outcome.answer)?;
+            Ok((body, outcome.rows, outcome.missing))
         });
-        let (body, rows, missing, uncovered) = match found {
+        let (Encoded { bytes: body, digest: (form, plain) }, rows, missing) = match found {
             Ok(found) => found,
             Err(error) => {
                 // Back before the refusal is known: the next request may need it.
@@ -252,18 +287,19 @@ impl Deliveries {
             reservation.give_back().await;
             return Err(error);
         }
+        let salted = self.app.salt_request(&question.sent, &question.canonical)?;
         let totals = Totals {
+            answer: Some(salted.answer_salt.digest(form, &plain)),
             rows: rows.len(),
             answer_rows: leaving.rows,
             bytes: leaving.bytes,
-            calls: calls - uncovered,
+            calls,
             data_sets: 0,
             day: reservation.day(),
         };
-        let (opening, salted) = receipt::opening(&self.app, admission, *mode, &request, Some(lineage))?;
+        let opening = receipt::opening(&self.app, admission, *mode, &salted, Some(question.lineage));
         let record = ReceiptBody::Single { opening, totals, row_set: receipt::encode(&rows) };
-        reservation.give_back_part(&admission.serving, Use { calls: uncovered, ..Use::default() }).await;
-        let written = match receipt::hand_in(&self.app, admission, &label.receipt, &salted, record).await {
+        let written = match receipt::hand_in(&self.app, admission, &label.receipt, &salted.kept, record).await {
             Ok(written) => written,
             Err(error) => {
                 reservation.give_back().await;
@@ -277,7 +313,7 @@ impl Deliveries {
             return Err(AppError::from(error).into());
         }
         drop(place);
-        Ok(Recorded { label, body })
+        Ok(Recorded { label, answer_salt: salted.answer_salt, body })
     }
 }
 
@@ -307,14 +343,4 @@ fn counted(length: usize) -> Result<u64, GatewayError> {
         return Err(LookupError::TooManyKeys { found: length }.into());
     }
     Ok(length as u64)
-}
-
-fn consent_missing() -> GatewayError {
-    Refusal::new(
-        RefusalCode::ConsentMissing,
-        "",
-        "没有本人对此用途与使用方的有效同意，请先取得本人同意",
-        "the subject has given no consent that is in force for this purpose and consumer; ask the subject for consent",
-    )
-    .into()
 }

@@ -1,4 +1,5 @@
-//! `GET /{product}/lookup/{key}`, `GET /{product}/lookup?col=…`, `POST /{product}/lookup`: the rows of keys.
+//! `GET /{product}/lookup/{key}`, `GET /{product}/lookup?col=…`, `POST /{product}/lookup`: the rows of keys, as an object with
+//! its receipt and a null for each key that was not found, or in a format of tables without those keys.
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -22,8 +23,6 @@ use crate::error::GatewayError;
 use crate::value;
 
 const FORM: &str = "{\"keys\": [{…}, …]}";
-/// Rows as an object with its receipt and a null for each key that was not found, or in a format of tables without those
-/// keys.
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,5 @@
-//! `POST /{product}/verify`: a claim in; match, mismatch or not found out, and nothing else. Where consent is required, of whoever has
-//! not consented and of whoever is unknown alike: consent missing.
+//! `POST /{product}/verify`: a claim in; match, mismatch or not found out, and nothing else. Of somebody who has not consented, where
+//! consent is required, the same is said as of somebody who is not there: not found.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use lingqu_domain::predicate::Literal;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::ColumnView;
-use lingqu_engine::lookup::LookupError;
+use lingqu_engine::lookup::{LookupError, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::request::{Sent, Words, admitted, json, text};
 use super::response::recorded;
-use crate::delivery::{Admission, Claim, Deliveries, Finding, Label};
+use crate::delivery::{Admission, Claim, Deliveries, Label};
 use crate::encode::Format;
 use crate::error::GatewayError;
 use crate::value;
@@ -42,14 +42,14 @@ struct VerifyForm {
 
 #[derive(Serialize)]
 struct OneResult<'a> {
-    result: Finding,
+    result: Verdict,
     receipt: &'a str,
     nature: Nature,
 }
 
 #[derive(Serialize)]
 struct Results<'a> {
-    results: &'a [Finding],
+    results: &'a [Verdict],
     receipt: &'a str,
     nature: Nature,
 }
@@ -78,18 +78,18 @@ async fn answer(deliveries: &Deliveries, admission: Admission, body: Sent) -> Re
     for form in &forms {
         claims.push(Claim { key: key_of(&key, &form.key)?, values: values_of(columns, &form.claim)? });
     }
-    let encode = |label: &Label, findings: &[Finding]| written(label, findings, is_batch);
+    let encode = |label: &Label, verdicts: &[Verdict]| written(label, verdicts, is_batch);
     let answer = deliveries.verify(&keyed, &claims, text(&body)?, encode).await?;
     Ok(recorded(answer, Format::Json, None))
 }
 
-fn written(label: &Label, findings: &[Finding], is_batch: bool) -> Result<Vec<u8>, AppError> {
+fn written(label: &Label, verdicts: &[Verdict], is_batch: bool) -> Result<Vec<u8>, AppError> {
     let (receipt, nature) = (label.receipt.as_str(), label.nature);
-    let body = match findings {
+    let body = match verdicts {
         [result] if !is_batch => serde_json::to_vec(&OneResult { result: *result, receipt, nature }),
         results => serde_json::to_vec(&Results { results, receipt, nature }),
     };
-    body.map_err(|error| AppError::Fault(format!("findings could not be written as JSON: {error}")))
+    body.map_err(|error| AppError::Fault(format!("verdicts could not be written as JSON: {error}")))
 }
 
 /// The parts of a key in their order. Errors name the parts, never their values.
