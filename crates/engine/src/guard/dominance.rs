@@ -1,6 +1,6 @@
 //! When one or two contributors make most of a sum.
 
-/// The dominance rules of statistical offices. A sum, average or deviation under one of them is suppressed: the second
+/// The dominance rules of statistical offices. A sum or average under one of them is suppressed: the second
 /// largest contributor could work out the largest from it.
 ///
 /// Both are stated for the contributions `x1 ≥ x2 ≥ …` and their total `X` in A. Hundepool and others, *Statistical

@@ -12,8 +12,9 @@ use super::total::check_total;
 use crate::allow::{Refusal, RefusalCode};
 use crate::session::{StatisticsRules, first_refused};
 
-/// Aggregates that describe a group as a whole. The smallest, largest and middle value are those of one subject.
-const GROUP_AGGREGATES: &[&str] = &["avg", "count", "stddev", "stddev_pop", "sum", "var", "var_pop"];
+/// What is given of a group. The smallest, largest and middle value are those of one subject, and the guards of sums were not
+/// made for squares or for distinct values (decision 0052).
+const AGGREGATES: &[&str] = &["avg", "count", "sum"];
 /// Most dimensions of an answer: the sums over each choice of them are guarded too.
 pub(crate) const DIMENSIONS_MAX: usize = 6;
 
@@ -190,16 +191,21 @@ fn measures_of(expression: &Expr) -> Result<Vec<Measure>, Refusal> {
         _ => return Err(not_an_aggregate()),
     };
     let name = call.func.name();
-    if !GROUP_AGGREGATES.contains(&name) {
-        return refuse(format!("{name} tells of single subjects; use {}", GROUP_AGGREGATES.join(", ")));
+    if !AGGREGATES.contains(&name) {
+        return refuse(format!(
+            "{name} is not given; use {}. Quantiles are given with noise alone",
+            AGGREGATES.join(", ")
+        ));
     }
     if call.params.filter.is_some() || !call.params.order_by.is_empty() {
         return refuse(
             "FILTER and ORDER BY inside an aggregate are not allowed; filter by dimensions in WHERE".to_owned(),
         );
     }
-    if call.params.distinct && name != "count" {
-        return refuse("DISTINCT is allowed in count only".to_owned());
+    if call.params.distinct {
+        return refuse(
+            "DISTINCT inside an aggregate is not allowed; distinct values are counted with noise alone".to_owned(),
+        );
     }
     let mut measures = Vec::new();
     for argument in &call.params.args {
