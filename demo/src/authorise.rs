@@ -1,7 +1,6 @@
 //! Supply, plan, mandate with agreement, and permits: each a narrowing of what stands above it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 
 use lingqu_domain::access::Duty;
 use lingqu_domain::command::Command;
@@ -15,6 +14,7 @@ use rust_decimal::Decimal;
 
 use crate::cast::{Cast, Part};
 use crate::catalogue::{TABLES, column};
+use crate::marking;
 use crate::resources::Resources;
 use crate::stage::Stage;
 use crate::{DemoError, Recorder};
@@ -23,8 +23,15 @@ use crate::{DemoError, Recorder};
 pub const INSURANCE: &str = "insurance/flight_delay";
 /// Purpose of research with the data set.
 pub const RESEARCH: &str = "research/aviation";
+/// Purpose of telling travellers about flights.
+pub const TRAVEL: &str = "travel/flight_information";
 /// Purpose of the licence check: public, so free of charge.
 pub const LICENCE: &str = "public/taxi_licence";
+
+/// To how many minutes the time in the air is rounded down where rows leave.
+const AIR_TIME_MINUTES: u8 = 5;
+/// To how many miles the distance is.
+const DISTANCE_MILES: u8 = 10;
 
 /// What was authorised.
 pub struct Authorised {
@@ -185,14 +192,13 @@ fn flight_permit_details(
     resources: &Resources,
     mandate: &MandateId,
 ) -> Result<PermitDetails, DemoError> {
-    // The aircraft's registration leaves only as a pseudonym of the recipient, and a carrier with too few flights to
-    // hide in is left out.
-    let outgoing = [Mode::Lookup, Mode::Rows, Mode::File];
-    let mut tailnum = Precisions::all_of(&Mode::IN_DOMAIN, Precision::Exact);
-    tailnum.0.extend(outgoing.map(|mode| (mode, Precision::PseudonymOfConsumer)));
-    let mut air_time = Precisions::all_of(&Mode::IN_DOMAIN, Precision::Exact);
-    let step = Decimal::from_str("5").map_err(|error| DemoError::Unexpected(error.to_string()))?;
-    air_time.0.extend(outgoing.map(|mode| (mode, Precision::Rounded(step))));
+    // The aircraft's registration leaves only as a pseudonym of the recipient, minutes in the air and miles flown only
+    // rounded down, and a carrier with too few flights to hide in is left out.
+    let outgoing = |precision: Precision| {
+        let mut precisions = Precisions::all_of(&Mode::IN_DOMAIN, Precision::Exact);
+        precisions.0.extend([Mode::Lookup, Mode::Rows, Mode::File].map(|mode| (mode, precision)));
+        Some(precisions)
+    };
     let mut columns = BTreeMap::new();
     for name in [
         "year",
@@ -208,13 +214,13 @@ fn flight_permit_details(
         "flight",
         "origin",
         "dest",
-        "distance",
         "time_hour",
     ] {
         columns.insert(column(name)?, None);
     }
-    columns.insert(column("tailnum")?, Some(tailnum));
-    columns.insert(column("air_time")?, Some(air_time));
+    columns.insert(column("tailnum")?, outgoing(Precision::PseudonymOfConsumer));
+    columns.insert(column("air_time")?, outgoing(Precision::Rounded(AIR_TIME_MINUTES.into())));
+    columns.insert(column("distance")?, outgoing(Precision::Rounded(DISTANCE_MILES.into())));
     let small_carrier = Predicate::Compare {
         column: column("carrier")?,
         comparison: Comparison::Equal,
@@ -223,13 +229,14 @@ fn flight_permit_details(
     let narrowing = Narrowing {
         columns: Some(columns),
         rows: vec![Predicate::Not(Box::new(small_carrier))],
+        marks: Some(marking::permitted()?),
         ..Narrowing::default()
     };
     Ok(PermitDetails {
         mandate: mandate.clone(),
         scenario: "航班延误保险：理赔核验、产品定价与数据集".to_owned(),
         competent: cast.party(Part::Finance),
-        purposes: BTreeSet::from([Purpose(INSURANCE.to_owned()), Purpose(RESEARCH.to_owned())]),
+        purposes: [INSURANCE, RESEARCH, TRAVEL].map(|purpose| Purpose(purpose.to_owned())).into(),
         items: BTreeMap::from([(resources.id("flights"), narrowing)]),
         justification: "理赔只需知道延误是否达三小时；定价只需准点统计；数据集为开放资源。".to_owned(),
     })

@@ -45,6 +45,14 @@ pub enum Part {
     Researcher,
     /// The licence office.
     LicenceOffice,
+    /// A consumer of marked copies.
+    Travel,
+    /// Another one, with two orders.
+    Consultancy,
+    /// The auditor, who holds the other half of the keys of marks.
+    Audit,
+    /// Before whose clerks persons give consent and ask where their data went.
+    ConsentDesk,
 }
 
 struct Casting {
@@ -178,6 +186,42 @@ const CAST: &[Casting] = &[
         Organisation::PublicInstitution,
         &[Role::Consumer],
         &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Travel,
+        "travel",
+        "航旅服务平台（示范）",
+        "Travel platform (demo)",
+        Organisation::Enterprise,
+        &[Role::Consumer],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Consultancy,
+        "consultancy",
+        "民航咨询公司（示范）",
+        "Aviation consultancy (demo)",
+        Organisation::Enterprise,
+        &[Role::Consumer],
+        &[HANDLER, APPROVER],
+    ),
+    casting(
+        Part::Audit,
+        "audit",
+        "审计机关（示范）",
+        "Audit office (demo)",
+        Organisation::Department,
+        &[Role::Auditor],
+        &[APPROVER],
+    ),
+    casting(
+        Part::ConsentDesk,
+        "consent",
+        "个人授权受理机构（示范）",
+        "Consent desk (demo)",
+        Organisation::PublicInstitution,
+        &[Role::ConsentAgent],
+        &[HANDLER],
     ),
 ];
 

@@ -6,6 +6,7 @@ use lingqu_domain::scope::ColumnName;
 
 use crate::DemoError;
 use crate::cast::Part;
+use crate::marking;
 
 /// A table of the demo.
 pub struct Table {
@@ -331,7 +332,7 @@ impl Table {
             openness: self.openness,
             update_cycle_days: if is_open { 0 } else { 1 },
             nature: self.nature,
-            marks: None,
+            marks: (self.name == "flights").then(marking::declared).transpose()?,
         })
     }
 }

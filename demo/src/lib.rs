@@ -1,19 +1,25 @@
 //! The scripted life of data on real input: from source files to certified resources, authorised scenarios, products,
-//! paid orders, governed deliveries with receipts, a settlement that adds up, and evidence that anyone can check.
+//! paid orders, governed deliveries with receipts, marked copies and a leak that names its order, a settlement that adds up, a log
+//! that a second node witnesses, and evidence that anyone can check.
 //!
 //! The script gives commands as the users of its parties would, and asks for data over HTTP with nothing but a service
 //! key, as a consumer would. It starts in the node's past and moves the node's clock forward through the deadlines, so
 //! that publicity periods really pass; it ends at the machine's time. It does not start servers and prints nothing: who
-//! calls it does, and gets every step as it is done.
+//! calls it serves both nodes, and gets every step as it is done.
 
 mod authorise;
 mod cast;
 mod catalogue;
 pub mod data;
 mod deliver;
+mod leak;
 mod market;
+mod marking;
+mod neighbour;
 mod oversee;
+mod person;
 mod print;
+mod published;
 mod report;
 mod resources;
 mod settle;
@@ -27,9 +33,11 @@ use lingqu_domain::refusal::Refusal;
 use serde_json::Value;
 
 pub use cast::DEMO_PASSWORD;
+pub use neighbour::Neighbour;
 pub use print::{print_report, print_step};
 pub use report::{
     DemoReport, EvidenceShown, Finding, LedgerShown, LoginShown, OrderShown, RefusalShown, Step, SuspensionShown,
+    TraceShown, WitnessShown,
 };
 
 /// How far in the past the node's clock must start.
@@ -85,11 +93,17 @@ impl Recorder<'_> {
 }
 
 /// Plays the life of data on a fresh node whose data plane answers at `base_url`. The node's clock runs
-/// [`CLOCK_BEHIND_DAYS`] behind at the start. Error: the first thing that came out otherwise than it should.
-pub async fn run(app: Arc<App>, base_url: &str, progress: Progress<'_>) -> Result<DemoReport, DemoError> {
+/// [`CLOCK_BEHIND_DAYS`] behind at the start. A fresh neighbour, served too, witnesses its log. Error: the first thing that came out otherwise than it should.
+pub async fn run(
+    app: Arc<App>,
+    base_url: &str,
+    neighbour: &Neighbour,
+    progress: Progress<'_>,
+) -> Result<DemoReport, DemoError> {
     let stage = stage::Stage::new(app, base_url)?;
     let mut recorder = Recorder { report: DemoReport::default(), progress };
     let cast = cast::assemble(&stage).await?;
+    neighbour::stand_by(&stage, neighbour).await?;
     recorder.report.logins.clone_from(&cast.logins);
     recorder.step(
         "主体与用户登记",
@@ -104,8 +118,12 @@ pub async fn run(app: Arc<App>, base_url: &str, progress: Progress<'_>) -> Resul
     let products = market::offer(&stage, &cast, &resources, &authorised, &mut recorder).await?;
     let orders = market::order(&stage, &cast, &resources, &products, &mut recorder).await?;
     deliver::deliver(&stage, &resources, &orders, &mut recorder).await?;
+    let copies = leak::copies(&stage, &cast, &orders, &mut recorder).await?;
+    leak::trace(&stage, &orders, &copies, &mut recorder).await?;
     settle::settle(&stage, &cast, &mut recorder).await?;
     oversee::suspend(&stage, &cast, &authorised, &orders, &mut recorder).await?;
+    neighbour::witness(&stage, neighbour, &mut recorder).await?;
+    person::uses(&stage, &cast, &resources, &mut recorder).await?;
     oversee::prove(&stage, &orders, &mut recorder).await?;
     Ok(recorder.report)
 }

@@ -14,10 +14,11 @@ use lingqu_domain::scope::{Mode, Narrowing, Purpose};
 use lingqu_ledger::{Fen, UnitPrice};
 use rust_decimal::Decimal;
 
-use crate::authorise::{Authorised, INSURANCE, LICENCE, RESEARCH};
+use crate::authorise::{Authorised, INSURANCE, LICENCE, RESEARCH, TRAVEL};
 use crate::cast::{Cast, Part, name_of};
 use crate::catalogue::column;
 use crate::data::drivers::TAXI_CHECK_SQL;
+use crate::marking;
 use crate::report::OrderShown;
 use crate::resources::{Resources, certify};
 use crate::stage::Stage;
@@ -29,6 +30,8 @@ pub const DELAY_CHECK: &str = "flight_delay_check";
 pub const PUNCTUALITY: &str = "flight_punctuality";
 /// The data set.
 pub const RECORDS: &str = "flight_records";
+/// The times of flights in marked copies.
+pub const TIMES: &str = "flight_times";
 /// Verification of an applicant.
 pub const LICENCE_CHECK: &str = "taxi_licence_check";
 
@@ -83,7 +86,7 @@ fn drafts() -> Vec<Draft> {
             table: RECORDS,
             name: "航班准点数据集",
             name_en: "Flight punctuality data set",
-            summary: "2013 年离港航班明细；飞机注册号为使用方专属假名，空中时间向下取整到 5 分钟。",
+            summary: "2013 年离港航班明细；飞机注册号为使用方专属假名，空中时间、航距分别向下取整到 5 分钟、10 英里。",
             sql: "SELECT time_hour, carrier, flight, year, month, day, sched_dep_time, dep_time, dep_delay, \
                   sched_arr_time, arr_time, arr_delay, tailnum, origin, dest, air_time, distance FROM flights"
                 .to_owned(),
@@ -93,6 +96,21 @@ fn drafts() -> Vec<Draft> {
             modes: &[Mode::Lookup, Mode::Rows, Mode::File],
             cohort_floor: None,
             price: ("0.032500", "2999.99"),
+        },
+        Draft {
+            table: TIMES,
+            name: "航班时刻数据集（带指纹水印）",
+            name_en: "Flight times, each copy marked for its recipient",
+            summary: "2013 年离港航班的计划与实际时刻；约五分之一的实际时刻偏移一分钟，使每份副本各不相同，可溯至订单。",
+            sql: "SELECT time_hour, carrier, flight, origin, dest, sched_dep_time, dep_time, dep_delay, \
+                  sched_arr_time, arr_time, arr_delay FROM flights"
+                .to_owned(),
+            key: &["time_hour", "carrier", "flight"],
+            subject: None,
+            dimensions: &[],
+            modes: &[Mode::Rows, Mode::File],
+            cohort_floor: None,
+            price: ("0.040000", "1200"),
         },
         Draft {
             table: LICENCE_CHECK,
@@ -181,7 +199,7 @@ fn details_of(
         dimensions: names(draft.dimensions)?,
         further_subjects: Vec::new(),
         noise: None,
-        marking: None,
+        marking: (draft.table == TIMES).then(marking::chosen).transpose()?,
         narrowing: Narrowing {
             modes: Some(draft.modes.iter().copied().collect()),
             cohort_floor: draft.cohort_floor,
@@ -264,12 +282,15 @@ pub struct Orders {
     pub trial: Ordered,
     /// The licence check.
     pub licence: Ordered,
+    /// Marked copies: the travel platform's, and two of the consultancy's, for one client each.
+    pub copies: [Ordered; 3],
 }
 
 impl Orders {
     /// Every order over the flights.
-    pub fn of_flights(&self) -> [&Ordered; 5] {
-        [&self.claims, &self.pricing, &self.insurer_set, &self.researcher_set, &self.trial]
+    pub fn of_flights(&self) -> impl Iterator<Item = &Ordered> {
+        let exact = [&self.claims, &self.pricing, &self.insurer_set, &self.researcher_set, &self.trial];
+        exact.into_iter().chain(&self.copies)
     }
 }
 
@@ -306,12 +327,18 @@ pub async fn order(
     let trial = place(stage, cast, Part::Researcher, trial, DELAY_CHECK, recorder).await?;
     let licence = details(stage, products, LICENCE_CHECK, LICENCE, &[Mode::Verification], 1_000, 0);
     let licence = place(stage, cast, Part::LicenceOffice, licence, LICENCE_CHECK, recorder).await?;
+    let marked = |purpose: &str| details(stage, products, TIMES, purpose, &[Mode::Rows, Mode::File], 500, 5);
+    let copies = [
+        place(stage, cast, Part::Travel, marked(TRAVEL), TIMES, recorder).await?,
+        place(stage, cast, Part::Consultancy, marked(RESEARCH), TIMES, recorder).await?,
+        place(stage, cast, Part::Consultancy, marked(RESEARCH), TIMES, recorder).await?,
+    ];
     recorder.step(
         "下单、双方签约、发放服务密钥",
         "Orders placed, contracts signed by both sides, keys issued",
         &[("orders", recorder.report.orders.len().into())],
     );
-    Ok(Orders { claims, pricing, insurer_set, researcher_set, trial, licence })
+    Ok(Orders { claims, pricing, insurer_set, researcher_set, trial, licence, copies })
 }
 
 fn details(

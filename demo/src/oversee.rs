@@ -38,7 +38,7 @@ pub async fn suspend(
     recorder: &mut Recorder<'_>,
 ) -> Result<(), DemoError> {
     // The trial's quota is used up, so it can't tell one refusal from another.
-    let under: Vec<&Ordered> = orders.of_flights().into_iter().filter(|order| order.id != orders.trial.id).collect();
+    let under: Vec<&Ordered> = orders.of_flights().filter(|order| order.id != orders.trial.id).collect();
     let mut shown = SuspensionShown::default();
     for order in &under {
         ask(stage, order).await?.answered("a request before suspension")?;
@@ -118,6 +118,7 @@ pub async fn prove(stage: &Stage, orders: &Orders, recorder: &mut Recorder<'_>) 
             ("journal_records", report.journal_records.into()),
             ("receipt_records", report.receipt_records.into()),
             ("log_entries", report.log_size.into()),
+            ("witnesses_cosigned", report.cosigned.len().into()),
             ("bytes", bundle.len().into()),
             ("changed_bytes_found", format!("{found}/{CHANGES_TRIED}").into()),
             ("example", example.into()),

@@ -72,5 +72,25 @@ pub fn print_report(report: &DemoReport) -> String {
         "证据 / Evidence: {} (verified {}, {}/{} changed bytes found and named)",
         report.evidence.file, report.evidence.verified, report.evidence.changes_found, report.evidence.changes_tried
     );
+    let witness = &report.witness;
+    let _ = writeln!(
+        text,
+        "见证 / Witness: checkpoint of {} entries cosigned in {} logs; a rewritten one refused {}, proof {}",
+        witness.log_size, witness.cosigned_logs, witness.rewriting_refused, witness.proof
+    );
+    let trace = &report.trace;
+    let _ = writeln!(
+        text,
+        "溯源 / Leak: {} → {} {} (an innocent one scores so high with less than {}), cleared {}; {} (verified {}, {}/{} changed bytes found)",
+        trace.fragment,
+        trace.consumer,
+        trace.order,
+        trace.p_value_below,
+        trace.cleared.join("、"),
+        trace.evidence,
+        trace.verified,
+        trace.changes_found,
+        trace.changes_tried
+    );
     text
 }

@@ -108,6 +108,48 @@ pub struct EvidenceShown {
     pub changes_found: usize,
 }
 
+/// The leak that was traced.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TraceShown {
+    /// The file that leaked.
+    pub fragment: String,
+    /// The evidence.
+    pub evidence: String,
+    /// Rows of the fragment.
+    pub rows: u64,
+    /// Columns of it.
+    pub columns: usize,
+    /// Whose copy it came from.
+    pub consumer: String,
+    /// The order that it was delivered under.
+    pub order: String,
+    /// The largest probability that anybody innocent is accused.
+    pub bound: f64,
+    /// What the probability that somebody innocent scores so high is below.
+    pub p_value_below: String,
+    /// Other consumers with marked copies.
+    pub cleared: Vec<String>,
+    /// True when the evidence verified offline.
+    pub verified: bool,
+    /// Bytes of a copy of it that were changed one at a time.
+    pub changes_tried: usize,
+    /// … and found.
+    pub changes_found: usize,
+}
+
+/// What the neighbour witnessed.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WitnessShown {
+    /// Entries of the checkpoint that it cosigned.
+    pub log_size: u64,
+    /// Of how many logs: the one over SHA-256, and its twin over SM3.
+    pub cosigned_logs: usize,
+    /// True when it refused a rewritten one.
+    pub rewriting_refused: bool,
+    /// The proof that it keeps of that.
+    pub proof: String,
+}
+
 /// A login of the demo.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoginShown {
@@ -138,6 +180,10 @@ pub struct DemoReport {
     pub suspension: SuspensionShown,
     /// The evidence.
     pub evidence: EvidenceShown,
+    /// The leak.
+    pub trace: TraceShown,
+    /// The neighbour's word.
+    pub witness: WitnessShown,
     /// Logins for the console.
     pub logins: Vec<LoginShown>,
 }
@@ -150,5 +196,8 @@ impl DemoReport {
             && self.ledger.balanced
             && self.evidence.verified
             && self.evidence.changes_tried == self.evidence.changes_found
+            && self.trace.verified
+            && self.witness.rewriting_refused
+            && self.trace.changes_tried == self.trace.changes_found
     }
 }

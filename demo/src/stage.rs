@@ -107,12 +107,12 @@ impl Stage {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.map_err(|error| DemoError::Http(error.to_string()))?;
-        let status = response.status().as_u16();
-        let receipt =
-            response.headers().get("delivery-receipt").and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = response.bytes().await.map_err(|error| DemoError::Http(error.to_string()))?.to_vec();
-        Ok(Reply { status, receipt, body })
+        reply_to(request).await
+    }
+
+    /// Posts a text to any address.
+    pub async fn post_text(&self, url: &str, text: String) -> Result<Reply, DemoError> {
+        reply_to(self.client.post(url).body(text)).await
     }
 
     /// Moves the node's clock forward by working hours of its day, to make the next step plausible.
@@ -136,6 +136,14 @@ impl Stage {
         let from = self.app.now();
         Term { from, until: from.checked_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX) }
     }
+}
+
+async fn reply_to(request: reqwest::RequestBuilder) -> Result<Reply, DemoError> {
+    let response = request.send().await.map_err(|error| DemoError::Http(error.to_string()))?;
+    let status = response.status().as_u16();
+    let receipt = response.headers().get("delivery-receipt").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = response.bytes().await.map_err(|error| DemoError::Http(error.to_string()))?.to_vec();
+    Ok(Reply { status, receipt, body })
 }
 
 /// A refused request to the data plane, as shown.

@@ -10,10 +10,11 @@ use lingqu_ledger::Fen;
 use crate::Played;
 
 /// Prices in millionths of a yuan: per call, per data set. The licence check is for a public purpose and free.
-const PRICES: [(&str, i64, i64); 4] = [
+const PRICES: [(&str, i64, i64); 5] = [
     ("flight_delay_check", 500_000, 0),
     ("flight_punctuality", 2_000_000, 0),
     ("flight_records", 32_500, 2_999_990_000),
+    ("flight_times", 40_000, 1_200_000_000),
     ("taxi_licence_check", 0, 0),
 ];
 
@@ -36,8 +37,8 @@ pub async fn follow_from_the_receipts(played: &Played) {
     }
     let total: i64 = expected.values().sum();
     assert_eq!(total_of(&played.report, "fees"), total);
-    // Two data sets of 2,999.99, and what the calls come to.
-    assert_eq!(total, 601_258);
+    // Two data sets of 2,999.99, three of 1,200, and what the calls come to.
+    assert_eq!(total, 961_258);
 
     let parts = ["operator", "treasury", "enterprise_provider"].map(|name| total_of(&played.report, name));
     assert_eq!(parts.iter().sum::<i64>(), total);

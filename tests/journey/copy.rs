@@ -31,15 +31,17 @@ const COLUMNS: [&str; 17] = [
     "distance",
 ];
 
-/// Two consumers take the data set once more: both have the rows of the source but for the small carrier's, exact where the
-/// grant is exact; the air time rounded down to five minutes; the aircraft by pseudonyms that are each consumer's own.
+/// Two consumers take the data set once more: both have the rows of the source but for the small carrier's; the air time rounded
+/// down to five minutes and the distance to ten miles; the aircraft by pseudonyms that are each consumer's own.
 pub async fn is_what_the_grant_says(played: &Played) {
     let source = Flights::of_source(played);
     let mut pseudonyms = Vec::new();
     for order in played.report.orders.iter().filter(|order| order.product == "flight_records") {
         let held = Flights::of_export(played, order).await;
-        assert_eq!(held.distances, source.distances, "every other flight is there, with its distance");
-        let rounded: Vec<Option<i64>> = source.air_times.iter().map(|minutes| minutes.map(to_five)).collect();
+        let rounded: BTreeMap<_, _> =
+            source.distances.iter().map(|(key, miles)| (key.clone(), down(*miles, 10))).collect();
+        assert_eq!(held.distances, rounded, "every other flight is there, its distance rounded down to ten miles");
+        let rounded: Vec<Option<i64>> = source.air_times.iter().map(|found| found.map(|time| down(time, 5))).collect();
         let differing = held.air_times.iter().zip(&rounded).filter(|(held, rounded)| held != rounded).count();
         assert_eq!(differing, 0, "air times are rounded down to five minutes");
         // One pseudonym for each aircraft and one aircraft for each pseudonym.
@@ -56,9 +58,9 @@ pub async fn is_what_the_grant_says(played: &Played) {
     assert!(insurer.is_disjoint(institute), "two consumers can't bring their copies together by the aircraft");
 }
 
-/// Rounds down to a multiple of five.
-fn to_five(minutes: i64) -> i64 {
-    minutes / 5 * 5
+/// Rounds what is not negative down to a multiple of a step.
+fn down(value: i64, step: i64) -> i64 {
+    value / step * step
 }
 
 /// Flights by their key (hour, carrier, number), with what is compared of them.
@@ -132,17 +134,21 @@ fn read_batch(batch: &RecordBatch, flights: &mut Vec<Flight>) {
         other => panic!("{other} is no time of an export"),
     };
     let (hours, carriers) = (hours.as_primitive::<Int64Type>(), column("carrier").as_string::<i32>());
-    let (numbers, distances) =
-        (column("flight").as_primitive::<Int64Type>(), column("distance").as_primitive::<Int64Type>());
+    let numbers = column("flight").as_primitive::<Int64Type>();
+    let whole = |value: f64| value as i64;
+    let masked = |name: &str| {
+        let read = arrow::compute::cast(column(name), &arrow::datatypes::DataType::Float64).expect("a number");
+        let read: Vec<Option<f64>> = read.as_primitive::<Float64Type>().iter().collect();
+        assert!(read.iter().flatten().all(|value| value.fract() == 0.0), "{name} is whole");
+        read
+    };
+    let (air_times, distances) = (masked("air_time"), masked("distance"));
     let tailnums = column("tailnum").as_string::<i32>();
-    let air_times = arrow::compute::cast(column("air_time"), &arrow::datatypes::DataType::Float64).expect("a number");
-    let air_times = air_times.as_primitive::<Float64Type>();
     for row in 0..batch.num_rows() {
         let hour = jiff::Timestamp::from_second(hours.value(row) / unit).expect("a time of 2013").to_string();
         let key = (hour, carriers.value(row).to_owned(), numbers.value(row));
-        let air_time = air_times.is_valid(row).then(|| air_times.value(row));
-        assert!(air_time.is_none_or(|minutes| minutes.fract() == 0.0), "{air_time:?}");
+        let distance = distances[row].map(whole).expect("a flight has a distance");
         let aircraft = tailnums.is_valid(row).then(|| tailnums.value(row).to_owned());
-        flights.push((key, distances.value(row), air_time.map(|minutes| minutes as i64), aircraft));
+        flights.push((key, distance, air_times[row].map(whole), aircraft));
     }
 }

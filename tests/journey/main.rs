@@ -5,6 +5,7 @@
 mod books;
 mod copy;
 mod figures;
+mod marked;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::Router;
 use jiff::SignedDuration;
 use lingqu_api::ApiSettings;
 use lingqu_app::{App, AppSettings, Clock, verify_evidence};
-use lingqu_demo::{CLOCK_BEHIND_DAYS, DemoReport};
+use lingqu_demo::{CLOCK_BEHIND_DAYS, DemoReport, Neighbour};
 use lingqu_tests::PrivatePostgres;
 use tempfile::TempDir;
 
@@ -21,6 +22,7 @@ pub struct Played {
     app: Arc<App>,
     base: String,
     report: DemoReport,
+    neighbour: Neighbour,
     // Holds the node's directory.
     _directory: TempDir,
 }
@@ -48,9 +50,12 @@ async fn play_and_look(database_url: Option<String>) {
     figures::are_the_golden_ones(&played.report);
     books::follow_from_the_receipts(&played).await;
     copy::is_what_the_grant_says(&played).await;
+    marked::copies_are_what_was_promised(&played).await;
+    marked::leak_and_rewriting_are_proven_by_files(&played);
     evidence_stands_alone(&played.report);
     nothing_differs(&played.app).await;
     played.app.close().await.expect("an idle node closes");
+    played.neighbour.app.close().await.expect("an idle node closes");
 }
 
 impl Played {
@@ -63,16 +68,30 @@ impl Played {
             exclusive: true,
         };
         let app = App::open(settings).await.expect("a fresh node opens");
-        let router = Router::new()
-            .nest("/data/v1", lingqu_gateway::router(Arc::clone(&app)))
-            .merge(lingqu_api::router(Arc::clone(&app), ApiSettings::default()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
-        let base = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let played = lingqu_demo::run(Arc::clone(&app), &base, &mut |_| {}).await;
+        let base = serve(&app).await;
+        let settings = AppSettings {
+            directory: directory.path().join("neighbour"),
+            database_url: None,
+            clock: Clock::system(),
+            exclusive: true,
+        };
+        let witness = App::open(settings).await.expect("a fresh node opens");
+        let neighbour = Neighbour { base_url: serve(&witness).await, app: witness };
+        let played = lingqu_demo::run(Arc::clone(&app), &base, &neighbour, &mut |_| {}).await;
         let report = played.unwrap_or_else(|error| panic!("the demo stopped: {error}"));
-        Played { app, base, report, _directory: directory }
+        Played { app, base, report, neighbour, _directory: directory }
     }
+}
+
+/// Serves a node; answers where.
+async fn serve(app: &Arc<App>) -> String {
+    let router = Router::new()
+        .nest("/data/v1", lingqu_gateway::router(Arc::clone(app)))
+        .merge(lingqu_api::router(Arc::clone(app), ApiSettings::default()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+    let base = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    base
 }
 
 /// The evidence is in a file that verifies with nothing but itself; every byte that the demo changed was found.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use lingqu_api::ApiSettings;
 use lingqu_app::{App, AppSettings, Clock};
-use lingqu_demo::{CLOCK_BEHIND_DAYS, DemoReport, LoginShown, Step, print_report, print_step};
+use lingqu_demo::{CLOCK_BEHIND_DAYS, DemoReport, LoginShown, Neighbour, Step, print_report, print_step};
 use serde::Serialize;
 
 use crate::config::{Configuration, LogFormat};
@@ -21,6 +21,9 @@ use crate::{output, telemetry};
 /// What is said when the report is not good.
 const BAD: &str =
     "something came out otherwise than it should; see ✗, or `ok`, `expected` and `verified` that are false";
+
+/// Where the node of the witness lies, in the demo's directory.
+const NEIGHBOUR_DIRECTORY: &str = "neighbour";
 
 /// Play the life of data on real input: from source files to certificates, authorised scenarios, paid orders, governed
 /// deliveries, a settlement and evidence
@@ -87,6 +90,7 @@ pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let settings = AppSettings { directory: directory.clone(), database_url: None, clock, exclusive: true };
     let app = App::open(settings).await?;
     let mut server = Server::start(app.clone(), listeners, Tls::default(), ApiSettings::default())?;
+    let (witness, neighbour) = neighbour(directory.join(NEIGHBOUR_DIRECTORY)).await?;
     let base = format!("http://{}", server.address);
     output::tell(&format!("node of the demo: {} at {base}", directory.display()));
 
@@ -98,10 +102,11 @@ pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
             output::tell(&failure.to_string());
         }
     };
-    let report = match lingqu_demo::run(app.clone(), &base, &mut progress).await {
+    let report = match lingqu_demo::run(app.clone(), &base, &neighbour, &mut progress).await {
         Ok(report) => report,
         Err(error) => {
             server.stop().await?;
+            witness.stop().await?;
             return Err(Failure::Demo { error: Box::new(error), directory });
         }
     };
@@ -141,7 +146,19 @@ pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
         server.until_signal(&mut signals).await?;
     }
     server.stop().await?;
+    witness.stop().await?;
     if report.is_good() { Ok(()) } else { Err(Failure::Outcome(BAD.to_owned())) }
+}
+
+/// A second node on free ports of this machine, which witnesses the demo's.
+async fn neighbour(directory: PathBuf) -> Result<(Server, Neighbour), Failure> {
+    let free = || listen(None, 0, "--listen");
+    let listeners =
+        Listeners { http: free().await?, admin: free().await?, flight: free().await?, postgres: free().await? };
+    let app = App::open(AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true }).await?;
+    let server = Server::start(app.clone(), listeners, Tls::default(), ApiSettings::default())?;
+    let base_url = format!("http://{}", server.address);
+    Ok((server, Neighbour { app, base_url }))
 }
 
 async fn listen(
@@ -195,8 +212,10 @@ fn closing_words(report: &DemoReport, urls: &Urls, directory: &str, seconds: f64
             "\n节点目录 / The node is kept in {directory}\n\
              \x20 lingqu serve --dir {directory}          控制台 / console\n\
              \x20 lingqu replay --check --dir {directory}\n\
-             \x20 lingqu audit verify {}\n",
-            report.evidence.file
+             \x20 lingqu audit verify {}\n\
+             \x20 lingqu trace {} --dir {directory}\n\
+             \x20 lingqu trace --verify {} {}\n",
+            report.evidence.file, report.trace.fragment, report.trace.evidence, report.trace.fragment
         ));
         return text;
     }
