@@ -1,10 +1,11 @@
 """Asks an order's door each statement of a file and prints, for each, the rows or what was said instead.
 
 The file is a JSON object: door (`flight` or `postgres`), address, order, key, statements. Everything the client can show of
-an error is printed, so that the test can search it.
+an error is printed, so that the test can search it; the stable code and the protocol's own are also given by themselves.
 """
 
 import json
+import re
 import sys
 
 
@@ -42,6 +43,10 @@ def text(cell):
     return {True: "true", False: "false"}[cell] if isinstance(cell, bool) else str(cell)
 
 
+# The stable code stands in front of the sentence, whatever the client puts before it.
+CODE = re.compile(r"\b([a-z]+(?:_[a-z]+)*): ")
+
+
 def told(error):
     said = f"{type(error).__name__}: {error}"
     for name in ("details", "vendor_code", "sqlstate", "status_code"):
@@ -49,9 +54,10 @@ def told(error):
     diagnostics = getattr(error, "diag", None)
     if diagnostics is not None:
         said += f" {diagnostics.message_primary} {diagnostics.message_detail} {diagnostics.message_hint}"
-    # What was evaluated and failed is no refusal: its code stands in front of the sentence.
-    code = "query_failed" if "query_failed" in said else "refused"
-    return {"code": code if said else "", "said": said}
+    found = CODE.search(str(error))
+    # What the protocol itself has for an error: an SQLSTATE, or the name of what ADBC makes of a gRPC status.
+    state = error.sqlstate if diagnostics is not None else getattr(getattr(error, "status_code", None), "name", None)
+    return {"code": found.group(1) if found else "", "state": str(state), "said": said}
 
 
 with open(sys.argv[1], encoding="utf-8") as file:

@@ -5,21 +5,26 @@
 //! [`attempts`] is a statement; each of [`requests`] a request of HTTP. Everything that comes back, headers and errors
 //! included, is searched for the secrets: no word of them may appear, whether the attempt is answered or refused. What an
 //! attempt is answered with is compared with what the visible rows alone lead to, so that neither a count nor the presence
-//! of an error tells of the hidden ones.
+//! of an error tells of the hidden ones. A refusal has at each door ([`doors`]) the code and the status that it is known by,
+//! and leaves neither a receipt nor a debit behind: nothing was done before it.
 //!
 //! Beside statements and requests: what Delta Sharing shares and hints ([`sharing`]), what the metadata of files tells
-//! ([`files`]), what psql shows of the catalogue ([`catalogue`]), and what was prepared before the right was taken away
-//! ([`revoked`]).
+//! ([`files`]), what psql shows of the catalogue ([`catalogue`]), whose
+//! comments come along with it ([`meanings`]), what was prepared before the right was taken away
+//! ([`revoked`]), and what a broken source file tells ([`sources`]).
 
 mod attempts;
 mod catalogue;
 #[path = "../interop/clients.rs"]
 mod clients;
+mod doors;
 mod files;
+mod meanings;
 mod noised;
 mod requests;
 mod revoked;
 mod served;
 mod sharing;
+mod sources;
 mod statements;
 mod statistics;

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use axum::Router;
 use lingqu_domain::privacy::Rho;
 use lingqu_domain::scope::Mode;
-use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::scenario::{NOISED_LINES, Ordered, Scenario, TRIP_NOISED, Who};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
-use crate::served::TRIPS;
+use crate::doors::{Door, Stage, ask};
+use crate::served::{Guarded, TRIPS, large, told};
 
 /// Refused whatever is left of the budget, and without costing anything.
 const REFUSED: &[&str] = &[
@@ -76,30 +74,31 @@ const DIFFERENT: &[&str] = &[
 ];
 
 struct Noised {
-    scenario: Scenario,
-    http: String,
-    client: reqwest::Client,
+    served: Guarded,
 }
 
 impl Noised {
     async fn open(budget: &str, rho: &str) -> Noised {
         let scenario = Scenario::open_noised(None, TRIPS, budget, rho).await;
-        let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
-        let http = format!("http://{}/data/v1", listener.local_addr().expect("it has one"));
-        let router = Router::new().nest("/data/v1", lingqu_gateway::router_on(deliveries));
-        tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Noised { scenario, http, client }
+        let order = ordered(&scenario, Who::First).await;
+        Noised { served: Guarded::of(scenario, order).await }
     }
 
     async fn order(&self, who: Who) -> Ordered {
-        self.scenario.order(who, TRIP_NOISED, &[Mode::Statistics], (10_000, 0)).await
+        ordered(&self.served.scenario, who).await
+    }
+
+    fn url(&self, order: &Ordered, path: &str) -> String {
+        format!("{}/data/v1/{}/{path}", self.served.http, order.product)
     }
 
     async fn ask(&self, order: &Ordered, body: Value) -> (u16, Value) {
-        let url = format!("{}/{}/query", self.http, order.product);
-        let request = self.client.post(url).bearer_auth(&order.key).header("content-type", "application/json");
+        let request = self
+            .served
+            .client
+            .post(self.url(order, "query"))
+            .bearer_auth(&order.key)
+            .header("content-type", "application/json");
         let reply = request.body(body.to_string()).send().await.expect("an answer");
         (reply.status().as_u16(), serde_json::from_slice(&reply.bytes().await.expect("a body")).unwrap_or_default())
     }
@@ -111,24 +110,44 @@ impl Noised {
     }
 
     async fn spent(&self, order: &Ordered) -> Rho {
-        self.scenario.app.privacy_standing(&order.id).await.expect("the order exists").accounts[0].spent
+        self.served.scenario.app.privacy_standing(&order.id).await.expect("the order exists").accounts[0].spent
     }
 }
 
+async fn ordered(scenario: &Scenario, who: Who) -> Ordered {
+    scenario.order_with(who, TRIP_NOISED, &[Mode::Statistics], large()).await
+}
+
+/// At every door that takes statements, by the code that it has there, before anything is counted, and for nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_but_noised_aggregates_is_told() {
     let noised = Noised::open("1", "0.1").await;
     let order = noised.order(Who::First).await;
-    for sql in REFUSED {
-        for body in [json!({ "sql": sql }), json!({ "sql": sql, "mode": "statistics" })] {
-            let (status, answer) = noised.ask(&order, body).await;
-            assert!((400..500).contains(&status), "{sql}: {status} {answer}");
-            assert!(answer["rows"].is_null(), "{sql}: {answer}");
+    noised.number(&order, "SELECT count(*) AS n FROM trip_noised WHERE line = 'L1'").await;
+    let spent = noised.spent(&order).await;
+    assert_eq!(spent, "0.1".parse().expect("an amount"));
+    let before = noised.served.settled_books(&order).await;
+    let mut wrong = Vec::new();
+    for door in Door::ALL {
+        let Some(seen) = ask(&noised.served, &order, door, REFUSED).await else { continue };
+        for (sql, seen) in REFUSED.iter().zip(&seen) {
+            if seen.refused_at(door) != Some(Stage::Planned) || !told(&seen.said, sql).is_empty() {
+                wrong.push(format!("{door:?}: {sql}\n  is {}", seen.short()));
+            }
+        }
+        if let Some(moved) = noised.served.moved_since(&before, &order).await {
+            wrong.push(format!("{door:?}: what was refused left something behind: {moved}"));
         }
     }
-    assert_eq!(noised.spent(&order).await, Rho::ZERO, "what is refused costs nothing, and so tells nothing");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for sql in REFUSED {
+        let (status, answer) = noised.ask(&order, json!({ "sql": sql, "mode": "statistics" })).await;
+        assert!((400..500).contains(&status), "{sql}: {status} {answer}");
+        assert!(answer["rows"].is_null(), "{sql}: {answer}");
+    }
     let (status, answer) = noised.ask(&order, json!({"sql": "SELECT line FROM trip_noised", "mode": "rows"})).await;
     assert_eq!((status, &answer["code"]), (403, &json!("mode_not_granted")));
+    assert_eq!(noised.spent(&order).await, spent, "what is refused costs nothing, and so tells nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,10 +188,22 @@ async fn an_empty_account_stays_empty() {
             assert!(!answer.to_string().contains("rows"), "{answer}");
         }
         for path in ["rows", "lookup/5", "export", "lookup?trip_id=5"] {
-            let url = format!("{}/{}/{path}", noised.http, order.product);
-            let status = noised.client.get(url).bearer_auth(&order.key).send().await.expect("an answer").status();
+            let url = noised.url(order, path);
+            let status =
+                noised.served.client.get(url).bearer_auth(&order.key).send().await.expect("an answer").status();
             assert!(status.is_client_error(), "{path}: {status}");
         }
+    }
+    // Nor at another door.
+    let before = noised.served.settled_books(&order).await;
+    for door in [Door::Flight, Door::Postgres] {
+        let asked =
+            ["SELECT count(*) AS n FROM trip_noised", "SELECT sum(delay) AS n FROM trip_noised WHERE line = 'L0'"];
+        for seen in ask(&noised.served, &order, door, &asked).await.into_iter().flatten() {
+            assert_eq!(seen.code, "privacy_budget_exhausted", "{door:?}: {}", seen.short());
+            assert_eq!(seen.refused_at(door), Some(Stage::Planned), "{door:?}: {}", seen.short());
+        }
+        assert_eq!(noised.served.moved_since(&before, &order).await, None, "{door:?}");
     }
     assert_eq!(noised.spent(&order).await, "0.2".parse().expect("an amount"));
 }

@@ -1,8 +1,9 @@
-//! Requests over HTTP by which a consumer might try to see more than was granted, and what the bytes of a
-//! file tell beside its rows.
+//! Requests over HTTP by which a consumer might try to see more than was granted, what the bytes of a file tell beside its
+//! rows, and what an answer that fails tells at each door.
 
 use reqwest::Method;
 
+use crate::doors::{Door, Stage, ask};
 use crate::served::{Guarded, told, told_in_bytes};
 use lingqu_domain::scope::Mode;
 use lingqu_tests::scenario::{TRIP_GUARDED, TRIP_RECORDS, Who};
@@ -70,6 +71,8 @@ const BODIES: &[(&str, &str, u16)] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_tells_more_than_was_granted() {
     let guarded = Guarded::open().await;
+    let first = guarded.client.get(format!("{}/data/v1/trip_guarded/rows", guarded.http));
+    assert_eq!(first.bearer_auth(&guarded.order.key).send().await.expect("an answer").status(), 200);
     let mut wrong = Vec::new();
     let mut ask = async |method: Method, path: String, body: Option<&'static str>, status: u16| {
         let request = guarded.client.request(method.clone(), format!("{}/data/v1/{path}", guarded.http));
@@ -78,6 +81,8 @@ async fn no_request_tells_more_than_was_granted() {
             Some(body) => request.header("content-type", "application/json").body(body),
             None => request,
         };
+        // What is refused leaves nothing behind.
+        let before = if status == 200 { None } else { Some(guarded.settled_books(&guarded.order).await) };
         let reply = request.send().await.expect("an answer");
         let found = reply.status().as_u16();
         let mut headers = reply.headers().clone();
@@ -90,6 +95,11 @@ async fn no_request_tells_more_than_was_granted() {
         if !told.is_empty() || found != status {
             let said: String = said.chars().take(400).collect();
             wrong.push(format!("{asked}\n  {found} instead of {status}; tells {told}\n  {said}"));
+        }
+        if let Some(before) = before
+            && let Some(moved) = guarded.moved_since(&before, &guarded.order).await
+        {
+            wrong.push(format!("{asked}\n  left something behind: {moved}"));
         }
     };
     for (method, path, status) in REQUESTS {
@@ -239,6 +249,21 @@ async fn an_answer_that_fails_tells_nothing_in_any_encoding() {
             assert!(told.is_empty(), "{accept}: {sql}\n{told}\n{text}");
             // Nor the values of visible rows.
             assert!(!text.contains("L1"), "{accept}: {sql}\n{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_fails_tells_nothing_at_any_door() {
+    let guarded = Guarded::open().await;
+    for door in Door::ALL {
+        let Some(seen) = ask(&guarded, &guarded.order, door, FAILING).await else { continue };
+        for (sql, seen) in FAILING.iter().zip(&seen) {
+            assert_eq!(seen.refused_at(door), Some(Stage::Run), "{door:?}: {sql}\n{}", seen.short());
+            let told = told(&seen.said, sql);
+            assert!(told.is_empty(), "{door:?}: {sql}\n{told}\n{}", seen.short());
+            // Nor the values of visible rows.
+            assert!(!seen.said.contains("L1"), "{door:?}: {sql}\n{}", seen.short());
         }
     }
 }

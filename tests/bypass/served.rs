@@ -1,8 +1,11 @@
 //! The guarded table behind every door, and the secrets that none may let through.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::Router;
+use lingqu_domain::order::Quota;
+use lingqu_domain::privacy::Rho;
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_GUARDED, Trip, Who};
@@ -12,7 +15,11 @@ use tokio::sync::watch;
 /// Trips there are; every fifth is visible.
 pub const TRIPS: usize = 2_000;
 
-/// The guarded table, served over HTTP, Flight SQL and the PostgreSQL protocol.
+/// How long what is given back behind an answer may take to arrive.
+const SETTLED_WITHIN: usize = 500;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A scenario with an order, served over HTTP, Flight SQL and the PostgreSQL protocol.
 pub struct Guarded {
     pub scenario: Scenario,
     pub order: Ordered,
@@ -24,10 +31,16 @@ pub struct Guarded {
 }
 
 impl Guarded {
+    /// The guarded table, of which one order may have a million calls and much of all else.
     pub async fn open() -> Guarded {
         let scenario = Scenario::open_guarded(TRIPS).await;
         let modes = [Mode::Lookup, Mode::Rows, Mode::File];
-        let order = scenario.order(Who::First, TRIP_GUARDED, &modes, (1_000_000, 100)).await;
+        let order = scenario.order_with(Who::First, TRIP_GUARDED, &modes, large()).await;
+        Guarded::of(scenario, order).await
+    }
+
+    /// Serves a scenario.
+    pub async fn of(scenario: Scenario, order: Ordered) -> Guarded {
         let deliveries = Deliveries::new(scenario.app.clone(), Settings::default());
         let (stop, stopped) = watch::channel(false);
         let [http, flight, postgres] = [listener().await, listener().await, listener().await];
@@ -50,6 +63,61 @@ impl Guarded {
             _stop: stop,
         }
     }
+
+    /// What an order's deliveries have left behind and used up by now.
+    pub async fn books(&self, order: &Ordered) -> Books {
+        let app = &self.scenario.app;
+        let receipts = app.receipts().head().await.expect("the log can be read");
+        let serving = app.serving(&order.key).await.expect("the order is in force");
+        let mut quota = Vec::new();
+        for place in app.quota_places(&serving, app.quota_day(&serving)) {
+            quota.push((app.quota().left(&place.account).await, place.account));
+        }
+        let standing = app.privacy_standing(&order.id).await.expect("the order exists");
+        let privacy = standing.accounts.iter().map(|account| account.spent).collect();
+        Books { receipts, quota, privacy }
+    }
+
+    /// The same when nothing that was begun is still being closed.
+    pub async fn settled_books(&self, order: &Ordered) -> Books {
+        let mut books = self.books(order).await;
+        loop {
+            tokio::time::sleep(10 * LOOK_EVERY).await;
+            let now = self.books(order).await;
+            if now == books {
+                return now;
+            }
+            books = now;
+        }
+    }
+
+    /// What differs from earlier books; nothing when they are the same again within some seconds, since a reservation may be
+    /// given back a moment after its answer.
+    pub async fn moved_since(&self, before: &Books, order: &Ordered) -> Option<String> {
+        let mut now = self.books(order).await;
+        for _ in 0..SETTLED_WITHIN {
+            if now == *before {
+                return None;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            now = self.books(order).await;
+        }
+        Some(format!("{before:?} became {now:?}"))
+    }
+}
+
+/// Records of receipts there are, what is left of each account of an order's quota, and what was spent of its privacy accounts.
+/// An attempt that is refused changes none of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Books {
+    receipts: u64,
+    quota: Vec<(Option<u64>, String)>,
+    privacy: Vec<Rho>,
+}
+
+/// A quota with a limit of everything that no test here reaches.
+pub fn large() -> Quota {
+    Quota { calls: 1_000_000, data_sets: 100, rows: Some(1_000_000_000), bytes: Some(1 << 39), ..Quota::default() }
 }
 
 async fn listener() -> TcpListener {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -40,5 +41,46 @@ impl Clock {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |behind| Some((behind - step_us).max(0)))
             .unwrap_or(0);
         SignedDuration::from_micros((before - step_us).max(0))
+    }
+
+    /// Counts the time from now on.
+    pub(crate) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch { clock: self.clone(), begun: Instant::now(), behind_us: self.behind_us.load(Ordering::SeqCst) }
+    }
+}
+
+/// The time since a moment. The machine's clock being set does not change it; a step of a clock that runs behind counts as
+/// time that has passed.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    clock: Clock,
+    begun: Instant,
+    behind_us: i64,
+}
+
+impl Stopwatch {
+    /// How long it has been.
+    pub(crate) fn elapsed(&self) -> Duration {
+        let stepped_us = self.behind_us - self.clock.behind_us.load(Ordering::SeqCst);
+        self.begun.elapsed() + Duration::from_micros(u64::try_from(stepped_us).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopwatch_counts_the_steps_of_its_clock() {
+        let clock = Clock::behind(SignedDuration::from_hours(2));
+        let (before, hour) = (clock.stopwatch(), Duration::from_secs(3_600));
+        assert!(before.elapsed() < hour);
+        clock.advance(SignedDuration::from_hours(1));
+        let between = clock.stopwatch();
+        assert!(before.elapsed() >= hour && between.elapsed() < hour);
+        // It steps no further than to the machine's time.
+        clock.advance(SignedDuration::from_hours(9));
+        assert!(before.elapsed() >= 2 * hour && before.elapsed() < 3 * hour);
+        assert!(between.elapsed() >= hour && between.elapsed() < 2 * hour);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lingqu_crypto::Sha256Hasher;
 use lingqu_domain::id::{IngestionId, PartyId, ResourceId};
@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::shares::{NoShare, Shares};
 use super::{App, Ingestions};
+use crate::clock::Stopwatch;
 use crate::error::AppError;
 
 /// Room for uploaded files of all open jobs together (16 GiB), of which one provider has at most half
@@ -29,7 +30,7 @@ const NAME_BYTES_MAX: usize = 150;
 pub struct Spool {
     file: tokio::fs::File,
     hasher: Sha256Hasher,
-    begun: Instant,
+    since: Stopwatch,
     spooled: Spooled,
 }
 
@@ -79,7 +80,7 @@ impl App {
         tokio::fs::create_dir_all(&folder).await.map_err(|error| AppError::file("make", &folder, &error))?;
         let file = tokio::fs::File::create_new(&spooled.path).await;
         let file = file.map_err(|error| AppError::file("keep an upload in", &spooled.path, &error))?;
-        Ok(Spool { file, hasher: Sha256Hasher::default(), begun: Instant::now(), spooled })
+        Ok(Spool { file, hasher: Sha256Hasher::default(), since: self.clock().stopwatch(), spooled })
     }
 }
 
@@ -87,18 +88,13 @@ impl Spool {
     /// Keeps some more bytes. Error: the room for uploads, or the provider's share of it, is used up; it takes too long; the
     /// disk.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), AppError> {
-        self.must_be_in_time(self.begun.elapsed())?;
+        if self.since.elapsed() > UPLOAD_TIME_MAX {
+            return Err(AppError::UploadTooLong { minutes: UPLOAD_TIME_MAX.as_secs() / 60 });
+        }
         self.spooled.reserve(bytes.len() as u64)?;
         self.hasher.update(bytes);
         let written = self.file.write_all(bytes).await;
         written.map_err(|error| AppError::file("keep an upload in", &self.spooled.path, &error))
-    }
-
-    fn must_be_in_time(&self, elapsed: Duration) -> Result<(), AppError> {
-        if elapsed <= UPLOAD_TIME_MAX {
-            return Ok(());
-        }
-        Err(AppError::UploadTooLong { minutes: UPLOAD_TIME_MAX.as_secs() / 60 })
     }
 
     /// Ends the file. When this returns, it survives a loss of power.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
+use lingqu_domain::id::{MandateId, PermitId};
+use lingqu_domain::mandate::RevenueTerms;
+use lingqu_domain::permit::PermitDetails;
 use lingqu_domain::product::{ProductDetails, SourceColumn};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::resource::Grade;
@@ -130,10 +133,6 @@ fn a_product_stands_on_permits_of_its_operator_for_its_resources() {
     let mut product = details::driver_check(&life);
     product.inputs.insert(drivers.clone(), life.id("insurance permit"));
     assert_eq!(product_refused(&life, product).code, RefusalCode::ScopeTooWide);
-    // Two scenarios in one product.
-    let mut product = details::driver_check(&life);
-    product.inputs.insert(life.id("flights"), life.id("insurance permit"));
-    assert_eq!(product_refused(&life, product).subject, "inputs");
     // A lineage into a resource that is no input.
     let mut product = details::driver_check(&life);
     let stray = SourceColumn { resource: life.id("flights"), column: name("tail") };
@@ -148,6 +147,57 @@ fn a_product_stands_on_permits_of_its_operator_for_its_resources() {
     let refusal = product_refused(&life, product);
     assert_eq!(refusal.code, RefusalCode::ScopeTooWide);
     assert!(refusal.en.contains("medical"), "{refusal}");
+}
+
+/// A second mandate of the same plan, in force, whose revenue terms are changed.
+fn second_mandate(life: &mut Life, change: impl FnOnce(&mut RevenueTerms)) -> MandateId {
+    let mut mandate = details::mandate(life);
+    mandate.name = "第二项数据运营授权".to_owned();
+    change(&mut mandate.revenue);
+    let draft = Command::DraftMandate { details: Box::new(mandate) };
+    let recorded = life.world.done(&life.handler("implementer"), draft);
+    let mandate: MandateId = created(&recorded);
+    life.world.done(&life.approver("implementer"), Command::ApproveMandate { mandate: mandate.clone() });
+    for party in ["implementer", "operator"] {
+        life.world.done(&life.approver(party), Command::SignAgreement { mandate: mandate.clone() });
+    }
+    mandate
+}
+
+/// The permit for flights and weather, approved, under a mandate and for a scenario.
+fn permit_under(life: &mut Life, mandate: MandateId, scenario: &str) -> PermitId {
+    let permit = PermitDetails { mandate, scenario: scenario.to_owned(), ..details::insurance_permit(life) };
+    let recorded = life.world.done(&life.handler("operator"), Command::ApplyPermit { details: Box::new(permit) });
+    let permit: PermitId = created(&recorded);
+    life.world.done(&life.officer("airport"), Command::ConfirmPermit { permit: permit.clone() });
+    let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
+    life.world.done(&life.approver("competent"), opinion);
+    life.world.done(&life.approver("implementer"), Command::ApprovePermit { permit: permit.clone() });
+    permit
+}
+
+#[test]
+fn a_product_over_several_mandates_names_a_permit_of_the_same_scenario_in_each() {
+    let mut life = Life::until("permits approved");
+    let scenario = details::insurance_permit(&life).scenario;
+    let equal = second_mandate(&mut life, |_| ());
+    let other = second_mandate(&mut life, |revenue| revenue.treasury_rate = details::decimal("0.21"));
+    // Flights stand on the first mandate's permit, weather on each of these in turn.
+    let same_scenario = permit_under(&mut life, equal.clone(), &scenario);
+    let other_scenario = permit_under(&mut life, equal, "航班延误统计");
+    let other_revenue = permit_under(&mut life, other, &scenario);
+    let drafted = |permit: PermitId| {
+        let mut product = details::punctuality(&life);
+        assert_ne!(product.inputs.insert(life.id("weather"), permit.clone()), Some(permit), "it was another's");
+        let command = Command::DraftProduct { details: Box::new(product) };
+        let decided = life.world.decide(&life.handler("operator"), &command);
+        decided.map(drop).map_err(|refusal| (refusal.code, refusal.en))
+    };
+    let refused = |why: &str| Err((RefusalCode::Invalid, format!("inputs: {why}")));
+    assert_eq!(drafted(same_scenario), Ok(()));
+    assert_eq!(drafted(other_scenario), refused("the permits of one product are for one scenario"));
+    let why = "the mandates under one product have the same revenue terms, or its fee could not be split";
+    assert_eq!(drafted(other_revenue), refused(why));
 }
 
 #[test]
