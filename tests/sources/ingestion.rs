@@ -6,8 +6,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::ColumnType;
-use lingqu_engine::snapshot::SnapshotStore;
-use lingqu_engine::source::{SourceError, SourceIdentity};
+use lingqu_engine::snapshot::{Ingest, IngestControl, SnapshotStore};
+use lingqu_engine::source::{RejectLimit, SourceError, SourceIdentity};
 use lingqu_engine::table_source::{Increment, Previous};
 
 use crate::{Department, civil, connections, read};
@@ -262,6 +262,121 @@ async fn without_a_key_no_row_is_taken_twice_and_none_is_lost() {
     assert_eq!(rows, ["1:a", "2:b", "3:late"]);
     let (rows, _) = taken(&department, &snapshots, &increment, position).await.unwrap();
     assert_eq!(rows, ["1:a", "2:b", "3:late"]);
+}
+
+/// Keys of every type that is sorted here: the database and the engine agree on the order, so that rows are merged and the same rows
+/// are the same version, byte for byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_every_type_are_merged_in_order() {
+    let department = department!();
+    department.run("CREATE TYPE public.grade AS ENUM ('z', 'm', 'a')").await;
+    for (number, (kind, column_type, values)) in [
+        ("text COLLATE \"und-x-icu\"", ColumnType::Text, "'b', 'B', 'a', 'Z', '中', 'é', '', 'aa'"),
+        ("character(3)", ColumnType::Text, "'b', 'B', 'ab', 'Z', 'abc'"),
+        ("public.grade", ColumnType::Text, "'z', 'm', 'a'"),
+        ("uuid", ColumnType::Text, "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '0000bc99-9c0b-4ef8-bb6d-6bb9bd380a11'"),
+        ("bigint", ColumnType::Integer, "5, -7, 9223372036854775807, 0"),
+        ("numeric(10,2)", DECIMAL, "10, 9.5, -0.01, 0"),
+        ("date", ColumnType::Date, "'2024-01-01', '1969-12-31', '1970-01-02'"),
+        ("timestamptz", ColumnType::Timestamp, "'2024-01-01Z', '1969-12-31 23:59:59.5Z'"),
+        ("boolean", ColumnType::Boolean, "true, false"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotStore::open(directory.path()).unwrap();
+        department
+            .run(&format!(
+                "CREATE TABLE public.k{number} (id {kind}, changed_at timestamptz);
+                 INSERT INTO public.k{number} SELECT v::{kind}, '2024-01-01Z' FROM unnest(ARRAY[{values}]::{kind_of}[]) v;",
+                kind_of = kind.split(" COLLATE").next().unwrap(),
+                kind = kind,
+            ))
+            .await;
+        let columns = [("id", column_type), ("changed_at", ColumnType::Timestamp)];
+        let mut previous = None;
+        let mut digests = Vec::new();
+        for _ in 0..2 {
+            let table = format!("k{number}");
+            let source = department.open(("public", &table), &columns, Some(increment(&["id"], 0)), previous).await;
+            let source = source.unwrap();
+            let (position, schema) = (source.position().unwrap(), source.schema().clone());
+            let batches = read(source).await.unwrap_or_else(|error| panic!("{kind}: {error}"));
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(rows, values.split(", ").count(), "{kind}");
+            let made = snapshots.write("res_events", &schema, batches.into_iter().map(Ok)).await.unwrap();
+            digests.push(made.digest);
+            previous = Some(Previous { position, files: made.files });
+        }
+        assert_eq!(digests[0], digests[1], "{kind}: all rows came again, and nothing has changed");
+    }
+}
+
+/// What an earlier Lingqu wrote has its new rows first, and a position without a mark.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_of_an_earlier_lingqu_is_put_in_order() {
+    let department = department!();
+    let directory = tempfile::tempdir().unwrap();
+    let snapshots = SnapshotStore::open(directory.path()).unwrap();
+    department
+        .run(
+            "CREATE TABLE public.events (id int PRIMARY KEY, note text, changed_at timestamptz);
+             INSERT INTO public.events VALUES (2, 'b', '2024-01-02Z'), (1, 'a', '2024-01-01Z'), (3, 'c', '2024-01-02Z')",
+        )
+        .await;
+    let increment = increment(&["id"], 0);
+    let source = department.open(("public", "events"), &EVENTS, Some(increment.clone()), None).await.unwrap();
+    let (position, schema) = (source.position().unwrap(), source.schema().clone());
+    let batch = read(source).await.unwrap().remove(0);
+    assert_eq!(ids(std::slice::from_ref(&batch)), [1, 2, 3]);
+    let earlier = position.strip_suffix("/by-key").unwrap().to_owned();
+    let disordered = [batch.slice(2, 1), batch.slice(0, 2)].map(Ok);
+    let written = snapshots.write("res_events", &schema, disordered.into_iter()).await.unwrap();
+    department.run("INSERT INTO public.events VALUES (0, 'new', '2024-01-03Z')").await;
+    let open = async |position: String| {
+        let previous = Previous { position, files: Arc::clone(&written.files) };
+        department.open(("public", "events"), &EVENTS, Some(increment.clone()), Some(previous)).await.unwrap()
+    };
+    let source = open(earlier).await;
+    assert!(source.position().unwrap().ends_with("/by-key"));
+    assert_eq!(ids(&read(source).await.unwrap()), [0, 1, 2, 3]);
+    // A mark that lies is found out.
+    let error = read(open(position).await).await.unwrap_err().to_string();
+    assert!(error.contains("not in the order of the key"), "{error}");
+}
+
+/// An interrupted reading reads all rows again and keeps the parts in which nothing has changed, however the rows lie in the table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_reading_keeps_the_parts_that_hold_what_the_table_holds() {
+    const PART: u64 = lingqu_engine::BATCH_ROWS as u64;
+    let department = department!();
+    department
+        .run(
+            "CREATE TABLE public.events (id int PRIMARY KEY, note text, changed_at timestamptz);
+             INSERT INTO public.events SELECT i, 'x', '2024-01-01Z' FROM generate_series(1, 30000) i;
+             ANALYZE public.events",
+        )
+        .await;
+    let whole = department.open(("public", "events"), &EVENTS, None, None).await.unwrap();
+    assert_eq!(whole.rows_hint(), Some(30_000), "about");
+    let directory = tempfile::tempdir().unwrap();
+    let store = |name: &str| SnapshotStore::open(&directory.path().join(name)).unwrap().with_part_rows(PART);
+    let take = async |store: &SnapshotStore, name: &str| {
+        let control = IngestControl { job: Some("ing_1".to_owned()), ..IngestControl::default() };
+        let source = department.open(("public", "events"), &EVENTS, None, None).await.unwrap();
+        let ingest = Ingest::Table(source, RejectLimit::default());
+        let made = store.ingest("res_1", name, ingest, control.clone()).await.unwrap();
+        (made, control.progress.finished(), control.progress.kept())
+    };
+    let broken = store("broken");
+    take(&broken, "ing_1-1").await;
+    department
+        .run("UPDATE public.events SET note = note WHERE id % 3 = 0; UPDATE public.events SET note = 'y' WHERE id = 20000")
+        .await;
+    let (made, finished, kept) = take(&broken, "ing_1-2").await;
+    assert_eq!((finished, kept), (30_000, 2 * PART));
+    assert_eq!(made.digest, take(&store("whole"), "ing_1-1").await.0.digest);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Department {
         let table = TableAddress::new(table.0, table.1).unwrap();
         let reference = TableReference::Postgres { connection: civil(), table, increment };
         let schema = view(columns);
-        open(&reference, &self.places(), Wanted { schema: &schema, ignores_added: false }, previous).await
+        open(&reference, &self.places(), Wanted { schema: &schema, ignores_added: false, key: &[] }, previous).await
     }
 }
 
@@ -70,11 +70,18 @@ pub(crate) fn view(columns: &[(&str, ColumnType)]) -> SchemaView {
     SchemaView { columns: columns.collect() }
 }
 
+/// The rows of a table, all of which must fit. Error: also the first thing that is wrong with one.
 pub(crate) async fn read(source: Box<dyn TableSource>) -> Result<Vec<RecordBatch>, SourceError> {
     let mut batches = Vec::new();
-    let mut stream = source.into_batches(0);
+    let mut stream = source.into_batches();
     while let Some(batch) = stream.next().await {
-        batches.push(batch?);
+        let (rows, bad) = batch?.into_parts();
+        if let Some(error) = bad.into_iter().flatten().next() {
+            return Err(error);
+        }
+        if rows.num_rows() > 0 {
+            batches.push(rows);
+        }
     }
     Ok(batches)
 }

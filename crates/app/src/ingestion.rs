@@ -11,6 +11,7 @@ mod shares;
 mod spool;
 mod table;
 mod turns;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use lingqu_crypto::sha256;
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
@@ -46,6 +48,7 @@ pub use request::JobSource;
 use shares::Shares;
 use spool::Room;
 pub use spool::{Spool, Spooled};
+pub use table::TableOptions;
 use turns::Turns;
 
 /// Jobs that run at the same time, of which one provider has at most half ([`shares`]). Each takes a thread and the memory of
@@ -75,6 +78,8 @@ pub struct IngestionView {
     pub state: String,
     /// Rows read so far, with the rejected ones.
     pub rows_read: u64,
+    /// About how many rows there are to read, while they are read here; 0 where that is not known.
+    pub rows_expected: u64,
     /// Rows rejected so far.
     pub rows_rejected: u64,
     /// Bytes of the source read so far.
@@ -111,9 +116,40 @@ pub struct IngestionOutcome {
     /// Where the next incremental reading of a table goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
+    /// True when a database's table held the same as the resource's newest snapshot: that is the job's snapshot then, and no new
+    /// one was made.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_unchanged: bool,
+    /// What became of the rows that an interrupted reading of a database's table had finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumption: Option<Resumption>,
+    /// Why a job waits to be gone on with, and until when. Of a job that is queued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<IngestionFailure>,
+}
+
+/// How far a reading that goes on after an interruption could be gone on from. All rows are read again; where they differ from what
+/// had been read before, everything from there on is written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// Rows that had been finished.
+    pub finished_rows: u64,
+    /// Those of them that were kept, since the table still holds the same there.
+    pub kept_rows: u64,
+}
+
+/// Why a job waits: its source can't be reached now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What is wrong with the source.
+    pub reason: IngestionFailure,
+    /// How often it was put off.
+    pub times: u64,
+    /// When it is tried again.
+    pub retry_at: Timestamp,
 }
 
 /// Why a job failed.
@@ -191,7 +227,7 @@ struct Begin {
 }
 
 /// How a job that was asked for is waited for.
-type Waiting = oneshot::Receiver<Result<Snapshot, AppError>>;
+type Ended = oneshot::Receiver<Result<Snapshot, AppError>>;
 
 impl App {
     /// The schema of a source file, worked out over all of its rows. Nothing is stored.
@@ -260,7 +296,7 @@ impl App {
         resource: &ResourceId,
         spooled: Spooled,
         options: SourceOptions,
-    ) -> Result<(Submitted, Option<Waiting>), AppError> {
+    ) -> Result<(Submitted, Option<Ended>), AppError> {
         let begin = Begin {
             id: spooled.id().clone(),
             actor: actor.clone(),
@@ -313,7 +349,7 @@ impl App {
         self: &Arc<Self>,
         begin: Begin,
         spooled: Option<Spooled>,
-    ) -> Result<(Submitted, Option<Waiting>), AppError> {
+    ) -> Result<(Submitted, Option<Ended>), AppError> {
         let begun = tokio::spawn(Arc::clone(self).begin_unwatched(begin, spooled));
         begun.await.map_err(|error| AppError::Fault(error.to_string()))?
     }
@@ -322,7 +358,7 @@ impl App {
         self: Arc<Self>,
         begin: Begin,
         spooled: Option<Spooled>,
-    ) -> Result<(Submitted, Option<Waiting>), AppError> {
+    ) -> Result<(Submitted, Option<Ended>), AppError> {
         self.may_ingest(&begin.actor, &begin.resource)?;
         let resource = self.resource(&begin.resource)?;
         let mut options = begin.options;
@@ -340,6 +376,7 @@ impl App {
                 return Ok((Submitted { job, is_new: false }, None));
             }
         }
+        let is_table = matches!(begin.source, JobSource::Table { .. });
         let request = JobRequest { source: begin.source, options };
         let new = NewIngestion {
             id: begin.id.to_string(),
@@ -363,8 +400,12 @@ impl App {
         }
         match begun? {
             IngestionBegun::Queued => {}
-            IngestionBegun::Open(open) if is_same(&open) => {
-                return Ok((Submitted { job: self.view(*open)?, is_new: false }, None));
+            IngestionBegun::Open(open) if is_same(&open) || (is_table && open.new.request == new.request) => {
+                let job = self.view(*open)?;
+                // Who asks again need not wait until a job that was put off is tried again.
+                let is_here = self.ingestions.folder(&job.id).is_dir();
+                let ended = if is_here { self.start_task(job.id.clone()) } else { None };
+                return Ok((Submitted { job, is_new: false }, ended));
             }
             IngestionBegun::Open(open) => {
                 let id = &open.new.id;
@@ -400,16 +441,17 @@ impl App {
     }
 
     /// Waits until a job has ended.
-    async fn wait_for(&self, submitted: Submitted, waiting: Option<Waiting>) -> Result<Snapshot, AppError> {
+    async fn wait_for(&self, submitted: Submitted, waiting: Option<Ended>) -> Result<Snapshot, AppError> {
         if let Some(waiting) = waiting {
             return waiting.await.unwrap_or_else(|_| Err(AppError::Fault("the ingestion's task was lost".to_owned())));
         }
         let mut job = submitted.job;
-        while [QUEUED, RUNNING].contains(&job.state.as_str()) {
+        while [QUEUED, RUNNING].contains(&job.state.as_str()) && job.outcome.waiting.is_none() {
             tokio::time::sleep(LOOK_EVERY).await;
             job = self.ingestion(&job.id).await?;
         }
-        match (job.snapshot, job.outcome.failure) {
+        let why = job.outcome.failure.or(job.outcome.waiting.map(|waiting| waiting.reason));
+        match (job.snapshot, why) {
             (Some(snapshot), _) if job.state == COMMITTED => Ok(snapshot),
             (_, Some(failure)) => {
                 Err(Refusal::new(RefusalCode::Invalid, &job.id, failure.detail, failure.detail_en).into())
@@ -469,18 +511,20 @@ impl App {
     fn view(&self, job: StoredIngestion) -> Result<IngestionView, AppError> {
         let unreadable = |what: &str| AppError::Fault(format!("{what} of ingestion {} can't be read", job.new.id));
         let id: IngestionId = job.new.id.parse().map_err(|_| unreadable("the id"))?;
-        let counts = match self.ingestions.running().get(&id) {
-            Some(control) if job.state == RUNNING => counts_of(control),
-            _ => job.counts,
+        let (counts, rows_expected) = match self.ingestions.running().get(&id) {
+            Some(control) if job.state == RUNNING => (counts_of(control), control.progress.expected()),
+            _ => (job.counts, 0),
         };
         let snapshot: Option<Snapshot> = match job.snapshot.as_deref().filter(|_| job.state == COMMITTED) {
             Some(text) => Some(serde_json::from_str(text).map_err(|_| unreadable("the snapshot"))?),
             None => None,
         };
-        let outcome = match job.outcome.as_deref() {
+        let mut outcome: IngestionOutcome = match job.outcome.as_deref() {
             Some(text) => serde_json::from_str(text).map_err(|_| unreadable("the outcome"))?,
             None => IngestionOutcome::default(),
         };
+        // While it is read once more it does not wait.
+        outcome.waiting = outcome.waiting.filter(|_| job.state == QUEUED);
         Ok(IngestionView {
             resource: job.new.resource.parse().map_err(|_| unreadable("the resource"))?,
             id,
@@ -489,6 +533,7 @@ impl App {
             source_digest: job.new.source_digest,
             state: job.state,
             rows_read: counts.rows_read,
+            rows_expected,
             rows_rejected: counts.rows_rejected,
             bytes_read: counts.bytes_read.min(job.new.bytes_total),
             bytes_total: job.new.bytes_total,

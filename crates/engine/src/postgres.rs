@@ -25,5 +25,5 @@ pub(crate) use parameter::Parameter;
 pub(crate) use relation::Relation;
 #[cfg(test)]
 pub(crate) use relation::RelationColumn;
-pub(crate) use rows::{Statement, read_rows};
+pub(crate) use rows::{ReadRows, Statement, read_rows};
 pub(crate) use value::{EPOCH_DAYS, EPOCH_MICROSECONDS, WireType};

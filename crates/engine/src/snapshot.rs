@@ -26,7 +26,9 @@ use url::Url;
 use crate::BATCH_ROWS;
 use crate::columns::{SchemaView, row_field};
 use crate::files::{DataFile, StorageError, TableFiles, sync_directory};
-use crate::source::{ReadProgress, Source, SourceError, SourceIdentity, StopSignal, TableSource};
+use crate::source::{
+    FittingRows, ReadProgress, RejectLimit, Source, SourceError, SourceIdentity, StopSignal, TableSource,
+};
 use parts::{PartWriter, Parts, discard, without_first};
 
 /// Rows of one data file at most. A finished file is where an interrupted ingestion goes on.
@@ -37,6 +39,8 @@ const FILES_MAX: usize = 4_096;
 const BATCHES_AHEAD: usize = 4;
 /// How long a table may take to give its next batch: a job that waits holds a place that others wait for.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(1_800);
+/// The same for its first batch where a database sorts the table before it gives one.
+const SORTED_TIME_MAX: Duration = Duration::from_secs(7_200);
 
 /// Why a snapshot can't be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +106,8 @@ pub struct Snapshot {
 pub enum Ingest {
     /// A file.
     File(Source),
-    /// A table.
-    Table(Box<dyn TableSource>),
+    /// A table, and how many of its rows may be rejected.
+    Table(Box<dyn TableSource>, RejectLimit),
 }
 
 impl Ingest {
@@ -111,7 +115,7 @@ impl Ingest {
     pub fn schema(&self) -> &SchemaView {
         match self {
             Ingest::File(source) => source.schema(),
-            Ingest::Table(source) => source.schema(),
+            Ingest::Table(source, _) => source.schema(),
         }
     }
 }
@@ -125,6 +129,12 @@ pub struct IngestControl {
     pub stop: Arc<StopSignal>,
     /// Where rejected rows are told; none: nowhere.
     pub rejects: Option<PathBuf>,
+    /// What the names of all attempts begin with, for a table that changes under the reader: each of its attempts has a name of
+    /// its own, `JOB-NUMBER`, and takes over the parts of earlier ones whose rows come again the same.
+    pub job: Option<String>,
+    /// The version that is recorded as the resource's newest. A table that changes under the reader and holds the same rows in
+    /// the same columns is that version, and no new one is made.
+    pub newest: Option<u64>,
 }
 
 /// Stops the writing thread when whoever waits for it is dropped.
@@ -195,8 +205,9 @@ impl SnapshotStore {
 
     /// Reads a source into a new version of a resource whose files bear `job` in their names. When this returns, the version
     /// survives a loss of power. When it fails or is stopped, no version was made and the finished parts stay: begun again
-    /// with the same job and source it goes on after them, and the files are the same as if it had never stopped. Who gives a
-    /// job up calls [`SnapshotStore::discard`].
+    /// with the same job and source it goes on after them, and the files are the same as if it had never stopped. Of a table that
+    /// changes under the reader all rows are read again, and only those parts are gone on from that hold what is read now. Who
+    /// gives a job up calls [`SnapshotStore::discard`].
     pub async fn ingest(
         &self,
         resource: &str,
@@ -211,11 +222,44 @@ impl SnapshotStore {
         }
         let _stop_when_dropped = StopWhenDropped(Arc::clone(&control.stop));
         let writer = self.part_writer(resource, job, &schema, Arc::clone(&control.stop))?;
-        let parts = match ingest {
-            Ingest::File(source) => write_file(resource, writer, source, control).await?,
-            Ingest::Table(source) => write_table(resource, writer, source, control).await?,
+        let (source, limit) = match ingest {
+            Ingest::File(source) => {
+                let parts = write_file(resource, writer, source, control).await?;
+                return self.commit_parts(resource, &schema, parts).await;
+            }
+            Ingest::Table(source, limit) => (source, limit),
         };
+        if matches!(source.identity(), SourceIdentity::Fixed(_)) {
+            let finished = blocking(resource, move || Ok((writer.finished()?, writer))).await?;
+            let parts = write_table(resource, finished, None, (source, limit), control).await?;
+            return self.commit_parts(resource, &schema, parts).await;
+        }
+        // A version that an earlier attempt wrote and nobody recorded is what the log ends in.
+        let latest = self.latest(resource).await?;
+        let (newest, attempts) = (control.newest, control.job.clone());
+        let begun = blocking(resource, move || {
+            let named: BTreeSet<&str> =
+                latest.iter().flat_map(|latest| latest.files.files()).map(|file| file.path.as_str()).collect();
+            discard(&writer.directory, &writer.prefix, &named)?;
+            let earlier = match attempts {
+                Some(job) => writer.earlier(&job, &named)?,
+                None => Parts::default(),
+            };
+            Ok((earlier, writer))
+        });
+        let (earlier, writer) = begun.await?;
+        let parts = write_table(resource, (Parts::default(), writer), Some(earlier), (source, limit), control).await?;
+        if let Some(same) = self.same(resource, newest, &schema, &parts).await {
+            return Ok(same);
+        }
         self.commit_parts(resource, &schema, parts).await
+    }
+
+    /// A version, if it has the columns and the rows of some parts. One that can't be opened is taken for another.
+    async fn same(&self, resource: &str, version: Option<u64>, schema: &SchemaView, parts: &Parts) -> Option<Snapshot> {
+        let known = self.version(resource, version?).await.ok()?;
+        let is_same = &known.schema == schema && known.digest == digest_of(&parts.files);
+        is_same.then_some(known)
     }
 
     /// Removes the files of a job that has ended, but for those of the version that was recorded for it. Without one, files stay
@@ -314,6 +358,11 @@ impl SnapshotStore {
     }
 }
 
+/// What names the contents of files in order.
+fn digest_of(files: &[DataFile]) -> String {
+    TableFiles::new(PathBuf::new(), files.to_vec(), Arc::new(Schema::empty())).digest()
+}
+
 fn table_log(resource: &str, error: &dyn std::fmt::Display) -> SnapshotError {
     SnapshotError::TableLog { resource: resource.to_owned(), reason: error.to_string() }
 }
@@ -350,51 +399,68 @@ async fn write_file(
     written.await.map_err(|error| table_log(resource, &error))?
 }
 
-/// Writes the batches of a table as they come.
+/// Does some reading or writing on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    resource: &str,
+    work: impl FnOnce() -> Result<T, SnapshotError> + Send + 'static,
+) -> Result<T, SnapshotError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| table_log(resource, &error))?
+}
+
+/// Writes the batches of a table as they come: what the finished parts lack, or, of a table that may have changed, what differs from
+/// the parts of an earlier attempt.
 async fn write_table(
     resource: &str,
-    writer: PartWriter,
-    source: Box<dyn TableSource>,
+    (mut parts, writer): (Parts, PartWriter),
+    earlier: Option<Parts>,
+    (source, limit): (Box<dyn TableSource>, RejectLimit),
     control: IngestControl,
 ) -> Result<Parts, SnapshotError> {
-    let is_fixed = matches!(source.identity(), SourceIdentity::Fixed(_));
-    let looked = tokio::task::spawn_blocking(move || -> Result<(PartWriter, Parts), SnapshotError> {
-        if !is_fixed {
-            discard(&writer.directory, &writer.prefix, &BTreeSet::new())?;
-        }
-        let parts = writer.finished()?;
-        Ok((writer, parts))
-    });
-    let (writer, mut parts) = looked.await.map_err(|error| table_log(resource, &error))??;
-    control.progress.begin();
-    control.progress.add_rows(parts.rows());
     let name = source.name().to_owned();
-    let mut batches = source.into_batches(parts.rows());
+    let is_sorted = earlier.is_some();
+    let rows_hint = source.rows_hint().unwrap_or(0);
+    let mut batches = source.into_batches();
     let (sender, mut receiver) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
-    let writing = tokio::task::spawn_blocking(move || -> Result<Parts, SnapshotError> {
-        writer.write(&mut parts, std::iter::from_fn(|| receiver.blocking_recv()))?;
+    let (table, told) = (name.clone(), control.clone());
+    let writing = blocking(resource, move || {
+        let read = std::iter::from_fn(|| receiver.blocking_recv());
+        let fitting = FittingRows::begin(table, limit, told.rejects.as_deref(), &told.progress, &told.stop, read)?;
+        told.progress.expect(rows_hint);
+        match earlier {
+            None => {
+                let rows = parts.rows();
+                writer.write(&mut parts, without_first(fitting, rows))?;
+            }
+            Some(earlier) => {
+                let finished = earlier.rows();
+                writer.write_after(&mut parts, &earlier, fitting, |kept| told.progress.tell_kept(finished, kept))?;
+            }
+        }
         Ok(parts)
     });
-    loop {
-        let next = tokio::select! {
-            next = tokio::time::timeout(BATCH_TIME_MAX, batches.next()) => next.unwrap_or_else(|_| {
-                let minutes = BATCH_TIME_MAX.as_secs() / 60;
-                let reason = format!("no row came within {minutes} minutes; see whether the place answers, and try again");
-                Some(Err(SourceError::Unreadable { file: name.clone(), reason }))
-            }),
-            () = control.stop.wait() => None,
-        };
-        let Some(batch) = next else { break };
-        if let Ok(batch) = &batch {
-            control.progress.add_rows(batch.num_rows() as u64);
+    let feeding = async {
+        let mut time_max = if is_sorted { SORTED_TIME_MAX } else { BATCH_TIME_MAX };
+        loop {
+            let next = tokio::select! {
+                next = tokio::time::timeout(time_max, batches.next()) => next.unwrap_or_else(|_| {
+                    let minutes = time_max.as_secs() / 60;
+                    let reason =
+                        format!("no row came within {minutes} minutes; see whether the place answers, and try again");
+                    Some(Err(SourceError::Unreadable { file: name.clone(), reason }))
+                }),
+                () = control.stop.wait() => None,
+            };
+            let Some(batch) = next else { break };
+            // An error means that the writing has ended, and says why below.
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+            time_max = BATCH_TIME_MAX;
         }
-        // An error means that the writing has ended, and says why below.
-        if sender.send(batch).await.is_err() {
-            break;
-        }
-    }
-    drop(sender);
-    writing.await.map_err(|error| table_log(resource, &error))?
+        drop(sender);
+    };
+    let (written, ()) = tokio::join!(writing, feeding);
+    written
 }
 
 fn check_name(name: &str) -> Result<(), SnapshotError> {

@@ -10,6 +10,7 @@ mod delimited;
 mod drift;
 mod encoding;
 mod error;
+pub(crate) mod exact;
 mod file;
 mod fragment;
 mod json;
@@ -48,8 +49,10 @@ pub use fragment::{
     FRAGMENT_BYTES_MAX, FRAGMENT_KEPT_BYTES_MAX, Fragment, FragmentError, FragmentForm, FragmentOptions,
 };
 pub use progress::{ReadProgress, StopSignal};
+pub(crate) use rejects::CELLS_MAX as REJECTED_CELLS_MAX;
 pub use rejects::{REJECTED_ROWS_MAX, Reject, RejectLimit, RejectReason};
-pub use table::{BatchStream, POSITION_CHARS_MAX, SourceIdentity, TableSource};
+pub(crate) use table::FittingRows;
+pub use table::{BatchStream, POSITION_CHARS_MAX, SourceIdentity, TableBatch, TableSource};
 
 /// Most columns of a source.
 pub const COLUMNS_MAX: usize = 2_048;
@@ -320,6 +323,7 @@ impl Source {
         rejects: Option<PathBuf>,
     ) -> Result<SourceBatches, SourceError> {
         progress.begin();
+        progress.expect(self.rows);
         let limit = self.options.rejects;
         let rejects = Rejects::begin(self.file.name(), limit, rejects.as_deref(), Arc::clone(&progress))?;
         let file = SourceFile { progress, ..self.file.clone() };

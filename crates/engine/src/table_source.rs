@@ -4,14 +4,16 @@
 //! are named there alone, each for one provider: a reference comes from a provider's user, and a path or address of his
 //! own choice would lead to another department's data or to the node's own. Opening a table compares its columns with
 //! those that are wanted (all differences at once) and fixes what will be read: a version, a snapshot, one state of the
-//! database. The batches that come are of the engine's types; a value that can't be brought to its type without loss
-//! ends the reading with column and row, and without the value.
+//! database. The batches that come are of the engine's types; a row with a value that can't be brought to its type without
+//! loss is left out of them and told with its number and column, without the value.
 
 mod confined;
 mod delta;
 mod folder;
 mod iceberg;
 mod increment;
+mod merged;
+mod older;
 mod postgres;
 mod reading;
 mod typed;
@@ -123,6 +125,8 @@ pub struct Wanted<'a> {
     pub schema: &'a SchemaView,
     /// Whether columns that are not among them are left out instead of being refused.
     pub ignores_added: bool,
+    /// Those by which the resource's catalogue entry tells rows apart: the order in which a database is asked for its rows.
+    pub key: &'a [ColumnName],
 }
 
 /// Opens a table. Errors: the place is not to be had, or not in time; the columns differ; governed data can't have their

@@ -19,14 +19,15 @@ use lingqu_store::ingestion::{
 use tokio::sync::oneshot;
 
 use super::request::{JobRequest, JobSource};
-use super::{App, IngestionFailure, IngestionOutcome, Waiting, counts_of, is_cancelled, spool};
+use super::{App, Ended, IngestionFailure, IngestionOutcome, Resumption, counts_of, is_cancelled, spool, waiting};
 use crate::command::{CommandOptions, Extras};
 use crate::error::AppError;
 use crate::storage;
 
 /// Pause between two notes of how far a job has come.
 const NOTE_EVERY: Duration = Duration::from_secs(2);
-/// How often a job is begun: a source over which the node dies again and again is not tried for ever.
+/// How often a job is begun, without the times when its source was away: a source over which the node dies again and again is not
+/// tried for ever.
 const ATTEMPTS_MAX: u64 = 8;
 /// In a job's folder from its reading until its parts are cleared up. No upload is named so: theirs have endings.
 const READING: &str = "reading";
@@ -35,8 +36,8 @@ const REJECTS_KEPT: usize = 20;
 
 impl App {
     /// Takes up the jobs that an earlier process of this node left open, and removes what no job owns. Called when the node
-    /// begins to serve, and now and then after: a job whose snapshot could not be recorded is tried again. The number of
-    /// jobs taken up.
+    /// begins to serve, and now and then after: a job whose snapshot could not be recorded is tried again, and one whose source
+    /// was away when it is time for that. The number of jobs taken up.
     pub async fn resume_ingestions(self: &Arc<Self>) -> Result<usize, AppError> {
         let mut resumed = 0;
         for job in self.store.open_ingestions().await? {
@@ -44,6 +45,9 @@ impl App {
             // Another process of the node has the files of its own jobs.
             let is_here = self.ingestions.folder(&id).is_dir();
             if !is_here || self.ingestions.running().contains_key(&id) || self.ingestions.spooling().contains(&id) {
+                continue;
+            }
+            if waiting::until(&job)?.is_some_and(|retry_at| retry_at > self.clock.now()) {
                 continue;
             }
             if self.start_task(id).is_some() {
@@ -93,7 +97,7 @@ impl App {
     }
 
     /// Starts a job's task. Nothing where it runs already or the node closes.
-    pub(super) fn start_task(self: &Arc<Self>, id: IngestionId) -> Option<Waiting> {
+    pub(super) fn start_task(self: &Arc<Self>, id: IngestionId) -> Option<Ended> {
         let control = IngestControl { rejects: Some(self.ingestions.rejects(&id)), ..IngestControl::default() };
         {
             let mut running = self.ingestions.running();
@@ -133,7 +137,7 @@ impl App {
         }
         let job = self.store.ingestion(id.as_str()).await?;
         let job = job.ok_or_else(|| AppError::Fault(format!("ingestion {id} is gone")))?;
-        if job.snapshot.is_none() && job.attempts > ATTEMPTS_MAX {
+        if job.snapshot.is_none() && job.attempts.saturating_sub(waiting::times(&job)?) > ATTEMPTS_MAX {
             return self.failed(&job, job.counts, IngestionOutcome::default(), interrupted_too_often(id)).await;
         }
         let snapshot = match &job.snapshot {
@@ -144,11 +148,21 @@ impl App {
                 let stored = match self.read_noting(&job, control, &mut outcome).await {
                     Ok(stored) => stored,
                     Err(AppError::Snapshot(SnapshotError::Stopped)) => return self.stopped(id).await,
+                    Err(error) if waiting::is_for(&error) => return self.put_off(&job, control, outcome, error).await,
                     Err(error) => return self.failed(&job, counts_of(control), outcome, error).await,
                 };
+                let (finished_rows, kept_rows) = (control.progress.finished(), control.progress.kept());
+                outcome.resumption = (finished_rows > 0).then_some(Resumption { finished_rows, kept_rows });
                 let resource = self.resource(&resource_of(&job)?)?;
                 let digest = job.new.source_digest.clone();
-                let snapshot = self.snapshot_of(&resource, stored.version, stored.rows, stored.digest, digest)?;
+                let is_stored = |newest: &Snapshot| newest.live.is_none() && newest.version == stored.version;
+                let snapshot = match resource.snapshot.clone().filter(is_stored) {
+                    Some(newest) => {
+                        outcome.is_unchanged = true;
+                        newest
+                    }
+                    None => self.snapshot_of(&resource, stored.version, stored.rows, stored.digest, digest)?,
+                };
                 let text = serde_json::to_string(&snapshot).map_err(|error| AppError::Fault(error.to_string()))?;
                 if !self.settle(id, control, &text, &outcome).await? {
                     return self.stopped(id).await;
@@ -240,14 +254,21 @@ impl App {
             JobSource::Table { reference } => {
                 let table = self.table_of_job(job, &request, reference, outcome).await;
                 let table = table.inspect_err(|error| outcome.drift = drift_of(error))?;
+                outcome.drift = Some(table.drift()).filter(|drift| !drift.is_empty());
                 outcome.drift_since_last = self.drift_since_last(&resource, table.schema()).await?;
-                // Data of one attempt under the position of another would lose what lies between them.
+                let mut control = control.clone();
+                // A version of one attempt under the position of another would lose what lies between them.
                 let name = match table.identity() {
                     SourceIdentity::Fixed(_) => id.to_string(),
-                    SourceIdentity::Live => format!("{id}-{}", job.attempts),
+                    SourceIdentity::Live => {
+                        control.job = Some(id.to_string());
+                        let newest = self.resource(&resource)?.snapshot;
+                        control.newest = newest.filter(|newest| newest.live.is_none()).map(|newest| newest.version);
+                        format!("{id}-{}", job.attempts)
+                    }
                 };
-                let ingest = Ingest::Table(table);
-                return Ok(self.snapshots.ingest(resource.as_str(), &name, ingest, control.clone()).await?);
+                let ingest = Ingest::Table(table, request.options.rejects);
+                return Ok(self.snapshots.ingest(resource.as_str(), &name, ingest, control).await?);
             }
         };
         let (is_repeated, expected) = (job.attempts > 1, job.new.source_digest.clone());
@@ -286,7 +307,7 @@ impl App {
     }
 
     /// Ends a job that failed and answers why.
-    async fn failed(
+    pub(super) async fn failed(
         &self,
         job: &StoredIngestion,
         counts: IngestionCounts,
@@ -333,7 +354,7 @@ impl App {
     }
 
     /// A job that was stopped: given up by somebody, or to be gone on with after the next start.
-    async fn stopped(&self, id: &IngestionId) -> Result<Snapshot, AppError> {
+    pub(super) async fn stopped(&self, id: &IngestionId) -> Result<Snapshot, AppError> {
         let Some(job) = self.store.ingestion(id.as_str()).await? else {
             return Err(AppError::Fault(format!("ingestion {id} is gone")));
         };
@@ -385,7 +406,7 @@ fn resource_of(job: &StoredIngestion) -> Result<ResourceId, AppError> {
     job.new.resource.parse().map_err(|_| AppError::Fault(format!("ingestion {} has no resource", job.new.id)))
 }
 
-fn text_of(outcome: &IngestionOutcome) -> Result<String, AppError> {
+pub(super) fn text_of(outcome: &IngestionOutcome) -> Result<String, AppError> {
     serde_json::to_string(outcome).map_err(|error| AppError::Fault(error.to_string()))
 }
 

@@ -1,8 +1,9 @@
 //! Ingestions from tables: Delta and Iceberg tables in a folder of the node's machine, tables of a department's database.
 //!
 //! A job keeps the reference alone: which connection and which table. What a table of a database gives changes under the
-//! reader, so such a job that was interrupted begins anew under a name of its own for each attempt; data and position are always those of
-//! one and the same reading. The next incremental reading goes on from the position of the newest job that read the same table
+//! reader, so such a job that was interrupted reads all rows again, under a name of its own for each attempt, and keeps the parts in
+//! which nothing has changed; data and position are always those of one and the same reading. What holds the same as the newest
+//! snapshot makes no new one. The next incremental reading goes on from the position of the newest job that read the same table
 //! in the same way, as long as its snapshot is still the newest.
 
 use std::sync::Arc;
@@ -13,16 +14,25 @@ use lingqu_domain::event::canonical;
 use lingqu_domain::id::ResourceId;
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::resource::{Resource, Snapshot};
-use lingqu_engine::source::{SourceIdentity, SourceOptions, TableSource};
+use lingqu_engine::source::{RejectLimit, SourceIdentity, SourceOptions, TableSource};
 use lingqu_engine::table_source::{Previous, TableReference, Wanted, open};
 use lingqu_engine::{ColumnView, SchemaView};
 use lingqu_store::ingestion::StoredIngestion;
 
 use super::request::{JobRequest, JobSource};
-use super::{App, Begin, IngestionOutcome, Submitted, Waiting};
+use super::{App, Begin, Ended, IngestionOutcome, Submitted};
 use crate::data::column_type_of;
 use crate::error::AppError;
 use crate::keys::random;
+
+/// How a table is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Whether columns that the catalogue entry does not have are left out; otherwise they refuse the table.
+    pub ignore_extra_columns: bool,
+    /// How many rows may be rejected.
+    pub rejects: RejectLimit,
+}
 
 impl App {
     /// Queues the reading of a table. Errors: the refusal of an actor who may not; a connection that is not the provider's; a
@@ -32,9 +42,9 @@ impl App {
         actor: &Actor,
         resource: &ResourceId,
         reference: TableReference,
-        ignore_extra_columns: bool,
+        options: TableOptions,
     ) -> Result<Submitted, AppError> {
-        Ok(self.submit_reading(actor, resource, reference, ignore_extra_columns).await?.0)
+        Ok(self.submit_reading(actor, resource, reference, options).await?.0)
     }
 
     /// The same, waiting until the snapshot is recorded.
@@ -43,9 +53,9 @@ impl App {
         actor: &Actor,
         resource: &ResourceId,
         reference: TableReference,
-        ignore_extra_columns: bool,
+        options: TableOptions,
     ) -> Result<Snapshot, AppError> {
-        let (submitted, waiting) = self.submit_reading(actor, resource, reference, ignore_extra_columns).await?;
+        let (submitted, waiting) = self.submit_reading(actor, resource, reference, options).await?;
         self.wait_for(submitted, waiting).await
     }
 
@@ -54,12 +64,14 @@ impl App {
         actor: &Actor,
         resource_id: &ResourceId,
         reference: TableReference,
-        ignore_extra_columns: bool,
-    ) -> Result<(Submitted, Option<Waiting>), AppError> {
+        options: TableOptions,
+    ) -> Result<(Submitted, Option<Ended>), AppError> {
         // Before a department's database is asked anything.
         self.may_ingest(actor, resource_id)?;
         let resource = self.resource(resource_id)?;
-        let options = SourceOptions { ignore_extra_columns, ..SourceOptions::default() };
+        let TableOptions { ignore_extra_columns, rejects } = options;
+        rejects.check()?;
+        let options = SourceOptions { ignore_extra_columns, rejects, ..SourceOptions::default() };
         let wanted = wanted_of(&resource);
         let table = self.open_table(&resource, &reference, &wanted, ignore_extra_columns, None).await?;
         let begin = Begin {
@@ -121,7 +133,8 @@ impl App {
         previous: Option<Previous>,
     ) -> Result<Box<dyn TableSource>, AppError> {
         let places = self.places_for(&resource.provider, reference.connection())?;
-        Ok(open(reference, &places, Wanted { schema: wanted, ignores_added }, previous).await?)
+        let wanted = Wanted { schema: wanted, ignores_added, key: &resource.details.key };
+        Ok(open(reference, &places, wanted, previous).await?)
     }
 
     /// Where the last reading of the same table stopped, and what the resource has from it. None when something else was taken

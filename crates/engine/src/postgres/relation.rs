@@ -11,7 +11,8 @@ use crate::columns::ColumnType;
 use crate::source::COLUMNS_MAX;
 
 /// The table of a schema and name. Tables, views, materialised views, partitioned and foreign tables.
-const FIND: &str = "SELECT c.oid::bigint, pg_catalog.pg_encoding_to_char(d.encoding)::text, c.relkind::text \
+const FIND: &str = "SELECT c.oid::bigint, pg_catalog.pg_encoding_to_char(d.encoding)::text, c.relkind::text, \
+    c.reltuples::bigint \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     CROSS JOIN pg_catalog.pg_database d \
     WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'p', 'f') \
@@ -67,6 +68,8 @@ pub(crate) struct Relation {
     pub(crate) is_utf8: bool,
     /// Whether it is of a kind that a reader can hold as it is, see [`Connections::read_held`](super::Connections).
     pub(crate) can_be_held: bool,
+    /// How many rows it had when the database last counted them; none where it never did, and for a view.
+    pub(crate) rows_estimate: Option<u64>,
 }
 
 impl Relation {
@@ -88,6 +91,7 @@ impl Relation {
         let oid: i64 = found.try_get(0).map_err(fault)?;
         let encoding: String = found.try_get(1).map_err(fault)?;
         let kind: String = found.try_get(2).map_err(fault)?;
+        let counted: i64 = found.try_get(3).map_err(fault)?;
         let rows = sqlx::query(DESCRIBE)
             .bind(Parameter::integer(oid))
             .persistent(false)
@@ -118,7 +122,8 @@ impl Relation {
             });
         }
         let can_be_held = matches!(kind.as_str(), "r" | "p" | "v");
-        Ok(Relation { address: address.clone(), columns, is_utf8: encoding == "UTF8", can_be_held })
+        let rows_estimate = u64::try_from(counted).ok().filter(|rows| *rows > 0);
+        Ok(Relation { address: address.clone(), columns, is_utf8: encoding == "UTF8", can_be_held, rows_estimate })
     }
 
     /// The column that Lingqu calls so.

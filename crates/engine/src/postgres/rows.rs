@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgRow, PgValueFormat, Postgres};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Column, Row, ValueRef};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -15,6 +16,7 @@ use super::parameter::Parameter;
 use super::value::{WireColumn, WireType};
 use crate::BATCH_ROWS;
 use crate::columns::ColumnView;
+use crate::source::REJECTED_CELLS_MAX;
 
 /// Bytes of values after which a batch is handed over even if it has few rows.
 const BATCH_BYTES: usize = 8 << 20;
@@ -32,6 +34,25 @@ pub(crate) struct Statement {
     pub(crate) columns: Vec<(WireType, ColumnView)>,
     /// The schema of the batches, of as many fields.
     pub(crate) schema: SchemaRef,
+}
+
+/// Rows of an answer.
+#[derive(Debug)]
+pub(crate) struct ReadRows {
+    /// All of them. A value that can't be kept as it is is missing.
+    pub(crate) batch: RecordBatch,
+    /// The rows with such values, by their places, and what is wrong with each.
+    pub(crate) bad: BTreeMap<usize, Vec<PostgresError>>,
+}
+
+impl ReadRows {
+    /// The rows, if all of their values could be kept. Error: the first that could not.
+    pub(crate) fn whole(self) -> Result<RecordBatch, PostgresError> {
+        match self.bad.into_values().flatten().next() {
+            Some(error) => Err(error),
+            None => Ok(self.batch),
+        }
+    }
 }
 
 impl Statement {
@@ -53,7 +74,7 @@ impl Statement {
 pub(crate) async fn read_rows(
     mut reading: Reading,
     statement: Statement,
-    batches: mpsc::Sender<Result<RecordBatch, PostgresError>>,
+    batches: mpsc::Sender<Result<ReadRows, PostgresError>>,
 ) {
     let read = async {
         send_rows(&mut reading, &statement, &batches).await?;
@@ -72,13 +93,14 @@ pub(crate) async fn read_rows(
 async fn send_rows(
     reading: &mut Reading,
     statement: &Statement,
-    batches: &mpsc::Sender<Result<RecordBatch, PostgresError>>,
+    batches: &mpsc::Sender<Result<ReadRows, PostgresError>>,
 ) -> Result<(), PostgresError> {
     let connection = reading.name().clone();
     let mut columns: Vec<WireColumn> =
         statement.columns.iter().map(|(wire, view)| WireColumn::new(*wire, view.column_type)).collect();
     let mut rows = statement.query().fetch(reading.connection());
     let (mut rows_before, mut waiting, mut bytes) = (0_u64, 0_usize, 0_usize);
+    let mut bad: BTreeMap<usize, Vec<PostgresError>> = BTreeMap::new();
     loop {
         let row = rows.try_next().await.map_err(|error| PostgresError::of(&connection, &error))?;
         let is_last = row.is_none();
@@ -86,7 +108,11 @@ async fn send_rows(
             must_be_announced_as_expected(statement, first)?;
         }
         if let Some(row) = row {
-            bytes += append(statement, &mut columns, &row, rows_before + waiting as u64 + 1)?;
+            let (row_bytes, errors) = append(statement, &mut columns, &row, rows_before + waiting as u64 + 1)?;
+            bytes += row_bytes;
+            if !errors.is_empty() {
+                bad.insert(waiting, errors);
+            }
             waiting += 1;
         }
         let is_full = waiting == BATCH_ROWS || bytes >= BATCH_BYTES;
@@ -95,7 +121,8 @@ async fn send_rows(
             let options = RecordBatchOptions::new().with_row_count(Some(waiting));
             let batch = RecordBatch::try_new_with_options(Arc::clone(&statement.schema), arrays, &options)
                 .expect("the columns were made for the fields of the schema");
-            if batches.send(Ok(batch)).await.is_err() {
+            let read = ReadRows { batch, bad: std::mem::take(&mut bad) };
+            if batches.send(Ok(read)).await.is_err() {
                 return Ok(());
             }
             rows_before += waiting as u64;
@@ -120,9 +147,15 @@ fn must_be_announced_as_expected(statement: &Statement, row: &PgRow) -> Result<(
     if changes.is_empty() { Ok(()) } else { Err(PostgresError::Changed { table: statement.table.clone(), changes }) }
 }
 
-/// Appends a row; answers how many bytes its values have.
-fn append(statement: &Statement, columns: &mut [WireColumn], row: &PgRow, number: u64) -> Result<usize, PostgresError> {
+/// Appends a row; answers how many bytes its values have, and what is wrong with those that can't be kept as they are.
+fn append(
+    statement: &Statement,
+    columns: &mut [WireColumn],
+    row: &PgRow,
+    number: u64,
+) -> Result<(usize, Vec<PostgresError>), PostgresError> {
     let mut bytes = 0;
+    let mut errors = Vec::new();
     for (index, (column, (_, view))) in columns.iter_mut().zip(&statement.columns).enumerate() {
         let bad = || PostgresError::BadValue {
             table: statement.table.clone(),
@@ -139,7 +172,13 @@ fn append(statement: &Statement, columns: &mut [WireColumn], row: &PgRow, number
             return Err(bad());
         };
         bytes += raw.map_or(0, <[u8]>::len);
-        column.append(raw).map_err(|_| bad())?;
+        if column.append(raw).is_err() {
+            // The columns stay of one length; whoever takes the rows leaves this one out, or takes none.
+            column.append(None).map_err(|_| bad())?;
+            if errors.len() < REJECTED_CELLS_MAX {
+                errors.push(bad());
+            }
+        }
     }
-    Ok(bytes)
+    Ok((bytes, errors))
 }

@@ -3,15 +3,19 @@
 //!
 //! Every part but the last has the same number of rows, and rows are written in batches of one size whatever sizes they came
 //! in: the same rows make the same files, byte for byte, in one go or in several.
+//!
+//! Of a table that changes under the reader a part is gone on from only if each of its rows is what was read now at its place:
+//! what is written is always one state of the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::BatchCoalescer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{FILES_MAX, SnapshotError};
@@ -52,18 +56,57 @@ impl PartWriter {
         found.sort();
         for name in found {
             let path = self.directory.join(&name);
-            let is_whole = parts.files.last().is_none_or(|last| last.rows == self.part_rows);
-            match self.finished_part(&path, &name, parts.files.len()) {
-                Some(file) if is_whole => parts.files.push(file),
+            match self.finished_part(&self.prefix, &path, &name, parts.files.len()) {
+                Some(file) if self.is_whole(&parts) => parts.files.push(file),
                 _ => remove(&path)?,
             }
         }
         Ok(parts)
     }
 
+    /// The finished parts of that earlier attempt of a job that came furthest, in order and checked; files of the other ones are
+    /// removed, but for those that are named.
+    pub(super) fn earlier(&self, job: &str, named: &BTreeSet<&str>) -> Result<Parts, StorageError> {
+        let mut attempts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in files_of(&self.directory, job)? {
+            // JOB-ATTEMPT-PLACE-SHA256.parquet
+            let attempt = name.rsplitn(3, '-').nth(2).unwrap_or_default().to_owned();
+            if attempt != self.prefix && attempt.len() > job.len() {
+                attempts.entry(attempt).or_default().push(name);
+            }
+        }
+        let Some(furthest) = attempts.iter().max_by_key(|(_, names)| names.len()).map(|(attempt, _)| attempt.clone())
+        else {
+            return Ok(Parts::default());
+        };
+        let mut parts = Parts::default();
+        for (attempt, mut names) in attempts {
+            names.sort();
+            for name in names {
+                let path = self.directory.join(&name);
+                let found = if attempt == furthest && self.is_whole(&parts) {
+                    self.finished_part(&attempt, &path, &name, parts.files.len())
+                } else {
+                    None
+                };
+                match found {
+                    Some(file) => parts.files.push(file),
+                    None if named.contains(name.as_str()) => {}
+                    None => remove(&path)?,
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Whether another part may follow.
+    fn is_whole(&self, parts: &Parts) -> bool {
+        parts.files.last().is_none_or(|last| last.rows == self.part_rows)
+    }
+
     /// A part, if it is the one of a place and as it was written.
-    fn finished_part(&self, path: &Path, name: &str, place: usize) -> Option<DataFile> {
-        let sha256 = name.strip_prefix(&self.part_prefix(place))?.strip_prefix('-')?.strip_suffix(".parquet")?;
+    fn finished_part(&self, prefix: &str, path: &Path, name: &str, place: usize) -> Option<DataFile> {
+        let sha256 = name.strip_prefix(&part_prefix(prefix, place))?.strip_prefix('-')?.strip_suffix(".parquet")?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(path).ok()?).ok()?;
         let fields = |schema: &SchemaRef| -> Vec<_> {
             schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
@@ -79,18 +122,107 @@ impl PartWriter {
         })
     }
 
-    fn part_prefix(&self, place: usize) -> String {
-        format!("{}-{place:05}", self.prefix)
-    }
-
     /// Writes the rows that `parts` lacks: all that `batches` gives. When it fails, the finished parts stay.
     pub(super) fn write<I>(&self, parts: &mut Parts, batches: I) -> Result<(), SnapshotError>
     where
         I: Iterator<Item = Result<RecordBatch, SourceError>>,
     {
+        self.write_even(parts, EvenBatches::of(batches))
+    }
+
+    /// Takes the parts of an earlier attempt over as far as `batches` gives their rows again, and writes what comes after them. Tells
+    /// how many rows were taken over before it writes any.
+    pub(super) fn write_after<I>(
+        &self,
+        parts: &mut Parts,
+        earlier: &Parts,
+        batches: I,
+        tell_kept: impl FnOnce(u64),
+    ) -> Result<(), SnapshotError>
+    where
+        I: Iterator<Item = Result<RecordBatch, SourceError>>,
+    {
+        let mut even = EvenBatches::of(batches);
+        for file in &earlier.files {
+            let (mut same_batches, mut differing) = (0, None);
+            for stored in self.stored(file)? {
+                if self.stop.is_given() {
+                    return Err(SnapshotError::Stopped);
+                }
+                let stored = stored?;
+                match even.next() {
+                    Some(Ok(batch)) if batch.columns() == stored.columns() => same_batches += 1,
+                    other => {
+                        differing = Some(other);
+                        break;
+                    }
+                }
+            }
+            if differing.is_none() && file.rows < self.part_rows {
+                // The last part, unless more comes now.
+                differing = even.next().map(Some);
+            }
+            if self.stop.is_given() {
+                return Err(SnapshotError::Stopped);
+            }
+            let Some(differing) = differing else {
+                parts.files.push(self.taken_over(file, parts.files.len())?);
+                continue;
+            };
+            tell_kept(parts.rows());
+            // The rows before the difference were read already, and are the same.
+            let begun = self.stored(file)?.take(same_batches);
+            return self.write_even(parts, begun.chain(differing).chain(even));
+        }
+        tell_kept(parts.rows());
+        self.write_even(parts, even)
+    }
+
+    /// The rows of a part as they were given to it: without their numbers, in the same batches.
+    fn stored(
+        &self,
+        file: &DataFile,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, SourceError>> + use<>, SnapshotError> {
+        let path = self.directory.join(&file.path);
+        let unreadable = |reason: String| StorageError::Damaged { path: path.clone(), reason };
+        let opened = fs::File::open(&path).map_err(|error| StorageError::io(&path, "opened", &error))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(opened).map_err(|error| unreadable(error.to_string()))?;
+        let visible = self.schema.fields().len() - 1;
+        let schema = Arc::new(Schema::new(self.schema.fields()[..visible].to_vec()));
+        let mask = ProjectionMask::roots(builder.parquet_schema(), 0..visible);
+        let reader = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build();
+        let reader = reader.map_err(|error| unreadable(error.to_string()))?;
+        let name = file.path.clone();
+        let batches = reader.map(move |batch| {
+            let batch = batch.and_then(|batch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()));
+            batch.map_err(|error| SourceError::Unreadable { file: name.clone(), reason: error.to_string() })
+        });
+        Ok(EvenBatches::of(batches))
+    }
+
+    /// A part of an earlier attempt under the name of this one.
+    fn taken_over(&self, file: &DataFile, place: usize) -> Result<DataFile, StorageError> {
+        let name = format!("{}-{}.parquet", part_prefix(&self.prefix, place), file.sha256);
+        let (from, to) = (self.directory.join(&file.path), self.directory.join(&name));
+        let fault = |error: &std::io::Error| StorageError::io(&to, "named", error);
+        // The same file under two names where the disk has that. Its names are made durable with the version.
+        if fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to).map_err(|error| fault(&error))?;
+            fs::File::open(&to).and_then(|copy| copy.sync_all()).map_err(|error| fault(&error))?;
+        }
+        Ok(DataFile { path: name, ..file.clone() })
+    }
+
+    /// Writes batches of one size.
+    fn write_even(
+        &self,
+        parts: &mut Parts,
+        batches: impl Iterator<Item = Result<RecordBatch, SourceError>>,
+    ) -> Result<(), SnapshotError> {
         let mut rows = parts.rows();
         let mut open: Option<DataFileWriter> = None;
-        for batch in EvenBatches::of(batches) {
+        for batch in batches {
             let batch = self.numbered(&batch?, rows);
             if self.stop.is_given() {
                 return Err(SnapshotError::Stopped);
@@ -123,7 +255,7 @@ impl PartWriter {
     }
 
     fn begin_part(&self, place: usize) -> Result<DataFileWriter, StorageError> {
-        DataFileWriter::create(&self.directory, &self.part_prefix(place), Arc::clone(&self.schema))
+        DataFileWriter::create(&self.directory, &part_prefix(&self.prefix, place), Arc::clone(&self.schema))
     }
 
     fn numbered(&self, batch: &RecordBatch, rows_before: u64) -> RecordBatch {
@@ -135,6 +267,10 @@ impl PartWriter {
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .expect("the batches of a source have its schema, and the numbers are as many as the rows")
     }
+}
+
+fn part_prefix(prefix: &str, place: usize) -> String {
+    format!("{prefix}-{place:05}")
 }
 
 /// Removes the files of a prefix from a directory, but for some.

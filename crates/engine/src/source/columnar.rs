@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
-use arrow::util::display::FormatOptions;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::BATCH_BYTES_MAX;
-use super::error::{FoundKind, SourceError};
+use super::error::SourceError;
+use super::exact;
 use super::file::SourceFile;
 use super::pages::check_pages;
 use super::rejects::Rejects;
+use super::table::TableBatch;
 use crate::BATCH_ROWS;
 use crate::columns::{ColumnType, ColumnView};
 
@@ -82,50 +82,35 @@ impl ColumnarBatches {
         self.file.progress.add_rows(batch.num_rows() as u64);
         let whole = RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .expect("each array was brought to the type of its field");
-        if bad.is_empty() {
-            return Ok(Some(whole));
-        }
-        let kept: BooleanArray = (0..whole.num_rows()).map(|row| Some(!bad.contains_key(&row))).collect();
-        for errors in bad.into_values() {
+        let (kept, bad) = TableBatch::sifted(&whole, bad).into_parts();
+        for errors in bad {
             rejects.take(errors)?;
         }
-        let kept = filter_record_batch(&whole, &kept).expect("the mask has an entry for each row");
         Ok(Some(kept))
     }
 
-    /// Casts a column; a value that the type can't hold makes its row a bad one instead of becoming null.
+    /// Brings a column to its type; a value that would change by it makes its row a bad one.
     fn bring_to_type(
         &self,
         array: &ArrayRef,
         column: &ColumnView,
         bad: &mut BTreeMap<usize, Vec<SourceError>>,
     ) -> Result<ArrayRef, SourceError> {
-        let wanted = column.column_type.arrow();
-        if array.data_type() == &wanted {
-            return Ok(Arc::clone(array));
-        }
-        let options = CastOptions { safe: true, format_options: FormatOptions::default() };
-        let cast = cast_with_options(array, &wanted, &options).map_err(|_| SourceError::BadType {
+        let brought = exact::bring(array, column.column_type).map_err(|_| SourceError::BadType {
             file: self.file.name(),
             column: column.name.to_string(),
             found: array.data_type().to_string(),
         })?;
-        if cast.null_count() != array.logical_null_count() {
-            for row in (0..array.len()).filter(|row| cast.is_null(*row) && !is_null(array, *row)) {
-                bad.entry(row).or_default().push(SourceError::BadValue {
-                    file: self.file.name(),
-                    line: self.rows_before + row as u64 + 1,
-                    column: column.name.clone(),
-                    expected: column.column_type,
-                    found_kind: if array.data_type().is_numeric() { FoundKind::Number } else { FoundKind::Text },
-                    found_length: 0,
-                });
-            }
+        for (row, found_kind) in brought.misfits {
+            bad.entry(row).or_default().push(SourceError::BadValue {
+                file: self.file.name(),
+                line: self.rows_before + row as u64 + 1,
+                column: column.name.clone(),
+                expected: column.column_type,
+                found_kind,
+                found_length: 0,
+            });
         }
-        Ok(cast)
+        Ok(brought.array)
     }
-}
-
-fn is_null(array: &ArrayRef, row: usize) -> bool {
-    array.logical_nulls().is_some_and(|nulls| nulls.is_null(row))
 }

@@ -21,8 +21,10 @@ pub enum FoundKind {
     Boolean,
     /// An object or array.
     Nested,
-    /// A date or time of a spreadsheet.
+    /// A date or time of a spreadsheet or of a typed column.
     Moment,
+    /// Infinity, or what is no number.
+    NotFinite,
     /// A length of time of a spreadsheet.
     Duration,
     /// An error of a spreadsheet, such as a division by zero.
@@ -41,12 +43,17 @@ impl std::fmt::Display for FoundKind {
             FoundKind::Boolean => "true or false",
             FoundKind::Nested => "a nested value",
             FoundKind::Moment => "a date or time",
+            FoundKind::NotFinite => "infinity or what is no number",
             FoundKind::Duration => "a length of time",
             FoundKind::CellError => "an error of the spreadsheet",
             FoundKind::Formula => "a formula without its result (open and save the file in its spreadsheet program)",
             FoundKind::Merged => "a merged cell (take the merging out, or ask for merged cells to be filled)",
         })
     }
+}
+
+fn found_text(kind: FoundKind, length: usize) -> String {
+    if length == 0 { kind.to_string() } else { format!("{kind} of {length} characters") }
 }
 
 /// Stands for the column where no column can be told.
@@ -179,7 +186,7 @@ pub enum SourceError {
         character: u64,
     },
     /// A value that does not fit its column.
-    #[error("{file}, line {line}, column `{column}`: {} was expected, found {found_kind} of {found_length} characters", expected.describe())]
+    #[error("{file}, line {line}, column `{column}`: {} was expected, found {}", expected.describe(), found_text(*found_kind, *found_length))]
     BadValue {
         /// The file.
         file: String,
@@ -191,7 +198,7 @@ pub enum SourceError {
         expected: ColumnType,
         /// What kind of value was found.
         found_kind: FoundKind,
-        /// How long it was, in characters.
+        /// How long it was, in characters; 0 where that was not counted.
         found_length: usize,
     },
     /// A column of a type that governed data can't have.

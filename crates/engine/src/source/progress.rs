@@ -10,6 +10,9 @@ pub struct ReadProgress {
     bytes: AtomicU64,
     rows: AtomicU64,
     rejected: AtomicU64,
+    expected: AtomicU64,
+    finished: AtomicU64,
+    kept: AtomicU64,
 }
 
 impl ReadProgress {
@@ -28,8 +31,32 @@ impl ReadProgress {
         self.rejected.load(Ordering::Relaxed)
     }
 
+    /// About how many rows there are to read; 0 where that is not known.
+    pub fn expected(&self) -> u64 {
+        self.expected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn expect(&self, rows: u64) {
+        self.expected.store(rows, Ordering::Relaxed);
+    }
+
+    /// Rows in the finished parts that an earlier attempt left of a table that changes under the reader.
+    pub fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    /// How many of those were taken over: the rows before the first part that holds something else than the table does now.
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn tell_kept(&self, finished: u64, kept: u64) {
+        self.finished.store(finished, Ordering::Relaxed);
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+
     pub(crate) fn begin(&self) {
-        for count in [&self.bytes, &self.rows, &self.rejected] {
+        for count in [&self.bytes, &self.rows, &self.rejected, &self.expected, &self.finished, &self.kept] {
             count.store(0, Ordering::Relaxed);
         }
     }

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{FoundKind, SourceError};
 use super::progress::ReadProgress;
+use crate::postgres::PostgresError;
 
 /// Most rows that an ingestion may allow to be rejected: what is wrong with more is the source, not its rows.
 pub const REJECTED_ROWS_MAX: u64 = 100_000;
 /// Most cells of one rejected row that are told.
-const CELLS_MAX: usize = 16;
+pub(crate) const CELLS_MAX: usize = 16;
 /// A share of one, in thousandths.
 const WHOLE_PER_MILLE: u16 = 1_000;
 
@@ -38,7 +39,7 @@ impl Default for RejectLimit {
 
 impl RejectLimit {
     /// Refuses limits that can't be kept.
-    pub(super) fn check(self) -> Result<(), SourceError> {
+    pub fn check(self) -> Result<(), SourceError> {
         let bad = |reason: String| Err(SourceError::BadOptions { reason });
         if self.rows_max > REJECTED_ROWS_MAX {
             return bad(format!("at most {REJECTED_ROWS_MAX} rows may be rejected; mend the source"));
@@ -74,7 +75,7 @@ pub enum RejectReason {
 /// One line of the rejects file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
-    /// The line of a text file, the row of a sheet or Parquet file, from 1.
+    /// The line of a text file, the row of a sheet or Parquet file or of a table in the order in which it was read, from 1.
     pub line: u64,
     /// The column in Lingqu's name where one can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,8 +108,13 @@ impl Reject {
             SourceError::BadValue { line, column, expected, found_kind, found_length, .. } => Reject {
                 expected: Some(expected.describe().to_owned()),
                 found: Some(*found_kind),
-                length: Some(*found_length as u64),
+                // Of a typed value nobody counted characters.
+                length: Some(*found_length as u64).filter(|length| *length > 0),
                 ..reject(*line, Some(column.as_str()), RejectReason::WrongType)
+            },
+            SourceError::Database(PostgresError::BadValue { row, column, expected, .. }) => Reject {
+                expected: Some(expected.describe().to_owned()),
+                ..reject(*row, Some(column), RejectReason::WrongType)
             },
             SourceError::RaggedRecord { line, found, expected, .. } => Reject {
                 expected: Some(format!("{expected} fields")),

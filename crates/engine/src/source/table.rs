@@ -1,17 +1,68 @@
 //! Sources that are tables and know their columns: Delta and Iceberg tables, tables of a database. They give typed batches
 //! instead of text; everything after that is the same as for a file.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use futures::Stream;
 
 use super::SourceError;
+use super::drift::SchemaDrift;
+use super::progress::{ReadProgress, StopSignal};
+use super::rejects::{RejectLimit, Rejects};
 use crate::columns::SchemaView;
 
 /// Typed batches of a table, in its order, of [`TableSource::schema`]'s Arrow schema. After an error nothing more comes.
-pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch, SourceError>> + Send>>;
+pub type BatchStream = Pin<Box<dyn Stream<Item = Result<TableBatch, SourceError>> + Send>>;
+
+/// Some rows of a table.
+#[derive(Debug)]
+pub struct TableBatch {
+    rows: RecordBatch,
+    bad: Vec<Vec<SourceError>>,
+}
+
+impl TableBatch {
+    /// Rows that all fit.
+    pub fn of(rows: RecordBatch) -> Self {
+        Self { rows, bad: Vec::new() }
+    }
+
+    /// Rows of which some do not fit: by their places, what is wrong with each. Those are left out of the rows.
+    pub(crate) fn sifted(rows: &RecordBatch, bad: BTreeMap<usize, Vec<SourceError>>) -> Self {
+        if bad.is_empty() {
+            return Self::of(rows.clone());
+        }
+        let fits: BooleanArray = (0..rows.num_rows()).map(|row| Some(!bad.contains_key(&row))).collect();
+        let rows = filter_record_batch(rows, &fits).expect("the mask has an entry for each row");
+        Self { rows, bad: bad.into_values().collect() }
+    }
+
+    /// The rows that fit; there may be none.
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// What is wrong with each of the others.
+    pub fn bad(&self) -> &[Vec<SourceError>] {
+        &self.bad
+    }
+
+    /// Both.
+    pub fn into_parts(self) -> (RecordBatch, Vec<Vec<SourceError>>) {
+        (self.rows, self.bad)
+    }
+
+    /// The same with other rows.
+    pub(crate) fn bad_alone(rows: RecordBatch, bad: Vec<Vec<SourceError>>) -> Self {
+        Self { rows, bad }
+    }
+}
 
 /// Whether the same rows can be read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +70,8 @@ pub enum SourceIdentity {
     /// A digest: while it is the same, so are the rows and their order. An ingestion that was interrupted goes on after the
     /// part files that it had finished.
     Fixed(String),
-    /// A table that changes under the reader. An ingestion that was interrupted begins anew.
+    /// A table that changes under the reader. It gives its rows in an order that depends on nothing but the rows. An ingestion
+    /// that was interrupted reads them anew and keeps the part files whose rows come again the same.
     Live,
 }
 
@@ -35,7 +87,12 @@ pub trait TableSource: Send + Sync + fmt::Debug {
     /// Whether the same rows can be read again.
     fn identity(&self) -> SourceIdentity;
 
-    /// How many rows there are, where that is known, to show progress.
+    /// How its columns differ from the wanted ones where that does not refuse it: columns that are left out, another order.
+    fn drift(&self) -> SchemaDrift {
+        SchemaDrift::default()
+    }
+
+    /// About how many rows there are, where that is known, to show progress.
     fn rows_hint(&self) -> Option<u64> {
         None
     }
@@ -46,9 +103,72 @@ pub trait TableSource: Send + Sync + fmt::Debug {
         None
     }
 
-    /// The rows but for the first `skip_rows`, which is 0 unless the identity is fixed.
-    fn into_batches(self: Box<Self>, skip_rows: u64) -> BatchStream;
+    /// The rows, from the first.
+    fn into_batches(self: Box<Self>) -> BatchStream;
 }
 
 /// Most characters of a position.
 pub const POSITION_CHARS_MAX: usize = 256;
+
+/// The rows of a table that fit. The others are counted and told; too many of them are an error, and so is the first where none
+/// may be rejected. When the last batch has come, the rejects file is durable.
+pub(crate) struct FittingRows<I> {
+    batches: I,
+    rejects: Rejects,
+    progress: Arc<ReadProgress>,
+    stop: Arc<StopSignal>,
+    has_ended: bool,
+}
+
+impl<I: Iterator<Item = Result<TableBatch, SourceError>>> FittingRows<I> {
+    /// Begins with a rejects file anew where one is wanted, and with progress at nothing.
+    pub(crate) fn begin(
+        table: String,
+        limit: RejectLimit,
+        rejects: Option<&Path>,
+        progress: &Arc<ReadProgress>,
+        stop: &Arc<StopSignal>,
+        batches: I,
+    ) -> Result<Self, SourceError> {
+        limit.check()?;
+        progress.begin();
+        let rejects = Rejects::begin(table, limit, rejects, Arc::clone(progress))?;
+        Ok(Self { batches, rejects, progress: Arc::clone(progress), stop: Arc::clone(stop), has_ended: false })
+    }
+
+    fn read(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        loop {
+            match self.batches.next() {
+                Some(batch) => {
+                    let (rows, bad) = batch?.into_parts();
+                    self.progress.add_rows((rows.num_rows() + bad.len()) as u64);
+                    for errors in bad {
+                        self.rejects.take(errors)?;
+                    }
+                    if rows.num_rows() > 0 {
+                        return Ok(Some(rows));
+                    }
+                }
+                // Rows that were cut off by a stop say nothing of the share of bad ones.
+                None if self.stop.is_given() => return Ok(None),
+                None => {
+                    self.rejects.finish()?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl<I: Iterator<Item = Result<TableBatch, SourceError>>> Iterator for FittingRows<I> {
+    type Item = Result<RecordBatch, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let read = self.read().transpose();
+        self.has_ended = !matches!(read, Some(Ok(_)));
+        read
+    }
+}

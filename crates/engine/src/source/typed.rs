@@ -190,6 +190,7 @@ impl Misfit {
                 (if is_number { FoundKind::Number } else { FoundKind::Text }, text.chars().count())
             }
             Cell::Integer(value) => (FoundKind::Number, value.to_string().len()),
+            Cell::Float(value) if !value.is_finite() => (FoundKind::NotFinite, value.to_string().len()),
             Cell::Float(value) => (FoundKind::Number, value.to_string().len()),
             Cell::Boolean(value) => (FoundKind::Boolean, value.to_string().len()),
             Cell::Moment(value) => (FoundKind::Moment, moment_text(value).len()),
@@ -246,7 +247,7 @@ impl ColumnBuilder {
                 Cell::Raw(text) => Some(parse_float(text).ok_or_else(|| misfit(cell))?),
                 #[expect(clippy::cast_precision_loss, reason = "a float column takes whole numbers as floats")]
                 Cell::Integer(value) => Some(value as f64),
-                Cell::Float(value) => Some(value),
+                Cell::Float(value) if value.is_finite() => Some(value),
                 other => return Err(misfit(other)),
             }),
             ColumnBuilder::Decimal(builder, precision, scale) => builder.append_option(match cell {
@@ -490,6 +491,18 @@ mod tests {
         assert_eq!(decide(&["2013-01-01T10:00:00Z", "2013-01-01T10:00:00"]), ColumnType::Text);
         assert_eq!(decide(&[]), ColumnType::Text);
         assert_eq!(decide(&["NaN"]), ColumnType::Text);
+    }
+
+    /// As in a typed source: a sheet may write a number that is too large for one.
+    #[test]
+    fn a_number_column_has_numbers() {
+        let mut column = ColumnBuilder::new(ColumnType::Float);
+        assert!(column.append(Cell::Float(1e300)).is_ok());
+        for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            let misfit = column.append(Cell::Float(value)).err().map(|misfit| misfit.kind);
+            assert_eq!(misfit, Some(FoundKind::NotFinite));
+        }
+        assert!(column.append(Cell::Raw("NaN")).is_err() && column.append(Cell::Raw("1e999")).is_err());
     }
 
     #[test]

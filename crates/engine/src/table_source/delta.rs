@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use deltalake::kernel::Snapshot;
 use deltalake::kernel::engine::arrow_conversion::TryIntoArrow;
@@ -26,9 +25,9 @@ use super::Wanted;
 use super::confined::ConfinedStore;
 use super::folder::Place;
 use super::reading::{on_thread, open_regular};
-use super::typed::Typing;
+use super::typed::{BadRows, Typing};
 use crate::columns::SchemaView;
-use crate::source::{BatchStream, SourceError, SourceIdentity, TableSource, pages};
+use crate::source::{BatchStream, SchemaDrift, SourceError, SourceIdentity, TableBatch, TableSource, pages};
 use named::{check_checkpoints, is_vector_inside};
 
 /// Batches that wait for whoever takes them.
@@ -174,11 +173,15 @@ impl TableSource for DeltaTable {
         self.rows
     }
 
-    fn into_batches(self: Box<Self>, skip_rows: u64) -> BatchStream {
+    fn drift(&self) -> SchemaDrift {
+        self.typing.drift().clone()
+    }
+
+    fn into_batches(self: Box<Self>) -> BatchStream {
         let (batches, mut taken) = mpsc::channel(BATCHES_AHEAD);
         let place = self.place.clone();
         let reader = tokio::task::spawn_blocking(move || {
-            if let Err(error) = told(&self.place, &self.was_left, self.read(skip_rows, &batches)) {
+            if let Err(error) = told(&self.place, &self.was_left, self.read(&batches)) {
                 // When nobody is there any more, nobody needs to know.
                 drop(batches.blocking_send(Err(error)));
             }
@@ -197,11 +200,7 @@ impl TableSource for DeltaTable {
 
 impl DeltaTable {
     /// Reads the rows on a thread of its own, until the end or until nobody takes them any more.
-    fn read(
-        &self,
-        skip_rows: u64,
-        batches: &mpsc::Sender<Result<RecordBatch, SourceError>>,
-    ) -> Result<(), SourceError> {
+    fn read(&self, batches: &mpsc::Sender<Result<TableBatch, SourceError>>) -> Result<(), SourceError> {
         let place = &self.place;
         for path in &self.files {
             if batches.is_closed() {
@@ -218,17 +217,14 @@ impl DeltaTable {
             let data = data.map_err(|error| fault(place, "read", &error))?;
             let data = ArrowEngineData::try_from_engine_data(data).map_err(|error| fault(place, "read", &error))?;
             let batch = data.record_batch();
-            let rows = batch.num_rows() as u64;
-            let skipped = skip_rows.saturating_sub(rows_before).min(rows);
-            let rest = usize::try_from(rows - skipped).unwrap_or(0);
-            if rest > 0 {
-                let batch = batch.slice(batch.num_rows() - rest, rest);
-                let brought = self.typing.bring(batch.columns(), rest, rows_before + skipped)?;
+            let rows = batch.num_rows();
+            if rows > 0 {
+                let brought = self.typing.bring(batch.columns(), rows, rows_before, BadRows::new())?;
                 if batches.blocking_send(Ok(brought)).is_err() {
                     return Ok(());
                 }
             }
-            rows_before += rows;
+            rows_before += rows as u64;
         }
         Ok(())
     }

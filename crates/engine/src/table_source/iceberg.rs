@@ -10,7 +10,6 @@ mod storage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use futures::{StreamExt, TryStreamExt};
 use iceberg::arrow::ArrowReaderBuilder;
@@ -24,10 +23,10 @@ use sha2::{Digest, Sha256};
 use super::Wanted;
 use super::folder::Place;
 use super::reading::{on_thread, read_whole};
-use super::typed::Typing;
+use super::typed::{BadRows, Typing};
 use crate::BATCH_ROWS;
 use crate::columns::SchemaView;
-use crate::source::{BatchStream, SourceError, SourceIdentity, TableSource};
+use crate::source::{BatchStream, SchemaDrift, SourceError, SourceIdentity, TableSource};
 use arrow58::bridged;
 use storage::FolderStorage;
 
@@ -155,7 +154,11 @@ impl TableSource for IcebergTable {
         self.rows
     }
 
-    fn into_batches(self: Box<Self>, skip_rows: u64) -> BatchStream {
+    fn drift(&self) -> SchemaDrift {
+        self.typing.drift().clone()
+    }
+
+    fn into_batches(self: Box<Self>) -> BatchStream {
         let IcebergTable { place, typing, given, files, storage, tasks, .. } = *self;
         Box::pin(async_stream::try_stream! {
             for task in &tasks {
@@ -178,13 +181,9 @@ impl TableSource for IcebergTable {
             while let Some(batch) = batches.next().await {
                 let batch = batch.map_err(|error| fault(&place, "read", &error))?;
                 let rows = batch.num_rows();
-                let skipped = usize::try_from(skip_rows.saturating_sub(rows_before)).unwrap_or(usize::MAX).min(rows);
-                if skipped < rows {
-                    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(given.fields().len());
-                    for array in bridged(&batch, &given).map_err(|reason| place.unreadable(&reason))? {
-                        arrays.push(array.slice(skipped, rows - skipped));
-                    }
-                    yield typing.bring(&arrays, rows - skipped, rows_before + skipped as u64)?;
+                if rows > 0 {
+                    let arrays = bridged(&batch, &given).map_err(|reason| place.unreadable(&reason))?;
+                    yield typing.bring(&arrays, rows, rows_before, BadRows::new())?;
                 }
                 rows_before += rows as u64;
             }

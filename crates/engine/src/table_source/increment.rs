@@ -1,35 +1,16 @@
-//! What is new by a watermark, and how it is put together with what the resource has.
+//! What is new by a watermark.
 //!
 //! With a key the reading begins at the last watermark (less the overlap) and includes it, so that a row which was
 //! committed later with the same watermark is not lost; rows that are read a second time replace themselves. Without a
 //! key rows can't be told apart, so the rows of the highest watermark are left for the next reading: none of them is ever
-//! taken twice, and none is lost. What no watermark can show is not seen: rows that were deleted, changes that do not move
+//! taken twice, and none is lost. How it is put together with what the resource has is in [`super::merged`]. What no watermark can show is not seen: rows that were deleted, changes that do not move
 //! the watermark, and rows that become visible with a watermark further back than the overlap.
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::row::{RowConverter, SortField};
-use futures::Stream;
-use lingqu_domain::scope::ColumnName;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::Increment;
-use crate::BATCH_ROWS;
-use crate::columns::SchemaView;
-use crate::files::TableFiles;
 use crate::postgres::{Parameter, PostgresError, Reading, WireType};
-use crate::source::SourceError;
 
-/// Most bytes of the keys of one increment; they are held in memory while the older rows are read.
-const KEY_BYTES_MAX: usize = 256 << 20;
-/// What a key takes besides its bytes.
-const KEY_OVERHEAD_BYTES: usize = 48;
 const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: u64 = 86_400;
 
@@ -168,154 +149,10 @@ impl Watermark {
     }
 }
 
-/// New rows by key, and after them the older rows whose key is not among them.
-#[derive(Debug)]
-pub(super) struct Merged {
-    table: String,
-    schema: SchemaView,
-    /// Places of the key's columns.
-    key: Vec<usize>,
-    converter: Option<RowConverter>,
-    seen: HashSet<Box<[u8]>>,
-    seen_bytes: usize,
-    /// What the resource has; none at the first reading.
-    files: Option<Arc<TableFiles>>,
-}
-
-impl Merged {
-    /// The first reading: only that no key comes twice is seen to.
-    pub(super) fn beginning(table: &str, schema: &SchemaView, key: &[ColumnName]) -> Result<Merged, SourceError> {
-        Self::of(table, schema, key, None)
-    }
-
-    /// A reading that goes on from files of the same columns.
-    pub(super) fn new(
-        table: &str,
-        schema: &SchemaView,
-        key: &[ColumnName],
-        files: Arc<TableFiles>,
-    ) -> Result<Merged, SourceError> {
-        let known = SchemaView::of_arrow(&files.arrow_schema());
-        if known.as_ref() != Some(schema) {
-            let reason =
-                "the resource's columns have changed since the last reading; read the table whole once".to_owned();
-            return Err(SourceError::BadOptions { reason });
-        }
-        Self::of(table, schema, key, Some(files))
-    }
-
-    fn of(
-        table: &str,
-        schema: &SchemaView,
-        key: &[ColumnName],
-        files: Option<Arc<TableFiles>>,
-    ) -> Result<Merged, SourceError> {
-        let mut places = Vec::with_capacity(key.len());
-        let mut fields = Vec::with_capacity(key.len());
-        for name in key {
-            let Some(place) = schema.columns.iter().position(|column| &column.name == name) else {
-                let reason = format!("the key column `{name}` is not a column of the resource");
-                return Err(SourceError::BadOptions { reason });
-            };
-            places.push(place);
-            fields.push(SortField::new(schema.columns[place].column_type.arrow()));
-        }
-        let converter =
-            if fields.is_empty() { None } else { Some(RowConverter::new(fields).map_err(|_| no_key(table))?) };
-        Ok(Merged {
-            table: table.to_owned(),
-            schema: schema.clone(),
-            key: places,
-            converter,
-            seen: HashSet::new(),
-            seen_bytes: 0,
-            files,
-        })
-    }
-
-    /// Notes the keys of new rows. Errors: a key that came before, or one of which a part is missing.
-    pub(super) fn see(&mut self, batch: &RecordBatch) -> Result<(), SourceError> {
-        let Some(keys) = self.keys(batch)? else { return Ok(()) };
-        for key in keys {
-            self.seen_bytes += key.len() + KEY_OVERHEAD_BYTES;
-            if self.seen_bytes > KEY_BYTES_MAX {
-                let reason = format!(
-                    "{}: more rows are new than can be put together with the older ones; read the table whole, without an increment",
-                    self.table
-                );
-                return Err(SourceError::BadOptions { reason });
-            }
-            if !self.seen.insert(key) {
-                return Err(no_key(&self.table));
-            }
-        }
-        Ok(())
-    }
-
-    /// The key of each row, byte for byte; none where rows are only ever added.
-    fn keys(&self, batch: &RecordBatch) -> Result<Option<Vec<Box<[u8]>>>, SourceError> {
-        let Some(converter) = &self.converter else { return Ok(None) };
-        let columns: Vec<ArrayRef> = self.key.iter().map(|place| Arc::clone(batch.column(*place))).collect();
-        if columns.iter().any(|column| column.null_count() > 0) {
-            return Err(no_key(&self.table));
-        }
-        let rows = converter.convert_columns(&columns).map_err(|_| no_key(&self.table))?;
-        Ok(Some(rows.iter().map(|row| row.as_ref().into()).collect()))
-    }
-
-    /// The older rows that no new one replaces, in their order.
-    pub(super) fn rest(self) -> impl Stream<Item = Result<RecordBatch, SourceError>> + Send {
-        async_stream::try_stream! {
-            let Some(files) = self.files.clone() else { return };
-            let merged = Arc::new(self);
-            for file in files.files() {
-                let path = files.path_of(file);
-                let fault = |reason: String| SourceError::Unreadable { file: "the resource's older version".to_owned(), reason };
-                let columns = merged.schema.columns.len();
-                let opened = tokio::task::spawn_blocking(move || -> Result<_, String> {
-                    let file = File::open(path).map_err(|error| error.kind().to_string())?;
-                    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| error.to_string())?;
-                    // The row numbers stand last and are made anew.
-                    let mask = ProjectionMask::roots(builder.parquet_schema(), 0..columns);
-                    builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|error| error.to_string())
-                });
-                let mut reader = opened.await.map_err(|error| fault(error.to_string()))?.map_err(fault)?;
-                loop {
-                    let stepped = tokio::task::spawn_blocking(move || (reader.next(), reader));
-                    let (batch, rest) = stepped.await.map_err(|error| fault(error.to_string()))?;
-                    reader = rest;
-                    let Some(batch) = batch else { break };
-                    let batch = batch.map_err(|error| fault(error.to_string()))?;
-                    let kept = merged.kept(&batch)?;
-                    if kept.num_rows() > 0 {
-                        yield kept;
-                    }
-                }
-            }
-        }
-    }
-
-    fn kept(&self, batch: &RecordBatch) -> Result<RecordBatch, SourceError> {
-        let kept = match self.keys(batch)? {
-            None => batch.clone(),
-            Some(keys) => {
-                let stay: BooleanArray = keys.iter().map(|key| Some(!self.seen.contains(key))).collect();
-                filter_record_batch(batch, &stay).map_err(|_| no_key(&self.table))?
-            }
-        };
-        RecordBatch::try_new(self.schema.arrow(), kept.columns().to_vec()).map_err(|_| no_key(&self.table))
-    }
-}
-
-fn no_key(table: &str) -> SourceError {
-    let reason = format!(
-        "{table}: the columns of the key do not tell rows apart (a key comes twice or has a part that is missing); name other columns"
-    );
-    SourceError::BadOptions { reason }
-}
-
 #[cfg(test)]
 mod tests {
+    use lingqu_domain::scope::ColumnName;
+
     use super::*;
 
     fn increment(key: &[&str], overlap: u64) -> Increment {

@@ -1,25 +1,32 @@
 //! Tables and views of PostgreSQL: whole, or what is new by a watermark.
 //!
 //! Opening a table begins the transaction in which it is read, and fixes in it the highest watermark: what is read is one
-//! state of the database, and the position is exact for it. A reading that goes on from an earlier one gives the new
-//! rows first and then those that the resource has already, without the ones that were replaced.
+//! state of the database, and the position is exact for it. The database sorts the rows, so that the same rows always come
+//! in the same order. A reading that goes on from an earlier one puts the new rows together with those that the resource has
+//! already ([`super::merged`]).
 
-use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
+use lingqu_domain::scope::ColumnName;
 use tokio::sync::mpsc;
 
-use super::increment::{Bounds, Merged, Watermark};
-use super::typed::Typing;
+use super::increment::{Bounds, Watermark};
+use super::merged::Merged;
+use super::older::Older;
+use super::typed::{BadRows, Typing};
 use super::{Increment, Previous, Wanted};
 use crate::columns::{ColumnView, SchemaView};
 use crate::postgres::{
-    ConnectionName, Connections, Parameter, PostgresError, Reading, ReadingTime, Relation, Statement, TableAddress,
-    WireType, read_rows,
+    ConnectionName, Connections, Parameter, PostgresError, ReadRows, Reading, ReadingTime, Relation, Statement,
+    TableAddress, WireType, read_rows,
 };
-use crate::source::{BatchStream, SourceError, SourceIdentity, TableSource};
+use crate::source::{BatchStream, SchemaDrift, SourceError, SourceIdentity, TableSource};
 
 /// Batches that wait for whoever takes them.
 const BATCHES_AHEAD: usize = 2;
+/// At the end of a position: the version that was written with it lies in the order of the key.
+const BY_KEY: &str = "/by-key";
+/// Texts in the order of their bytes.
+const BYTES: &str = " COLLATE pg_catalog.\"C\"";
 
 /// A table of a database, its reading begun.
 #[derive(Debug)]
@@ -27,11 +34,14 @@ pub(super) struct PostgresTable {
     name: String,
     typing: Typing,
     view: SchemaView,
+    drift: SchemaDrift,
     /// What is asked; none: nothing is new.
     statement: Option<Statement>,
     reading: Reading,
     position: Option<String>,
     merged: Option<Merged>,
+    /// About how many rows there are, where all of them are read.
+    rows: Option<u64>,
 }
 
 impl PostgresTable {
@@ -49,18 +59,27 @@ impl PostgresTable {
         let mut reading = connections.read(connection, ReadingTime::Ingestion).await?;
         let relation = Relation::find(&mut reading, table).await?;
         let name = table.to_string();
-        let (typing, columns) = typing(&relation, &name, wanted)?;
+        let (typing, drift, columns) = typing(&relation, &name, wanted)?;
         let mut opened = Self {
             name,
             view: typing.view(),
             typing,
+            drift,
             statement: Some(select(&relation, &columns)),
             reading,
             position: None,
             merged: None,
+            rows: relation.rows_estimate.filter(|_| increment.is_none()),
         };
         if let Some(increment) = increment {
             opened.restrict(&relation, increment, previous).await?;
+        }
+        let order = match increment {
+            Some(increment) if !increment.key.is_empty() => order_by_bytes(&relation, &increment.key)?,
+            _ => order_of_all(&relation, &columns, wanted.key),
+        };
+        if let Some(statement) = &mut opened.statement {
+            statement.text = format!("{}{order}", statement.text);
         }
         Ok(opened)
     }
@@ -79,8 +98,13 @@ impl PostgresTable {
                 increment.watermark
             ),
         })?;
-        let last = match &previous {
-            Some(previous) => Some(watermark.parse(&previous.position).ok_or_else(|| PostgresError::Settings {
+        let has_key = !increment.key.is_empty();
+        let earlier = previous.as_ref().map(|previous| match previous.position.strip_suffix(BY_KEY) {
+            Some(position) => (position, true),
+            None => (previous.position.as_str(), false),
+        });
+        let last = match earlier {
+            Some((position, _)) => Some(watermark.parse(position).ok_or_else(|| PostgresError::Settings {
                 reason: "the position of the last reading is not one of this watermark column; read the table whole once".to_owned(),
             })?),
             None => None,
@@ -88,7 +112,8 @@ impl PostgresTable {
         let quoted = column.quoted();
         let highest = self.highest(&quoted, watermark).await?;
         let Bounds { lower, upper, position } = watermark.bounds(last, highest, increment);
-        self.position = position.map(|position| watermark.print(position));
+        let marked = if has_key { BY_KEY } else { "" };
+        self.position = position.map(|position| format!("{}{marked}", watermark.print(position)));
         let Some(statement) = &mut self.statement else { return Ok(()) };
         let mut conditions = Vec::new();
         let mut parameters = Vec::new();
@@ -106,10 +131,10 @@ impl PostgresTable {
             statement.text = format!("{} WHERE {}", statement.text, conditions.join(" AND "));
             statement.parameters = parameters;
         }
-        if let Some(previous) = previous {
-            self.merged = Some(Merged::new(&self.name, &self.view, &increment.key, previous.files)?);
-        } else if !increment.key.is_empty() {
-            self.merged = Some(Merged::beginning(&self.name, &self.view, &increment.key)?);
+        if previous.is_some() || has_key {
+            let is_in_order = earlier.is_some_and(|(_, is_by_key)| is_by_key);
+            let older = previous.as_ref().map(|previous| Older::new(previous.files.clone(), is_in_order));
+            self.merged = Some(Merged::new(&self.name, &self.view, &increment.key, older)?);
         }
         Ok(())
     }
@@ -142,8 +167,13 @@ fn must_make_sense(increment: &Increment, wanted: Wanted<'_>) -> Result<(), Sour
 /// A column that is read: its quoted name, how it comes, and what it becomes.
 type ReadColumn = (String, WireType, ColumnView);
 
-/// How the table's columns become the wanted ones, and which of them are read as what.
-fn typing(relation: &Relation, name: &str, wanted: Wanted<'_>) -> Result<(Typing, Vec<ReadColumn>), SourceError> {
+/// How the table's columns become the wanted ones, how they differ from them without harm, and which of them are read as
+/// what.
+fn typing(
+    relation: &Relation,
+    name: &str,
+    wanted: Wanted<'_>,
+) -> Result<(Typing, SchemaDrift, Vec<ReadColumn>), SourceError> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     let mut strange = Vec::new();
@@ -170,10 +200,49 @@ fn typing(relation: &Relation, name: &str, wanted: Wanted<'_>) -> Result<(Typing
         fields.push(Field::new(column, arrow::datatypes::DataType::Null, true));
     }
     // Compared with all of its columns, brought from those that are read.
-    Typing::between(name, &Schema::new(fields), wanted)?;
+    let drift = Typing::between(name, &Schema::new(fields), wanted)?.drift().clone();
     let read: Vec<Field> =
         columns.iter().map(|(_, _, view)| Field::new(view.name.as_str(), view.column_type.arrow(), true)).collect();
-    Ok((Typing::between(name, &Schema::new(read), wanted)?, columns))
+    Ok((Typing::between(name, &Schema::new(read), wanted)?, drift, columns))
+}
+
+/// Sorts by a key as its values are sorted here: numbers and times by their size, texts by their bytes.
+fn order_by_bytes(relation: &Relation, key: &[ColumnName]) -> Result<String, SourceError> {
+    let mut sorted = Vec::with_capacity(key.len());
+    for name in key {
+        let (column, wire) = relation.typed(name, "a column of the key")?;
+        let quoted = column.quoted();
+        sorted.push(match wire {
+            WireType::Text | WireType::BlankPadded | WireType::Label | WireType::Jsonb if !relation.is_utf8 => {
+                format!("pg_catalog.convert_to(({quoted})::pg_catalog.text, 'UTF8')")
+            }
+            WireType::Text => format!("{quoted}{BYTES}"),
+            WireType::BlankPadded | WireType::Label | WireType::Jsonb => format!("({quoted})::pg_catalog.text{BYTES}"),
+            _ => quoted,
+        });
+    }
+    Ok(format!(" ORDER BY {}", sorted.join(", ")))
+}
+
+/// Sorts by the key that the catalogue entry declares, which an index may have ready, and by all other columns: the same rows come
+/// in the same order even where that key does not tell them apart.
+fn order_of_all(relation: &Relation, columns: &[ReadColumn], key: &[ColumnName]) -> String {
+    let of_key = key.iter().filter_map(|name| columns.iter().find(|(_, _, view)| &view.name == name));
+    let others = columns.iter().filter(|(_, _, view)| !key.contains(&view.name));
+    let sorted: Vec<String> = of_key
+        .chain(others)
+        .map(|(quoted, wire, view)| {
+            let is_told_apart = relation.column(&view.name).is_some_and(|column| column.is_deterministic);
+            match wire {
+                // Equal texts of such a collation may differ.
+                WireType::Text | WireType::BlankPadded if !is_told_apart => format!("{quoted}{BYTES}"),
+                // Not all of these can be sorted as they are.
+                WireType::Label => format!("({quoted})::pg_catalog.text{BYTES}"),
+                _ => quoted.clone(),
+            }
+        })
+        .collect();
+    if sorted.is_empty() { String::new() } else { format!(" ORDER BY {}", sorted.join(", ")) }
 }
 
 /// The statement that reads columns of a table.
@@ -202,40 +271,45 @@ impl TableSource for PostgresTable {
         SourceIdentity::Live
     }
 
+    fn rows_hint(&self) -> Option<u64> {
+        self.rows
+    }
+
     fn position(&self) -> Option<String> {
         self.position.clone()
     }
 
-    fn into_batches(self: Box<Self>, _skip_rows: u64) -> BatchStream {
-        let PostgresTable { name, typing, statement, reading, mut merged, .. } = *self;
-        Box::pin(async_stream::try_stream! {
-            if let Some(statement) = statement {
-                let (sent, mut taken) = mpsc::channel(BATCHES_AHEAD);
-                let reader = tokio::spawn(read_rows(reading, statement, sent));
-                let mut rows_before = 0_u64;
-                while let Some(batch) = taken.recv().await {
-                    let batch: RecordBatch = batch?;
-                    let rows = batch.num_rows();
-                    let arrays: &[ArrayRef] = batch.columns();
-                    let brought = typing.bring(arrays, rows, rows_before)?;
-                    rows_before += rows as u64;
-                    if let Some(merged) = &mut merged {
-                        merged.see(&brought)?;
-                    }
-                    yield brought;
-                }
-                // A reader that ended early would look like the end of the rows.
-                reader.await.map_err(|_| SourceError::Unreadable { file: name, reason: "its reader ended early".to_owned() })?;
-            } else {
+    fn drift(&self) -> SchemaDrift {
+        self.drift.clone()
+    }
+
+    fn into_batches(self: Box<Self>) -> BatchStream {
+        let PostgresTable { name, typing, statement, reading, merged, .. } = *self;
+        let new: BatchStream = Box::pin(async_stream::try_stream! {
+            let Some(statement) = statement else {
                 reading.end().await?;
+                return;
+            };
+            let (sent, mut taken) = mpsc::channel(BATCHES_AHEAD);
+            let reader = tokio::spawn(read_rows(reading, statement, sent));
+            let mut rows_before = 0_u64;
+            while let Some(read) = taken.recv().await {
+                let ReadRows { batch, bad } = read?;
+                let rows = batch.num_rows();
+                let bad: BadRows = bad
+                    .into_iter()
+                    .map(|(row, errors)| (row, errors.into_iter().map(SourceError::from).collect()))
+                    .collect();
+                yield typing.bring(batch.columns(), rows, rows_before, bad)?;
+                rows_before += rows as u64;
             }
-            if let Some(merged) = merged {
-                let mut kept = Box::pin(merged.rest());
-                while let Some(batch) = futures::StreamExt::next(&mut kept).await {
-                    yield batch?;
-                }
-            }
-        })
+            // A reader that ended early would look like the end of the rows.
+            reader.await.map_err(|_| SourceError::Unreadable { file: name, reason: "its reader ended early".to_owned() })?;
+        });
+        match merged {
+            Some(merged) => merged.stream(new),
+            None => new,
+        }
     }
 }
 
@@ -254,7 +328,7 @@ mod tests {
     #[test]
     fn settings_that_lose_rows_or_contradict_themselves_are_refused() {
         let schema = wanted(&["id", "at"]);
-        let asked = Wanted { schema: &schema, ignores_added: false };
+        let asked = Wanted { schema: &schema, ignores_added: false, key: &[] };
         let name = |name: &str| lingqu_domain::scope::ColumnName::new(name).unwrap();
         let mut increment = Increment { watermark: name("at"), key: vec![], overlap: 60 };
         assert!(must_make_sense(&increment, asked).is_err());

@@ -1,17 +1,15 @@
 //! Columns of tables, brought to the types that are wanted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::kernels::cmp::not_distinct;
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use arrow::util::display::FormatOptions;
 use lingqu_domain::scope::ColumnName;
 
 use super::Wanted;
 use crate::columns::{ColumnType, ColumnView, SchemaView};
-use crate::source::{COLUMNS_MAX, FoundKind, SchemaDrift, SourceError};
+use crate::source::{COLUMNS_MAX, REJECTED_CELLS_MAX, SchemaDrift, SourceError, TableBatch, exact};
 
 /// How a table's columns become those that are wanted.
 #[derive(Clone, Debug)]
@@ -21,7 +19,11 @@ pub(super) struct Typing {
     /// The place of each in the table.
     places: Vec<usize>,
     schema: SchemaRef,
+    drift: SchemaDrift,
 }
+
+/// What is wrong with rows of a batch, by their places in it.
+pub(super) type BadRows = BTreeMap<usize, Vec<SourceError>>;
 
 impl Typing {
     /// Compares a table's columns with those that are wanted. Errors: they differ; a wanted one has a type that governed
@@ -63,7 +65,7 @@ impl Typing {
             })?;
             places.push(place);
         }
-        Ok(Typing { table: table.to_owned(), columns, places, schema: wanted.schema.arrow() })
+        Ok(Typing { table: table.to_owned(), columns, places, schema: wanted.schema.arrow(), drift })
     }
 
     /// The columns.
@@ -71,47 +73,55 @@ impl Typing {
         SchemaView { columns: self.columns.clone() }
     }
 
-    /// A batch of the table, all columns in their order, as one of the wanted schema. `rows_before`: for messages.
-    pub(super) fn bring(&self, arrays: &[ArrayRef], rows: usize, rows_before: u64) -> Result<RecordBatch, SourceError> {
+    /// How the table's columns differ from the wanted ones without harm.
+    pub(super) fn drift(&self) -> &SchemaDrift {
+        &self.drift
+    }
+
+    /// A batch of the table, all columns in their order, as one of the wanted schema, without the rows that do not fit: those
+    /// that are known as bad already, and those with a value that would change. `rows_before`: for messages.
+    pub(super) fn bring(
+        &self,
+        arrays: &[ArrayRef],
+        rows: usize,
+        rows_before: u64,
+        mut bad: BadRows,
+    ) -> Result<TableBatch, SourceError> {
         let mut brought = Vec::with_capacity(self.columns.len());
         for (column, place) in self.columns.iter().zip(&self.places) {
             let array = arrays.get(*place).ok_or_else(|| self.bad_type(column, "missing"))?;
-            brought.push(self.bring_column(array, column, rows_before)?);
+            brought.push(self.bring_column(array, column, rows_before, &mut bad)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), brought, &options).map_err(|_| {
+        let whole = RecordBatch::try_new_with_options(Arc::clone(&self.schema), brought, &options).map_err(|_| {
             SourceError::Unreadable { file: self.table.clone(), reason: "its columns differ in length".to_owned() }
-        })
+        })?;
+        Ok(TableBatch::sifted(&whole, bad))
     }
 
-    /// Casts a column. A value that changes by it is refused with its row: there and back must give the same.
-    fn bring_column(&self, array: &ArrayRef, column: &ColumnView, rows_before: u64) -> Result<ArrayRef, SourceError> {
-        let wanted = column.column_type.arrow();
-        if array.data_type() == &wanted {
-            return Ok(Arc::clone(array));
+    fn bring_column(
+        &self,
+        array: &ArrayRef,
+        column: &ColumnView,
+        rows_before: u64,
+        bad: &mut BadRows,
+    ) -> Result<ArrayRef, SourceError> {
+        let brought = exact::bring(array, column.column_type)
+            .map_err(|_| self.bad_type(column, &array.data_type().to_string()))?;
+        for (row, found_kind) in brought.misfits {
+            let errors = bad.entry(row).or_default();
+            if errors.len() < REJECTED_CELLS_MAX {
+                errors.push(SourceError::BadValue {
+                    file: self.table.clone(),
+                    line: rows_before + row as u64 + 1,
+                    column: column.name.clone(),
+                    expected: column.column_type,
+                    found_kind,
+                    found_length: 0,
+                });
+            }
         }
-        let bad_type = |_| self.bad_type(column, &array.data_type().to_string());
-        let options = CastOptions { safe: true, format_options: FormatOptions::default() };
-        let cast = cast_with_options(array, &wanted, &options).map_err(bad_type)?;
-        let kept = if column.column_type == ColumnType::Text {
-            // A text holds every digit of what is written; only a value that became none was lost.
-            (0..array.len()).find(|row| cast.is_null(*row) != is_null(array, *row))
-        } else {
-            let back = cast_with_options(&cast, array.data_type(), &options).map_err(bad_type)?;
-            let same = not_distinct(&back, array).map_err(bad_type)?;
-            (0..same.len()).find(|row| !same.value(*row))
-        };
-        match kept {
-            None => Ok(cast),
-            Some(row) => Err(SourceError::BadValue {
-                file: self.table.clone(),
-                line: rows_before + row as u64 + 1,
-                column: column.name.clone(),
-                expected: column.column_type,
-                found_kind: if array.data_type().is_numeric() { FoundKind::Number } else { FoundKind::Text },
-                found_length: 0,
-            }),
-        }
+        Ok(brought.array)
     }
 
     fn bad_type(&self, column: &ColumnView, found: &str) -> SourceError {
@@ -124,13 +134,9 @@ fn column_type_of(data_type: &DataType) -> Option<ColumnType> {
     ColumnType::of_arrow(data_type)
 }
 
-fn is_null(array: &ArrayRef, row: usize) -> bool {
-    array.logical_nulls().is_some_and(|nulls| nulls.is_null(row))
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Decimal128Array, Float64Array, Int64Array, TimestampNanosecondArray};
+    use arrow::array::{Array, Decimal128Array, Float64Array, Int64Array, TimestampNanosecondArray};
     use arrow::datatypes::{Field, TimeUnit};
 
     use super::*;
@@ -142,28 +148,69 @@ mod tests {
         SchemaView { columns: columns.collect() }
     }
 
-    fn bring(array: ArrayRef, wanted: ColumnType) -> Result<RecordBatch, SourceError> {
+    fn wanted(schema: &SchemaView, ignores_added: bool) -> Wanted<'_> {
+        Wanted { schema, ignores_added, key: &[] }
+    }
+
+    fn bring(array: ArrayRef, column_type: ColumnType) -> TableBatch {
         let schema = Schema::new(vec![Field::new("a", array.data_type().clone(), true)]);
-        let wanted = view(&[("a", wanted)]);
-        let typing = Typing::between("t", &schema, Wanted { schema: &wanted, ignores_added: false })?;
+        let view = view(&[("a", column_type)]);
+        let typing = Typing::between("t", &schema, wanted(&view, false)).unwrap();
         let rows = array.len();
-        typing.bring(&[array], rows, 10)
+        typing.bring(&[array], rows, 10, BadRows::new()).unwrap()
+    }
+
+    /// The rows that do not fit, as they are numbered.
+    fn lines(batch: &TableBatch) -> Vec<u64> {
+        let line = |errors: &Vec<SourceError>| match errors.as_slice() {
+            [SourceError::BadValue { line, .. }] => *line,
+            other => panic!("{other:?}"),
+        };
+        batch.bad().iter().map(line).collect()
     }
 
     #[test]
-    fn a_value_that_would_change_is_refused_with_its_row() {
+    fn a_row_with_a_value_that_would_change_is_left_out_and_told() {
         let decimal = ColumnType::Decimal { precision: 38, scale: 6 };
         let fine = Decimal128Array::from(vec![Some(15), None]).with_precision_and_scale(5, 1).unwrap();
-        assert!(bring(Arc::new(fine), decimal).is_ok());
+        assert!(lines(&bring(Arc::new(fine), decimal)).is_empty());
         let cut = Decimal128Array::from(vec![Some(10_000_000), Some(1)]).with_precision_and_scale(20, 7).unwrap();
-        let error = bring(Arc::new(cut), decimal).unwrap_err();
-        assert!(matches!(error, SourceError::BadValue { line: 12, .. }), "{error}");
+        let cut = bring(Arc::new(cut), decimal);
+        assert_eq!((lines(&cut), cut.rows().num_rows()), (vec![12], 1));
         let large = Int64Array::from(vec![(1_i64 << 53) + 1]);
-        assert!(matches!(bring(Arc::new(large), ColumnType::Float), Err(SourceError::BadValue { line: 11, .. })));
+        assert_eq!(lines(&bring(Arc::new(large), ColumnType::Float)), [11]);
         let odd = TimestampNanosecondArray::from(vec![1_500]);
-        let error = bring(Arc::new(odd), ColumnType::LocalTimestamp).unwrap_err();
-        assert!(matches!(error, SourceError::BadValue { .. }), "{error}");
-        assert!(bring(Arc::new(Float64Array::from(vec![0.1])), decimal).is_ok());
+        assert_eq!(lines(&bring(Arc::new(odd), ColumnType::LocalTimestamp)), [11]);
+        assert_eq!(lines(&bring(Arc::new(Float64Array::from(vec![f64::NAN, 0.1])), ColumnType::Float)), [11]);
+        assert!(lines(&bring(Arc::new(Float64Array::from(vec![0.1])), decimal)).is_empty());
+    }
+
+    #[test]
+    fn rows_that_are_bad_already_stay_so_and_cells_are_bounded() {
+        const COLUMNS: usize = REJECTED_CELLS_MAX + 5;
+        let names: Vec<String> = (0..COLUMNS).map(|number| format!("c{number}")).collect();
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Float64, true)).collect();
+        let columns: Vec<_> = names.iter().map(|name| (name.as_str(), ColumnType::Float)).collect();
+        let view = view(&columns);
+        let typing = Typing::between("t", &Schema::new(fields), wanted(&view, false)).unwrap();
+        let arrays = vec![Arc::new(Float64Array::from(vec![f64::NAN, 1.0, 2.0])) as ArrayRef; COLUMNS];
+        let known = BadRows::from([(2, vec![SourceError::NoColumns { file: "t".to_owned() }])]);
+        let batch = typing.bring(&arrays, 3, 0, known).unwrap();
+        assert_eq!(batch.rows().num_rows(), 1);
+        assert_eq!(batch.bad().iter().map(Vec::len).collect::<Vec<_>>(), [REJECTED_CELLS_MAX, 1]);
+    }
+
+    #[test]
+    fn what_differs_without_harm_is_told_too() {
+        let found = Schema::new(vec![
+            Field::new("new", DataType::Utf8, true),
+            Field::new("b", DataType::Int64, true),
+            Field::new("a", DataType::Int64, true),
+        ]);
+        let view = view(&[("a", ColumnType::Integer), ("b", ColumnType::Integer)]);
+        let typing = Typing::between("t", &found, wanted(&view, true)).unwrap();
+        assert_eq!(typing.drift().added, ["new"]);
+        assert!(typing.drift().reordered && typing.drift().missing.is_empty());
     }
 
     #[test]
@@ -175,14 +222,14 @@ mod tests {
             Field::new("n", nested.clone(), true),
             Field::new("t", DataType::Timestamp(TimeUnit::Microsecond, None), true),
         ]);
-        let wanted = view(&[("a", ColumnType::Boolean), ("b", ColumnType::Text)]);
-        let error = Typing::between("t", &found, Wanted { schema: &wanted, ignores_added: false }).unwrap_err();
+        let other = view(&[("a", ColumnType::Boolean), ("b", ColumnType::Text)]);
+        let error = Typing::between("t", &found, wanted(&other, false)).unwrap_err();
         let SourceError::Drift { drift, .. } = error else { panic!("{error}") };
         assert_eq!(drift.missing, ["b"]);
         assert_eq!(drift.added, ["t", "Odd Name", "n"]);
         assert_eq!(drift.changed.len(), 1);
-        let wanted = view(&[("n", ColumnType::Text)]);
-        let error = Typing::between("t", &found, Wanted { schema: &wanted, ignores_added: true }).unwrap_err();
+        let nested = view(&[("n", ColumnType::Text)]);
+        let error = Typing::between("t", &found, wanted(&nested, true)).unwrap_err();
         assert!(matches!(error, SourceError::BadType { .. }), "{error}");
     }
 }
