@@ -1,9 +1,10 @@
 //! What makes the table of a serving its consumer's copy.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lingqu_domain::lineage::AnswerLineage;
-use lingqu_domain::scope::ColumnName;
+use lingqu_domain::scope::{ColumnName, Mode, Precision};
 use lingqu_engine::marks::Marks;
 
 use super::Serving;
@@ -14,6 +15,8 @@ use crate::fingerprint::OrderMarks;
 pub(super) struct ServedMarks {
     pub(super) marks: Arc<Marks>,
     pub(super) code_id: String,
+    /// How many decoys are laid among a million rows, at most.
+    pub(super) decoys_per_million: u32,
 }
 
 impl ServedMarks {
@@ -22,7 +25,9 @@ impl ServedMarks {
         let (secrets, recipient, order) = (keys.secrets.clone(), keys.recipient.clone(), keys.order.clone());
         let marks = Marks::new(keys.marking.clone(), secrets, recipient, order)
             .map_err(|error| AppError::Fault(format!("the product can't be marked: {error}")))?;
-        Ok(ServedMarks { marks: Arc::new(marks), code_id: keys.code_id.clone() })
+        let decoys_per_million = keys.decoys_per_million;
+        let marks = if decoys_per_million > 0 { marks.with_decoys() } else { marks };
+        Ok(ServedMarks { marks: Arc::new(marks), code_id: keys.code_id.clone(), decoys_per_million })
     }
 }
 
@@ -36,14 +41,25 @@ impl Serving {
     /// The marked columns among those that an answer was made of; among all that are granted where that is not known.
     pub fn marked_columns(&self, lineage: Option<&AnswerLineage>) -> Vec<ColumnName> {
         let Some(served) = &self.marks else { return Vec::new() };
-        let bears = |column: &ColumnName| match lineage {
-            Some(lineage) => {
-                lineage.conditions.contains(column) || lineage.columns.iter().any(|shown| shown.from.contains(column))
-            }
-            None => true,
-        };
         let columns = self.schema().columns.iter().map(|column| &column.name);
-        columns.filter(|column| served.marks.is_marked(column.as_str()) && bears(column)).cloned().collect()
+        columns.filter(|column| served.marks.is_marked(column.as_str()) && bears(lineage, column)).cloned().collect()
+    }
+
+    /// How many rows of a million, at most, do not exist in the consumer's copy; none where all do. The contract says it.
+    pub fn decoys_per_million(&self) -> Option<u32> {
+        self.marks.as_ref().map(|served| served.decoys_per_million).filter(|count| *count > 0)
+    }
+
+    /// The masks that a mode puts on the columns that an answer was made of; on all that are granted where that is not known.
+    /// A column that it shows as it is is not among them.
+    pub fn masks(&self, mode: Mode, lineage: Option<&AnswerLineage>) -> BTreeMap<ColumnName, Precision> {
+        let mut masks = BTreeMap::new();
+        for (column, precision) in self.grant.scope.visible_in(mode) {
+            if precision != Precision::Exact && bears(lineage, column) {
+                masks.insert(column.clone(), precision);
+            }
+        }
+        masks
     }
 
     /// The weight of each row, where the consumer's copy lacks a share of the rows: totals of the whole are his totals times
@@ -51,4 +67,11 @@ impl Serving {
     pub fn sampling_weight(&self) -> Option<f64> {
         self.marks.as_ref().and_then(|served| served.marks.sampling_weight())
     }
+}
+
+/// Whether a column bears on an answer; that of an answer of which it is not known every one does.
+fn bears(lineage: Option<&AnswerLineage>, column: &ColumnName) -> bool {
+    lineage.is_none_or(|lineage| {
+        lineage.conditions.contains(column) || lineage.columns.iter().any(|shown| shown.from.contains(column))
+    })
 }

@@ -75,7 +75,9 @@ pub(super) fn schema_bytes(schema: &SchemaRef) -> Result<Bytes, GatewayError> {
 
 /// An answer with what it says of itself: in the response's metadata, and with the schema for clients that do not show it.
 pub(super) fn sent(answer: StreamedBatches, run: Option<Run>) -> Response<DoGet> {
-    let StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, privacy, mut batches } = answer;
+    let StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, privacy, answer_salt, mut batches } =
+        answer;
+    let answer_salt = answer_salt.to_string();
     let exactness = match exactness {
         RowsExactness::Exact => "exact",
         RowsExactness::Superset => "superset",
@@ -85,6 +87,7 @@ pub(super) fn sent(answer: StreamedBatches, run: Option<Run>) -> Response<DoGet>
         "data_nature": nature_of(nature),
         "receipt_rows": exactness,
         "groups_suppressed": groups_suppressed,
+        "answer_salt": answer_salt,
     });
     if let Some(privacy) = privacy {
         label["privacy_spent"] = privacy.spent.to_string().into();
@@ -122,6 +125,7 @@ pub(super) fn sent(answer: StreamedBatches, run: Option<Run>) -> Response<DoGet>
         ("data-nature", nature_of(nature)),
         ("receipt-rows", exactness),
         ("groups-suppressed", groups_suppressed.to_string().as_str()),
+        ("answer-salt", answer_salt.as_str()),
     ] {
         let value = value.parse::<MetadataValue<_>>().expect("ids, numbers and words are visible ASCII");
         response.metadata_mut().insert(name, value);

@@ -13,9 +13,8 @@ use arrow_flight::sql::{
     CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
     CommandGetXdbcTypeInfo,
 };
-use lingqu_app::AppError;
+use lingqu_app::{AppError, Meanings};
 use lingqu_domain::resource::Nature;
-use lingqu_domain::scope::Mode;
 use lingqu_engine::engine::{CATALOG, SCHEMA};
 use lingqu_engine::{ColumnType, ColumnView};
 
@@ -67,7 +66,8 @@ pub(super) async fn answer(
         }
         Question::Tables(command) => {
             let schema = if command.include_schema {
-                table_schema(admission, &deliveries.columns(admission, shown_mode(admission)).await?)
+                let columns = deliveries.columns(admission, admission.shown_mode()).await?;
+                table_schema(admission, &columns, &deliveries.app().meanings(&admission.serving))
             } else {
                 Schema::empty()
             };
@@ -79,7 +79,10 @@ pub(super) async fn answer(
             let is_asked = command.table == table
                 && command.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG)
                 && command.db_schema.as_deref().is_none_or(|schema| schema == SCHEMA);
-            let key = if is_asked { visible_key(deliveries, admission).await? } else { Vec::new() };
+            let key = match is_asked {
+                true => admission.key_among(&deliveries.columns(admission, admission.shown_mode()).await?),
+                false => Vec::new(),
+            };
             return primary_keys(table, &key);
         }
         Question::ForeignKeys => return Ok(RecordBatch::new_empty(foreign_keys_schema())),
@@ -88,23 +91,9 @@ pub(super) async fn answer(
     built.map_err(|_| unbuildable().into())
 }
 
-/// The mode whose columns are shown: the first that is granted of those that answer statements, else of the others.
-fn shown_mode(admission: &Admission) -> Mode {
-    let granted = &admission.serving.grant.scope.modes;
-    let modes = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode::File, Mode::Verification];
-    modes.into_iter().find(|mode| granted.contains(mode)).unwrap_or(Mode::Verification)
-}
-
-/// The parts of the key, if all of them are granted.
-async fn visible_key(deliveries: &Deliveries, admission: &Admission) -> Result<Vec<String>, GatewayError> {
-    let columns = deliveries.columns(admission, shown_mode(admission)).await?;
-    let key: Vec<String> = admission.serving.details.key.iter().map(ToString::to_string).collect();
-    let is_visible = key.iter().all(|part| columns.iter().any(|column| column.name.as_str() == part));
-    Ok(if is_visible { key } else { Vec::new() })
-}
-
-/// The columns with what tools want to know of them (keys of `FlightSql.proto`, `ColumnMetadata`).
-fn table_schema(admission: &Admission, columns: &[ColumnView]) -> Schema {
+/// The columns with what tools want to know of them: the keys that `FlightSql.proto` lists at `CommandGetTables`. The schema
+/// stands under two keys, for the specification says `DB_SCHEMA_NAME` and the libraries of Arrow read `SCHEMA_NAME`.
+fn table_schema(admission: &Admission, columns: &[ColumnView], meanings: &Meanings) -> Schema {
     let details = &admission.serving.details;
     let mut fields = Vec::with_capacity(columns.len());
     for column in columns {
@@ -112,6 +101,7 @@ fn table_schema(admission: &Admission, columns: &[ColumnView]) -> Schema {
         let mut metadata = HashMap::new();
         for (key, value) in [
             ("CATALOG_NAME", CATALOG.to_owned()),
+            ("DB_SCHEMA_NAME", SCHEMA.to_owned()),
             ("SCHEMA_NAME", SCHEMA.to_owned()),
             ("TABLE_NAME", details.table.to_string()),
             ("TYPE_NAME", type_name.to_owned()),
@@ -124,6 +114,9 @@ fn table_schema(admission: &Admission, columns: &[ColumnView]) -> Schema {
         ] {
             metadata.insert(format!("ARROW:FLIGHT:SQL:{key}"), value);
         }
+        if let Some(meaning) = meanings.column(column.name.as_str()) {
+            metadata.insert("ARROW:FLIGHT:SQL:REMARKS".to_owned(), meaning.to_owned());
+        }
         let field = Field::new(column.name.as_str(), column.column_type.arrow(), true);
         fields.push(field.with_metadata(metadata));
     }
@@ -131,6 +124,8 @@ fn table_schema(admission: &Admission, columns: &[ColumnView]) -> Schema {
         ("name".to_owned(), details.name.clone()),
         ("name_en".to_owned(), details.name_en.clone()),
         ("summary".to_owned(), details.summary.clone()),
+        // Flight SQL has no place for the comment of a table.
+        ("comment".to_owned(), meanings.table().to_owned()),
         ("data_nature".to_owned(), nature_of(admission.serving.grant.nature).to_owned()),
     ]);
     Schema::new_with_metadata(fields, metadata)

@@ -27,6 +27,7 @@ use datafusion::scalar::ScalarValue;
 use futures::Stream;
 use lingqu_app::AppError;
 use lingqu_domain::scope::Mode;
+use lingqu_engine::schema_session::Concern;
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
@@ -84,7 +85,10 @@ impl FlightService {
         parameters: Vec<ScalarValue>,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, GatewayError> {
-        let schema = self.deliveries.describe_bound(admission, mode, &sql, &parameters).await?;
+        let schema = match self.deliveries.schema_question(admission, &sql).await? {
+            Some(question) => question.describe(Some(&parameters)).await?.schema,
+            None => self.deliveries.describe_bound(admission, mode, &sql, &parameters).await?,
+        };
         let told = Told { schema: schema_digest(&schema), policy: admission.serving.policy_digest.clone() };
         let ticket = Ticket::new(mode, sql, parameters, told)?;
         let app = self.deliveries.app();
@@ -103,6 +107,14 @@ impl FlightService {
         told: Option<&Told>,
         run: Option<Run>,
     ) -> Result<Response<DoGet>, GatewayError> {
+        if let Some(question) = self.deliveries.schema_question(admission, &sql).await? {
+            let (schema, batches) = question.batches(&parameters).await?;
+            return Ok(Response::new(encoded(
+                schema,
+                Bytes::new(),
+                futures::stream::iter(batches.into_iter().map(Ok)),
+            )));
+        }
         let request = asked(&sql, &parameters);
         if let Some(told) = told
             && told.policy != admission.serving.policy_digest
@@ -217,7 +229,8 @@ impl FlightSqlService for FlightService {
         }
         let admission = self.admit(request.metadata()).await?;
         let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
-        let mode = access::wanted_mode(request.metadata()).and_then(|wanted| admission.batch_mode(wanted));
+        let mode = access::wanted_mode(request.metadata());
+        let mode = mode.and_then(|wanted| mode_of(&admission, wanted, &query.query));
         let descriptor = request.into_inner();
         let info = self.information(&admission, mode.map_err(refuse)?, query.query, Vec::new(), descriptor).await;
         Ok(Response::new(info.map_err(refuse)?))
@@ -231,7 +244,7 @@ impl FlightSqlService for FlightService {
         let admission = self.admit(request.metadata()).await?;
         let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
         let prepared = self.prepared.get(&admission.order, &query.prepared_statement_handle).map_err(refuse)?;
-        let mode = admission.batch_mode(prepared.mode).map_err(refuse)?;
+        let mode = mode_of(&admission, prepared.mode, &prepared.sql).map_err(refuse)?;
         let descriptor = request.into_inner();
         let info = self.information(&admission, mode, prepared.sql, prepared.parameters, descriptor).await;
         Ok(Response::new(info.map_err(refuse)?))
@@ -259,7 +272,7 @@ impl FlightSqlService for FlightService {
         let admission = self.admit(request.metadata()).await?;
         let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
         let prepared = self.prepared.get(&admission.order, &query.prepared_statement_handle).map_err(refuse)?;
-        let mode = admission.batch_mode(prepared.mode).map_err(refuse)?;
+        let mode = mode_of(&admission, prepared.mode, &prepared.sql).map_err(refuse)?;
         self.drawn(&admission, mode, prepared.sql, prepared.parameters, None, None).await.map_err(refuse)
     }
 
@@ -274,8 +287,14 @@ impl FlightSqlService for FlightService {
         let admission = self.admit(request.metadata()).await?;
         let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
         let wanted = access::wanted_mode(request.metadata()).map_err(refuse)?;
-        let mode = admission.batch_mode(wanted).map_err(refuse)?;
-        let described = self.deliveries.describe(&admission, mode, &query.query).await.map_err(refuse)?;
+        let described = match self.deliveries.schema_question(&admission, &query.query).await.map_err(refuse)? {
+            Some(question) => question.describe(None).await,
+            None => match admission.batch_mode(wanted) {
+                Ok(mode) => self.deliveries.describe(&admission, mode, &query.query).await,
+                Err(error) => Err(error),
+            },
+        };
+        let described = described.map_err(refuse)?;
         let handle = self.prepared.add(&admission.order, wanted, query.query).map_err(refuse)?;
         let mut parameters = Vec::with_capacity(described.parameters.len());
         for (index, data_type) in described.parameters.into_iter().enumerate() {
@@ -594,6 +613,14 @@ impl FlightSqlService for FlightService {
 
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {
         // What the server says of itself is fixed.
+    }
+}
+
+/// The mode by which a statement is answered. One about what there is is answered whatever is granted.
+fn mode_of(admission: &Admission, wanted: Option<Mode>, sql: &str) -> Result<Mode, GatewayError> {
+    match admission.serving.concern_of(sql) {
+        Concern::Schema => Ok(admission.shown_mode()),
+        Concern::Data | Concern::Both => admission.batch_mode(wanted),
     }
 }
 

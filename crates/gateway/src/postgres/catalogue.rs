@@ -5,6 +5,7 @@
 //! order sees. No governed row can be reached from it, whatever is asked: there is none. So its answers leave no receipt and
 //! cost nothing, and what they may use is bounded here.
 
+mod comments;
 mod functions;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider,
+    CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider, SchemaProvider,
 };
 use datafusion::datasource::TableType;
 use datafusion::datasource::empty::EmptyTable;
@@ -36,6 +37,9 @@ use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog};
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use futures::StreamExt;
+use lingqu_app::Meanings;
+use lingqu_engine::SchemaView;
+use lingqu_engine::schema_session::{INFORMATION_SCHEMA, View};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -44,6 +48,8 @@ use url::Url;
 use super::growth;
 use super::refusal::Refused;
 use super::statement::{DATABASE, SCHEMA};
+use crate::information_schema::{ShownTable, views};
+use comments::WithComments;
 use functions::{constant, restricted};
 
 /// Questions that are answered at one time; others wait.
@@ -60,10 +66,19 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 /// Orders whose catalogue is kept. One that is made anew is the same to its last number.
 const CATALOGUES_MAX: usize = 64;
 
+/// Most rows of a batch. What a join or a function puts into one lies outside the pool that bounds the operators, and a comment
+/// may have a few thousand bytes.
+const BATCH_ROWS: usize = 512;
+
 /// Parts of questions that the catalogue's tables have no form for, as the clients write them, and what is asked instead.
 const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
     // The JDBC driver tells arrays by it; the tables hold the names of functions where PostgreSQL holds their numbers.
     ("'pg_catalog.array_in'::regproc", "'array_in'"),
+    // By its number, since it is not among the relations that are shown: what a description is a description of.
+    ("'pg_class'::regclass", "'1259'::regclass"),
+    ("'pg_class'::pg_catalog.regclass", "'1259'::regclass"),
+    ("'pg_catalog.pg_class'::regclass", "'1259'::regclass"),
+    ("'pg_catalog.pg_class'::pg_catalog.regclass", "'1259'::regclass"),
     // psql's `\\d+` of a table: its options, of which there are none.
     (
         "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
@@ -82,10 +97,20 @@ pub(super) struct Catalogues {
     threads: Option<Runtime>,
 }
 
+/// The order's table as the catalogue shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct OrderTable {
+    pub(super) name: String,
+    pub(super) schema: SchemaRef,
+    /// The columns that identify a row, if all of them are granted.
+    pub(super) key: Vec<String>,
+    /// What it and its columns mean.
+    pub(super) meanings: Meanings,
+}
+
 /// The catalogue of an order.
 pub(super) struct Catalogue {
-    table: String,
-    schema: SchemaRef,
+    table: OrderTable,
     state: SessionState,
 }
 
@@ -111,7 +136,9 @@ impl Catalogues {
         runtime.deregister_object_store(&files).map_err(told)?;
         let config = SessionConfig::new()
             .with_default_catalog_and_schema(DATABASE, SCHEMA)
-            .with_information_schema(true)
+            // The engine's own would tell of its settings and functions; the order's stands in its place.
+            .with_information_schema(false)
+            .with_batch_size(BATCH_ROWS)
             .with_target_partitions(1);
         let context = SessionContext::new_with_config_rt(config, runtime);
         setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|error| told(*error))?;
@@ -132,16 +159,15 @@ impl Catalogues {
         })
     }
 
-    /// The catalogue of an order whose table has this schema.
-    pub(super) async fn of(&self, order: &str, table: &str, schema: &SchemaRef) -> Result<Arc<Catalogue>, Refused> {
+    /// The catalogue of an order that has this table.
+    pub(super) async fn of(&self, order: &str, table: OrderTable) -> Result<Arc<Catalogue>, Refused> {
         let kept = self.by_order.lock().unwrap_or_else(PoisonError::into_inner).get(order).cloned();
         if let Some(kept) = kept
             && kept.table == table
-            && kept.schema == *schema
         {
             return Ok(kept);
         }
-        let made = Arc::new(self.make(order, table, schema).await.map_err(|error| fault(&error))?);
+        let made = Arc::new(self.make(order, table).await.map_err(|error| fault(&error))?);
         let mut by_order = self.by_order.lock().unwrap_or_else(PoisonError::into_inner);
         if by_order.len() >= CATALOGUES_MAX {
             by_order.clear();
@@ -150,25 +176,35 @@ impl Catalogues {
         Ok(made)
     }
 
-    async fn make(&self, order: &str, table: &str, schema: &SchemaRef) -> DataFusionResult<Catalogue> {
+    async fn make(&self, order: &str, table: OrderTable) -> DataFusionResult<Catalogue> {
         let list: Arc<dyn CatalogProviderList> = Arc::new(MemoryCatalogProviderList::new());
         let state = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_session_id(order.to_owned())
             .with_catalog_list(Arc::clone(&list))
             .build();
+        let context = SessionContext::new_with_state(state);
         let public = MemorySchemaProvider::new();
-        public.register_table(table.to_owned(), Arc::new(EmptyTable::new(Arc::clone(schema))))?;
-        let info = OneTable { table: table.to_owned(), schema: Arc::clone(schema) };
+        public.register_table(table.name.clone(), Arc::new(EmptyTable::new(Arc::clone(&table.schema))))?;
+        let info = OneTable { table: table.name.clone(), schema: Arc::clone(&table.schema) };
         let of_postgres = PgCatalogSchemaProvider::try_new(info, Arc::clone(&self.tables), EmptyContextProvider)?;
+        // Objects are numbered when they are first looked at; looked at in this order they always bear the same numbers.
+        let oid = comments::number_of_table(&context, &of_postgres).await?;
+        let comments = comments::descriptions(&self.tables.pg_description, oid, &table)?;
+        let information = MemorySchemaProvider::new();
+        for (name, rows) in views_of(&table)? {
+            information
+                .register_table(name.to_owned(), Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))?;
+        }
         let database = MemoryCatalogProvider::new();
         database.register_schema(SCHEMA, Arc::new(public))?;
-        database.register_schema("pg_catalog", Arc::new(of_postgres))?;
+        database.register_schema("pg_catalog", Arc::new(WithComments::new(Arc::new(of_postgres), comments)))?;
+        database.register_schema(INFORMATION_SCHEMA, Arc::new(information))?;
         list.register_catalog(DATABASE.to_owned(), Arc::new(database));
-        let context = SessionContext::new_with_state(state);
         context.register_udf(constant("session_user", ScalarValue::from(order)));
-        // Objects are numbered when they are first looked at; looked at in this order they always bear the same numbers.
-        context.sql("SELECT oid FROM pg_catalog.pg_class").await?.collect().await?;
-        Ok(Catalogue { table: table.to_owned(), schema: Arc::clone(schema), state: context.state() })
+        for function in comments::functions(oid, &table) {
+            context.register_udf(function);
+        }
+        Ok(Catalogue { table, state: context.state() })
     }
 
     /// What a question will be answered with. Error: it is not one of those that are answered.
@@ -260,6 +296,21 @@ impl Drop for Catalogues {
             threads.shutdown_background();
         }
     }
+}
+
+/// The information schema as this door shows it.
+fn views_of(table: &OrderTable) -> DataFusionResult<Vec<View>> {
+    let columns = SchemaView::of_arrow(&table.schema).map(|schema| schema.columns).unwrap_or_default();
+    let made = views(&ShownTable {
+        catalogue: DATABASE,
+        schema: SCHEMA,
+        further_schemas: &["pg_catalog"],
+        name: &table.name,
+        columns: &columns,
+        key: &table.key,
+        meanings: &table.meanings,
+    });
+    made.map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 async fn plan(state: &SessionState, statement: SqlStatement) -> DataFusionResult<LogicalPlan> {

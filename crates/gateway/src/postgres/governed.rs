@@ -11,7 +11,7 @@ use lingqu_engine::RowsExactness;
 use super::line::{Deadline, Stopped};
 use super::refusal::Refused;
 use super::session::{Session, admitted};
-use super::settings::{NATURE, RECEIPT, ROWS};
+use super::settings::{ANSWER_SALT, NATURE, RECEIPT, ROWS};
 use super::source::Source;
 use crate::delivery::{Admission, BatchRequest};
 
@@ -41,7 +41,12 @@ impl Session {
             RowsExactness::Exact => "exact",
             RowsExactness::Superset => "superset",
         };
-        let labels = [(RECEIPT, answer.receipt.to_string()), (NATURE, nature.to_owned()), (ROWS, rows.to_owned())];
+        let labels = [
+            (RECEIPT, answer.receipt.to_string()),
+            (NATURE, nature.to_owned()),
+            (ROWS, rows.to_owned()),
+            (ANSWER_SALT, answer.answer_salt.to_string()),
+        ];
         let outbox = &mut self.line.wire.outbox;
         self.settings.label(labels, outbox);
         if answer.groups_suppressed > 0 {

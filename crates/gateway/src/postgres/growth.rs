@@ -10,21 +10,36 @@ const GROWTH_MAX: u64 = 4_096;
 /// Functions that put their arguments together.
 const JOINING: &[&str] = &["array_to_string", "concat", "concat_ws", "make_array"];
 
-/// Refuses a plan in which a text may grow by more than [`GROWTH_MAX`].
+/// Functions that answer a number with a text of up to some thousand bytes, and the most times that they may stand in a plan.
+const DESCRIBING: &[&str] = &["col_description", "obj_description"];
+const DESCRIBING_MAX: usize = 32;
+
+/// Refuses a plan in which a text may grow by more than [`GROWTH_MAX`], or in which too many are made of numbers.
 pub(super) fn check(plan: &LogicalPlan) -> DataFusionResult<()> {
     let mut growth: u64 = 1;
+    let mut describing = 0;
     plan.apply_with_subqueries(|node| {
         let mut largest = 1;
         for expression in node.expressions() {
             largest = largest.max(joined(&expression)?);
+            describing += described(&expression)?;
         }
         growth = growth.saturating_mul(largest);
         Ok(TreeNodeRecursion::Continue)
     })?;
-    if growth > GROWTH_MAX {
+    if growth > GROWTH_MAX || describing > DESCRIBING_MAX {
         return Err(DataFusionError::ResourcesExhausted("texts of a question to the catalogue".to_owned()));
     }
     Ok(())
+}
+
+fn described(expression: &Expr) -> DataFusionResult<usize> {
+    let mut count = 0;
+    expression.apply(|part| {
+        count += usize::from(matches!(part, Expr::ScalarFunction(call) if DESCRIBING.contains(&call.name())));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(count)
 }
 
 /// How many columns and placeholders an expression puts together, times what its replacements may lengthen them by.

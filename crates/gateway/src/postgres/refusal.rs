@@ -80,6 +80,7 @@ fn sqlstate(problem: &Problem) -> &'static str {
         "statement_too_large" => "54001",
         "statement_not_allowed"
         | "clause_not_allowed"
+        | "schema_asked_with_data"
         | "not_an_aggregate"
         | "dimension_not_declared"
         | "aggregate_not_allowed" => "0A000",

@@ -7,9 +7,10 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 use lingqu_crypto::Sha256Digest;
+use lingqu_engine::SchemaView;
 use tokio::sync::watch;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, OrderTable};
 use super::command::Command;
 use super::frame::Request;
 use super::line::{Deadline, Line, Stopped};
@@ -324,21 +325,25 @@ impl Session {
         Ok(admitted(&self.server, self.key).await?)
     }
 
-    /// The order's catalogue, as of now. An order without a mode that answers statements has a table without columns.
+    /// The order's catalogue, as of now.
     pub(super) async fn catalogue(&mut self) -> Result<Arc<Catalogue>, Refused> {
         let admission = self.admit().await?;
-        let table = admission.serving.details.table.to_string();
-        let schema = match admission.batch_mode(None) {
-            Ok(mode) => self.server.deliveries.table_schema(&admission, mode).await?,
-            Err(_) => rows::no_columns(),
+        let deliveries = &self.server.deliveries;
+        let columns = deliveries.columns(&admission, admission.shown_mode()).await?;
+        let table = OrderTable {
+            name: admission.serving.details.table.to_string(),
+            key: admission.key_among(&columns),
+            schema: SchemaView { columns }.arrow(),
+            meanings: deliveries.app().meanings(&admission.serving),
         };
-        self.server.catalogues().await?.of(&self.order, &table, &schema).await
+        self.server.catalogues().await?.of(&self.order, table).await
     }
 }
 
 pub(super) async fn admitted(server: &Server, key: Sha256Digest) -> Result<Admission, GatewayError> {
     let serving = server.deliveries.app().serving_of_hash(key).await?;
-    Ok(Admission { order: serving.grant.order.clone(), serving, protocol: PROTOCOL })
+    let process = server.deliveries.app().serving_process().await?;
+    Ok(Admission { order: serving.grant.order.clone(), serving, protocol: PROTOCOL, process })
 }
 
 async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {

@@ -41,6 +41,7 @@ const FIXED: &[(&str, &str)] = &[
 pub(super) const RECEIPT: &str = "lingqu.receipt";
 pub(super) const NATURE: &str = "lingqu.nature";
 pub(super) const ROWS: &str = "lingqu.receipt_rows";
+pub(super) const ANSWER_SALT: &str = "lingqu.answer_salt";
 
 /// The settings of one session.
 #[derive(Debug, Default)]
@@ -133,7 +134,7 @@ impl Settings {
         match (name, fixed, own) {
             (_, Some((_, value)), _) => Ok((*value).to_owned()),
             (_, _, Some((_, value))) => Ok(value.clone()),
-            (RECEIPT | NATURE | ROWS, _, _) => Ok(String::new()),
+            (RECEIPT | NATURE | ROWS | ANSWER_SALT, _, _) => Ok(String::new()),
             ("statement_timeout", _, _) => Ok(match self.statement_timeout {
                 Some(time) => format!("{}ms", time.as_millis()),
                 None => "0".to_owned(),
@@ -145,7 +146,7 @@ impl Settings {
     }
 
     /// Keeps what an answer says of itself, and tells the client.
-    pub(super) fn label(&mut self, labels: [(&'static str, String); 3], outbox: &mut Outbox) {
+    pub(super) fn label(&mut self, labels: [(&'static str, String); 4], outbox: &mut Outbox) {
         for (name, value) in &labels {
             outbox.parameter(name, value);
         }

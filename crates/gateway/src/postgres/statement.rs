@@ -9,9 +9,11 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use lingqu_engine::schema_session::INFORMATION_SCHEMA;
 
 use super::command::{self, Command};
 use super::refusal::Refused;
+use crate::error::GatewayError;
 
 /// Longest text of statements, in bytes; the governed session takes no longer one either.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
@@ -156,7 +158,7 @@ pub(super) fn read_pieces(pieces: &[Piece<'_>], table: &str) -> Result<Statement
     let words: Vec<&Token> = pieces.iter().filter(|piece| !piece.is_blank()).map(|piece| &piece.token).collect();
     match first_word(&words).as_str() {
         // A statement in parentheses begins with no word.
-        "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => Ok(read_query(pieces, table)),
+        "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => read_query(pieces, table),
         // Of the order's data alone; what it may be of, and with which options, is the governed session's to say.
         "EXPLAIN" => Ok(Statement::Governed(unqualified(pieces, table))),
         _ => Ok(Statement::Command(command::read(&words, pieces, table)?)),
@@ -171,21 +173,23 @@ pub(super) fn first_word(words: &[&Token]) -> String {
     }
 }
 
-fn read_query(pieces: &[Piece<'_>], table: &str) -> Statement {
+fn read_query(pieces: &[Piece<'_>], table: &str) -> Result<Statement, Refused> {
     let text: String = pieces.iter().map(|piece| piece.text).collect();
     let governed = || Statement::Governed(unqualified(pieces, table));
     let Some(places) = places(&text, table) else {
         // What can't be parsed may still be one of the catalogue's own forms.
         let of_catalogue =
             |piece: &Piece<'_>| matches!(&piece.token, Token::Word(word) if is_catalogue_name(&word.value));
-        return if pieces.iter().any(of_catalogue) { Statement::Catalogue(text) } else { governed() };
+        return Ok(if pieces.iter().any(of_catalogue) { Statement::Catalogue(text) } else { governed() });
     };
     match places {
-        Places { own: false, catalogue: true, .. } | Places { own: false, catalogue: false, other: false } => {
-            Statement::Catalogue(text)
+        // The governed session knows no catalogue, and would say that there is none.
+        Places { own: true, catalogue: true, .. } => {
+            Err(GatewayError::SchemaAskedWithData { table: table.to_owned() }.into())
         }
-        // A statement that names both is refused by the governed session, which knows no catalogue.
-        Places { .. } => governed(),
+        Places { own: true, .. } => Ok(governed()),
+        Places { catalogue, beside, other, .. } if catalogue || beside || !other => Ok(Statement::Catalogue(text)),
+        Places { .. } => Ok(governed()),
     }
 }
 
@@ -196,6 +200,8 @@ struct Places {
     own: bool,
     /// A table of the catalogue.
     catalogue: bool,
+    /// A function that clients select from beside the catalogue's tables.
+    beside: bool,
     /// Any other.
     other: bool,
 }
@@ -207,10 +213,10 @@ fn places(text: &str, table: &str) -> Option<Places> {
     let mut places = Places::default();
     for reference in references {
         let (schema, name) = (reference.schema(), reference.table());
-        if name.eq_ignore_ascii_case(ENGINE_SETTINGS) {
-            places.other = true;
-        } else if name == table && schema.is_none_or(|schema| schema == SCHEMA) {
+        if name == table && schema.is_none_or(|schema| schema == SCHEMA) {
             places.own = true;
+        } else if schema.is_none() && is_beside(name) {
+            places.beside = true;
         } else if schema.is_some_and(is_catalogue_name) || (schema.is_none() && is_catalogue_name(name)) {
             places.catalogue = true;
         } else {
@@ -220,13 +226,13 @@ fn places(text: &str, table: &str) -> Option<Places> {
     Some(places)
 }
 
-/// A table that the engine adds to `information_schema`: its own settings, which are nobody's business.
-const ENGINE_SETTINGS: &str = "df_settings";
-
 fn is_catalogue_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    // Functions that clients select from beside the catalogue's tables.
-    name.starts_with("pg_") || ["information_schema", "generate_series", "unnest"].contains(&name.as_str())
+    name.starts_with("pg_") || name == INFORMATION_SCHEMA || is_beside(&name)
+}
+
+fn is_beside(name: &str) -> bool {
+    ["generate_series", "unnest"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// The statement with `lingqu.public.TABLE` and `public.TABLE` as `TABLE`, the one name that the governed session knows.
@@ -284,8 +290,7 @@ mod tests {
             "(SELECT count(*) FROM flights)",
             // Not the catalogue's to refuse.
             "SELECT * FROM nowhere",
-            "SELECT * FROM flights JOIN pg_catalog.pg_class ON true",
-            "SELECT * FROM flights WHERE a IN (SELECT oid FROM pg_class)",
+            "SELECT * FROM flights, generate_series(1, 2)",
             "SELEC * FROM flights",
         ] {
             match read_one(text, "flights") {
@@ -314,6 +319,18 @@ mod tests {
             "SELECT typname FROM pg_type, generate_series(1, 2) i",
         ] {
             assert_eq!(one(text), Statement::Catalogue(text.to_owned()), "{text}");
+        }
+    }
+
+    /// Neither session could answer it, and each would say that half of it does not exist.
+    #[test]
+    fn data_and_catalogue_are_asked_apart() {
+        for text in [
+            "SELECT * FROM flights JOIN pg_catalog.pg_class ON true",
+            "SELECT * FROM flights WHERE a IN (SELECT oid FROM pg_class)",
+            "SELECT (SELECT count(*) FROM public.flights) FROM INFORMATION_SCHEMA.tables",
+        ] {
+            assert_eq!(read_one(text, "flights").unwrap_err().code(), "schema_asked_with_data", "{text}");
         }
     }
 

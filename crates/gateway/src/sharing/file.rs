@@ -20,6 +20,7 @@ use crate::rest::request::parameters;
 
 const DELIVERY_RECEIPT: HeaderName = HeaderName::from_static("delivery-receipt");
 const DATA_NATURE: HeaderName = HeaderName::from_static("data-nature");
+const ANSWER_SALT: HeaderName = HeaderName::from_static("answer-salt");
 
 /// The file, or the piece that `Range` names. The first byte closes the delivery and charges it.
 pub(super) async fn file(
@@ -78,7 +79,10 @@ fn announced(handed: &Handed, request: &HeaderMap) -> (Response, Asked) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(handed.format.media_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    for (name, text) in [(ETAG, etag.as_str()), (DELIVERY_RECEIPT, handed.receipt.as_str())] {
+    let answer_salt = handed.answer_salt.to_string();
+    for (name, text) in
+        [(ETAG, etag.as_str()), (DELIVERY_RECEIPT, handed.receipt.as_str()), (ANSWER_SALT, answer_salt.as_str())]
+    {
         headers.insert(name, HeaderValue::from_str(text).expect("ids and digests are visible ASCII"));
     }
     *response.status_mut() = status;

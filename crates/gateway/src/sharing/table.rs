@@ -55,7 +55,7 @@ pub(super) async fn metadata(
     must_be_table(&admission, &names)?;
     must_take_parquet(&headers)?;
     let columns = deliveries.columns(&admission, Mode::File).await?;
-    Ok(lines(&admission, &opening_lines(&admission, &columns)))
+    Ok(lines(&admission, &opening_lines(&deliveries, &admission, &columns)))
 }
 
 pub(super) async fn query(
@@ -72,7 +72,7 @@ pub(super) async fn query(
     must_be_present(&form, version_of(&admission))?;
     let columns = deliveries.columns(&admission, Mode::File).await?;
     let handed = deliveries.hand_out(&admission, request_of(&admission, &columns, &headers)?).await?;
-    let mut answer = opening_lines(&admission, &columns);
+    let mut answer = opening_lines(&deliveries, &admission, &columns);
     answer.push(file_line(&deliveries, &place, &handed));
     let wants_end = wants_end(&headers, &form);
     if wants_end {
@@ -112,20 +112,24 @@ fn request_of(admission: &Admission, columns: &[ColumnView], headers: &HeaderMap
 }
 
 /// Protocol and metadata, with which metadata and query begin.
-fn opening_lines(admission: &Admission, columns: &[ColumnView]) -> Vec<Value> {
+fn opening_lines(deliveries: &Deliveries, admission: &Admission, columns: &[ColumnView]) -> Vec<Value> {
     let details = &admission.serving.details;
+    let meanings = deliveries.app().meanings(&admission.serving);
     let mut configuration = Map::new();
     if let Some(weight) = admission.serving.sampling_weight() {
         configuration.insert("lingqu.samplingWeight".to_owned(), json!(weight.to_string()));
+    }
+    if let Some(decoys) = admission.serving.decoys_per_million() {
+        configuration.insert("lingqu.decoysPerMillion".to_owned(), json!(decoys.to_string()));
     }
     vec![
         json!({"protocol": {"minReaderVersion": 1}}),
         json!({"metaData": {
             "id": admission.serving.grant.product,
             "name": details.table,
-            "description": details.summary,
+            "description": meanings.table(),
             "format": {"provider": "parquet"},
-            "schemaString": schema_string(columns),
+            "schemaString": schema_string(columns, &meanings),
             "partitionColumns": [],
             "configuration": configuration,
         }}),

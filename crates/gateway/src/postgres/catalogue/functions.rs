@@ -56,8 +56,6 @@ const SCALAR_FUNCTIONS: &[&str] = &[
 
 /// Functions of PostgreSQL that have nothing to tell here.
 const UNTOLD: &[&str] = &[
-    "col_description",
-    "obj_description",
     "pg_get_indexdef",
     "pg_get_viewdef",
     "pg_size_pretty",

@@ -22,6 +22,12 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+fn table() -> OrderTable {
+    let columns = [("trip_id", "行程编号"), ("day", "出行日期"), ("hidden", "未授权的字段")];
+    let meanings = Meanings::new("出行记录：逐条", columns);
+    OrderTable { name: TABLE.to_owned(), schema: schema(), key: vec!["trip_id".to_owned()], meanings }
+}
+
 struct Asked {
     catalogues: Catalogues,
     catalogue: Arc<Catalogue>,
@@ -30,7 +36,7 @@ struct Asked {
 impl Asked {
     async fn new() -> Asked {
         let catalogues = Catalogues::new().unwrap();
-        let catalogue = catalogues.of("ord_1", TABLE, &schema()).await.unwrap();
+        let catalogue = catalogues.of("ord_1", table()).await.unwrap();
         Asked { catalogues, catalogue }
     }
 
@@ -83,6 +89,28 @@ async fn the_orders_table_and_its_columns_are_shown_and_no_other() {
     assert_eq!(asked.texts(tables).await, [TABLE]);
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
     assert_eq!(asked.texts(tables).await, [TABLE]);
+    let tables = "SELECT table_schema || '.' || table_name || ' ' || table_comment FROM information_schema.tables";
+    assert_eq!(asked.texts(tables).await, ["public.trip_records 出行记录：逐条"]);
+    let columns = "SELECT column_name || ' ' || data_type FROM INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position";
+    let expected = [
+        "trip_id bigint",
+        "line text",
+        "day date",
+        "late boolean",
+        "price numeric",
+        "score double precision",
+        "at timestamp with time zone",
+    ];
+    assert_eq!(asked.texts(columns).await, expected);
+    let comments = "SELECT column_comment FROM information_schema.columns WHERE column_comment IS NOT NULL";
+    assert_eq!(asked.texts(comments).await, ["行程编号", "出行日期"]);
+    let key = "SELECT k.column_name FROM information_schema.table_constraints c JOIN information_schema.key_column_usage k \
+        ON c.constraint_name = k.constraint_name WHERE c.constraint_type = 'PRIMARY KEY'";
+    assert_eq!(asked.texts(key).await, ["trip_id"]);
+    for empty in ["views", "routines", "parameters", "triggers", "sequences", "referential_constraints"] {
+        assert!(asked.texts(&format!("SELECT * FROM information_schema.{empty}")).await.is_empty(), "{empty}");
+    }
+    assert!(asked.ask("SELECT * FROM information_schema.df_settings").await.is_err());
     let types = "SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
         JOIN pg_class c ON c.oid = a.attrelid WHERE c.relname = 'trip_records' ORDER BY a.attnum";
     let expected = [
@@ -99,6 +127,63 @@ async fn the_orders_table_and_its_columns_are_shown_and_no_other() {
     assert_eq!(asked.texts("SELECT current_schema()").await, ["public"]);
     assert_eq!(asked.texts("SELECT current_user").await, ["ord_1"]);
     assert_eq!(asked.texts("SELECT version()").await, [version::long()]);
+}
+
+/// The comments stand where each tool looks for them, those of the table's own columns alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn comments_are_found_by_every_way_that_tools_know() {
+    let asked = Asked::new().await;
+    let questions: Vec<(&str, &[&str])> = vec![
+        // psql's `\\dt+` and `\\d+`.
+        ("SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c", &["出行记录：逐条"][..]),
+        (
+            "SELECT pg_catalog.col_description(a.attrelid, a.attnum) FROM pg_catalog.pg_attribute a ORDER BY a.attnum",
+            &["行程编号", "NULL", "出行日期", "NULL", "NULL", "NULL", "NULL"],
+        ),
+        // The JDBC driver's tables.
+        (
+            "SELECT d.description FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_description d \
+             ON (c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass)",
+            &["出行记录：逐条"],
+        ),
+        // Its columns.
+        (
+            "SELECT dsc.description FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON (a.attrelid = c.oid) \
+             LEFT JOIN pg_catalog.pg_description dsc ON (c.oid = dsc.objoid AND a.attnum = dsc.objsubid) ORDER BY a.attnum",
+            &["行程编号", "NULL", "出行日期", "NULL", "NULL", "NULL", "NULL"],
+        ),
+        ("SELECT obj_description('trip_records'::regclass)", &["出行记录：逐条"]),
+        ("SELECT col_description('public.trip_records'::regclass, 3)", &["出行日期"]),
+        ("SELECT obj_description('trip_records'::regclass, 'pg_proc')", &["NULL"]),
+        ("SELECT col_description('trip_records'::regclass, 0)", &["NULL"]),
+        ("SELECT col_description(1259, 1)", &["NULL"]),
+        ("SELECT col_description(NULL, NULL)", &["NULL"]),
+        ("SELECT description FROM pg_description WHERE description LIKE '%未授权%'", &[]),
+        (
+            "SELECT description FROM pg_description WHERE objoid >= 16384 ORDER BY objsubid",
+            &["出行记录：逐条", "行程编号", "出行日期"],
+        ),
+    ];
+    for (sql, expected) in questions {
+        assert_eq!(asked.texts(sql).await, expected, "{sql}");
+    }
+}
+
+/// A catalogue that was kept is not given for another grant, or for other words of the catalogue.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_catalogue_is_of_its_table_and_its_words() {
+    let catalogues = Catalogues::new().unwrap();
+    let kept = catalogues.of("ord_1", table()).await.unwrap();
+    assert!(Arc::ptr_eq(&kept, &catalogues.of("ord_1", table()).await.unwrap()));
+    let others = [
+        OrderTable { meanings: Meanings::new("别的", []), ..table() },
+        OrderTable { schema: Arc::new(Schema::empty()), ..table() },
+        OrderTable { name: "other".to_owned(), ..table() },
+    ];
+    for other in others {
+        let made = catalogues.of("ord_1", other.clone()).await.unwrap();
+        assert!(!Arc::ptr_eq(&kept, &made), "{other:?}");
+    }
 }
 
 /// A client keeps the numbers of objects over statements and connections, and asks by them.
@@ -153,6 +238,7 @@ async fn nothing_is_changed_read_from_outside_or_used_up() {
         "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b, generate_series(1, 1000) c",
         "SELECT * FROM generate_series(1, 1000000)",
         &doubled(40),
+        &format!("SELECT {} FROM pg_attribute", vec!["col_description(attrelid, attnum)"; 40].join(", ")),
     ] {
         assert!(asked.ask(sql).await.is_err(), "{sql}");
     }
