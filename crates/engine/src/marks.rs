@@ -31,6 +31,7 @@ pub struct Marks {
     positions: PositionSecrets,
     recipient: RecipientCode,
     order: RecipientCode,
+    decoys: bool,
 }
 
 impl Marks {
@@ -45,7 +46,18 @@ impl Marks {
         order: RecipientCode,
     ) -> Result<Marks, FingerprintError> {
         marking.check()?;
-        Ok(Marks { marking, positions, recipient, order })
+        Ok(Marks { marking, positions, recipient, order, decoys: false })
+    }
+
+    /// The same with decoys, where the table holds some.
+    #[must_use]
+    pub fn with_decoys(self) -> Marks {
+        Marks { decoys: true, ..self }
+    }
+
+    /// Whether the recipient's copy has decoys of its own.
+    pub fn gives_decoys(&self) -> bool {
+        self.decoys
     }
 
     /// Whether cells of a column may be changed.
@@ -53,9 +65,9 @@ impl Marks {
         self.marking.marks.iter().any(|mark| mark.columns().contains(&column))
     }
 
-    /// Whether rows are left out.
+    /// Whether rows are left out: of those that exist, or of the decoys those of others.
     pub fn leaves_out_rows(&self) -> bool {
-        self.marking.presence.is_some()
+        self.marking.presence.is_some() || self.decoys
     }
 
     /// The weight that each row carries so that totals stay right, where rows are left out.

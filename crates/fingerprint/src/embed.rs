@@ -1,13 +1,15 @@
 //! A recipient's copy of a batch. The same for every size and order of batches: a cell depends on nothing but itself, its
 //! row's key and the keys of the marks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, LargeStringArray, RecordBatch, StringArray, StringViewArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, BooleanArray, LargeStringArray, RecordBatch, StringArray, StringViewArray};
+use arrow::compute::{and, filter_record_batch};
 use arrow::datatypes::DataType;
 
 use crate::code::{BiasTable, Position};
+use crate::decoy;
 use crate::error::FingerprintError;
 use crate::laid::{Drawing, Laid, Scratch, Selected, texts};
 use crate::marking::{Mark, Marking};
@@ -21,6 +23,8 @@ pub struct Marker<'a> {
     recipient: RecipientCode,
     order: RecipientCode,
     tweaks: Vec<Block>,
+    /// The column that numbers the decoys among the rows.
+    decoys: Option<&'a str>,
 }
 
 impl<'a> Marker<'a> {
@@ -36,7 +40,14 @@ impl<'a> Marker<'a> {
     ) -> Result<Self, FingerprintError> {
         marking.check()?;
         let tweaks = tweaks(marking, secrets);
-        Ok(Self { marking, secrets, recipient, order, tweaks })
+        Ok(Self { marking, secrets, recipient, order, tweaks, decoys: None })
+    }
+
+    /// The same for batches that hold decoys: rows with a number in this column. Of them a copy has those that are the
+    /// recipient's.
+    #[must_use]
+    pub fn with_decoys(self, column: &'a str) -> Self {
+        Self { decoys: Some(column), ..self }
     }
 
     /// The recipient's copy of a batch: rows that are not his left out, values marked, everything else as it was. The
@@ -45,12 +56,13 @@ impl<'a> Marker<'a> {
     /// # Errors
     /// [`FingerprintError::ColumnMissing`], [`FingerprintError::ColumnType`], [`FingerprintError::RowKeyTooLong`].
     pub fn mark(&self, batch: &RecordBatch) -> Result<RecordBatch, FingerprintError> {
-        if self.marking.marks.is_empty() && self.marking.presence.is_none() {
+        if self.marking.marks.is_empty() && self.marking.presence.is_none() && self.decoys.is_none() {
             return Ok(batch.clone());
         }
         let ids = self.secrets.row_ids(&RowKeys::of_columns(batch, &self.marking.key)?);
         let mut columns = batch.columns().to_vec();
         for (mark, tweak) in self.marking.marks.iter().zip(&self.tweaks) {
+            let ids = ids_of(mark, self.secrets, &ids, batch)?;
             for (name, array) in self.mark_columns(mark, tweak, &ids, batch)? {
                 let index = batch.schema_ref().index_of(name);
                 columns[index.map_err(|_| FingerprintError::ColumnMissing { column: name.to_string() })?] = array;
@@ -58,13 +70,26 @@ impl<'a> Marker<'a> {
         }
         let whole = || FingerprintError::Assembly { column: "*".to_string() };
         let marked = RecordBatch::try_new(batch.schema(), columns).map_err(|_| whole())?;
-        match &self.marking.presence {
+        match self.delivered(batch, &ids)? {
             None => Ok(marked),
-            Some(presence) => {
-                let delivered = presence.delivered(self.secrets, &ids, &self.recipient);
-                filter_record_batch(&marked, &delivered).map_err(|_| whole())
-            }
+            Some(delivered) => filter_record_batch(&marked, &delivered).map_err(|_| whole()),
         }
+    }
+
+    /// Which rows are the recipient's; none where all are.
+    fn delivered(&self, batch: &RecordBatch, ids: &[Block]) -> Result<Option<BooleanArray>, FingerprintError> {
+        let present = self.marking.presence.map(|presence| presence.delivered(self.secrets, ids, &self.recipient));
+        let Some(column) = self.decoys else { return Ok(present) };
+        let missing = || FingerprintError::ColumnMissing { column: column.to_string() };
+        let decoys = batch.column_by_name(column).ok_or_else(missing)?;
+        if decoys.null_count() == decoys.len() {
+            return Ok(present);
+        }
+        let own = decoy::delivered(self.secrets, &self.marking.biases, ids, decoys, &self.recipient);
+        Ok(Some(match present {
+            None => own,
+            Some(present) => and(&present, &own).map_err(|_| FingerprintError::Assembly { column: "*".to_string() })?,
+        }))
     }
 
     fn mark_columns<'m>(
@@ -131,6 +156,19 @@ impl<'a> Marker<'a> {
             bits.push(number(drawn) < self.marking.biases.threshold(cell.position.class));
         }
     }
+}
+
+/// What a mark's positions hang on, row by row: the rows' ids, or those of the values of its columns for that.
+pub(crate) fn ids_of<'i>(
+    mark: &Mark,
+    secrets: &PositionSecrets,
+    rows: &'i [Block],
+    batch: &RecordBatch,
+) -> Result<Cow<'i, [Block]>, FingerprintError> {
+    if mark.by.is_empty() {
+        return Ok(Cow::Borrowed(rows));
+    }
+    Ok(Cow::Owned(secrets.row_ids(&RowKeys::of_columns(batch, &mark.by)?)))
 }
 
 /// One constant per mark, by its name.

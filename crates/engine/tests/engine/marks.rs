@@ -1,6 +1,7 @@
 //! Marks: a governed table is the copy of one recipient, by whatever way it is asked, and no question finds a marked cell.
 
 mod copies;
+mod decoys;
 mod ways;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub fn member(column: &str, unscaled: u32, decimals: u8) -> Member {
 
 pub fn number(name: &str, members: Vec<Member>, amplitude: u32) -> Mark {
     let carrier = Carrier::Number { members, amplitude, tolerance: amplitude };
-    Mark { name: name.to_owned(), rate: RATE_ONE, carrier }
+    Mark { name: name.to_owned(), rate: RATE_ONE, by: Vec::new(), carrier }
 }
 
 pub fn marking(key: &[&str], marks: Vec<Mark>, presence: Option<Presence>) -> Marking {
@@ -65,8 +66,9 @@ pub fn of_people() -> Marking {
     let marks = vec![
         number("divisor", vec![divisor], 1),
         number("balance", vec![member("balance", 1, 2)], 3),
-        number("score", vec![member("score", 5, 1)], 1),
-        Mark { name: "code".to_owned(), rate: RATE_ONE, carrier: code },
+        // Rows of one division with one score are marked alike, also where the division is not shown.
+        Mark { by: vec!["division".to_owned()], ..number("score", vec![member("score", 5, 1)], 1) },
+        Mark { name: "code".to_owned(), rate: RATE_ONE, by: Vec::new(), carrier: code },
     ];
     marking(&["id"], marks, Some(Presence::of_share(0.1)))
 }
