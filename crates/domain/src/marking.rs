@@ -7,6 +7,7 @@
 
 mod chosen;
 mod consumer;
+mod decoys;
 mod keeps;
 mod keys;
 
@@ -22,6 +23,7 @@ use crate::scope::ColumnName;
 pub(crate) use chosen::check;
 pub use chosen::{Carrier, Encoding, MARKS_MAX, MEMBERS_MAX, Mark, Marking, Member, RATE_PER_MILLION_MAX};
 pub(crate) use consumer::check_consumer;
+pub use decoys::DECOYS_PER_MILLION_MAX;
 pub use keeps::{Dependency, KEPT_MAX, Keeps, MomentBounds};
 pub(crate) use keys::give_shares;
 pub use keys::{KeyCommitments, MarkKeys, MarkProfile};
@@ -159,6 +161,9 @@ pub struct MarkLimits {
     /// How many rows of a million a copy may lack, at most [`OMITTED_PER_MILLION_MAX`].
     #[serde(skip_serializing_if = "is_zero")]
     pub omitted_per_million: u32,
+    /// How many decoys a copy may hold for a million rows, at most [`DECOYS_PER_MILLION_MAX`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub decoys_per_million: u32,
     /// How far mean and deviation of a marked column may be off in copies; a ten-thousandth and a thousandth of the deviation,
     /// unless it is said.
     #[serde(skip_serializing_if = "MomentBounds::is_default")]
@@ -172,10 +177,13 @@ fn is_zero(count: &u32) -> bool {
 impl MarkLimits {
     /// Whether it says nothing: nothing may be changed.
     pub fn is_none(&self) -> bool {
-        self.tolerances.is_empty() && self.omitted_per_million == 0 && self.moments.is_default()
+        self.tolerances.is_empty()
+            && self.omitted_per_million == 0
+            && self.decoys_per_million == 0
+            && self.moments.is_default()
     }
 
-    /// Column by column what both allow, the smaller share of rows and the narrower bounds.
+    /// Column by column what both allow, the smaller shares of rows and the narrower bounds.
     #[must_use]
     pub fn meet(&self, other: &MarkLimits) -> MarkLimits {
         let mut tolerances = BTreeMap::new();
@@ -187,6 +195,7 @@ impl MarkLimits {
         MarkLimits {
             tolerances,
             omitted_per_million: self.omitted_per_million.min(other.omitted_per_million),
+            decoys_per_million: self.decoys_per_million.min(other.decoys_per_million),
             moments: self.moments.meet(other.moments),
         }
     }
@@ -241,6 +250,13 @@ pub(crate) fn check_declaration(details: &ResourceDetails) -> Result<(), Refusal
             "marks",
             format!("缺行每百万行不超过 {OMITTED_PER_MILLION_MAX}"),
             format!("a copy lacks at most {OMITTED_PER_MILLION_MAX} rows of a million"),
+        ));
+    }
+    if limits.decoys_per_million > DECOYS_PER_MILLION_MAX {
+        return Err(Refusal::invalid(
+            "marks",
+            format!("诱饵行每百万行不超过 {DECOYS_PER_MILLION_MAX}"),
+            format!("a copy holds at most {DECOYS_PER_MILLION_MAX} decoys for a million rows"),
         ));
     }
     if !limits.moments.is_well_formed() {

@@ -1,11 +1,14 @@
 //! What a marking does to the columns of a table: how far it moves values, means and deviations, before anybody has a copy.
 
+use std::collections::HashMap;
+
 use arrow::array::RecordBatch;
 
-use crate::bounds::{MomentBounds, Spread};
+use crate::bounds::{Lumps, MomentBounds, Spread};
 use crate::error::FingerprintError;
 use crate::laid::Laid;
-use crate::marking::{Carrier, Marking, rate_to_share};
+use crate::marking::{Carrier, Mark, Marking, rate_to_share};
+use crate::row_key::RowKeys;
 
 /// What one mark does to one of its columns, which holds numbers, times or coordinates.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,16 +53,19 @@ pub fn effects(marking: &Marking, batch: &RecordBatch, bounds: MomentBounds) -> 
         }
         let laid = Laid::over(mark, batch)?;
         let bearing: Vec<usize> = (0..batch.num_rows()).filter(|row| laid.bears(*row)).collect();
+        let alike = if mark.by.is_empty() { None } else { Some(marked_alike(mark, &laid, &bearing, batch)?) };
         for (member, column) in laid.columns.iter().enumerate() {
             let Some(units) = &column.units else { continue };
             // Values off the lattice are never marked; mean and deviation are of all.
             let mut values = units.read_leaked(column.array);
             values.retain(|value| value.is_finite());
+            let mean = values.iter().sum::<f64>() / (values.len() as f64).max(1.0);
             let (deviation, gap) = (deviation(&values), smallest_gap(&mut values));
             let reaches = bearing.iter().map(|row| laid.reach_square(*row, member));
             let (squares, farthest) =
                 reaches.fold((0.0, 0.0_f64), |(sum, most), (mean, greatest)| (sum + mean, most.max(greatest)));
-            let spread = Spread { rows: values.len() as f64, deviation, squares };
+            let lumps = alike.as_ref().map(|alike| lumps(alike, &laid, member, mean, deviation));
+            let spread = Spread { rows: values.len() as f64, deviation, squares, lumps };
             effects.push(Effect {
                 mark: mark.name.clone(),
                 column: column.name.to_string(),
@@ -73,6 +79,35 @@ pub fn effects(marking: &Marking, batch: &RecordBatch, bounds: MomentBounds) -> 
         }
     }
     Ok(effects)
+}
+
+/// Rows that one bit moves, for each bit of a mark that hangs on other columns than the key.
+fn marked_alike(
+    mark: &Mark,
+    laid: &Laid<'_>,
+    bearing: &[usize],
+    batch: &RecordBatch,
+) -> Result<Vec<Vec<usize>>, FingerprintError> {
+    let keys = RowKeys::of_columns(batch, &mark.by)?;
+    let keys: Vec<&[u8]> = keys.iter().collect();
+    let mut alike: HashMap<(&[u8], Option<u128>), Vec<usize>> = HashMap::new();
+    for row in bearing {
+        alike.entry((keys[*row], laid.version(*row))).or_default().push(*row);
+    }
+    Ok(alike.into_values().collect())
+}
+
+/// What those bits do to a member's sum, and to the sum of its products with how far values are off the mean.
+fn lumps(alike: &[Vec<usize>], laid: &Laid<'_>, member: usize, mean: f64, deviation: f64) -> (Lumps, Lumps) {
+    let mut lumps = (Lumps::default(), Lumps::default());
+    for rows in alike {
+        // Rows that are marked alike reach equally far.
+        let (square, most) = rows.first().map_or((0.0, 0.0), |row| laid.reach_square(*row, member));
+        let off: f64 = rows.iter().map(|row| (laid.columns[member].values[*row] as f64 - mean) / deviation).sum();
+        lumps.0.add(rows.len() as f64, square, most);
+        lumps.1.add(off.abs(), square, most);
+    }
+    lumps
 }
 
 fn deviation(values: &[f64]) -> f64 {

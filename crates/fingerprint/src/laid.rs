@@ -154,7 +154,7 @@ impl<'a> Laid<'a> {
     }
 
     /// The version of a cell's value, which is part of its position; nothing where the cell can't be marked.
-    fn version(&self, row: usize) -> Option<u128> {
+    pub(crate) fn version(&self, row: usize) -> Option<u128> {
         match &self.kind {
             Kind::Number { within, .. } => {
                 for (column, (least, greatest)) in self.columns.iter().zip(within) {

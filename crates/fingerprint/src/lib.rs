@@ -1,6 +1,6 @@
 //! Copies that name their recipient, and the statistics by which a leaked fragment accuses one.
 //!
-//! This room is for marks in values ([`Marker`]), marks by presence ([`Presence`]) and decoys ([`DecoyRegister`]), all of them
+//! This room is for marks in values ([`Marker`]), marks by presence ([`Presence`]) and decoys ([`observe_decoys`]), all of them
 //! driven by keys that two parties hold in halves ([`HalfKey`]); and for the other direction: which originals a fragment
 //! holds ([`align`]), what it shows at the secret positions ([`observe`]), and who is accused by it with which probability
 //! of being innocent ([`accuse`]). A [`Marking`] declares what may change; [`propose`] looks at data and says what could.
@@ -47,7 +47,7 @@ pub use channel::{Channel, fit_channel};
 pub use code::{BIAS_CLASSES, BiasTable, Position};
 pub use commitment::{Commitment, Opening};
 pub use decoder::{DECODER_NAMES, DECODER_VERSION, DECODERS};
-pub use decoy::{Decoy, DecoyRegister};
+pub use decoy::observe_decoys;
 pub use effect::{Effect, effects};
 pub use embed::Marker;
 pub use error::FingerprintError;

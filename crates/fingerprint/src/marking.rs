@@ -46,6 +46,9 @@ pub struct Mark {
     pub name: String,
     /// Which share of the eligible cells is marked, times 2^32; [`RATE_ONE`] is all.
     pub rate: u32,
+    /// The columns that positions hang on instead of the row's key: rows that agree in them and in the value are marked alike,
+    /// so that what these columns determine they go on determining. None of them is marked. Empty: the row's key.
+    pub by: Vec<String>,
     /// What carries the bit.
     pub carrier: Carrier,
 }
@@ -254,6 +257,14 @@ impl Marking {
                 }
             }
         }
+        for mark in &self.marks {
+            if mark.by.len() > MEMBERS_MAX {
+                return refused(&mark.name, "it may hang on 16 columns at most");
+            }
+            if mark.by.iter().any(|column| columns.contains(column.as_str())) {
+                return refused(&mark.name, "what it hangs on is not marked");
+            }
+        }
         if let Some(presence) = &self.presence {
             presence.check()?;
         }
@@ -273,7 +284,12 @@ mod tests {
             domain: None,
         };
         let members = columns.iter().map(member).collect();
-        Mark { name: name.to_string(), rate: RATE_ONE, carrier: Carrier::Number { members, amplitude, tolerance } }
+        Mark {
+            name: name.to_string(),
+            rate: RATE_ONE,
+            by: Vec::new(),
+            carrier: Carrier::Number { members, amplitude, tolerance },
+        }
     }
 
     fn marking(marks: Vec<Mark>) -> Marking {
@@ -286,12 +302,21 @@ mod tests {
         let category = |sets: &[&[&str]]| Mark {
             name: "c".to_string(),
             rate: RATE_ONE,
+            by: Vec::new(),
             carrier: Carrier::Category {
                 column: "c".to_string(),
                 sets: sets.iter().map(|set| set.iter().map(|text| (*text).to_string()).collect()).collect(),
             },
         };
-        let refused: [Vec<Mark>; 9] = [
+        let by = |columns: &[&str], mark: Mark| Mark {
+            by: columns.iter().map(|column| (*column).to_string()).collect(),
+            ..mark
+        };
+        assert_eq!(marking(vec![by(&["code"], number("a", &["x"], 1, 1))]).check(), Ok(()));
+        let refused: [Vec<Mark>; 12] = [
+            vec![by(&["x"], number("a", &["x"], 1, 1))],
+            vec![by(&["code", "y"], number("a", &["x"], 1, 1)), number("b", &["y"], 1, 1)],
+            vec![by(&["c"; 17], number("a", &["x"], 1, 1))],
             vec![number("a", &["id"], 1, 1)],
             vec![number("a", &["x"], 2, 1)],
             vec![number("a", &["x"], 0, 1)],

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 
-use crate::embed::{law_of, tweaks};
+use crate::embed::{ids_of, law_of, tweaks};
 use crate::error::FingerprintError;
 use crate::laid::{Drawing, Laid, Scratch, Selected, texts};
 use crate::marking::Marking;
@@ -48,7 +48,8 @@ pub struct Observation {
 
 /// What the leaked values show, one observation per marked cell that says anything. `originals` holds key and marked
 /// columns with the snapshot's values and types; `leaked` those of them that leaked, under the same names, in any type that
-/// reads as theirs. Row by row they are the same rows; a row may stand there twice.
+/// reads as theirs. Row by row they are the same rows; a row may stand there twice. What a mark hangs on instead of the key is
+/// among the originals' columns.
 ///
 /// # Errors
 /// [`FingerprintError::NotAligned`], [`FingerprintError::TooMany`], and what the columns of `originals` may be refused for.
@@ -71,6 +72,7 @@ pub fn observe(
         }
         let laid = Laid::over(mark, originals)?;
         let shown = Shown::read(&laid, leaked);
+        let ids = ids_of(mark, secrets, &ids, originals)?;
         let drawing = Drawing { secrets, tweak, rate: mark.rate, row_ids: &ids };
         let mut scratch = Scratch::new();
         for from in (0..rows).step_by(CHUNK_BLOCKS) {

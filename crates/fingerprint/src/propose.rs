@@ -6,6 +6,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 
+use crate::bounds::{MomentBounds, rate_within_moments};
 use crate::carriers::{categories, places};
 use crate::dependency::{dependencies, values};
 use crate::error::FingerprintError;
@@ -36,6 +37,8 @@ const DECIMALS_MAX: u8 = 9;
 pub struct ColumnProposal {
     /// Its name.
     pub column: String,
+    /// Rows that have a value.
+    pub rows: u64,
     /// How its values are read as numbers.
     pub encoding: Encoding,
     /// The greatest step that all values are multiples of, in units of the encoding.
@@ -170,7 +173,34 @@ pub fn propose(batch: &RecordBatch) -> Result<Vec<Finding>, FingerprintError> {
     Ok(findings)
 }
 
+impl ColumnProposal {
+    /// The largest move in lattice steps that is below half of the smallest distance between two values, so that every row that is
+    /// before another by this column stays before it.
+    pub fn steps_in_order(&self) -> u64 {
+        (self.gap.saturating_sub(1) / self.lattice.saturating_mul(2).max(1)).unsigned_abs()
+    }
+
+    /// The largest share of cells that may be moved by so many lattice steps within the bounds; none of a constant.
+    pub fn rate_within(&self, steps: u32, bounds: MomentBounds) -> Option<f64> {
+        let reach = f64::from(steps) * self.lattice as f64;
+        (self.deviation > 0.0 && steps > 0).then(|| rate_within_moments(self.rows, self.deviation, reach, bounds))
+    }
+}
+
 impl Finding {
+    /// The columns that it says something of.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Finding::Column(column) => vec![&column.column],
+            Finding::Sum { first, second, third, .. } => vec![first, second, third],
+            Finding::Copy { first, second, .. } => vec![first, second],
+            Finding::Dependency { by, column, .. } => by.iter().chain([column]).map(String::as_str).collect(),
+            Finding::PairsLeftOut(_) => Vec::new(),
+            Finding::Place { latitude, longitude, .. } => vec![latitude, longitude],
+            Finding::Category { column, .. } => vec![column],
+        }
+    }
+
     /// Whether it is a tie that all these columns are in.
     pub(crate) fn ties_all(&self, columns: &[&str]) -> bool {
         columns.iter().all(|column| match self {
@@ -297,6 +327,7 @@ fn describe(view: &View<'_>) -> Option<ColumnProposal> {
     let heaping = multiples(5).max(multiples(10)).clamp(0.0, 1.0);
     Some(ColumnProposal {
         column: view.name.to_string(),
+        rows: present.len() as u64,
         encoding: view.encoding,
         lattice: step,
         domain: (least, greatest),
@@ -452,7 +483,17 @@ mod tests {
         assert_eq!(column("planned").encoding, Encoding::HoursMinutes);
         let price = column("price");
         assert_eq!(price.encoding, Encoding::Lattice(Step { unscaled: 1, decimals: 2 }));
-        assert_eq!((price.lattice, price.domain.0, price.gap), (25, 0, 25));
+        assert_eq!((price.lattice, price.domain.0, price.gap, price.rows), (25, 0, 25, 2_000));
+        // Of neighbours 25 apart none may move by a step of 25; of those 75 apart each may.
+        let apart = |gap| ColumnProposal { gap, ..price.clone() }.steps_in_order();
+        assert_eq!((apart(0), apart(25), apart(50), apart(75), apart(125)), (0, 0, 0, 1, 2));
+        // A step of 25 in a tenth of 2,000 rows moves their mean by a ten-thousandth of their deviation of 7,050.
+        let (within, wide) = (MomentBounds::default(), MomentBounds { mean_shift: 1e-3, deviation_change: 1e-3 });
+        let rate = price.rate_within(1, within).unwrap();
+        assert!((0.05..0.25).contains(&rate) && price.rate_within(1, wide).unwrap() > 0.9, "{rate}");
+        assert!(price.rate_within(2, within).unwrap() < rate / 3.9, "four times the square");
+        assert_eq!(price.rate_within(0, within), None);
+        assert_eq!(column("year").rate_within(1, within), None);
         // Nothing else tells the price; tied columns are not asked.
         assert!(price.deviation_given_others > 0.95 * price.deviation);
     }

@@ -48,7 +48,7 @@ impl Desk {
         Self {
             marking: Marking {
                 key: vec!["id".to_string()],
-                marks: vec![Mark { name: "value".to_string(), rate: RATE_ONE, carrier }],
+                marks: vec![Mark { name: "value".to_string(), rate: RATE_ONE, by: Vec::new(), carrier }],
                 order_share: 6_554,
                 biases: BiasTable::default(),
                 presence: None,

@@ -58,6 +58,7 @@ fn marking() -> Marking {
     let mark = |name: &str, members| Mark {
         name: name.to_string(),
         rate: RATE_ONE,
+        by: Vec::new(),
         carrier: Carrier::Number { members, amplitude: 1, tolerance: 1 },
     };
     Marking {

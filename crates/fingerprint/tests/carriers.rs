@@ -65,7 +65,7 @@ fn marking() -> Marking {
         coefficient: 1,
         domain: None,
     };
-    let mark = |name: &str, carrier| Mark { name: name.to_string(), rate: RATE_ONE, carrier };
+    let mark = |name: &str, carrier| Mark { name: name.to_string(), rate: RATE_ONE, by: Vec::new(), carrier };
     Marking {
         key: vec!["id".to_string()],
         marks: vec![

@@ -46,7 +46,7 @@ fn lattice(unscaled: u32, decimals: u8) -> Encoding {
 
 fn number(name: &str, amplitude: u32, members: Vec<Member>) -> Mark {
     let carrier = Carrier::Number { members, amplitude, tolerance: amplitude };
-    Mark { name: name.to_string(), rate: RATE_ONE, carrier }
+    Mark { name: name.to_string(), rate: RATE_ONE, by: Vec::new(), carrier }
 }
 
 /// One mark of every kind, over ties, lattices and domains.
@@ -67,10 +67,11 @@ fn marking() -> Marking {
             ),
             number("price", 2, vec![member("price", lattice(5, 2), 1, Some((0, 5_000)))]),
             number("at", 3, vec![member("at", Encoding::Time { nanoseconds: 1_000_000_000 }, 1, None)]),
-            Mark { name: "place".to_string(), rate: share_to_rate(0.5), carrier: place },
+            Mark { name: "place".to_string(), rate: share_to_rate(0.5), by: Vec::new(), carrier: place },
             Mark {
                 name: "street".to_string(),
                 rate: RATE_ONE,
+                by: Vec::new(),
                 carrier: Carrier::Category { column: "street".to_string(), sets: spellings },
             },
         ],

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::decoys;
 use super::keeps::{self, Keeps};
 use super::{MarkProfile, SECONDS_DECIMALS_MAX, TEXTS_MAX, TOLERANCE_DECIMALS_MAX, Tolerance};
 use crate::chain;
@@ -42,6 +43,9 @@ pub struct Marking {
     /// How many rows of a million each copy lacks; the weight of the others is delivered.
     #[serde(default)]
     pub omitted_per_million: u32,
+    /// How many rows that do not exist are laid among a million rows, at most; each copy has its own share of them.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub decoys_per_million: u32,
     /// What copies keep of the originals. None of a product that was drafted before there was a word for it: its copies keep
     /// ties and domains alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +61,10 @@ pub struct Mark {
     pub name: ColumnName,
     /// How many of a million cells that can bear it are marked.
     pub rate_per_million: u32,
+    /// Columns that the mark hangs on instead of the row's key: rows that agree in them and in the value are marked alike, so
+    /// that what these columns determine they go on determining in each copy. Empty: each row by itself.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub by: BTreeSet<ColumnName>,
     /// What carries the bit.
     pub carrier: Carrier,
 }
@@ -280,7 +288,7 @@ pub(crate) fn check(reader: &mut Reader<'_>, details: &ProductDetails, scope: &S
     let Some(marking) = &details.marking else { return Ok(()) };
     let conditions = conditions(reader, details)?;
     let refused = |zh: String, en: String| Err(Refusal::invalid("marking", zh, en));
-    if marking.marks.is_empty() && marking.omitted_per_million == 0 {
+    if marking.marks.is_empty() && marking.omitted_per_million == 0 && marking.decoys_per_million == 0 {
         return refused("没有任何标记；请省略 marking".to_owned(), "it marks nothing; leave it out".to_owned());
     }
     if details.key.is_empty() {
@@ -326,16 +334,44 @@ pub(crate) fn check(reader: &mut Reader<'_>, details: &ProductDetails, scope: &S
         }
         check_sources(details, mark, &conditions)?;
     }
+    for mark in &marking.marks {
+        check_by(details, scope, mark, &columns)?;
+    }
+    decoys::check(reader, marking, details, scope, &conditions)?;
     keeps::check(marking, details, scope)
 }
 
-fn too_wide(subject: &str, allowed: impl std::fmt::Display) -> Refusal {
+pub(super) fn too_wide(subject: &str, allowed: impl std::fmt::Display) -> Refusal {
     Refusal::new(
         RefusalCode::ScopeTooWide,
         subject,
         format!("{subject} 的改动超出上级权限所允许的范围（{allowed}）"),
         format!("{subject} would be changed by more than the rights above allow ({allowed})"),
     )
+}
+
+/// What a mark hangs on is a column of the product that is exact wherever it is shown: marks that are alike tell where it is
+/// equal.
+fn check_by(
+    details: &ProductDetails,
+    scope: &Scope,
+    mark: &Mark,
+    marked: &BTreeSet<&ColumnName>,
+) -> Result<(), Refusal> {
+    if mark.by.len() > MEMBERS_MAX {
+        return Err(mark.refused("至多依 16 列", "it hangs on at most 16 columns"));
+    }
+    for name in &mark.by {
+        let column = details.shape.columns.iter().find(|column| column.name == *name);
+        if marked.contains(name) || column.is_none_or(|column| column.data_type == DataType::Float) {
+            return Err(mark.refused(
+                &format!("{name} 须是产品未加标记的输出列，且不是浮点数"),
+                &format!("{name} has to be an output column that is not marked and no floating-point number"),
+            ));
+        }
+        must_be_exact(scope, mark, name)?;
+    }
+    Ok(())
 }
 
 fn check_column(details: &ProductDetails, scope: &Scope, mark: &Mark, name: &ColumnName) -> Result<(), Refusal> {
@@ -361,6 +397,11 @@ fn check_column(details: &ProductDetails, scope: &Scope, mark: &Mark, name: &Col
         (Some(_), _) => return Err(too_wide(name.as_str(), "its tolerance")),
         (None, _) => return Err(too_wide(name.as_str(), "exact")),
     }
+    must_be_exact(scope, mark, name)
+}
+
+/// Refuses a column that is shown coarsened in some mode.
+fn must_be_exact(scope: &Scope, mark: &Mark, name: &ColumnName) -> Result<(), Refusal> {
     let precisions = scope.columns.get(name);
     for mode in scope.modes.iter().filter(|mode| **mode != Mode::Compute) {
         let precision = precisions.map_or(Precision::Hidden, |precisions| precisions.in_mode(*mode));

@@ -17,9 +17,9 @@ struct Sight {
     marked: BTreeSet<SourceColumn>,
     /// Source columns that are shown or computed with as they are, or decide which rows there are.
     exact: BTreeSet<SourceColumn>,
-    /// Resources of which rows are left out.
+    /// Resources of which rows are left out, or decoys stand among them.
     sampled: BTreeSet<ResourceId>,
-    /// Resources of which every row is there.
+    /// Resources of which every row is there and no other.
     whole: BTreeSet<ResourceId>,
 }
 
@@ -42,7 +42,9 @@ impl Sight {
         }
         let inputs: BTreeSet<ResourceId> = product.inputs.keys().cloned().collect();
         let (sampled, whole) = match marking {
-            Some(marking) if marking.omitted_per_million > 0 => (inputs, BTreeSet::new()),
+            Some(marking) if marking.omitted_per_million > 0 || marking.decoys_per_million > 0 => {
+                (inputs, BTreeSet::new())
+            }
             _ => (BTreeSet::new(), inputs),
         };
         Ok(Self { marked, exact, sampled, whole })

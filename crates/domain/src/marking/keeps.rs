@@ -215,3 +215,129 @@ fn moves_nothing(mark: &Mark, total: &BTreeSet<ColumnName>) -> bool {
     }
     moved.values().all(Decimal::is_zero)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::chosen::Member;
+    use super::*;
+
+    fn name(text: &str) -> ColumnName {
+        ColumnName::new(text).unwrap()
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<ColumnName> {
+        names.iter().map(|text| name(text)).collect()
+    }
+
+    fn lattice(step: &str) -> Encoding {
+        Encoding::Lattice { step: step.parse().unwrap() }
+    }
+
+    fn time(step: &str) -> Encoding {
+        Encoding::Time { step: step.parse().unwrap() }
+    }
+
+    fn mark(members: Vec<(&str, Encoding, i32)>) -> Mark {
+        let member = |(column, encoding, coefficient)| Member {
+            column: name(column),
+            encoding,
+            coefficient,
+            least: None,
+            greatest: None,
+        };
+        let members = members.into_iter().map(member).collect();
+        Mark {
+            name: name("m"),
+            rate_per_million: 1,
+            by: Default::default(),
+            carrier: Carrier::Number { members, amplitude: 3 },
+        }
+    }
+
+    fn place() -> Mark {
+        let carrier = Carrier::Place { latitude: name("lat"), longitude: name("lon"), decimals: 4, metres: 50 };
+        Mark { name: name("m"), rate_per_million: 1, by: Default::default(), carrier }
+    }
+
+    fn category() -> Mark {
+        let carrier = Carrier::Category { column: name("kind"), sets: BTreeSet::new() };
+        Mark { name: name("m"), rate_per_million: 1, by: Default::default(), carrier }
+    }
+
+    /// Whether a marking that keeps this total may have this mark.
+    fn keeps_total(mark: &Mark, total: &[&str]) -> bool {
+        check_mark(mark, &Keeps { totals: BTreeSet::from([set(total)]), ..Keeps::default() }).is_ok()
+    }
+
+    #[test]
+    fn a_total_is_exact_where_moves_cancel_in_one_unit() {
+        let pair = |one: &str, other: &str, coefficient| {
+            mark(vec![("net", lattice(one), 1), ("tax", lattice(other), coefficient)])
+        };
+        let both = ["net", "tax"];
+        assert!(keeps_total(&pair("1", "1", -1), &both));
+        assert!(!keeps_total(&pair("1", "1", 1), &both) && !keeps_total(&pair("1", "1", -2), &both));
+        // Moves are steps times coefficients.
+        assert!(keeps_total(&pair("1", "0.5", -2), &both) && keeps_total(&pair("1.00", "1", -1), &both));
+        assert!(!keeps_total(&pair("1", "0.5", -1), &both));
+        // A column alone, one of the two, or another beside them.
+        assert!(!keeps_total(&pair("1", "1", -1), &["net"]) && !keeps_total(&pair("1", "1", -1), &["net", "fee"]));
+        assert!(keeps_total(&pair("1", "1", -1), &["net", "tax", "fee"]));
+        assert!(keeps_total(&pair("1", "1", -1), &["fee", "toll"]), "not touched");
+        // Two marks draw two bits, whatever their coefficients: each is asked by itself.
+        assert!(!keeps_total(&mark(vec![("net", lattice("1"), 1)]), &both));
+    }
+
+    #[test]
+    fn what_has_no_common_unit_has_no_total() {
+        let mixed = mark(vec![("net", lattice("1"), 1), ("at", time("1"), -1)]);
+        assert!(!keeps_total(&mixed, &["net", "at"]));
+        let times = mark(vec![("from", time("1"), 1), ("till", time("1"), -1)]);
+        assert!(keeps_total(&times, &["from", "till"]));
+        let clocks = mark(vec![("dep", Encoding::HoursMinutes, 1), ("arr", Encoding::HoursMinutes, -1)]);
+        assert!(!keeps_total(&clocks, &["dep", "arr"]));
+        assert!(!keeps_total(&place(), &["lat", "lon"]) && !keeps_total(&category(), &["kind"]));
+        assert!(keeps_total(&place(), &["net"]) && keeps_total(&category(), &["net"]));
+        // What a decimal does not hold is no promise.
+        let far = mark(vec![("net", lattice("79228162514264337593543950335"), 2), ("tax", lattice("1"), -2)]);
+        assert!(!keeps_total(&far, &["net", "tax"]));
+    }
+
+    #[test]
+    fn an_order_is_kept_by_numbers_alone() {
+        let kept = |mark: &Mark, order: &[&str]| check_mark(mark, &Keeps { order: set(order), ..Keeps::default() });
+        // How far a number moves against the distances in the data is asked of the data.
+        assert_eq!(kept(&mark(vec![("net", lattice("1"), 1)]), &["net"]), Ok(()));
+        for (mark, column) in [(place(), "lat"), (place(), "lon"), (category(), "kind")] {
+            let refusal = kept(&mark, &["net", column]).unwrap_err();
+            assert!(refusal.en.contains(&format!("the order by {column}")), "{refusal}");
+            assert_eq!(kept(&mark, &["net"]), Ok(()));
+        }
+    }
+
+    proptest! {
+        /// By definition: what a bit adds to the columns of the total comes to nothing.
+        #[test]
+        fn a_total_is_kept_where_what_a_bit_adds_comes_to_nothing(
+            members in prop::collection::vec((1..4u32, 0..2u32, -3..4i32), 1..5),
+            in_total in prop::collection::vec(prop::bool::ANY, 5),
+        ) {
+            const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+            let steps: Vec<Decimal> = members.iter().map(|(step, decimals, _)| Decimal::new(i64::from(*step), *decimals)).collect();
+            let mark = mark(
+                members.iter().zip(&steps).zip(NAMES).map(|(((_, _, by), step), name)| (name, Encoding::Lattice { step: *step }, *by)).collect(),
+            );
+            let total: Vec<&str> = NAMES.iter().zip(&in_total).filter(|(_, has)| **has).map(|(name, _)| *name).collect();
+            let added: Decimal = members
+                .iter()
+                .zip(&steps)
+                .zip(&in_total)
+                .filter(|(_, has)| **has)
+                .map(|(((_, _, by), step), _)| step * Decimal::from(*by))
+                .sum();
+            prop_assert_eq!(keeps_total(&mark, &total), added.is_zero());
+        }
+    }
+}

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::access::PERMISSIONS;
+use lingqu_domain::answer::{AnswerForm, AnswerSalt};
 use lingqu_domain::command::Command;
 use lingqu_domain::event::{Event, canonical};
 use lingqu_domain::id::ReceiptId;
@@ -12,7 +13,7 @@ use lingqu_domain::privacy::Rho;
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, RowNaming, Totals};
 use lingqu_domain::refusal::RefusalCode;
 use lingqu_domain::resource::Nature;
-use lingqu_domain::scope::{ColumnName, Mode};
+use lingqu_domain::scope::{ColumnName, Mode, Precision};
 
 use crate::details::purpose;
 use crate::events::{COMMAND_NAMES, EVENT_KINDS, RECEIPT_KINDS, command_name, event_kind, receipt_kind};
@@ -166,9 +167,14 @@ fn receipts() -> Vec<ReceiptRecord> {
             .collect(),
         request_digest: lingqu_crypto::sha256(b"salt and request").to_string(),
         code_id: None,
+        day: None,
+        process: None,
         lineage: None,
         made_from: None,
         marked: Vec::new(),
+        masks: BTreeMap::new(),
+        node: None,
+        query_digest: None,
         rho_spent: None,
         rows_named_by: RowNaming::Number,
     };
@@ -193,26 +199,71 @@ fn receipts() -> Vec<ReceiptRecord> {
         ..opening(Mode::File)
     };
     let live = Opening { rows_named_by: RowNaming::KeyDigest, ..opening(Mode::Rows) };
-    let totals = |rows, calls, data_sets| Totals { rows, answer_rows: rows, bytes: 4_096, calls, data_sets, day: None };
+    let told = Opening {
+        masks: BTreeMap::from([
+            (column("day"), Precision::Month),
+            (column("delay"), "rounded:15".parse::<Precision>().unwrap()),
+        ]),
+        node: Some(life.world.state.node.values().next().unwrap().value.id.clone()),
+        query_digest: Some(lingqu_crypto::sha256(b"salt and canonical form").to_string()),
+        ..opening(Mode::Rows)
+    };
+    let totals = |rows, calls, data_sets| Totals {
+        answer: None,
+        rows,
+        answer_rows: rows,
+        bytes: 4_096,
+        calls,
+        data_sets,
+        day: None,
+    };
+    let salt = AnswerSalt::of_request(&[7; 16]);
+    let digested =
+        |form| Totals { answer: Some(salt.digest(form, &lingqu_crypto::sha256(b"an answer"))), ..totals(3, 1, 0) };
     let row_set = "OjAAAAEAAAAAAAIAEAAAAAEAAgADAA==".to_owned();
     let record = |number: u32, second: i64, body| ReceiptRecord {
         receipt: format!("rcp_{number:032}").parse::<ReceiptId>().unwrap(),
         at: jiff::Timestamp::from_second(1_796_259_600 + second).unwrap(),
         body,
     };
+    let part = |answer_rows, bytes_reserved, row_set| ReceiptBody::Part {
+        answer_rows,
+        bytes_reserved,
+        number: 0,
+        rows: 3,
+        row_set,
+    };
+    let by_day = Opening {
+        day: Some(jiff::civil::date(2026, 12, 3)),
+        process: Some("prc_0123456789abcdef0123456789abcdef".to_owned()),
+        ..opening(Mode::Rows)
+    };
     let stopped = Outcome::Stopped { code: "grant_suspended".to_owned() };
     vec![
         record(1, 0, ReceiptBody::Opened(opening(Mode::File))),
-        record(1, 1, ReceiptBody::Part { number: 0, rows: 3, row_set: row_set.clone() }),
+        record(1, 1, part(0, 0, row_set.clone())),
         record(1, 2, ReceiptBody::Closed { outcome: Outcome::Delivered, totals: totals(3, 0, 1) }),
         record(2, 3, ReceiptBody::Closed { outcome: stopped, totals: totals(0, 0, 0) }),
-        record(3, 4, ReceiptBody::Single { opening: opening(Mode::Verification), totals: totals(1, 1, 0), row_set }),
+        record(
+            3,
+            4,
+            ReceiptBody::Single {
+                opening: opening(Mode::Verification),
+                totals: totals(1, 1, 0),
+                row_set: row_set.clone(),
+            },
+        ),
         record(4, 5, ReceiptBody::Opened(traced)),
         record(5, 6, ReceiptBody::Opened(noised)),
         record(6, 7, ReceiptBody::Opened(repeated)),
         record(7, 8, ReceiptBody::Opened(live)),
         record(8, 9, ReceiptBody::Opened(made)),
         record(9, 10, ReceiptBody::Opened(copied)),
+        record(10, 11, ReceiptBody::Opened(told)),
+        record(10, 12, ReceiptBody::Closed { outcome: Outcome::Delivered, totals: digested(AnswerForm::Bytes) }),
+        record(11, 13, ReceiptBody::Closed { outcome: Outcome::Delivered, totals: digested(AnswerForm::Values) }),
+        record(10, 11, ReceiptBody::Opened(by_day)),
+        record(10, 12, part(2, 1_048_576, row_set)),
     ]
 }
 

@@ -19,6 +19,7 @@ use lingqu_domain::quality::RuleResult;
 use lingqu_domain::resource::{Column, DataType, Grade, Nature, Openness, ResourceDetails, Sharing, Snapshot};
 use lingqu_domain::scope::{ColumnName, Mode, Narrowing, Precision, Precisions, Purpose, Term};
 use lingqu_domain::settlement::MeterReading;
+use lingqu_domain::trace::TraceDetails;
 use rust_decimal::Decimal;
 
 use crate::life::Life;
@@ -403,5 +404,20 @@ pub fn reading(order: OrderId, first_position: u64, calls: u64, data_sets: u64) 
         deliveries: calls,
         free_deliveries: 1,
         receipts_digest: lingqu_crypto::sha256(b"receipts").to_string(),
+    }
+}
+
+/// A trace that somebody ran.
+pub fn trace() -> TraceDetails {
+    TraceDetails {
+        bound: "0.000001".to_owned(),
+        case: Some("桂数安〔2026〕7 号".to_owned()),
+        compared: ["prd_1@0123456789abcdef".to_owned(), "prd_1@fedcba9876543210".to_owned()].into(),
+        decoder_version: "1".to_owned(),
+        fragment_digest: lingqu_crypto::sha256(b"a file").to_string(),
+        fragment_rows: 1_000,
+        orders_tested: 12,
+        recipients_tested: 10,
+        report_digest: lingqu_crypto::sha256(b"a report").to_string(),
     }
 }

@@ -90,7 +90,7 @@ pub fn ids(life: &Life, kind: EntityKind) -> Vec<String> {
         EntityKind::Party => ids(state.parties.keys().map(|id| id.as_str()).collect()),
         EntityKind::User => ids(state.users.keys().map(|id| id.as_str()).collect()),
         EntityKind::Meter => ids(state.meters.keys().map(|id| id.as_str()).collect()),
-        EntityKind::Node | EntityKind::QualityReport | EntityKind::Right => Vec::new(),
+        EntityKind::Node | EntityKind::QualityReport | EntityKind::Right | EntityKind::Trace => Vec::new(),
     }
 }
 
@@ -470,6 +470,7 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let snapshot = details::snapshot(life, "flights", 0, Nature::Real).id;
             C::RecordQualityReport { resource: dice.id(life, K::Resource), snapshot, results: details::results() }
         }
+        "record_trace" => C::RecordTrace { details: Box::new(details::trace()) },
         "answer_ticket" => C::AnswerTicket { ticket: dice.id(life, K::Ticket), answer: text(dice) },
         "close_ticket" => C::CloseTicket { ticket: dice.id(life, K::Ticket), verification: text(dice) },
         "apply_registration" => {

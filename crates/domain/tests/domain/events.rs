@@ -20,6 +20,7 @@ use lingqu_domain::resource::ResourceEvent;
 use lingqu_domain::right::RightEvent;
 use lingqu_domain::settlement::{MeterEvent, SettlementEvent};
 use lingqu_domain::supply::SupplyEvent;
+use lingqu_domain::trace::TraceEvent;
 
 macro_rules! events {
     ($($entity:ident($inner:ident) => [$($variant:ident $(($hole:tt))? $({$fields:tt})? = $kind:literal,)+];)*) => {
@@ -91,6 +92,7 @@ events! {
         Reversed {..} = "settlement.reversed", VoucherRecorded {..} = "settlement.voucher_recorded",];
     ConsentBatch(ConsentBatchEvent) => [
         Recorded {..} = "consent_batch.recorded", MemberWithdrawn {..} = "consent_batch.member_withdrawn",];
+    Trace(TraceEvent) => [ Recorded {..} = "trace.recorded",];
 }
 
 macro_rules! commands {
@@ -173,6 +175,7 @@ commands! {
     ConfirmSettlement = "confirm_settlement",
     ReverseSettlement = "reverse_settlement",
     RecordVoucher = "record_voucher",
+    RecordTrace = "record_trace",
 }
 
 /// Every kind of receipt record.

@@ -17,6 +17,7 @@ mod four_eyes;
 mod golden;
 mod implementers;
 mod invariants;
+mod keeps;
 mod life;
 mod marking;
 mod misfits;

@@ -10,7 +10,7 @@ use lingqu_domain::marking::{
 use lingqu_domain::party::{Organisation, Role};
 use lingqu_domain::permit::PermitStage;
 use lingqu_domain::predicate::Predicate;
-use lingqu_domain::product::ProductDetails;
+use lingqu_domain::product::{ProductDetails, SourceColumn};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::resource::{DataType, LiveSource, ResourceDetails};
 use lingqu_domain::scope::{Mode, Narrowing, Precision, Precisions};
@@ -21,7 +21,7 @@ use crate::life::{Life, terms};
 use crate::world::{World, created};
 
 /// Minutes of delay may be off by ten, and copies may lack half a per cent of the rows.
-fn limits() -> MarkLimits {
+pub fn limits() -> MarkLimits {
     MarkLimits {
         tolerances: BTreeMap::from([(name("delay"), Tolerance::Number(decimal("10")))]),
         omitted_per_million: 5_000,
@@ -29,11 +29,11 @@ fn limits() -> MarkLimits {
     }
 }
 
-fn declared(details: ResourceDetails, limits: MarkLimits) -> ResourceDetails {
+pub fn declared(details: ResourceDetails, limits: MarkLimits) -> ResourceDetails {
     ResourceDetails { marks: Some(MarkDeclaration { credit_data: false, limits }), ..details }
 }
 
-fn member(column: &str, coefficient: i32) -> Member {
+pub fn member(column: &str, coefficient: i32) -> Member {
     Member {
         column: name(column),
         encoding: Encoding::Lattice { step: Decimal::ONE },
@@ -43,17 +43,22 @@ fn member(column: &str, coefficient: i32) -> Member {
     }
 }
 
-fn number(members: Vec<Member>, amplitude: u32) -> Mark {
-    Mark { name: name("delay"), rate_per_million: 500_000, carrier: Carrier::Number { members, amplitude } }
+pub fn number(members: Vec<Member>, amplitude: u32) -> Mark {
+    Mark {
+        name: name("delay"),
+        rate_per_million: 500_000,
+        by: Default::default(),
+        carrier: Carrier::Number { members, amplitude },
+    }
 }
 
 fn marking() -> Marking {
     let marks = vec![number(vec![member("delay", 1)], 5)];
-    Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, keeps: None }
+    Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, decoys_per_million: 0, keeps: None }
 }
 
 /// A life with permits over flights whose delays may be marked.
-fn permitted() -> Life {
+pub fn permitted() -> Life {
     let mut life = Life::until("parties");
     let flights = declared(details::flights(), limits());
     for (name, details) in [("flights", flights), ("weather", details::weather()), ("drivers", details::drivers())] {
@@ -65,7 +70,7 @@ fn permitted() -> Life {
     life
 }
 
-fn marked_product(life: &Life) -> ProductDetails {
+pub fn marked_product(life: &Life) -> ProductDetails {
     ProductDetails { marking: Some(marking()), ..details::punctuality(life) }
 }
 
@@ -93,7 +98,7 @@ pub fn whole() -> World {
     life.world
 }
 
-fn draft(life: &Life, details: ProductDetails) -> Result<(), Refusal> {
+pub fn draft(life: &Life, details: ProductDetails) -> Result<(), Refusal> {
     let command = Command::DraftProduct { details: Box::new(details) };
     life.world.decide(&life.handler("operator"), &command).map(|_| ())
 }
@@ -296,6 +301,99 @@ fn every_link_may_take_a_tolerance_away() {
         let refusal = draft(&life, marked_product(&life)).unwrap_err();
         assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::ScopeTooWide, "delay"), "{exact}");
     }
+}
+
+/// A life with permits over flights and weather among which decoys may stand, fewer of them in the weather.
+fn permitted_decoys() -> Life {
+    let mut life = Life::until("parties");
+    let decoys = |decoys_per_million| MarkLimits { decoys_per_million, ..MarkLimits::default() };
+    let flights = declared(details::flights(), decoys(1_000));
+    let weather = declared(details::weather(), decoys(500));
+    for (name, details) in [("flights", flights), ("weather", weather), ("drivers", details::drivers())] {
+        let draft = Command::DraftResource { details: Box::new(details) };
+        let resource: ResourceId = created(&life.world.done(&life.provider_of(name).handler, draft));
+        life.note(name, resource);
+    }
+    life.walk("resources drafted", "permits approved");
+    life
+}
+
+#[test]
+fn decoys_stand_in_rows_and_files_alone_and_never_beyond_what_was_declared() {
+    for (decoys_per_million, allowed) in [(1_000, true), (1_001, false)] {
+        let limits = MarkLimits { decoys_per_million, ..MarkLimits::default() };
+        assert_eq!(declare(declared(details::flights(), limits.clone())).is_ok(), allowed);
+        let refusal = declare(declared(details::drivers(), limits)).unwrap_err();
+        assert!(refusal.en.contains("PIPL art. 8"), "{refusal}");
+    }
+    let decoyed = |life: &Life, decoys_per_million, modes: &[Mode]| {
+        let modes = Some(modes.iter().copied().collect());
+        let mut product = details::punctuality(life);
+        product.shape.conditions.clear();
+        product.shape.row_by_row = true;
+        ProductDetails {
+            marking: Some(Marking { marks: Vec::new(), decoys_per_million, ..marking() }),
+            narrowing: Narrowing { modes, ..product.narrowing.clone() },
+            ..product
+        }
+    };
+    let leaving = [Mode::Rows, Mode::File];
+    let mut life = permitted_decoys();
+    // The plan leaves out the flights of some carriers, which exist all the same.
+    let refusal = draft(&life, decoyed(&life, 500, &leaving)).unwrap_err();
+    assert!(refusal.code == RefusalCode::Invalid && refusal.en.contains("carrier"), "{refusal}");
+    for plan in life.world.state.plans.values_mut() {
+        plan.value.details.items.values_mut().for_each(|item| item.narrowing.rows.clear());
+    }
+    assert_eq!(draft(&life, decoyed(&life, 500, &leaving)), Ok(()));
+    // Of two inputs the one that allows less.
+    let refusal = draft(&life, decoyed(&life, 501, &leaving)).unwrap_err();
+    assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::ScopeTooWide, "decoys"));
+    for mode in [Mode::Verification, Mode::Statistics, Mode::Lookup] {
+        let refusal = draft(&life, decoyed(&life, 500, &[Mode::Rows, mode])).unwrap_err();
+        assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, "marking"));
+        assert!(refusal.en.contains(mode.code()) && refusal.zh.contains(mode.code()), "{refusal}");
+    }
+    // So do rows that the product's own statement leaves out.
+    let mut chosen = decoyed(&life, 500, &leaving);
+    chosen.shape.conditions.insert(SourceColumn { resource: life.id("flights"), column: name("day") });
+    let refusal = draft(&life, chosen).unwrap_err();
+    assert!(refusal.code == RefusalCode::Invalid && refusal.en.contains("day"), "{refusal}");
+    let mut limited = decoyed(&life, 500, &leaving);
+    limited.shape.row_by_row = false;
+    let refusal = draft(&life, limited).unwrap_err();
+    assert!(refusal.code == RefusalCode::Invalid && refusal.en.contains("one row of one resource"), "{refusal}");
+    let mut keyed = decoyed(&life, 500, &leaving);
+    keyed.key.push(name("tail"));
+    let refusal = draft(&life, keyed).unwrap_err();
+    assert!(refusal.code == RefusalCode::Invalid && refusal.en.contains("tail is no column"), "{refusal}");
+    // Where none were declared there are none.
+    let exact = permitted();
+    let product = ProductDetails {
+        marking: Some(Marking { decoys_per_million: 1, ..marking() }),
+        narrowing: Narrowing { modes: Some(leaving.into()), ..Narrowing::default() },
+        ..details::punctuality(&exact)
+    };
+    assert_eq!(draft(&exact, product).unwrap_err().code, RefusalCode::ScopeTooWide);
+    // A marking without decoys is written as it was before there was a word for them.
+    let written = serde_json::to_value(marking()).unwrap();
+    assert!(written.get("decoys_per_million").is_none(), "{written}");
+}
+
+#[test]
+fn one_consumer_does_not_hold_rows_with_decoys_and_without() {
+    let mut life = contracted();
+    let first: OrderId = life.id("insurer's order");
+    let mut product = details::punctuality(&life);
+    product.table = name("decoyed");
+    product.shape.columns.retain(|column| column.name != name("delay"));
+    let decoyed = offer(&mut life, "decoyed", product);
+    assert_eq!(place(&life, "insurer", "decoyed", &[Mode::Rows]), Ok(()), "nothing of it tells a delay");
+    let details = &mut life.world.state.products.get_mut(&decoyed).unwrap().value.details;
+    details.marking = Some(Marking { marks: Vec::new(), decoys_per_million: 500, ..marking() });
+    let refusal = place(&life, "insurer", "decoyed", &[Mode::Rows]).unwrap_err();
+    assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::MarkedAndExact, first.as_str()));
+    assert_eq!(place(&life, "platform", "decoyed", &[Mode::Rows]), Ok(()), "another consumer may");
 }
 
 #[test]

@@ -184,12 +184,19 @@ fn tolerance() -> impl Strategy<Value = Tolerance> {
 }
 
 fn limits() -> impl Strategy<Value = MarkLimits> {
-    (proptest::collection::btree_map(column(), tolerance(), 0..=4), 0..=100_u32, 1..=200_u32, 1..=2_000_u32).prop_map(
-        |(tolerances, omitted_per_million, mean_per_million, deviation_per_million)| {
-            let moments = MomentBounds { mean_per_million, deviation_per_million };
-            MarkLimits { tolerances, omitted_per_million, moments }
-        },
+    (
+        proptest::collection::btree_map(column(), tolerance(), 0..=4),
+        0..=100_u32,
+        0..=100_u32,
+        1..=200_u32,
+        1..=2_000_u32,
     )
+        .prop_map(
+            |(tolerances, omitted_per_million, decoys_per_million, mean_per_million, deviation_per_million)| {
+                let moments = MomentBounds { mean_per_million, deviation_per_million };
+                MarkLimits { tolerances, omitted_per_million, decoys_per_million, moments }
+            },
+        )
 }
 
 prop_compose! {
@@ -298,6 +305,7 @@ proptest! {
     fn no_child_may_be_changed_by_more_than_its_parent((parent, narrowing) in scope_and_narrowing()) {
         let child = parent.restrict(&narrowing);
         prop_assert!(child.marks.omitted_per_million <= parent.marks.omitted_per_million);
+        prop_assert!(child.marks.decoys_per_million <= parent.marks.decoys_per_million);
         for (column, tolerance) in &child.marks.tolerances {
             prop_assert!(child.columns.contains_key(column));
             let fits = match (tolerance, &parent.marks.tolerances[column]) {

@@ -5,12 +5,13 @@ use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentLimits;
 use lingqu_domain::consent_batch::members_digest;
-use lingqu_domain::id::{OrderId, RegistrationId, TicketId};
+use lingqu_domain::id::{OrderId, RegistrationId, TicketId, TraceId};
 use lingqu_domain::party::{Organisation, Role, Tier};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::rulebook::Rulebook;
 use lingqu_domain::scope::{Mode, Term};
+use lingqu_domain::trace::{COMPARED_MAX, TraceDetails};
 
 use crate::details;
 use crate::golden;
@@ -53,6 +54,7 @@ pub fn machines() -> Vec<Machine> {
         Machine { name: "consent_batch", entity: "consents", states: batches(), tries: batch_tries },
         Machine { name: "meter", entity: "meter", states: meters(), tries: meter_tries },
         Machine { name: "settlement", entity: "settlement", states: settlements(), tries: settlement_tries },
+        Machine { name: "trace", entity: "trace", states: traces(), tries: trace_tries },
     ]
 }
 
@@ -95,6 +97,36 @@ fn then(mut life: Life, actor: impl Fn(&Life) -> Actor, command: impl Fn(&Life) 
     let (actor, command) = (actor(&life), command(&life));
     life.world.done(&actor, command);
     life
+}
+
+fn traces() -> Vec<(&'static str, Life)> {
+    let mut life = Life::until("initialised");
+    let record = Command::RecordTrace { details: Box::new(details::trace()) };
+    let recorded = life.world.done(&Actor::Node, record);
+    life.note("trace", created::<TraceId>(&recorded));
+    vec![("recorded", life)]
+}
+
+fn trace_tries(life: &Life) -> Vec<Try> {
+    let record = |details: TraceDetails| Command::RecordTrace { details: Box::new(details) };
+    let changed = |change: fn(&mut TraceDetails)| {
+        let mut details = details::trace();
+        change(&mut details);
+        record(details)
+    };
+    vec![
+        ("", Actor::Node, record(details::trace())),
+        ("no digest", Actor::Node, changed(|details| details.report_digest.clear())),
+        ("another digest", Actor::Node, changed(|details| details.fragment_digest = "Z".repeat(64))),
+        ("a long case", Actor::Node, changed(|details| details.case = Some("案".repeat(201)))),
+        ("two lines", Actor::Node, changed(|details| details.case = Some("案\n卷".to_owned()))),
+        (
+            "too many versions",
+            Actor::Node,
+            changed(|details| details.compared = (0..=COMPARED_MAX).map(|number| format!("prd_{number}@0")).collect()),
+        ),
+        ("by a user", life.handler("authority"), record(details::trace())),
+    ]
 }
 
 fn nodes() -> Vec<(&'static str, Life)> {
