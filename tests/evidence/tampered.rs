@@ -71,12 +71,13 @@ impl Tampered {
         self.all_closed().await;
     }
 
-    fn request(&self, method: Method, order: &Ordered, path: &str) -> RequestBuilder {
+    /// A request to an order's product; `path` begins after it.
+    pub fn request(&self, method: Method, order: &Ordered, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}/{}{path}", self.base, order.product)).bearer_auth(&order.key)
     }
 
     /// The task that served a client writes the closing record a moment after the last byte.
-    async fn all_closed(&self) {
+    pub async fn all_closed(&self) {
         for _ in 0..200 {
             let kinds: Vec<String> =
                 self.receipts().await.into_iter().map(|(_, record)| record.kind().into()).collect();

@@ -21,14 +21,14 @@ use crate::made::serve;
 const NOWHERE: &str = "http://127.0.0.1:9/witness";
 
 /// A node that witnesses the logs of others, and where it answers.
-struct Neighbour {
+pub struct Neighbour {
     scenario: Scenario,
     url: String,
-    keys: Vec<NoteVerifier>,
+    pub keys: Vec<NoteVerifier>,
 }
 
 impl Neighbour {
-    async fn of(logs: Vec<NoteVerifier>) -> Neighbour {
+    pub async fn of(logs: Vec<NoteVerifier>) -> Neighbour {
         let scenario = Scenario::open(None, 5).await;
         let logs = logs.into_iter().map(|key| WitnessedLogSetting { origin: key.name().to_owned(), keys: vec![key] });
         scenario.app.be_witness(WitnessSetting { name: None, logs: logs.collect() }).unwrap();
@@ -37,7 +37,7 @@ impl Neighbour {
         Neighbour { scenario, url, keys }
     }
 
-    fn asked(&self) -> AskedWitnessSetting {
+    pub fn asked(&self) -> AskedWitnessSetting {
         AskedWitnessSetting { url: self.url.clone(), keys: self.keys.clone() }
     }
 
@@ -52,7 +52,7 @@ impl Neighbour {
     }
 }
 
-fn asking(witnesses: Vec<AskedWitnessSetting>, quorum: usize) -> CosigningSetting {
+pub fn asking(witnesses: Vec<AskedWitnessSetting>, quorum: usize) -> CosigningSetting {
     CosigningSetting { witnesses, quorum, twin_quorum: None }
 }
 

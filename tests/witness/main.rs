@@ -2,6 +2,7 @@
 //! or rewrites is caught, by witnesses and by who watches it, with a proof that needs nobody's word.
 
 mod asked;
+mod bundle;
 mod cosigned;
 mod logged;
 mod made;

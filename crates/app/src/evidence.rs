@@ -8,12 +8,15 @@
 //! is recounted from the receipts, so one that was left out is missed; each fee is computed again from the windows and the
 //! contract's price.
 //!
+//! More receipts than one bundle holds make several ([`parts`]).
+//!
 //! A settlement tells what others used as well. Where it does, its record stays with the node and the bundle says what it
 //! says of this order, and which entry of the log commits to the whole ([`settled`]).
 
 mod check;
 mod gather;
 mod in_force;
+mod parts;
 mod report;
 mod settled;
 mod streams;
@@ -28,23 +31,33 @@ use lingqu_domain::state::State;
 use lingqu_report::ReportFont;
 use lingqu_store::journal::{READ_LIMIT_MAX, Record, committed_bytes};
 use lingqu_store::log::LogReader;
+use lingqu_store::receipt::{Receipt, ReceiptLog};
 use lingqu_transparency::{
-    EvidenceBuilder, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind, TransparencyError,
+    EVIDENCE_ITEMS_MAX, EvidenceBuilder, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind, TransparencyError,
 };
 
 use crate::app::App;
 use crate::certificate::certificate_text;
 use crate::error::AppError;
 use crate::log::CheckpointView;
+use parts::{PART_ITEM, PARTS_MAX, Part};
+use streams::Settlements;
 
 pub use check::{
-    CosignedReport, EvidenceReport, SettledReport, TwinLogReport, verify_evidence, verify_evidence_files,
+    CosignedReport, EvidenceReport, PartReport, SettledReport, TwinLogReport, verify_evidence, verify_evidence_files,
     verify_evidence_with,
 };
+pub use parts::{EvidenceParts, part_number, part_number_of};
 pub use report::{REPORT_ITEM, evidence_report};
 
 /// Most records of one bundle.
 const RECORDS_MAX: usize = 50_000;
+/// Receipts of one part of evidence in parts, when nothing else is said.
+pub const PART_RECEIPTS: usize = 20_000;
+/// Items that a record may need: itself, its entry, and the entry's proofs in both logs.
+const RECORD_ITEMS: usize = 4;
+/// Items that no record needs: keys, checkpoints, certificates, what a caller adds.
+const OTHER_ITEMS_MAX: usize = 4_000;
 
 /// Items that a caller adds stand below this name.
 const EXTRA_PREFIX: &str = "trace/";
@@ -69,6 +82,15 @@ pub struct EvidenceOptions {
     pub has_whole_settlements: bool,
     /// Further items; their names begin with `trace/`.
     pub extra: Vec<(String, Vec<u8>)>,
+}
+
+/// What every part of an order's evidence has, and how its receipts are found.
+struct Frame {
+    checkpoint: CheckpointView,
+    streams: BTreeSet<String>,
+    settled: Settlements,
+    /// What was decided, in the order of positions.
+    records: Vec<Record>,
 }
 
 /// What proves entries of the log, and of its twin, under the checkpoints of one bundle.
@@ -106,15 +128,56 @@ impl App {
         Ok((builder, Provers { checkpoint, log: self.log_reader()?, twin }))
     }
 
-    /// The evidence of an order with what the options ask for. Errors: those of [`App::export_evidence`]; a font that can't be
-    /// read; an item outside of `trace/`.
+    /// The evidence of an order with what the options ask for, in one bundle. Errors: those of [`App::export_evidence`]; a font that
+    /// can't be read; an item outside of `trace/`.
     pub async fn evidence_of(&self, order: &OrderId, options: EvidenceOptions) -> Result<Vec<u8>, AppError> {
-        let font = options.report_font.map(ReportFont::new).transpose().map_err(report_fault)?;
+        let frame = self.evidence_frame(order, &options).await?;
+        let log = self.receipts_now().await?;
+        // Receipts written since the checkpoint are for the next bundle.
+        let committed = log.committed_under(frame.checkpoint.size).await?;
+        let receipts_max = RECORDS_MAX - frame.records.len();
+        let plan = self.plan_receipts(&log, order, committed, (receipts_max, 1)).await?;
+        let receipts = plan.receipts(&log, order, committed).take(receipts_max as u64).await?;
+        self.bundle_of(order, &frame, (&log, receipts), None, &options).await
+    }
+
+    /// The same in as many parts as it takes, with at most so many receipts each; `put` gets each part's number, how many there
+    /// are and the bundle. One part is a whole bundle. Answers how many there are.
+    pub async fn evidence_in_parts(
+        &self,
+        order: &OrderId,
+        options: &EvidenceOptions,
+        receipts_max: usize,
+        put: &mut (dyn FnMut(usize, usize, Vec<u8>) -> Result<(), AppError> + Send),
+    ) -> Result<usize, AppError> {
+        let frame = self.evidence_frame(order, options).await?;
+        let log = self.receipts_now().await?;
+        let committed = log.committed_under(frame.checkpoint.size).await?;
+        let room = ((EVIDENCE_ITEMS_MAX - OTHER_ITEMS_MAX) / RECORD_ITEMS).saturating_sub(frame.records.len());
+        if room == 0 {
+            return Err(AppError::Invalid(
+                "what was decided about this order is more than a bundle holds; leave the consents out (`--no-consents`)"
+                    .to_owned(),
+            ));
+        }
+        let plan = self.plan_receipts(&log, order, committed, (receipts_max.clamp(1, room), PARTS_MAX)).await?;
+        let mut receipts = plan.receipts(&log, order, committed);
+        let of = plan.parts.len().max(1);
+        for number in 1..=of {
+            let count = plan.parts.get(number - 1).map_or(0, |part| part.count);
+            let part = (of > 1).then(|| Part { number: number as u64, parts: plan.parts.clone() });
+            let taken = receipts.take(count).await?;
+            let bundle = self.bundle_of(order, &frame, (&log, taken), part.as_ref(), options).await?;
+            put(number, of, bundle)?;
+        }
+        Ok(of)
+    }
+
+    /// What was decided about an order, under the newest heads of the log.
+    async fn evidence_frame(&self, order: &OrderId, options: &EvidenceOptions) -> Result<Frame, AppError> {
         // First what was decided, then the log's head, which holds all of that.
         self.catch_up().await?;
         let checkpoint = self.published_head().await?;
-        let signer = self.log_signer()?;
-        let (mut builder, provers) = self.begin_bundle(order.as_str(), &checkpoint)?;
         let streams = self.read(|state| streams::of_order(state, order))?;
         let consents = self.read(|state| streams::consents_of(state, order, options.has_consents))?;
         let settled = self.read(|state| streams::settlements_of(state, order, options.has_whole_settlements));
@@ -128,10 +191,25 @@ impl App {
         records.sort_by_key(|record| record.position);
         // Decisions taken since the checkpoint are for the next bundle.
         records.retain(|record| record.log_entry < checkpoint.size);
-        if records.len() > RECORDS_MAX {
+        if records.len() >= RECORDS_MAX {
             return Err(too_many());
         }
-        for record in &records {
+        Ok(Frame { checkpoint, streams, settled, records })
+    }
+
+    /// One bundle: what was decided, and some receipts with the log that they are from.
+    async fn bundle_of(
+        &self,
+        order: &OrderId,
+        frame: &Frame,
+        (log, receipts): (&ReceiptLog, Vec<Receipt>),
+        part: Option<&Part>,
+        options: &EvidenceOptions,
+    ) -> Result<Vec<u8>, AppError> {
+        let font = options.report_font.clone().map(ReportFont::new).transpose().map_err(report_fault)?;
+        let signer = self.log_signer()?;
+        let (mut builder, provers) = self.begin_bundle(order.as_str(), &frame.checkpoint)?;
+        for record in &frame.records {
             let evidence = EvidenceRecord {
                 kind: RecordKind::Journal,
                 position: record.position,
@@ -141,12 +219,28 @@ impl App {
             };
             provers.add_record(&mut builder, &evidence).await?;
         }
-        self.add_receipts(&mut builder, order, records.len(), &provers).await?;
-        self.add_settled(&mut builder, &settled.in_part, order, &provers).await?;
-        for (name, text) in self.documents(order, &streams)? {
+        for receipt in receipts {
+            let Some(commit) = log.commit_of(receipt.position).await? else {
+                return Err(AppError::Fault(format!("no log entry commits to receipt record {}", receipt.position)));
+            };
+            let evidence = EvidenceRecord {
+                kind: RecordKind::Receipt,
+                position: receipt.position,
+                salt: receipt.salt,
+                entry_index: commit.log_entry,
+                bytes: receipt.receipt.record,
+            };
+            provers.add_record(&mut builder, &evidence).await?;
+        }
+        self.add_settled(&mut builder, &frame.settled.in_part, order, &provers).await?;
+        for (name, text) in self.documents(order, &frame.streams)? {
             builder.item(&name, text.as_bytes()).map_err(bundle_fault)?;
         }
         builder.item("readme.txt", README.as_bytes()).map_err(bundle_fault)?;
+        if let Some(part) = part {
+            let text = serde_json::to_vec(part).map_err(|error| AppError::Fault(error.to_string()))?;
+            builder.item(PART_ITEM, &text).map_err(bundle_fault)?;
+        }
         for (name, bytes) in &options.extra {
             if !name.starts_with(EXTRA_PREFIX) {
                 return Err(AppError::Invalid(format!("the item {name} must be named {EXTRA_PREFIX}…")));
@@ -177,36 +271,6 @@ impl App {
             }
         }
         Ok(records)
-    }
-
-    async fn add_receipts(
-        &self,
-        builder: &mut EvidenceBuilder,
-        order: &OrderId,
-        records: usize,
-        provers: &Provers<'_>,
-    ) -> Result<(), AppError> {
-        let log = self.receipts_now().await?;
-        // Receipts written since the checkpoint are for the next bundle.
-        let committed = log.committed_under(provers.checkpoint.size).await?;
-        let receipts = self.receipts_of(&log, order, committed).await?;
-        if records + receipts.len() > RECORDS_MAX {
-            return Err(too_many());
-        }
-        for receipt in receipts {
-            let Some(commit) = log.commit_of(receipt.position).await? else {
-                return Err(AppError::Fault(format!("no log entry commits to receipt record {}", receipt.position)));
-            };
-            let evidence = EvidenceRecord {
-                kind: RecordKind::Receipt,
-                position: receipt.position,
-                salt: receipt.salt,
-                entry_index: commit.log_entry,
-                bytes: receipt.receipt.record,
-            };
-            provers.add_record(builder, &evidence).await?;
-        }
-        Ok(())
     }
 
     /// Certificates and contract, for people to read; the signature of the bundle covers them.
@@ -257,7 +321,9 @@ fn actors_of(records: &[Record]) -> BTreeSet<String> {
 }
 
 fn too_many() -> AppError {
-    AppError::Invalid(format!("the evidence would have more than {RECORDS_MAX} records"))
+    AppError::Invalid(format!(
+        "the evidence would have more than {RECORDS_MAX} records; whoever runs the node exports it in parts by `lingqu audit export`"
+    ))
 }
 
 fn bundle_fault(error: TransparencyError) -> AppError {

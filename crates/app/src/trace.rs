@@ -5,12 +5,13 @@
 //! tested against the code of everybody who ever had a key, with a stated bound on accusing anybody innocent. Whether it is
 //! marked or not, the receipts say which orders had these rows, which is no accusation and is told apart from one.
 //!
-//! A trace looks and changes nothing. It runs inside the node, since the originals and the keys are there; what of the keys
+//! A trace changes nothing but the journal, which has a record of it before its report is shown to anybody ([`record`]). It runs inside the node, since the originals and the keys are there; what of the keys
 //! leaves with the evidence are those of the accused alone.
 
 mod accusation;
 mod cover;
 mod evidence;
+mod record;
 mod report;
 mod search;
 mod told;
@@ -58,13 +59,15 @@ pub struct TraceSettings {
     pub product: Option<ProductId>,
     /// Threads that compute at a time.
     pub threads: usize,
+    /// The case, or who asked, for the journal's record.
+    pub case: Option<String>,
 }
 
 impl Default for TraceSettings {
     /// One in a million, all products, as many threads as there are processors.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self { bound: 1e-6, product: None, threads }
+        Self { bound: 1e-6, product: None, threads, case: None }
     }
 }
 
@@ -114,6 +117,8 @@ impl From<FingerprintError> for AppError {
 pub struct Trace {
     /// What was found.
     pub report: TraceReport,
+    /// The id of the journal's record of it.
+    pub recorded: String,
     cases: Vec<Case>,
     /// Positions of receipt records of deliveries to the accused that name rows of the fragment.
     receipts: Vec<u64>,
@@ -188,11 +193,12 @@ impl App {
             deliveries_not_comparable: delivered.not_comparable,
         };
         let report = self.report_of(&computed, &had, &tried)?;
+        let recorded = self.record_trace(&computed, &report, settings).await?;
         let listed = report.accused.iter().flat_map(|accused| &accused.deliveries);
         let named: BTreeSet<_> = listed.map(|delivery| &delivery.receipt).collect();
         let shown = had.deliveries.iter().filter(|delivery| named.contains(&delivery.receipt));
         let receipts = shown.flat_map(|delivery| delivery.positions.iter().copied()).collect();
-        Ok(Trace { report, cases: computed.judged.into_iter().map(|(case, _)| case).collect(), receipts })
+        Ok(Trace { report, recorded, cases: computed.judged.into_iter().map(|(case, _)| case).collect(), receipts })
     }
 
     /// Opens the originals of versions; one whose files this node has no more is left out.
@@ -212,7 +218,11 @@ impl App {
                 Some(marked) => marked.marking.clone(),
                 None => unmarked(made.key.iter().map(ToString::to_string).collect()),
             };
-            candidates.push(Comparable { originals: ProductOriginals::new(&made), marking, version });
+            let (originals, decoys_from) = match self.products.decoyed(product.as_str(), made_from, &made)? {
+                Some(decoyed) => (ProductOriginals::with_decoys(&made, &decoyed), decoyed.rows),
+                None => (ProductOriginals::new(&made), made.rows),
+            };
+            candidates.push(Comparable { originals, decoys_from, marking, version });
         }
         Ok(candidates)
     }

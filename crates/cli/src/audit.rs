@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use lingqu_app::{EvidenceReport, verify_evidence_with};
+use lingqu_domain::answer::AnswerSalt;
 use lingqu_transparency::{EvidenceTrust, LogPolicy, NoteVerifier, POLICY_BYTES_MAX};
 use serde::Serialize;
 
@@ -44,9 +45,9 @@ enum AuditCommand {
 /// Verify the evidence of an order, with no node, no network and no configuration
 #[derive(Debug, clap::Args)]
 struct VerifyArguments {
-    /// The evidence: a file, or a folder that it was unpacked into
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// The evidence: a file, or a folder that it was unpacked into; of evidence in parts all of them, in any order
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// A key that must have signed, from a place that is trusted: the log's, its twin's, a witness's; may stand more than once.
     /// Without the log's, the evidence's own key is used, which proves that nothing was changed, but not who wrote it
     #[arg(long = "vkey", visible_alias = "key", value_name = "VKEY")]
@@ -54,6 +55,12 @@ struct VerifyArguments {
     /// A policy (C2SP tlog-policy): which logs are trusted, and which witnesses must have cosigned
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// A file that was received: say of which receipt it is the answer, byte for byte
+    #[arg(long, value_name = "FILE", requires = "salt")]
+    answer: Option<PathBuf>,
+    /// What came with that file as `Answer-Salt`
+    #[arg(long, value_name = "SALT", requires = "answer")]
+    salt: Option<AnswerSalt>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -67,6 +74,9 @@ struct Verified<'a> {
     /// Files of the folder that are no part of the evidence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strangers: Vec<String>,
+    /// The receipt of the file that was given as its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer_of: Option<String>,
 }
 
 /// Exports or verifies. Error: the evidence does not verify; there is no such order.
@@ -100,17 +110,32 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
     telemetry::start("warn", LogFormat::Text)?;
     let trust = trust(arguments)?;
-    let (report, strangers) = if arguments.file.is_dir() {
-        files::verify(&arguments.file, &trust)
-    } else {
-        (verify_evidence_with(&read_bounded(&arguments.file)?, &trust), Vec::new())
+    let (report, strangers) = match &arguments.files[..] {
+        [folder] if folder.is_dir() => files::verify(folder, &trust),
+        [file] => (verify_evidence_with(&read_bounded(file)?, &trust), Vec::new()),
+        parts => (files::verify_parts(parts, &trust)?, Vec::new()),
+    };
+    let named = match &arguments.files[..] {
+        [file] => file.display().to_string(),
+        parts => format!("the evidence in {} parts", parts.len()),
+    };
+    let answer_of = match (&arguments.answer, &arguments.salt) {
+        (Some(file), Some(salt)) => {
+            let found = std::fs::File::open(file).and_then(|mut opened| report.receipt_of_answer(salt, &mut opened));
+            Some((file, found.map_err(|error| Failure::file("read", file, error))?.map(ToString::to_string)))
+        }
+        _ => None,
     };
     if arguments.json {
-        output::print_json(&Verified { report: &report, strangers })?;
+        let answer_of = answer_of.as_ref().and_then(|(_, found)| found.clone());
+        output::print_json(&Verified { report: &report, strangers, answer_of })?;
     } else {
         let mut text = words(&report);
         if trust.policy.is_some() && report.verified {
             text.push_str("policy           satisfied\n");
+        }
+        if let Some((file, Some(receipt))) = &answer_of {
+            text.push_str(&format!("answer           {} is that of {receipt}, byte for byte\n", file.display()));
         }
         if !strangers.is_empty() {
             text.push_str("no part of the evidence, and not looked at\n");
@@ -121,10 +146,16 @@ fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
         output::print(&text)?;
     }
     match report.findings.first() {
-        None => Ok(()),
+        None => match answer_of {
+            Some((file, None)) => Err(Failure::Outcome(format!(
+                "{} with this salt is the answer of no receipt in {}; check that it is as it was received and that the salt came with it",
+                file.display(),
+                named
+            ))),
+            _ => Ok(()),
+        },
         Some((item, problem)) => Err(Failure::Outcome(format!(
-            "{} does not verify: {item}: {problem}; ask for the evidence again where it came from",
-            arguments.file.display()
+            "{named} does not verify: {item}: {problem}; ask for the evidence again where it came from"
         ))),
     }
 }
@@ -179,6 +210,15 @@ fn words(report: &EvidenceReport) -> String {
         whose(report.key_is_trusted),
         if report.key_is_trusted { "" } else { "; give --vkey to prove who wrote it" },
     );
+    if let Some(part) = &report.part {
+        text.push_str(&format!(
+            "part             {} of {}: give all parts to have the receipts recounted against the metering\n",
+            part.number, part.of
+        ));
+    }
+    if report.parts > 0 {
+        text.push_str(&format!("parts            {}, verified together\n", report.parts));
+    }
     text.push_str(&format!("log              {} entries, {} proven here\n", report.log_size, report.log_entries));
     match &report.twin {
         Some(twin) => text.push_str(&format!(
@@ -208,6 +248,9 @@ fn words(report: &EvidenceReport) -> String {
         report.journal_records,
         report.receipt_records,
         match &report.metered_until {
+            Some(until) if report.part.is_some() => {
+                format!("{} windows until {until}, not recounted: this is a part", report.metering_windows)
+            }
             Some(until) => format!("{} windows until {until}, recounted from the receipts", report.metering_windows),
             None => "no window was closed".to_owned(),
         },

@@ -18,6 +18,8 @@ const TABULATE_EVERY: Duration = Duration::from_secs(300);
 const RESUME_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two looks for cosignatures that are missing; what is published is to be witnessed within a minute.
 const COSIGN_EVERY: Duration = Duration::from_secs(1);
+/// Pause between two looks for processes that died; shorter than what a process may be unseen.
+const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
 /// Longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,7 @@ pub fn start(
     tasks.spawn(meter(Arc::clone(app), settings.meter_every, stopped.clone()));
     tasks.spawn(sweep(Arc::clone(app), settings.sweep_every, stopped.clone()));
     tasks.spawn(resume(Arc::clone(app), stopped.clone()));
+    tasks.spawn(take_up(Arc::clone(app), stopped.clone()));
     tasks.spawn(index_uses(Arc::clone(app), stopped.clone()));
     tasks.spawn(tabulate(Arc::clone(app), stopped.clone()));
 }
@@ -123,6 +126,16 @@ async fn resume(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static s
             return "ingestions";
         }
     }
+}
+
+/// Shows the others of a node's processes that this one lives, and takes up what one left that does not.
+async fn take_up(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    while !pause_or_stop(TAKE_UP_EVERY, &mut stopped).await {
+        if let Err(error) = app.take_up_abandoned().await {
+            tracing::error!(%error, "what a dead process left could not be taken up; trying again");
+        }
+    }
+    "abandoned"
 }
 
 /// Keeps the index current by which persons find where their data went.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::LogFormat;
 use crate::failure::Failure;
-use crate::watch::log_key;
+use crate::watch::{log_key, named};
 use crate::{output, telemetry};
 
 /// Check a file that proves that a log lied, offline, with nothing but the log's key
@@ -20,6 +20,9 @@ pub struct VerifyMisconductArguments {
     /// The log's key, from a place that is trusted
     #[arg(long, value_name = "VKEY")]
     vkey: String,
+    /// The log's name, the first line of its checkpoints, where its key has another name [default: that of the key]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
     /// The key of its twin log, for proofs that are about both
     #[arg(long, value_name = "VKEY")]
     twin_vkey: Option<String>,
@@ -40,11 +43,11 @@ struct Shown<'a> {
 /// Checks. Error: the file proves nothing about this log.
 pub fn run(arguments: &VerifyMisconductArguments) -> Result<(), Failure> {
     telemetry::start("warn", LogFormat::Text)?;
-    let log = log_key(&arguments.vkey)?;
+    let log = named(log_key(&arguments.vkey)?, arguments.origin.as_deref());
     let twin = arguments.twin_vkey.as_deref().map(log_key).transpose()?;
     let text = read_bounded(&arguments.file)?;
     let nothing = |error: lingqu_transparency::TransparencyError| {
-        Failure::Outcome(format!("{} proves nothing about {}: {error}", arguments.file.display(), log.name()))
+        Failure::Outcome(format!("{} proves nothing about {}: {error}", arguments.file.display(), log.origin()))
     };
     let misconduct = Misconduct::from_text(&text).map_err(nothing)?;
     let conviction = misconduct.verify(&log, twin.as_ref()).map_err(nothing)?;

@@ -37,6 +37,9 @@ pub struct TraceArguments {
     /// Compare with this product alone: its id or its table name [default: all that were delivered]
     #[arg(long, value_name = "PRODUCT")]
     product: Option<String>,
+    /// The case, or who asked for the trace: stands in the journal's record of it
+    #[arg(long, value_name = "TEXT")]
+    case: Option<String>,
     /// The encoding of a text [default: found out]
     #[arg(long)]
     encoding: Option<Encoding>,
@@ -50,7 +53,7 @@ pub struct TraceArguments {
     #[arg(long, value_name = "EVIDENCE")]
     evidence: Option<PathBuf>,
     /// Check evidence of a trace instead, with no node and no network; with FILE also that it is about that file
-    #[arg(long, value_name = "EVIDENCE", conflicts_with_all = ["evidence", "product", "dir", "config"])]
+    #[arg(long, value_name = "EVIDENCE", conflicts_with_all = ["evidence", "product", "case", "dir", "config"])]
     verify: Option<PathBuf>,
     /// A log key from a place that is trusted; may be given several times. Without one, evidence is checked by its own key
     #[arg(long, value_name = "VKEY", requires = "verify")]
@@ -92,7 +95,8 @@ async fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
 }
 
 async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) -> Result<TraceReport, Failure> {
-    let mut settings = TraceSettings { bound: arguments.bound, ..TraceSettings::default() };
+    let mut settings =
+        TraceSettings { bound: arguments.bound, case: arguments.case.clone(), ..TraceSettings::default() };
     if let Some(name) = &arguments.product {
         settings.product = Some(product_of(app, name)?);
     }
@@ -109,6 +113,7 @@ async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) 
             tracing.await?
         }
     };
+    output::tell(&format!("recorded in the journal as {}", trace.recorded));
     let mut report = trace.report.clone();
     if arguments.evidence.is_some() && report.verdict != TraceVerdict::Accused {
         output::tell("nobody is accused, so no evidence is written and no key is disclosed");

@@ -26,6 +26,9 @@ pub struct WatchArguments {
     /// The log's key, from a place that is trusted
     #[arg(long, value_name = "VKEY", required_unless_present = "policy")]
     vkey: Option<String>,
+    /// The log's name, the first line of its checkpoints, where its key has another name [default: that of the key]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
     /// A policy (C2SP tlog-policy): its witnesses must have seen a checkpoint before it counts; without --vkey its only log is
     /// the one that is watched
     #[arg(long, value_name = "FILE")]
@@ -107,7 +110,7 @@ fn judge(
     arguments: &WatchArguments,
     told: &mut String,
 ) -> Result<Option<String>, Failure> {
-    let name = watch.log().name().to_owned();
+    let name = watch.log().origin().to_owned();
     let mut line = Line { log: &name, ..Line::default() };
     match looked {
         Ok(Observation::Grown { from: 0, to }) => (line.seen, line.size) = ("begun", Some(to)),
@@ -132,7 +135,7 @@ fn judge_entries(
     arguments: &WatchArguments,
     told: &mut String,
 ) -> Result<Option<String>, Failure> {
-    let name = watch.log().name().to_owned();
+    let name = watch.log().origin().to_owned();
     let mut line = Line { log: &name, ..Line::default() };
     match audited {
         Ok(Audited::Whole { size, .. }) => (line.seen, line.size) = ("entries", Some(size)),
@@ -160,7 +163,7 @@ fn amiss(error: WatchError) -> Result<(&'static str, Option<String>), Failure> {
 
 /// Writes the proof that the log lied and says where it is.
 fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArguments) -> Failure {
-    let name = watch.log().name();
+    let name = watch.log().origin();
     let twin = match twin(arguments) {
         Ok(twin) => twin.map(|twin| twin.key),
         Err(failure) => return failure,
@@ -234,7 +237,15 @@ fn keys(arguments: &WatchArguments) -> Result<(NoteVerifier, Option<LogPolicy>),
         },
         (None, None) => return Err(Failure::Mend("give the log's key with --vkey, or a policy".to_owned())),
     };
-    Ok((log, policy))
+    Ok((named(log, arguments.origin.as_deref()), policy))
+}
+
+/// The key for a log of another name, where one is given.
+pub fn named(log: NoteVerifier, origin: Option<&str>) -> NoteVerifier {
+    match origin {
+        Some(origin) => log.of_log(origin),
+        None => log,
+    }
 }
 
 /// Reads the key of a log.

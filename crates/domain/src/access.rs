@@ -222,6 +222,8 @@ pub const PERMISSIONS: &[Permission] = &[
     by("confirm_settlement", &[Role::Implementer], APPROVER),
     by("reverse_settlement", &[Role::Implementer], APPROVER),
     by("record_voucher", &[Role::Finance], HANDLER),
+    // Whoever runs a trace stands at the node's machine and is no user of it.
+    Permission { command: "record_trace", roles: &[], duties: &[], subject: false, node: true, internal: true },
 ];
 
 /// The matrix line of a command.

@@ -30,6 +30,7 @@ use crate::resource::{ResourceDetails, Snapshot};
 use crate::rulebook::Rulebook;
 use crate::scope::{Narrowing, Term};
 use crate::settlement::MeterReading;
+use crate::trace::TraceDetails;
 
 /// Something that is asked of the domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -490,6 +491,11 @@ pub enum Command {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         amount: Fen,
     },
+    /// Records a trace that the node ran, before anybody is told what it found.
+    RecordTrace {
+        /// What was traced, how, and what came of it.
+        details: Box<TraceDetails>,
+    },
 }
 
 impl Command {
@@ -563,6 +569,7 @@ impl Command {
             Command::ConfirmSettlement { .. } => "confirm_settlement",
             Command::ReverseSettlement { .. } => "reverse_settlement",
             Command::RecordVoucher { .. } => "record_voucher",
+            Command::RecordTrace { .. } => "record_trace",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     consent, consent_batch, correction, mandate, marking, node, order, party, permit, plan, price, product, quality,
     registration, resource,
 };
-use crate::{settlement, supply};
+use crate::{settlement, supply, trace};
 
 /// The stream whose version is the journal's last position: read by commands that look through whole collections.
 pub const JOURNAL_STREAM: &str = "journal";
@@ -215,6 +215,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::CloseSettlement { period } => settlement::close(d, a, period),
         C::ConfirmSettlement { settlement } => settlement::confirm(d, a, settlement),
         C::ReverseSettlement { settlement, reason } => correction::reverse(d, a, settlement, reason),
+        C::RecordTrace { details } => trace::record(d, details),
         C::RecordVoucher { settlement, number, amount } => {
             settlement::record_voucher(d, a, settlement, number, *amount)
         }

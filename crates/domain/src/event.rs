@@ -23,6 +23,7 @@ use crate::resource::ResourceEvent;
 use crate::right::RightEvent;
 use crate::settlement::{MeterEvent, SettlementEvent};
 use crate::supply::SupplyEvent;
+use crate::trace::TraceEvent;
 
 /// Something that happened to one entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,8 @@ pub enum Event {
     Settlement(SettlementEvent),
     /// To a batch of consents.
     ConsentBatch(ConsentBatchEvent),
+    /// To a trace.
+    Trace(TraceEvent),
 }
 
 impl Event {

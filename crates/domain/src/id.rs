@@ -127,6 +127,8 @@ ids! {
     ConsentId = "cst";
     /// Consents of many subjects that were recorded together.
     ConsentBatchId = "csb";
+    /// A trace (溯源) of a leaked file.
+    TraceId = "trc";
     /// A closed metering window.
     MeterId = "mtr";
     /// A settlement (结算).

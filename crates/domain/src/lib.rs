@@ -9,6 +9,7 @@
 //! Deliberately absent: I/O, clocks, randomness, SQL, HTTP, and any copy of a right: what is in force is always computed.
 
 pub mod access;
+pub mod answer;
 pub mod calendar;
 pub mod chain;
 pub mod command;
@@ -43,3 +44,4 @@ pub mod settlement;
 pub mod shared_quota;
 pub mod state;
 pub mod supply;
+pub mod trace;

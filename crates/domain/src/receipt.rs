@@ -7,14 +7,17 @@
 //!
 //! Fields stand in the order of their names: see [`ReceiptRecord::canonical`].
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{OrderId, PartyId, ProductId, ReceiptId};
+use crate::answer::AnswerDigest;
+use crate::id::{NodeId, OrderId, PartyId, ProductId, ReceiptId};
 use crate::lineage::AnswerLineage;
 use crate::privacy::Rho;
 use crate::resource::Nature;
-use crate::scope::{ColumnName, Mode, Purpose};
+use crate::scope::{ColumnName, Mode, Precision, Purpose};
 
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,10 @@ impl RowNaming {
     }
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// What is known when a delivery begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -60,6 +67,11 @@ pub struct Opening {
     pub code_id: Option<String>,
     /// The recipient.
     pub consumer: PartyId,
+    /// The day on whose quota a delivery counts that has more records than this one, where it counts on one: a delivery that a
+    /// stop of the node cuts off is counted by what it had written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub day: Option<jiff::civil::Date>,
     /// Digest of the grant it was made under.
     pub grant_digest: String,
     /// Where the answer comes from. None in records from before it was recorded.
@@ -72,20 +84,37 @@ pub struct Opening {
     /// The marked columns among those that the answer was made of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marked: Vec<ColumnName>,
+    /// The masks of the columns that the answer was made of, in its mode: columns that stand in it as they are are left out.
+    /// Empty too in records from before it was recorded, which have no node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Precision>))]
+    pub masks: BTreeMap<ColumnName, Precision>,
     /// The mode.
     pub mode: Mode,
     /// REAL or SYNTHETIC.
     pub nature: Nature,
+    /// The node that delivers. None in records from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     /// The order.
     pub order: OrderId,
+    /// Which of several processes serves it, by a name that says nothing else: what one leaves that dies is known by it. None
+    /// where a node has one process at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
     /// The product.
     pub product: ProductId,
     /// The protocol: `rest`.
     pub protocol: String,
     /// The purpose.
     pub purpose: Purpose,
-    /// SHA-256 of a salt of 16 bytes and the request (claim, key or SQL), hexadecimal. Salt and text stand in the vault
-    /// under the receipt's id; once they are erased the digest tells nothing.
+    /// SHA-256 of the request's salt and the canonical form of what was asked, hexadecimal: the same question has the same
+    /// form, however it was written and by whatever protocol it came. None in records from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_digest: Option<String>,
+    /// SHA-256 of a salt of 16 bytes and the request (claim, key or SQL) as it was sent, with its canonical form behind it
+    /// where that is another, hexadecimal. Salt and text stand in the vault under the receipt's id; once they are erased the
+    /// digest tells nothing.
     pub request_digest: String,
     /// For statistics with noise what the answer cost of each privacy account: 0 when the same answer was given before. None
     /// for every other answer.
@@ -104,6 +133,9 @@ pub struct Opening {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Totals {
+    /// Digest of what was sent, all `bytes` of it. None where nothing was, and in records from before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerDigest>,
     /// Rows of the answer.
     pub answer_rows: u64,
     /// Bytes sent.
@@ -127,8 +159,16 @@ pub struct Totals {
 pub enum ReceiptBody {
     /// A delivery begins.
     Opened(Opening),
-    /// The rows of one batch, before the batch leaves.
+    /// The rows of one batch, before the batch leaves, and what quotas count of it. One that names no rows says that more bytes
+    /// may leave.
     Part {
+        /// Rows of the answer that leave with it; not written where there are none, and in records from before it was recorded.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        answer_rows: u64,
+        /// Bytes of the answer that may leave from here on beyond those of the parts before; written where a quota counts
+        /// bytes. The closing record has those that did.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        bytes_reserved: u64,
         /// Counted from 0.
         number: u64,
         /// Row numbers of the governed table: a Roaring bitmap in the portable 64-bit form, base64.

@@ -515,6 +515,9 @@ pub enum ScopeError {
     /// More missing rows than the parent allows.
     #[error("copies may lack at most {0} rows of a million, as the scope above allows")]
     OmissionLarger(u32),
+    /// More decoys than the parent allows.
+    #[error("copies may hold at most {0} decoys for a million rows, as the scope above allows")]
+    DecoysMore(u32),
     /// Bounds of mean and deviation that the parent does not have, or that say nothing.
     #[error(
         "mean and deviation may be off by at most {} and {} millionths in copies, as the scope above allows",
@@ -592,6 +595,10 @@ impl Scope {
         let omitted = self.marks.omitted_per_million;
         if narrowing.marks.as_ref().is_some_and(|marks| marks.omitted_per_million > omitted) {
             return Err(ScopeError::OmissionLarger(omitted));
+        }
+        let decoys = self.marks.decoys_per_million;
+        if narrowing.marks.as_ref().is_some_and(|marks| marks.decoys_per_million > decoys) {
+            return Err(ScopeError::DecoysMore(decoys));
         }
         if let Some(asked) = narrowing.marks.as_ref().map(|marks| marks.moments) {
             // Bounds that are not said are the usual ones or the parent's, whichever are narrower.

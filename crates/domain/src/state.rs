@@ -14,12 +14,12 @@ use crate::access::Actor;
 use crate::event::{Event, Recorded};
 use crate::id::{
     ConsentBatchId, ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId,
-    QualityReportId, RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, UserId,
+    QualityReportId, RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, TraceId, UserId,
 };
 use crate::node::{NODE_STREAM, Node};
 use crate::rulebook::Rulebook;
 use crate::{consent, mandate, order, party, permit, plan, price, product, quality, registration, resource, right};
-use crate::{consent_batch, settlement, supply};
+use crate::{consent_batch, settlement, supply, trace};
 
 /// An entity with what the journal knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -320,6 +320,7 @@ entities! {
     Meter, "meter", meters, meter, MeterId, settlement::Meter;
     Settlement, "settlement", settlements, settlement, SettlementId, settlement::Settlement;
     ConsentBatch, "consent_batch", consent_batches, consent_batch, ConsentBatchId, consent_batch::ConsentBatch;
+    Trace, "trace", traces, trace, TraceId, trace::Trace;
 }
 
 impl State {

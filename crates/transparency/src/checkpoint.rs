@@ -7,7 +7,7 @@ use crate::{Hash, NoteSigner, NoteVerifier, SignedNote, TransparencyError, sign_
 /// The head of a log: how many entries it has and the root over them (C2SP tlog-checkpoint v1.0.0, "Note text").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The name of the log, which is also the name of its key.
+    /// The name of the log, which is also the name of its key unless that says otherwise ([`NoteVerifier::of_log`]).
     pub origin: String,
     /// How many entries.
     pub size: u64,
@@ -60,7 +60,7 @@ impl Checkpoint {
         let note = SignedNote::parse(note)?;
         note.verify(std::slice::from_ref(log))?;
         let checkpoint = Checkpoint::from_text(note.text())?;
-        checkpoint.check_origin(log.name())?;
+        checkpoint.check_origin(log.origin())?;
         Ok(checkpoint)
     }
 
@@ -122,6 +122,12 @@ mod tests {
         // The key of one log does not vouch for another, even when it signed.
         let foreign = sign_note(&checkpoint.to_text(), &[&other]).unwrap();
         assert!(matches!(Checkpoint::open(&foreign, other.verifier()), Err(TransparencyError::OtherLog { .. })));
+        // Said to be of that log, the key opens its checkpoints and no others.
+        let named = other.verifier().clone().of_log(&checkpoint.origin);
+        assert_eq!(Checkpoint::open(&foreign, &named).unwrap(), checkpoint);
+        assert_eq!((named.name(), named.to_string()), (other.verifier().name(), other.verifier().to_string()));
+        let elsewhere = other.verifier().clone().of_log("log.example/elsewhere");
+        assert!(matches!(Checkpoint::open(&foreign, &elsewhere), Err(TransparencyError::OtherLog { .. })));
     }
 
     #[test]

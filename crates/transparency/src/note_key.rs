@@ -94,6 +94,8 @@ pub struct NoteVerifier {
     name: String,
     key_type: NoteKeyType,
     key: VerifyingKey,
+    /// The log whose checkpoints it signs, where that has another name than the key.
+    origin: Option<String>,
 }
 
 impl NoteVerifier {
@@ -117,12 +119,24 @@ impl NoteVerifier {
 
     fn of_type(name: &str, key_type: NoteKeyType, key: VerifyingKey) -> Result<NoteVerifier, TransparencyError> {
         check_name(name)?;
-        Ok(NoteVerifier { name: name.to_owned(), key_type, key })
+        Ok(NoteVerifier { name: name.to_owned(), key_type, key, origin: None })
+    }
+
+    /// The same key for a log of another name: tlog-checkpoint recommends that both are one, and some logs differ. The key's
+    /// text form does not tell the log's name, so who gives the key gives that, too.
+    #[must_use]
+    pub fn of_log(self, origin: &str) -> NoteVerifier {
+        NoteVerifier { origin: (origin != self.name).then(|| origin.to_owned()), ..self }
     }
 
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of the log whose checkpoints it signs: that of the key unless [`NoteVerifier::of_log`] said otherwise.
+    pub fn origin(&self) -> &str {
+        self.origin.as_deref().unwrap_or(&self.name)
     }
 
     /// How its signatures are made.

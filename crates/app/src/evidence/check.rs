@@ -1,10 +1,13 @@
 //! Verification of evidence: the records are folded again, the receipts recounted, and each held against the other.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 
+use lingqu_crypto::Sha256Hasher;
+use lingqu_domain::answer::{AnswerDigest, AnswerForm, AnswerSalt};
 use lingqu_domain::event::Recorded;
 use lingqu_domain::grant::Grant;
-use lingqu_domain::id::OrderId;
+use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::state::State;
@@ -12,12 +15,16 @@ use lingqu_store::journal::Record;
 use lingqu_transparency::{Evidence, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind, SignedNote};
 use serde::Serialize;
 
+use super::parts::{PART_ITEM, Part};
 use super::report::REPORT_ITEM;
 use super::settled::{self, Settled};
 use super::{CERTIFICATES_PREFIX, CONTRACT_ITEM, contract_of, in_force};
 use crate::app::recorded;
 use crate::certificate::certificate_body;
 use crate::recount::{Deliveries, Windows, windows_of};
+
+/// Bytes of an answer that are read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What the verification of a bundle found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +35,12 @@ pub struct EvidenceReport {
     pub order: Option<String>,
     /// The node's log.
     pub node: Option<String>,
+    /// Which part of the order's evidence the bundle is; none where it is all of it, or where all parts were verified together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<PartReport>,
+    /// How many parts were verified together; 0 of a bundle that is whole.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub parts: u64,
     /// When the bundle was made, as it says itself.
     pub created_at: Option<String>,
     /// SHA-256 over the names, lengths and digests of everything in the bundle but the report for people.
@@ -66,6 +79,40 @@ pub struct EvidenceReport {
     pub nature: Option<String>,
     /// What is wrong: where, and what.
     pub findings: Vec<(String, String)>,
+    /// The deliveries whose receipts have a digest of the answer.
+    #[serde(skip)]
+    pub answers: Vec<(ReceiptId, AnswerDigest)>,
+}
+
+impl EvidenceReport {
+    /// The delivery whose answer were the bytes of a file, by the salt that came with them; the file is read piece by piece. Of
+    /// evidence that does not verify there is none. Error: it can't be read.
+    pub fn receipt_of_answer(&self, salt: &AnswerSalt, file: &mut dyn Read) -> std::io::Result<Option<&ReceiptId>> {
+        let (mut hasher, mut piece) = (Sha256Hasher::default(), vec![0; PIECE_BYTES]);
+        loop {
+            match file.read(&mut piece)? {
+                0 => break,
+                count => hasher.update(&piece[..count]),
+            }
+        }
+        let digest = salt.digest(AnswerForm::Bytes, &hasher.finish());
+        let found = self.answers.iter().find(|(_, answer)| *answer == digest);
+        Ok(found.filter(|_| self.verified).map(|(receipt, _)| receipt))
+    }
+}
+
+/// Which part of an order's evidence a bundle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PartReport {
+    /// Its number, from 1.
+    pub number: u64,
+    /// How many there are.
+    pub of: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What was found about the twin log.
@@ -163,6 +210,8 @@ pub(super) fn check(checked: lingqu_transparency::Report) -> Checked {
         verified: false,
         order: checked.evidence.as_ref().map(|evidence| evidence.order.clone()),
         node: checked.evidence.as_ref().map(|evidence| evidence.node.clone()),
+        part: None,
+        parts: 0,
         created_at: checked.evidence.as_ref().map(|evidence| evidence.created_at.clone()),
         contents_digest: checked.evidence.as_ref().map(|evidence| evidence.contents_digest(REPORT_ITEM).to_string()),
         key: checked.key.as_ref().map(ToString::to_string),
@@ -182,6 +231,7 @@ pub(super) fn check(checked: lingqu_transparency::Report) -> Checked {
         links: Vec::new(),
         nature: None,
         findings: checked.findings.into_iter().map(|finding| (finding.item, finding.problem)).collect(),
+        answers: Vec::new(),
     };
     let mut result = Checked {
         report,
@@ -239,7 +289,12 @@ impl Checked {
             return;
         };
         self.grant = check_chain(report, &self.state, &order_id);
-        self.receipts = check_deliveries(report, &self.state, &order_id, receipts);
+        let part = Part::of(evidence).unwrap_or_else(|problem| {
+            report.findings.push((PART_ITEM.to_owned(), problem));
+            None
+        });
+        report.part = part.as_ref().map(|part| PartReport { number: part.number, of: part.parts.len() });
+        self.receipts = check_deliveries(report, &self.state, &order_id, receipts, part.as_ref());
         in_force::check(&self.events, &order_id, &self.receipts, &mut |place, problem| {
             report.findings.push((place, problem));
         });
@@ -266,15 +321,20 @@ impl Checked {
     }
 }
 
-/// Follows the order's deliveries through their records and recounts its metering windows from them.
+/// Follows the order's deliveries through their records and recounts its metering windows from them. Of a part, whose deliveries
+/// may begin or end in another, the receipts are held against what it says that it has.
 fn check_deliveries(
     report: &mut EvidenceReport,
     state: &State,
     order_id: &OrderId,
     mut receipts: Vec<&EvidenceRecord>,
+    part: Option<&Part>,
 ) -> Vec<(u64, ReceiptRecord)> {
     let mut read = Vec::new();
     receipts.sort_by_key(|record| record.position);
+    if let Some(part) = part {
+        part.check(&receipts, &mut |place, problem| report.findings.push((place, problem)));
+    }
     let of_order = windows_of(state).remove(order_id).unwrap_or_default();
     report.metering_windows = of_order.len();
     let own = state.meters.values().map(|meter| &meter.value).filter(|meter| meter.reading.order == *order_id);
@@ -297,10 +357,20 @@ fn check_deliveries(
         };
         report.receipt_records += 1;
         check_receipt(report, state, order_id, &receipt, record.position);
-        let (_, problem) = deliveries.follow(&receipt);
-        report.findings.extend(problem.map(|problem| (item, problem)));
-        windows.add(record.position, &receipt, &mut |place, problem| report.findings.push((place, problem)));
+        if let ReceiptBody::Closed { totals, .. } | ReceiptBody::Single { totals, .. } = &receipt.body
+            && let Some(answer) = &totals.answer
+        {
+            report.answers.push((receipt.receipt.clone(), answer.clone()));
+        }
+        if part.is_none() {
+            let (_, problem) = deliveries.follow(&receipt);
+            report.findings.extend(problem.map(|problem| (item, problem)));
+            windows.add(record.position, &receipt, &mut |place, problem| report.findings.push((place, problem)));
+        }
         read.push((record.position, receipt));
+    }
+    if part.is_some() {
+        return read;
     }
     windows.finish(&mut |place, problem| report.findings.push((place, problem)));
     report.receipts_not_yet_metered = windows.not_metered;

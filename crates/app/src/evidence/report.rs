@@ -44,6 +44,13 @@ fn document(checked: &Checked) -> Document {
         Block::Title { text: "公共数据授权运营证据报告".to_owned(), subtitle: format!("订单 {order}") },
         Block::Paragraph(format!("证据包制作于 {made_words}。本报告中的时间均为北京时间。").into()),
     ];
+    if let Some(part) = &report.part {
+        let text = format!(
+            "本证据包是该订单证据的第 {} 部分，共 {} 部分；各部分的权利链相同，交付回执依次分载。",
+            part.number, part.of
+        );
+        blocks.push(Block::Paragraph(text.into()));
+    }
     blocks.push(verdict(checked));
     blocks.extend(findings(checked));
     blocks.extend(conclusion(checked));
@@ -139,6 +146,10 @@ fn findings(checked: &Checked) -> Vec<Block> {
 fn conclusion(checked: &Checked) -> Vec<Block> {
     let report = &checked.report;
     let metered = match &report.metered_until {
+        _ if report.part.is_some() => {
+            "本证据包只是该订单证据的一部分：计量区间是否由回执重新计数相符、回执有无遗漏，须将全部各部分一并核验。"
+                .to_owned()
+        }
         Some(until) => {
             let until = until.parse::<Timestamp>().map_or_else(|_| until.clone(), words::instant);
             format!(

@@ -10,7 +10,7 @@ use lingqu_domain::id::{OrderId, PartyId};
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
     DECODERS, FingerprintError, Observation, PositionSecrets, Possibility, RecipientCode, RowKeys, Scores, Settings,
-    Sheet, Source, Verdict, Watch, accuse, observe, observe_presence, score_each,
+    Sheet, Source, Verdict, Watch, accuse, observe, observe_decoys, observe_presence, score_each,
 };
 
 use super::TraceWatch;
@@ -64,10 +64,14 @@ pub(super) fn observed(
         let originals = matched.alignment.gather(&candidate.originals, &mut Watch(&mut tell))?;
         let leaked = matched.alignment.leaked(&fragment.batch, &originals)?;
         let mut shown = observe(&marked.marking, &secrets, &originals, &leaked)?;
+        let keys = RowKeys::of_columns(&originals, &marked.marking.key)?;
         if let Some(presence) = &marked.marking.presence {
-            let keys = RowKeys::of_columns(&originals, &marked.marking.key)?;
             shown.extend(observe_presence(presence, &secrets, &keys));
         }
+        let rows = matched.alignment.rows.iter().enumerate();
+        let decoys: Vec<usize> =
+            rows.filter(|(_, row)| row.original >= candidate.decoys_from).map(|(place, _)| place).collect();
+        shown.extend(observe_decoys(&marked.marking.biases, &secrets, &keys, &decoys));
         // A row of the alignment becomes the row of the fragment.
         for observation in &mut shown {
             let leaked = matched.alignment.rows.get(observation.row as usize).map_or(u32::MAX, |row| row.leaked);

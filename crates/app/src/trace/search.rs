@@ -33,6 +33,8 @@ const TELL_EVERY: u64 = 1 << 20;
 pub(super) struct Comparable {
     pub(super) version: DeliveredVersion,
     pub(super) originals: ProductOriginals,
+    /// Originals with this number and those after it are decoys.
+    pub(super) decoys_from: u64,
     /// The product's marking, or one without marks.
     pub(super) marking: Marking,
 }

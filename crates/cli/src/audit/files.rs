@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use lingqu_app::{EvidenceReport, verify_evidence_files};
+use lingqu_app::{EvidenceParts, EvidenceReport, part_number, part_number_of, verify_evidence_files};
 use lingqu_transparency::{Evidence, EvidenceTrust};
 
 use super::{FILE_BYTES_MAX, read_bounded};
@@ -93,6 +93,36 @@ pub fn verify(directory: &Path, trust: &EvidenceTrust) -> (EvidenceReport, Vec<S
     let listed: BTreeSet<PathBuf> = listed.into_iter().map(PathBuf::from).collect();
     let strangers = found(directory).into_iter().filter(|path| !listed.contains(path));
     (report, strangers.map(|path| path.display().to_string()).collect())
+}
+
+/// Verifies the parts of one order's evidence, files or folders, in the order of their numbers; one is in memory at a time.
+pub fn verify_parts(places: &[PathBuf], trust: &EvidenceTrust) -> Result<EvidenceReport, Failure> {
+    let mut numbered = Vec::with_capacity(places.len());
+    for place in places {
+        let number = if place.is_dir() {
+            let read = |path: &str| read_bounded(&place.join(path)).ok();
+            Evidence::from_files(&read).ok().and_then(|evidence| part_number_of(&evidence))
+        } else {
+            part_number(&read_bounded(place)?)
+        };
+        let Some((number, _)) = number else {
+            return Err(Failure::Mend(format!(
+                "{} is no part of evidence in parts; verify it by itself",
+                place.display()
+            )));
+        };
+        numbered.push((number, place));
+    }
+    numbered.sort_unstable();
+    let mut parts = EvidenceParts::default();
+    for (_, place) in numbered {
+        if place.is_dir() {
+            parts.add_files(&|path| read_bounded(&place.join(path)).ok(), trust);
+        } else {
+            parts.add(&read_bounded(place)?, trust);
+        }
+    }
+    parts.finish().ok_or_else(|| Failure::Mend("name the evidence to verify".to_owned()))
 }
 
 /// The files below a folder, relative to it, in order.

@@ -1,0 +1,44 @@
+//! The journal's record of a trace: written before anybody sees the report.
+
+use std::collections::BTreeSet;
+
+use lingqu_crypto::sha256;
+use lingqu_domain::access::Actor;
+use lingqu_domain::command::Command;
+use lingqu_domain::event::canonical;
+use lingqu_domain::trace::TraceDetails;
+
+use super::report::TraceReport;
+use super::{Computed, TraceSettings};
+use crate::app::App;
+use crate::command::{CommandOptions, Extras};
+use crate::error::AppError;
+
+impl App {
+    /// Records that a trace was run and commits to its report; answers the record's id. Error: the journal can't be written.
+    pub(super) async fn record_trace(
+        &self,
+        computed: &Computed,
+        report: &TraceReport,
+        settings: &TraceSettings,
+    ) -> Result<String, AppError> {
+        let names = computed.candidates.iter().map(|candidate| &candidate.version.name);
+        let compared: BTreeSet<String> = names.map(|(product, made_from)| format!("{product}@{made_from}")).collect();
+        let orders = computed.judged.iter().map(|(case, _)| case.marked.orders.len() as u64).sum();
+        let details = TraceDetails {
+            bound: settings.bound.to_string(),
+            case: settings.case.clone(),
+            compared,
+            decoder_version: report.decoder_version.clone(),
+            fragment_digest: report.fragment.digest.clone(),
+            fragment_rows: computed.fragment.row_count() as u64,
+            orders_tested: orders,
+            recipients_tested: report.tested as u64,
+            report_digest: sha256(canonical(report).as_bytes()).to_string(),
+        };
+        let command = Command::RecordTrace { details: Box::new(details) };
+        let executed = self.carry_out(&Actor::Node, &command, CommandOptions::default(), Extras::default()).await?;
+        let recorded = executed.events.into_iter().next().map(|event| event.stream);
+        recorded.ok_or_else(|| AppError::Fault("a trace was recorded without an event".to_owned()))
+    }
+}

@@ -1,0 +1,126 @@
+//! Traces (溯源): that somebody looked for whose copy a leaked file comes from, recorded before he is told what was found.
+//!
+//! The record commits to the report by its digest and names nobody who is accused in it: an accusation is for the case, and the
+//! journal is for ever. It says what was compared and tested with which bound, so that nobody can trace one file again and
+//! again with other settings, show the one answer that he likes, and be silent about the others.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::Actor;
+use crate::decide::Deciding;
+use crate::event::Event;
+use crate::id::TraceId;
+use crate::refusal::Refusal;
+use crate::state::{Listed, Meta};
+
+/// Most versions of products that a record names.
+pub const COMPARED_MAX: usize = 1_000;
+/// Longest word of a record, in characters.
+const TEXT_CHARS_MAX: usize = 200;
+/// Hexadecimal digits of a SHA-256.
+const DIGEST_CHARS: usize = 64;
+
+/// What was traced, how, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TraceDetails {
+    /// The largest probability that anybody innocent is accused, all tests of the case together, as it was asked for: `1e-6`.
+    pub bound: String,
+    /// The case, or who asked for it, in the words of who ran it; none where he said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// The versions of products that were compared, as `product@made_from`.
+    pub compared: BTreeSet<String>,
+    /// By which version of which decoders.
+    pub decoder_version: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub fragment_digest: String,
+    /// Rows of it.
+    pub fragment_rows: u64,
+    /// Orders whose keys were tested.
+    pub orders_tested: u64,
+    /// Recipients whose codes were tested.
+    pub recipients_tested: u64,
+    /// SHA-256 of the canonical JSON of the report, hexadecimal.
+    pub report_digest: String,
+}
+
+/// A trace that was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Trace {
+    /// Its id.
+    pub id: TraceId,
+    /// What was traced, how, and what came of it.
+    pub details: TraceDetails,
+    /// Who recorded it.
+    pub by: Actor,
+}
+
+/// What happened to a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceEvent {
+    /// It was run.
+    Recorded {
+        /// What was traced, how, and what came of it.
+        details: Box<TraceDetails>,
+    },
+}
+
+impl Trace {
+    pub(crate) fn fold(previous: Option<Self>, id: TraceId, event: &TraceEvent, meta: &Meta) -> Option<Self> {
+        let TraceEvent::Recorded { details } = event;
+        if previous.is_some() {
+            return None;
+        }
+        Some(Self { id, details: (**details).clone(), by: meta.actor.clone() })
+    }
+}
+
+impl Listed for Trace {
+    fn state(&self) -> &'static str {
+        "recorded"
+    }
+    fn title(&self) -> String {
+        self.details.case.clone().unwrap_or_else(|| self.details.fragment_digest.clone())
+    }
+    fn owner(&self) -> String {
+        self.by.to_string()
+    }
+}
+
+pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Result<(), Refusal> {
+    for (name, digest) in [("fragment_digest", &details.fragment_digest), ("report_digest", &details.report_digest)] {
+        if digest.len() != DIGEST_CHARS || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(Refusal::invalid(
+                name,
+                format!("摘要应为 {DIGEST_CHARS} 位十六进制数"),
+                format!("a digest has {DIGEST_CHARS} hexadecimal digits"),
+            ));
+        }
+    }
+    let texts = [Some(&details.bound), details.case.as_ref(), Some(&details.decoder_version)];
+    let is_long = |text: &&String| text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control);
+    let is_empty = details.bound.is_empty() || details.decoder_version.is_empty();
+    if is_empty || texts.into_iter().flatten().chain(&details.compared).any(|text| is_long(&text)) {
+        return Err(Refusal::invalid(
+            "details",
+            format!("各项文字为 1 至 {TEXT_CHARS_MAX} 字，不含换行"),
+            format!("a text has 1 to {TEXT_CHARS_MAX} characters in one line"),
+        ));
+    }
+    if details.compared.len() > COMPARED_MAX {
+        return Err(Refusal::invalid(
+            "compared",
+            format!("比对的版本至多 {COMPARED_MAX} 个"),
+            format!("at most {COMPARED_MAX} versions are compared"),
+        ));
+    }
+    let id = TraceId::next(&mut deciding.ids);
+    deciding.emit(&id, Event::Trace(TraceEvent::Recorded { details: Box::new(details.clone()) }));
+    Ok(())
+}
