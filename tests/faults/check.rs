@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lingqu_app::{App, AppSettings, Clock};
 use lingqu_crypto::sha256;
+use lingqu_domain::id::OrderId;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::journal::{READ_LIMIT_MAX, Record};
 use lingqu_store::vault::VaultRead;
@@ -29,6 +30,8 @@ pub struct Records {
     pub deliveries: BTreeMap<String, Vec<ReceiptRecord>>,
     /// Chargeable calls by order.
     pub calls: BTreeMap<String, u64>,
+    /// Quota accounts: what is used of each, and what processes hold of it beside.
+    pub accounts: BTreeMap<String, (u64, u64)>,
 }
 
 impl Records {
@@ -42,8 +45,9 @@ impl Records {
         assert_eq!(replay.events, journal.len() as u64);
         let (deliveries, calls) = read_receipts(&app).await;
         requests_are_kept(&app, &deliveries).await;
+        let accounts = read_accounts(&app).await;
         app.close().await.expect("a reader closes");
-        Records { journal, deliveries, calls }
+        Records { journal, deliveries, calls, accounts }
     }
 
     /// Nothing acknowledged is lost, nothing was carried out twice, no byte left without its receipt.
@@ -55,6 +59,44 @@ impl Records {
         for (receipt, records) in &self.deliveries {
             is_well_formed(receipt, records);
         }
+    }
+
+    /// Each quota account of an idle node holds what durable receipts say was let out: no more, no less, and nobody has leased
+    /// anything of it.
+    pub fn quotas_are_exact(&self) {
+        let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+        for (order, totals) in self.deliveries.values().flat_map(|records| totals_of(records)) {
+            let day = totals.day.map(|day| format!("/{day}"));
+            for period in [Some(String::new()), day].into_iter().flatten() {
+                for (unit, used) in [
+                    ("calls", totals.calls),
+                    ("data_sets", totals.data_sets),
+                    ("rows", totals.answer_rows),
+                    ("bytes", totals.bytes),
+                ] {
+                    *expected.entry(format!("{order}/{unit}{period}")).or_default() += used;
+                }
+            }
+        }
+        for (account, held) in &self.accounts {
+            let receipts = expected.get(account).copied().unwrap_or(0);
+            assert_eq!(*held, (receipts, 0), "{account} holds otherwise than the receipts say");
+        }
+    }
+
+    /// Rows and bytes that were let out to be counted by deliveries that a stop of the node cut off.
+    pub fn let_out_in_part(&self) -> (u64, u64) {
+        let (mut rows, mut bytes) = (0, 0);
+        for record in self.deliveries.values().flatten() {
+            if let ReceiptBody::Closed { outcome: Outcome::Stopped { code }, totals } = &record.body
+                && code == INTERRUPTED
+                && totals.bytes > 0
+            {
+                rows += totals.answer_rows;
+                bytes += totals.bytes;
+            }
+        }
+        (rows, bytes)
     }
 
     fn commands_are_there(&self, promises: &Promises) {
@@ -103,6 +145,31 @@ impl Records {
             *ends.entry(end.to_owned()).or_default() += 1;
         }
         ends
+    }
+}
+
+/// What a delivery used, and of which order, by each record that closes it.
+fn totals_of(records: &[ReceiptRecord]) -> Vec<(&OrderId, &Totals)> {
+    let order = match records.first().map(|record| &record.body) {
+        Some(ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. }) => &opening.order,
+        _ => return Vec::new(),
+    };
+    let totals = records.iter().filter_map(|record| match &record.body {
+        ReceiptBody::Single { totals, .. } | ReceiptBody::Closed { totals, .. } => Some((order, totals)),
+        ReceiptBody::Opened(_) | ReceiptBody::Part { .. } => None,
+    });
+    totals.collect()
+}
+
+async fn read_accounts(app: &Arc<App>) -> BTreeMap<String, (u64, u64)> {
+    let mut accounts = BTreeMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let view = app.store().snapshot().await.expect("the database can be read");
+        let page = view.quota_accounts(after.as_deref()).await.expect("the database can be read");
+        let Some(last) = page.last() else { return accounts };
+        after = Some(last.account.clone());
+        accounts.extend(page.into_iter().map(|account| (account.account, (account.used, account.leased))));
     }
 }
 
@@ -175,8 +242,23 @@ fn is_well_formed(receipt: &str, records: &[ReceiptRecord]) {
     let ReceiptBody::Closed { outcome, totals } = &last.body else { panic!("{receipt} stays open") };
     if let Outcome::Stopped { code } = outcome {
         assert_eq!((totals.calls, totals.data_sets), (0, 0), "{receipt} was stopped and costs something");
-        assert!(code != INTERRUPTED || *totals == Totals::default(), "{receipt} has totals that nobody counted");
+        if code == INTERRUPTED {
+            assert_eq!(*totals, let_out(parts), "{receipt} was counted otherwise than its parts let out");
+        }
     }
+}
+
+/// What the parts of a delivery that was cut off let out.
+fn let_out(parts: &[ReceiptRecord]) -> Totals {
+    let mut totals = Totals::default();
+    for part in parts {
+        if let ReceiptBody::Part { answer_rows, bytes_reserved, rows, .. } = &part.body {
+            totals.answer_rows += answer_rows;
+            totals.bytes += bytes_reserved;
+            totals.rows += rows;
+        }
+    }
+    totals
 }
 
 fn rows_named(records: &[ReceiptRecord]) -> RoaringTreemap {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lingqu_domain::command::Command;
-use lingqu_domain::order::{OrderDetails, Quota};
+use lingqu_domain::order::{DayQuota, OrderDetails, Quota};
 use lingqu_domain::scope::{Mode, Purpose, Term};
 use lingqu_tests::scenario::{Ordered, PURPOSE, Scenario, TRIP_CHECK, TRIP_RECORDS, Who};
 use tempfile::TempDir;
@@ -13,6 +13,9 @@ use tempfile::TempDir;
 pub const PASSWORD: &str = "scenario-password-1";
 /// Calls and data sets of orders that must not run out.
 const QUOTA: (u64, u64) = (10_000_000, 1_000_000);
+
+/// Rows and bytes that are counted and must not run out.
+const COUNTED_MAX: u64 = 1 << 39;
 
 /// A node that no process has open.
 pub struct Prepared {
@@ -28,6 +31,8 @@ pub struct Prepared {
     pub capped: Ordered,
     /// Its quota.
     pub capped_calls: u64,
+    /// Rows and files of trips with quotas of rows and bytes, over the term and over the day.
+    pub counted: Ordered,
     /// Places one more order for verification, with a quota of ten calls.
     pub place_order: Command,
 }
@@ -41,6 +46,16 @@ impl Prepared {
         let check = scenario.order(Who::First, TRIP_CHECK, &verification, QUOTA).await;
         let records = scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], QUOTA).await;
         let capped = scenario.order(Who::First, TRIP_CHECK, &verification, (capped_calls, 0)).await;
+        let per_day = DayQuota { calls: Some(QUOTA.0), rows: Some(COUNTED_MAX), ..DayQuota::default() };
+        let quota = Quota {
+            calls: QUOTA.0,
+            data_sets: QUOTA.1,
+            rows: Some(COUNTED_MAX),
+            bytes: Some(COUNTED_MAX),
+            per_day: Some(per_day),
+            ..Quota::default()
+        };
+        let counted = scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], quota).await;
         let place_order = place_order(&scenario);
         scenario.app.publish_log().await.expect("the log of a new node can be published");
         scenario.app.close().await.expect("an idle node closes");
@@ -51,7 +66,7 @@ impl Prepared {
         if let Some(url) = database_url {
             fs::write(node.join("lingqu.toml"), format!("database = {url:?}\n")).expect("the copy is writable");
         }
-        Prepared { directory, trips, check, records, capped, capped_calls, place_order }
+        Prepared { directory, trips, check, records, capped, capped_calls, counted, place_order }
     }
 
     /// The node's directory.

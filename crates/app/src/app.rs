@@ -139,6 +139,14 @@ impl App {
     /// Opens a node: makes what is missing in its directory, brings the schema up to date, folds the journal, closes
     /// deliveries that a crash left open. Errors say what to mend.
     pub async fn open(settings: AppSettings) -> Result<Arc<App>, AppError> {
+        App::open_with(settings, |engine| engine).await
+    }
+
+    /// The same with an engine of other than moderate settings, which it is given to change.
+    pub async fn open_with(
+        settings: AppSettings,
+        engine: impl FnOnce(EngineSettings) -> EngineSettings,
+    ) -> Result<Arc<App>, AppError> {
         let directory = settings.directory;
         make_private(&directory).map_err(|error| AppError::file("make", &directory, &error))?;
         let lock = if settings.exclusive { Some(lock(&directory)?) } else { None };
@@ -159,7 +167,7 @@ impl App {
         let uses = Arc::new(UseIndex::new(&directory));
         let receipt_tables = ReceiptTables::new(&directory);
         let app = App {
-            engine: Arc::new(Engine::new(&EngineSettings::moderate(spill_directory))?),
+            engine: Arc::new(Engine::new(&engine(EngineSettings::moderate(spill_directory)))?),
             snapshots: SnapshotStore::open(&directory.join("snapshots"))?,
             products: ProductStore::open(&directory.join("products"))?,
             directory,
@@ -191,6 +199,7 @@ impl App {
         app.catch_up().await?;
         if settings.exclusive {
             app.close_interrupted().await?;
+            app.take_up_abandoned().await?;
             app.reconcile_quota().await?;
         }
         Ok(Arc::new(app))

@@ -117,6 +117,7 @@ impl App {
             Command::DraftProduct { details } => {
                 let details = self.with_shape(*details).await?;
                 self.must_bear_marking(&details).await?;
+                self.must_have_room_for_decoys(&details).await?;
                 Command::DraftProduct { details }
             }
             other => other,

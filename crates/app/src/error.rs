@@ -439,7 +439,6 @@ fn of_refusal(refusal: &Refusal) -> Problem {
         RefusalCode::PurposeNotPermitted => (403, "用途未授权", "Purpose not permitted"),
         RefusalCode::GrantSuspended => (403, "授权已中止", "Grant suspended"),
         RefusalCode::GrantEnded => (403, "授权已终止", "Grant ended"),
-        RefusalCode::ConsentMissing => (403, "未取得本人同意", "Consent missing"),
         RefusalCode::QuotaExceeded => (403, "配额已用完", "Quota exceeded"),
         RefusalCode::NoiseRequired => (403, "须加噪统计", "Noise required"),
         RefusalCode::CohortTooSmall => (403, "群组过小", "Cohort too small"),

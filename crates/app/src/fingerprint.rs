@@ -1,5 +1,6 @@
 //! Marks of orders: which keys an order's copies are marked with, and who holds the halves.
 
+mod decoys;
 mod half;
 mod keys;
 mod marking;
@@ -37,6 +38,8 @@ pub struct OrderMarks {
     pub recipient: RecipientCode,
     /// The order's code.
     pub order: RecipientCode,
+    /// How many decoys are laid among a million rows, at most.
+    pub decoys_per_million: u32,
     /// Names marking, epoch and commitments, hexadecimal: the same copy has the same id. Receipts, ETags and the names of
     /// files that are kept for a recipient carry it; it tells nothing of the keys.
     pub code_id: String,
@@ -92,6 +95,7 @@ impl App {
             secrets: PositionSecrets::new(&keys.positions.key),
             recipient: RecipientCode::new(&keys.recipient.key),
             order: RecipientCode::new(&keys.order.key),
+            decoys_per_million: chosen.decoys_per_million,
             code_id: code_id(&chosen, &keys.commitments(&request)),
         })))
     }

@@ -8,6 +8,7 @@
 //!
 //! Not here: serving HTTP and its forms (other nodes are asked by `remote`), SQL text against the store, and rules: those are `api`, `gateway`, `store` and `domain`.
 
+mod abandoned;
 pub mod app;
 mod certificate;
 mod clock;
@@ -56,13 +57,17 @@ pub use cosign::{AskedWitnessSetting, CosigningSetting, WitnessStanding};
 pub use data::data_type_of;
 pub use error::{AppError, Problem};
 pub use evidence::{
-    CosignedReport, EvidenceOptions, EvidenceReport, REPORT_ITEM, SettledReport, TwinLogReport, evidence_report,
-    verify_evidence, verify_evidence_files, verify_evidence_with,
+    CosignedReport, EvidenceOptions, EvidenceParts, EvidenceReport, PART_RECEIPTS, PartReport, REPORT_ITEM, SettledReport,
+    TwinLogReport, evidence_report, part_number, part_number_of, verify_evidence, verify_evidence_files,
+    verify_evidence_with,
 };
 pub use fingerprint::{KeyRequest, KeyShares, MarkedOrder, MarkedProduct, MarkingProposal, OrderMarks, RegulatorHalf};
 pub use history::{Direction, JournalView, JournalWalk};
 pub use identity::{IssuedKey, NewUser, SessionView, SignedIn};
-pub use ingestion::{IngestionFailure, IngestionOutcome, IngestionView, JobSource, Spool, Spooled, Submitted};
+pub use ingestion::{
+    IngestionFailure, IngestionOutcome, IngestionView, JobSource, Resumption, Spool, Spooled, Submitted, TableOptions,
+    Waiting,
+};
 pub use journey::{Journey, JourneyStep};
 pub use keys::random;
 pub use lineage::BegunDelivery;
@@ -70,11 +75,12 @@ pub use log::{CheckpointView, LogLag, LogSettings, TwinView};
 pub use openlineage::{BadCursor, EventCursor, EventPage, TimeRange};
 pub use privacy::{AccountStanding, PRIVACY_DELTA, PrivacyStanding};
 pub use quota::{QuotaPlace, Use};
+pub use receipts::SaltedRequest;
 pub use receipt_tables::{ReceiptSight, ReceiptTableAnswer};
 pub use remote::RemoteFault;
 pub use replay::{Difference, ReplayReport};
 pub use scram::ScramKey;
-pub use serving::Serving;
+pub use serving::{MEANING_CHARACTERS_MAX, Meanings, Serving};
 pub use trace::{
     Accused, AccusedOrder, Assumption, ChannelTrace, CheckedAccusation, ColumnTrace, DeliveryTrace, ExplainedBy,
     Explanation, FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, Support, TRACED_VERSIONS_MAX, Trace,

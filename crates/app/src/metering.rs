@@ -1,20 +1,18 @@
 //! Metering: what each order used, counted from closed receipts and recorded in the journal as windows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
-use lingqu_domain::id::OrderId;
+use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::ReceiptBody;
 use lingqu_domain::settlement::MeterReading;
-use lingqu_domain::shared_quota::QuotaLink;
 use lingqu_domain::state::State;
 use lingqu_store::receipt::READ_LIMIT_MAX;
 
 use crate::app::App;
 use crate::command::{CommandOptions, Extras};
 use crate::error::AppError;
-use crate::quota::parts_of;
 use crate::receipts::parse;
 use crate::recount::Count;
 
@@ -44,8 +42,14 @@ impl App {
         Ok(readings)
     }
 
-    async fn count(&self, first_position: u64, end_position: u64) -> Result<BTreeMap<OrderId, Count>, AppError> {
+    /// What orders used by the records from a position on that close a delivery, up to another one.
+    pub(crate) async fn count(
+        &self,
+        first_position: u64,
+        end_position: u64,
+    ) -> Result<BTreeMap<OrderId, Count>, AppError> {
         let mut counts: BTreeMap<OrderId, Count> = BTreeMap::new();
+        let mut named: BTreeSet<ReceiptId> = BTreeSet::new();
         let mut position = first_position.saturating_sub(1);
         while position + 1 < end_position {
             let receipts = self.receipts.read_after(position, READ_LIMIT_MAX).await?;
@@ -55,44 +59,28 @@ impl App {
             for receipt in receipts.iter().filter(|receipt| receipt.position < end_position) {
                 let record = parse(receipt)?;
                 let order = match &record.body {
-                    ReceiptBody::Opened(_) | ReceiptBody::Part { .. } => continue,
+                    ReceiptBody::Part { rows, .. } => {
+                        if *rows > 0 {
+                            named.insert(record.receipt);
+                        }
+                        continue;
+                    }
+                    ReceiptBody::Opened(_) => continue,
                     ReceiptBody::Single { opening, .. } => opening.order.clone(),
                     ReceiptBody::Closed { .. } => {
                         receipt.receipt.order_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?
                     }
                 };
-                counts.entry(order).or_default().add(&record);
+                let count = counts.entry(order).or_default();
+                count.add(&record);
+                if named.remove(&record.receipt) {
+                    count.add_untold(&record);
+                }
             }
             position = receipts.last().map_or(end_position, |last| last.position);
         }
         Ok(counts)
     }
-
-    /// Folds back quota leases of processes that died, by the true use as the receipts tell it.
-    pub(crate) async fn reconcile_quota(&self) -> Result<(), AppError> {
-        let accounts = self.quota.dead_accounts().await?;
-        if accounts.is_empty() {
-            return Ok(());
-        }
-        let counts = self.count(1, self.receipts.head().await? + 1).await?;
-        for account in accounts {
-            let (mut used, mut is_whole) = (0_u64, true);
-            if let Some((owner, unit, day)) = parts_of(&account) {
-                let of_owner = |order: &OrderId| self.read(|state| is_debited_by(state, owner, order));
-                for (_, count) in counts.iter().filter(|(order, _)| of_owner(order)) {
-                    used = used.saturating_add(count.used(unit, day).unwrap_or(0));
-                    is_whole &= count.is_whole(unit);
-                }
-            }
-            self.quota.reconcile(&account, used, is_whole).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether an owner of quota accounts is an order or a link above it.
-fn is_debited_by(state: &State, owner: &str, order: &OrderId) -> bool {
-    owner == order.as_str() || QuotaLink::above_order(state, order).iter().any(|link| link.owner() == owner)
 }
 
 /// Where the last window of each order ended.

@@ -1,9 +1,10 @@
 //! What a use of an order debits: an account for each unit that its quota limits, over the whole term and over the day; and
 //! those of the links above it that set a quota for all orders below them together.
 //!
-//! Calls and data sets are reserved before a question is answered and settled when it was; rows, bytes and subjects are
-//! debited as an answer is about to leave, so that nothing leaves that was not debited. Receipts tell afterwards what was
-//! used; distinct subjects alone are counted in rows of their own, since no receipt can tell who was new.
+//! Calls and data sets are reserved before a question is answered and settled when it was; rows and subjects are debited as
+//! an answer is about to leave, bytes some ahead, so that nothing leaves that was not debited. Receipts tell afterwards what was
+//! used, also of what a crash cut off; distinct subjects alone are counted in rows of their own, since no receipt can tell who
+//! was new.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -135,6 +136,11 @@ impl App {
     /// The accounts that an order debits, its own first, with those of a day.
     pub fn quota_places(&self, serving: &Serving, day: Option<Date>) -> Vec<QuotaPlace> {
         places_of(serving, day, |_| true)
+    }
+
+    /// Whether a quota counts a unit of what an order uses, on a day or in all.
+    pub fn is_counted(&self, serving: &Serving, day: Option<Date>, unit: QuotaUnit) -> bool {
+        !places_of(serving, day, |wanted| wanted == unit).is_empty()
     }
 
     /// The quota accounts that a use of an order debits.

@@ -2,17 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use lingqu_crypto::sha256;
-use lingqu_domain::id::{CommandId, IdSource, OrderId, ReceiptId};
-use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
+use lingqu_crypto::{Sha256Hasher, sha256};
+use lingqu_domain::answer::AnswerSalt;
+use lingqu_domain::id::{CommandId, IdSource, NodeId, OrderId, ReceiptId};
+use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::Backend;
-use lingqu_store::receipt::{Appending, NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptLog};
+use lingqu_store::receipt::{Appending, Fence, NewReceipt, READ_LIMIT_MAX, REQUEST_BYTES_MAX, Receipt, ReceiptLog};
 use lingqu_store::vault::VaultRead;
 
 use crate::app::App;
 use crate::error::AppError;
 use crate::keys::random;
 use crate::recount::INTERRUPTED;
+
+/// Stands between what was asked as it was sent and its canonical form.
+const CANONICAL_BEHIND: u8 = 0x1e;
+
+/// What was asked, salted: for a receipt and for the vault.
+#[derive(Clone)]
+pub struct SaltedRequest {
+    /// SHA-256 of what stands in the vault, hexadecimal.
+    pub request_digest: String,
+    /// SHA-256 of the salt and the canonical form, hexadecimal.
+    pub query_digest: String,
+    /// The salt of the answer's digest.
+    pub answer_salt: AnswerSalt,
+    /// What stands in the vault: 16 bytes of salt, what was asked as it was sent, and where its canonical form is another, a
+    /// byte 0x1e and that form.
+    pub kept: Vec<u8>,
+}
+
+impl std::fmt::Debug for SaltedRequest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SaltedRequest").finish_non_exhaustive()
+    }
+}
 
 impl App {
     /// An id for a delivery.
@@ -34,7 +58,7 @@ impl App {
         record: &ReceiptRecord,
         salted: &[u8],
     ) -> Result<u64, AppError> {
-        Ok(self.receipts.append_with_request(stored(order, record), salted).await?)
+        Ok(self.hand_in_receipt(order, record, salted).await?.durable().await?)
     }
 
     /// The same in two steps: when this returns, the record is on its way to the disk and gets there whoever waits for it.
@@ -44,19 +68,64 @@ impl App {
         record: &ReceiptRecord,
         salted: &[u8],
     ) -> Result<Appending, AppError> {
-        Ok(self.receipts.hand_in(stored(order, record), salted).await?)
+        let process = match &record.body {
+            ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. } => opening.process.clone(),
+            ReceiptBody::Part { .. } | ReceiptBody::Closed { .. } => None,
+        };
+        Ok(self.receipts.hand_in(stored(order, record), salted, process.map(Fence::Alive)).await?)
     }
 
-    /// Salts a request's text (claim, key or SQL). Answers the digest by which the receipt names it, and the salted text for
-    /// [`App::write_first_receipt`]. The salt stands nowhere else: a claim holds an identity number, and with the salt at hand
-    /// the digest could be opened by trying all of them.
-    pub fn salt_request(&self, text: &str) -> Result<(String, Vec<u8>), AppError> {
-        let mut salted = random::<16>()?.to_vec();
-        salted.extend_from_slice(text.as_bytes());
-        Ok((sha256(&salted).to_string(), salted))
+    /// The same for a further record of a delivery that a process serves ([`App::serving_process`]). It is not written once that
+    /// process was taken for dead.
+    pub async fn hand_in_next_receipt(
+        &self,
+        order: &OrderId,
+        record: &ReceiptRecord,
+        process: Option<&str>,
+    ) -> Result<Appending, AppError> {
+        let fence = process.map(|process| Fence::Alive(process.to_owned()));
+        Ok(self.receipts.hand_in_next(stored(order, record), fence).await?)
     }
 
-    /// The salted request of a delivery, which its receipt has the digest of: 16 bytes of salt and the text.
+    /// What names this process in the records of its deliveries: none where a node has one process at a time. One that was not
+    /// seen for a while shows itself first, so that a delivery does not begin under a name that is taken for dead.
+    pub async fn serving_process(&self) -> Result<Option<String>, AppError> {
+        if self.is_only_writer {
+            return Ok(None);
+        }
+        self.quota.show().await?;
+        Ok(Some(self.quota.process().to_string()))
+    }
+
+    /// Salts what was asked (claim, key or SQL), as it was sent and in its canonical form. The salt stands in the vault and
+    /// nowhere else: a claim holds an identity number, and with the salt at hand the digest could be opened by trying all of them.
+    pub fn salt_request(&self, sent: &str, canonical: &str) -> Result<SaltedRequest, AppError> {
+        let salt = random::<16>()?;
+        let mut kept = Vec::with_capacity(salt.len() + sent.len() + 1 + canonical.len());
+        kept.extend_from_slice(&salt);
+        kept.extend_from_slice(sent.as_bytes());
+        // Where there is no room for both, the form follows from what was sent by the rule that makes it.
+        if canonical != sent && kept.len() + 1 + canonical.len() <= REQUEST_BYTES_MAX {
+            kept.push(CANONICAL_BEHIND);
+            kept.extend_from_slice(canonical.as_bytes());
+        }
+        let mut query = Sha256Hasher::default();
+        query.update(&salt);
+        query.update(canonical.as_bytes());
+        Ok(SaltedRequest {
+            request_digest: sha256(&kept).to_string(),
+            query_digest: query.finish().to_string(),
+            answer_salt: AnswerSalt::of_request(&salt),
+            kept,
+        })
+    }
+
+    /// The node's id; none before it is initialised.
+    pub fn node_id(&self) -> Option<NodeId> {
+        self.read(|state| state.node.values().next().map(|node| node.value.id.clone()))
+    }
+
+    /// The salted request of a delivery, which its receipt has the digest of: see [`SaltedRequest::kept`].
     pub async fn request(&self, receipt: &ReceiptId) -> Result<VaultRead, AppError> {
         Ok(self.receipts_now().await?.request(receipt.as_str()).await?)
     }
@@ -92,9 +161,10 @@ impl App {
         &self.receipts
     }
 
-    /// Closes deliveries that were open when the node stopped: as interrupted, free of charge.
+    /// Closes deliveries that were open when the node stopped: as interrupted, free of charge. What quotas count of them is what
+    /// their records let out.
     pub(crate) async fn close_interrupted(&self) -> Result<(), AppError> {
-        let mut open: BTreeMap<ReceiptId, (OrderId, Opening)> = BTreeMap::new();
+        let mut open: BTreeMap<String, Open> = BTreeMap::new();
         let mut position = 0;
         loop {
             let receipts = self.receipts.read_after(position, READ_LIMIT_MAX).await?;
@@ -105,30 +175,65 @@ impl App {
                 match receipt.receipt.kind.as_str() {
                     "opened" => {
                         let record = parse(receipt)?;
-                        if let ReceiptBody::Opened(opening) = record.body {
-                            open.insert(record.receipt, (opening.order.clone(), opening));
+                        // Of one with a process it is known whether that is dead.
+                        if let ReceiptBody::Opened(opening) = record.body
+                            && opening.process.is_none()
+                        {
+                            let totals = Totals { day: opening.day, ..Totals::default() };
+                            let (position, order) = (receipt.position, opening.order);
+                            let begun = Open { position, order, receipt: record.receipt, totals };
+                            open.insert(receipt.receipt.receipt_id.clone(), begun);
                         }
                     }
                     "closed" => {
-                        open.remove(&parse(receipt)?.receipt);
+                        open.remove(&receipt.receipt.receipt_id);
                     }
                     _ => {}
                 }
             }
         }
-        for (receipt, (order, _)) in open {
-            let body = ReceiptBody::Closed {
-                outcome: Outcome::Stopped { code: INTERRUPTED.to_owned() },
-                totals: Totals::default(),
-            };
+        if self.is_only_writer {
+            self.add_parts(&mut open).await?;
+        }
+        for Open { order, receipt, totals, .. } in open.into_values() {
+            let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: INTERRUPTED.to_owned() }, totals };
             self.write_receipt(&order, &ReceiptRecord { receipt, at: self.clock.now(), body }).await?;
         }
         Ok(())
     }
+
+    /// Adds up what the parts of open deliveries let out. The log is read a second time, from the first of these on: most of its
+    /// parts are of deliveries that were closed.
+    async fn add_parts(&self, open: &mut BTreeMap<String, Open>) -> Result<(), AppError> {
+        let Some(first) = open.values().map(|begun| begun.position).min() else { return Ok(()) };
+        let mut position = first;
+        loop {
+            let receipts = self.receipts.read_after(position, READ_LIMIT_MAX).await?;
+            let Some(last) = receipts.last() else { return Ok(()) };
+            position = last.position;
+            for receipt in receipts.iter().filter(|receipt| receipt.receipt.kind == "part") {
+                let Some(begun) = open.get_mut(&receipt.receipt.receipt_id) else { continue };
+                if let ReceiptBody::Part { answer_rows, bytes_reserved, rows, .. } = parse(receipt)?.body {
+                    begun.totals.answer_rows = begun.totals.answer_rows.saturating_add(answer_rows);
+                    begun.totals.bytes = begun.totals.bytes.saturating_add(bytes_reserved);
+                    begun.totals.rows = begun.totals.rows.saturating_add(rows);
+                }
+            }
+        }
+    }
+}
+
+/// A delivery without a closing record.
+struct Open {
+    /// Of its opening record; its parts stand after it.
+    position: u64,
+    order: OrderId,
+    receipt: ReceiptId,
+    totals: Totals,
 }
 
 /// A record as it is stored.
-fn stored(order: &OrderId, record: &ReceiptRecord) -> NewReceipt {
+pub(crate) fn stored(order: &OrderId, record: &ReceiptRecord) -> NewReceipt {
     NewReceipt {
         receipt_id: record.receipt.to_string(),
         order_id: order.to_string(),

@@ -31,7 +31,7 @@ pub(crate) struct Count {
     used: Use,
     /// The same by the day.
     used_by_day: BTreeMap<Date, Use>,
-    /// Whether a delivery was cut off by a stop of the node, so that its rows and bytes are not known.
+    /// Whether a delivery was cut off by a stop of the node and its closing record does not tell its rows and bytes.
     is_interrupted: bool,
 }
 
@@ -45,11 +45,6 @@ impl Count {
             ReceiptBody::Closed { outcome, totals } => (*outcome == Outcome::Delivered, totals),
             ReceiptBody::Opened(_) | ReceiptBody::Part { .. } => return,
         };
-        if let ReceiptBody::Closed { outcome: Outcome::Stopped { code }, .. } = &record.body
-            && code == INTERRUPTED
-        {
-            self.is_interrupted = true;
-        }
         self.receipt_ids.update(record.receipt.as_str().as_bytes());
         self.receipt_ids.update(b"\n");
         self.rows = self.rows.saturating_add(totals.rows);
@@ -66,6 +61,17 @@ impl Count {
             self.deliveries += 1;
         } else {
             self.free_deliveries += 1;
+        }
+    }
+
+    /// Notes that the closing record of a delivery that named rows does not tell them: it was cut off before such records had
+    /// what the parts let out.
+    pub(crate) fn add_untold(&mut self, record: &ReceiptRecord) {
+        if let ReceiptBody::Closed { outcome: Outcome::Stopped { code }, totals } = &record.body
+            && code == INTERRUPTED
+            && totals.rows == 0
+        {
+            self.is_interrupted = true;
         }
     }
 
@@ -92,7 +98,7 @@ impl Count {
     /// Whether the receipts tell all that was used of a unit.
     pub(crate) fn is_whole(&self, unit: QuotaUnit) -> bool {
         match unit {
-            // What a stop of the node cut off is free of charge.
+            // What a stop of the node cut off is free of charge, and its rows and bytes are counted as far as they were let out.
             QuotaUnit::Calls | QuotaUnit::DataSets => true,
             QuotaUnit::Rows | QuotaUnit::Bytes | QuotaUnit::Subjects => !self.is_interrupted,
         }

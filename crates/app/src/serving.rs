@@ -1,7 +1,9 @@
 //! Serving an order: its grant as of now, compiled into governed tables over the materialised product.
 
 mod marks;
+mod meanings;
 mod recent;
+mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +27,7 @@ use lingqu_engine::release::ReleaseRecord;
 use lingqu_engine::session::{
     AnswerShape, Contributors, Described, Dominance, GovernedSession, SmallGroups, StatisticsRules,
 };
-use lingqu_engine::{Limits, PseudonymKeys, RawTable, SchemaView};
+use lingqu_engine::{Limits, PseudonymKeys, RawTable, SchemaView, TableFiles};
 
 use crate::app::App;
 use crate::consent::{Epoch, HeldConsents, ProductSubjects, ServedSubjects, Wanted};
@@ -35,6 +37,8 @@ use crate::quota::{CountedSubjects, RowSubjects, SubjectsOfRows};
 use crate::release::{ConsumerRecord, recipient};
 use crate::serving::marks::ServedMarks;
 use crate::serving::recent::Recent;
+
+pub use crate::serving::meanings::{MEANING_CHARACTERS_MAX, Meanings};
 
 /// The modes in which live data is delivered: all but the one that hands out a state of the data, since there is none.
 const LIVE_MODES: [Mode; 4] = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode::Verification];
@@ -56,7 +60,7 @@ pub(crate) struct ServingCache {
     indexes: Mutex<BTreeMap<String, Arc<ServedProduct>>>,
     /// Rows of all products that were asked for by key last.
     blocks: Arc<BlockCache>,
-    making: tokio::sync::Mutex<()>,
+    pub(crate) making: tokio::sync::Mutex<()>,
     pub(crate) counted: CountedSubjects,
 }
 
@@ -122,6 +126,8 @@ pub struct Serving {
     consents: Option<HeldConsents>,
     /// What makes it the consumer's copy, where it delivers rows of a marked product.
     marks: Option<ServedMarks>,
+    /// The product's files with decoys, where its copies have some.
+    decoyed: Option<Arc<TableFiles>>,
     /// What statistics its consumer was given.
     record: Arc<ConsumerRecord>,
     /// Its privacy accounts and the answers with noise that it was given.
@@ -213,11 +219,6 @@ impl Serving {
         self.consents.as_ref().map_or(0, |consents| consents.set.memory_bytes())
     }
 
-    /// Whether rows exist only with their subject's consent.
-    pub fn needs_consent(&self) -> bool {
-        self.grant.scope.consent_required
-    }
-
     /// Refuses a mode that the grant does not have.
     pub fn must_allow(&self, mode: Mode) -> Result<(), Refusal> {
         if self.is_live() && !LIVE_MODES.contains(&mode) {
@@ -258,7 +259,11 @@ impl Serving {
         )
         .map_err(lingqu_engine::EngineError::from)?
         .with_marks(self.marks.as_ref().map(|served| Arc::clone(&served.marks)));
-        let raw = self.served.data.raw();
+        // Keyed access stands on the index of the product alone; a product with decoys has none of these modes.
+        let raw = match (&self.decoyed, mode) {
+            (Some(files), Mode::Compute | Mode::Rows | Mode::File) => Arc::clone(files).into(),
+            _ => self.served.data.raw(),
+        };
         let table = match mode {
             Mode::Statistics => GovernedTable::for_statistics(raw, &governance),
             _ => GovernedTable::new(raw, &governance),
@@ -471,6 +476,14 @@ impl App {
             Some(keys) => Some(ServedMarks::of(&keys)?),
             None => None,
         };
+        let decoys_per_million = marks.as_ref().map_or(0, |served| served.decoys_per_million);
+        let decoyed = match &served.data {
+            ServedData::Made(product) if decoys_per_million > 0 => {
+                let inputs = inputs_digest(&grant.inputs);
+                Some(self.decoyed(&grant, &inputs, product, decoys_per_million).await?.files)
+            }
+            _ => None,
+        };
         let code_id = marks.as_ref().map(|served| served.code_id.as_str());
         let epoch = consents.as_ref().map(|consents| consents.epoch);
         let next_change = consents.as_ref().and_then(|consents| consents.holds_until);
@@ -510,6 +523,7 @@ impl App {
             keys,
             consents,
             marks,
+            decoyed,
             ledger: Arc::new(ledger),
             data_digest,
             made_from,

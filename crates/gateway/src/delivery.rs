@@ -4,21 +4,25 @@
 //! answer about a few keys is handed out ([`Deliveries::verify`], [`Deliveries::look_up`]), or an answer is drawn batch by
 //! batch between an opening and a closing record, as bytes ([`Deliveries::stream`]) or as batches of Arrow
 //! ([`Deliveries::batches`]). In both, quota is reserved before the question is answered and comes back when nothing left. A data set that a client takes in pieces is written into a file first
-//! ([`Deliveries::hand_out`]).
+//! ([`Deliveries::hand_out`]). A question about what the order may ask for reads no governed data: it is answered without a
+//! record (`schema`).
 //!
 //! A record that was handed in is written whoever waits for it, and what is done around the records of a stream is done in a
 //! task of its own, so that a client who hangs up can stop neither a record that is being written nor the closing of one that
 //! was opened.
 
 mod batches;
+mod digest;
 mod finished;
 mod handed;
 mod keyed_statement;
 mod paid;
+mod parts;
 mod place;
 mod privacy;
 mod receipt;
 mod reservation;
+mod schema;
 mod single;
 mod stream;
 
@@ -38,7 +42,7 @@ use place::Places;
 pub use batches::{BatchRequest, Batches, Described, StreamedBatches};
 pub use handed::{FileRequest, Handed};
 pub use privacy::PrivacyTold;
-pub use single::{Claim, Finding, Keyed, Label, LookedUp, Recorded};
+pub use single::{Claim, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
 
 /// Most rows of an answer that is one call: what a page of rows may have too.
@@ -91,6 +95,8 @@ pub struct Admission {
     pub serving: Arc<Serving>,
     /// The protocol, for receipts.
     pub protocol: &'static str,
+    /// Which of several processes serves it ([`App::serving_process`]).
+    pub process: Option<String>,
 }
 
 impl Deliveries {
@@ -125,7 +131,8 @@ impl Deliveries {
     pub async fn admit_order(&self, key: Option<&str>, protocol: &'static str) -> Result<Admission, GatewayError> {
         let key = key.ok_or(GatewayError::NoKey)?;
         let serving = self.app.serving(key).await?;
-        Ok(Admission { order: serving.grant.order.clone(), serving, protocol })
+        let process = self.app.serving_process().await?;
+        Ok(Admission { order: serving.grant.order.clone(), serving, protocol, process })
     }
 
     /// The node whose data this is.

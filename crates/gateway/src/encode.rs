@@ -93,6 +93,15 @@ impl JsonFrame {
         Self { page: Some((limit, next_cursor)), head: String::new() }
     }
 
+    /// The frame of an answer that is made of no governed data, so that there is no receipt of it.
+    pub(crate) fn without_receipt(nature: Nature, schema: &SchemaRef) -> Self {
+        let nature = serde_json::to_string(&nature).expect("a word is JSON");
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let columns = serde_json::to_string(&columns).expect("a list of texts is JSON");
+        let head = format!("{{\"receipt\":null,\"nature\":{nature},\"groups_suppressed\":0,\"columns\":{columns}");
+        Self { page: None, head: format!("{head},\"rows\":[") }
+    }
+
     /// The frame of an answer that has begun.
     pub(crate) fn begun(mut self, head: &JsonHead<'_>, schema: &SchemaRef) -> Self {
         #[derive(Serialize)]
@@ -292,6 +301,20 @@ mod tests {
         assert_eq!(whole["rows"][2]["t"], "a\"b");
         assert!(whole.get("next_cursor").is_none());
         assert_eq!(json(JsonFrame::default(), &[])["rows"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn an_answer_without_governed_data_has_no_receipt() {
+        let frame = JsonFrame::without_receipt(Nature::Real, &batch().schema());
+        let mut writer = Writer::Json { frame, rows: 0, is_begun: false };
+        let mut bytes = writer.write(&batch()).unwrap().to_vec();
+        bytes.extend_from_slice(&writer.finish().unwrap());
+        let whole: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let rows = serde_json::json!([{"n": 1, "t": "a\"b"}, {"n": null, "t": "桂林"}]);
+        let expected = serde_json::json!({
+            "receipt": null, "nature": "REAL", "groups_suppressed": 0, "columns": ["n", "t"], "rows": rows, "row_count": 2,
+        });
+        assert_eq!(whole, expected);
     }
 
     #[test]

@@ -129,6 +129,12 @@ pub enum GatewayError {
         /// What to do instead, in English.
         en: String,
     },
+    /// A statement over the order's table and over what tells of it.
+    #[error("the catalogue is asked by itself: send one statement for it and another for `{table}`")]
+    SchemaAskedWithData {
+        /// The order's table.
+        table: String,
+    },
     /// No such address.
     #[error("there is nothing at this address")]
     NoRoute,
@@ -222,6 +228,7 @@ impl GatewayError {
             GatewayError::PreparedNotKnown => "the client: prepare the statement again",
             GatewayError::TooManyPrepared { .. } => "the client: close prepared statements that are no longer used",
             GatewayError::NotOffered { .. } => "the client: do what the message says instead",
+            GatewayError::SchemaAskedWithData { .. } => "the client: send one statement for each",
             GatewayError::NoRoute => "the client: check the address",
             GatewayError::MethodNotAllowed => "the client: use the method that the address answers to",
             GatewayError::Cancelled => "nobody: the client stopped his own statement",
@@ -357,6 +364,12 @@ impl GatewayError {
                 &format!("该订单的预编译语句已达上限 {limit}，请关闭不再使用的语句"),
             ),
             GatewayError::NotOffered { zh, .. } => own(501, "not_offered", ("不支持", "Not offered"), zh),
+            GatewayError::SchemaAskedWithData { table } => own(
+                422,
+                "schema_asked_with_data",
+                ("目录与数据须分开查询", "Schema asked with data"),
+                &format!("目录须单独查询，请将其与 {table} 分成两条语句"),
+            ),
             GatewayError::NoRoute => {
                 own(404, "no_such_address", ("地址不存在", "No such address"), "该地址不存在，请核对")
             }
@@ -424,6 +437,7 @@ mod tests {
             GatewayError::PreparedNotKnown,
             GatewayError::TooManyPrepared { limit: 64 },
             GatewayError::NotOffered { zh: "不支持".to_owned(), en: "not offered".to_owned() },
+            GatewayError::SchemaAskedWithData { table: "t".to_owned() },
             GatewayError::NoRoute,
             GatewayError::MethodNotAllowed,
             GatewayError::Cancelled,

@@ -17,7 +17,7 @@ use crate::store::{Store, WriterLock, from_sql, to_sql};
 pub const PAGE_MAX: u32 = 500;
 /// States of an open job.
 const OPEN: [&str; 2] = [QUEUED, RUNNING];
-/// Waiting for its turn.
+/// Waiting for its turn, or until its source can be reached again.
 pub const QUEUED: &str = "queued";
 /// Being read, or interrupted and to be gone on with.
 pub const RUNNING: &str = "running";
@@ -294,6 +294,26 @@ impl Store {
             .and_where(Expr::col("state").is_in(OPEN))
             .take();
         self.change_ingestion(&update, "ending an ingestion").await
+    }
+
+    /// Puts a running job back into the queue, with what is to be known of that: its source can't be reached now. False when it has
+    /// ended, or its snapshot is about to be recorded.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn put_ingestion_off(
+        &self,
+        id: &str,
+        counts: IngestionCounts,
+        outcome: &str,
+    ) -> Result<bool, StoreError> {
+        let update = with_counts(update(id), counts)
+            .value("state", QUEUED)
+            .value("outcome", outcome)
+            .and_where(Expr::col("state").eq(RUNNING))
+            .and_where(Expr::col("snapshot").is_null())
+            .take();
+        self.change_ingestion(&update, "putting an ingestion off").await
     }
 
     /// Cancels an open job whose snapshot is not about to be recorded. False when that is so, or when it has ended.

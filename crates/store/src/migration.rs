@@ -13,6 +13,8 @@ mod m0006_consent;
 mod m0007_witness;
 mod m0008_marks;
 mod m0010_sequencer;
+mod m0012_trace;
+mod m0015_quota;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -37,6 +39,7 @@ pub const READ_TABLES: &[&str] = &[
     "meter",
     "settlement",
     m0006_consent::READ_TABLE,
+    m0012_trace::READ_TABLE,
 ];
 
 /// Runs the migrations that a database lacks.
@@ -54,6 +57,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_witness::Witness),
             Box::new(m0008_marks::Marks),
             Box::new(m0010_sequencer::Sequencer),
+            Box::new(m0012_trace::Trace),
+            Box::new(m0015_quota::Quota),
         ]
     }
 }

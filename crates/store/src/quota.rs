@@ -4,12 +4,18 @@
 //!
 //! Who is alive: each process shows itself in the database, by the database's clock. A process that has not shown itself
 //! for [`RENEW_AFTER`] by its own clocks spends nothing before it did so again, and one unseen for [`DEAD_AFTER`] is taken
-//! for dead; the gap between the two is what clocks may differ in speed.
+//! for dead; the gap between the two is what clocks may differ in speed. One that was taken for dead ([`Quota::bury`]) stays so:
+//! when it comes back it is another process.
+//!
+//! Where several processes serve one node, a row keeps of each what it gave back as used of each account, also when it holds
+//! nothing of it any more. So what a dead process used and nobody counted is what its receipts come to less that, whatever others
+//! do meanwhile ([`Quota::fold`]).
 
 mod subject;
 
 use std::cmp::{max, min};
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query};
@@ -17,6 +23,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::Mutex;
 
 use crate::error::StoreError;
+use crate::receipt::head_in_database;
 use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
 use crate::vault::hex_text;
 
@@ -34,6 +41,8 @@ pub const CHUNK_MAX: u64 = 10_000;
 pub const DEBITS_MAX: usize = 1_024;
 /// Most accounts that [`Quota::dead_accounts`] returns.
 pub const DEAD_ACCOUNTS_MAX: u64 = 10_000;
+/// Most processes that [`Quota::bury`] returns.
+pub const DEAD_PROCESSES_MAX: u64 = 1_000;
 
 /// One account's part of a use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +76,19 @@ pub enum QuotaError {
 /// This process's share of the quota accounts.
 pub struct Quota {
     store: Store,
-    process: String,
+    /// The name under which this process is registered.
+    process: RwLock<Arc<str>>,
     local: Mutex<Local>,
+}
+
+/// A process that was taken for dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadProcess {
+    /// The name under which it was registered.
+    pub process: String,
+    /// The last receipt that was there when it registered. None of a process of an earlier version, and where a node has one
+    /// process at a time.
+    pub receipts_before: Option<u64>,
 }
 
 struct Local {
@@ -82,9 +102,17 @@ struct Local {
 struct Lease {
     limit: u64,
     granted: u64,
-    spent: u64,
+    /// Negative for what was taken back after it had been given back to the database as used.
+    spent: i64,
     /// What nobody had used or leased when this process last leased.
     free: u64,
+}
+
+impl Lease {
+    /// What may still be spent of it.
+    fn left(&self) -> u64 {
+        u64::try_from(i128::from(self.granted) - i128::from(self.spent)).unwrap_or(0)
+    }
 }
 
 impl Quota {
@@ -95,21 +123,31 @@ impl Quota {
     /// Faults of the database.
     pub async fn register(store: &Store, alone: bool) -> Result<Quota, StoreError> {
         const DOING: &str = "registering for quotas";
-        let process = format!("prc_{}", hex_text(&random::<16>()?));
+        let process = new_name()?;
         let write = store.begin_write(WriterLock::Journal, DOING).await?;
         if alone {
             let bury = Query::update().table("quota_process").value("seen_at_unix", 0i64).take();
             write.db().execute(&bury).await.map_err(|error| StoreError::database(DOING, error))?;
         }
-        show(write.db(), store.backend(), &process).await?;
+        show_first(write.db(), store.backend(), &process).await?;
         write.commit(DOING).await?;
         let local = Local { leases: BTreeMap::new(), seen: Some((Instant::now(), SystemTime::now())) };
-        Ok(Quota { store: store.clone(), process, local: Mutex::new(local) })
+        Ok(Quota { store: store.clone(), process: RwLock::new(process.into()), local: Mutex::new(local) })
     }
 
-    /// The id under which this process is registered.
-    pub fn process(&self) -> &str {
-        &self.process
+    /// The name under which this process is registered: another one after it was taken for dead.
+    pub fn process(&self) -> Arc<str> {
+        Arc::clone(&self.process.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows this process in the database if it was not seen for a while. A process that serves calls this more often than
+    /// every [`DEAD_AFTER`], also while it spends nothing.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn show(&self) -> Result<(), StoreError> {
+        let mut local = self.local.lock().await;
+        self.renew(&mut local).await
     }
 
     /// Debits all accounts of one use, or none. Mostly in memory.
@@ -148,15 +186,19 @@ impl Quota {
     /// guess to pace oneself by and no promise. `None` while this process holds no lease of the account. Reads memory alone.
     pub async fn left(&self, account: &str) -> Option<u64> {
         let local = self.local.lock().await;
-        local.leases.get(account).map(|lease| (lease.granted - lease.spent).saturating_add(lease.free))
+        local.leases.get(account).map(|lease| lease.left().saturating_add(lease.free))
     }
 
-    /// Takes back debits of a use that did not happen. What has been given back to the database meanwhile stays used.
-    pub async fn refund(&self, debits: &[Debit]) {
+    /// Takes back debits of a use that did not happen, which were debited while this process was registered under a name. What one
+    /// debited that was taken for dead is folded back by its receipts, not here.
+    pub async fn refund(&self, process: &str, debits: &[Debit]) {
         if debits.is_empty() {
             return;
         }
         let mut local = self.local.lock().await;
+        if *self.process() != *process {
+            return;
+        }
         for debit in debits {
             credit(&mut local, debit);
         }
@@ -262,12 +304,98 @@ impl Quota {
         write.commit(DOING).await
     }
 
+    /// Takes processes that were not seen for [`DEAD_AFTER`] for dead, for good: none of their receipts is written after this
+    /// ([`crate::receipt::Fence::Alive`]). Answers all whose leases are not folded back yet, at most [`DEAD_PROCESSES_MAX`].
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn bury(&self) -> Result<Vec<DeadProcess>, StoreError> {
+        const DOING: &str = "taking processes for dead";
+        let fault = |error| StoreError::database(DOING, error);
+        let write = self.store.begin_write(WriterLock::Receipts, DOING).await?;
+        let bury = Query::update()
+            .table("quota_process")
+            .value("seen_at_unix", 0i64)
+            .and_where(Expr::col("seen_at_unix").gt(0i64))
+            .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
+            .take();
+        write.db().execute(&bury).await.map_err(fault)?;
+        let query = Query::select()
+            .columns(["process", "receipts_before"])
+            .from("quota_process")
+            .and_where(Expr::col("seen_at_unix").eq(0i64))
+            .order_by("process", Order::Asc)
+            .limit(DEAD_PROCESSES_MAX)
+            .take();
+        let mut dead = Vec::new();
+        for row in write.db().query_all(&query).await.map_err(fault)? {
+            let before: Option<i64> = row.try_get_by_index(1).map_err(fault)?;
+            let receipts_before = before.map(|before| from_sql(DOING, before)).transpose()?;
+            dead.push(DeadProcess { process: row.try_get_by_index(0).map_err(fault)?, receipts_before });
+        }
+        write.commit(DOING).await?;
+        Ok(dead)
+    }
+
+    /// Folds the leases of a dead process back, given by account all that it ever used, as its receipts tell it. Exact,
+    /// whatever others lease and spend meanwhile; a second time changes nothing.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn fold(&self, process: &str, used: &BTreeMap<String, u64>) -> Result<(), StoreError> {
+        const DOING: &str = "folding back the leases of a process";
+        let fault = |error| StoreError::database(DOING, error);
+        let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let query = Query::select()
+            .columns(["account", "settled"])
+            .from("quota_lease")
+            .and_where(Expr::col("process").eq(process))
+            .and_where(
+                Expr::col("process").in_subquery(
+                    Query::select()
+                        .column("process")
+                        .from("quota_process")
+                        .and_where(Expr::col("seen_at_unix").eq(0i64))
+                        .take(),
+                ),
+            )
+            .take();
+        for row in write.db().query_all(&query).await.map_err(fault)? {
+            let account: String = row.try_get_by_index(0).map_err(fault)?;
+            let settled: i64 = row.try_get_by_index(1).map_err(fault)?;
+            let (before, _) = account_state(write.db(), &account).await?;
+            let of_process = used.get(&account).copied().unwrap_or(0);
+            let after = i128::from(before) + i128::from(of_process) - i128::from(settled);
+            set_used(write.db(), &account, u64::try_from(after).unwrap_or(0)).await?;
+        }
+        for table in ["quota_lease", "quota_process"] {
+            let delete = Query::delete()
+                .from_table(table)
+                .and_where(Expr::col("process").eq(process))
+                .and_where(
+                    Expr::col("process").in_subquery(
+                        Query::select()
+                            .column("process")
+                            .from("quota_process")
+                            .and_where(Expr::col("seen_at_unix").eq(0i64))
+                            .take(),
+                    ),
+                )
+                .take();
+            write.db().execute(&delete).await.map_err(fault)?;
+        }
+        write.commit(DOING).await
+    }
+
     async fn debit(&self, local: &mut Local, debit: &Debit) -> Result<(), QuotaError> {
         if local.leases.get(&debit.account).is_some_and(|lease| lease.limit != debit.limit) {
             // A lease under another limit must not outlive the change.
             self.give_back_one(local, &debit.account).await?;
+            if let Some(lease) = local.leases.get_mut(&debit.account) {
+                lease.limit = debit.limit;
+            }
         }
-        let left = local.leases.get(&debit.account).map_or(0, |lease| lease.granted - lease.spent);
+        let left = local.leases.get(&debit.account).map_or(0, Lease::left);
         if left < debit.amount {
             let want = debit.amount - left;
             let granted = self.lease_more(local, &debit.account, debit.limit, want, debit.chunk_max).await?;
@@ -276,7 +404,7 @@ impl Quota {
             }
         }
         if let Some(lease) = local.leases.get_mut(&debit.account) {
-            lease.spent += debit.amount;
+            lease.spent = lease.spent.saturating_add_unsigned(debit.amount);
         }
         Ok(())
     }
@@ -301,7 +429,7 @@ impl Quota {
         let granted = max(want, min(free / FREE_SHARE, chunk_max));
         let held = known.granted;
         set_used(write.db(), account, used).await?;
-        set_lease(write.db(), account, &self.process, held + granted).await?;
+        set_lease(write.db(), account, &self.process(), held + granted).await?;
         let seen = local.seen.take();
         write.commit(DOING).await?;
         local.seen = seen;
@@ -316,23 +444,42 @@ impl Quota {
         const DOING: &str = "giving quota back";
         let Some(lease) = local.leases.get(account).copied() else { return Ok(()) };
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
-        let (used, _) = account_state(write.db(), account).await?;
-        set_used(write.db(), account, used.saturating_add(lease.spent)).await?;
-        let delete = Query::delete()
-            .from_table("quota_lease")
-            .and_where(Expr::col("account").eq(account))
-            .and_where(Expr::col("process").eq(self.process.as_str()))
-            .take();
-        write.db().execute(&delete).await.map_err(|error| StoreError::database(DOING, error))?;
+        let fault = |error| StoreError::database(DOING, error);
+        let (used, leased) = account_state(write.db(), account).await?;
+        let used = used.saturating_add_signed(lease.spent);
+        set_used(write.db(), account, used).await?;
+        let process = self.process();
+        match self.store.backend() {
+            Backend::Sqlite => {
+                let delete = Query::delete()
+                    .from_table("quota_lease")
+                    .and_where(Expr::col("account").eq(account))
+                    .and_where(Expr::col("process").eq(&*process))
+                    .take();
+                write.db().execute(&delete).await.map_err(fault)?;
+            }
+            Backend::Postgres => {
+                let settle = Query::update()
+                    .table("quota_lease")
+                    .value("granted", 0i64)
+                    .value("settled", Expr::col("settled").add(lease.spent))
+                    .and_where(Expr::col("account").eq(account))
+                    .and_where(Expr::col("process").eq(&*process))
+                    .take();
+                write.db().execute(&settle).await.map_err(fault)?;
+            }
+        }
         let seen = local.seen.take();
         write.commit(DOING).await?;
         local.seen = seen;
-        local.leases.remove(account);
+        let free = lease.limit.saturating_sub(used.saturating_add(leased.saturating_sub(lease.granted)));
+        // What is taken back later was given back as used.
+        local.leases.insert(account.to_owned(), Lease { limit: lease.limit, granted: 0, spent: 0, free });
         Ok(())
     }
 
     /// Shows this process in the database when it hasn't been seen for a while. If it was taken for dead meanwhile, its
-    /// leases have been folded back by others, and what it had in memory is void.
+    /// leases are folded back by others, what it had in memory is void, and it is registered as another process.
     async fn renew(&self, local: &mut Local) -> Result<(), StoreError> {
         const DOING: &str = "renewing quota leases";
         if let Some((instant, system)) = local.seen {
@@ -345,18 +492,34 @@ impl Quota {
         local.seen = None;
         let before = (Instant::now(), SystemTime::now());
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let fault = |error| StoreError::database(DOING, error);
+        let process = self.process();
+        let show = Query::update()
+            .table("quota_process")
+            .value("seen_at_unix", now_unix(self.store.backend()))
+            .and_where(Expr::col("process").eq(&*process))
+            .and_where(Expr::col("seen_at_unix").gt(0i64))
+            .take();
+        if write.db().execute(&show).await.map_err(fault)?.rows_affected() == 0 {
+            let name = new_name()?;
+            show_first(write.db(), self.store.backend(), &name).await?;
+            write.commit(DOING).await?;
+            tracing::warn!(%process, %name, "this process was not seen for a while and was taken for dead");
+            *self.process.write().unwrap_or_else(PoisonError::into_inner) = name.into();
+            local.leases.clear();
+            local.seen = Some(before);
+            return Ok(());
+        }
         let mine = Query::select()
             .columns(["account", "granted"])
             .from("quota_lease")
-            .and_where(Expr::col("process").eq(self.process.as_str()))
+            .and_where(Expr::col("process").eq(&*process))
             .take();
-        let fault = |error| StoreError::database(DOING, error);
         let mut held = BTreeMap::new();
         for row in write.db().query_all(&mine).await.map_err(fault)? {
             let account: String = row.try_get_by_index(0).map_err(fault)?;
             held.insert(account, from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?);
         }
-        show(write.db(), self.store.backend(), &self.process).await?;
         write.commit(DOING).await?;
         local.leases.retain(|account, lease| match held.get(account) {
             // More than is known here was granted when a commit succeeded whose answer was lost.
@@ -373,7 +536,7 @@ impl Quota {
 
 fn credit(local: &mut Local, debit: &Debit) {
     if let Some(lease) = local.leases.get_mut(&debit.account) {
-        lease.spent = lease.spent.saturating_sub(debit.amount);
+        lease.spent = lease.spent.saturating_sub_unsigned(debit.amount);
     }
 }
 
@@ -418,15 +581,22 @@ async fn set_lease(db: &DatabaseTransaction, account: &str, process: &str, grant
     Ok(())
 }
 
-async fn show(db: &DatabaseTransaction, backend: Backend, process: &str) -> Result<(), StoreError> {
+async fn show_first(db: &DatabaseTransaction, backend: Backend, process: &str) -> Result<(), StoreError> {
+    let receipts_before = match backend {
+        Backend::Sqlite => None,
+        Backend::Postgres => Some(to_sql(head_in_database(db).await?)),
+    };
     let insert = Query::insert()
         .into_table("quota_process")
-        .columns(["process", "seen_at_unix"])
-        .values_panic([process.into(), now_unix(backend)])
-        .on_conflict(OnConflict::column("process").update_column("seen_at_unix").to_owned())
+        .columns(["process", "seen_at_unix", "receipts_before"])
+        .values_panic([process.into(), now_unix(backend), receipts_before.into()])
         .take();
     db.execute(&insert).await.map_err(|error| StoreError::database("registering for quotas", error))?;
     Ok(())
+}
+
+fn new_name() -> Result<String, StoreError> {
+    Ok(format!("prc_{}", hex_text(&random::<16>()?)))
 }
 
 /// The database's clock in seconds: one clock for all processes, and not the node's, which a demonstration may shift.

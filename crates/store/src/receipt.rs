@@ -12,6 +12,7 @@
 
 mod block;
 mod check;
+mod fence;
 mod frame;
 mod group;
 mod index;
@@ -35,6 +36,7 @@ use request::NewRequest;
 use segment::Segments;
 
 pub use check::{Seen, check_receipts};
+pub use fence::{CLOSED, Fence};
 pub use group::{ID_BYTES_MAX, RECORD_BYTES_MAX};
 pub use request::REQUEST_BYTES_MAX;
 
@@ -115,6 +117,8 @@ struct Waiting {
     salt: Salt,
     receipt: NewReceipt,
     request: Option<NewRequest>,
+    /// Looked at where several processes write.
+    fence: Option<Fence>,
     answer: oneshot::Sender<Result<u64, StoreError>>,
 }
 
@@ -189,7 +193,7 @@ impl ReceiptLog {
     /// other faults of the disk or database. After a failed sync every further append fails until the log is opened anew,
     /// because what reached the disk is unknown.
     pub async fn append(&self, receipt: NewReceipt) -> Result<u64, StoreError> {
-        self.enqueue(receipt, None).await?.durable().await
+        self.enqueue(receipt, None, None).await?.durable().await
     }
 
     /// Appends the first receipt of a delivery with the text of what was asked, salted, of which the receipt has the digest.
@@ -198,7 +202,7 @@ impl ReceiptLog {
     /// # Errors
     /// As [`ReceiptLog::append`]; [`StoreError::Invalid`] when the request has more than [`REQUEST_BYTES_MAX`] bytes.
     pub async fn append_with_request(&self, receipt: NewReceipt, request: &[u8]) -> Result<u64, StoreError> {
-        self.hand_in(receipt, request).await?.durable().await
+        self.hand_in(receipt, request, None).await?.durable().await
     }
 
     /// The same in two steps: this waits for room in the queue alone. Who stops waiting before it gives what it gives has left
@@ -206,16 +210,34 @@ impl ReceiptLog {
     ///
     /// # Errors
     /// As [`ReceiptLog::append_with_request`].
-    pub async fn hand_in(&self, receipt: NewReceipt, request: &[u8]) -> Result<Appending, StoreError> {
+    pub async fn hand_in(
+        &self,
+        receipt: NewReceipt,
+        request: &[u8],
+        fence: Option<Fence>,
+    ) -> Result<Appending, StoreError> {
         let request = self.new_request(&receipt.receipt_id, request)?;
-        self.enqueue(receipt, Some(request)).await
+        self.enqueue(receipt, Some(request), fence).await
     }
 
-    async fn enqueue(&self, receipt: NewReceipt, request: Option<NewRequest>) -> Result<Appending, StoreError> {
+    /// The same for a further receipt of a delivery.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::append`]; [`StoreError::Invalid`] where the fence does not hold.
+    pub async fn hand_in_next(&self, receipt: NewReceipt, fence: Option<Fence>) -> Result<Appending, StoreError> {
+        self.enqueue(receipt, None, fence).await
+    }
+
+    async fn enqueue(
+        &self,
+        receipt: NewReceipt,
+        request: Option<NewRequest>,
+        fence: Option<Fence>,
+    ) -> Result<Appending, StoreError> {
         group::check(&receipt)?;
         let sender = self.inner.sender().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { salt: Salt(random()?), receipt, request, answer };
+        let waiting = Waiting { salt: Salt(random()?), receipt, request, fence, answer };
         // The sender is gone after this: kept while waiting for the answer it would keep the queue open after close().
         sender.send(waiting).await.map_err(|_| closed())?;
         Ok(Appending { answered })
@@ -397,6 +419,11 @@ where
         Ok(result) => result,
         Err(_) => Err(StoreError::invalid("reading receipts was interrupted; the node is shutting down")),
     }
+}
+
+/// Position of the last receipt in a PostgreSQL database; 0 when there is none.
+pub(crate) async fn head_in_database<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
+    block::head(db).await
 }
 
 /// Position up to which the log has entries for receipts.

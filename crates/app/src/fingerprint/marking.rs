@@ -24,7 +24,12 @@ pub(crate) fn marking_of(key: &[ColumnName], chosen: &ChosenMarking) -> Result<M
     let mut marks = Vec::with_capacity(chosen.marks.len());
     for mark in &chosen.marks {
         let carrier = carrier_of(&mark.carrier).ok_or_else(|| unreadable(mark.name.as_str()))?;
-        marks.push(Mark { name: mark.name.to_string(), rate: of_million(mark.rate_per_million), carrier });
+        marks.push(Mark {
+            name: mark.name.to_string(),
+            rate: of_million(mark.rate_per_million),
+            by: mark.by.iter().map(ToString::to_string).collect(),
+            carrier,
+        });
     }
     let omitted = of_million(chosen.omitted_per_million);
     let marking = Marking {
@@ -124,8 +129,14 @@ mod tests {
     }
 
     fn chosen(carrier: chosen::Carrier, rate_per_million: u32, omitted_per_million: u32) -> ChosenMarking {
-        let mark = chosen::Mark { name: name("m"), rate_per_million, carrier };
-        ChosenMarking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million, keeps: None }
+        let mark = chosen::Mark { name: name("m"), rate_per_million, by: BTreeSet::new(), carrier };
+        ChosenMarking {
+            profile: MarkProfile::Aes,
+            marks: vec![mark],
+            omitted_per_million,
+            decoys_per_million: 0,
+            keeps: None,
+        }
     }
 
     fn decimal<D: FromStr<Err: std::fmt::Debug>>(text: &str) -> D {

@@ -20,10 +20,17 @@ pub(super) fn bounds_of(keeps: &Keeps) -> MomentBounds {
 }
 
 /// Refuses a marking whose marks do more to the data than it promises, or that takes a dependency apart. `effects` are of the
-/// marking's marks within its bounds. Error: `invalid` with the column and how to mend it.
-pub(super) fn check(marking: &Marking, findings: &[Finding], effects: &[Effect]) -> Result<(), Refusal> {
+/// marking's marks within its bounds, `whole` the columns that have a value in every row. Error: `invalid` with the column and how
+/// to mend it.
+pub(super) fn check(
+    marking: &Marking,
+    findings: &[Finding],
+    effects: &[Effect],
+    whole: &[String],
+) -> Result<(), Refusal> {
     let keeps = marking.keeps.clone().unwrap_or_default();
-    if let Some((by, column)) = findings.iter().find_map(|finding| taken_apart(marking, &keeps, finding)) {
+    let data = Data { findings, effects, whole };
+    if let Some((by, column)) = findings.iter().find_map(|finding| taken_apart(marking, &keeps, finding, &data)) {
         return Err(taken_apart_refusal(by, column));
     }
     for effect in effects {
@@ -49,7 +56,12 @@ pub(super) fn check(marking: &Marking, findings: &[Finding], effects: &[Effect])
 
 /// The determinants and the column of a dependency that holds in the data, is not given up in the contract, and of which marks move
 /// a column.
-fn taken_apart<'f>(marking: &Marking, keeps: &Keeps, finding: &'f Finding) -> Option<(&'f [String], &'f str)> {
+fn taken_apart<'f>(
+    marking: &Marking,
+    keeps: &Keeps,
+    finding: &'f Finding,
+    data: &Data<'_>,
+) -> Option<(&'f [String], &'f str)> {
     let Finding::Dependency { by, column, .. } = finding else { return None };
     let columns = marking.columns();
     let is_marked = |name: &String| columns.iter().any(|column| column.as_str() == name);
@@ -58,18 +70,62 @@ fn taken_apart<'f>(marking: &Marking, keeps: &Keeps, finding: &'f Finding) -> Op
             && broken.by.len() == by.len()
             && broken.by.iter().all(|name| by.iter().any(|by| by == name.as_str()))
     };
-    let is_broken = (by.iter().any(is_marked) || is_marked(column)) && !keeps.breaks.iter().any(is_given_up);
-    is_broken.then_some((by, column))
+    // Values that stay apart under a mark tell the original, and with it what it determines.
+    let mut determinants = by.iter().filter(|name| is_marked(name));
+    let is_kept = determinants.all(|name| data.stays_apart(name)) && data.goes_on(marking, by, column);
+    (!is_kept && !keeps.breaks.iter().any(is_given_up)).then_some((by, column))
+}
+
+/// What was seen in the data.
+struct Data<'d> {
+    findings: &'d [Finding],
+    effects: &'d [Effect],
+    /// Columns that have a value in every row.
+    whole: &'d [String],
+}
+
+impl Data<'_> {
+    /// Whether two values of a marked column that differ go on differing in every copy.
+    fn stays_apart(&self, column: &str) -> bool {
+        self.effects.iter().any(|effect| effect.column == column && effect.keeps_order())
+    }
+
+    /// Whether rows that agree in these columns agree in this one in every copy too: no mark moves it, or one that hangs on what
+    /// these columns determine and moves nothing but what that determines.
+    fn goes_on(&self, marking: &Marking, by: &[String], column: &str) -> bool {
+        let mut marks = marking.marks.iter();
+        let Some(mark) = marks.find(|mark| mark.columns().iter().any(|marked| marked.as_str() == column)) else {
+            return true;
+        };
+        let hangs_on: Vec<String> = mark.by.iter().map(ToString::to_string).collect();
+        let is_same = hangs_on.len() == by.len() && hangs_on.iter().all(|name| by.contains(name));
+        // Where what it hangs on is missing, a row may be marked otherwise than those that it agrees with.
+        let is_told = || hangs_on.iter().all(|name| self.whole.contains(name) && self.tells(by, name));
+        !hangs_on.is_empty()
+            && (is_same || is_told())
+            && mark.columns().iter().all(|marked| self.tells(&hangs_on, marked.as_str()))
+    }
+
+    /// Whether these columns determine this one.
+    fn tells(&self, by: &[String], column: &str) -> bool {
+        by.iter().any(|name| name == column)
+            || self.findings.iter().any(|finding| match finding {
+                Finding::Dependency { by: known, column: told, .. } => {
+                    told == column && known.iter().all(|name| by.contains(name))
+                }
+                _ => false,
+            })
+    }
 }
 
 fn taken_apart_refusal(by: &[String], column: &str) -> Refusal {
     let by = by.join(" + ");
     refused(
         format!(
-            "数据中 {by} 决定 {column}，逐格改动会暴露标记并可被还原：请不标记这些列，或从产品中去掉其中一列；若双方接受副本中该依赖不再成立，请在 keeps.breaks 中写明"
+            "数据中 {by} 决定 {column}，逐格改动会暴露标记并可被还原：请以 by 写明标记所依的列使同值的行一致改动，或不标记这些列，或从产品中去掉其中一列；若双方接受副本中该依赖不再成立，请在 keeps.breaks 中写明"
         ),
         format!(
-            "in the data {by} determines {column}, so a mark on one of them shows where rows no longer agree and is undone by the others: mark none of these columns, or leave one of them out of the product; where both sides accept that it no longer holds in copies, name it in keeps.breaks"
+            "in the data {by} determines {column}, so a mark on one of them shows where rows no longer agree and is undone by the others: let the mark hang on what determines its column (`by`), mark none of these columns, or leave one of them out of the product; where both sides accept that it no longer holds in copies, name it in keeps.breaks"
         ),
     )
 }
@@ -140,8 +196,14 @@ mod tests {
         let encoding = Encoding::Lattice { step: "1".parse().unwrap() };
         let member = Member { column: name("fare"), encoding, coefficient: 1, least: None, greatest: None };
         let carrier = Carrier::Number { members: vec![member], amplitude: 1 };
-        let mark = Mark { name: name("m"), rate_per_million: 300_000, carrier };
-        Marking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million: 0, keeps: Some(keeps) }
+        let mark = Mark { name: name("m"), rate_per_million: 300_000, by: Default::default(), carrier };
+        Marking {
+            profile: MarkProfile::Aes,
+            marks: vec![mark],
+            omitted_per_million: 0,
+            decoys_per_million: 0,
+            keeps: Some(keeps),
+        }
     }
 
     fn effect() -> Effect {
@@ -158,7 +220,7 @@ mod tests {
     }
 
     fn refusal(keeps: Keeps, findings: &[Finding], effect: Effect) -> Option<String> {
-        check(&marking(keeps), findings, &[effect]).err().map(|refusal| refusal.en)
+        check(&marking(keeps), findings, &[effect], &[]).err().map(|refusal| refusal.en)
     }
 
     #[test]
@@ -192,15 +254,51 @@ mod tests {
         let none = Keeps::default;
         assert_eq!(refusal(none(), &[holds(&["code"], "name")], effect()), None);
         for finding in [holds(&["from", "to"], "fare"), holds(&["fare"], "class")] {
-            let told = refusal(none(), &[finding], effect()).unwrap();
+            let told = refusal(none(), &[finding], Effect { gap: Some(2.0), ..effect() }).unwrap();
             assert!(told.contains("determines") && told.contains("keeps.breaks"), "{told}");
         }
         let given_up = |by: &[&str]| {
             let by = by.iter().map(|text| name(text)).collect();
             Keeps { breaks: BTreeSet::from([Dependency { by, column: name("fare") }]), ..none() }
         };
+        // A determinant whose values stay apart goes on determining.
+        assert_eq!(refusal(none(), &[holds(&["fare"], "class")], effect()), None);
         let found = [holds(&["from", "to"], "fare")];
         assert_eq!(refusal(given_up(&["to", "from"]), &found, effect()), None);
         assert!(refusal(given_up(&["from"]), &found, effect()).is_some());
+    }
+
+    /// A mark that hangs on what determines its column keeps the dependency; on anything else it doesn't.
+    #[test]
+    fn a_mark_by_what_determines_its_column_keeps_the_dependency() {
+        let holds = |by: &[&str], column: &str| Finding::Dependency {
+            by: by.iter().map(|name| (*name).to_owned()).collect(),
+            column: column.to_owned(),
+            repeated: 1_000,
+        };
+        let refused = |by: &[&str], findings: &[Finding], whole: &[&str]| {
+            let mut marking = marking(Keeps::default());
+            marking.marks[0].by = by.iter().map(|text| name(text)).collect();
+            let whole: Vec<String> = whole.iter().map(|text| (*text).to_owned()).collect();
+            check(&marking, findings, &[Effect { gap: Some(1.0), ..effect() }], &whole).is_err()
+        };
+        let route = [holds(&["from", "to"], "fare")];
+        assert!(!refused(&["to", "from"], &route, &[]) && refused(&[], &route, &[]));
+        assert!(refused(&["from"], &route, &[]) && refused(&["from", "to", "day"], &route, &[]));
+        // By way of a code that a name tells, where the code is never missing.
+        let chain = [holds(&["code"], "fare"), holds(&["name"], "code"), holds(&["name"], "fare")];
+        assert!(!refused(&["code"], &chain, &["code"]) && refused(&["code"], &chain, &[]));
+        let apart = [holds(&["code"], "fare"), holds(&["name"], "fare")];
+        assert!(refused(&["code"], &apart, &["code"]), "rows of one name have several codes");
+        // What the fare tells is told no more.
+        assert!(refused(&["code"], &[holds(&["code"], "fare"), holds(&["fare"], "class")], &["code"]));
+        // Another column of the mark that it does not determine takes rows apart where it can't be moved.
+        let mut tied = marking(Keeps::default());
+        tied.marks[0].by = BTreeSet::from([name("code")]);
+        let Carrier::Number { members, .. } = &mut tied.marks[0].carrier else { panic!("fares are numbers") };
+        members.push(Member { column: name("paid"), ..members[0].clone() });
+        let found = [holds(&["code"], "fare")];
+        assert!(check(&tied, &found, &[effect()], &[]).is_err());
+        assert_eq!(check(&tied, &[found[0].clone(), holds(&["code"], "paid")], &[effect()], &[]), Ok(()));
     }
 }

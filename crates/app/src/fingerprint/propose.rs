@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lingqu_domain::id::ResourceId;
-use lingqu_domain::marking::{Carrier, Encoding, Mark, Marking};
+use lingqu_domain::marking::{Carrier, Encoding, Mark, Marking, MomentBounds as ChosenBounds};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::resource::ResourceDetails;
@@ -28,8 +28,11 @@ pub struct MarkingProposal {
     pub table: String,
     /// Rows that were looked at; none of a resource about persons.
     pub rows: u64,
-    /// What was found about columns and ties.
+    /// What was found about columns, ties and dependencies.
     pub findings: Vec<Finding>,
+    /// The bounds of mean and deviation that copies keep: what the provider declares of a resource and a product's marking
+    /// states, else the usual ones.
+    pub moments: ChosenBounds,
     /// Columns that come from a resource about persons. They are exact by law (PIPL art. 8), so nothing is told of them.
     pub personal: Vec<String>,
 }
@@ -39,6 +42,7 @@ struct Asked {
     table: String,
     sql: String,
     inputs: Vec<String>,
+    moments: ChosenBounds,
     personal: Vec<String>,
 }
 
@@ -47,6 +51,8 @@ struct LookedAt {
     rows: u64,
     findings: Vec<Finding>,
     effects: Vec<Effect>,
+    /// Columns that have a value in every row.
+    whole: Vec<String>,
 }
 
 /// A resource as it is looked at. One about persons takes no declaration.
@@ -58,6 +64,7 @@ fn asked_resource(details: &ResourceDetails) -> Asked {
         table: details.table.to_string(),
         sql,
         inputs: vec![details.table.to_string()],
+        moments: details.marks.as_ref().map(|declared| declared.limits.moments).unwrap_or_default(),
         personal: personal.into_iter().map(str::to_owned).collect(),
     }
 }
@@ -69,17 +76,19 @@ fn asked_product(state: &State, details: &ProductDetails) -> Asked {
     let personal =
         details.shape.columns.iter().filter(|column| column.lineage.iter().any(|source| is_personal(&source.resource)));
     let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
+    let stated = details.marking.as_ref().and_then(|marking| marking.keeps.as_ref());
     Asked {
         table: details.table.to_string(),
         sql: details.sql.clone(),
         inputs: inputs.map(|resource| resource.value.details.table.to_string()).collect(),
+        moments: stated.map(|keeps| keeps.moments).unwrap_or_default(),
         personal: personal.map(|column| column.name.to_string()).collect(),
     }
 }
 
 impl App {
     /// Looks at the newest snapshot of a resource, or at what a product makes of those of its inputs, by id or table name. Of
-    /// columns about persons it tells the names alone.
+    /// columns about persons it tells the names alone, and which other columns hang on them.
     ///
     /// Errors: `not_found`; `wrong_state` where the data is not here.
     pub async fn propose_marking(&self, name: &str) -> Result<MarkingProposal, AppError> {
@@ -97,20 +106,23 @@ impl App {
                 products.find(|product| product.id.as_str() == name || product.details.table.as_str() == name)?;
             Some((asked_product(state, &product.details), false))
         });
-        let (Asked { table, sql, inputs, personal }, is_resource) = found.ok_or_else(|| Refusal::not_found(name))?;
+        let (Asked { table, sql, inputs, moments, personal }, is_resource) =
+            found.ok_or_else(|| Refusal::not_found(name))?;
         if is_resource && !personal.is_empty() {
-            return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), personal });
+            return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), moments, personal });
         }
         let Some(LookedAt { rows, mut findings, .. }) = self.looked_at(&sql, &inputs, None).await? else {
             return Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into());
         };
+        let is_personal = |column: &&str| personal.iter().any(|name| name == column);
         findings.retain(|finding| match finding {
-            Finding::Column(column) => !personal.contains(&column.column),
-            Finding::Category { column, .. } => !personal.contains(column),
-            Finding::Place { latitude, longitude, .. } => !personal.contains(latitude) && !personal.contains(longitude),
-            _ => true,
+            // That a column hangs on one about persons is said: it can carry no mark then.
+            Finding::Sum { .. } | Finding::Copy { .. } | Finding::Dependency { .. } => {
+                !finding.columns().iter().all(is_personal)
+            }
+            _ => !finding.columns().iter().any(is_personal),
         });
-        Ok(MarkingProposal { table, rows, findings, personal })
+        Ok(MarkingProposal { table, rows, findings, moments, personal })
     }
 
     /// Refuses a marking that takes apart what the data ties together, who knows the tie would find the marks and undo them, or
@@ -125,11 +137,11 @@ impl App {
         let bounds = promises::bounds_of(&marking.keeps.clone().unwrap_or_default());
         let drawn = marking_of(&details.key, marking)?;
         let looked_at = self.looked_at(&details.sql, &inputs, Some((&drawn, bounds))).await?;
-        let Some(LookedAt { findings, effects, .. }) = looked_at else { return Ok(()) };
+        let Some(LookedAt { findings, effects, whole, .. }) = looked_at else { return Ok(()) };
         if let Some(finding) = findings.iter().find(|finding| !keeps(marking, finding)) {
             return Err(tied(finding).into());
         }
-        Ok(promises::check(marking, &findings, &effects)?)
+        Ok(promises::check(marking, &findings, &effects, &whole)?)
     }
 
     /// What is found in the rows of a statement over snapshots, and what a marking would do to them; none where one of them, or
@@ -156,7 +168,10 @@ impl App {
             Some((marking, bounds)) => effects(marking, &batch, bounds).map_err(unfit)?,
             None => Vec::new(),
         };
-        Ok(Some(LookedAt { rows: batch.num_rows() as u64, findings: propose(&batch).map_err(unfit)?, effects }))
+        let whole = batch.schema_ref().fields().iter().zip(batch.columns());
+        let whole = whole.filter(|(_, array)| array.null_count() == 0).map(|(field, _)| field.name().clone()).collect();
+        let findings = propose(&batch).map_err(unfit)?;
+        Ok(Some(LookedAt { rows: batch.num_rows() as u64, findings, effects, whole }))
     }
 }
 
@@ -235,10 +250,11 @@ mod tests {
         let mark = |(number, members): (usize, Vec<Member>)| Mark {
             name: ColumnName::new(format!("m{number}")).unwrap(),
             rate_per_million: 1,
+            by: Default::default(),
             carrier: Carrier::Number { members, amplitude: 1 },
         };
         let marks = marks.into_iter().enumerate().map(mark).collect();
-        Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, keeps: None }
+        Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, decoys_per_million: 0, keeps: None }
     }
 
     /// The flights' arrival: `arr_time` = `sched_arr_time` + `arr_delay` modulo a day.

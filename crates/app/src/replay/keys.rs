@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use lingqu_domain::event::{Event, Recorded};
-use lingqu_domain::order::{OrderEvent, QuotaUnit};
+use lingqu_domain::order::OrderEvent;
 use lingqu_store::journal::Record;
 use lingqu_store::snapshot::Snapshot;
 
 use super::ReplayReport;
 use super::receipts::Used;
+use crate::abandoned::owed;
 use crate::app::App;
 use crate::error::AppError;
-use crate::quota::{accounts_of, limit_of_account};
+use crate::quota::limit_of_account;
 
 /// A service key as the journal has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,17 +99,7 @@ impl App {
     pub(super) async fn compare_quota(&self, used: &Used, report: &mut ReplayReport) -> Result<(), AppError> {
         const TABLE: &str = "quota_account";
         let view = self.store.snapshot().await?;
-        let mut owed: BTreeMap<String, u64> = BTreeMap::new();
-        for (order, count) in used {
-            let periods = std::iter::once(None).chain(count.days().map(Some));
-            for (day, unit) in periods.flat_map(|day| QuotaUnit::ALL.map(|unit| (day, unit))) {
-                let Some(amount) = count.used(unit, day).filter(|amount| *amount > 0) else { continue };
-                for account in self.read(|state| accounts_of(state, order, unit, day)) {
-                    let sum = owed.entry(account).or_insert(0);
-                    *sum = sum.saturating_add(amount);
-                }
-            }
-        }
+        let mut owed = self.read(|state| owed(state, used));
         let mut after: Option<String> = None;
         loop {
             let page = view.quota_accounts(after.as_deref()).await?;

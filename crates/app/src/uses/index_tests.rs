@@ -67,17 +67,22 @@ impl Life {
         let made_from = (!is_live).then(|| format!("{:032x}", self.numbers.below(2)));
         Opening {
             code_id: None,
+            day: None,
             consumer: format!("pty_{:032x}", self.numbers.below(3)).parse().unwrap(),
             grant_digest: "0".repeat(64),
             lineage: None,
             made_from,
             marked: Vec::new(),
+            masks: BTreeMap::new(),
             mode: Mode::Rows,
             nature: Nature::Synthetic,
+            node: None,
             order: format!("ord_{:032x}", self.numbers.below(4)).parse().unwrap(),
+            process: None,
             product: format!("prd_{product:032x}").parse().unwrap(),
             protocol: "rest".to_owned(),
             purpose: Purpose("service".to_owned()),
+            query_digest: None,
             request_digest: "0".repeat(64),
             rho_spent: None,
             rows_named_by: if is_live { RowNaming::KeyDigest } else { RowNaming::Number },
@@ -142,7 +147,9 @@ impl Life {
         } else {
             let rows = self.rows(&opening);
             self.open[at].2 += 1;
-            let body = ReceiptBody::Part { number, row_set: set(&rows), rows: rows.len() };
+            let (answer_rows, bytes_reserved) = (0, 0);
+            let (row_set, rows) = (set(&rows), rows.len());
+            let body = ReceiptBody::Part { answer_rows, bytes_reserved, number, row_set, rows };
             self.write(body, &receipt, order).await;
         }
     }

@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt};
 use lingqu_app::AppError;
+use lingqu_domain::answer::AnswerSalt;
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
@@ -16,6 +17,7 @@ use lingqu_engine::export::ExportError;
 use lingqu_engine::session::{Answer, named, told};
 use lingqu_engine::{Limits, RowsExactness};
 
+use super::digest::ValuesHasher;
 use super::privacy::PrivacyTold;
 use super::stream::{Begun, Drawn, Hook, Piece, Pieces, Question};
 use super::{Admission, Cut, Deliveries};
@@ -60,6 +62,8 @@ pub struct StreamedBatches {
     pub groups_suppressed: u64,
     /// For statistics with noise, their price.
     pub privacy: Option<PrivacyTold>,
+    /// The salt of the digest that its receipt will have of the values.
+    pub answer_salt: AnswerSalt,
     /// The batches, none of them without rows.
     pub batches: Batches,
 }
@@ -71,6 +75,8 @@ impl std::fmt::Debug for StreamedBatches {
 }
 
 impl Piece for RecordBatch {
+    type Hasher = ValuesHasher;
+
     /// The bytes of the values in Arrow's form; of a slice its own part alone.
     fn bytes(&self) -> u64 {
         let mut bytes = 0;
@@ -97,10 +103,11 @@ impl Deliveries {
             schema = Some(SchemaRef::clone(&told));
             Box::pin(drawn(answer, told, hook))
         };
-        let Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces } =
+        let Begun { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, pieces } =
             self.begin(admission, question, written).await?;
         let schema = schema.expect("what has begun was written");
-        Ok(StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, privacy, batches: pieces })
+        let batches = pieces;
+        Ok(StreamedBatches { receipt, nature, schema, exactness, groups_suppressed, privacy, answer_salt, batches })
     }
 
     /// What a statement would answer: its columns and the types of its parameters. It is planned and checked; nothing is

@@ -15,6 +15,7 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use lingqu_app::{App, AppError, Serving, Use};
 use lingqu_crypto::{Sha256Digest, sha256};
+use lingqu_domain::answer::{AnswerForm, AnswerSalt};
 use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
@@ -71,6 +72,8 @@ pub struct Handed {
     pub nature: Nature,
     /// How it is written.
     pub format: Format,
+    /// The salt of the digest that its receipt has of the whole file, once something of it was taken.
+    pub answer_salt: AnswerSalt,
     /// When it stops to be handed out.
     pub until: Timestamp,
     admission: Admission,
@@ -287,11 +290,14 @@ impl Deliveries {
         self.app.count_subjects(&admission.serving, day, &file.rows).await?;
         let receipt = self.app.new_receipt_id()?;
         let session = admission.serving.session(Mode::File, Admission::limits(Mode::File))?;
-        let lineage = session.lineage(&request.sql).await?;
-        let (opening, salted) = receipt::opening(&self.app, &admission, Mode::File, &request.request, Some(lineage))?;
-        receipt::begin(&self.app, &admission, &receipt, &salted, ReceiptBody::Opened(opening)).await?;
+        let question = session.question(&request.sql).await?;
+        let salted = self.app.salt_request(&request.request, &question.canonical)?;
+        let opening = receipt::opening(&self.app, &admission, Mode::File, &salted, Some(question.lineage));
+        receipt::begin(&self.app, &admission, &receipt, &salted.kept, ReceiptBody::Opened(opening)).await?;
         for (number, (rows, row_set)) in (0..).zip(receipt::row_sets(file.rows.clone())) {
-            receipt::write(&self.app, &admission, &receipt, ReceiptBody::Part { number, rows, row_set }).await?;
+            // What quotas count is debited when it is taken.
+            let body = ReceiptBody::Part { answer_rows: 0, bytes_reserved: 0, number, rows, row_set };
+            receipt::write(&self.app, &admission, &receipt, body).await?;
         }
         let until = self.app.now().checked_add(self.address_life()).unwrap_or(Timestamp::MAX);
         let handed = Arc::new(Handed {
@@ -302,6 +308,7 @@ impl Deliveries {
             answer_rows: file.answer_rows,
             nature: admission.serving.grant.nature,
             format: request.format,
+            answer_salt: salted.answer_salt,
             until,
             sql: request.sql,
             key: request.key,
@@ -353,6 +360,7 @@ impl Deliveries {
             paid::note(&self.app, &handed.order, &handed.name, &handed.receipt).await?;
         }
         let totals = Totals {
+            answer: Some(handed.answer_salt.digest(AnswerForm::Bytes, &handed.digest)),
             rows: handed.rows,
             answer_rows: handed.answer_rows,
             bytes: handed.bytes,

@@ -12,11 +12,14 @@ use datafusion::scalar::ScalarValue;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use lingqu_app::AppError;
+use lingqu_domain::answer::AnswerForm;
 use lingqu_domain::predicate::Literal;
 use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_engine::{KeyedStatement, RowsExactness};
 use rust_decimal::Decimal;
 
+use super::digest::values_digest;
+use super::single::Encoded;
 use super::{Admission, BatchRequest, Deliveries, Label, LookedUp, StreamedBatches};
 use crate::encode::arrow_stream;
 use crate::error::GatewayError;
@@ -41,10 +44,11 @@ impl Deliveries {
             let encode = |_: &Label, found: &LookedUp| {
                 let batch = row_of(&statement, found)?;
                 let bytes = arrow_stream(&batch)?;
+                let digest = (AnswerForm::Values, values_digest(&batch));
                 answer = Some(batch);
-                Ok(bytes)
+                Ok(Encoded { bytes, digest })
             };
-            self.look_up(&keyed, &[key], request.request, encode).await?
+            self.look_up_as(&keyed, &[key], request.request, encode).await?
         };
         let batch = answer.filter(|batch| batch.num_rows() > 0);
         Ok(StreamedBatches {
@@ -54,6 +58,7 @@ impl Deliveries {
             exactness: RowsExactness::Exact,
             groups_suppressed: 0,
             privacy: None,
+            answer_salt: recorded.answer_salt,
             batches: Box::pin(futures::stream::iter(batch.map(Ok))),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lingqu_app::{App, AppError};
+use lingqu_app::{App, AppError, SaltedRequest};
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::lineage::AnswerLineage;
 use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
@@ -17,19 +17,20 @@ use super::Admission;
 /// Most bytes of a bitmap in one record; its base64 form stays well below what the receipt log takes.
 const ROW_SET_BYTES_MAX: usize = 512 * 1024;
 
-/// What is known of a delivery when it begins, and the salted text of what was asked, of which it has the digest.
+/// What is known of a delivery when it begins.
 pub(super) fn opening(
     app: &App,
     admission: &Admission,
     mode: Mode,
-    request: &str,
+    request: &SaltedRequest,
     lineage: Option<AnswerLineage>,
-) -> Result<(Opening, Vec<u8>), AppError> {
+) -> Opening {
     let grant = &admission.serving.grant;
-    let (request_digest, salted) = app.salt_request(request)?;
-    let opening = Opening {
+    Opening {
         order: grant.order.clone(),
         consumer: grant.consumer.clone(),
+        day: None,
+        process: admission.process.clone(),
         product: grant.product.clone(),
         purpose: grant.purpose.clone(),
         mode,
@@ -38,15 +39,17 @@ pub(super) fn opening(
         rulebook_version: grant.rulebook_version.clone(),
         nature: grant.nature,
         snapshots: admission.serving.snapshots.clone(),
-        request_digest,
+        query_digest: Some(request.query_digest.clone()),
+        request_digest: request.request_digest.clone(),
         code_id: admission.serving.code_id().map(str::to_owned),
         marked: admission.serving.marked_columns(lineage.as_ref()),
+        masks: admission.serving.masks(mode, lineage.as_ref()),
+        node: app.node_id(),
         lineage,
         made_from: admission.serving.made_from(),
         rho_spent: None,
         rows_named_by: admission.serving.rows_named_by(),
-    };
-    Ok((opening, salted))
+    }
 }
 
 /// Writes the delivery's first record and with it the salted request that it has the digest of: both are durable when this
@@ -83,9 +86,19 @@ pub(super) async fn write(
     receipt: &ReceiptId,
     body: ReceiptBody,
 ) -> Result<(), AppError> {
-    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
-    app.write_receipt(&admission.order, &record).await?;
+    hand_in_next(app, admission, receipt, body).await?.durable().await?;
     Ok(())
+}
+
+/// A further record in two steps, as [`hand_in`].
+pub(super) async fn hand_in_next(
+    app: &App,
+    admission: &Admission,
+    receipt: &ReceiptId,
+    body: ReceiptBody,
+) -> Result<Appending, AppError> {
+    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    app.hand_in_next_receipt(&admission.order, &record, admission.process.as_deref()).await
 }
 
 /// The rows of the one table that a session has.

@@ -13,6 +13,8 @@ use crate::error::GatewayError;
 /// Reserved quota. Dropping it gives all of it back; [`Reservation::keep`] ends that.
 pub(crate) struct Reservation {
     app: Arc<App>,
+    /// The name under which this process debited.
+    process: Arc<str>,
     day: Option<Date>,
     debits: Vec<Debit>,
     runtime: Handle,
@@ -23,8 +25,9 @@ impl Reservation {
     pub(crate) async fn make(app: &Arc<App>, serving: &Serving, used: Use) -> Result<Reservation, GatewayError> {
         let day = app.quota_day(serving);
         let debits = app.quota_debits(serving, day, &used);
+        let process = app.quota().process();
         app.quota().spend(&debits).await?;
-        Ok(Reservation { app: Arc::clone(app), day, debits, runtime: Handle::current() })
+        Ok(Reservation { app: Arc::clone(app), process, day, debits, runtime: Handle::current() })
     }
 
     /// The day on whose quota it counts; none where the order has none.
@@ -47,34 +50,25 @@ impl Reservation {
     /// The use will not happen now; when this returns, another may have it.
     pub(crate) async fn give_back(mut self) {
         let debits = std::mem::take(&mut self.debits);
-        self.app.quota().refund(&debits).await;
-    }
-
-    /// A part of the use will not happen.
-    pub(crate) async fn give_back_part(&mut self, serving: &Serving, unused: Use) {
-        let less = self.app.quota_debits(serving, self.day, &unused);
-        self.app.quota().refund(&less).await;
-        for debit in &mut self.debits {
-            let part = less.iter().find(|part| part.account == debit.account);
-            debit.amount = debit.amount.saturating_sub(part.map_or(0, |part| part.amount));
-        }
+        self.app.quota().refund(&self.process, &debits).await;
     }
 
     /// The use happens. When it fails after all, what this gives says what to take back.
     pub(crate) fn keep(mut self) -> Kept {
-        Kept { debits: std::mem::take(&mut self.debits) }
+        Kept { process: Arc::clone(&self.process), debits: std::mem::take(&mut self.debits) }
     }
 }
 
 /// Quota that was used. Dropping it changes nothing.
 pub(crate) struct Kept {
+    process: Arc<str>,
     debits: Vec<Debit>,
 }
 
 impl Kept {
     /// Nothing left after all.
     pub(crate) async fn take_back(self, app: &App) {
-        app.quota().refund(&self.debits).await;
+        app.quota().refund(&self.process, &self.debits).await;
     }
 }
 
@@ -88,9 +82,10 @@ pub(crate) async fn leaving(
     rows: &RoaringTreemap,
 ) -> Result<Vec<Debit>, AppError> {
     let debits = app.quota_debits(serving, day, &used);
+    let process = app.quota().process();
     app.quota().spend(&debits).await?;
     if let Err(error) = app.count_subjects(serving, day, rows).await {
-        app.quota().refund(&debits).await;
+        app.quota().refund(&process, &debits).await;
         return Err(error);
     }
     Ok(debits)
@@ -102,8 +97,8 @@ impl Drop for Reservation {
         if debits.is_empty() {
             return;
         }
-        let app = Arc::clone(&self.app);
+        let (app, process) = (Arc::clone(&self.app), Arc::clone(&self.process));
         // A process that ends before this runs gives its leases back whole, by what the receipts tell.
-        self.runtime.spawn(async move { app.quota().refund(&debits).await });
+        self.runtime.spawn(async move { app.quota().refund(&process, &debits).await });
     }
 }

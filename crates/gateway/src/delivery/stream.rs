@@ -14,7 +14,9 @@ use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use lingqu_app::{App, AppError, Problem, Use};
+use lingqu_app::{App, AppError, Problem, SaltedRequest, Use};
+use lingqu_crypto::Sha256Hasher;
+use lingqu_domain::answer::{AnswerDigest, AnswerSalt};
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::lineage::AnswerLineage;
 use lingqu_domain::privacy::Rho;
@@ -28,6 +30,8 @@ use lingqu_engine::{ColumnView, EngineError, Limits, RowsExactness, SchemaView};
 use roaring::RoaringTreemap;
 use tokio::sync::{mpsc, oneshot};
 
+use super::digest::AnswerHasher;
+use super::parts::Parts;
 use super::place::Place;
 use super::privacy::PrivacyTold;
 use super::reservation::{Reservation, leaving};
@@ -82,6 +86,8 @@ pub struct Streamed {
     pub groups_suppressed: u64,
     /// For statistics with noise, their price.
     pub privacy: Option<PrivacyTold>,
+    /// The salt of the digest that its receipt will have of the bytes.
+    pub answer_salt: AnswerSalt,
     /// The bytes.
     pub body: Body,
 }
@@ -98,12 +104,17 @@ pub(super) struct Question {
 }
 
 /// What is handed over at a time.
-pub(super) trait Piece: Send + 'static {
+pub(super) trait Piece: Clone + Send + 'static {
+    /// Makes the digest of an answer that leaves in such pieces.
+    type Hasher: AnswerHasher<Self>;
+
     /// What the receipt counts for it.
     fn bytes(&self) -> u64;
 }
 
 impl Piece for Bytes {
+    type Hasher = Sha256Hasher;
+
     fn bytes(&self) -> u64 {
         self.len() as u64
     }
@@ -127,6 +138,7 @@ pub(super) struct Begun<P> {
     pub(super) exactness: RowsExactness,
     pub(super) groups_suppressed: u64,
     pub(super) privacy: Option<PrivacyTold>,
+    pub(super) answer_salt: AnswerSalt,
     pub(super) pieces: Pin<Box<dyn Stream<Item = Result<P, Cut>> + Send>>,
 }
 
@@ -155,9 +167,9 @@ impl Deliveries {
             let frame = frame.begun(head, &answer.schema());
             Box::pin(cut_small(answer_bytes(answer, format, frame, hook)))
         };
-        let Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces } =
+        let Begun { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, pieces } =
             self.begin(admission, question, written).await?;
-        Ok(Streamed { receipt, nature, exactness, groups_suppressed, privacy, body: pieces })
+        Ok(Streamed { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, body: pieces })
     }
 
     /// Begins an answer whose pieces `written` makes of it.
@@ -188,6 +200,8 @@ impl Deliveries {
         let (receipt, nature) = (self.app.new_receipt_id()?, admission.serving.grant.nature);
         let (exactness, groups_suppressed) = (answer.rows_exactness(), answer.groups_suppressed());
         let lineage = answer.lineage().clone();
+        let salted = self.app.salt_request(&request, answer.canonical())?;
+        let answer_salt = salted.answer_salt;
         let rho_spent = answer.rho_spent();
         let privacy = self.privacy_told(admission, rho_spent).await?;
         let delivery = Arc::new(Delivery {
@@ -196,10 +210,8 @@ impl Deliveries {
             receipt: receipt.clone(),
             settings: self.settings,
             price: Totals { calls, data_sets, day: reservation.day(), ..Totals::default() },
-            parts: AtomicU64::new(0),
-            rows: AtomicU64::new(0),
+            parts: Parts::new(&self.app, admission, &receipt, reservation.day()),
             answer_rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
             rows_taken: Arc::default(),
             naming: Arc::default(),
         });
@@ -212,7 +224,7 @@ impl Deliveries {
         let (verdict, whole) = oneshot::channel();
         tokio::spawn(carry(
             delivery,
-            Opening { mode, request, lineage, rho_spent },
+            Opening { mode, salted, lineage, rho_spent },
             drawn,
             reservation,
             place,
@@ -227,14 +239,14 @@ impl Deliveries {
         if is_empty && let Some(Err(cut)) = pieces.next().await {
             return Err(GatewayError::Stopped(cut.problem));
         }
-        Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, pieces })
+        Ok(Begun { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, pieces })
     }
 }
 
 /// How a delivery begins.
 struct Opening {
     mode: Mode,
-    request: String,
+    salted: SaltedRequest,
     lineage: AnswerLineage,
     rho_spent: Option<Rho>,
 }
@@ -247,10 +259,8 @@ struct Delivery {
     settings: Settings,
     /// Calls and data sets of the whole answer, and the day on which they count.
     price: Totals,
-    parts: AtomicU64,
-    rows: AtomicU64,
+    parts: Parts,
     answer_rows: AtomicU64,
-    bytes: AtomicU64,
     /// Rows of the answer in pieces that the client's connection has taken.
     rows_taken: Arc<AtomicU64>,
     /// Held while a part is being written.
@@ -269,15 +279,18 @@ async fn carry<P: Piece>(
     verdict: oneshot::Sender<Result<(), Box<Problem>>>,
 ) {
     let _place = place;
+    let answer_salt = opening.salted.answer_salt;
     let told = match delivery.open(opening).await {
         Err(error) => Err(error.problem()),
         Ok(()) => {
-            let stopped = delivery.hand_over(drawn, &pieces).await;
+            let mut hasher = P::Hasher::default();
+            let stopped = delivery.hand_over(drawn, &pieces, &mut hasher).await;
+            let answer = answer_salt.digest(P::Hasher::FORM, &hasher.digest());
             let (outcome, told) = match stopped {
                 Ok(()) => (Outcome::Delivered, Ok(())),
                 Err(problem) => (Outcome::Stopped { code: problem.code.clone() }, Err(problem)),
             };
-            match delivery.close(outcome, reservation).await {
+            match delivery.close(outcome, answer, reservation).await {
                 Ok(()) => told,
                 // Without its closing record an answer is not whole.
                 Err(error) => told.and(Err(error.problem())),
@@ -351,10 +364,10 @@ fn pieces_of(chunk: Chunk) -> impl Iterator<Item = Drawn<Bytes>> {
 
 impl Delivery {
     async fn open(&self, opening: Opening) -> Result<(), AppError> {
-        let Opening { mode, request, lineage, rho_spent } = opening;
-        let (opening, salted) = receipt::opening(&self.app, &self.admission, mode, &request, Some(lineage))?;
-        let opening = lingqu_domain::receipt::Opening { rho_spent, ..opening };
-        receipt::begin(&self.app, &self.admission, &self.receipt, &salted, ReceiptBody::Opened(opening)).await
+        let Opening { mode, salted, lineage, rho_spent } = opening;
+        let opening = receipt::opening(&self.app, &self.admission, mode, &salted, Some(lineage));
+        let opening = lingqu_domain::receipt::Opening { day: self.price.day, rho_spent, ..opening };
+        receipt::begin(&self.app, &self.admission, &self.receipt, &salted.kept, ReceiptBody::Opened(opening)).await
     }
 
     /// What names the rows of each part.
@@ -372,6 +385,7 @@ impl Delivery {
         self: &Arc<Self>,
         mut drawn: Pieces<P>,
         pieces: &mpsc::Sender<Drawn<P>>,
+        hasher: &mut P::Hasher,
     ) -> Result<(), Problem> {
         loop {
             let next = tokio::select! {
@@ -379,7 +393,7 @@ impl Delivery {
                 () = pieces.closed() => return Err(cancelled()),
             };
             match next {
-                Some(Ok(drawn)) => self.hand(drawn, pieces).await?,
+                Some(Ok(drawn)) => self.hand(drawn, pieces, hasher).await?,
                 Some(Err(ExportError::Engine(error))) => return Err(AppError::Engine(error).problem()),
                 Some(Err(ExportError::Hook(error))) => return Err(error.problem()),
                 None => return Ok(()),
@@ -387,16 +401,22 @@ impl Delivery {
         }
     }
 
-    async fn hand<P: Piece>(&self, drawn: Drawn<P>, pieces: &mpsc::Sender<Drawn<P>>) -> Result<(), Problem> {
+    async fn hand<P: Piece>(
+        &self,
+        drawn: Drawn<P>,
+        pieces: &mpsc::Sender<Drawn<P>>,
+        hasher: &mut P::Hasher,
+    ) -> Result<(), Problem> {
         // A part is named as a whole and taken piece by piece, as slowly as its client likes; the grant may end in between.
         self.app.still_granted(&self.admission.serving).map_err(|refusal| AppError::from(refusal).problem())?;
         // Debited and counted before it leaves: never fewer than left.
-        let used = Use { bytes: drawn.piece.bytes(), ..Use::default() };
-        let debits = self.app.quota_debits(&self.admission.serving, self.price.day, &used);
-        self.app.quota().spend(&debits).await.map_err(|error| AppError::Quota(error).problem())?;
-        self.bytes.fetch_add(used.bytes, Ordering::SeqCst);
+        self.parts.pass(drawn.piece.bytes()).await.map_err(|error| error.problem())?;
         let patience = self.settings.receiver_patience;
-        match tokio::time::timeout(patience, pieces.send(drawn)).await {
+        let piece = drawn.piece.clone();
+        let sent = tokio::time::timeout(patience, pieces.send(drawn)).await;
+        // All that is counted is digested, and the client need not wait for it.
+        hasher.take(&piece);
+        match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(cancelled()),
             Err(_) => Err(GatewayError::ReceiverTooSlow { seconds: patience.as_secs() }.problem()),
@@ -416,23 +436,16 @@ impl Delivery {
             leaving(&self.app, &self.admission.serving, self.price.day, used, &rows).await?;
             // What is debited is counted, whatever becomes of it: the account never holds less than the receipts say.
             self.answer_rows.fetch_add(answer_rows, Ordering::SeqCst);
-            for (count, row_set) in receipt::row_sets(rows) {
-                let number = self.parts.fetch_add(1, Ordering::SeqCst);
-                let body = ReceiptBody::Part { number, rows: count, row_set };
-                receipt::write(&self.app, &self.admission, &self.receipt, body).await?;
-                self.rows.fetch_add(count, Ordering::SeqCst);
-            }
-            Ok(())
+            self.parts.name(rows, answer_rows).await
         });
         written.await.map_err(|error| task_lost(&error))?
     }
 
     /// Writes the closing record and settles the quota.
-    async fn close(&self, outcome: Outcome, reservation: Reservation) -> Result<(), AppError> {
+    async fn close(&self, outcome: Outcome, answer: AnswerDigest, reservation: Reservation) -> Result<(), AppError> {
         let _turn = self.naming.lock().await;
         let is_whole = outcome == Outcome::Delivered;
-        let bytes = self.bytes.load(Ordering::SeqCst);
-        let rows = self.rows.load(Ordering::SeqCst);
+        let (bytes, rows) = (self.parts.bytes(), self.parts.rows());
         // Whoever hangs up himself when half of a file has left has taken it; otherwise the last byte would be the price. Rows
         // are named ahead of what leaves, so it is the rows in pieces that the connection took which tell.
         let is_hung_up = outcome == Outcome::Stopped { code: CANCELLED.to_owned() };
@@ -441,6 +454,7 @@ impl Delivery {
             is_hung_up && self.admission.serving.rows().is_some_and(|all| all > 0 && rows_left >= all.div_ceil(2));
         let is_charged = is_whole || is_taken;
         let totals = Totals {
+            answer: (is_whole || bytes > 0).then_some(answer),
             rows,
             answer_rows: self.answer_rows.load(Ordering::SeqCst),
             bytes,
@@ -454,7 +468,9 @@ impl Delivery {
             drop(reservation);
         }
         let body = ReceiptBody::Closed { outcome, totals };
-        receipt::write(&self.app, &self.admission, &self.receipt, body).await
+        receipt::write(&self.app, &self.admission, &self.receipt, body).await?;
+        self.parts.settle().await;
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /{product}/openapi.json`: what the order of a key may ask of its product, as an OpenAPI 3.1 document.
 //!
-//! It holds the granted columns alone, with the types that each mode shows, so that a consumer can generate his client. Its
+//! It holds the granted columns alone, with the types that each mode shows and what they mean, so that a consumer can generate his client. Its
 //! examples are made up by type; no value of the data stands in it, so it leaves no receipt and costs nothing.
 
 mod operations;
@@ -11,6 +11,7 @@ use axum::extract::{OriginalUri, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use lingqu_app::Meanings;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::ColumnView;
@@ -26,6 +27,8 @@ struct Offer<'a> {
     /// The parts of the key, as the product has them.
     key: Vec<ColumnView>,
     modes: Vec<(Mode, Vec<ColumnView>)>,
+    /// What the columns mean.
+    meanings: Meanings,
     /// Whether statistics are given with noise, from privacy accounts.
     has_privacy_accounts: bool,
 }
@@ -69,7 +72,8 @@ async fn written(deliveries: &Deliveries, admission: &Admission, server: &str) -
     }
     let key = details.key.iter().filter_map(|name| schema.column(name).cloned()).collect();
     let has_privacy_accounts = !grant.privacy_accounts.is_empty() && grant.scope.modes.contains(&Mode::Statistics);
-    let offer = Offer { table: details.table.as_str(), key, modes, has_privacy_accounts };
+    let meanings = deliveries.app().meanings(&admission.serving);
+    let offer = Offer { table: details.table.as_str(), key, modes, meanings, has_privacy_accounts };
     let nature = match grant.nature {
         Nature::Real => "REAL",
         Nature::Synthetic => "SYNTHETIC",
@@ -86,8 +90,16 @@ async fn written(deliveries: &Deliveries, admission: &Admission, server: &str) -
     if !marked.is_empty() {
         info["x-marked-columns"] = json!(marked);
     }
+    // An answer does not say that somebody has not consented, so that one asks first is said here.
+    if grant.scope.consent_required {
+        info["x-consent-required"] = json!(true);
+    }
     if let Some(weight) = admission.serving.sampling_weight() {
         info["x-sampling-weight"] = json!(weight);
+    }
+    // How many rows at most are none, as the contract says; which they are nobody is told.
+    if let Some(decoys) = admission.serving.decoys_per_million() {
+        info["x-decoys-per-million"] = json!(decoys);
     }
     Ok(json!({
         "openapi": "3.1.0",
@@ -109,13 +121,13 @@ async fn written(deliveries: &Deliveries, admission: &Admission, server: &str) -
 fn schemas(offer: &Offer<'_>) -> Value {
     let mut schemas = Map::new();
     schemas.insert("Problem".to_owned(), parts::problem());
-    schemas.insert("Key".to_owned(), parts::key(&offer.key));
+    schemas.insert("Key".to_owned(), parts::key(&offer.key, &offer.meanings));
     for (mode, columns) in &offer.modes {
         let (name, schema) = match mode {
-            Mode::Verification => ("Claim", parts::claim(columns)),
-            Mode::Lookup => ("LookupRow", parts::row(columns)),
-            Mode::Rows => ("Row", parts::row(columns)),
-            Mode::File => ("FileRow", parts::row(columns)),
+            Mode::Verification => ("Claim", parts::claim(columns, &offer.meanings)),
+            Mode::Lookup => ("LookupRow", parts::row(columns, &offer.meanings)),
+            Mode::Rows => ("Row", parts::row(columns, &offer.meanings)),
+            Mode::File => ("FileRow", parts::row(columns, &offer.meanings)),
             // Answers have the columns that the statement makes.
             Mode::Statistics | Mode::Compute => continue,
         };

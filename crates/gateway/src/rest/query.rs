@@ -1,4 +1,4 @@
-//! `POST /{product}/query`: the consumer's own SQL.
+//! `POST /{product}/query`: the consumer's own SQL, over the product's table or over the views that tell of it.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::accept::choose;
 use super::request::{Sent, Words, admitted, json, text};
-use super::response::streamed;
+use super::response::{streamed, without_receipt};
 use crate::delivery::{Admission, Deliveries, StreamRequest};
 use crate::encode::{Format, JsonFrame};
 use crate::error::GatewayError;
@@ -53,11 +53,14 @@ async fn answer(
         true => json(&body, FORM)?,
         false => QueryForm { sql: text(&body)?, mode: None, format: None },
     };
+    let format = choose(headers, form.format.as_deref(), &Format::ALL)?;
+    if let Some(question) = deliveries.schema_question(&admission, &form.sql).await? {
+        return Ok(without_receipt(question.bytes(format).await?, format));
+    }
     let mode = admission.statement_mode(form.mode.map(|mode| match mode {
         StatementMode::Rows => Mode::Rows,
         StatementMode::Statistics => Mode::Statistics,
     }))?;
-    let format = choose(headers, form.format.as_deref(), &Format::ALL)?;
     let request = StreamRequest {
         mode,
         request: form.sql.clone(),

@@ -6,6 +6,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use lingqu_app::{QuotaPlace, Serving};
@@ -25,6 +26,8 @@ const DAY_S: i64 = 24 * 60 * 60;
 const DELIVERY_RECEIPT: HeaderName = HeaderName::from_static("delivery-receipt");
 /// REAL or SYNTHETIC.
 const DATA_NATURE: HeaderName = HeaderName::from_static("data-nature");
+/// The salt of the digest that the receipt has of the answer's bytes: with it whoever has the answer can show that it is the one.
+const ANSWER_SALT: HeaderName = HeaderName::from_static("answer-salt");
 /// `exact` or `superset`: how the rows that the receipt names relate to those of the answer.
 const RECEIPT_ROWS: HeaderName = HeaderName::from_static("receipt-rows");
 /// Groups that were left out because they were smaller than the cohort floor.
@@ -84,15 +87,17 @@ pub(super) fn recorded(recorded: Recorded, format: Format, etag: Option<&str>) -
     let mut response = Response::new(Body::from(recorded.body));
     let headers = response.headers_mut();
     label(headers, &recorded.label.receipt, recorded.label.nature, format, etag);
+    set(headers, ANSWER_SALT, &recorded.answer_salt.to_string());
     response
 }
 
 /// An answer that is drawn.
 pub(super) fn streamed(streamed: Streamed, format: Format, etag: Option<&str>) -> Response {
-    let Streamed { receipt, nature, exactness, groups_suppressed, privacy, body } = streamed;
+    let Streamed { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, body } = streamed;
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
     label(headers, &receipt, nature, format, etag);
+    set(headers, ANSWER_SALT, &answer_salt.to_string());
     let exactness = match exactness {
         RowsExactness::Exact => "exact",
         RowsExactness::Superset => "superset",
@@ -108,11 +113,23 @@ pub(super) fn streamed(streamed: Streamed, format: Format, etag: Option<&str>) -
     response
 }
 
+/// An answer that is made of no governed data, so that there is no receipt of it.
+pub(super) fn without_receipt(body: Bytes, format: Format) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    set(headers, CONTENT_TYPE, format.media_type());
+    set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, VARY, "Authorization, Accept");
+    set(headers, CACHE_CONTROL, "no-store");
+    response
+}
+
 /// A piece of a file that is handed out, or the whole of it, without its body.
 pub(super) fn handed(handed: &Handed, asked: Asked, etag: &str) -> Response {
     let mut response = Body::empty().into_response();
     let headers = response.headers_mut();
     label(headers, &handed.receipt, handed.nature, handed.format, Some(etag));
+    set(headers, ANSWER_SALT, &handed.answer_salt.to_string());
     *response.status_mut() = asked.announce(handed.bytes, response.headers_mut());
     response
 }

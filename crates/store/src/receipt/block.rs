@@ -5,7 +5,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use tokio::sync::mpsc;
 
 use super::request::NewRequest;
-use super::{Receipt, Waiting, gather, group, insert_index};
+use super::{Receipt, Waiting, fence, gather, group, insert_index};
 use crate::error::{AppendError, StoreError};
 use crate::store::{Store, WriteTransaction, WriterLock, from_sql, to_sql};
 use crate::vault::{self, VaultItem};
@@ -22,10 +22,10 @@ pub(super) async fn run(store: &Store, mut queue: mpsc::Receiver<Waiting>) {
     while let Some(first) = queue.recv().await {
         let waiting = gather(first, &mut queue);
         match write(store, &waiting).await {
-            Ok(first_position) => {
-                for (index, waiting) in waiting.into_iter().enumerate() {
+            Ok(positions) => {
+                for (waiting, position) in waiting.into_iter().zip(positions) {
                     // Who no longer waits has gone away; the receipt stays all the same.
-                    drop(waiting.answer.send(Ok(first_position + index as u64)));
+                    drop(waiting.answer.send(position.ok_or_else(|| fence::refused(&waiting.receipt.receipt_id))));
                 }
             }
             Err(error) => {
@@ -38,10 +38,23 @@ pub(super) async fn run(store: &Store, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
-async fn write(store: &Store, waiting: &[Waiting]) -> Result<u64, StoreError> {
+/// Gives the position of each, or none where its fence refused it.
+async fn write(store: &Store, waiting: &[Waiting]) -> Result<Vec<Option<u64>>, StoreError> {
     const DOING: &str = "writing receipts";
     let write = store.begin_write(WriterLock::Receipts, DOING).await?;
+    let passed = fence::passed(write.db(), waiting).await?;
     let first_position = head(write.db()).await? + 1;
+    let mut next_position = first_position;
+    let mut positions = Vec::with_capacity(waiting.len());
+    for passed in &passed {
+        positions.push(passed.then_some(next_position));
+        next_position += u64::from(*passed);
+    }
+    let waiting: Vec<&Waiting> =
+        waiting.iter().zip(passed).filter_map(|(waiting, passed)| passed.then_some(waiting)).collect();
+    if waiting.is_empty() {
+        return Ok(positions);
+    }
     let encoded = group::encode(first_position, waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt)));
     let block = zstd::bulk::compress(&encoded, COMPRESSION_LEVEL)
         .map_err(|error| StoreError::invalid(format!("receipts can't be compressed ({error}); restart the node")))?;
@@ -58,16 +71,16 @@ async fn write(store: &Store, waiting: &[Waiting]) -> Result<u64, StoreError> {
         receipts.push(Receipt { position: first_position + index as u64, salt: waiting.salt, receipt });
     }
     insert_index(write.db(), &receipts).await?;
-    keep_requests(store, &write, waiting, DOING).await?;
+    keep_requests(store, &write, &waiting, DOING).await?;
     write.commit(DOING).await?;
-    Ok(first_position)
+    Ok(positions)
 }
 
 /// Seals the requests of a group into the vault. Its lock is taken after the receipts', never before.
 async fn keep_requests(
     store: &Store,
     write: &WriteTransaction<'_>,
-    waiting: &[Waiting],
+    waiting: &[&Waiting],
     doing: &'static str,
 ) -> Result<(), StoreError> {
     let mut items: Vec<VaultItem> = Vec::with_capacity(waiting.len());

@@ -57,6 +57,16 @@ impl ReceiptLog {
         self.positions("receipt_id", receipt_id, &[], 0, READ_LIMIT_MAX).await
     }
 
+    /// Positions of the receipts of one delivery that are of some kinds, in order, at most [`READ_LIMIT_MAX`]: a delivery has one
+    /// opening and, where a stop of the node closed it beside the process that still served it, two closings, but any number of
+    /// parts.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::read_after`].
+    pub async fn positions_of_receipt_kinds(&self, receipt_id: &str, kinds: &[&str]) -> Result<Vec<u64>, StoreError> {
+        self.positions("receipt_id", receipt_id, kinds, 0, READ_LIMIT_MAX).await
+    }
+
     /// Positions by a column of the index, of some kinds or, where none is named, of all. On a SQLite node the index reaches
     /// as far as the follower; the receipts after that are looked through one by one.
     async fn positions(

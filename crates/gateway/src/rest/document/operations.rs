@@ -19,7 +19,7 @@ pub(super) fn paths(offer: &Offer<'_>) -> Value {
         paths.insert("/verify".to_owned(), json!({"post": verify()}));
     }
     if offer.columns(Mode::Lookup).is_some() {
-        paths.insert("/lookup".to_owned(), json!({"get": lookup(&offer.key), "post": lookup_batch()}));
+        paths.insert("/lookup".to_owned(), json!({"get": lookup(offer), "post": lookup_batch()}));
     }
     if let Some(columns) = offer.columns(Mode::Rows) {
         paths.insert("/rows".to_owned(), json!({"get": rows(columns)}));
@@ -48,7 +48,7 @@ fn verify() -> Value {
         "additionalProperties": false,
         "properties": {"key": reference("Key"), "claim": reference("Claim")},
     });
-    let results = json!({"enum": ["match", "mismatch", "not_found", "consent_missing"]});
+    let results = json!({"enum": ["match", "mismatch", "not_found"]});
     let answers = json!({"oneOf": [
         labelled("result", &results),
         labelled("results", &json!({"type": "array", "items": results})),
@@ -65,16 +65,20 @@ fn verify() -> Value {
     })
 }
 
-fn lookup(key: &[ColumnView]) -> Value {
-    let mut parameters = Vec::with_capacity(key.len());
-    for part in key {
-        parameters.push(json!({
+fn lookup(offer: &Offer<'_>) -> Value {
+    let mut parameters = Vec::with_capacity(offer.key.len());
+    for part in &offer.key {
+        let mut parameter = json!({
             "name": part.name,
             "in": "query",
             "required": true,
             "schema": type_of(part.column_type),
             "example": example_text(part.column_type),
-        }));
+        });
+        if let Some(meaning) = offer.meanings.column(part.name.as_str()) {
+            parameter["description"] = json!(meaning);
+        }
+        parameters.push(parameter);
     }
     json!({
         "operationId": "lookup",
@@ -135,14 +139,19 @@ fn query(offer: &Offer<'_>, modes: &[&str]) -> Value {
             "format": {"enum": format_names(&Format::ALL)},
         },
     });
+    let mut rows = table(json!({"type": "object"}), &json!({}));
+    rows["properties"]["receipt"] = json!({
+        "type": ["string", "null"],
+        "description": "查询 information_schema 时为 null / null for an answer from the views of information_schema",
+    });
     let mut body = json_body(form);
     body["content"]["text/plain"] = json!({"schema": {"type": "string"}, "example": sql});
     json!({
         "operationId": "query",
-        "summary": "SQL 查询 / The consumer's own SQL over the granted columns",
+        "summary": "SQL 查询 / The consumer's own SQL over the granted columns, or over information_schema",
         "requestBody": body,
         "responses": answered(
-            formats(&Format::ALL, table(json!({"type": "object"}), &json!({}))),
+            formats(&Format::ALL, rows),
             if offer.has_privacy_accounts { &["Lingqu-Privacy-Spent", "Lingqu-Privacy-Remaining"] } else { &[] },
             false,
         ),
@@ -331,7 +340,8 @@ fn answered(content: Value, more: &[&str], may_be_known: bool) -> Value {
 
 fn header_references(more: &[&str]) -> Value {
     let mut headers = Map::new();
-    for name in ["Delivery-Receipt", "Data-Nature", "RateLimit-Policy", "RateLimit"].iter().chain(more) {
+    let all = ["Delivery-Receipt", "Data-Nature", "Answer-Salt", "RateLimit-Policy", "RateLimit"];
+    for name in all.iter().chain(more) {
         headers.insert((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
     }
     Value::Object(headers)

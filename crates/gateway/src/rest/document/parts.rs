@@ -1,5 +1,6 @@
 //! Schemas, headers and refusals that operations name.
 
+use lingqu_app::Meanings;
 use lingqu_engine::{ColumnType, ColumnView};
 use serde_json::{Map, Value, json};
 
@@ -52,13 +53,13 @@ fn nullable(column_type: ColumnType) -> Value {
 }
 
 /// A row: every column is there, and may be null.
-pub(super) fn row(columns: &[ColumnView]) -> Value {
-    object(columns, true, true)
+pub(super) fn row(columns: &[ColumnView], meanings: &Meanings) -> Value {
+    object(columns, meanings, true, true)
 }
 
 /// What may be claimed of a row: at least one column; null claims that the value is missing.
-pub(super) fn claim(columns: &[ColumnView]) -> Value {
-    let mut schema = object(columns, true, false);
+pub(super) fn claim(columns: &[ColumnView], meanings: &Meanings) -> Value {
+    let mut schema = object(columns, meanings, true, false);
     schema["minProperties"] = json!(1);
     if let Some(first) = columns.iter().find(|column| column.column_type == ColumnType::Boolean).or(columns.last()) {
         schema["examples"] = json!([{first.name.as_str(): example_of(first.column_type)}]);
@@ -67,14 +68,21 @@ pub(super) fn claim(columns: &[ColumnView]) -> Value {
 }
 
 /// A key: every part is there.
-pub(super) fn key(columns: &[ColumnView]) -> Value {
-    object(columns, false, true)
+pub(super) fn key(columns: &[ColumnView], meanings: &Meanings) -> Value {
+    object(columns, meanings, false, true)
 }
 
-fn object(columns: &[ColumnView], may_be_null: bool, all_required: bool) -> Value {
+fn object(columns: &[ColumnView], meanings: &Meanings, may_be_null: bool, all_required: bool) -> Value {
     let (mut properties, mut example) = (Map::new(), Map::new());
     for column in columns {
-        let schema = if may_be_null { nullable(column.column_type) } else { type_of(column.column_type) };
+        let mut schema = if may_be_null { nullable(column.column_type) } else { type_of(column.column_type) };
+        if let Some(meaning) = meanings.column(column.name.as_str()) {
+            // The form of the type stays behind it.
+            schema["description"] = match schema["description"].as_str() {
+                Some(form) => json!(format!("{meaning} ({form})")),
+                None => json!(meaning),
+            };
+        }
         properties.insert(column.name.to_string(), schema);
         example.insert(column.name.to_string(), example_of(column.column_type));
     }
@@ -111,6 +119,7 @@ pub(super) fn headers() -> Value {
     json!({
         "Delivery-Receipt": text("交付回执 / the receipt of the answer"),
         "Data-Nature": {"description": "数据性质 / nature of the data", "schema": {"enum": ["REAL", "SYNTHETIC"]}},
+        "Answer-Salt": text("回执中答复摘要的盐 / the salt of the digest that the receipt has of the answer"),
         "Next-Cursor": text("下一页的游标 / the cursor that follows a full page"),
         "RateLimit-Policy": text("订单配额 / the order's quota, by unit"),
         "RateLimit": text("剩余配额 / what is left of it, as far as this process knows"),

@@ -1,0 +1,77 @@
+//! Decoys: whether a table's keys leave room for them, and where they lie.
+
+use std::sync::Arc;
+
+use lingqu_domain::grant::Grant;
+use lingqu_domain::product::ProductDetails;
+use lingqu_domain::refusal::Refusal;
+use lingqu_engine::decoys::{DecoyPlan, Decoyed, leaves_room};
+use lingqu_engine::internal::internal_session;
+use lingqu_engine::product::Product;
+use lingqu_engine::{Limits, TableFiles};
+
+use crate::app::App;
+use crate::error::AppError;
+
+/// Most rows that are looked at for room.
+const ROWS_MAX: u64 = 400_000;
+/// Names the use of the node's secret.
+const SECRET_OF: &str = "lingqu decoys v1";
+
+fn ended_early(error: &tokio::task::JoinError) -> AppError {
+    AppError::Fault(format!("the making of decoys ended early: {error}"))
+}
+
+impl App {
+    /// Refuses decoys for a product whose keys leave no room: every key between the least and the greatest is a row's. Error:
+    /// `invalid` with how to mend it.
+    pub(crate) async fn must_have_room_for_decoys(&self, details: &ProductDetails) -> Result<(), AppError> {
+        if details.marking.as_ref().is_none_or(|marking| marking.decoys_per_million == 0) {
+            return Ok(());
+        }
+        let inputs = self.read(|state| {
+            let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
+            inputs.map(|resource| resource.value.details.table.to_string()).collect::<Vec<_>>()
+        });
+        let tables = self.tables_with_snapshots().await?;
+        let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
+        for input in &inputs {
+            let Some((name, files)) = tables.get_key_value(input) else { return Ok(()) };
+            named.push((name, Arc::clone(files)));
+        }
+        let session = internal_session(&self.engine, &named, Limits::default())?;
+        let sql = format!("SELECT * FROM ({}) AS decoyed LIMIT {ROWS_MAX}", details.sql);
+        let found = session.query_whole(&sql).await?.filter(|batch| batch.num_rows() > 0);
+        let Some(batch) = found else { return Ok(()) };
+        let key = details.key.clone();
+        let tried = tokio::task::spawn_blocking(move || leaves_room(&batch, &key)).await;
+        let room = tried.map_err(|error| ended_early(&error))?;
+        match room.map_err(|error| Refusal::invalid("marking", &error, &error))? {
+            true => Ok(()),
+            false => Err(Refusal::invalid(
+                "marking",
+                "主键的取值已占满，没有可供诱饵行使用的空位：请以别的列作主键，或不设诱饵行",
+                "the keys of this product leave no room for rows that do not exist: every value between the least and the greatest is taken; name other columns as its key, or leave the decoys out",
+            )
+            .into()),
+        }
+    }
+
+    /// The decoys of the product of a grant, laid now if they never were.
+    pub(crate) async fn decoyed(
+        &self,
+        grant: &Grant,
+        inputs: &str,
+        product: &Product,
+        per_million: u32,
+    ) -> Result<Decoyed, AppError> {
+        let secret = self.keys.mark_salt.digest(SECRET_OF, grant.product.as_str().as_bytes()).0;
+        let plan = DecoyPlan { per_million, secret };
+        let (products, product, version) = (self.products.clone(), product.clone(), grant.product.to_string());
+        let inputs = inputs.to_owned();
+        // The first requests for a product may come all at once; one of them makes them.
+        let _turn = self.serving.making.lock().await;
+        let laid = tokio::task::spawn_blocking(move || products.lay_decoys(&version, &inputs, &product, &plan)).await;
+        Ok(laid.map_err(|error| ended_early(&error))??)
+    }
+}

@@ -1,0 +1,126 @@
+//! Questions about what an order may ask for. They read no governed data, so they leave no receipt and cost no quota; each
+//! takes one of the order's places while it is answered.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion::scalar::ScalarValue;
+use futures::StreamExt;
+use lingqu_app::AppError;
+use lingqu_domain::scope::Mode;
+use lingqu_engine::ColumnView;
+use lingqu_engine::engine::{CATALOG, SCHEMA};
+use lingqu_engine::export::ExportError;
+use lingqu_engine::schema_session::{Concern, SchemaSession};
+use lingqu_engine::session::{Answer, Described, told};
+
+use super::place::Places;
+use super::{Admission, Deliveries};
+use crate::encode::{Format, JsonFrame, answer_bytes};
+use crate::error::GatewayError;
+use crate::information_schema::{ShownTable, views};
+
+/// A statement about what there is, and the session that answers it.
+pub(crate) struct SchemaQuestion {
+    session: SchemaSession,
+    sql: String,
+    places: Arc<Places>,
+    admission: Admission,
+}
+
+impl Deliveries {
+    /// A statement as a question about what there is; none for one about data. Error: `schema_asked_with_data` for one about
+    /// both.
+    pub(crate) async fn schema_question(
+        &self,
+        admission: &Admission,
+        sql: &str,
+    ) -> Result<Option<SchemaQuestion>, GatewayError> {
+        match admission.serving.concern_of(sql) {
+            Concern::Data => return Ok(None),
+            Concern::Both => {
+                return Err(GatewayError::SchemaAskedWithData { table: admission.serving.details.table.to_string() });
+            }
+            Concern::Schema => {}
+        }
+        let columns = self.columns(admission, admission.shown_mode()).await?;
+        let views = views(&ShownTable {
+            catalogue: CATALOG,
+            schema: SCHEMA,
+            further_schemas: &[],
+            name: admission.serving.details.table.as_str(),
+            columns: &columns,
+            key: &admission.key_among(&columns),
+            meanings: &self.app().meanings(&admission.serving),
+        })?;
+        Ok(Some(SchemaQuestion {
+            session: admission.serving.schema_session(views)?,
+            sql: sql.to_owned(),
+            places: Arc::clone(&self.streams),
+            admission: admission.clone(),
+        }))
+    }
+}
+
+impl SchemaQuestion {
+    /// What it would be answered with; `values` stand in the places of its parameters.
+    pub(crate) async fn describe(&self, values: Option<&[ScalarValue]>) -> Result<Described, GatewayError> {
+        Ok(self.session.describe(&self.sql, values).await?)
+    }
+
+    /// The whole answer in batches, under the schema that [`SchemaQuestion::describe`] tells. Error: `too_many_deliveries`.
+    pub(crate) async fn batches(&self, values: &[ScalarValue]) -> Result<(SchemaRef, Vec<RecordBatch>), GatewayError> {
+        let _place = self.places.take(&self.admission.order)?;
+        let answer = self.answer(values).await?;
+        let schema = told(&answer.schema());
+        let (found, _) = answer.collect().await?;
+        let mut batches = Vec::with_capacity(found.len());
+        for batch in found {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let batch =
+                RecordBatch::try_new_with_options(SchemaRef::clone(&schema), batch.columns().to_vec(), &options);
+            batches.push(batch.map_err(|_| AppError::Fault("a view has other types than its plan".to_owned()))?);
+        }
+        Ok((schema, batches))
+    }
+
+    /// The whole answer in a format.
+    pub(crate) async fn bytes(&self, format: Format) -> Result<Bytes, GatewayError> {
+        let _place = self.places.take(&self.admission.order)?;
+        let answer = self.answer(&[]).await?;
+        let frame = JsonFrame::without_receipt(self.admission.serving.grant.nature, &answer.schema());
+        // It names no rows, so there is nothing that would have to be durable first.
+        let mut chunks = pin!(answer_bytes(answer, format, frame, |_| std::future::ready(Ok(()))));
+        let mut bytes = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| match error {
+                ExportError::Engine(error) => AppError::Engine(error),
+                ExportError::Hook(error) => error,
+            })?;
+            bytes.extend_from_slice(&chunk.bytes);
+        }
+        Ok(bytes.into())
+    }
+
+    async fn answer(&self, values: &[ScalarValue]) -> Result<Answer, GatewayError> {
+        Ok(self.session.query_with(&self.sql, values).await?)
+    }
+}
+
+impl Admission {
+    /// The mode whose columns are shown: the first that is granted of those that answer statements, else of the others.
+    pub(crate) fn shown_mode(&self) -> Mode {
+        let modes = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode::File, Mode::Verification];
+        modes.into_iter().find(|mode| self.serving.must_allow(*mode).is_ok()).unwrap_or(Mode::Verification)
+    }
+
+    /// The parts of the key, if all of them are among these columns.
+    pub(crate) fn key_among(&self, columns: &[ColumnView]) -> Vec<String> {
+        let key: Vec<String> = self.serving.details.key.iter().map(ToString::to_string).collect();
+        let is_shown = key.iter().all(|part| columns.iter().any(|column| column.name.as_str() == part));
+        if is_shown { key } else { Vec::new() }
+    }
+}
