@@ -10,7 +10,8 @@ import { chromium } from "playwright-core";
 /** How long the demo may take until it serves, in milliseconds. */
 const DEMO_MS_MAX = 15 * 60_000;
 
-function binary() {
+/** The binary under test. */
+export function binary() {
   if (process.env.LINGQU_BINARY) return process.env.LINGQU_BINARY;
   const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url));
   const found = [join(target, "release", "lingqu"), join(target, "debug", "lingqu")].filter(existsSync);
@@ -65,7 +66,7 @@ export async function startDemo() {
       node.once("error", reject);
       node.once("close", (code) => reject(new Error(`the demo ended with ${code}; it said:\n${said}`)));
     });
-    return { report, base: report.urls.console.replace(/\/$/, ""), stop };
+    return { report, base: report.urls.console.replace(/\/$/, ""), directory, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,9 +1,10 @@
 // The loop in a real Chromium: sign in, market, product, order, receipts, ledger; suspend the mandate in the console and
-// see the next request for data refused; resume; its history; order and sign; English. With LINGQU_SCREENSHOTS=DIR a picture of each page is kept.
+// see the next request for data refused; resume; its history; order and sign; keys of marks; English. With LINGQU_SCREENSHOTS=DIR a picture of each page is kept.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { startBrowser, startDemo } from "./demo.mjs";
+import { binary, startBrowser, startDemo } from "./demo.mjs";
 
 const CLAIMED = "flight_delay_check";
 
@@ -223,20 +224,76 @@ async function journal(page, base, order) {
   await picture(page, "journal");
 }
 
+/** A page of a user in a context of its own. */
+async function sessionOf(browser, base, report, login) {
+  const known = report.logins.find((each) => each.login === login);
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "zh-CN" });
+  const page = await context.newPage();
+  await page.goto(base);
+  await page.getByLabel("用户名").fill(login);
+  await page.getByLabel("密码").fill(known.password);
+  await page.getByRole("button", { name: /登\s*录/ }).click();
+  await page.getByRole("heading", { name: "数据产品超市" }).waitFor();
+  return page;
+}
+
+/** Signs the contract of the order at an address. */
+async function sign(page, address) {
+  await page.goto(address);
+  await page.locator('button[data-command="sign_contract"]').click();
+  await page
+    .getByRole("dialog")
+    .getByRole("button", { name: /确\s*定/ })
+    .click();
+  await page.locator('button[data-command="sign_contract"]:disabled').waitFor();
+}
+
+/** A consumer orders a marked product; the auditor answers the node's request with its half and hands the shares in. */
+async function marks(browser, base, report, directory) {
+  const handler = await sessionOf(browser, base, report, "consultancy.handler");
+  await handler.locator(".cards > li").filter({ hasText: "航班时刻数据集" }).getByRole("link").first().click();
+  await handler.getByRole("tab", { name: "指纹水印" }).click();
+  await handler.locator("[data-marking]").getByText("±1 分钟").first().waitFor();
+  assert.equal(await handler.locator("[data-marking]").getByText("20 %", { exact: true }).count(), 2);
+  await picture(handler, "product-marks");
+  await handler.locator('button[data-command="place_order"]').click();
+  await handler.getByRole("dialog").getByRole("button", { name: "提交订单" }).click();
+  await handler.getByText("已下单").first().waitFor();
+  const address = handler.url();
+  for (const login of ["consultancy.approver", "operator.approver"]) {
+    const signer = await sessionOf(browser, base, report, login);
+    await sign(signer, address);
+    await signer.context().close();
+  }
+  await handler.goto(address);
+  await handler.locator('[data-mark-keys="awaited"]').waitFor();
+  assert.ok(
+    await handler.locator('button[data-command="give_key_shares"]').isDisabled(),
+    "the auditor alone gives shares",
+  );
+
+  const auditor = await sessionOf(browser, base, report, "audit.approver");
+  await auditor.goto(address);
+  await picture(auditor, "keys-awaited");
+  const downloading = auditor.waitForEvent("download");
+  await auditor.getByRole("link", { name: "下载请求" }).click();
+  const [request, shares] = ["request.json", "shares.json"].map((name) => join(directory, name));
+  await (await downloading).saveAs(request);
+  const half = join(directory, "node", "auditor-half.key");
+  execFileSync(binary(), ["regulator", "share", half, "--request", request, "--out", shares]);
+  const upload = auditor.locator('[data-mark-keys] input[type="file"]');
+  await upload.setInputFiles(half);
+  await auditor.getByText("这不是 lingqu regulator share 生成的文件").waitFor();
+  await upload.setInputFiles(shares);
+  await auditor.locator('[data-mark-keys="given"]').getByText("审计机关（示范）").waitFor();
+  await picture(auditor, "keys-given");
+  await handler.context().close();
+  await auditor.context().close();
+}
+
 /** A handler of the consumer orders a product, its approver signs the contract. */
 async function placeAndSign(browser, base, report) {
-  const sessionOf = async (login) => {
-    const known = report.logins.find((each) => each.login === login);
-    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "zh-CN" });
-    const page = await context.newPage();
-    await page.goto(base);
-    await page.getByLabel("用户名").fill(login);
-    await page.getByLabel("密码").fill(known.password);
-    await page.getByRole("button", { name: /登\s*录/ }).click();
-    await page.getByRole("heading", { name: "数据产品超市" }).waitFor();
-    return page;
-  };
-  const handler = await sessionOf("insurer.handler");
+  const handler = await sessionOf(browser, base, report, "insurer.handler");
   await handler.locator(".cards > li").filter({ hasText: "核验" }).last().getByRole("link").first().click();
   await handler.locator('button[data-command="place_order"]').click();
   const form = handler.getByRole("dialog");
@@ -247,14 +304,8 @@ async function placeAndSign(browser, base, report) {
   await handler.getByRole("cell", { name: "25", exact: true }).waitFor();
   await picture(handler, "order-placed");
   assert.ok(await handler.locator('button[data-command="sign_contract"]').isDisabled(), "who ordered does not sign");
-  const approver = await sessionOf("insurer.approver");
-  await approver.goto(handler.url());
-  await approver.locator('button[data-command="sign_contract"]').click();
-  await approver
-    .getByRole("dialog")
-    .getByRole("button", { name: /确\s*定/ })
-    .click();
-  await approver.locator('button[data-command="sign_contract"]:disabled').waitFor();
+  const approver = await sessionOf(browser, base, report, "insurer.approver");
+  await sign(approver, handler.url());
   await handler.context().close();
   await approver.context().close();
 }
@@ -313,13 +364,14 @@ try {
   await suspendAndResume(page, base, orders);
   await journal(page, base, order);
   await placeAndSign(browser, base, report);
+  await marks(browser, base, report, demo.directory);
   const address = await resources(page);
   await certificate(page, base, address);
   await english(page);
   await narrow(page, base, order);
   assert.deepEqual(faults, [], "no page failed on the way");
   console.log(
-    "the loop in Chromium: sign-in, market, product, order, receipts, ledger, suspension, journal, ordering, English: all well",
+    "the loop in Chromium: sign-in, market, product, order, receipts, ledger, suspension, journal, ordering, keys of marks, English: all well",
   );
 } finally {
   await browser.close();

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { civilDay, count, day, dayTime, percent, shortId, yuan } from "./format";
+import { civilDay, count, day, dayTime, percent, share, shortId, yuan } from "./format";
 
 test("days are those of Beijing", () => {
   expect(day("2026-11-20T16:30:00Z", "zh-CN")).toBe("2026年11月21日");
@@ -15,6 +15,12 @@ test("money has at least two decimals and loses none", () => {
   expect(yuan("0.002500")).toBe("0.0025");
   expect(yuan("-1234.50")).toBe("-1,234.50");
   expect(yuan("1000")).toBe("1,000.00");
+});
+
+test("shares in millionths are told as per cent", () => {
+  expect(share(200_000)).toBe("20 %");
+  expect(share(2_500)).toBe("0.25 %");
+  expect(share(0)).toBe("0 %");
 });
 
 test("counts and ids are readable", () => {

@@ -53,6 +53,11 @@ export function startOfDay(date: string): string {
   return `${date}T00:00:00+08:00`;
 }
 
+/** A share in millionths as per cent, without zeros at the end. */
+export function share(perMillion: number): string {
+  return `${perMillion / 10_000} %`;
+}
+
 /** Yuan: groups of three digits, at least two decimals, none cut off. */
 export function yuan(amount: string): string {
   const [whole = "0", decimals = ""] = amount.split(".");

@@ -1237,6 +1237,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_traces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/traces/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -1370,6 +1404,18 @@ export interface components {
             /** @description The product's columns that its values are made of; none for a constant or a count of rows. */
             from: components["schemas"]["ColumnName"][];
         };
+        /** @description The salted digest of an answer. */
+        AnswerDigest: {
+            /** @description What it is of. */
+            form: components["schemas"]["AnswerForm"];
+            /** @description SHA-256, hexadecimal: see [`AnswerSalt::digest`]. */
+            sha256: string;
+        };
+        /**
+         * @description What the digest of an answer is of.
+         * @enum {string}
+         */
+        AnswerForm: "bytes" | "values";
         /** @description Where an answer comes from. */
         AnswerLineage: {
             /** @description True where the plan could not be followed: then every column that the session shows stands in both. */
@@ -2043,6 +2089,11 @@ export interface components {
             number: string;
             /** @description The settlement. */
             settlement: components["schemas"]["SettlementId"];
+        } | {
+            /** @enum {string} */
+            command: "record_trace";
+            /** @description What was traced, how, and what came of it. */
+            details: components["schemas"]["TraceDetails"];
         };
         /** @description A command on an entity: what to send, what to ask the user for, and whether it may be given now. */
         CommandChoice: {
@@ -3016,6 +3067,42 @@ export interface components {
             updated_at: string;
         };
         /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Trace: {
+            /** @description A trace that was run. */
+            body: {
+                /** @description Who recorded it. */
+                by: components["schemas"]["Actor"];
+                /** @description What was traced, how, and what came of it. */
+                details: components["schemas"]["TraceDetails"];
+                /** @description Its id. */
+                id: components["schemas"]["TraceId"];
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
         Entry_User: {
             /** @description A user; login name, display name and password stand outside the journal. */
             body: {
@@ -3140,8 +3227,16 @@ export interface components {
             has_rejects: boolean;
             /** @description Its id. */
             id: components["schemas"]["IngestionId"];
+            /** @description True when a database's table held the same as the newest snapshot: `snapshot` is that one, and no new one was made. */
+            is_unchanged: boolean;
             /** @description The resource. */
             resource: components["schemas"]["ResourceId"];
+            resumption?: components["schemas"]["IngestionResumption"] | null;
+            /**
+             * Format: int64
+             * @description About how many rows there are to read, while they are read; 0 where that is not known.
+             */
+            rows_expected: number;
             /**
              * Format: int64
              * @description Rows read so far, with the rejected ones.
@@ -3161,6 +3256,7 @@ export interface components {
             started_at?: string | null;
             /** @description `queued`, `running`, `committed`, `failed` or `cancelled`. */
             state: string;
+            waiting?: components["schemas"]["IngestionWait"] | null;
         };
         /** @description An ingestion: the reading of a source into a snapshot. */
         IngestionId: string;
@@ -3170,6 +3266,31 @@ export interface components {
             items: components["schemas"]["Ingestion"][];
             /** @description Where the next page begins; absent after the last job. */
             next_cursor?: string | null;
+        };
+        /** @description How far a reading could be gone on from. All rows are read again; from the first difference on everything is written anew. */
+        IngestionResumption: {
+            /**
+             * Format: int64
+             * @description Rows that had been finished.
+             */
+            finished_rows: number;
+            /**
+             * Format: int64
+             * @description Those of them that were kept: the table still holds the same there.
+             */
+            kept_rows: number;
+        };
+        /** @description Why a job waits. */
+        IngestionWait: {
+            /** @description What is wrong with its source. */
+            reason: components["schemas"]["Failure"];
+            /** @description When it is tried again, RFC 3339; asking for the same again has it tried at once. */
+            retry_at: string;
+            /**
+             * Format: int64
+             * @description How often it was put off.
+             */
+            times: number;
         };
         /** @description An event of the journal. */
         JournalEvent: {
@@ -3520,6 +3641,12 @@ export interface components {
         /** @description What marks may at most change in copies of a table. Nothing, unless it is said. */
         MarkLimits: {
             /**
+             * Format: int32
+             * @description How many decoys a copy may hold for a million rows, at most [`DECOYS_PER_MILLION_MAX`].
+             * @default 0
+             */
+            decoys_per_million: number;
+            /**
              * @description How far mean and deviation of a marked column may be off in copies; a ten-thousandth and a thousandth of the deviation,
              *     unless it is said.
              * @default {
@@ -3601,6 +3728,11 @@ export interface components {
         };
         /** @description How copies of a product are marked. It can't be changed while copies are out, so it is part of the product. */
         Marking: {
+            /**
+             * Format: int32
+             * @description How many rows that do not exist are laid among a million rows, at most; each copy has its own share of them.
+             */
+            decoys_per_million?: number;
             keeps?: components["schemas"]["Keeps"] | null;
             /** @description The marks in values. None where no value may change. */
             marks?: components["schemas"]["Mark"][];
@@ -3798,6 +3930,8 @@ export interface components {
          * @enum {string}
          */
         Nature: "REAL" | "SYNTHETIC";
+        /** @description A node. */
+        NodeId: string;
         /** @description The node. */
         NodeView: {
             /** @description Version of the calendar in force. */
@@ -3901,6 +4035,11 @@ export interface components {
             code_id?: string | null;
             /** @description The recipient. */
             consumer: components["schemas"]["PartyId"];
+            /**
+             * @description The day on whose quota a delivery counts that has more records than this one, where it counts on one: a delivery that a
+             *     stop of the node cuts off is counted by what it had written.
+             */
+            day?: string | null;
             /** @description Digest of the grant it was made under. */
             grant_digest: string;
             lineage?: components["schemas"]["AnswerLineage"] | null;
@@ -3911,12 +4050,25 @@ export interface components {
             made_from?: string | null;
             /** @description The marked columns among those that the answer was made of. */
             marked?: components["schemas"]["ColumnName"][];
+            /**
+             * @description The masks of the columns that the answer was made of, in its mode: columns that stand in it as they are are left out.
+             *     Empty too in records from before it was recorded, which have no node.
+             */
+            masks?: {
+                [key: string]: components["schemas"]["Precision"];
+            };
             /** @description The mode. */
             mode: components["schemas"]["Mode"];
             /** @description REAL or SYNTHETIC. */
             nature: components["schemas"]["Nature"];
+            node?: components["schemas"]["NodeId"] | null;
             /** @description The order. */
             order: components["schemas"]["OrderId"];
+            /**
+             * @description Which of several processes serves it, by a name that says nothing else: what one leaves that dies is known by it. None
+             *     where a node has one process at a time.
+             */
+            process?: string | null;
             /** @description The product. */
             product: components["schemas"]["ProductId"];
             /** @description The protocol: `rest`. */
@@ -3924,8 +4076,14 @@ export interface components {
             /** @description The purpose. */
             purpose: components["schemas"]["Purpose"];
             /**
-             * @description SHA-256 of a salt of 16 bytes and the request (claim, key or SQL), hexadecimal. Salt and text stand in the vault
-             *     under the receipt's id; once they are erased the digest tells nothing.
+             * @description SHA-256 of the request's salt and the canonical form of what was asked, hexadecimal: the same question has the same
+             *     form, however it was written and by whatever protocol it came. None in records from before it was recorded.
+             */
+            query_digest?: string | null;
+            /**
+             * @description SHA-256 of a salt of 16 bytes and the request (claim, key or SQL) as it was sent, with its canonical form behind it
+             *     where that is another, hexadecimal. Salt and text stand in the vault under the receipt's id; once they are erased the
+             *     digest tells nothing.
              */
             request_digest: string;
             rho_spent?: components["schemas"]["Rho"] | null;
@@ -4150,6 +4308,13 @@ export interface components {
         Page_Ticket: {
             /** @description The items, newest first. */
             items: components["schemas"]["Entry_Ticket"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_Trace: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Trace"][];
             /** @description Where the next page begins; absent after the last item. */
             next_cursor?: string | null;
         };
@@ -4729,8 +4894,22 @@ export interface components {
             /** @description A delivery begins. */
             opened: components["schemas"]["Opening"];
         } | {
-            /** @description The rows of one batch, before the batch leaves. */
+            /**
+             * @description The rows of one batch, before the batch leaves, and what quotas count of it. One that names no rows says that more bytes
+             *     may leave.
+             */
             part: {
+                /**
+                 * Format: int64
+                 * @description Rows of the answer that leave with it; not written where there are none, and in records from before it was recorded.
+                 */
+                answer_rows?: number;
+                /**
+                 * Format: int64
+                 * @description Bytes of the answer that may leave from here on beyond those of the parts before; written where a quota counts
+                 *     bytes. The closing record has those that did.
+                 */
+                bytes_reserved?: number;
                 /**
                  * Format: int64
                  * @description Counted from 0.
@@ -5412,6 +5591,16 @@ export interface components {
         TableForm: {
             /** @description Whether columns that the catalogue entry does not have are left out; otherwise they refuse the table. */
             ignore_extra_columns?: boolean;
+            /**
+             * Format: int64
+             * @description Rows that may be rejected, up to 100,000; none unless it is said: the first bad row refuses the table.
+             */
+            rejects_max?: number | null;
+            /**
+             * Format: int32
+             * @description Of a thousand rows at most so many may be rejected.
+             */
+            rejects_per_mille?: number | null;
             /** @description Which table. */
             table: components["schemas"]["TablePlace"];
         };
@@ -5527,6 +5716,7 @@ export interface components {
         };
         /** @description Totals of a delivery. */
         Totals: {
+            answer?: components["schemas"]["AnswerDigest"] | null;
             /**
              * Format: int64
              * @description Rows of the answer.
@@ -5555,6 +5745,47 @@ export interface components {
              */
             rows: number;
         };
+        /** @description A trace that was run. */
+        Trace: {
+            /** @description Who recorded it. */
+            by: components["schemas"]["Actor"];
+            /** @description What was traced, how, and what came of it. */
+            details: components["schemas"]["TraceDetails"];
+            /** @description Its id. */
+            id: components["schemas"]["TraceId"];
+        };
+        /** @description What was traced, how, and what came of it. */
+        TraceDetails: {
+            /** @description The largest probability that anybody innocent is accused, all tests of the case together, as it was asked for: `1e-6`. */
+            bound: string;
+            /** @description The case, or who asked for it, in the words of who ran it; none where he said nothing. */
+            case?: string | null;
+            /** @description The versions of products that were compared, as `product@made_from`. */
+            compared: string[];
+            /** @description By which version of which decoders. */
+            decoder_version: string;
+            /** @description SHA-256 of the file, hexadecimal. */
+            fragment_digest: string;
+            /**
+             * Format: int64
+             * @description Rows of it.
+             */
+            fragment_rows: number;
+            /**
+             * Format: int64
+             * @description Orders whose keys were tested.
+             */
+            orders_tested: number;
+            /**
+             * Format: int64
+             * @description Recipients whose codes were tested.
+             */
+            recipients_tested: number;
+            /** @description SHA-256 of the canonical JSON of the report, hexadecimal. */
+            report_digest: string;
+        };
+        /** @description A trace (溯源) of a leaked file. */
+        TraceId: string;
         /** @description A product's column with the source columns it is made of. */
         TracedColumn: {
             /** @description False where it is a source column as it stands. */
@@ -9229,6 +9460,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Entry_Ticket"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_traces: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Trace"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_trace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Trace"];
                 };
             };
             401: {

@@ -35,6 +35,7 @@ export const ENTITIES = [
   "consent",
   "meter",
   "settlement",
+  "trace",
 ] as const;
 
 export function JournalPage() {

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { api, type Schemas } from "../api/client";
 import { CommandButtons } from "../parts/commands";
 import { HistoryLink } from "../parts/history";
+import { Marking } from "../parts/marking";
 import { Original } from "../parts/original";
 import { Loaded } from "../parts/problem";
 import { AddressTabs } from "../parts/tabs";
@@ -31,6 +32,7 @@ type Parts = { offer: Schemas["Offer"]; entry: Schemas["Entry_Product"] };
 
 function Product({ offer, entry, tab }: Parts & { tab: string | undefined }) {
   const { t, i18n } = useTranslation();
+  const { marking } = entry.body.details;
   const isEnglish = i18n.language === "en";
   const item = offer.item;
   return (
@@ -62,6 +64,7 @@ function Product({ offer, entry, tab }: Parts & { tab: string | undefined }) {
             { key: "lineage", label: t("product.lineage"), children: <Lineage offer={offer} /> },
             { key: "permits", label: t("product.permits"), children: <Permits offer={offer} /> },
             { key: "orders", label: t("product.orders"), children: <Orders product={item.product} /> },
+            ...(marking ? [{ key: "marks", label: t("product.marks"), children: <Marking marking={marking} /> }] : []),
             { key: "sql", label: t("product.sql"), children: <pre className="block">{entry.body.details.sql}</pre> },
           ].filter((item) => item.key !== "sql" || entry.body.details.sql !== "")}
         />

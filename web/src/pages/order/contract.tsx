@@ -11,6 +11,7 @@ import { useNameOf } from "../../parts/parties";
 import { ProblemView } from "../../parts/problem";
 import { At, Id, UnitPrice } from "../../parts/tags";
 import { unitsOf } from "../market";
+import { MarkKeys } from "./marks";
 
 export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
   const { t } = useTranslation();
@@ -80,6 +81,7 @@ export function Contract({ entry }: { entry: Schemas["Entry_Order"] }) {
         ]}
       />
       <Keys entry={entry} />
+      <MarkKeys entry={entry} />
     </div>
   );
 }

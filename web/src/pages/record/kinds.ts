@@ -12,6 +12,7 @@ export const KINDS = {
   permit: ["/api/v1/permits", "/api/v1/permits/{id}"],
   permitted_revenue: ["/api/v1/permitted-revenues", "/api/v1/permitted-revenues/{id}"],
   meter: ["/api/v1/meters", "/api/v1/meters/{id}"],
+  trace: ["/api/v1/traces", "/api/v1/traces/{id}"],
 } as const;
 
 export type Kind = keyof typeof KINDS;
