@@ -3,15 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use lingqu_app::{App, AppSettings, Clock, IngestionView};
+use lingqu_app::{App, AppSettings, Clock, ConnectionSetting, ConnectionTarget, IngestionView};
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{IngestionId, ResourceId};
 use lingqu_domain::resource::{ResourceDetails, Snapshot};
 use lingqu_domain::scope::ColumnName;
 use lingqu_store::ingestion::{IngestionBegun, IngestionCounts, NewIngestion};
+use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{Scenario, Trip, Who};
 use reqwest::Method;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::client::{Client, Reply, Served};
 
@@ -85,6 +87,58 @@ async fn a_file_is_queued_read_and_recorded() {
         assert!(begun.elapsed() < WAIT_MAX, "the upload of an ended job stays");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A table of the department's database is a job like a file: what does not fit is left out and told, and what has not changed makes no
+/// new snapshot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_a_job_like_a_file() {
+    let Some(server) = PrivatePostgres::shared() else {
+        assert!(std::env::var_os("CI").is_none(), "continuous integration has a PostgreSQL");
+        return;
+    };
+    let url = server.create_database().await;
+    let admin = sea_orm::Database::connect(&url).await.unwrap();
+    let run = async |sql: &str| sea_orm::ConnectionTrait::execute_unprepared(&admin, sql).await.unwrap();
+    run("CREATE TABLE public.trips (trip_id int PRIMARY KEY, line text, day date, delay numeric(12,0), vehicle text,
+             note text, more text);
+         INSERT INTO public.trips SELECT i, 'L0', '2025-03-01', i, 'GX', 'geheim' FROM generate_series(1, 200) i;
+         UPDATE public.trips SET delay = 'NaN' WHERE trip_id IN (7, 9)")
+    .await;
+    let served = Served::open().await;
+    let setting = ConnectionSetting {
+        provider: served.scenario.party(Who::Provider).clone(),
+        target: ConnectionTarget::Database(Zeroizing::new(url)),
+    };
+    served.scenario.app.set_connections([("civil".parse().unwrap(), setting)].into()).unwrap();
+    let clerk = served.sign_in("clerk4").await;
+    let path = format!("/api/v1/resources/{}/table-ingestions", served.scenario.resource("trips"));
+    let begin = async |rejects_max: u64| {
+        let table = json!({ "format": "postgres", "connection": "civil", "schema": "public", "table": "trips" });
+        let form = json!({ "table": table, "ignore_extra_columns": true, "rejects_max": rejects_max });
+        clerk.post(&path, &form).await
+    };
+    let take = async |rejects_max: u64| ended(&clerk, &id_of(&begin(rejects_max).await)).await;
+    let refused = take(1).await;
+    assert_eq!(
+        (refused["state"].as_str(), refused["failure"]["code"].as_str()),
+        (Some("failed"), Some("bad_source_file"))
+    );
+    let job = take(2).await;
+    assert_eq!((job["state"].as_str(), job["snapshot"]["rows"].as_u64()), (Some("committed"), Some(198)), "{job}");
+    assert_eq!((job["rows_rejected"].as_u64(), &job["has_rejects"]), (Some(2), &json!(true)));
+    assert_eq!((&job["drift"]["added"], &job["is_unchanged"]), (&json!(["more"]), &json!(false)));
+    let rejects = clerk.get(&format!("/api/v1/ingestions/{}/rejects", job["id"].as_str().unwrap())).await;
+    let told: Vec<Value> = rejects.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reject =
+        |line: u64| json!({ "line": line, "column": "delay", "reason": "wrong_type", "expected": "a whole number" });
+    assert_eq!(told, [reject(7), reject(9)]);
+    let version = newest_version(&clerk, &served).await;
+    run("UPDATE public.trips SET line = line").await;
+    let again = take(2).await;
+    assert_eq!((&again["is_unchanged"], &again["snapshot"]["id"]), (&json!(true), &job["snapshot"]["id"]), "{again}");
+    assert_eq!(newest_version(&clerk, &served).await, version);
+    assert_eq!(begin(100_001).await.problem().0, 422);
 }
 
 /// By the system's own converter, so that the node's library does not check itself.

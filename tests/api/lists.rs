@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::client::Served;
 
-const LISTS: [&str; 16] = [
+const LISTS: [&str; 17] = [
     "parties",
     "users",
     "resources",
@@ -21,6 +21,7 @@ const LISTS: [&str; 16] = [
     "orders",
     "meters",
     "settlements",
+    "traces",
 ];
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod lineage;
 mod lists;
 mod mark_keys;
 mod privacy;
+mod promises;
 mod public;
 mod receipts;
 mod sessions;

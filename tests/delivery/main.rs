@@ -2,7 +2,9 @@
 
 mod changes;
 mod consent;
+mod decoys;
 mod differencing;
+mod digests;
 mod explained;
 mod live;
 mod marked;
@@ -11,8 +13,10 @@ mod modes;
 mod pieces;
 mod places;
 mod privacy;
+mod queue;
 mod quota;
 mod refusals;
+mod schema;
 mod served;
 mod shared_quota;
 mod sharing;

@@ -61,7 +61,7 @@ async fn file(served: &Served, order: &Ordered, format: &str) -> Reply {
 }
 
 /// The file that Delta Sharing tells of.
-async fn shared_file(served: &Served, order: &Ordered) -> (Value, Vec<u8>) {
+pub async fn shared_file(served: &Served, order: &Ordered) -> (Value, Vec<u8>) {
     let url = format!("{}/shares/{}/schemas/data/tables/{}/query", served.sharing, order.id, order.product);
     let request = served.client.post(url).bearer_auth(&order.key).header("content-type", "application/json").body("{}");
     let told = Reply::of(request).await.ok().text();

@@ -97,6 +97,23 @@ async fn lookup(served: &Served, order: &Ordered) {
     let other = served.scenario.order(Who::Second, TRIP_RECORDS, &RECORDS, (10, 0)).await;
     let elsewhere = served.get(&other, "/lookup/61").await.ok().json()["rows"][0]["vehicle"].clone();
     assert_ne!(elsewhere, row["vehicle"]);
+    // A thousand keys are one request and a thousand calls; one more is refused before anything is taken.
+    let keys = |count: usize| json!({"keys": (0..count).map(|trip| json!({"trip_id": trip * 20})).collect::<Vec<_>>()});
+    let thousand = served.scenario.order(Who::First, TRIP_RECORDS, &RECORDS, (1_000, 0)).await;
+    let head = served.receipt_head().await;
+    let refused = served.post(&thousand, "/lookup", keys(1_001)).await;
+    assert_eq!(refused.problem(), (422, "invalid".to_owned()));
+    assert!(refused.text().contains("1000"), "the limit is told: {}", refused.text());
+    assert_eq!(served.receipt_head().await, head);
+    let most = served.post(&thousand, "/lookup", keys(1_000)).await.ok();
+    let found = most.json()["rows"].clone();
+    let ids: Vec<_> = found.as_array().unwrap().iter().map(|row| row["trip_id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, (0..1_000).map(|trip| trip * 20).collect::<Vec<_>>());
+    let records = served.records(most.header("delivery-receipt").unwrap()).await;
+    let ReceiptBody::Single { totals, .. } = &records[0].body else { panic!("{records:?}") };
+    assert_eq!((totals.calls, totals.rows, totals.answer_rows), (1_000, 1_000, 1_000));
+    let more = served.post(&thousand, "/lookup", keys(1)).await;
+    assert_eq!(more.problem(), (403, "quota_exceeded".to_owned()));
 }
 
 async fn query(served: &Served, order: &Ordered) {

@@ -117,10 +117,13 @@ async fn the_document_tells_what_the_order_may_ask() {
     assert_eq!(document["servers"], json!([{"url": format!("/data/v1/{TRIP_RECORDS}")}]));
     assert_eq!(paths(&document), ["/export", "/lookup", "/query", "/rows"]);
     let row = &document["components"]["schemas"]["Row"];
-    assert_eq!(row["properties"]["trip_id"], json!({"type": ["integer", "null"], "format": "int64"}));
-    assert_eq!(row["properties"]["day"], json!({"type": ["string", "null"], "format": "date"}));
+    let trip_id = json!({"type": ["integer", "null"], "format": "int64", "description": "trip_id 的含义"});
+    assert_eq!(row["properties"]["trip_id"], trip_id);
+    let day = json!({"type": ["string", "null"], "format": "date", "description": "day 的含义"});
+    assert_eq!(row["properties"]["day"], day);
     assert_eq!(row["required"], json!(["trip_id", "line", "day", "delay", "vehicle", "note"]));
-    assert_eq!(document["paths"]["/lookup"]["get"]["parameters"][0]["name"], "trip_id");
+    let key = &document["paths"]["/lookup"]["get"]["parameters"][0];
+    assert_eq!((&key["name"], &key["description"]), (&json!("trip_id"), &json!("trip_id 的含义")));
 
     let document = served.get(&check, "/openapi.json").await.ok().json();
     assert_eq!(paths(&document), ["/verify"]);

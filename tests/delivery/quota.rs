@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use lingqu_app::{App, AppSettings, Clock};
 use lingqu_domain::order::{DayQuota, Quota, QuotaUnit};
 use lingqu_domain::predicate::Literal;
-use lingqu_domain::receipt::{Outcome, ReceiptBody};
+use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Claim, Deliveries, Settings};
-use lingqu_tests::scenario::{PERSON_CHECK, Scenario, TRIP_CHECK, TRIP_RECORDS, Who, id_number};
+use lingqu_tests::scenario::{Ordered, PERSON_CHECK, Scenario, TRIP_CHECK, TRIP_RECORDS, Who, id_number};
 use serde_json::json;
 
 use crate::changes::given_up_after;
@@ -220,6 +221,111 @@ async fn a_stream_stops_when_the_quota_ends() {
     }
     let report = served.scenario.app.replay_check().await.unwrap();
     assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// What the parts of a delivery let out: rows of the answer and bytes.
+fn let_out(records: &[ReceiptRecord]) -> (u64, u64) {
+    records.iter().fold((0, 0), |(rows, bytes), record| match record.body {
+        ReceiptBody::Part { answer_rows, bytes_reserved, .. } => (rows + answer_rows, bytes + bytes_reserved),
+        _ => (rows, bytes),
+    })
+}
+
+/// What is left of an order's rows and bytes over the term, as far as this process knows.
+async fn rows_and_bytes_left(served: &Served, order: &Ordered) -> (Option<u64>, Option<u64>) {
+    let app = &served.scenario.app;
+    let left = async |unit: &str| app.quota().left(&format!("{}/{unit}", order.id)).await;
+    (left("rows").await, left("bytes").await)
+}
+
+/// Rows and bytes are let out by durable records before they leave; what was let out and did not leave comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_let_out_ahead_is_settled_after() {
+    const ROWS: u64 = 1 << 30;
+    const BYTES: u64 = 1 << 39;
+    let served = Served::open(None, 60_000).await;
+    let modes = [Mode::Rows, Mode::File];
+    let quota = limited(Some(ROWS), Some(BYTES));
+    let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &modes, quota).await;
+    let (mut rows, mut bytes) = (0, 0);
+    for path in ["/export?format=ndjson", "/export?format=parquet", "/rows?limit=7", "/rows?filter=line:eq:nowhere"] {
+        let reply = served.ok_soon(&order, path).await;
+        let (records, outcome, totals) = served.closed(reply.header("delivery-receipt").unwrap()).await;
+        assert_eq!(outcome, Outcome::Delivered);
+        let out = let_out(&records);
+        assert_eq!((out.0, totals.bytes), (totals.answer_rows, reply.body.len() as u64), "{path}");
+        assert!(out.1 >= totals.bytes, "{path}: {} bytes left and {} were let out", totals.bytes, out.1);
+        (rows, bytes) = (rows + totals.answer_rows, bytes + totals.bytes);
+    }
+    // Rows that are made of none are counted in a part that names none.
+    let sql = "EXPLAIN SELECT line FROM trip_records";
+    let reply = served.post(&order, "/query", json!({ "sql": sql })).await.ok();
+    let (records, _, totals) = served.closed(reply.header("delivery-receipt").unwrap()).await;
+    assert!(totals.answer_rows > 0 && totals.rows == 0);
+    assert_eq!(let_out(&records).0, totals.answer_rows);
+    (rows, bytes) = (rows + totals.answer_rows, bytes + totals.bytes);
+    // The last delivery is settled a moment after its closing record can be read.
+    for _ in 0..200 {
+        if rows_and_bytes_left(&served, &order).await == (Some(ROWS - rows), Some(BYTES - bytes)) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(rows_and_bytes_left(&served, &order).await, (Some(ROWS - rows), Some(BYTES - bytes)));
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// Of a delivery that a crash cut off, rows and bytes are counted as far as its records let them out, on the day on which it
+/// began; a second crash changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_cut_off_is_counted_as_far_as_it_was_let_out() {
+    let served = Served::open(None, 60_000).await;
+    let per_day = Some(DayQuota { rows: Some(1 << 30), ..DayQuota::default() });
+    let quota = Quota { per_day, ..limited(Some(1 << 30), Some(1 << 39)) };
+    let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::File], quota).await;
+    served.ok_soon(&order, "/export?format=csv&filter=line:eq:L9").await;
+    // Its client takes nothing more, so the node stands still.
+    let response = served.begun(&order, "/export?format=ndjson").await;
+    let receipt = crate::served::receipt_of(&response);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let copy = tempfile::tempdir().unwrap();
+    crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
+    let behind = jiff::Timestamp::now().duration_since(served.scenario.app.now());
+    for _ in 0..2 {
+        let directory = copy.path().to_owned();
+        let clock = Clock::behind(behind);
+        let app = App::open(AppSettings { directory, database_url: None, clock, exclusive: true }).await.unwrap();
+        let (mut rows, mut bytes, mut cut, mut day) = (0, 0, Vec::new(), None);
+        for (_, record) in app.order_receipts(&order.id, 0, 1_000).await.unwrap() {
+            if let ReceiptBody::Closed { totals, .. } = &record.body {
+                (rows, bytes, day) = (rows + totals.answer_rows, bytes + totals.bytes, totals.day);
+            }
+            if record.receipt.as_str() == receipt {
+                cut.push(record);
+            }
+        }
+        let Some(ReceiptBody::Closed { outcome, totals }) = cut.last().map(|record| &record.body) else {
+            panic!("{cut:?}")
+        };
+        assert_eq!(*outcome, Outcome::Stopped { code: "interrupted".to_owned() });
+        assert_eq!((totals.answer_rows, totals.bytes), let_out(&cut));
+        assert!(totals.answer_rows > 0 && totals.bytes > 0 && totals.day.is_some(), "{totals:?}");
+        assert_eq!((totals.calls, totals.data_sets), (0, 0), "what was cut off is free");
+        let accounts = app.store().snapshot().await.unwrap().quota_accounts(None).await.unwrap();
+        let held = |name: &str| {
+            let name = format!("{}/{name}", order.id);
+            accounts.iter().find(|account| account.account == name).map(|account| (account.used, account.leased))
+        };
+        assert_eq!(held("rows"), Some((rows, 0)));
+        assert_eq!(held("bytes"), Some((bytes, 0)));
+        assert_eq!(held(&format!("rows/{}", day.unwrap())), Some((rows, 0)));
+        let report = app.replay_check().await.unwrap();
+        assert!(report.agrees, "{:?}", report.differences);
+        // What this one leased, had it leased anything, nobody gives back either.
+        app.receipts().close().await;
+    }
+    drop(response);
 }
 
 #[tokio::test(flavor = "multi_thread")]

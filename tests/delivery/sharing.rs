@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use lingqu_domain::command::Command;
-use lingqu_domain::receipt::{Outcome, ReceiptBody};
+use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_engine::source::SourceOptions;
 use lingqu_gateway::delivery::Settings;
+use lingqu_store::receipt::READ_LIMIT_MAX;
 use lingqu_tests::scenario::{Ordered, TRIP_RECORDS, Who};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -145,6 +146,10 @@ async fn an_order_is_a_share_with_one_table() {
     ];
     assert!(columns.iter().zip(expected).all(|(found, known)| *found.0 == known.0 && *found.1 == known.1), "{schema}");
     assert_eq!(columns.len(), expected.len());
+    for field in schema["fields"].as_array().unwrap() {
+        assert_eq!(field["metadata"], json!({"comment": format!("{} 的含义", field["name"].as_str().unwrap())}));
+    }
+    assert_eq!(lines[1]["metaData"]["description"], format!("{}：测试产品", order.product));
 
     // The profile leads back here.
     let profile = served.share_get(&order, "/profile").await.ok();
@@ -259,6 +264,37 @@ async fn load(database_url: Option<String>) {
     assert_eq!((outcome, totals.data_sets), (Outcome::Delivered, 0));
     let readings = served.scenario.app.meter().await.unwrap();
     assert_eq!((readings[0].data_sets, readings[0].deliveries), (1, 2));
+}
+
+/// That a file was paid is known however many parts the delivery had that paid for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_long_delivery_paid_is_not_paid_again() {
+    let mut served = Served::open(None, 50).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &FILE, (10, 1)).await;
+    let file = served.shared_file(&order).await;
+    let whole = served.fetch(Method::GET, url_of(&file), None).await.ok();
+    // The same delivery with more parts than one look at the log returns. The order has no data set left.
+    let records = served.records(&receipt_of(&file)).await;
+    let [opened, part, closed] = &records[..] else { panic!("{records:?}") };
+    let app = served.scenario.app.clone();
+    let receipt = app.new_receipt_id().unwrap();
+    let renamed = |record: &ReceiptRecord| ReceiptRecord { receipt: receipt.clone(), ..record.clone() };
+    let (opened, part, closed) = (renamed(opened), renamed(part), renamed(closed));
+    app.write_receipt(&order.id, &opened).await.unwrap();
+    let parts = (0..=READ_LIMIT_MAX).map(|_| app.write_receipt(&order.id, &part));
+    futures::future::try_join_all(parts).await.unwrap();
+    app.write_receipt(&order.id, &closed).await.unwrap();
+    let mut markers = std::fs::read_dir(app.directory().join("paid").join(order.id.as_str())).unwrap();
+    let marker = markers.next().unwrap().unwrap().path();
+    assert!(markers.next().is_none());
+    assert_eq!(std::fs::read_to_string(&marker).unwrap(), receipt_of(&file));
+    std::fs::write(&marker, receipt.as_str()).unwrap();
+
+    served.serve_anew(Settings::default()).await;
+    let again = served.shared_file(&order).await;
+    assert_eq!(served.fetch(Method::GET, url_of(&again), None).await.ok().body, whole.body);
+    let (_, outcome, totals) = served.closed(&receipt_of(&again)).await;
+    assert_eq!((outcome, totals.data_sets), (Outcome::Delivered, 0));
 }
 
 /// The file of a query is the export without parameters, to the byte.

@@ -1,8 +1,11 @@
 //! Fragments that were found somewhere, traced by the node that delivered them: by its receipts, where the product is exact.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lingqu_app::{ExplainedBy, Trace, TraceSettings, TraceVerdict, TraceWatch};
+use lingqu_crypto::sha256;
+use lingqu_domain::event::canonical;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::source::{Fragment, FragmentOptions, SourceOptions, StopSignal};
@@ -158,4 +161,39 @@ async fn another_table_is_foreign_and_a_few_cells_are_too_little() {
     let found = trace(&served.scenario, &format!("x,y\n{}\n", few.join("\n"))).await;
     assert_eq!(found.report.verdict, TraceVerdict::Undecided, "{:?}", found.report);
     assert!(found.report.accused.is_empty());
+}
+
+/// What a trace found is known to nobody before the journal says that there was one, and the journal says of nobody that he was
+/// accused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_is_in_the_journal_before_its_report_is_shown() {
+    let served = Served::open(None, 600).await;
+    let scenario = &served.scenario;
+    let order = scenario.order(Who::First, TRIP_RECORDS, &ROWS, (1_000, 20)).await;
+    let csv = download(&served, &order, "/export?format=csv&columns=trip_id,line,day").await;
+    let before = scenario.app.read(|state| state.position);
+    let mut seen = BTreeSet::new();
+    for text in [leaked(&csv, 200, "a,b,c"), "x,y\n1,2\n3,4\n".to_owned()] {
+        let found = trace(scenario, &text).await;
+        let id = found.recorded.parse().unwrap();
+        let recorded = scenario.app.read(|state| state.traces[&id].value.clone());
+        assert_eq!(recorded.details.fragment_digest, found.report.fragment.digest);
+        // Whoever is shown a report can hold it against the journal.
+        assert_eq!(recorded.details.report_digest, sha256(canonical(&found.report).as_bytes()).to_string());
+        assert_eq!(recorded.details.bound.parse::<f64>().unwrap(), found.report.bound);
+        assert_eq!(recorded.details.compared.len(), found.report.versions_tried);
+        let written = canonical(&recorded);
+        assert!(!written.contains(order.id.as_str()) && !written.contains("accused"), "{written}");
+        assert!(seen.insert(id));
+    }
+    assert_eq!(scenario.app.read(|state| state.position), before + 2);
+    assert!(scenario.app.replay_check().await.unwrap().agrees);
+    // Settings that the journal could not hold are refused, and nothing is shown.
+    let path = scenario.directory().join("found.txt");
+    let fragment = Fragment::read(&path, &FragmentOptions::default()).unwrap();
+    let settings = TraceSettings { case: Some("案\n卷".to_owned()), ..TraceSettings::default() };
+    let watch = TraceWatch::new(|_| {}, Arc::new(StopSignal::default()));
+    let refused = scenario.app.trace(fragment, &settings, &watch).await.unwrap_err();
+    assert_eq!(refused.problem().code, "invalid");
+    assert_eq!(scenario.app.read(|state| state.traces.len()), 2);
 }

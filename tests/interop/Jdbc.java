@@ -60,6 +60,15 @@ public class Jdbc {
         check(
             List.of("int8", "text", "date", "int8", "text", "text"),
             column(metadata.getColumns(null, "public", TABLE, "%"), "TYPE_NAME"));
+        // The comments of the catalogue, in escapes: the compiler may take this file for ASCII.
+        List<String> meanings = new ArrayList<>();
+        for (String name : List.of("trip_id", "line", "day", "delay", "vehicle", "note")) {
+            meanings.add(name + " \u7684\u542b\u4e49");
+        }
+        check(meanings, column(metadata.getColumns(null, "public", TABLE, "%"), "REMARKS"));
+        check(
+            List.of(TABLE + "\uff1a\u6d4b\u8bd5\u4ea7\u54c1"),
+            column(metadata.getTables(null, "public", "%", new String[] {"TABLE"}), "REMARKS"));
     }
 
     static void prepared(Connection connection) throws SQLException {

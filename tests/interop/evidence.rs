@@ -107,3 +107,37 @@ fn file_and_folder_are_verified_alike_and_the_report_can_be_made_again() {
         assert!(std::env::var_os("CI").is_none(), "no font was found for the report; run make setup");
     }
 }
+
+#[test]
+fn evidence_in_parts_is_written_and_verified_together() {
+    let served = played().copied();
+    let order = &played().orders()[0].id;
+    let (file, folder, node) =
+        (served.path().join("order.evidence"), served.path().join("parts"), served.path().join("node"));
+    let arguments = ["audit", "export", order, "--dir", path(&node), "-o", path(&file), "--directory", path(&folder)];
+    let ended = lingqu(&[&arguments[..], &["--part-receipts", "2", "--no-report", "--json"]].concat());
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let exported: Value = serde_json::from_str(&ended.stdout).expect("one JSON object");
+    let files: Vec<&str> = exported["files"].as_array().unwrap().iter().map(|file| file.as_str().unwrap()).collect();
+    assert!(files.len() > 1 && !file.exists(), "{exported}");
+    assert!(files[0].ends_with(&format!("order.part-1-of-{}.evidence", files.len())), "{files:?}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), files.len());
+    // In any order, and folders as well as files.
+    let mut turned: Vec<&str> = files.clone();
+    turned.reverse();
+    let first = folder.join(format!("part-1-of-{}", files.len()));
+    *turned.last_mut().unwrap() = path(&first);
+    let together = lingqu(&[&["audit", "verify", "--json"], &turned[..]].concat());
+    assert_eq!(together.code, Some(0), "{}{}", together.stdout, together.stderr);
+    let together: Value = serde_json::from_str(&together.stdout).unwrap();
+    assert_eq!(together["parts"].as_u64(), Some(files.len() as u64));
+    assert_eq!(together["receipt_records"], exported["receipt_records"]);
+    let alone = lingqu(&["audit", "verify", files[1]]);
+    assert!(alone.code == Some(0) && alone.stdout.contains("part             2 of "), "{}", alone.stdout);
+    let missing = lingqu(&[&["audit", "verify"], &files[1..]].concat());
+    assert!(missing.code == Some(1) && missing.stderr.contains("does not verify"), "{}", missing.stderr);
+    let mixed = lingqu(&["audit", "verify", files[0], path(&node)]);
+    assert!(mixed.code == Some(1) && mixed.stderr.contains("no part of evidence in parts"), "{}", mixed.stderr);
+    let refused = lingqu(&[&arguments[..5], &["-o", path(&file), "--part-receipts", "0"]].concat());
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+}

@@ -170,6 +170,8 @@ def catalogue(arguments):
                 for table in schema["db_schema_tables"]
             ],
             "columns": [[column.name, str(column.type)] for column in schema],
+            # The driver (1.13) leaves them out of its objects, and hands them on with the fields.
+            "remarks": [(column.metadata or {}).get(b"ARROW:FLIGHT:SQL:REMARKS", b"").decode() for column in schema],
         }
 
 
@@ -275,6 +277,11 @@ def driver_calls(arguments):
             field_metadata = schema.field(0).metadata
             result[name]["type_name"] = field_metadata[b"ARROW:FLIGHT:SQL:TYPE_NAME"].decode()
             result[name]["nature"] = schema.metadata[b"data_nature"].decode()
+            result[name]["comment"] = schema.metadata[b"comment"].decode()
+            prefix = "ARROW:FLIGHT:SQL:"
+            result[name]["metadata"] = {
+                key.decode().removeprefix(prefix): value.decode() for key, value in field_metadata.items()
+            }
     result["actions"] = sorted(action.type for action in opened.list_actions(options))
     action = lambda name, body=b"": [r.body.to_pybytes() for r in opened.do_action(flight.Action(name, body), options)]
     result["close_session"] = attempt(lambda: action("CloseSession")[0].hex())

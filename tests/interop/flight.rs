@@ -158,7 +158,23 @@ async fn adbc_reads_what_was_granted() {
         seen["columns"].as_array().unwrap().iter().map(|column| column[0].as_str().unwrap()).collect();
     assert_eq!(names, columns);
     assert_eq!(seen["columns"][0], json!(["trip_id", "int64"]));
+    assert_eq!(seen["remarks"], json!(columns.map(|column| format!("{column} 的含义"))));
     assert_eq!(served.head().await, head, "looking around leaves no receipt");
+
+    // The same by statements, prepared as well.
+    let views = json!([
+        "SELECT table_schema, table_name, table_comment FROM information_schema.tables",
+        [
+            "SELECT column_name, column_comment, ordinal_position FROM information_schema.columns WHERE column_name = ?",
+            ["day"]
+        ],
+        "SELECT count(*) AS n FROM information_schema.columns",
+    ]);
+    let told = served.run("query", &order, json!({ "statements": views })).await;
+    assert_eq!(told[0]["ok"]["rows"], json!([["data", TRIP_RECORDS, "trip_records：测试产品"]]), "{told}");
+    assert_eq!(told[1]["ok"]["rows"], json!([["day", "day 的含义", 3]]), "{told}");
+    assert_eq!(told[2]["ok"], json!({"columns": [["n", "int64"]], "rows": [[6]]}), "{told}");
+    assert_eq!(served.head().await, head, "asking for it leaves no receipt");
 
     let statements = json!([
         format!("SELECT trip_id, line, delay FROM {TRIP_RECORDS} WHERE trip_id < 100 ORDER BY trip_id"),
@@ -229,7 +245,9 @@ async fn refusals_name_a_code_and_no_value() {
         (json!(format!("SELECT secret FROM {TRIP_RECORDS}")), "column_not_granted"),
         (json!(format!("SELECT * FROM {TRIP_CHECK}")), "table_not_granted"),
         (json!("SELECT * FROM trips"), "table_not_granted"),
-        (json!("SELECT * FROM information_schema.tables"), "table_not_granted"),
+        (json!("SELECT * FROM information_schema.df_settings"), "table_not_granted"),
+        (json!(format!("SELECT * FROM information_schema.tables, {TRIP_RECORDS}")), "schema_asked_with_data"),
+        (json!("SELECT * FROM pg_catalog.pg_class"), "table_not_granted"),
         (json!(format!("DROP TABLE {TRIP_RECORDS}")), "statement_not_allowed"),
         (json!(format!("SELECT a FROM {TRIP_RECORDS}; SELECT 1")), "statement_not"),
         (json!("SELECT * FROM generate_series(1, 10)"), "_not_"),
@@ -386,6 +404,27 @@ async fn the_calls_of_the_jdbc_driver() {
     let with_schema = &result["tables_with_schema"];
     assert_eq!(with_schema["columns"], json!(["trip_id", "line", "day", "delay", "vehicle", "note"]));
     assert_eq!((&with_schema["type_name"], &with_schema["nature"]), (&json!("BIGINT"), &json!("REAL")));
+    assert_eq!(with_schema["comment"], "trip_records：测试产品");
+    // The keys of the specification, and the one that the drivers of Arrow read in its place.
+    let expected = [
+        ("CATALOG_NAME", "lingqu"),
+        ("DB_SCHEMA_NAME", "data"),
+        ("SCHEMA_NAME", "data"),
+        ("TABLE_NAME", TRIP_RECORDS),
+        ("TYPE_NAME", "BIGINT"),
+        ("PRECISION", "19"),
+        ("SCALE", "0"),
+        ("IS_AUTO_INCREMENT", "0"),
+        ("IS_CASE_SENSITIVE", "0"),
+        ("IS_READ_ONLY", "1"),
+        ("IS_SEARCHABLE", "1"),
+        ("REMARKS", "trip_id 的含义"),
+    ];
+    let metadata = with_schema["metadata"].as_object().unwrap();
+    assert_eq!(metadata.len(), expected.len(), "{metadata:?}");
+    for (key, value) in expected {
+        assert_eq!(metadata[key], value, "{key}");
+    }
     assert_eq!(result["table_types"]["first"], json!([["TABLE"]]));
     assert_eq!(result["primary_keys"]["first"], json!([["lingqu", "data", TRIP_RECORDS, "trip_id", 1, null]]));
     assert_eq!((rows("exported_keys"), rows("imported_keys"), rows("cross_reference")), (0, 0, 0));

@@ -87,11 +87,24 @@ def rows(address):
         # The catalogue, and what is not answered: none of it leaves a receipt.
         found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", ("public",))
         assert found.fetchall() == [(TABLE,)]
+        # What it and its columns mean, as SQLAlchemy and others ask for it.
+        asked = connection.execute(
+            "SELECT pg_catalog.obj_description(c.oid, 'pg_class'), pg_catalog.col_description(c.oid, %s) "
+            "FROM pg_catalog.pg_class c WHERE c.relname = %s",
+            (2, TABLE),
+        )
+        assert asked.fetchall() == [(f"{TABLE}：测试产品", "line 的含义")]
+        asked = connection.execute(
+            "SELECT objsubid, description FROM pg_catalog.pg_description WHERE objoid = %s::regclass ORDER BY objsubid", (TABLE,)
+        )
+        names = ["trip_id", "line", "day", "delay", "vehicle", "note"]
+        assert asked.fetchall() == [(0, f"{TABLE}：测试产品")] + [(n, f"{name} 的含义") for n, name in enumerate(names, 1)]
         connection.execute("SET statement_timeout = '30s'")
         assert connection.execute("SHOW statement_timeout").fetchone() == ("30000ms",)
         refused(connection, f"SELECT secret FROM {TABLE}", "column_not_granted", "42703")
         refused(connection, "SELECT * FROM trips", "table_not_granted", "42P01")
-        refused(connection, f"SELECT * FROM {TABLE} JOIN pg_catalog.pg_class ON true", "table_not_granted", "42P01")
+        refused(connection, f"SELECT * FROM {TABLE} JOIN pg_catalog.pg_class ON true", "schema_asked_with_data", "0A000")
+        refused(connection, f"SELECT * FROM {TABLE}, information_schema.tables", "schema_asked_with_data", "0A000")
         refused(connection, f"SELECT repeat(line, 5) FROM {TABLE}", "function_not_allowed", "42883")
         refused(connection, f"DELETE FROM {TABLE}", "statement_not_allowed", "0A000")
         refused(connection, f"COPY {TABLE} TO STDOUT", "statement_not_allowed", "0A000")

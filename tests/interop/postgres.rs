@@ -13,6 +13,7 @@ use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::node::{Ended, run_command};
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Who};
 use sea_orm::{ConnectionTrait, Database};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -146,6 +147,10 @@ async fn psql_looks_around_and_asks() {
     for shown in ["public | trip_records | table", "trip_id | bigint", "day     | date", "vehicle | text"] {
         assert!(looked.stdout.contains(shown), "{shown}: {looked:?}");
     }
+    // Comments of the table and of each of its columns.
+    for shown in ["trip_records：测试产品", "| trip_id 的含义", "| vehicle 的含义"] {
+        assert!(looked.stdout.contains(shown), "{shown}: {looked:?}");
+    }
     assert!(!looked.stderr.contains("ERROR"), "{looked:?}");
     assert_eq!(wired.head().await, head, "looking around leaves no receipt");
 
@@ -227,6 +232,54 @@ async fn psycopg_cancels_and_sets_a_time() {
     // Whatever was begun is closed; nothing of it still runs.
     for receipt in wired.deliveries_since(0).await {
         wired.closed(&receipt).await;
+    }
+}
+
+/// Plays a part of the protocol written by hand and answers what it told.
+async fn by_hand(wired: &Wired, order: &Ordered, part: &'static str) -> Option<Value> {
+    let python = clients::python()?;
+    let address = wired.address;
+    let (order, key) = (order.id.to_string(), order.key.clone());
+    let ended = tokio::task::spawn_blocking(move || {
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        clients::script(&python, "wire.py", &[&host, &port, &order, &key, part])
+    });
+    Some(serde_json::from_str(&ended.await.unwrap().stdout).unwrap())
+}
+
+/// Receipts and how many rows of each came, as a script tells them.
+fn told(pairs: &Value) -> Vec<(String, u64)> {
+    serde_json::from_value(pairs.clone()).unwrap()
+}
+
+/// No driver shows how many rows an Execute brought: it would not tell one that is limited from one that is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_execute_brings_as_many_rows_as_it_asks_for() {
+    let wired = Wired::open(10_000).await;
+    let order = wired.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
+    let Some(found) = by_hand(&wired, &order, "portals").await else { return };
+    let whole = told(&found["whole"]);
+    assert_eq!(whole.len(), 5);
+    for (receipt, rows) in whole {
+        assert_eq!(wired.closed(&receipt).await, (Outcome::Delivered, rows), "{receipt}");
+    }
+    let [(receipt, rows)] = &told(&found["abandoned"])[..] else { panic!("{found}") };
+    let (outcome, named) = wired.closed(receipt).await;
+    assert_eq!(outcome, Outcome::Stopped { code: "cancelled".to_owned() });
+    assert!(*rows <= named, "{rows} rows were given and {named} named");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_s_time_passes_while_its_rows_are_on_their_way() {
+    let wired = Wired::open(12_000).await;
+    let order = wired.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
+    let Some(found) = by_hand(&wired, &order, "slow").await else { return };
+    let stopped = told(&found);
+    assert_eq!(stopped.len(), 2);
+    for (receipt, rows) in stopped {
+        let (outcome, named) = wired.closed(&receipt).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "cancelled".to_owned() }, "{receipt}");
+        assert!(rows <= named, "{rows} rows were given and {named} named");
     }
 }
 

@@ -84,6 +84,10 @@ print(
             "protocol": delta_sharing.get_table_protocol(url).min_reader_version,
             "columns": columns,
             "declared": [field["name"] for field in json.loads(metadata.schema_string)["fields"]],
+            "comments": {
+                field["name"]: field["metadata"].get("comment") for field in json.loads(metadata.schema_string)["fields"]
+            },
+            "description": metadata.description,
             "rows": len(rows),
             "exported": len(expected),
             "different": different[:10],

@@ -30,6 +30,12 @@ async fn pandas_loads_what_the_export_holds() {
     assert!(rows > 300_000 && told["exported"] == rows, "{told}");
     assert_eq!(told["different"], json!([]), "row for row what REST exports");
     assert_eq!(told["columns"], told["declared"]);
+    // Each column is one of the catalogue's, and bears its meaning.
+    assert_eq!(told["comments"]["carrier"], "承运人代码");
+    assert_eq!(told["comments"]["time_hour"], "计划离港整点（UTC）");
+    let comments = told["comments"].as_object().unwrap();
+    assert!(comments.values().all(Value::is_string), "{comments:?}");
+    assert!(told["description"].as_str().unwrap().contains('：'), "{told}");
     assert_eq!(told["empty"], json!([0, told["columns"]]));
     assert_eq!((&told["hinted"], &told["in_batches"]), (&json!(true), &json!(true)));
     assert_eq!(told["without"], json!([403, "mode_not_granted"]));

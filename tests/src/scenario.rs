@@ -4,6 +4,7 @@
 //! `trips` is an open resource of any size, with values that follow from the row's number so that a test can tell what it
 //! must get; `people` is a personal one, served with consent.
 
+mod decoyed;
 mod live;
 mod marked;
 mod noised;
@@ -43,6 +44,7 @@ use rust_decimal::Decimal;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+pub use decoyed::TRIP_DECOYED;
 pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
 pub use marked::{TRIP_MARKED, TRIP_MARKED_OMITTED};
 pub use noised::{NOISED_LINES, TRIP_NOISED};
@@ -394,7 +396,7 @@ impl Scenario {
     async fn bring_in(&mut self, department_url: Option<&str>) {
         let clerk = self.clerks[&Who::Provider].clone();
         let mut registrations = Vec::new();
-        for (details, csv) in [(trips_details(), trips_csv(self.trips)), (people_details(), people_csv())] {
+        for (details, csv) in [(trips_details(), trips_csv(0..self.trips)), (people_details(), people_csv())] {
             let table = if details.subject.is_some() { "people" } else { "trips" };
             let file = self.directory.path().join(format!("{table}.csv"));
             std::fs::write(&file, csv).expect("the temporary directory is writable");
@@ -745,9 +747,9 @@ fn resource_details(table: &str, columns: &[(&str, DataType)], key: &str, nature
     }
 }
 
-fn trips_csv(count: usize) -> String {
+fn trips_csv(trips: impl Iterator<Item = usize>) -> String {
     let mut csv = "trip_id,line,day,delay,vehicle,note\n".to_owned();
-    for trip_id in 0..count {
+    for trip_id in trips {
         let Trip { line, day, delay, vehicle, note, .. } = Trip::of(trip_id);
         let delay = delay.map(|delay| delay.to_string()).unwrap_or_default();
         writeln!(csv, "{trip_id},{line},{day},{delay},{vehicle},{note}").expect("writing into memory can't fail");

@@ -1,9 +1,11 @@
 //! Quota accounts are never exceeded, and what a dead process had leased comes back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lingqu_store::quota::{CHUNK_MAX, Debit, Quota, QuotaError};
+use lingqu_store::Backend;
+use lingqu_store::quota::{CHUNK_MAX, DeadProcess, Debit, Quota, QuotaError};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::ConnectionTrait;
 
@@ -64,7 +66,7 @@ async fn a_refused_use_debits_no_account() {
             other => panic!("{other:?}"),
         }
         quota.spend(&[debit("mdt_1", 100, 94)]).await.unwrap();
-        quota.refund(&[debit("mdt_1", 100, 94)]).await;
+        quota.refund(&quota.process(), &[debit("mdt_1", 100, 94)]).await;
         // A limit that is lowered holds from the next use on.
         assert!(quota.spend(&[debit("mdt_1", 10, 5)]).await.is_err());
         quota.spend(&[debit("mdt_1", 10, 4)]).await.unwrap();
@@ -154,6 +156,51 @@ async fn folding_back_beside_the_living_never_frees_too_much() {
     .await;
 }
 
+/// What a dead process used is folded back exactly, whatever the living lease, spend and give back meanwhile; and one that comes
+/// back is another.
+#[tokio::test]
+async fn folding_back_a_process_is_exact_beside_the_living() {
+    both(async |factory: StoreFactory| {
+        if factory.backend() == Backend::Sqlite {
+            // A node on SQLite has one process at a time.
+            return;
+        }
+        let store = factory.open().await;
+        let (dead, living) =
+            (Quota::register(&store, false).await.unwrap(), Quota::register(&store, false).await.unwrap());
+        let name = dead.process();
+        let rows = |amount| debit("ord_1", 1_000, amount);
+        // Of 70 that were used 40 were given back as used, and 5 of these were taken back afterwards.
+        dead.spend(&[rows(40)]).await.unwrap();
+        dead.give_back().await.unwrap();
+        dead.refund(&name, &[rows(5)]).await;
+        dead.spend(&[rows(35)]).await.unwrap();
+        living.spend(&[rows(100)]).await.unwrap();
+        assert_eq!(living.bury().await.unwrap(), []);
+        let raw = factory.raw().await;
+        let stale = format!("UPDATE quota_process SET seen_at_unix = seen_at_unix - 61 WHERE process = '{name}'");
+        raw.execute_unprepared(&stale).await.unwrap();
+        let buried = living.bury().await.unwrap();
+        assert_eq!(buried, [DeadProcess { process: name.to_string(), receipts_before: Some(0) }]);
+        living.give_back().await.unwrap();
+        living.spend(&[rows(7)]).await.unwrap();
+        // In the middle of somebody else's use; twice, and by two.
+        let used = BTreeMap::from([("ord_1".to_owned(), 70)]);
+        let third = Quota::register(&store, false).await.unwrap();
+        living.fold(&name, &used).await.unwrap();
+        third.fold(&name, &used).await.unwrap();
+        assert_eq!(third.bury().await.unwrap(), []);
+        living.give_back().await.unwrap();
+        let account = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap().remove(0);
+        assert_eq!((account.used, account.leased), (177, 0));
+        let again = Quota::register(&store, false).await.unwrap();
+        again.fold(&again.process(), &used).await.unwrap();
+        let account = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap().remove(0);
+        assert_eq!(account.used, 177, "who is not taken for dead is not folded back");
+    })
+    .await;
+}
+
 /// What is left is what this process may still spend and what was free when it last leased.
 #[tokio::test]
 async fn what_is_left_goes_down_with_use_and_up_with_a_refund() {
@@ -164,7 +211,7 @@ async fn what_is_left_goes_down_with_use_and_up_with_a_refund() {
         assert_eq!(quota.left("ord_1").await, None);
         quota.spend(&[debit("ord_1", 160, 7)]).await.unwrap();
         assert_eq!(quota.left("ord_1").await, Some(153));
-        quota.refund(&[debit("ord_1", 160, 2)]).await;
+        quota.refund(&quota.process(), &[debit("ord_1", 160, 2)]).await;
         assert_eq!(quota.left("ord_1").await, Some(155));
         // Another process's lease counts as used whole, from the next lease on.
         let leased = other.lease("ord_1", 160, 100).await.unwrap();

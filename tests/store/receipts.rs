@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use lingqu_store::receipt::{NewReceipt, Receipt, ReceiptCommit, ReceiptLog, Seen, check_receipts};
+use lingqu_store::quota::Quota;
+use lingqu_store::receipt::{
+    CLOSED, Fence, NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptCommit, ReceiptLog, Seen, check_receipts,
+};
 use lingqu_store::{Backend, Store, StoreError};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::ConnectionTrait;
@@ -54,6 +57,8 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
             assert_eq!(log.positions_of_order("ord_1", 0, 100).await.unwrap(), all);
             assert_eq!(log.positions_of_order("ord_1", 6, 2).await.unwrap(), [10, 14]);
             assert_eq!(log.positions_of_receipt("rcp_5").await.unwrap(), [16, 17, 18]);
+            let closings = log.positions_of_receipt_kinds("rcp_5", &["closing", "opening"]).await.unwrap();
+            assert_eq!(closings, [16, 18]);
             let of_kinds = async |kinds: &[&str], after, limit| {
                 log.positions_of_kinds("ord_1", kinds, after, limit).await.unwrap()
             };
@@ -69,6 +74,82 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
         let again = ReceiptLog::open(&store, factory.directory()).await.unwrap();
         append_many(&again, 24..26).await;
         assert_eq!(again.read(24).await.unwrap().unwrap().receipt, receipt(23));
+    })
+    .await;
+}
+
+/// However many parts a delivery has, its closing is found.
+#[tokio::test]
+async fn the_closing_of_a_long_delivery_is_found() {
+    const PARTS: usize = READ_LIMIT_MAX + 100;
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let of_kind = |kind: &str| NewReceipt { kind: kind.to_owned(), ..receipt(0) };
+        let mut waiting = Vec::with_capacity(PARTS);
+        for _ in 0..PARTS {
+            waiting.push(log.append(of_kind("part")));
+        }
+        futures::future::try_join_all(waiting).await.unwrap();
+        let closing = log.append(of_kind("closing")).await.unwrap();
+        assert_eq!(closing, PARTS as u64 + 1);
+        for _ in 0..2 {
+            assert_eq!(log.positions_of_receipt("rcp_0").await.unwrap().len(), READ_LIMIT_MAX);
+            assert_eq!(log.positions_of_receipt_kinds("rcp_0", &["closing"]).await.unwrap(), [closing]);
+            log.commit_to_log().await.unwrap();
+        }
+    })
+    .await;
+}
+
+/// Where several processes write, one that was taken for dead writes nothing any more, and what it left is closed once.
+#[tokio::test]
+async fn who_was_taken_for_dead_writes_nothing_and_what_he_left_is_closed_once() {
+    both(async |factory: StoreFactory| {
+        if factory.backend() == Backend::Sqlite {
+            // A node on SQLite has one process at a time.
+            return;
+        }
+        let store = factory.open().await;
+        let (dead, living) =
+            (Quota::register(&store, false).await.unwrap(), Quota::register(&store, false).await.unwrap());
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let other = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let record = |delivery: u64, kind: &str| NewReceipt {
+            receipt_id: format!("rcp_{delivery}"),
+            kind: kind.to_owned(),
+            ..receipt(0)
+        };
+        let alive = |process: &Quota| Some(Fence::Alive(process.process().to_string()));
+        log.hand_in(record(1, "opened"), b"asked", alive(&dead)).await.unwrap().durable().await.unwrap();
+        log.hand_in_next(record(1, "part"), alive(&dead)).await.unwrap().durable().await.unwrap();
+        let raw = factory.raw().await;
+        let stale =
+            format!("UPDATE quota_process SET seen_at_unix = seen_at_unix - 61 WHERE process = '{}'", dead.process());
+        raw.execute_unprepared(&stale).await.unwrap();
+        // Not seen for a minute, but nobody has taken it for dead yet.
+        log.hand_in_next(record(1, "part"), alive(&dead)).await.unwrap().durable().await.unwrap();
+        assert_eq!(living.bury().await.unwrap().len(), 1);
+        // Handed in together with somebody else's: these are written, in order and without a gap.
+        let own = log.hand_in_next(record(1, "part"), alive(&dead)).await.unwrap();
+        let first = log.hand_in(record(2, "opened"), b"asked", alive(&living)).await.unwrap();
+        let late = log.hand_in(record(3, "opened"), b"asked", alive(&dead)).await.unwrap();
+        let second = log.hand_in_next(record(2, "closed"), alive(&living)).await.unwrap();
+        assert!(matches!(own.durable().await, Err(StoreError::Invalid { .. })));
+        assert!(matches!(late.durable().await, Err(StoreError::Invalid { .. })));
+        assert_eq!((first.durable().await.unwrap(), second.durable().await.unwrap()), (4, 5));
+        // Two find what it left at the same time, and each tries twice.
+        let mut closed = 0;
+        for log in [&log, &other] {
+            let closings =
+                [record(1, CLOSED), record(1, CLOSED)].map(|record| log.hand_in_next(record, Some(Fence::Open)));
+            for closing in closings {
+                closed += u64::from(closing.await.unwrap().durable().await.is_ok());
+            }
+        }
+        assert_eq!((closed, log.head().await.unwrap()), (1, 6));
+        log.close().await;
+        other.close().await;
     })
     .await;
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use lingqu_app::{AppError, IngestionView, Spooled, data_type_of};
+use lingqu_app::{AppError, IngestionFailure, IngestionView, Spooled, data_type_of};
 use lingqu_domain::id::{IngestionId, ResourceId};
 use lingqu_domain::resource::{DataType, Snapshot};
 use lingqu_domain::scope::ColumnName;
@@ -207,6 +207,8 @@ pub(crate) struct Ingestion {
     state: String,
     /// Rows read so far, with the rejected ones.
     rows_read: u64,
+    /// About how many rows there are to read, while they are read; 0 where that is not known.
+    rows_expected: u64,
     /// Rows rejected so far.
     rows_rejected: u64,
     /// Bytes of the source read so far.
@@ -235,6 +237,14 @@ pub(crate) struct Ingestion {
     /// How the columns differ from those of the resource's last snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     drift_since_last: Option<Drift>,
+    /// True when a database's table held the same as the newest snapshot: `snapshot` is that one, and no new one was made.
+    is_unchanged: bool,
+    /// What became of the rows that an interrupted reading of a database's table had finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumption: Option<IngestionResumption>,
+    /// Why a queued job waits until its source can be reached again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<IngestionWait>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
@@ -276,6 +286,26 @@ pub(crate) struct ColumnChange {
     found: DataType,
 }
 
+/// How far a reading could be gone on from. All rows are read again; from the first difference on everything is written anew.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IngestionResumption {
+    /// Rows that had been finished.
+    finished_rows: u64,
+    /// Those of them that were kept: the table still holds the same there.
+    kept_rows: u64,
+}
+
+/// Why a job waits.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct IngestionWait {
+    /// What is wrong with its source.
+    reason: Failure,
+    /// How often it was put off.
+    times: u64,
+    /// When it is tried again, RFC 3339; asking for the same again has it tried at once.
+    retry_at: String,
+}
+
 /// Why a job failed.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Failure {
@@ -299,6 +329,7 @@ impl Ingestion {
             source_digest: job.source_digest,
             state: job.state,
             rows_read: job.rows_read,
+            rows_expected: job.rows_expected,
             rows_rejected: job.rows_rejected,
             bytes_read: job.bytes_read,
             bytes_total: job.bytes_total,
@@ -310,12 +341,24 @@ impl Ingestion {
             encoding: outcome.encoding.map(SourceEncoding::from),
             drift: outcome.drift.map(Drift::from),
             drift_since_last: outcome.drift_since_last.map(Drift::from),
-            failure: outcome.failure.map(|failure| Failure {
-                code: failure.code,
-                detail: failure.detail,
-                detail_en: failure.detail_en,
+            is_unchanged: outcome.is_unchanged,
+            resumption: outcome.resumption.map(|resumption| IngestionResumption {
+                finished_rows: resumption.finished_rows,
+                kept_rows: resumption.kept_rows,
             }),
+            waiting: outcome.waiting.map(|waiting| IngestionWait {
+                reason: Failure::from(waiting.reason),
+                times: waiting.times,
+                retry_at: waiting.retry_at.to_string(),
+            }),
+            failure: outcome.failure.map(Failure::from),
         }
+    }
+}
+
+impl From<IngestionFailure> for Failure {
+    fn from(failure: IngestionFailure) -> Self {
+        Failure { code: failure.code, detail: failure.detail, detail_en: failure.detail_en }
     }
 }
 

@@ -67,4 +67,5 @@ lists! {
     order: orders of lingqu_domain::order::Order, "/api/v1/orders", "/api/v1/orders/{id}", "list_orders", "get_order";
     meter: meters of lingqu_domain::settlement::Meter, "/api/v1/meters", "/api/v1/meters/{id}", "list_meters", "get_meter";
     settlement: settlements of lingqu_domain::settlement::Settlement, "/api/v1/settlements", "/api/v1/settlements/{id}", "list_settlements", "get_settlement";
+    trace: traces of lingqu_domain::trace::Trace, "/api/v1/traces", "/api/v1/traces/{id}", "list_traces", "get_trace";
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use lingqu_app::TableOptions;
 use lingqu_domain::resource::{LiveSource, Snapshot};
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::postgres::{AddressUnfit, ConnectionName, TableAddress};
+use lingqu_engine::source::RejectLimit;
 use lingqu_engine::table_source::{Increment, TableReference};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -30,6 +32,23 @@ pub(crate) struct TableForm {
     /// Whether columns that the catalogue entry does not have are left out; otherwise they refuse the table.
     #[serde(default)]
     ignore_extra_columns: bool,
+    /// Rows that may be rejected, up to 100,000; none unless it is said: the first bad row refuses the table.
+    rejects_max: Option<u64>,
+    /// Of a thousand rows at most so many may be rejected.
+    rejects_per_mille: Option<u16>,
+}
+
+impl TableForm {
+    fn options(&self) -> TableOptions {
+        let limit = RejectLimit::default();
+        TableOptions {
+            ignore_extra_columns: self.ignore_extra_columns,
+            rejects: RejectLimit {
+                rows_max: self.rejects_max.unwrap_or(limit.rows_max),
+                per_mille_max: self.rejects_per_mille.unwrap_or(limit.per_mille_max),
+            },
+        }
+    }
 }
 
 /// Where a table is: a connection of the node's configuration, and the place there.
@@ -129,8 +148,9 @@ pub(crate) async fn begin(
     Body(form): Body<TableForm>,
 ) -> Result<(StatusCode, Json<Ingestion>), ProblemDocument> {
     let resource = seen(&api, &viewer, &id)?;
+    let options = form.options();
     let reference = form.table.reference()?;
-    let submitted = api.app.submit_table(&viewer.actor(), &resource, reference, form.ignore_extra_columns).await?;
+    let submitted = api.app.submit_table(&viewer.actor(), &resource, reference, options).await?;
     let status = if submitted.is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
     Ok((status, Json(Ingestion::of(&api, submitted.job))))
 }

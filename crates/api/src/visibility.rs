@@ -26,6 +26,7 @@ use lingqu_domain::right::Right;
 use lingqu_domain::settlement::Meter;
 use lingqu_domain::state::{Entity, EntityKind, Listed, State};
 use lingqu_domain::supply::Supply;
+use lingqu_domain::trace::Trace;
 use serde_json::Value;
 
 use crate::reach::Reach;
@@ -103,6 +104,7 @@ impl<'a> Sight<'a> {
             Some(EntityKind::Order) => self.sees_in(&state.orders, id),
             Some(EntityKind::Meter) => self.sees_in(&state.meters, id),
             Some(EntityKind::Settlement) => self.sees_in(&state.settlements, id),
+            Some(EntityKind::Trace) => self.sees_in(&state.traces, id),
         }
     }
 
@@ -185,6 +187,13 @@ impl Visible for QualityReport {
 impl Visible for Ticket {
     fn is_visible(&self, sight: &Sight<'_>) -> bool {
         sees_quality(sight, &self.resource)
+    }
+}
+
+impl Visible for Trace {
+    /// Whom a trace is about is for the case alone; that there was one is for those who supervise.
+    fn is_visible(&self, sight: &Sight<'_>) -> bool {
+        sight.is_oversight()
     }
 }
 

@@ -17,14 +17,14 @@ use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Query, Statement as SqlStatement, TableFactor, Visit, Visitor, visit_relations_mut,
+    Ident, Query, Statement as SqlStatement, TableFactor, Visit, Visitor, visit_relations_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
 
 use crate::engine::{CATALOG, SCHEMA};
-use crate::{explain, parameters};
+use crate::{canonical, explain, parameters};
 
 /// The name by which tools of PostgreSQL know the schema.
 const POSTGRES_SCHEMA: &str = "public";
@@ -245,6 +245,8 @@ pub(crate) struct Planned {
     pub(crate) analysed: LogicalPlan,
     /// For an `EXPLAIN` of the statement what is answered instead: the text of its plan.
     pub(crate) explained: Option<LogicalPlan>,
+    /// Its canonical form.
+    pub(crate) canonical: String,
 }
 
 /// Parses, plans and checks a statement without parameters that is to be run: no `EXPLAIN`. The plan is not optimised.
@@ -263,11 +265,23 @@ pub(crate) async fn plan_with(
     parameters: Parameters<'_>,
     granted: &Granted,
 ) -> Result<Planned, Refusal> {
+    plan_in(state, sql, parameters, granted, &[SCHEMA, POSTGRES_SCHEMA]).await
+}
+
+/// The same where the tables of the session are known by other names of their one schema.
+pub(crate) async fn plan_in(
+    state: &SessionState,
+    sql: &str,
+    parameters: Parameters<'_>,
+    granted: &Granted,
+    schemas: &[&str],
+) -> Result<Planned, Refusal> {
     let (mut statement, is_explained) = parse(state, sql)?;
     if let Parameters::Values(values) = parameters {
         parameters::bind(&mut statement, values)?;
     }
-    unqualify(&mut statement);
+    unqualify(&mut statement, schemas);
+    let canonical = canonical::text(&statement, is_explained);
     check_tables(state, &statement, granted)?;
     let plan = state.statement_to_plan(statement).await.map_err(|error| planning_refusal(&error, granted))?;
     check_plan(&plan)?;
@@ -281,7 +295,7 @@ pub(crate) async fn plan_with(
         true => Some(explain::told(state, &plan, &analysed).map_err(|error| planning_refusal(&error, granted))?),
         false => None,
     };
-    Ok(Planned { plan, analysed, explained })
+    Ok(Planned { plan, analysed, explained, canonical })
 }
 
 /// Types that do not fit together, found here where the planner's message is about the statement alone. Later errors
@@ -293,17 +307,16 @@ fn analyse(state: &SessionState, plan: &LogicalPlan, granted: &Granted) -> Resul
 
 /// Drops the names of the one catalogue and schema there is from the names of tables: tools write
 /// `"lingqu"."data"."trips"`, and those of PostgreSQL `public.trips`.
-fn unqualify(statement: &mut Statement) {
+fn unqualify(statement: &mut Statement, schemas: &[&str]) {
     let Statement::Statement(statement) = statement else { return };
     let walked: ControlFlow<()> = visit_relations_mut(statement.as_mut(), |name| {
-        let parts: Option<Vec<&str>> =
-            name.0.iter().map(|part| part.as_ident().map(|part| part.value.as_str())).collect();
+        let parts: Option<Vec<&Ident>> = name.0.iter().map(|part| part.as_ident()).collect();
         let schema = match parts.as_deref() {
             Some([schema, _]) => Some(*schema),
-            Some([CATALOG, schema, _]) => Some(*schema),
+            Some([catalog, schema, _]) if is_named(catalog, CATALOG) => Some(*schema),
             _ => None,
         };
-        if schema.is_some_and(|schema| schema == SCHEMA || schema == POSTGRES_SCHEMA) {
+        if schema.is_some_and(|schema| schemas.iter().any(|known| is_named(schema, known))) {
             name.0.drain(..name.0.len() - 1);
         }
         ControlFlow::Continue(())
@@ -311,8 +324,16 @@ fn unqualify(statement: &mut Statement) {
     debug_assert!(walked.is_continue(), "the visit goes through to its end");
 }
 
+/// Whether a word of a statement is a name: in any case, or between quotes as it is.
+fn is_named(word: &Ident, name: &str) -> bool {
+    match word.quote_style {
+        None => word.value.eq_ignore_ascii_case(name),
+        Some(_) => word.value == name,
+    }
+}
+
 /// Reads one query, or the one that an `EXPLAIN` is of, and whether it was that.
-fn parse(state: &SessionState, sql: &str) -> Result<(Statement, bool), Refusal> {
+pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<(Statement, bool), Refusal> {
     if sql.len() > STATEMENT_BYTES_MAX {
         let what = format!("the statement has {} bytes, at most {STATEMENT_BYTES_MAX} are allowed", sql.len());
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));

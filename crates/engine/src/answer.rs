@@ -66,6 +66,7 @@ pub struct Answer {
     pub(crate) rho_spent: Option<Rho>,
     pub(crate) lineage: AnswerLineage,
     pub(crate) is_explained: bool,
+    pub(crate) canonical: String,
     pub(crate) batches: Option<LimitedBatches>,
     pub(crate) left: RowsLeft,
     /// The table whose row number is the last column of each batch.
@@ -100,6 +101,11 @@ impl Answer {
     /// From which columns of the session's table its values are made, and by which its rows are chosen.
     pub fn lineage(&self) -> &AnswerLineage {
         &self.lineage
+    }
+
+    /// The canonical form of the statement: printed as it was parsed, its parameters written into it.
+    pub fn canonical(&self) -> &str {
+        &self.canonical
     }
 
     /// True for the text of a plan, which is no data.

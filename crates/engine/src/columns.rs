@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use lingqu_domain::scope::ColumnName;
 use serde::{Deserialize, Serialize};
 
-use crate::{ROW_COLUMN, SUBJECT_COLUMN};
+use crate::{DECOY_COLUMN, ROW_COLUMN, SUBJECT_COLUMN};
 
 /// The types a column of governed data may have. Everything read from a source is brought to one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -139,7 +139,7 @@ impl SchemaView {
 
 /// True for the names of the engine's own columns.
 pub(crate) fn is_hidden(name: &str) -> bool {
-    name == ROW_COLUMN || name.starts_with(SUBJECT_COLUMN)
+    name == ROW_COLUMN || name == DECOY_COLUMN || name.starts_with(SUBJECT_COLUMN)
 }
 
 /// The hidden column of a row's subject by the number of the declared column that names it, from 0.
@@ -150,6 +150,11 @@ pub(crate) fn subject_column(number: usize) -> String {
 /// The hidden columns of a row's subjects that a table has.
 pub(crate) fn subject_columns(schema: &Schema) -> Vec<String> {
     (0..schema.fields().len()).map(subject_column).take_while(|name| schema.column_with_name(name).is_some()).collect()
+}
+
+/// The field of the number of a decoy.
+pub(crate) fn decoy_field() -> Field {
+    Field::new(DECOY_COLUMN, DataType::Int64, true)
 }
 
 /// The field of the row number.

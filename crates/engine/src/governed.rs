@@ -24,7 +24,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use lingqu_domain::predicate::Predicate;
 use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
 
-use crate::ROW_COLUMN;
 use crate::barrier::BarrierExec;
 use crate::columns::{ColumnType, ColumnView, SchemaView, row_field, subject_columns};
 use crate::consent::ConsentSet;
@@ -32,6 +31,7 @@ use crate::marks::{Copying, MarkExec, Marks};
 use crate::mask::{Mask, MaskUnfit, PseudonymKeys};
 use crate::predicate::{column, compile, is_leak_proof};
 use crate::raw::RawTable;
+use crate::{DECOY_COLUMN, ROW_COLUMN};
 use covered::CoveredRows;
 
 /// Why a grant can't be applied to a table. The table is then not served at all.
@@ -190,6 +190,8 @@ pub struct GovernedTable {
     takes_conditions: bool,
     /// The hidden columns that name the subjects of a row.
     subject_columns: Vec<String>,
+    /// Whether the raw table holds decoys, of which the recipient's copy has his own.
+    gives_decoys: bool,
     /// How many rows exist under the grant, once they were counted.
     counted: OnceLock<usize>,
 }
@@ -242,7 +244,10 @@ impl GovernedTable {
             let missing = "the table does not name its subjects; declare the product's subject column";
             return Err(GovernError::ConsentUnknown { table: governance.name.clone(), missing });
         }
-        let mut row_filter: Option<Expr> = None;
+        let holds_decoys = raw_schema.column_with_name(DECOY_COLUMN).is_some();
+        let gives_decoys = holds_decoys && governance.marks.as_ref().is_some_and(|marks| marks.gives_decoys());
+        // Rows that do not exist are there for copies that are marked with them, and for nobody else.
+        let mut row_filter = (holds_decoys && !gives_decoys).then(|| column(DECOY_COLUMN).is_null());
         for predicate in &governance.rows {
             let condition = compile(predicate, &raw_schema)?;
             row_filter = Some(match row_filter {
@@ -266,6 +271,7 @@ impl GovernedTable {
             marks: governance.marks.clone(),
             exact_columns,
             subject_columns,
+            gives_decoys,
             counted: OnceLock::new(),
         }))
     }
@@ -382,7 +388,7 @@ impl GovernedTable {
         let copying = self.marks.as_ref().and_then(|marks| {
             let shown: Vec<String> = outputs.iter().map(|output| output.schema_name().to_string()).collect();
             let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
-            Copying::of(marks, &shown).map(Arc::new)
+            Copying::of(marks, &shown, self.gives_decoys).map(Arc::new)
         });
         for read in copying.iter().flat_map(|copying| copying.read()) {
             outputs.push(column(read).alias(Copying::read_name(read)));

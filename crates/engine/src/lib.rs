@@ -4,7 +4,8 @@
 //! resource as a Delta table whose rows carry a hidden number. A [`product`] is SQL over the permitted part of some
 //! snapshots, materialised as a keyed table; its columns' origins are worked out by [`lineage`]. Consumers meet data
 //! only through a [`governed`] table, in which row filter, consent and masks of one grant are compiled into the scan
-//! behind a barrier that no predicate of theirs can cross, and which by its [`marks`] is the copy of one recipient; a
+//! behind a barrier that no predicate of theirs can cross, and which by its [`marks`] is the copy of one recipient, with
+//! [`decoys`] of his own where the contract names them; a
 //! [`session`] holds such tables and nothing else, checks each statement against the allow-list in [`allow`] and yields
 //! answers batch by batch, each with the numbers of the rows it reveals; what statistics it may give is also weighed
 //! against the [`release`] record, or given with noise and paid for ([`privacy`]). [`lookup`] answers questions about one
@@ -20,8 +21,11 @@
 pub mod allow;
 mod answer;
 mod barrier;
+mod canonical;
 mod columns;
 pub mod consent;
+mod constants;
+pub mod decoys;
 pub mod engine;
 mod execution;
 mod explain;
@@ -31,6 +35,7 @@ mod files;
 pub mod governed;
 mod guard;
 pub mod internal;
+mod joins;
 mod keyed;
 pub mod lineage;
 pub mod lookup;
@@ -47,6 +52,7 @@ mod raw;
 pub mod receipt_table;
 pub mod release;
 mod rows_left;
+pub mod schema_session;
 pub mod session;
 pub mod snapshot;
 pub mod source;
@@ -68,5 +74,7 @@ pub use rows_left::{RowsExactness, RowsLeft};
 pub const ROW_COLUMN: &str = "__row";
 /// The hidden column of a product that numbers the data subjects, from 0, without gaps.
 pub const SUBJECT_COLUMN: &str = "__subject";
+/// The hidden column that numbers the decoys among the rows that a product delivers; a real row has none.
+pub const DECOY_COLUMN: &str = "__decoy";
 /// Rows in a batch, everywhere in the engine.
 pub const BATCH_ROWS: usize = 8_192;

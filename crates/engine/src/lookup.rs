@@ -354,7 +354,8 @@ impl RowCopy {
     fn of(table: &GovernedTable, raw: &Schema, visible: &Schema) -> Option<RowCopy> {
         let names = table.column_names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let copying = Copying::of(table.marks()?, &names)?;
+        // The index of a product holds its rows without decoys.
+        let copying = Copying::of(table.marks()?, &names, false)?;
         let (mut fields, mut read) = (visible.fields().to_vec(), Vec::new());
         for name in copying.read() {
             let (place, field) = raw.column_with_name(name).expect("that the marks fit the table was checked with it");

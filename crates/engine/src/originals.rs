@@ -10,6 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::BATCH_ROWS;
 use crate::columns::SchemaView;
+use crate::decoys::Decoyed;
 use crate::files::TableFiles;
 use crate::product::Product;
 
@@ -18,13 +19,19 @@ use crate::product::Product;
 #[derive(Clone, Debug)]
 pub struct ProductOriginals {
     files: Arc<TableFiles>,
+    decoys: Option<Arc<TableFiles>>,
     schema: SchemaView,
 }
 
 impl ProductOriginals {
     /// The originals of a product.
     pub fn new(product: &Product) -> ProductOriginals {
-        ProductOriginals { files: Arc::clone(&product.files), schema: product.schema.clone() }
+        ProductOriginals { files: Arc::clone(&product.files), decoys: None, schema: product.schema.clone() }
+    }
+
+    /// The originals of a product and after them its decoys.
+    pub fn with_decoys(product: &Product, decoyed: &Decoyed) -> ProductOriginals {
+        ProductOriginals { decoys: Some(Arc::clone(&decoyed.decoys)), ..ProductOriginals::new(product) }
     }
 
     /// The names of the columns.
@@ -32,9 +39,9 @@ impl ProductOriginals {
         self.schema.columns.iter().map(|column| column.name.to_string()).collect()
     }
 
-    /// How many rows there are.
+    /// How many rows there are, decoys included.
     pub fn rows(&self) -> u64 {
-        self.files.rows()
+        self.files.rows() + self.decoys.as_ref().map_or(0, |decoys| decoys.rows())
     }
 }
 
@@ -43,8 +50,12 @@ impl Originals for ProductOriginals {
         &self,
         visitor: &mut dyn FnMut(&RecordBatch) -> Result<(), FingerprintError>,
     ) -> Result<(), FingerprintError> {
-        for file in self.files.files() {
-            let path = self.files.path_of(file);
+        for (table, file) in [Some(&self.files), self.decoys.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(|table| table.files().iter().map(move |file| (table, file)))
+        {
+            let path = table.path_of(file);
             // A reader's message may quote what it read; the file's name and what to do are enough.
             let damaged = || FingerprintError::Originals {
                 reason: format!(

@@ -18,6 +18,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use lingqu_domain::scope::ColumnName;
+use lingqu_fingerprint::FingerprintError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use roaring::RoaringTreemap;
@@ -103,6 +104,14 @@ pub enum ProductError {
     /// Too many subjects.
     #[error("the product has more than {SUBJECTS_MAX} subjects; split it")]
     TooManySubjects,
+    /// Its decoys can't be made.
+    #[error("the decoys of the product can't be made: {0}")]
+    Decoys(#[from] FingerprintError),
+    /// Decoys of a product that names subjects.
+    #[error(
+        "a product that names subjects has no decoys, since none of them exists; take the decoys out of its marking"
+    )]
+    DecoysOfSubjects,
     /// The product was never made from these inputs.
     #[error("product version {version} was not made from snapshot set {inputs}")]
     NotMade {
@@ -263,7 +272,7 @@ struct Manifest {
 }
 
 /// The products of a node, in one directory: `VERSION/INPUTS/`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProductStore {
     directory: PathBuf,
 }
@@ -321,7 +330,7 @@ impl ProductStore {
         Ok(product_of(directory, manifest))
     }
 
-    fn product_directory(&self, version: &str, inputs: &str) -> Result<PathBuf, ProductError> {
+    pub(crate) fn product_directory(&self, version: &str, inputs: &str) -> Result<PathBuf, ProductError> {
         for name in [version, inputs] {
             let is_name = !name.is_empty()
                 && name.len() <= 128

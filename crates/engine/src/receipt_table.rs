@@ -38,6 +38,8 @@ pub const RECEIPTS_TABLE: &str = "receipts";
 /// Files of the day that runs before they are put together.
 const FILES_OF_DAY_MAX: usize = 16;
 const MANIFEST: &str = "receipts.json";
+/// Which columns the files have. Files of another version are made anew from the receipts.
+const COLUMNS_VERSION: u32 = 2;
 /// The bitmap of a delivery's rows.
 const ROW_SET_COLUMN: &str = "row_set";
 
@@ -92,6 +94,8 @@ pub struct ReceiptRow {
     pub marked: Vec<String>,
     /// What the marks are named by.
     pub code_id: Option<String>,
+    /// Masks of the columns, each as `column=mask`.
+    pub masks: Vec<String>,
     /// Versions of the snapshots.
     pub snapshots: Vec<String>,
     /// Digest of the grant.
@@ -100,6 +104,12 @@ pub struct ReceiptRow {
     pub rulebook_version: String,
     /// Salted digest of what was asked.
     pub request_digest: String,
+    /// Salted digest of the canonical form of what was asked.
+    pub query_digest: Option<String>,
+    /// What the digest of the answer is of.
+    pub answer_form: Option<String>,
+    /// Salted digest of the answer.
+    pub answer_sha256: Option<String>,
     /// The node.
     pub node: String,
     /// The log entry that commits to its last record.
@@ -124,7 +134,7 @@ enum Cell {
 }
 
 /// The columns that statements may name, in their order.
-const COLUMNS: [(&str, Cell); 29] = [
+const COLUMNS: [(&str, Cell); 33] = [
     ("receipt", Cell::Text(|row| Some(row.receipt.clone()))),
     ("began_at", Cell::Time(|row| row.at)),
     ("closed_at", Cell::Time(|row| row.closed_at)),
@@ -148,10 +158,14 @@ const COLUMNS: [(&str, Cell); 29] = [
     ("conditions", Cell::Text(|row| joined(&row.conditions))),
     ("marked", Cell::Text(|row| joined(&row.marked))),
     ("code_id", Cell::Text(|row| row.code_id.clone())),
+    ("masks", Cell::Text(|row| joined(&row.masks))),
     ("snapshots", Cell::Text(|row| joined(&row.snapshots))),
     ("grant_digest", Cell::Text(|row| Some(row.grant_digest.clone()))),
     ("rulebook_version", Cell::Text(|row| Some(row.rulebook_version.clone()))),
     ("request_digest", Cell::Text(|row| Some(row.request_digest.clone()))),
+    ("query_digest", Cell::Text(|row| row.query_digest.clone())),
+    ("answer_form", Cell::Text(|row| row.answer_form.clone())),
+    ("answer_sha256", Cell::Text(|row| row.answer_sha256.clone())),
     ("node", Cell::Text(|row| Some(row.node.clone()))),
     ("log_entry", Cell::Integer(|row| row.log_entry)),
 ];
@@ -220,6 +234,9 @@ struct Manifest {
     last_digest: String,
     /// The files in the order of positions.
     files: Vec<DayFile>,
+    /// [`COLUMNS_VERSION`] of the program that wrote it.
+    #[serde(default)]
+    columns_version: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,6 +279,8 @@ impl ReceiptTable {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Manifest::default(),
             Err(error) => return Err(StorageError::io(&path, "read", &error)),
         };
+        let is_of_other_columns = manifest.columns_version != COLUMNS_VERSION;
+        let manifest = if is_of_other_columns { Manifest::default() } else { manifest };
         let named: BTreeSet<&str> = manifest.files.iter().map(|file| file.file.path.as_str()).collect();
         let listed = fs::read_dir(&directory).map_err(|error| StorageError::io(&directory, "read", &error))?;
         for entry in listed {
@@ -379,7 +398,8 @@ impl ReceiptTable {
         writer.finish()
     }
 
-    fn replace(&mut self, manifest: Manifest) -> Result<(), StorageError> {
+    fn replace(&mut self, mut manifest: Manifest) -> Result<(), StorageError> {
+        manifest.columns_version = COLUMNS_VERSION;
         let contents = serde_json::to_vec_pretty(&manifest).expect("a manifest has only string keys");
         write_durably(&self.directory.join(MANIFEST), &contents)?;
         self.manifest = manifest;

@@ -23,17 +23,18 @@ pub const TRIP_MARKED: &str = "trip_marked";
 pub const TRIP_MARKED_OMITTED: f64 = 0.02;
 
 /// More days than a publicity period has.
-const DAYS_OF_PUBLICITY_MAX: u32 = 40;
+pub(super) const DAYS_OF_PUBLICITY_MAX: u32 = 40;
 
 /// The half that the scenario's auditor holds, as `lingqu regulator init` writes one.
 const HALF: &str = "lingqu regulator half v1\n5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a\n";
 
-/// What the provider of trips declares: minutes of delay may be off by two, and a copy may lack five rows in a hundred.
+/// What the provider of trips declares: minutes of delay may be off by two, a copy may lack five rows in a hundred, and hold one
+/// in a thousand that does not exist.
 pub(super) fn declaration() -> MarkDeclaration {
     let tolerances = BTreeMap::from([(column("delay"), Tolerance::Number(Decimal::TWO))]);
     MarkDeclaration {
         credit_data: false,
-        limits: MarkLimits { tolerances, omitted_per_million: 50_000, moments: wide() },
+        limits: MarkLimits { tolerances, omitted_per_million: 50_000, decoys_per_million: 1_000, moments: wide() },
     }
 }
 
@@ -64,13 +65,19 @@ impl Scenario {
         let mark = Mark {
             name: column("delay"),
             rate_per_million: 1_000_000,
+            by: Default::default(),
             carrier: Carrier::Number { members: vec![member], amplitude: 1 },
         };
         // The line follows from the trip's number as the delay does, so below 1,000 trips the one determines the other.
         let of_numbers = Dependency { by: BTreeSet::from([column("delay")]), column: column("line") };
         let keeps = Keeps { moments: wide(), breaks: BTreeSet::from([of_numbers]), ..Keeps::default() };
-        let marking =
-            Marking { profile: MarkProfile::Aes, marks: vec![mark], omitted_per_million: 20_000, keeps: Some(keeps) };
+        let marking = Marking {
+            profile: MarkProfile::Aes,
+            marks: vec![mark],
+            omitted_per_million: 20_000,
+            decoys_per_million: 0,
+            keeps: Some(keeps),
+        };
         let modes = BTreeSet::from([Mode::Verification, Mode::Statistics, Mode::Lookup, Mode::Rows, Mode::File]);
         let narrowing = Narrowing { modes: Some(modes), ..Narrowing::default() };
         let sql = "SELECT trip_id, line, day, delay, vehicle, note FROM trips";

@@ -81,7 +81,7 @@ impl Stand {
             let member = Member { column: column.to_owned(), encoding, coefficient: 1, domain: None };
             Carrier::Number { members: vec![member], amplitude: 1, tolerance: 1 }
         };
-        let mark = |name: &str, carrier| Mark { name: name.to_owned(), rate: RATE_ONE, carrier };
+        let mark = |name: &str, carrier| Mark { name: name.to_owned(), rate: RATE_ONE, by: Vec::new(), carrier };
         let sets = vec![vec!["P250000".to_owned(), "P250002".to_owned()]];
         let marking = Marking {
             key: vec!["id".to_owned()],

@@ -21,7 +21,8 @@ use super::condition::{Conditions, Remote, RemoteColumn, conjuncts};
 use super::row_names::RowNames;
 use crate::columns::{ColumnType, ColumnView, SchemaView, row_field};
 use crate::postgres::{
-    ConnectionName, Connections, PostgresError, Reading, ReadingTime, Relation, Statement, TableAddress, read_rows,
+    ConnectionName, Connections, PostgresError, ReadRows, Reading, ReadingTime, Relation, Statement, TableAddress,
+    read_rows,
 };
 use crate::source::{SchemaDrift, SourceError};
 
@@ -287,7 +288,8 @@ impl PartitionStream for LiveRows {
             let (sent, mut taken) = mpsc::channel(BATCHES_AHEAD);
             let reader = tokio::spawn(read_rows(reading, statement, sent));
             while let Some(batch) = taken.recv().await {
-                let batch = batch.map_err(|error| fault(table.noticed(error)))?;
+                let read = batch.and_then(ReadRows::whole);
+                let batch = read.map_err(|error| fault(table.noticed(error)))?;
                 yield named(&table, &batch, &outputs, &key, &schema)?;
             }
             // A reader that ended early would look like the end of the rows.

@@ -150,3 +150,25 @@ async fn each_finished_day_becomes_one_file_and_nothing_is_lost_by_a_crash() {
     fs::remove_file(folder.join(&table.files().files()[0].path)).unwrap();
     assert!(ReceiptTable::open(&folder).is_err());
 }
+
+#[tokio::test]
+async fn files_with_other_columns_are_made_anew() {
+    let place = Place::new();
+    let mut table = place.open();
+    table.append(&[row(2, 0, "ord_a")], 3, "digest").unwrap();
+    let folder = place.directory.path().join("receipts");
+    let manifest = fs::read_to_string(folder.join(MANIFEST)).unwrap();
+    // As a program wrote it that did not number its columns.
+    let mut older: Value = serde_json::from_str(&manifest).unwrap();
+    older.as_object_mut().unwrap().remove("columns_version").unwrap();
+    fs::write(folder.join(MANIFEST), older.to_string()).unwrap();
+    let mut table = place.open();
+    assert_eq!((table.position(), table.rows(), table.files().files().len()), (0, 0, 0));
+    table.append(&[row(2, 0, "ord_a")], 3, "digest").unwrap();
+    assert_eq!((place.open().position(), place.open().rows()), (3, 1));
+    let masked = ReceiptRow { masks: vec!["day=month".to_owned(), "line=hidden".to_owned()], ..row(4, 1, "ord_a") };
+    table.append(&[masked], 5, "digest").unwrap();
+    let told = place.ask(&table, None, "SELECT masks, answer_sha256 FROM receipts ORDER BY receipt").await.unwrap();
+    assert_eq!(told[0]["masks"], Value::Null);
+    assert_eq!((&told[1]["masks"], &told[1]["answer_sha256"]), (&"day=month,line=hidden".into(), &Value::Null));
+}

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::snapshot::{Ingest, IngestControl, Snapshot, SnapshotError, SnapshotStore};
 use lingqu_engine::source::{
-    BatchStream, RejectLimit, Source, SourceError, SourceIdentity, SourceOptions, StopSignal, TableSource,
+    BatchStream, RejectLimit, Source, SourceError, SourceIdentity, SourceOptions, StopSignal, TableBatch, TableSource,
 };
 use lingqu_engine::{BATCH_ROWS, ColumnType, ColumnView, SchemaView};
 use parquet::arrow::ArrowWriter;
@@ -305,16 +305,8 @@ impl TableSource for Batches {
         self.identity.clone()
     }
 
-    fn into_batches(self: Box<Self>, skip_rows: u64) -> BatchStream {
-        let mut skip = skip_rows as usize;
-        let mut items = Vec::new();
-        for batch in self.batches {
-            let skipped = skip.min(batch.num_rows());
-            skip -= skipped;
-            if skipped < batch.num_rows() {
-                items.push(Ok(batch.slice(skipped, batch.num_rows() - skipped)));
-            }
-        }
+    fn into_batches(self: Box<Self>) -> BatchStream {
+        let mut items: Vec<_> = self.batches.into_iter().map(|batch| Ok(TableBatch::of(batch))).collect();
         if self.fails_at_end {
             items.push(Err(SourceError::NoColumns { file: "words".to_owned() }));
         }
@@ -340,7 +332,7 @@ async fn a_table_in_batches_of_any_size_makes_the_same_files() {
     }
     let table = |identity, fails_at_end| {
         let (schema, batches) = (schema.clone(), uneven.clone());
-        Ingest::Table(Box::new(Batches { schema, batches, identity, fails_at_end }))
+        Ingest::Table(Box::new(Batches { schema, batches, identity, fails_at_end }), RejectLimit::default())
     };
     for identity in [SourceIdentity::Fixed("d".to_owned()), SourceIdentity::Live] {
         let tables = store(&place, "tables");
@@ -352,6 +344,114 @@ async fn a_table_in_batches_of_any_size_makes_the_same_files() {
         assert_eq!(control.progress.rows(), expected.rows);
         fs::remove_dir_all(place.directory.path().join("tables")).expect("removed");
     }
+}
+
+/// A table that changes, with some rows; each has its number and a word.
+fn changing(words: &[&str], fails_at_end: bool) -> Ingest {
+    let column = |text: &str, column_type| ColumnView { name: ColumnName::new(text).expect("a name"), column_type };
+    let schema = SchemaView { columns: vec![column("id", ColumnType::Integer), column("word", ColumnType::Text)] };
+    let mut batches = Vec::new();
+    for (number, some) in words.chunks(5_000).enumerate() {
+        let ids: ArrayRef =
+            Arc::new(Int64Array::from_iter_values((0..some.len()).map(|row| (number * 5_000 + row) as i64)));
+        let words: ArrayRef = Arc::new(StringArray::from_iter_values(some));
+        batches.push(RecordBatch::try_new(schema.arrow(), vec![ids, words]).expect("a batch"));
+    }
+    let table = Batches { schema, batches, identity: SourceIdentity::Live, fails_at_end };
+    Ingest::Table(Box::new(table), RejectLimit::default())
+}
+
+/// The parts of a reading that was cut off are kept as far as the table still holds the same, and what is written is always the
+/// table as it is now.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_table_that_changes_the_parts_are_kept_that_hold_what_it_holds_now() {
+    const PART: usize = PART_ROWS as usize;
+    let first = vec!["a"; 3 * PART + 100];
+    let mut third_differs = first.clone();
+    third_differs[2 * PART + 9_000] = "other";
+    let mut first_differs = first.clone();
+    first_differs[0] = "other";
+    let mut longer = first.clone();
+    longer.extend(["more"; 50]);
+    let cases = [
+        (first.clone(), 3 * PART, 3),
+        (third_differs, 2 * PART, 2),
+        (first_differs, 0, 0),
+        (first[..PART + 5].to_vec(), PART, 1),
+        (first[..2 * PART].to_vec(), 2 * PART, 2),
+        (vec![], 0, 0),
+        (longer, 3 * PART, 3),
+    ];
+    for (number, (words, kept_rows, kept_parts)) in cases.into_iter().enumerate() {
+        let place = Place::new();
+        let tables = store(&place, "broken");
+        let control = |job: &str| IngestControl { job: Some(job.to_owned()), ..IngestControl::default() };
+        let failed = tables.ingest("res_1", "ing_1-1", changing(&first, true), control("ing_1")).await;
+        assert!(matches!(failed, Err(SnapshotError::Source(_))), "case {number}");
+        let finished: Vec<_> = parts(&place, "broken");
+        assert_eq!(finished.len(), 3, "case {number}");
+        // Another one that came less far, and whose parts are not needed.
+        fs::write(place.directory.path().join("broken/res_1/ing_1-2-00000-half.parquet"), b"half").expect("written");
+        let whole = store(&place, "whole").ingest("res_1", "x", changing(&words, false), control("y")).await;
+        let again = control("ing_1");
+        let made = tables.ingest("res_1", "ing_1-3", changing(&words, false), again.clone()).await.expect("good");
+        assert_eq!(made.digest, whole.expect("good").digest, "case {number}");
+        assert_eq!(
+            (again.progress.finished(), again.progress.kept()),
+            (3 * PART as u64, kept_rows as u64),
+            "case {number}"
+        );
+        // A part that was kept is the same file under another name.
+        for (place_of_part, file) in made.files.files().iter().enumerate() {
+            let links = std::os::unix::fs::MetadataExt::nlink(
+                &fs::metadata(place.directory.path().join("broken/res_1").join(&file.path)).expect("it is there"),
+            );
+            assert_eq!(links, if place_of_part < kept_parts { 2 } else { 1 }, "case {number}, part {place_of_part}");
+        }
+        tables.discard("res_1", "ing_1", Some(made.version)).await.expect("discarded");
+        assert!(tables.version("res_1", made.version).await.expect("it is whole").files.check_contents().is_ok());
+        assert_eq!(parts(&place, "broken").len(), made.files.files().len(), "case {number}");
+    }
+}
+
+/// A last part that is not full is what an attempt leaves that died between writing and recording.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_nobody_recorded_is_taken_over_and_stays_whole() {
+    let place = Place::new();
+    let tables = store(&place, "broken");
+    let take = async |name: &str, words: &[&str]| {
+        let control = IngestControl { job: Some("ing_1".to_owned()), ..IngestControl::default() };
+        let made = tables.ingest("res_1", name, changing(words, false), control.clone()).await.expect("good");
+        (made, control.progress.kept())
+    };
+    let words = vec!["a"; PART_ROWS as usize + 10];
+    let (lost, _) = take("ing_1-1", &words).await;
+    let mut more = words.clone();
+    more.push("b");
+    let (made, kept) = take("ing_1-2", &more).await;
+    assert_eq!((made.version, made.rows, kept), (1, PART_ROWS + 11, PART_ROWS));
+    assert!(lost.files.check_contents().is_ok(), "the log still names it");
+    let (same, kept) = take("ing_1-3", &more).await;
+    assert_eq!((same.version, same.digest, kept), (2, made.digest, PART_ROWS + 11));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_holds_the_same_is_the_same_version() {
+    let place = Place::new();
+    let tables = store(&place, "whole");
+    let control = |newest| IngestControl { job: Some("ing_2".to_owned()), newest, ..IngestControl::default() };
+    let words = vec!["a"; 100];
+    let first = tables.ingest("res_1", "ing_1-1", changing(&words, false), control(None)).await.expect("good");
+    let same = tables.ingest("res_1", "ing_2-1", changing(&words, false), control(Some(0))).await.expect("good");
+    assert_eq!((same.version, &same.digest), (0, &first.digest));
+    tables.discard("res_1", "ing_2", Some(0)).await.expect("discarded");
+    assert_eq!(parts(&place, "whole").len(), 1);
+    assert!(tables.version("res_1", 0).await.is_ok());
+    // Other rows, or the same where another version is the newest, are a new one.
+    let other = tables.ingest("res_1", "ing_2-2", changing(&words[1..], false), control(Some(0))).await.expect("good");
+    assert_eq!(other.version, 1);
+    let back = tables.ingest("res_1", "ing_2-3", changing(&words, false), control(Some(1))).await.expect("good");
+    assert_eq!(back.version, 2);
 }
 
 #[tokio::test]

@@ -164,6 +164,64 @@ fn rows_of_a_parquet_file_are_rejected_too() {
     assert!(matches!(read(&place, &path, narrow(0)).rows, Err(SourceError::BadValue { line: 1, .. })));
 }
 
+/// What a cast would round or cut is a bad value with its row, in whichever batch it stands, and so is what is no number.
+#[test]
+fn a_value_of_a_parquet_file_is_kept_or_refused_and_never_rounded() {
+    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, RecordBatch, TimestampNanosecondArray};
+
+    const ROWS: usize = lingqu_engine::BATCH_ROWS + 10;
+    let place = Place::new();
+    let path = place.directory.path().join("exact.parquet");
+    let mut amounts = vec![Some(1_500_000_000_i128); ROWS];
+    (amounts[2], amounts[3]) = (Some(1_500_000_001), None);
+    let mut times = vec![1_000_i64; ROWS];
+    times[ROWS - 1] = 1_001;
+    let mut scores = vec![0.5; ROWS];
+    (scores[2], scores[5], scores[6]) = (f64::NAN, f64::NAN, f64::NEG_INFINITY);
+    let amounts: ArrayRef = Arc::new(Decimal128Array::from(amounts).with_precision_and_scale(20, 9).expect("fits"));
+    let times: ArrayRef = Arc::new(TimestampNanosecondArray::from(times));
+    let scores: ArrayRef = Arc::new(Float64Array::from(scores));
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("amount", amounts, true),
+        ("at", times, true),
+        ("score", scores, true),
+    ])
+    .expect("a batch");
+    let mut writer =
+        ArrowWriter::try_new(fs::File::create(&path).expect("a file"), batch.schema(), None).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.close().expect("closed");
+    let options = |rows_max| SourceOptions {
+        declared: Some(vec![
+            declared("amount", ColumnType::Decimal { precision: 38, scale: 6 }),
+            declared("at", ColumnType::LocalTimestamp),
+            declared("score", ColumnType::Float),
+        ]),
+        rejects: RejectLimit { rows_max, per_mille_max: 1_000 },
+        ..SourceOptions::default()
+    };
+    let some = read(&place, &path, options(4));
+    assert_eq!(some.rows.expect("four are allowed").len(), ROWS - 4);
+    let told: Vec<_> = some
+        .rejects
+        .iter()
+        .map(|reject| (reject.line, reject.column.as_deref().expect("a column"), reject.found.expect("a kind")))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (3, "amount", FoundKind::Number),
+            (3, "score", FoundKind::NotFinite),
+            (6, "score", FoundKind::NotFinite),
+            (7, "score", FoundKind::NotFinite),
+            (ROWS as u64, "at", FoundKind::Moment),
+        ]
+    );
+    assert!(matches!(read(&place, &path, options(3)).rows, Err(SourceError::TooManyRejects { rejected: 4, .. })));
+    let error = read(&place, &path, options(0)).rows.expect_err("nothing is allowed");
+    assert!(error.to_string().ends_with("an exact decimal was expected, found a number"), "{error}");
+}
+
 /// A column of a type that nobody can take stops only those who want it.
 #[test]
 fn nested_columns_of_a_parquet_file_may_be_left_out() {

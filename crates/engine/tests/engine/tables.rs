@@ -6,7 +6,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use futures::StreamExt;
 use lingqu_domain::scope::ColumnName;
-use lingqu_engine::source::{SourceError, SourceIdentity, TableSource};
+use lingqu_engine::snapshot::{Ingest, IngestControl, SnapshotError, SnapshotStore};
+use lingqu_engine::source::{FoundKind, Reject, RejectLimit, RejectReason, SourceError, SourceIdentity, TableSource};
 use lingqu_engine::table_source::{Places, TableReference, Wanted, open};
 use lingqu_engine::{ColumnType, ColumnView, SchemaView};
 
@@ -42,17 +43,18 @@ async fn opened(
     let reference: TableReference = serde_json::from_str(reference).unwrap();
     let places = Places { folders: [("lake".parse().unwrap(), folder.to_owned())].into(), ..Places::default() };
     let schema = view(columns);
-    open(&reference, &places, Wanted { schema: &schema, ignores_added }, None).await
+    open(&reference, &places, Wanted { schema: &schema, ignores_added, key: &[] }, None).await
 }
 
-async fn read(source: Box<dyn TableSource>, skip: u64) -> Result<Vec<RecordBatch>, SourceError> {
+async fn read(source: Box<dyn TableSource>) -> Result<Vec<RecordBatch>, SourceError> {
     let schema = source.schema().arrow();
     let mut batches = Vec::new();
-    let mut stream = source.into_batches(skip);
+    let mut stream = source.into_batches();
     while let Some(batch) = stream.next().await {
         let batch = batch?;
-        assert_eq!(batch.schema(), schema);
-        batches.push(batch);
+        assert!(batch.bad().is_empty(), "{:?}", batch.bad());
+        assert_eq!(batch.rows().schema(), schema);
+        batches.push(batch.rows().clone());
     }
     Ok(batches)
 }
@@ -114,7 +116,7 @@ async fn a_delta_table_is_read_at_its_newest_and_at_earlier_versions() {
     {
         let source = opened(&folder, &delta("delta/people", version), &PEOPLE, false).await.unwrap();
         assert_eq!(source.rows_hint(), Some(expected.len() as u64));
-        let batches = read(source, 0).await.unwrap();
+        let batches = read(source).await.unwrap();
         assert_eq!(sorted(ids(&batches)), expected, "version {version:?}");
         assert_people(&batches);
     }
@@ -127,15 +129,15 @@ async fn rows_that_a_deletion_vector_deletes_are_not_read() {
     let folder = fixtures();
     let source = opened(&folder, &delta("delta/vectors", None), &PEOPLE, false).await.unwrap();
     assert_eq!(source.rows_hint(), None, "how many rows a vector deletes is not known before it is read");
-    let batches = read(source, 0).await.unwrap();
+    let batches = read(source).await.unwrap();
     assert_eq!(ids(&batches), [1, 3, 4]);
     assert_people(&batches);
     let before = opened(&folder, &delta("delta/vectors", Some(0)), &PEOPLE, false).await.unwrap();
-    assert_eq!(ids(&read(before, 0).await.unwrap()), [1, 2, 3, 4, 5]);
+    assert_eq!(ids(&read(before).await.unwrap()), [1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]
-async fn the_same_version_has_the_same_identity_and_goes_on_where_it_stopped() {
+async fn the_same_version_has_the_same_identity_and_the_same_rows_in_order() {
     let folder = fixtures();
     let open = |reference: String| {
         let folder = folder.clone();
@@ -150,12 +152,8 @@ async fn the_same_version_has_the_same_identity_and_goes_on_where_it_stopped() {
         assert!(matches!(first.identity(), SourceIdentity::Fixed(_)));
         assert_eq!(first.identity(), second.identity());
         assert_ne!(first.identity(), open(other).await.identity());
-        let whole = ids(&read(first, 0).await.unwrap());
-        for skip in 0..=whole.len() {
-            let rest = ids(&read(open(one.clone()).await, skip as u64).await.unwrap());
-            assert_eq!(rest, whole[skip..], "after {skip} rows");
-        }
-        drop(second);
+        let rows = ids(&read(first).await.unwrap());
+        assert_eq!(ids(&read(second).await.unwrap()), rows);
     }
 }
 
@@ -220,7 +218,7 @@ fn pipe(path: &Path) {
 async fn refused(folder: &Path, reference: &str) -> String {
     let read = async {
         let source = opened(folder, reference, &PEOPLE, true).await?;
-        read(source, 0).await
+        read(source).await
     };
     let done =
         tokio::time::timeout(std::time::Duration::from_secs(50), read).await.expect("it does not wait for a pipe");
@@ -293,7 +291,7 @@ async fn a_pipe_in_place_of_a_file_is_refused() {
     let (_directory, folder) = given("delta/people");
     // What is no file is no commit either.
     pipe(&folder.join("t/_delta_log/00000000000000000003.json"));
-    let reading = async { read(opened(&folder, &delta("t", None), &PEOPLE, true).await?, 0).await };
+    let reading = async { read(opened(&folder, &delta("t", None), &PEOPLE, true).await?).await };
     let batches = tokio::time::timeout(std::time::Duration::from_secs(50), reading).await.expect("it does not wait");
     assert_eq!(sorted(ids(&batches.expect("the table without it"))), [1, 2, 4, 5, 6, 7, 8]);
     let (_directory, folder) = given("delta/people");
@@ -303,7 +301,7 @@ async fn a_pipe_in_place_of_a_file_is_refused() {
     // One of the versions needs the file.
     for version in [Some(0), None] {
         if let Ok(source) = opened(&folder, &delta("t", version), &PEOPLE, true).await {
-            let reading = tokio::time::timeout(std::time::Duration::from_secs(50), read(source, 0));
+            let reading = tokio::time::timeout(std::time::Duration::from_secs(50), read(source));
             drop(reading.await.expect("it does not wait for a pipe"));
         }
     }
@@ -328,13 +326,13 @@ async fn a_pipe_in_place_of_a_file_is_refused() {
 async fn an_iceberg_table_is_read_at_its_snapshots() {
     let folder = fixtures();
     let source = opened(&folder, &iceberg("iceberg/people", None), &PEOPLE, true).await.unwrap();
-    let batches = read(source, 0).await.unwrap();
+    let batches = read(source).await.unwrap();
     assert_eq!(sorted(ids(&batches)), [1, 2, 3, 4, 5, 6, 7]);
     assert_people(&batches);
     let mut with_note = PEOPLE.to_vec();
     with_note.push(("note", ColumnType::Text));
     let source = opened(&folder, &iceberg("iceberg/people", None), &with_note, false).await.unwrap();
-    for batch in read(source, 0).await.unwrap() {
+    for batch in read(source).await.unwrap() {
         for row in 0..batch.num_rows() {
             let id = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().value(row);
             let note = batch.column_by_name("note").unwrap();
@@ -343,7 +341,7 @@ async fn an_iceberg_table_is_read_at_its_snapshots() {
     }
     let first = snapshot_id("people", "first");
     let source = opened(&folder, &iceberg("iceberg/people", Some(&first)), &PEOPLE, false).await.unwrap();
-    assert_eq!(sorted(ids(&read(source, 0).await.unwrap())), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(sorted(ids(&read(source).await.unwrap())), [1, 2, 3, 4, 5, 6]);
     let error = opened(&folder, &iceberg("iceberg/people", Some("1")), &PEOPLE, false).await.unwrap_err();
     assert!(error.to_string().contains("no snapshot 1"), "{error}");
 }
@@ -352,12 +350,12 @@ async fn an_iceberg_table_is_read_at_its_snapshots() {
 async fn rows_that_delete_files_of_iceberg_delete_are_not_read() {
     let folder = fixtures();
     let source = opened(&folder, &iceberg("iceberg/deletes", None), &PEOPLE, false).await.unwrap();
-    let batches = read(source, 0).await.unwrap();
+    let batches = read(source).await.unwrap();
     assert_eq!(ids(&batches), [2, 4, 6], "1 and 5 by position, 3 by its id");
     assert_people(&batches);
     let before = snapshot_id("deletes", "before");
     let source = opened(&folder, &iceberg("iceberg/deletes", Some(&before)), &PEOPLE, false).await.unwrap();
-    assert_eq!(ids(&read(source, 0).await.unwrap()), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(ids(&read(source).await.unwrap()), [1, 2, 3, 4, 5, 6]);
 }
 
 #[tokio::test]
@@ -386,6 +384,70 @@ async fn all_differences_of_columns_are_told_at_once() {
         assert_eq!(drift.missing, ["missing"]);
         assert_eq!(drift.changed.iter().map(|change| change.column.as_str()).collect::<Vec<_>>(), ["score"]);
         assert!(drift.added.contains(&"city".to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_differs_without_harm_is_told() {
+    let mut turned = PEOPLE.to_vec();
+    turned.retain(|(name, _)| *name != "city");
+    turned.reverse();
+    for reference in [delta("delta/people", None), iceberg("iceberg/deletes", None)] {
+        let drift = opened(&fixtures(), &reference, &PEOPLE, true).await.unwrap().drift();
+        assert!(drift.missing.is_empty() && drift.changed.is_empty() && !drift.reordered, "{drift}");
+        let drift = opened(&fixtures(), &reference, &turned, true).await.unwrap().drift();
+        assert!(drift.added.contains(&"city".to_owned()) && drift.reordered, "{drift}");
+    }
+}
+
+/// What a job over a table tells, and what is left of the table.
+async fn taken(
+    reference: &str,
+    limit: RejectLimit,
+) -> (Result<lingqu_engine::snapshot::Snapshot, SnapshotError>, Vec<Reject>, String) {
+    // Half points: of those of odd rows a whole number would not tell all.
+    let mut whole = PEOPLE.to_vec();
+    whole[6].1 = ColumnType::Decimal { precision: 38, scale: 0 };
+    let source = opened(&fixtures(), reference, &whole, true).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let rejects = directory.path().join("rejects.ndjson");
+    let control = IngestControl { rejects: Some(rejects.clone()), ..IngestControl::default() };
+    let store = SnapshotStore::open(directory.path()).unwrap();
+    let made = store.ingest("res_1", "ing_1", Ingest::Table(source, limit), control.clone()).await;
+    let text = std::fs::read_to_string(&rejects).unwrap();
+    let told: Vec<Reject> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(control.progress.rejected(), told.len() as u64);
+    assert_eq!(control.progress.expected(), 6);
+    (made, told, text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_do_not_fit_are_left_out_and_told() {
+    for (reference, read, odd) in [
+        (delta("delta/people", Some(0)), 6, 3),
+        (iceberg("iceberg/people", Some(&snapshot_id("people", "first"))), 6, 3),
+    ] {
+        let limit = |rows_max, per_mille_max| RejectLimit { rows_max, per_mille_max };
+        let (made, told, text) = taken(&reference, limit(odd, 1_000)).await;
+        assert_eq!(made.unwrap().rows, read - odd);
+        for reject in &told {
+            assert_eq!(reject.column.as_deref(), Some("score"));
+            assert_eq!((reject.reason, reject.found), (RejectReason::WrongType, Some(FoundKind::Number)));
+            assert!((1..=read).contains(&reject.line));
+        }
+        assert_eq!(told.len() as u64, odd);
+        assert!(!text.contains("0.5") && !text.contains("人员"), "{text}");
+        // One more than allowed, none allowed, and a share that is known at the end.
+        let (few, told, _) = taken(&reference, limit(odd - 1, 1_000)).await;
+        let error = few.unwrap_err();
+        assert!(matches!(error, SnapshotError::Source(SourceError::TooManyRejects { rejected: 3, .. })), "{error}");
+        assert_eq!(told.len() as u64, odd);
+        let (none, told, _) = taken(&reference, RejectLimit::default()).await;
+        assert!(matches!(none, Err(SnapshotError::Source(SourceError::BadValue { .. }))));
+        assert_eq!(told.len(), 1);
+        assert!(taken(&reference, limit(10, 500)).await.0.is_ok());
+        let (share, _, _) = taken(&reference, limit(10, 499)).await;
+        assert!(matches!(share, Err(SnapshotError::Source(SourceError::TooManyRejects { rejected: 3, read: 6, .. }))));
     }
 }
 
