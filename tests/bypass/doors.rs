@@ -48,7 +48,7 @@ const CODES: &[(&str, Stage, &str, &str, &str)] = &[
     ("statement_not_understood", Stage::Planned, "422", "INVALID_ARGUMENT", "42601"),
     ("statement_not_allowed", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
     ("clause_not_allowed", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
-    ("schema_asked_with_data", Stage::Planned, "422", "INVALID_ARGUMENT", "22023"),
+    ("schema_asked_with_data", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
     ("not_an_aggregate", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
     ("dimension_not_declared", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
     ("aggregate_not_allowed", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),

@@ -10,6 +10,7 @@ use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_gateway::delivery::{Admission, BatchRequest, Deliveries, Settings};
 use lingqu_store::vault::VaultRead;
 use lingqu_tests::scenario::{TRIP_CHECK, TRIP_RECORDS, Who};
+use parquet::arrow::ArrowWriter;
 use serde_json::json;
 
 use crate::served::{Reply, Served};
@@ -138,6 +139,58 @@ async fn of_an_answer_that_was_cut_off_it_is_the_digest_of_what_left() {
         assert!(left < whole.body.len());
     }
     assert_eq!(totals.answer, Some(salt.digest(AnswerForm::Bytes, &sha256(&whole.body[..left]))));
+}
+
+/// What the script without our code that the manual names prints; none where Python with its clients was not set up, which in CI is
+/// a failure.
+fn scripted(arguments: &[&str]) -> Option<String> {
+    const CLIENTS: &str = "LINGQU_TEST_CLIENTS";
+    let python = std::env::var_os(CLIENTS).map(|folder| std::path::PathBuf::from(folder).join("bin/python"));
+    let Some(python) = python.filter(|python| python.is_file()) else {
+        assert!(std::env::var_os("CI").is_none(), "{CLIENTS} names no environment with the clients; run make test");
+        eprintln!("\n*** THE CLIENTS ARE MISSING: THE SCRIPT WAS NOT RUN. Run it by `make test`. ***\n");
+        return None;
+    };
+    let mut command = std::process::Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/answer-digest.py")).args(arguments);
+    let ended = lingqu_tests::node::run_command(command);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    Some(ended.stdout.trim().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_without_our_code_makes_the_same_digests() {
+    let served = Served::open(None, 2_000).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &RECORDS, (100, 20)).await;
+    let file = served.scenario.directory().join("answer");
+    let file_text = file.to_str().unwrap();
+    let reply = served.ok_soon(&order, "/export?format=csv").await;
+    std::fs::write(&file, &reply.body).unwrap();
+    let (_, digest) = told(&served, reply.header("delivery-receipt").unwrap()).await;
+    let Some(printed) = scripted(&[reply.header("answer-salt").unwrap(), file_text]) else { return };
+    assert_eq!(Some(printed), digest.map(|digest| digest.sha256));
+    // As values: everything that the product has, missing values and pseudonyms too.
+    let deliveries = Deliveries::new(served.scenario.app.clone(), Settings::default());
+    let admission = deliveries.admit_order(Some(&order.key), "flight").await.unwrap();
+    let sql = "SELECT *, delay * 0.5 AS half, delay > 10 AS late FROM trip_records";
+    let request = BatchRequest {
+        mode: Mode::Rows,
+        sql: sql.to_owned(),
+        parameters: Vec::new(),
+        request: sql.to_owned(),
+        limits: Admission::limits(Mode::Rows),
+    };
+    let answer = deliveries.batches(&admission, request).await.unwrap();
+    let (receipt, salt, schema) = (answer.receipt.to_string(), answer.answer_salt, answer.schema.clone());
+    let batches: Vec<_> = answer.batches.try_collect().await.unwrap();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(&file).unwrap(), schema, None).unwrap();
+    for batch in &batches {
+        writer.write(batch).unwrap();
+    }
+    writer.close().unwrap();
+    let (_, digest) = told(&served, &receipt).await;
+    let printed = scripted(&[&salt.to_string(), "--values", file_text]);
+    assert_eq!(printed, digest.map(|digest| digest.sha256));
 }
 
 /// The digest of one column of integers, made by the manual's words alone.

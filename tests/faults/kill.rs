@@ -117,7 +117,7 @@ async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>)
 }
 
 /// On PostgreSQL a process is taken for dead when it was not seen for a minute.
-async fn a_minute_passes(url: &str) {
+pub async fn a_minute_passes(url: &str) {
     let database = sea_orm::Database::connect(url).await.expect("the server is there");
     let sql = "UPDATE quota_process SET seen_at_unix = seen_at_unix - 61 WHERE seen_at_unix > 61";
     database.execute_unprepared(sql).await.expect("processes are rows of the database");
@@ -175,7 +175,6 @@ fn tell(records: &Records, promises: &Promises, starts: &mut [Duration], (again,
     assert!(again > 0, "no command was cut off");
     let (rows, bytes) = records.let_out_in_part();
     println!("{rows} rows and {bytes} bytes were let out to be counted by deliveries that a kill cut off");
-    assert!(rows > 0 && bytes > 0, "no delivery was cut off whose rows and bytes are counted");
     assert!(cut > 0 && ends.get(INTERRUPTED).is_some_and(|count| *count > 0), "no delivery was cut off");
     let unexpected: BTreeMap<_, _> = promises.refused.iter().filter(|(code, _)| *code != "quota_exceeded").collect();
     assert!(unexpected.is_empty(), "{unexpected:?}");

@@ -11,5 +11,6 @@ mod kill;
 mod load;
 mod noised;
 mod prepared;
+mod quota;
 mod replicas;
 mod start;

@@ -136,7 +136,8 @@ async fn everything_that_is_looked_for_is_told() {
 /// What is told of a product is asked when it is drafted: the rate that fits is the rate that is taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bounds_are_those_that_a_product_states_and_persons_are_left_out() {
-    let scenario = Scenario::open_marked(200).await;
+    // So many trips that each delay stands in several of them.
+    let scenario = Scenario::open_marked(400).await;
     let told = as_json(&scenario, "trip_marked");
     assert_eq!(told["moments"]["mean_per_million"], 20_000);
     assert_eq!(of(&told["dependencies"], "column", &json!("line"))["by"], json!(["delay"]));

@@ -75,13 +75,13 @@ pub fn are_as_known(report: &DemoReport) {
         (figure(report, "before_consent"), figure(report, "after_withdrawal")),
         ("not_found".into(), "not_found".into())
     );
-    // A fifth of 655,000 positions, each of two cells, is marked; bits of two consumers differ in a quarter of them, those of two
-    // orders of one consumer in a quarter of the tenth that hangs on the order.
+    // A fifth of 655,000 positions, each of two cells, is marked; bits of two consumers differ in a fifth to three tenths of them,
+    // those of two orders of one consumer in as many of the tenth that hangs on the order.
     let count = |name: &str| figure(report, name).as_u64().unwrap_or_else(|| panic!("{name} is a count"));
-    assert!((60_000..71_000).contains(&count("cells_unlike_between_consumers")));
-    assert!((5_400..7_800).contains(&count("cells_unlike_between_orders_of_one")));
-    // Without its key a flight is found again unless another one looks like it.
-    assert!((4_000..=5_000).contains(&count("rows_found_again")) && count("marked_positions") > 1_000);
+    assert!((52_000..79_000).contains(&count("cells_unlike_between_consumers")));
+    assert!((5_200..8_200).contains(&count("cells_unlike_between_orders_of_one")));
+    // Without its key a flight is found again unless another one looks like it, or too many of its cells are marked.
+    assert!((2_500..=5_000).contains(&count("rows_found_again")) && count("marked_positions") > 1_000);
     for name in ["innocent_scores_so_high_below", "other_order_scores_so_high_below"] {
         let told = figure(report, name);
         assert!(told.as_str().and_then(|told| told.parse::<f64>().ok()).is_some_and(|bound| bound < 1e-6), "{told}");

@@ -291,7 +291,6 @@ async fn keys_of_every_type_are_merged_in_order() {
                 "CREATE TABLE public.k{number} (id {kind}, changed_at timestamptz);
                  INSERT INTO public.k{number} SELECT v::{kind}, '2024-01-01Z' FROM unnest(ARRAY[{values}]::{kind_of}[]) v;",
                 kind_of = kind.split(" COLLATE").next().unwrap(),
-                kind = kind,
             ))
             .await;
         let columns = [("id", column_type), ("changed_at", ColumnType::Timestamp)];

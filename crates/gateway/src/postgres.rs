@@ -3,7 +3,8 @@
 //! The user is an order, the password one of its service keys. A statement that names the order's table takes the delivery
 //! path like any other request, and its rows are handed over as they are drawn; a statement about what there is goes to the
 //! [`catalogue`], which holds no rows. Each statement meets the grant anew. What an answer says of itself (its receipt,
-//! whether it is REAL) stands in parameters of the connection: `lingqu.receipt`, `lingqu.nature`, `lingqu.receipt_rows`.
+//! whether it is REAL) stands in parameters of the connection: `lingqu.receipt`, `lingqu.nature`, `lingqu.receipt_rows`,
+//! `lingqu.answer_salt`.
 //!
 //! Not here: any right, any row that a client did not ask for, writing of any kind.
 

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! `{product}` is the product's table name or id. The service key goes in `Authorization: Bearer`. Answers carry
-//! `Delivery-Receipt` and `Data-Nature`; refusals are problem documents. Both carry `RateLimit-Policy` and `RateLimit`: the
+//! `Delivery-Receipt`, `Data-Nature` and `Answer-Salt`; refusals are problem documents. Both carry `RateLimit-Policy` and `RateLimit`: the
 //! order's quota and what is left of it as far as this process knows. A request's body has at most 1 MiB and arrives within
 //! 30 seconds. An answer that had begun and was stopped is cut
 //! off: its chunked body has no end, so that no client takes it for whole.

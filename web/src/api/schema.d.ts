@@ -3582,6 +3582,11 @@ export interface components {
         };
         /** @description One kind of position: a column, or columns that one bit moves together. */
         Mark: {
+            /**
+             * @description Columns that the mark hangs on instead of the row's key: rows that agree in them and in the value are marked alike, so
+             *     that what these columns determine they go on determining in each copy. Empty: each row by itself.
+             */
+            by?: components["schemas"]["ColumnName"][];
             /** @description What carries the bit. */
             carrier: components["schemas"]["Carrier"];
             /** @description Its name within the product, in the form of a column's. */

@@ -155,7 +155,9 @@ impl App {
                 outcome.resumption = (finished_rows > 0).then_some(Resumption { finished_rows, kept_rows });
                 let resource = self.resource(&resource_of(&job)?)?;
                 let digest = job.new.source_digest.clone();
-                let is_stored = |newest: &Snapshot| newest.live.is_none() && newest.version == stored.version;
+                let is_stored = |newest: &Snapshot| {
+                    newest.live.is_none() && newest.version == stored.version && newest.digest == stored.digest
+                };
                 let snapshot = match resource.snapshot.clone().filter(is_stored) {
                     Some(newest) => {
                         outcome.is_unchanged = true;

@@ -7,7 +7,7 @@ use lingqu_domain::resource::Snapshot;
 use lingqu_engine::postgres::PostgresError;
 use lingqu_engine::snapshot::{IngestControl, SnapshotError};
 use lingqu_engine::source::SourceError;
-use lingqu_store::ingestion::StoredIngestion;
+use lingqu_store::ingestion::{QUEUED, StoredIngestion};
 
 use super::run::text_of;
 use super::{App, IngestionFailure, IngestionOutcome, Waiting, counts_of};
@@ -37,7 +37,8 @@ pub(super) fn is_for(error: &AppError) -> bool {
 
 /// When a job that was put off is tried again.
 pub(super) fn until(job: &StoredIngestion) -> Result<Option<Timestamp>, AppError> {
-    Ok(of(job)?.map(|waiting| waiting.retry_at))
+    // One that was being read again when the node stopped does not wait any more.
+    Ok(of(job)?.filter(|_| job.state == QUEUED).map(|waiting| waiting.retry_at))
 }
 
 /// How often a job was put off.

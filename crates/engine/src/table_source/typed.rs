@@ -193,7 +193,8 @@ mod tests {
         let columns: Vec<_> = names.iter().map(|name| (name.as_str(), ColumnType::Float)).collect();
         let view = view(&columns);
         let typing = Typing::between("t", &Schema::new(fields), wanted(&view, false)).unwrap();
-        let arrays = vec![Arc::new(Float64Array::from(vec![f64::NAN, 1.0, 2.0])) as ArrayRef; COLUMNS];
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, 1.0, 2.0]));
+        let arrays = vec![values; COLUMNS];
         let known = BadRows::from([(2, vec![SourceError::NoColumns { file: "t".to_owned() }])]);
         let batch = typing.bring(&arrays, 3, 0, known).unwrap();
         assert_eq!(batch.rows().num_rows(), 1);
