@@ -74,7 +74,7 @@ async fn each_copy_has_its_own_decoys_and_nothing_tells_which_they_are() {
     assert_eq!(metadata["configuration"], json!({"lingqu.decoysPerMillion": "1000"}));
     assert!(!reply.body.windows(7).any(|window| window == b"__decoy"));
 
-    // The receipt names them, by numbers after all rows of the product.
+    // The receipt names them, by numbers like those of rows: the consumer may read it.
     let receipt = reply.header("delivery-receipt").unwrap().to_owned();
     served.closed(&receipt).await;
     let records = served.records(&receipt).await;

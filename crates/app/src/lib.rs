@@ -57,8 +57,8 @@ pub use cosign::{AskedWitnessSetting, CosigningSetting, WitnessStanding};
 pub use data::data_type_of;
 pub use error::{AppError, Problem};
 pub use evidence::{
-    CosignedReport, EvidenceOptions, EvidenceParts, EvidenceReport, PART_RECEIPTS, PartReport, REPORT_ITEM, SettledReport,
-    TwinLogReport, evidence_report, part_number, part_number_of, verify_evidence, verify_evidence_files,
+    CosignedReport, EvidenceOptions, EvidenceParts, EvidenceReport, PART_RECEIPTS, PartReport, REPORT_ITEM,
+    SettledReport, TwinLogReport, evidence_report, part_number, part_number_of, verify_evidence, verify_evidence_files,
     verify_evidence_with,
 };
 pub use fingerprint::{KeyRequest, KeyShares, MarkedOrder, MarkedProduct, MarkingProposal, OrderMarks, RegulatorHalf};
@@ -75,8 +75,8 @@ pub use log::{CheckpointView, LogLag, LogSettings, TwinView};
 pub use openlineage::{BadCursor, EventCursor, EventPage, TimeRange};
 pub use privacy::{AccountStanding, PRIVACY_DELTA, PrivacyStanding};
 pub use quota::{QuotaPlace, Use};
-pub use receipts::SaltedRequest;
 pub use receipt_tables::{ReceiptSight, ReceiptTableAnswer};
+pub use receipts::SaltedRequest;
 pub use remote::RemoteFault;
 pub use replay::{Difference, ReplayReport};
 pub use scram::ScramKey;

@@ -27,6 +27,7 @@ use lingqu_engine::ProductOriginals;
 use lingqu_engine::product::ProductError;
 use lingqu_engine::source::{Fragment, StopSignal};
 use lingqu_fingerprint::{BiasTable, FingerprintError, Marking, Observation, RecipientCode};
+use roaring::RoaringTreemap;
 
 use crate::app::App;
 use crate::error::AppError;
@@ -218,11 +219,11 @@ impl App {
                 Some(marked) => marked.marking.clone(),
                 None => unmarked(made.key.iter().map(ToString::to_string).collect()),
             };
-            let (originals, decoys_from) = match self.products.decoyed(product.as_str(), made_from, &made)? {
-                Some(decoyed) => (ProductOriginals::with_decoys(&made, &decoyed), decoyed.rows),
-                None => (ProductOriginals::new(&made), made.rows),
+            let (originals, decoys) = match self.products.decoyed(product.as_str(), made_from, &made)? {
+                Some(decoyed) => (ProductOriginals::with_decoys(&made, &decoyed), decoyed.numbers()?),
+                None => (ProductOriginals::new(&made), RoaringTreemap::new()),
             };
-            candidates.push(Comparable { originals, decoys_from, marking, version });
+            candidates.push(Comparable { originals, decoys, marking, version });
         }
         Ok(candidates)
     }

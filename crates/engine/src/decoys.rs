@@ -7,7 +7,8 @@
 //!
 //! A decoy is made of the table's own rows: columns that hang together come from one row, the others from other rows, and its
 //! key is one that no row has. All of it is drawn by a secret of the node and by the keys of the rows, so the same decoys come
-//! of the same data, and a snapshot in which little changed has nearly the same ones. Their numbers come after those of all rows.
+//! of the same data, and a snapshot in which little changed has nearly the same ones. Rows and decoys are numbered together in
+//! the order of the key: receipts tell a consumer the numbers of what left, and no number tells what it is of.
 
 mod donors;
 mod groups;
@@ -21,12 +22,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use lingqu_domain::scope::ColumnName;
 use lingqu_fingerprint::FingerprintError;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
+use crate::ROW_COLUMN;
 use crate::columns::{SchemaView, decoy_field, row_field};
 use crate::files::{DataFile, StorageError, TableFiles, sync_directory, write_durably};
 use crate::originals::ProductOriginals;
@@ -73,7 +78,7 @@ pub struct Decoyed {
     pub files: Arc<TableFiles>,
     /// The decoys in the order of their numbers. For the node's traces, never for a consumer.
     pub(crate) decoys: Arc<TableFiles>,
-    /// Rows that exist: decoys are numbered from here on.
+    /// Rows that exist.
     pub rows: u64,
 }
 
@@ -81,6 +86,25 @@ impl Decoyed {
     /// How many decoys there are.
     pub fn count(&self) -> u64 {
         self.decoys.rows()
+    }
+
+    /// The numbers of the decoys among the rows of [`Decoyed::files`], by which receipts name them. For the node's traces, never
+    /// for a consumer.
+    pub fn numbers(&self) -> Result<RoaringTreemap, ProductError> {
+        let mut numbers = RoaringTreemap::new();
+        for file in self.decoys.files() {
+            let path = self.decoys.path_of(file);
+            let damaged = || StorageError::Damaged { path: path.clone(), reason: "it can't be read".to_owned() };
+            let handle = fs::File::open(&path).map_err(|error| StorageError::io(&path, "opened", &error))?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|_| damaged())?;
+            let mask = ProjectionMask::columns(reader.parquet_schema(), [ROW_COLUMN]);
+            for batch in reader.with_projection(mask).build().map_err(|_| damaged())? {
+                let batch = batch.map_err(|_| damaged())?;
+                let found = batch.column(0).as_primitive_opt::<Int64Type>().ok_or_else(damaged)?;
+                numbers.extend(found.values().iter().filter_map(|number| u64::try_from(*number).ok()));
+            }
+        }
+        Ok(numbers)
     }
 }
 
@@ -153,7 +177,7 @@ impl ProductStore {
             );
         }
         let stored = stored_schema(&product.schema);
-        let (files, decoys) = written::write(&folder, &originals, &invented, &key, &stored, product.rows)?;
+        let (files, decoys) = written::write(&folder, &originals, &invented, &key, &stored)?;
         let manifest = Manifest { per_million: plan.per_million, rows: product.rows, files, decoys };
         let contents = serde_json::to_vec_pretty(&manifest).expect("a manifest has only string keys");
         write_durably(&folder.join(MANIFEST), &contents)?;

@@ -3,7 +3,7 @@
 //! They are the last of the four steps: row filter, consent, masks, marks. A marked cell is changed within what the
 //! contract allows, and a row that the recipient's copy lacks does not exist for him, whatever he asks and by whatever
 //! way: a statement, the row of a key, a claim, a file. What is changed hangs on the original value and the key of the
-//! row, so both are read even where they are not shown, and thrown away below the barrier. Nothing above it ever
+//! row, or the columns that the mark names, so these are read even where they are not shown, and thrown away below the barrier. Nothing above it ever
 //! meets an original value of a marked column: conditions on it stay above, scans skip nothing by it, its statistics are
 //! not told. So there is no question by whose answer a marked cell can be told from another.
 //!

@@ -19,19 +19,18 @@ use crate::product::Product;
 #[derive(Clone, Debug)]
 pub struct ProductOriginals {
     files: Arc<TableFiles>,
-    decoys: Option<Arc<TableFiles>>,
     schema: SchemaView,
 }
 
 impl ProductOriginals {
     /// The originals of a product.
     pub fn new(product: &Product) -> ProductOriginals {
-        ProductOriginals { files: Arc::clone(&product.files), decoys: None, schema: product.schema.clone() }
+        ProductOriginals { files: Arc::clone(&product.files), schema: product.schema.clone() }
     }
 
-    /// The originals of a product and after them its decoys.
+    /// The originals of a product and its decoys among them.
     pub fn with_decoys(product: &Product, decoyed: &Decoyed) -> ProductOriginals {
-        ProductOriginals { decoys: Some(Arc::clone(&decoyed.decoys)), ..ProductOriginals::new(product) }
+        ProductOriginals { files: Arc::clone(&decoyed.files), ..ProductOriginals::new(product) }
     }
 
     /// The names of the columns.
@@ -41,7 +40,7 @@ impl ProductOriginals {
 
     /// How many rows there are, decoys included.
     pub fn rows(&self) -> u64 {
-        self.files.rows() + self.decoys.as_ref().map_or(0, |decoys| decoys.rows())
+        self.files.rows()
     }
 }
 
@@ -50,12 +49,8 @@ impl Originals for ProductOriginals {
         &self,
         visitor: &mut dyn FnMut(&RecordBatch) -> Result<(), FingerprintError>,
     ) -> Result<(), FingerprintError> {
-        for (table, file) in [Some(&self.files), self.decoys.as_ref()]
-            .into_iter()
-            .flatten()
-            .flat_map(|table| table.files().iter().map(move |file| (table, file)))
-        {
-            let path = table.path_of(file);
+        for file in self.files.files() {
+            let path = self.files.path_of(file);
             // A reader's message may quote what it read; the file's name and what to do are enough.
             let damaged = || FingerprintError::Originals {
                 reason: format!(

@@ -522,6 +522,11 @@ impl Quota {
         }
         write.commit(DOING).await?;
         local.leases.retain(|account, lease| match held.get(account) {
+            // Less is held than is known here when a giving back succeeded whose answer was lost: what was spent is counted.
+            Some(granted) if *granted < lease.granted => {
+                *lease = Lease { granted: *granted, spent: 0, ..*lease };
+                true
+            }
             // More than is known here was granted when a commit succeeded whose answer was lost.
             Some(granted) => {
                 lease.granted = max(lease.granted, *granted);

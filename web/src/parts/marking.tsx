@@ -53,6 +53,11 @@ export function Marking({ marking }: { marking: Schemas["Marking"] }) {
             key: "reach",
             render: (_, mark) => reachOf(mark).map((reach, place) => <div key={columnsOf(mark)[place]}>{reach}</div>),
           },
+          {
+            title: t("marking.by"),
+            dataIndex: "by",
+            render: (by: string[] | undefined) => (by?.length ? <code>{by.join(", ")}</code> : t("marking.byRow")),
+          },
           { title: t("marking.rate"), dataIndex: "rate_per_million", render: (rate: number) => share(rate) },
         ]}
       />

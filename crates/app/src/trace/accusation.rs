@@ -70,7 +70,7 @@ pub(super) fn observed(
         }
         let rows = matched.alignment.rows.iter().enumerate();
         let decoys: Vec<usize> =
-            rows.filter(|(_, row)| row.original >= candidate.decoys_from).map(|(place, _)| place).collect();
+            rows.filter(|(_, row)| candidate.decoys.contains(row.original)).map(|(place, _)| place).collect();
         shown.extend(observe_decoys(&marked.marking.biases, &secrets, &keys, &decoys));
         // A row of the alignment becomes the row of the fragment.
         for observation in &mut shown {

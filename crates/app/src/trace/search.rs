@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{Alignment, FingerprintError, Marking, Provenance, Stage, Watch, align};
+use roaring::RoaringTreemap;
 
 use super::TraceWatch;
 use super::versions::DeliveredVersion;
@@ -33,8 +34,8 @@ const TELL_EVERY: u64 = 1 << 20;
 pub(super) struct Comparable {
     pub(super) version: DeliveredVersion,
     pub(super) originals: ProductOriginals,
-    /// Originals with this number and those after it are decoys.
-    pub(super) decoys_from: u64,
+    /// The numbers of those originals that are decoys.
+    pub(super) decoys: RoaringTreemap,
     /// The product's marking, or one without marks.
     pub(super) marking: Marking,
 }

@@ -11,9 +11,9 @@ use arrow::row::{RowConverter, Rows, SortField};
 use lingqu_fingerprint::{FingerprintError, Originals};
 
 use super::assembly;
-use crate::BATCH_ROWS;
 use crate::files::{DataFile, DataFileWriter, StorageError};
 use crate::product::ProductError;
+use crate::{BATCH_ROWS, ROW_COLUMN};
 
 /// What tells the order of a product's rows: the values of the key, each part rising.
 pub(super) fn key_order(schema: &Schema, key: &[String]) -> Result<(RowConverter, Vec<usize>), FingerprintError> {
@@ -27,24 +27,21 @@ pub(super) fn key_order(schema: &Schema, key: &[String]) -> Result<(RowConverter
     Ok((RowConverter::new(fields).map_err(|_| assembly())?, places))
 }
 
-/// Writes both files. `decoys` are in the order of the key; they are numbered from `rows` on.
+/// Writes both files. `decoys` are in the order of the key. All are numbered as they stand in the file of both: consumers read
+/// in receipts by which numbers rows were named, so those of decoys are to look like any other.
 pub(super) fn write(
     folder: &Path,
     originals: &dyn Originals,
     decoys: &RecordBatch,
     key: &[String],
     stored: &SchemaRef,
-    rows: u64,
 ) -> Result<(DataFile, DataFile), ProductError> {
-    let first = i64::try_from(rows).map_err(|_| assembly())?;
     let count = i64::try_from(decoys.num_rows()).map_err(|_| assembly())?;
     let mut columns = decoys.columns().to_vec();
-    columns.push(Arc::new(Int64Array::from_iter_values(first..first + count)));
+    columns.push(not_numbered(decoys.num_rows()));
     columns.push(Arc::new(Int64Array::from_iter_values(0..count)));
     let decoys = RecordBatch::try_new(Arc::clone(stored), columns).map_err(|_| assembly())?;
-    let mut alone = DataFileWriter::create(folder, "alone", Arc::clone(stored))?;
-    alone.write(&decoys)?;
-    let mut whole = Whole::new(folder, decoys, key, stored)?;
+    let mut whole = Whole::new(folder, decoys.clone(), key, stored)?;
     // The visitor's errors are those of the room of fingerprints; that the disk refused is kept beside.
     let mut refused = None;
     let visited = originals.visit(&mut |batch: &RecordBatch| {
@@ -60,7 +57,23 @@ pub(super) fn write(
         return Err(error.into());
     }
     visited?;
-    Ok((whole.finish()?, alone.finish()?))
+    let (whole, numbers) = whole.finish()?;
+    let mut alone = DataFileWriter::create(folder, "alone", Arc::clone(stored))?;
+    alone.write(&numbered(&decoys, Int64Array::from(numbers))?)?;
+    Ok((whole, alone.finish()?))
+}
+
+/// The column of numbers before they are known.
+fn not_numbered(rows: usize) -> ArrayRef {
+    Arc::new(Int64Array::from_value(0, rows))
+}
+
+/// The same rows with these numbers.
+fn numbered(rows: &RecordBatch, numbers: Int64Array) -> Result<RecordBatch, FingerprintError> {
+    let mut columns = rows.columns().to_vec();
+    let place = rows.schema().index_of(ROW_COLUMN).map_err(|_| assembly())?;
+    columns[place] = Arc::new(numbers);
+    RecordBatch::try_new(rows.schema(), columns).map_err(|_| assembly())
 }
 
 enum WholeError {
@@ -90,7 +103,10 @@ struct Whole {
     key_places: Vec<usize>,
     /// The decoys that are in the file.
     laid: usize,
-    rows: i64,
+    /// Their numbers.
+    numbers: Vec<i64>,
+    /// Rows and decoys in the file.
+    count: i64,
     writer: DataFileWriter,
 }
 
@@ -100,15 +116,14 @@ impl Whole {
         let columns: Vec<ArrayRef> = key_places.iter().map(|place| ArrayRef::clone(decoys.column(*place))).collect();
         let keys = converter.convert_columns(&columns).map_err(|_| assembly())?;
         let writer = DataFileWriter::create(folder, "whole", Arc::clone(stored))?;
-        Ok(Whole { stored: Arc::clone(stored), decoys, keys, converter, key_places, laid: 0, rows: 0, writer })
+        let (stored, numbers) = (Arc::clone(stored), Vec::with_capacity(decoys.num_rows()));
+        Ok(Whole { stored, decoys, keys, converter, key_places, laid: 0, numbers, count: 0, writer })
     }
 
     /// Writes rows of the product, and before each of them the decoys whose keys come before its own.
     fn take(&mut self, batch: &RecordBatch) -> Result<(), WholeError> {
-        let first = self.rows;
-        self.rows += i64::try_from(batch.num_rows()).map_err(|_| assembly())?;
         let mut columns = batch.columns().to_vec();
-        columns.push(Arc::new(Int64Array::from_iter_values(first..self.rows)));
+        columns.push(not_numbered(batch.num_rows()));
         columns.push(Arc::new(Int64Array::new_null(batch.num_rows())));
         let rows = RecordBatch::try_new(Arc::clone(&self.stored), columns).map_err(|_| assembly())?;
         let keys: Vec<ArrayRef> = self.key_places.iter().map(|place| ArrayRef::clone(rows.column(*place))).collect();
@@ -132,18 +147,33 @@ impl Whole {
             });
             let columns = columns.collect::<Result<Vec<ArrayRef>, FingerprintError>>()?;
             let batch = RecordBatch::try_new(Arc::clone(&self.stored), columns).map_err(|_| assembly())?;
-            self.writer.write(&batch)?;
+            let first = self.count;
+            self.put(&batch)?;
+            let laid = (first..).zip(places).filter(|(_, (from, _))| *from == 1);
+            self.numbers.extend(laid.map(|(number, _)| number));
         }
         Ok(())
     }
 
-    /// Writes the decoys that come after all rows, and ends the file.
-    fn finish(mut self) -> Result<DataFile, ProductError> {
+    /// Writes rows or decoys under the next numbers.
+    fn put(&mut self, batch: &RecordBatch) -> Result<(), WholeError> {
+        let first = self.count;
+        self.count += i64::try_from(batch.num_rows()).map_err(|_| assembly())?;
+        Ok(self.writer.write(&numbered(batch, Int64Array::from_iter_values(first..self.count))?)?)
+    }
+
+    /// Writes the decoys that come after all rows, and ends the file. Gives the numbers of all decoys too.
+    fn finish(mut self) -> Result<(DataFile, Vec<i64>), ProductError> {
         let left = self.keys.num_rows() - self.laid;
         if left > 0 {
             let rest = self.decoys.slice(self.laid, left);
-            self.writer.write(&rest)?;
+            let first = self.count;
+            self.put(&rest).map_err(|error| match error {
+                WholeError::Storage(error) => ProductError::from(error),
+                WholeError::Made(error) => error.into(),
+            })?;
+            self.numbers.extend(first..self.count);
         }
-        Ok(self.writer.finish()?)
+        Ok((self.writer.finish()?, self.numbers))
     }
 }

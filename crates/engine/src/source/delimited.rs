@@ -12,11 +12,19 @@ use super::{RECORD_BYTES_MAX, Records, SourceError, Step};
 
 /// Bytes that the reader may have taken ahead of the record it is at.
 const READ_AHEAD_BYTES: u64 = 256 * 1024;
+/// What the reader finds behind the file, a record of one cell, unless a quote was never closed: then it is part of the cell.
+const BEHIND: &[u8] = b"\nend\n";
+/// That cell.
+const END: &[u8] = b"end";
+/// The file has not been read to its end yet.
+const NOT_YET: u64 = u64::MAX;
 
 pub(super) struct DelimitedRecords {
     file: SourceFile,
     reader: csv::Reader<BoundedRead>,
     spent: Arc<AtomicU64>,
+    /// Bytes of the file, once it was read to its end.
+    size: Arc<AtomicU64>,
     headers: Vec<String>,
     null_tokens: Vec<Vec<u8>>,
     record: ByteRecord,
@@ -26,7 +34,14 @@ pub(super) struct DelimitedRecords {
 impl DelimitedRecords {
     pub(super) fn open(file: &SourceFile, delimiter: u8, null_tokens: &[String]) -> Result<Self, SourceError> {
         let spent = Arc::new(AtomicU64::new(0));
-        let bounded = BoundedRead { inner: file.open()?, spent: Arc::clone(&spent) };
+        let size = Arc::new(AtomicU64::new(NOT_YET));
+        let bounded = BoundedRead {
+            inner: file.open()?,
+            spent: Arc::clone(&spent),
+            read: 0,
+            size: Arc::clone(&size),
+            behind: BEHIND,
+        };
         // Ragged records are let through by the reader and refused below, where the line is known.
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
         let null_tokens = null_tokens.iter().map(|token| token.clone().into_bytes()).collect();
@@ -34,6 +49,7 @@ impl DelimitedRecords {
             file: file.clone(),
             reader,
             spent,
+            size,
             headers: Vec::new(),
             null_tokens,
             record: ByteRecord::new(),
@@ -69,9 +85,19 @@ impl DelimitedRecords {
     fn read(&mut self) -> Result<bool, SourceError> {
         self.spent.store(0, Ordering::Relaxed);
         match self.reader.read_byte_record(&mut self.record) {
-            Ok(more) => {
+            Ok(false) => Ok(false),
+            Ok(true) => {
+                let size = self.size.load(Ordering::Relaxed);
+                // The end of a last line that has none is the first byte behind the file.
+                let is_past = size != NOT_YET && self.reader.position().byte() > size + 1;
+                if is_past && self.record.len() == 1 && self.record.get(0) == Some(END) {
+                    return Ok(false);
+                }
                 self.line = self.record.position().map_or(self.line, csv::Position::line);
-                Ok(more)
+                if is_past {
+                    return Err(SourceError::QuoteNotClosed { file: self.file.name(), line: self.line });
+                }
+                Ok(true)
             }
             Err(error) if is_too_long(&error) => {
                 let line = self.line.max(self.reader.position().line());
@@ -128,6 +154,11 @@ fn is_too_long(error: &csv::Error) -> bool {
 struct BoundedRead {
     inner: Box<dyn Read + Send>,
     spent: Arc<AtomicU64>,
+    /// Bytes of the file that were read.
+    read: u64,
+    size: Arc<AtomicU64>,
+    /// What is left of what stands behind the file.
+    behind: &'static [u8],
 }
 
 impl Read for BoundedRead {
@@ -135,8 +166,15 @@ impl Read for BoundedRead {
         if self.spent.load(Ordering::Relaxed) > RECORD_BYTES_MAX + READ_AHEAD_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, TOO_LONG));
         }
-        let count = self.inner.read(buffer)?;
-        self.spent.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
+        if self.size.load(Ordering::Relaxed) == NOT_YET && !buffer.is_empty() {
+            let count = self.inner.read(buffer)?;
+            self.spent.fetch_add(count as u64, Ordering::Relaxed);
+            self.read += count as u64;
+            if count > 0 {
+                return Ok(count);
+            }
+            self.size.store(self.read, Ordering::Relaxed);
+        }
+        self.behind.read(buffer)
     }
 }

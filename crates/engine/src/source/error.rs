@@ -140,6 +140,16 @@ pub enum SourceError {
         /// The line on which the record begins.
         line: u64,
     },
+    /// A quote that is never closed: what follows it, to the end of the file, would be one cell.
+    #[error(
+        "{file}, line {line}: a quote that is opened in this record is never closed; close it, or double it where it belongs to the text"
+    )]
+    QuoteNotClosed {
+        /// The file.
+        file: String,
+        /// The line on which the record begins.
+        line: u64,
+    },
     /// Rows that together take more memory than a batch may.
     #[error(
         "{file}, line {line}: the rows before it hold more than {} MiB in one batch of {BATCH_ROWS}; keep long texts out of the table, or cut them",

@@ -171,6 +171,18 @@ fn bad_files_are_refused_with_their_place() {
     let mut endless = b"a,b\n1,\"".to_vec();
     endless.extend(std::iter::repeat_n(b'x', 3 << 20));
     assert!(matches!(bad("endless.csv", &endless), SourceError::RecordTooLong { .. }));
+    for open in ["a,b\n1,2\n3,\"x\n4,5\n", "a,b\n1,2\n3,\"", "a,b\r\n1,2\r\n3,\"end\r\n", "a\n1\n\"end"] {
+        let refused = bad("open.csv", open.as_bytes());
+        assert!(matches!(refused, SourceError::QuoteNotClosed { line: 3, .. }), "{open:?}: {refused}");
+    }
+    // Closed quotes, lines that end or do not, empty lines, and the word that stands behind a file.
+    for closed in
+        ["a\n1\nend", "a\n1\nend\n", "a\n1\n\"end\"", "a\n1\nend\n\n\n", "a\r\n1\r\nend\r\n\r\n", "a\n1\nend\r"]
+    {
+        let path = place.file("closed.csv", closed);
+        let rows = read(&open(&path).expect("opened")).expect("read");
+        assert_eq!(rows.len(), 2, "{closed:?}");
+    }
     let mut endless = b"{\"a\": \"".to_vec();
     endless.extend(std::iter::repeat_n(b'x', 3 << 20));
     assert!(matches!(bad("endless.ndjson", &endless), SourceError::RecordTooLong { .. }));
