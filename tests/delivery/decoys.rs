@@ -126,7 +126,8 @@ async fn a_leak_is_traced_by_its_decoys_alone() {
     let consumers: Vec<_> = report.accused.iter().map(|accused| accused.consumer.clone()).collect();
     assert_eq!(consumers, [scenario.party(Who::First).clone()]);
     let channel = &report.accused[0].channels["decoy"];
-    assert!(channel.score > 8.0 && channel.positions as usize == decoys_of(&trips_of(&csv)).len(), "{channel:?}");
+    assert!(channel.score > 0.0 && channel.positions as usize == decoys_of(&trips_of(&csv)).len(), "{channel:?}");
+    assert!(report.accused[0].log_p_value <= 0.01_f64.ln(), "{report:?}");
     // Anybody checks it, with the keys of the accused.
     let bundle = scenario.app.export_trace(&found).await.unwrap();
     let check = verify_trace(&bundle, &EvidenceTrust::default());

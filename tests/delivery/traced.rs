@@ -172,12 +172,17 @@ async fn a_trace_is_in_the_journal_before_its_report_is_shown() {
     let order = scenario.order(Who::First, TRIP_RECORDS, &ROWS, (1_000, 20)).await;
     let csv = download(&served, &order, "/export?format=csv&columns=trip_id,line,day").await;
     let before = scenario.app.read(|state| state.position);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut files) = (BTreeSet::new(), BTreeSet::new());
     for text in [leaked(&csv, 200, "a,b,c"), "x,y\n1,2\n3,4\n".to_owned()] {
         let found = trace(scenario, &text).await;
         let id = found.recorded.parse().unwrap();
         let recorded = scenario.app.read(|state| state.traces[&id].value.clone());
-        assert_eq!(recorded.details.fragment_digest, found.report.fragment.digest);
+        // The journal knows the file again, and nobody can find it by trying what it might hold.
+        let again = trace(scenario, &text).await;
+        let second = scenario.app.read(|state| state.traces[&again.recorded.parse().unwrap()].value.clone());
+        assert_eq!(recorded.details.fragment_digest, second.details.fragment_digest);
+        assert!(!canonical(&recorded).contains(&found.report.fragment.digest));
+        assert!(files.insert(recorded.details.fragment_digest.clone()));
         // Whoever is shown a report can hold it against the journal.
         assert_eq!(recorded.details.report_digest, sha256(canonical(&found.report).as_bytes()).to_string());
         assert_eq!(recorded.details.bound.parse::<f64>().unwrap(), found.report.bound);
@@ -186,7 +191,7 @@ async fn a_trace_is_in_the_journal_before_its_report_is_shown() {
         assert!(!written.contains(order.id.as_str()) && !written.contains("accused"), "{written}");
         assert!(seen.insert(id));
     }
-    assert_eq!(scenario.app.read(|state| state.position), before + 2);
+    assert_eq!(scenario.app.read(|state| state.position), before + 4);
     assert!(scenario.app.replay_check().await.unwrap().agrees);
     // Settings that the journal could not hold are refused, and nothing is shown.
     let path = scenario.directory().join("found.txt");
@@ -195,5 +200,5 @@ async fn a_trace_is_in_the_journal_before_its_report_is_shown() {
     let watch = TraceWatch::new(|_| {}, Arc::new(StopSignal::default()));
     let refused = scenario.app.trace(fragment, &settings, &watch).await.unwrap_err();
     assert_eq!(refused.problem().code, "invalid");
-    assert_eq!(scenario.app.read(|state| state.traces.len()), 2);
+    assert_eq!(scenario.app.read(|state| state.traces.len()), 4);
 }

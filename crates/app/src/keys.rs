@@ -33,6 +33,8 @@ pub struct NodeKeys {
     pub(crate) mark_shares: SealKey,
     /// Salts of the commitments to those keys.
     pub(crate) mark_salt: IndexKey,
+    /// What the journal says of traced files, and what hides their reports behind digests.
+    pub(crate) traces: IndexKey,
 }
 
 impl std::fmt::Debug for NodeKeys {
@@ -96,6 +98,7 @@ impl NodeKeys {
             mark_half: HalfKey::from_bytes(derive("mark half")),
             mark_shares: SealKey::from_bytes(derive("mark shares")),
             mark_salt: IndexKey::from_bytes(derive("mark salt")),
+            traces: IndexKey::from_bytes(derive("traces")),
         })
     }
 }

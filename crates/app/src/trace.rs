@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_domain::product::ProductDetails;
+use lingqu_domain::trace::{TEXT_CHARS_MAX, is_one_line};
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::product::ProductError;
 use lingqu_engine::source::{Fragment, StopSignal};
@@ -157,6 +158,10 @@ impl App {
         if !(settings.bound > 0.0 && settings.bound <= BOUND_MAX) {
             let reason = "the bound must be above zero and at most one in a hundred; one in a million is usual";
             return Err(AppError::Invalid(reason.to_owned()));
+        }
+        if settings.case.as_deref().is_some_and(|case| !is_one_line(case)) {
+            let reason = format!("the case has at most {TEXT_CHARS_MAX} characters in one line");
+            return Err(AppError::Invalid(reason));
         }
         self.catch_up().await?;
         let log = self.receipts_now().await?;

@@ -18,7 +18,7 @@ use crate::state::{Listed, Meta};
 /// Most versions of products that a record names.
 pub const COMPARED_MAX: usize = 1_000;
 /// Longest word of a record, in characters.
-const TEXT_CHARS_MAX: usize = 200;
+pub const TEXT_CHARS_MAX: usize = 200;
 /// Hexadecimal digits of a SHA-256.
 const DIGEST_CHARS: usize = 64;
 
@@ -36,7 +36,8 @@ pub struct TraceDetails {
     pub compared: BTreeSet<String>,
     /// By which version of which decoders.
     pub decoder_version: String,
-    /// SHA-256 of the file, hexadecimal.
+    /// A digest of the file by which the node knows it again, hexadecimal: keyed by the node, as a file of one row could be guessed from its
+    /// SHA-256.
     pub fragment_digest: String,
     /// Rows of it.
     pub fragment_rows: u64,
@@ -93,6 +94,11 @@ impl Listed for Trace {
     }
 }
 
+/// Whether a record may hold such a text.
+pub fn is_one_line(text: &str) -> bool {
+    text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control)
+}
+
 pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Result<(), Refusal> {
     for (name, digest) in [("fragment_digest", &details.fragment_digest), ("report_digest", &details.report_digest)] {
         if digest.len() != DIGEST_CHARS || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
@@ -104,9 +110,8 @@ pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Res
         }
     }
     let texts = [Some(&details.bound), details.case.as_ref(), Some(&details.decoder_version)];
-    let is_long = |text: &&String| text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control);
     let is_empty = details.bound.is_empty() || details.decoder_version.is_empty();
-    if is_empty || texts.into_iter().flatten().chain(&details.compared).any(|text| is_long(&text)) {
+    if is_empty || texts.into_iter().flatten().chain(&details.compared).any(|text| !is_one_line(text)) {
         return Err(Refusal::invalid(
             "details",
             format!("各项文字为 1 至 {TEXT_CHARS_MAX} 字，不含换行"),

@@ -5769,7 +5769,10 @@ export interface components {
             compared: string[];
             /** @description By which version of which decoders. */
             decoder_version: string;
-            /** @description SHA-256 of the file, hexadecimal. */
+            /**
+             * @description A digest of the file by which the node knows it again, hexadecimal: keyed by the node, as a file of one row could be guessed from its
+             *     SHA-256.
+             */
             fragment_digest: string;
             /**
              * Format: int64

@@ -14,7 +14,18 @@ use crate::app::App;
 use crate::command::{CommandOptions, Extras};
 use crate::error::AppError;
 
+/// The context of the digest by which the journal knows a file. It is keyed: a file of one row may be guessed from a plain one.
+const FRAGMENT: &str = "lingqu traced fragment v1";
+/// The context of a report's salt.
+const REPORT: &str = "lingqu trace report v1";
+
 impl App {
+    /// What keeps a report from being guessed by its digest: the same words for the same file at the same moment, known to who has the
+    /// report.
+    pub(super) fn report_salt(&self, fragment_digest: &str, traced_at: &str) -> String {
+        self.keys.traces.digest(REPORT, format!("{traced_at} {fragment_digest}").as_bytes()).to_string()
+    }
+
     /// Records that a trace was run and commits to its report; answers the record's id. Error: the journal can't be written.
     pub(super) async fn record_trace(
         &self,
@@ -26,11 +37,11 @@ impl App {
         let compared: BTreeSet<String> = names.map(|(product, made_from)| format!("{product}@{made_from}")).collect();
         let orders = computed.judged.iter().map(|(case, _)| case.marked.orders.len() as u64).sum();
         let details = TraceDetails {
-            bound: settings.bound.to_string(),
+            bound: format!("{:e}", settings.bound),
             case: settings.case.clone(),
             compared,
             decoder_version: report.decoder_version.clone(),
-            fragment_digest: report.fragment.digest.clone(),
+            fragment_digest: self.keys.traces.digest(FRAGMENT, report.fragment.digest.as_bytes()).to_string(),
             fragment_rows: computed.fragment.row_count() as u64,
             orders_tested: orders,
             recipients_tested: report.tested as u64,

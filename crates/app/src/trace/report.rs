@@ -64,6 +64,9 @@ pub struct TraceReport {
 pub struct FragmentFacts {
     /// SHA-256 of the file.
     pub digest: String,
+    /// What keeps the report from being guessed by its digest in the journal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub salt: String,
     /// The form that it was found in.
     pub form: FragmentForm,
     /// The encoding of a text.

@@ -55,6 +55,7 @@ impl App {
         accused.sort_by(|left, right| left.log_p_value.total_cmp(&right.log_p_value));
         let (verdict, reason, reason_en) = answer(computed, &traced, &accused, tried);
         let fragment = &computed.fragment;
+        let traced_at = self.now().to_string();
         Ok(TraceReport {
             verdict,
             reason,
@@ -62,10 +63,10 @@ impl App {
             bound: tried.bound,
             tested: traced.iter().filter_map(|product| Some(product.marks.as_ref()?.tested)).sum(),
             decoder_version: DECODER_VERSION.to_owned(),
-            traced_at: self.now().to_string(),
             node: self.log_origin()?,
             fragment: FragmentFacts {
                 digest: fragment.digest.clone(),
+                salt: self.report_salt(&fragment.digest, &traced_at),
                 form: fragment.form,
                 encoding: fragment.encoding,
                 rows_read: fragment.rows_read,
@@ -73,6 +74,7 @@ impl App {
                 lines_left_out: fragment.lines_left_out,
                 columns: fragment.column_names().len(),
             },
+            traced_at,
             versions_tried: tried.versions,
             versions_not_tried: tried.versions_not_tried,
             versions_gone: tried.versions_gone,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -25,6 +25,8 @@ pub(super) struct DelimitedRecords {
     spent: Arc<AtomicU64>,
     /// Bytes of the file, once it was read to its end.
     size: Arc<AtomicU64>,
+    /// Whether its lines end with CR and LF.
+    has_crlf: Arc<AtomicBool>,
     headers: Vec<String>,
     null_tokens: Vec<Vec<u8>>,
     record: ByteRecord,
@@ -34,12 +36,13 @@ pub(super) struct DelimitedRecords {
 impl DelimitedRecords {
     pub(super) fn open(file: &SourceFile, delimiter: u8, null_tokens: &[String]) -> Result<Self, SourceError> {
         let spent = Arc::new(AtomicU64::new(0));
-        let size = Arc::new(AtomicU64::new(NOT_YET));
+        let (size, has_crlf) = (Arc::new(AtomicU64::new(NOT_YET)), Arc::new(AtomicBool::new(false)));
         let bounded = BoundedRead {
             inner: file.open()?,
             spent: Arc::clone(&spent),
             read: 0,
             size: Arc::clone(&size),
+            has_crlf: Arc::clone(&has_crlf),
             behind: BEHIND,
         };
         // Ragged records are let through by the reader and refused below, where the line is known.
@@ -50,6 +53,7 @@ impl DelimitedRecords {
             reader,
             spent,
             size,
+            has_crlf,
             headers: Vec::new(),
             null_tokens,
             record: ByteRecord::new(),
@@ -93,7 +97,11 @@ impl DelimitedRecords {
                 if is_past && self.record.len() == 1 && self.record.get(0) == Some(END) {
                     return Ok(false);
                 }
-                self.line = self.record.position().map_or(self.line, csv::Position::line);
+                if let Some(begun) = self.record.position() {
+                    // Between CR and LF the reader has ended a record, and has not counted its line.
+                    let is_between = begun.byte() > 0 && self.has_crlf.load(Ordering::Relaxed);
+                    self.line = begun.line() + u64::from(is_between);
+                }
                 if is_past {
                     return Err(SourceError::QuoteNotClosed { file: self.file.name(), line: self.line });
                 }
@@ -157,6 +165,7 @@ struct BoundedRead {
     /// Bytes of the file that were read.
     read: u64,
     size: Arc<AtomicU64>,
+    has_crlf: Arc<AtomicBool>,
     /// What is left of what stands behind the file.
     behind: &'static [u8],
 }
@@ -169,6 +178,10 @@ impl Read for BoundedRead {
         if self.size.load(Ordering::Relaxed) == NOT_YET && !buffer.is_empty() {
             let count = self.inner.read(buffer)?;
             self.spent.fetch_add(count as u64, Ordering::Relaxed);
+            if self.read == 0 {
+                let first = buffer[..count].split(|byte| *byte == b'\n').next();
+                self.has_crlf.store(first.is_some_and(|line| line.ends_with(b"\r")), Ordering::Relaxed);
+            }
             self.read += count as u64;
             if count > 0 {
                 return Ok(count);

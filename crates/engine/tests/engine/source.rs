@@ -155,6 +155,8 @@ fn bad_files_are_refused_with_their_place() {
     };
     let ragged = bad("ragged.csv", b"a,b\n1,2\n\"x\ny\",2\n3\n");
     assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");
+    let ragged = bad("windows.csv", b"a,b\r\n1,2\r\n\"x\r\ny\",2\r\n3\r\n");
+    assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");
     let encoding = bad("latin.csv", b"a,b\n1,caf\xe9\n");
     assert!(matches!(&encoding, SourceError::BadBytes { line: 2, column, .. } if column == "b"), "{encoding}");
     let json = bad("broken.ndjson", b"{\"a\": 1}\n{\"a\": }\n");
