@@ -4,6 +4,7 @@
 //! `trips` is an open resource of any size, with values that follow from the row's number so that a test can tell what it
 //! must get; `people` is a personal one, served with consent.
 
+mod by_line;
 mod decoyed;
 mod live;
 mod marked;
@@ -44,6 +45,7 @@ use rust_decimal::Decimal;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+pub use by_line::{BUSY_LINES, TRIP_BY_LINE, TRIPS_BY_LINE};
 pub use decoyed::TRIP_DECOYED;
 pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
 pub use marked::{TRIP_MARKED, TRIP_MARKED_OMITTED};
@@ -415,6 +417,15 @@ impl Scenario {
         self.certify(&registrations).await;
     }
 
+    /// Takes in a newer snapshot of trips.
+    async fn replace_trips(&self, csv: String) {
+        let file = self.directory.path().join("newer.csv");
+        std::fs::write(&file, csv).expect("the temporary directory is writable");
+        let (clerk, trips) = (&self.clerks[&Who::Provider], &self.resources["trips"]);
+        let imported = self.app.import_snapshot(clerk, trips, &file, SourceOptions::default()).await;
+        imported.expect("the source is as its catalogue entry says");
+    }
+
     async fn certify(&self, registrations: &[RegistrationId]) {
         let (clerk, chief) = (&self.clerks[&Who::Registrar], &self.chiefs[&Who::Registrar]);
         for registration in registrations {
@@ -748,9 +759,12 @@ fn resource_details(table: &str, columns: &[(&str, DataType)], key: &str, nature
 }
 
 fn trips_csv(trips: impl Iterator<Item = usize>) -> String {
+    csv_of(trips.map(Trip::of))
+}
+
+fn csv_of(trips: impl Iterator<Item = Trip>) -> String {
     let mut csv = "trip_id,line,day,delay,vehicle,note\n".to_owned();
-    for trip_id in trips {
-        let Trip { line, day, delay, vehicle, note, .. } = Trip::of(trip_id);
+    for Trip { trip_id, line, day, delay, vehicle, note } in trips {
         let delay = delay.map(|delay| delay.to_string()).unwrap_or_default();
         writeln!(csv, "{trip_id},{line},{day},{delay},{vehicle},{note}").expect("writing into memory can't fail");
     }

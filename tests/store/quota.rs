@@ -4,13 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lingqu_store::Backend;
 use lingqu_store::quota::{CHUNK_MAX, DeadProcess, Debit, Quota, QuotaError};
+use lingqu_store::{Backend, Store};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::ConnectionTrait;
 
 fn debit(account: &str, limit: u64, amount: u64) -> Debit {
     Debit { account: account.into(), limit, amount, chunk_max: CHUNK_MAX }
+}
+
+/// Makes all processes such as earlier versions registered: ones that their receipts do not name.
+async fn of_an_earlier_version(factory: &StoreFactory) {
+    let sql = "UPDATE quota_process SET receipts_before = NULL";
+    factory.raw().await.execute_unprepared(sql).await.unwrap();
+}
+
+/// Used and leased of the only account.
+async fn used_and_leased(store: &Store) -> (u64, u64) {
+    let accounts = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap();
+    assert_eq!(accounts.len(), 1, "{accounts:?}");
+    (accounts[0].used, accounts[0].leased)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -90,6 +103,7 @@ async fn leases_of_the_dead_come_back_with_their_true_use() {
         careful.spend(&[debit("ord_1", 100, 5)]).await.unwrap();
 
         // One that holds the node's lock need not.
+        of_an_earlier_version(&factory).await;
         let next = Quota::register(&store, true).await.unwrap();
         assert_eq!(next.dead_accounts().await.unwrap(), ["ord_1"]);
         next.reconcile("ord_1", 35, true).await.unwrap();
@@ -110,6 +124,7 @@ async fn what_is_not_known_of_the_dead_is_charged_whole() {
         dead.spend(&[rows(100)]).await.unwrap();
         dead.spend(&[rows(1)]).await.unwrap();
         drop(dead);
+        of_an_earlier_version(&factory).await;
         let next = Quota::register(&store, true).await.unwrap();
         let leased = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap()[0].leased;
         assert!((101..=141).contains(&leased), "{leased}");
@@ -140,6 +155,7 @@ async fn folding_back_beside_the_living_never_frees_too_much() {
         raw.execute_unprepared(&bury).await.unwrap();
 
         let next = Quota::register(&store, false).await.unwrap();
+        of_an_earlier_version(&factory).await;
         next.reconcile("ord_1", 30, true).await.unwrap();
         // 30 used in truth; the 20 that the living one spent are counted twice until it gives back: never not at all.
         let mut free = 0;
@@ -197,6 +213,74 @@ async fn folding_back_a_process_is_exact_beside_the_living() {
         again.fold(&again.process(), &used).await.unwrap();
         let account = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap().remove(0);
         assert_eq!(account.used, 177, "who is not taken for dead is not folded back");
+    })
+    .await;
+}
+
+/// Who died with deliveries open is not forgotten by a start: these are closed first, and then he is charged what they let out.
+#[tokio::test]
+async fn a_start_leaves_who_may_have_deliveries_open() {
+    both(async |factory: StoreFactory| {
+        if factory.backend() == Backend::Sqlite {
+            // A node on SQLite has one process at a time, whose deliveries are closed before its leases are folded back.
+            return;
+        }
+        let store = factory.open().await;
+        let dead = Quota::register(&store, false).await.unwrap();
+        dead.spend(&[debit("ord_1", 1_000, 30)]).await.unwrap();
+        let before = used_and_leased(&store).await;
+        assert!(before.0 == 0 && before.1 >= 30, "{before:?}");
+        let raw = factory.raw().await;
+        raw.execute_unprepared("UPDATE quota_process SET seen_at_unix = seen_at_unix - 61").await.unwrap();
+
+        let next = Quota::register(&store, false).await.unwrap();
+        assert_eq!(next.dead_accounts().await.unwrap(), Vec::<String>::new());
+        // Even if he is asked to: closed receipts tell nothing of it yet.
+        next.reconcile("ord_1", 0, true).await.unwrap();
+        assert_eq!(used_and_leased(&store).await, before);
+        let buried = next.bury().await.unwrap();
+        assert_eq!(buried, [DeadProcess { process: dead.process().to_string(), receipts_before: Some(0) }]);
+        next.reconcile("ord_1", 0, true).await.unwrap();
+        assert_eq!(next.bury().await.unwrap(), buried, "buried he is not forgotten either");
+        next.fold(&dead.process(), &BTreeMap::from([("ord_1".to_owned(), 30)])).await.unwrap();
+        assert_eq!(used_and_leased(&store).await, (30, 0));
+        assert_eq!(next.bury().await.unwrap(), []);
+    })
+    .await;
+}
+
+/// What a process of an earlier version left is charged as far as it was leased where others have given back as used what no
+/// receipt tells yet: too much rather than too little.
+#[tokio::test]
+async fn who_is_not_named_is_charged_whole_beside_one_who_is() {
+    both(async |factory: StoreFactory| {
+        if factory.backend() == Backend::Sqlite {
+            // A node on SQLite has one process at a time.
+            return;
+        }
+        let store = factory.open().await;
+        let rows = |amount| debit("ord_1", 1_000, amount);
+        let earlier = Quota::register(&store, false).await.unwrap();
+        earlier.spend(&[rows(10)]).await.unwrap();
+        of_an_earlier_version(&factory).await;
+        let (_, leased) = used_and_leased(&store).await;
+        // Its delivery goes on, so of the 37 that it used the receipts tell none.
+        let named = Quota::register(&store, false).await.unwrap();
+        named.spend(&[rows(30)]).await.unwrap();
+        named.give_back().await.unwrap();
+        named.spend(&[rows(7)]).await.unwrap();
+        let raw = factory.raw().await;
+        raw.execute_unprepared("UPDATE quota_process SET seen_at_unix = seen_at_unix - 61").await.unwrap();
+
+        let next = Quota::register(&store, false).await.unwrap();
+        assert_eq!(next.dead_accounts().await.unwrap(), ["ord_1"]);
+        next.reconcile("ord_1", 10, true).await.unwrap();
+        assert_eq!(next.dead_accounts().await.unwrap(), Vec::<String>::new());
+        let buried = next.bury().await.unwrap();
+        assert_eq!(buried, [DeadProcess { process: named.process().to_string(), receipts_before: Some(0) }]);
+        next.fold(&named.process(), &BTreeMap::from([("ord_1".to_owned(), 37)])).await.unwrap();
+        assert_eq!(used_and_leased(&store).await, (leased + 37, 0));
+        assert!(leased >= 10);
     })
     .await;
 }

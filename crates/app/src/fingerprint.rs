@@ -3,6 +3,7 @@
 mod decoys;
 mod half;
 mod keys;
+mod layings;
 mod marking;
 mod promises;
 mod propose;
@@ -22,6 +23,7 @@ pub use crate::fingerprint::half::RegulatorHalf;
 pub(crate) use crate::fingerprint::keys::committed_keys;
 use crate::fingerprint::keys::request_of;
 pub use crate::fingerprint::keys::{KeyRequest, KeyShares};
+pub(crate) use crate::fingerprint::layings::Layings;
 use crate::fingerprint::marking::marking_of;
 pub use crate::fingerprint::propose::MarkingProposal;
 

@@ -32,6 +32,7 @@ use lingqu_engine::{Limits, PseudonymKeys, RawTable, SchemaView, TableFiles};
 use crate::app::App;
 use crate::consent::{Epoch, HeldConsents, ProductSubjects, ServedSubjects, Wanted};
 use crate::error::AppError;
+use crate::fingerprint::Layings;
 use crate::privacy::{ConsumerLedger, noised_rules};
 use crate::quota::{CountedSubjects, RowSubjects, SubjectsOfRows};
 use crate::release::{ConsumerRecord, recipient};
@@ -60,7 +61,8 @@ pub(crate) struct ServingCache {
     indexes: Mutex<BTreeMap<String, Arc<ServedProduct>>>,
     /// Rows of all products that were asked for by key last.
     blocks: Arc<BlockCache>,
-    pub(crate) making: tokio::sync::Mutex<()>,
+    making: tokio::sync::Mutex<()>,
+    pub(crate) layings: Layings,
     pub(crate) counted: CountedSubjects,
 }
 
@@ -71,6 +73,7 @@ impl Default for ServingCache {
             indexes: Mutex::default(),
             blocks: Arc::default(),
             making: tokio::sync::Mutex::default(),
+            layings: Layings::default(),
             counted: CountedSubjects::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Decoys: rows of things that do not exist, for copies whose contract names them.
 //!
 //! A product's own files never hold one. Where copies are to have decoys, a second set of files is made beside them: the same
-//! rows under the same numbers, and the decoys where their keys put them, told by a hidden column alone. Whatever reads a
+//! rows, and the decoys where their keys put them, told by a hidden column alone. Whatever reads a
 //! product, its index, its subjects, its totals, reads the first set; only the governed table of a marked order is laid over
 //! the second, and its marks leave to each recipient his own share of the decoys. There is no filter that a reader could forget.
 //!

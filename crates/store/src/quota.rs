@@ -229,7 +229,8 @@ impl Quota {
         Ok(())
     }
 
-    /// Accounts in which dead processes hold leases, in order, at most [`DEAD_ACCOUNTS_MAX`].
+    /// Accounts in which dead processes hold leases, in order, at most [`DEAD_ACCOUNTS_MAX`]. Of processes that
+    /// [`Quota::reconcile`] is for.
     ///
     /// # Errors
     /// Faults of the database.
@@ -241,6 +242,7 @@ impl Quota {
             .from("quota_lease")
             .inner_join("quota_process", Expr::col(("quota_lease", "process")).equals(("quota_process", "process")))
             .and_where(Expr::col(("quota_process", "seen_at_unix")).lt(dead_line(self.store.backend())))
+            .and_where(Expr::col(("quota_process", "receipts_before")).is_null())
             .order_by(("quota_lease", "account"), Order::Asc)
             .limit(DEAD_ACCOUNTS_MAX)
             .take();
@@ -254,6 +256,11 @@ impl Quota {
     /// While other live processes hold leases, part of the true use may be theirs and still uncounted; then the account is
     /// charged for the dead at most what they had leased. That may count a use twice, never not at all; the next call
     /// without live leases sets the account exactly.
+    ///
+    /// Takes only processes that their receipts do not name, of which [`DeadProcess::receipts_before`] is none: where a node has
+    /// one process at a time, and those of earlier versions. Any other may have deliveries that are open: it is left as it
+    /// is until these are closed ([`Quota::bury`], [`Quota::fold`]). What such a one, dead or alive, gave back as used may be of
+    /// a delivery that no receipt tells the end of yet, so beside it the account is charged with all that the dead had leased.
     ///
     /// # Errors
     /// Faults of the database.
@@ -270,6 +277,7 @@ impl Quota {
                 .column("process")
                 .from("quota_process")
                 .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
+                .and_where(Expr::col("receipts_before").is_null())
                 .take()
         };
         let query = Query::select()
@@ -281,7 +289,20 @@ impl Quota {
         let row = write.db().query_one(&query).await.map_err(fault)?;
         let dead: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?.flatten();
         let dead = from_sql(DOING, dead.unwrap_or(0))?;
-        let settled = match is_whole {
+        let named_processes = Query::select()
+            .column("process")
+            .from("quota_process")
+            .and_where(Expr::col("receipts_before").is_not_null())
+            .take();
+        let query = Query::select()
+            .column("process")
+            .from("quota_lease")
+            .and_where(Expr::col("account").eq(account))
+            .and_where(Expr::col("process").in_subquery(named_processes))
+            .limit(1)
+            .take();
+        let is_beside_named = write.db().query_one(&query).await.map_err(fault)?.is_some();
+        let settled = match is_whole && !is_beside_named {
             true if leased == dead => used,
             true => max(min(used, settled + dead), settled),
             false => max(used, settled + dead),
@@ -296,6 +317,7 @@ impl Quota {
         let forget = Query::delete()
             .from_table("quota_process")
             .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
+            .and_where(Expr::col("receipts_before").is_null())
             .and_where(
                 Expr::col("process").not_in_subquery(Query::select().column("process").from("quota_lease").take()),
             )

@@ -5,7 +5,6 @@ use lingqu_domain::marking::{MarkProfile, Marking};
 use lingqu_domain::order::{OrderDetails, Quota};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::scope::{Mode, Narrowing, Purpose};
-use lingqu_engine::source::SourceOptions;
 
 use super::marked::DAYS_OF_PUBLICITY_MAX;
 use super::{Ordered, PURPOSE, Scenario, Who, trips_csv};
@@ -15,7 +14,7 @@ use super::{Ordered, PURPOSE, Scenario, Who, trips_csv};
 pub const TRIP_DECOYED: &str = "trip_decoyed";
 
 /// Trips that the scenario begins with, without a gap between their numbers.
-const DENSE: usize = 100;
+pub(super) const DENSE: usize = 100;
 
 impl Scenario {
     /// A node with the product [`TRIP_DECOYED`] over trips with numbers below `numbers`, on SQLite.
@@ -30,11 +29,7 @@ impl Scenario {
 
     /// A snapshot without the trips that three divides.
     async fn take_in_sparse(&self, numbers: usize) {
-        let file = self.directory().join("sparse.csv");
-        std::fs::write(&file, trips_csv((0..numbers).filter(|trip| trip % 3 != 0))).expect("the directory is writable");
-        let (clerk, trips) = (self.clerk(Who::Provider), &self.resources["trips"]);
-        let imported = self.app.import_snapshot(clerk, trips, &file, SourceOptions::default()).await;
-        imported.expect("it is as the catalogue entry says");
+        self.replace_trips(trips_csv((0..numbers).filter(|trip| trip % 3 != 0))).await;
     }
 
     async fn offer_decoyed(&mut self) {

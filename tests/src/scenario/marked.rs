@@ -10,7 +10,7 @@ use lingqu_domain::marking::{
     MomentBounds, Tolerance,
 };
 use lingqu_domain::product::ProductDetails;
-use lingqu_domain::scope::{Mode, Narrowing};
+use lingqu_domain::scope::{ColumnName, Mode, Narrowing};
 use rust_decimal::Decimal;
 
 use super::{Ordered, Scenario, Who, column};
@@ -39,8 +39,25 @@ pub(super) fn declaration() -> MarkDeclaration {
 }
 
 /// A few hundred rows that are all marked move a mean by more than the usual bound.
-fn wide() -> MomentBounds {
+pub(super) fn wide() -> MomentBounds {
     MomentBounds { mean_per_million: 20_000, deviation_per_million: 20_000 }
+}
+
+/// A mark that moves every delay by a minute, and hangs on these columns; on the row where there is none.
+pub(super) fn delay_mark(by: BTreeSet<ColumnName>) -> Mark {
+    let member = Member {
+        column: column("delay"),
+        encoding: Encoding::Lattice { step: Decimal::ONE },
+        coefficient: 1,
+        least: None,
+        greatest: None,
+    };
+    Mark {
+        name: column("delay"),
+        rate_per_million: 1_000_000,
+        by,
+        carrier: Carrier::Number { members: vec![member], amplitude: 1 },
+    }
 }
 
 impl Scenario {
@@ -55,25 +72,12 @@ impl Scenario {
     }
 
     async fn offer_marked(&mut self) {
-        let member = Member {
-            column: column("delay"),
-            encoding: Encoding::Lattice { step: Decimal::ONE },
-            coefficient: 1,
-            least: None,
-            greatest: None,
-        };
-        let mark = Mark {
-            name: column("delay"),
-            rate_per_million: 1_000_000,
-            by: Default::default(),
-            carrier: Carrier::Number { members: vec![member], amplitude: 1 },
-        };
         // The line follows from the trip's number as the delay does, so below 1,000 trips the one determines the other.
         let of_numbers = Dependency { by: BTreeSet::from([column("delay")]), column: column("line") };
         let keeps = Keeps { moments: wide(), breaks: BTreeSet::from([of_numbers]), ..Keeps::default() };
         let marking = Marking {
             profile: MarkProfile::Aes,
-            marks: vec![mark],
+            marks: vec![delay_mark(BTreeSet::new())],
             omitted_per_million: 20_000,
             decoys_per_million: 0,
             keeps: Some(keeps),

@@ -12,15 +12,12 @@ use lingqu_engine::{Limits, TableFiles};
 
 use crate::app::App;
 use crate::error::AppError;
+use crate::fingerprint::layings::ended_early;
 
 /// Most rows that are looked at for room.
 const ROWS_MAX: u64 = 400_000;
 /// Names the use of the node's secret.
 const SECRET_OF: &str = "lingqu decoys v1";
-
-fn ended_early(error: &tokio::task::JoinError) -> AppError {
-    AppError::Fault(format!("the making of decoys ended early: {error}"))
-}
 
 impl App {
     /// Refuses decoys for a product whose keys leave no room: every key between the least and the greatest is a row's. Error:
@@ -67,11 +64,17 @@ impl App {
     ) -> Result<Decoyed, AppError> {
         let secret = self.keys.mark_salt.digest(SECRET_OF, grant.product.as_str().as_bytes()).0;
         let plan = DecoyPlan { per_million, secret };
-        let (products, product, version) = (self.products.clone(), product.clone(), grant.product.to_string());
-        let inputs = inputs.to_owned();
-        // The first requests for a product may come all at once; one of them makes them.
-        let _turn = self.serving.making.lock().await;
-        let laid = tokio::task::spawn_blocking(move || products.lay_decoys(&version, &inputs, &product, &plan)).await;
-        Ok(laid.map_err(|error| ended_early(&error))??)
+        let version = grant.product.to_string();
+        let look = {
+            let (products, product) = (self.products.clone(), product.clone());
+            let (version, inputs) = (version.clone(), inputs.to_owned());
+            move || products.decoyed(&version, &inputs, &product)
+        };
+        let lay = {
+            let (products, product) = (self.products.clone(), product.clone());
+            let (version, inputs) = (version.clone(), inputs.to_owned());
+            move || products.lay_decoys(&version, &inputs, &product, &plan)
+        };
+        self.serving.layings.found_or_laid(&version, look, lay).await
     }
 }

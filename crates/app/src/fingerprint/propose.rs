@@ -180,7 +180,7 @@ fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a tie goes on holding when the marks move their columns. Categories and places are in no tie of numbers.
+/// Whether a tie goes on holding when the marks move their columns.
 fn keeps(marking: &Marking, finding: &Finding) -> bool {
     let (first, parts): (&str, Vec<&str>) = match finding {
         Finding::Sum { first, second, third, .. } => (first, vec![second, third]),
@@ -202,7 +202,10 @@ fn keeps(marking: &Marking, finding: &Finding) -> bool {
 /// where the mark leaves it, none where that can't be told.
 fn reach_of(mark: &Mark, column: &str) -> Option<i128> {
     const DECIMALS: u32 = 12;
-    let Carrier::Number { members, .. } = &mark.carrier else { return Some(0) };
+    // Places and spellings are moved by no multiple of a step, so they keep no tie of numbers.
+    let Carrier::Number { members, .. } = &mark.carrier else {
+        return (!mark.columns().iter().any(|moved| moved.as_str() == column)).then_some(0);
+    };
     let Some(member) = members.iter().find(|member| member.column.as_str() == column) else { return Some(0) };
     let (mantissa, scale) = match &member.encoding {
         Encoding::Lattice { step } | Encoding::Time { step } => {
@@ -255,6 +258,22 @@ mod tests {
         };
         let marks = marks.into_iter().enumerate().map(mark).collect();
         Marking { profile: MarkProfile::Aes, marks, omitted_per_million: 0, decoys_per_million: 0, keeps: None }
+    }
+
+    #[test]
+    fn a_place_whose_coordinate_stands_in_another_column_too_is_no_place_for_marks() {
+        let name = |text: &str| ColumnName::new(text).unwrap();
+        let carrier = Carrier::Place {
+            latitude: name("lat"),
+            longitude: name("lon"),
+            decimals: 6,
+            metres: 10,
+        };
+        let mark = Mark { name: name("place"), rate_per_million: 1, by: Default::default(), carrier };
+        let places = Marking { marks: vec![mark], ..marking(vec![]) };
+        let copy = |first: &str| Finding::Copy { first: first.to_owned(), second: "x".to_owned(), constant: 0 };
+        assert!(!keeps(&places, &copy("lat")) && !keeps(&places, &copy("lon")));
+        assert!(keeps(&places, &copy("height")), "another column");
     }
 
     /// The flights' arrival: `arr_time` = `sched_arr_time` + `arr_delay` modulo a day.

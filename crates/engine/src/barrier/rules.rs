@@ -38,6 +38,7 @@ use tempfile::TempDir;
 use self::questions::{QUESTIONS, Question, UNSAFE_MARK};
 use super::*;
 use crate::allow::{self, Granted};
+use crate::constants;
 use crate::engine::{Engine, EngineSettings, register};
 use crate::governed::{Governance, GovernedProvider, GovernedTable, HiddenColumns};
 use crate::joins;
@@ -430,7 +431,7 @@ async fn no_logical_rule_passes_the_barrier_alone_twice_or_in_pairs() {
 }
 
 async fn logical_rules_apart(stand: &Stand) {
-    let rules = Optimizer::new().rules;
+    let rules = constants::logical_rules();
     let known = names(&rules.iter().collect::<Vec<_>>());
     assert!(rules.len() >= LOGICAL_RULES_MIN, "the logical rules are {known}");
     let (mut faults, mut applied) = (Vec::new(), 0);
@@ -467,7 +468,7 @@ async fn all_logical_rules_and_all_but_one_keep_the_barrier_and_run_over_a_copy(
 }
 
 async fn logical_rules_together(stand: &Stand) {
-    let rules = Optimizer::new().rules;
+    let rules = constants::logical_rules();
     let (mut faults, mut plans, mut runs) = (Vec::new(), 0, 0);
     // As sessions are: with all rules. With everything switched on: with all but each as well.
     for (base, first) in [(stand.state(), rules.len()), (stand.eager(), 0)] {
