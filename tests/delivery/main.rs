@@ -8,6 +8,7 @@ mod digests;
 mod explained;
 mod live;
 mod marked;
+mod marked_by;
 mod marked_leak;
 mod modes;
 mod pieces;

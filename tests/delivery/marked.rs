@@ -19,14 +19,14 @@ const TRIPS: usize = 8_000;
 const MODES: [Mode; 4] = [Mode::Verification, Mode::Lookup, Mode::Rows, Mode::File];
 
 /// Delays by trip.
-type Copy = BTreeMap<usize, Option<i64>>;
+pub type Copy = BTreeMap<usize, Option<i64>>;
 
 async fn served() -> Served {
     Served::of(Scenario::open_marked(TRIPS).await, Settings::default()).await
 }
 
 /// Delays in a file whose first column is the trip.
-fn of_csv(text: &str, delay: usize) -> Copy {
+pub fn of_csv(text: &str, delay: usize) -> Copy {
     let mut copy = Copy::new();
     for line in text.lines().skip(1) {
         let cells: Vec<&str> = line.split(',').collect();
@@ -35,7 +35,8 @@ fn of_csv(text: &str, delay: usize) -> Copy {
     copy
 }
 
-fn of_parquet(bytes: &[u8]) -> Copy {
+/// The same of a Parquet file.
+pub fn of_parquet(bytes: &[u8]) -> Copy {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(bytes)).unwrap();
     let mut copy = Copy::new();
     for batch in reader.build().unwrap() {
@@ -48,13 +49,15 @@ fn of_parquet(bytes: &[u8]) -> Copy {
     copy
 }
 
-fn of_rows(rows: &Value) -> Copy {
+/// The same of rows in JSON.
+pub fn of_rows(rows: &Value) -> Copy {
     let cell = |row: &Value, name: &str| row[name].as_i64();
     let rows = rows.as_array().unwrap().iter();
     rows.map(|row| (usize::try_from(cell(row, "trip_id").unwrap()).unwrap(), cell(row, "delay"))).collect()
 }
 
-async fn file(served: &Served, order: &Ordered, format: &str) -> Reply {
+/// An order's whole file in a format, with its delivery closed.
+pub async fn file(served: &Served, order: &Ordered, format: &str) -> Reply {
     let reply = served.get(order, &format!("/export?format={format}")).await.ok();
     served.closed(reply.header("delivery-receipt").unwrap()).await;
     reply
@@ -177,11 +180,11 @@ async fn copies_differ_and_receipts_and_tags_say_which_is_whose() {
         let opening = self::opening(&served, &plain).await;
         assert_eq!((opening.marked.len(), opening.code_id.as_ref()), (0, codes.last()));
     }
-    // A tenth of the positions hangs on the order, all others on the consumer; a bit differs in a quarter of the cases, whichever of
-    // the two it hangs on. Which rows lack hangs on the consumer alone.
+    // A tenth of the positions hangs on the order, all others on the consumer; of 100 bits some 29 differ, whichever of the two they
+    // hang on. Which rows lack hangs on the consumer alone.
     let (of_order, of_consumer) = (differing(&copies[0], &copies[1]), differing(&copies[0], &copies[2]));
     assert!((0.01..0.045).contains(&of_order), "{of_order}");
-    assert!((0.2..0.3).contains(&of_consumer), "{of_consumer}");
+    assert!((0.24..0.34).contains(&of_consumer), "{of_consumer}");
     assert!(copies[0].keys().eq(copies[1].keys()));
     assert!(!copies[0].keys().eq(copies[2].keys()));
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {

@@ -10,7 +10,9 @@ use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Claim, Deliveries, Settings};
+use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{Ordered, PERSON_CHECK, Scenario, TRIP_CHECK, TRIP_RECORDS, Who, id_number};
+use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
 
 use crate::changes::given_up_after;
@@ -325,6 +327,63 @@ async fn what_a_crash_cut_off_is_counted_as_far_as_it_was_let_out() {
         // What this one leased, had it leased anything, nobody gives back either.
         app.receipts().close().await;
     }
+    drop(response);
+}
+
+/// A process that is missed as another one starts, too late for the start to take up what it left, is charged what it let out all
+/// the same: the start leaves it to those who look several times a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_missed_in_the_middle_of_a_start_is_charged_what_he_let_out() {
+    let Some(server) = PrivatePostgres::shared() else {
+        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests several nodes");
+        eprintln!("\n*** NO POSTGRESQL FOUND: NO START BESIDE A DYING PROCESS WAS TESTED. Install PostgreSQL. ***\n");
+        return;
+    };
+    let url = server.create_database().await;
+    let served = Served::open(Some(url.clone()), 60_000).await;
+    let quota = limited(Some(1 << 30), Some(1 << 39));
+    let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::File], quota).await;
+    // Its client takes nothing more, so the process stands still.
+    let response = served.begun(&order, "/export?format=ndjson").await;
+    let receipt = crate::served::receipt_of(&response);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    // Its last sign gets too old when the start has just looked for such.
+    let process = served.scenario.app.quota().process();
+    let miss = format!(
+        "CREATE FUNCTION miss() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         UPDATE quota_process SET seen_at_unix = 1 WHERE process = '{process}' AND seen_at_unix > 1; \
+         RETURN NULL; END $$"
+    );
+    let once_looked = "CREATE TRIGGER miss AFTER UPDATE ON quota_process FOR EACH STATEMENT \
+                       WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION miss()";
+    let database = Database::connect(url.clone()).await.unwrap();
+    database.execute_unprepared(&miss).await.unwrap();
+    database.execute_unprepared(once_looked).await.unwrap();
+
+    let copy = tempfile::tempdir().unwrap();
+    crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
+    let directory = copy.path().to_owned();
+    let clock = Clock::behind(jiff::Timestamp::now().duration_since(served.scenario.app.now()));
+    let app = App::open(AppSettings { directory, database_url: Some(url), clock, exclusive: true }).await.unwrap();
+    let closings = app.receipts().positions_of_receipt_kinds(&receipt, &["closed"]).await.unwrap();
+    assert_eq!(closings, Vec::<u64>::new(), "it was missed before the start looked for such");
+    app.take_up_abandoned().await.unwrap();
+    let records = app.order_receipts(&order.id, 0, 1_000).await.unwrap();
+    let records: Vec<ReceiptRecord> = records.into_iter().map(|(_, record)| record).collect();
+    let Some(ReceiptBody::Closed { outcome, totals }) = records.last().map(|record| &record.body) else {
+        panic!("{records:?}")
+    };
+    assert_eq!(*outcome, Outcome::Stopped { code: "interrupted".to_owned() });
+    assert_eq!((totals.answer_rows, totals.bytes), let_out(&records));
+    assert!(totals.answer_rows > 0 && totals.bytes > 0, "{totals:?}");
+    let accounts = app.store().snapshot().await.unwrap().quota_accounts(None).await.unwrap();
+    let held = |unit: &str| {
+        let name = format!("{}/{unit}", order.id);
+        accounts.iter().find(|account| account.account == name).map(|account| (account.used, account.leased))
+    };
+    assert_eq!(held("rows"), Some((totals.answer_rows, 0)));
+    assert_eq!(held("bytes"), Some((totals.bytes, 0)));
+    app.close().await.unwrap();
     drop(response);
 }
 

@@ -235,7 +235,7 @@ async fn a_start_leaves_who_may_have_deliveries_open() {
 
         let next = Quota::register(&store, false).await.unwrap();
         assert_eq!(next.dead_accounts().await.unwrap(), Vec::<String>::new());
-        // Even if he is asked to: closed receipts tell nothing of it yet.
+        // Even where it is told to fold: no receipt tells the end of a delivery yet.
         next.reconcile("ord_1", 0, true).await.unwrap();
         assert_eq!(used_and_leased(&store).await, before);
         let buried = next.bury().await.unwrap();

@@ -302,7 +302,8 @@ impl Quota {
             .limit(1)
             .take();
         let is_beside_named = write.db().query_one(&query).await.map_err(fault)?.is_some();
-        let settled = match is_whole && !is_beside_named {
+        let settled = match is_whole {
+            true if is_beside_named => settled + dead,
             true if leased == dead => used,
             true => max(min(used, settled + dead), settled),
             false => max(used, settled + dead),

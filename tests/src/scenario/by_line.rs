@@ -11,8 +11,8 @@ use super::decoyed::DENSE;
 use super::marked::{DAYS_OF_PUBLICITY_MAX, delay_mark, wide};
 use super::{Ordered, Scenario, Trip, Who, column, csv_of};
 
-/// Trips by every mode by which values leave, as [`Trip::by_line`] makes them: all trips of a line have one delay, which is a
-/// minute off in each copy, the same in all of the line's trips.
+/// Trips by verification and every mode by which values leave, as [`Trip::by_line`] makes them: all trips of a line have one
+/// delay, which is a minute off in each copy, the same in all of the line's trips.
 pub const TRIP_BY_LINE: &str = "trip_by_line";
 
 /// Trips that [`TRIP_BY_LINE`] has.

@@ -263,12 +263,7 @@ mod tests {
     #[test]
     fn a_place_whose_coordinate_stands_in_another_column_too_is_no_place_for_marks() {
         let name = |text: &str| ColumnName::new(text).unwrap();
-        let carrier = Carrier::Place {
-            latitude: name("lat"),
-            longitude: name("lon"),
-            decimals: 6,
-            metres: 10,
-        };
+        let carrier = Carrier::Place { latitude: name("lat"), longitude: name("lon"), decimals: 6, metres: 10 };
         let mark = Mark { name: name("place"), rate_per_million: 1, by: Default::default(), carrier };
         let places = Marking { marks: vec![mark], ..marking(vec![]) };
         let copy = |first: &str| Finding::Copy { first: first.to_owned(), second: "x".to_owned(), constant: 0 };

@@ -4,7 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use lingqu_engine::ColumnType;
-use lingqu_engine::source::{DeclaredColumn, RejectLimit, Source, SourceError, SourceFormat, SourceOptions};
+use lingqu_engine::source::{
+    DeclaredColumn, Fragment, FragmentForm, FragmentOptions, RejectLimit, Source, SourceError, SourceFormat,
+    SourceOptions,
+};
 
 use crate::data::{Place, name, text_rows};
 
@@ -245,6 +248,36 @@ fn days_are_counted_as_the_workbook_says() {
 }
 
 /// Each of these would take memory or time without end, or put values where nobody looks.
+/// What was found is read under whatever names it has now: others, one name twice, or none.
+#[test]
+fn a_fragment_in_a_sheet_keeps_its_rows_whatever_became_of_its_names() {
+    let place = Place::new();
+    let path = place.directory.path().join("found.xlsx");
+    let text = |at: String, text: &str| format!(r#"<c r="{at}" t="inlineStr"><is><t>{text}</t></is></c>"#);
+    let trip = |row: usize, line: &str, delay: i64| {
+        let (line, day) = (text(format!("A{row}"), line), text(format!("B{row}"), "2025-03-01"));
+        format!(r#"<row r="{row}">{line}{day}<c r="C{row}"><v>{delay}</v></c></row>"#)
+    };
+    let trips = |first: usize| trip(first, "L1", 12) + &trip(first + 1, "桂林 2", -3);
+    let header = |names: [&str; 3]| {
+        let cells = ["A1", "B1", "C1"].into_iter().zip(names).map(|(at, name)| text(at.to_owned(), name));
+        format!(r#"<row r="1">{}</row>"#, cells.collect::<String>())
+    };
+    for (rows, names) in [
+        (header(["线路", "日期", "晚点"]) + &trips(2), ["线路", "日期", "晚点"]),
+        (header(["a", "a", "A"]) + &trips(2), ["a", "column_2", "A"]),
+        // A number is no name, so the first row is one of the rows.
+        (trips(1), ["column_1", "column_2", "column_3"]),
+    ] {
+        workbook_of(&path, &rows);
+        let fragment = Fragment::read(&path, &FragmentOptions::default()).expect("a good sheet");
+        assert_eq!((fragment.form, fragment.rows_read), (FragmentForm::Xlsx, 2));
+        assert_eq!(fragment.column_names(), names);
+        let read = text_rows(std::slice::from_ref(&fragment.batch));
+        assert_eq!(read, ["L1|2025-03-01|12", "桂林 2|2025-03-01|-3"], "{names:?}");
+    }
+}
+
 #[test]
 fn archives_that_no_honest_program_writes_are_refused() {
     let place = Place::new();

@@ -147,6 +147,63 @@ fn a_small_parquet_file_that_stands_for_much_is_read_little_by_little_and_refuse
     assert_eq!(parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX).unwrap().1, 2_000);
 }
 
+/// The workbook that another library wrote.
+fn workbook() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine/fixtures/workbook/workbook.xlsx");
+    std::fs::read(path).unwrap()
+}
+
+fn of_sheet(sheet: &str) -> Result<Fragment, FragmentError> {
+    read_with("found.xlsx", &workbook(), &FragmentOptions { sheet: Some(sheet.to_owned()), ..Default::default() })
+}
+
+#[test]
+fn the_cells_of_a_sheet_are_read_as_text_whatever_their_types() {
+    // Whatever it is called.
+    let fragment = read("found.csv", &workbook()).unwrap();
+    assert_eq!(fragment.form, FragmentForm::Xlsx);
+    assert!(fragment.encoding.is_none());
+    assert_eq!(fragment.column_names(), ["Trip No", "line", "day", "seen at", "ratio", "late", "note", "departs"]);
+    assert!(fragment.batch.schema().fields().iter().all(|field| *field.data_type() == DataType::Utf8));
+    assert_eq!(
+        cells(&fragment),
+        [
+            ["1", "L0", "2025-03-01", "2025-03-01 05:30:15", "0.5", "true", "正点", "08:30:00"],
+            ["2", "L1", "2025-03-02", "2025-03-02", "3", "false", "", ""],
+            ["3", "", "", "", "", "", "末班 & <晚点>", ""],
+        ]
+    );
+    let missing: Vec<usize> = fragment.batch.columns().iter().map(|column| column.null_count()).collect();
+    assert_eq!(missing, [0, 1, 1, 1, 1, 1, 1, 2], "an empty cell is no text");
+    assert_eq!((fragment.rows_read, fragment.lines_left_out), (3, 0));
+    assert_eq!(of_sheet("trips").unwrap().batch, fragment.batch, "it is the first sheet");
+}
+
+#[test]
+fn what_a_sheet_does_not_say_is_missing_and_a_row_that_does_not_fit_is_counted() {
+    let fragment = of_sheet("驾驶员").unwrap();
+    // A title that is merged over all columns is their name, and the names below it are a row.
+    assert_eq!(fragment.column_names(), ["驾驶员名册（合成数据）", "column_2", "column_3"]);
+    assert_eq!(
+        cells(&fragment),
+        [
+            ["编号", "姓名", "分数"],
+            ["1", "韦一", "90"],
+            ["2", "黄二", "80"],
+            // Of a merged area.
+            ["3", "黄二", "70"],
+            // An error, a formula without its result, and a length of time.
+            ["4", "莫四", ""],
+            ["5", "蒙五", ""],
+            ["6", "覃六", ""],
+            ["8", "农八", "50"],
+        ]
+    );
+    assert_eq!((fragment.rows_read, fragment.lines_left_out), (8, 1), "a cell stands beside the table");
+    let told = of_sheet("drivers").unwrap_err().to_string();
+    assert!(told.contains("found.xlsx") && told.contains("`驾驶员`") && !told.contains("韦一"), "{told}");
+}
+
 #[test]
 fn a_table_without_names_loses_no_row_and_bad_lines_are_counted() {
     let fragment = read("found", b"L1,2025-03-01,12\nL2,2025-03-02,-3\n").unwrap();
