@@ -114,7 +114,7 @@ mod tests {
             move || -> Result<u32, ProductError> { Ok(laid.fetch_add(1, Ordering::SeqCst) + 1) }
         };
         let (begun, has_begun) = oneshot::channel::<()>();
-        let (goes_on, may_go_on) = mpsc::channel::<()>();
+        let (goes_on, may_go_on) = mpsc::sync_channel::<()>(1);
         let first = tokio::spawn({
             let (layings, look, lay) = (Arc::clone(&layings), look.clone(), lay(&laid));
             let lay_late = move || {
