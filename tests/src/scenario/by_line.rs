@@ -31,7 +31,7 @@ impl Trip {
     /// The trip of a number where the line says how late its trips are: never of a seventh of the lines, and up to two hours of
     /// the others. Nothing else says it, and the delay says nothing else.
     pub fn by_line(trip_id: usize) -> Trip {
-        let (line, delay) = if trip_id % BUSY_EVERY == 0 {
+        let (line, delay) = if trip_id.is_multiple_of(BUSY_EVERY) {
             let (line, delay) = BUSY_LINES[trip_id / BUSY_EVERY % BUSY_LINES.len()];
             (line.to_owned(), Some(delay))
         } else {
