@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tokio::sync::Mutex;
 
@@ -373,15 +373,7 @@ impl Quota {
             .columns(["account", "settled"])
             .from("quota_lease")
             .and_where(Expr::col("process").eq(process))
-            .and_where(
-                Expr::col("process").in_subquery(
-                    Query::select()
-                        .column("process")
-                        .from("quota_process")
-                        .and_where(Expr::col("seen_at_unix").eq(0i64))
-                        .take(),
-                ),
-            )
+            .and_where(Expr::col("process").in_subquery(buried()))
             .take();
         for row in write.db().query_all(&query).await.map_err(fault)? {
             let account: String = row.try_get_by_index(0).map_err(fault)?;
@@ -395,15 +387,7 @@ impl Quota {
             let delete = Query::delete()
                 .from_table(table)
                 .and_where(Expr::col("process").eq(process))
-                .and_where(
-                    Expr::col("process").in_subquery(
-                        Query::select()
-                            .column("process")
-                            .from("quota_process")
-                            .and_where(Expr::col("seen_at_unix").eq(0i64))
-                            .take(),
-                    ),
-                )
+                .and_where(Expr::col("process").in_subquery(buried()))
                 .take();
             write.db().execute(&delete).await.map_err(fault)?;
         }
@@ -560,6 +544,12 @@ impl Quota {
         local.seen = Some(before);
         Ok(())
     }
+}
+
+/// The names of the processes that were taken for dead.
+fn buried() -> SelectStatement {
+    let is_buried = Expr::col("seen_at_unix").eq(0i64);
+    Query::select().column("process").from("quota_process").and_where(is_buried).take()
 }
 
 fn credit(local: &mut Local, debit: &Debit) {

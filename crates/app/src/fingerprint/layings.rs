@@ -13,7 +13,7 @@ const LAYINGS_MAX: usize = 4;
 
 /// Who lays decoys now, and who waits for it.
 pub(crate) struct Layings {
-    /// Of versions that somebody asks for now; there are no more of them than requests.
+    /// Of versions that somebody asks for now: at most one for each request.
     turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
     places: Arc<Semaphore>,
 }
