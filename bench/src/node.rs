@@ -1,5 +1,6 @@
 //! The demo's data and the node that serves it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -115,6 +116,11 @@ struct Ready {
 impl Node {
     /// Serves a node on free ports and waits until it is ready.
     pub fn serve(binary: &Path, directory: &Path) -> Result<Node, BenchError> {
+        Node::serve_by(binary, &["--dir".into(), directory.into()])
+    }
+
+    /// The same of the node that these arguments name.
+    pub fn serve_by(binary: &Path, arguments: &[OsString]) -> Result<Node, BenchError> {
         let failed = |reason: String| BenchError::Program { program: "lingqu serve".to_owned(), reason };
         let begun = Instant::now();
         let mut child = Command::new(binary)
@@ -129,9 +135,8 @@ impl Node {
                 "127.0.0.1:0",
                 "--postgres-listen",
                 "127.0.0.1:0",
-                "--dir",
             ])
-            .arg(directory)
+            .args(arguments)
             .env("LINGQU_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -159,6 +164,19 @@ impl Node {
     /// Memory that the process holds now, in bytes.
     pub fn resident_bytes(&self) -> Result<u64, BenchError> {
         resident_bytes(self.child.id())
+    }
+
+    /// Processor time that the process took so far, in ticks of the system (100 a second).
+    pub fn processor_ticks(&self) -> Result<u64, BenchError> {
+        let path = PathBuf::from(format!("/proc/{}/stat", self.child.id()));
+        let stat = fs::read_to_string(&path).map_err(|error| file_error("read", &path, &error))?;
+        // Behind the name, which may hold anything, user and system time are the 12th and 13th field (proc_pid_stat(5)).
+        let behind_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: Vec<u64> = behind_name.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
+        match ticks[..] {
+            [user, system] => Ok(user + system),
+            _ => Err(BenchError::Unexpected(format!("{} has another form", path.display()))),
+        }
     }
 
     /// Asks it to end, as an operator does, and waits.

@@ -246,7 +246,8 @@ pub fn rewrite_segment(file: &Path, from: &[u8], to: &[u8]) {
     let place = bytes.windows(from.len()).position(|window| window == from).expect("the segment has these bytes");
     bytes[place..place + to.len()].copy_from_slice(to);
     let mut at = SEGMENT_HEADER_BYTES;
-    while at < bytes.len() {
+    // Behind the frames there may be zeros, written ahead.
+    while bytes.get(at).is_some_and(|byte| *byte != 0) {
         let number = |from: usize| u32::from_be_bytes(bytes[from..from + 4].try_into().expect("four bytes")) as usize;
         let (group, table, kept) = (number(at + 4), number(at + 8), number(at + 12));
         let fixed = at + FRAME_HEADER_BYTES..at + FRAME_HEADER_BYTES + group + table;

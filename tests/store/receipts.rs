@@ -9,6 +9,7 @@ use lingqu_store::receipt::{
 };
 use lingqu_store::{Backend, Store, StoreError};
 use lingqu_tests::{StoreFactory, both};
+use lingqu_transparency::ENTRY_PAIRS_MAX;
 use sea_orm::ConnectionTrait;
 
 use crate::sample::{append, append_new};
@@ -74,6 +75,34 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
         let again = ReceiptLog::open(&store, factory.directory()).await.unwrap();
         append_many(&again, 24..26).await;
         assert_eq!(again.read(24).await.unwrap().unwrap().receipt, receipt(23));
+    })
+    .await;
+}
+
+/// A busy node commits to receipts while they come, in whole entries; what fills none is the publisher's.
+#[tokio::test]
+async fn receipts_are_committed_to_as_they_fill_entries() {
+    const RECEIPTS: u64 = 2 * ENTRY_PAIRS_MAX as u64 + 300;
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+        let append = async |count: u64| {
+            let waiting = (0..count).map(|number| log.append(receipt(number)));
+            futures::future::try_join_all(waiting).await.unwrap();
+        };
+        append(ENTRY_PAIRS_MAX as u64 - 1).await;
+        assert_eq!(log.commit_full_entries().await.unwrap(), 0);
+        append(RECEIPTS + 1 - ENTRY_PAIRS_MAX as u64).await;
+        for committed in [2 * ENTRY_PAIRS_MAX as u64, 0] {
+            assert_eq!(log.commit_full_entries().await.unwrap(), committed);
+        }
+        assert_eq!(store.log_size().await.unwrap(), 2);
+        assert_eq!(log.commit_of(2 * ENTRY_PAIRS_MAX as u64).await.unwrap().map(|commit| commit.log_entry), Some(1));
+        assert_eq!(log.commit_of(RECEIPTS).await.unwrap(), None);
+        assert_eq!(log.commit_to_log().await.unwrap(), 300);
+        // Another log over the same records begins with what the database says.
+        let beside = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
+        assert_eq!(beside.commit_full_entries().await.unwrap(), 0);
     })
     .await;
 }
@@ -284,11 +313,11 @@ async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
     let whole = std::fs::read(&file).unwrap();
     let last_begins = begin_of_last_frame(&whole);
     for length in last_begins..whole.len() {
-        // The file may end early, or be as long as it should with the end not written.
-        for zeros in [0, whole.len() - length] {
+        // The file may end early, be as long as it should with the end not written, or go on with the zeros that are written ahead.
+        for zeros in [0, whole.len() - length, whole.len() - length + 5_000] {
             let mut torn = whole[..length].to_vec();
             torn.extend(std::iter::repeat_n(0, zeros));
-            if torn == whole {
+            if torn.starts_with(&whole) {
                 continue;
             }
             std::fs::write(&file, &torn).unwrap();
@@ -304,6 +333,40 @@ async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
     let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
     append_many(&log, 3..6).await;
     assert_eq!(log.head().await.unwrap(), 6);
+}
+
+/// Zeros are written ahead of the frames: they are there while it is appended, and after a crash, and are no damage.
+#[tokio::test]
+async fn zeros_ahead_of_the_frames_are_no_damage() {
+    let (factory, file, receipts) = segment_with(3).await;
+    let store = factory.open().await;
+    let whole = std::fs::read(&file).unwrap();
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    append_many(&log, 3..4).await;
+    let ahead = std::fs::read(&file).unwrap();
+    assert!(ahead.starts_with(&whole) && ahead.ends_with(&[0; 1_024]));
+    append_many(&log, 4..6).await;
+    assert_eq!(std::fs::read(&file).unwrap().len(), ahead.len(), "the length was made durable anew");
+    log.close().await;
+    // As a killed process leaves it.
+    std::fs::write(&file, &ahead).unwrap();
+    let reader = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
+    assert_eq!(reader.read_after(0, 3).await.unwrap(), receipts);
+    assert_eq!(reader.head().await.unwrap(), 4);
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    append_many(&log, 4..5).await;
+    assert_eq!(log.read(5).await.unwrap().map(|found| found.receipt), Some(receipt(4)));
+    log.close().await;
+    let ended = std::fs::read(&file).unwrap();
+    assert!(ended.len() < ahead.len() && !ended.ends_with(&[0; 1_024]), "it ends with its last frame");
+    // Zeros over what the log commits to are.
+    log.commit_to_log().await.unwrap();
+    let last_begins = begin_of_last_frame(&ended);
+    let mut zeroed = ended.clone();
+    zeroed[last_begins..].fill(0);
+    std::fs::write(&file, &zeroed).unwrap();
+    let message = ReceiptLog::open(&store, factory.directory()).await.err().unwrap().to_string();
+    assert!(message.contains(&format!("00000001.seg is damaged at offset {last_begins};")), "{message}");
 }
 
 fn begin_of_last_frame(segment: &[u8]) -> usize {

@@ -27,7 +27,7 @@ const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(30);
 /// Shortest password, in characters.
 const PASSWORD_CHARS_MIN: usize = 12;
 /// Service keys that are kept in memory.
-const KNOWN_KEYS_MAX: usize = 4_096;
+const KNOWN_KEYS_MAX: usize = 16_384;
 
 /// A user to add.
 pub struct NewUser {

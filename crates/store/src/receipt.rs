@@ -20,6 +20,7 @@ mod request;
 mod segment;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lingqu_crypto::{DigestPair, Salt};
@@ -92,6 +93,8 @@ struct Inner {
     store: Store,
     /// On a SQLite node; PostgreSQL keeps receipts in the database.
     segments: Option<Segments>,
+    /// Up to here receipts were seen to be committed to; there may be more.
+    committed: AtomicU64,
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
     finished: Mutex<Option<oneshot::Receiver<()>>>,
 }
@@ -182,7 +185,8 @@ impl ReceiptLog {
         queue: Option<mpsc::Sender<Waiting>>,
         finished: Option<oneshot::Receiver<()>>,
     ) -> ReceiptLog {
-        let inner = Inner { store: store.clone(), segments, queue: Mutex::new(queue), finished: Mutex::new(finished) };
+        let (queue, finished) = (Mutex::new(queue), Mutex::new(finished));
+        let inner = Inner { store: store.clone(), segments, committed: AtomicU64::new(0), queue, finished };
         ReceiptLog { inner: Arc::new(inner) }
     }
 
@@ -314,6 +318,24 @@ impl ReceiptLog {
     /// # Errors
     /// [`StoreError::Unreadable`] when the database has committed to receipts that the segments lack; faults.
     pub async fn commit_to_log(&self) -> Result<u64, StoreError> {
+        self.commit_entries(1).await
+    }
+
+    /// The same for as long as entries are full, so that a busy node digests and indexes its receipts while they come and not
+    /// thousands of them at once, for which the answers of that moment would wait. Costs nothing where too few have come.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::commit_to_log`].
+    pub async fn commit_full_entries(&self) -> Result<u64, StoreError> {
+        let committed = self.inner.committed.load(Ordering::Relaxed);
+        if self.head().await?.saturating_sub(committed) < ENTRY_PAIRS_MAX as u64 {
+            return Ok(0);
+        }
+        self.commit_entries(ENTRY_PAIRS_MAX as u64).await
+    }
+
+    /// Writes entries, each of at least so many receipts and of at most [`ENTRY_PAIRS_MAX`], as long as there are as many.
+    async fn commit_entries(&self, least: u64) -> Result<u64, StoreError> {
         // In this order: another follower may commit to receipts that came meanwhile.
         let start = committed_head(self.inner.store.db()).await?;
         let head = self.head().await?;
@@ -326,27 +348,33 @@ impl ReceiptLog {
             });
         }
         let mut position = start;
-        while position < head {
+        while head.saturating_sub(position) >= least {
             let limit = usize::try_from(head - position).unwrap_or(ENTRY_PAIRS_MAX).min(ENTRY_PAIRS_MAX);
             let receipts = self.read_after(position, limit).await?;
-            position = self.commit_group(&receipts, position).await?;
+            position = self.commit_group(receipts, position).await?;
         }
-        Ok(head.saturating_sub(start))
+        self.inner.committed.fetch_max(position, Ordering::Relaxed);
+        Ok(position.saturating_sub(start))
     }
 
     /// Commits to `receipts`, which follow `before`; gives the position up to which receipts are committed then.
-    async fn commit_group(&self, receipts: &[Receipt], before: u64) -> Result<u64, StoreError> {
+    async fn commit_group(&self, receipts: Vec<Receipt>, before: u64) -> Result<u64, StoreError> {
         const DOING: &str = "committing receipts to the log";
         let store = &self.inner.store;
-        let Some(first) = receipts.first() else {
+        let Some(position) = receipts.first().map(|first| first.position) else {
             return Err(StoreError::Unreadable {
                 what: "the receipt log",
                 problem: format!("there is no receipt after {before}"),
             });
         };
-        let digests =
-            receipts.iter().map(|receipt| DigestPair::of_salted(&receipt.salt, &receipt.receipt.record)).collect();
-        let entry = LogEntry::new(RecordKind::Receipt, first.position, digests)
+        // Milliseconds of one core, which no async thread is held up for.
+        let (receipts, digests) = blocking(receipts, |receipts| {
+            let pair = |found: &Receipt| DigestPair::of_salted(&found.salt, &found.receipt.record);
+            let digests = receipts.iter().map(pair).collect();
+            Ok((receipts, digests))
+        })
+        .await?;
+        let entry = LogEntry::new(RecordKind::Receipt, position, digests)
             .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
         let write = store.begin_write(WriterLock::Journal, DOING).await?;
         let committed = committed_head(write.db()).await?;
@@ -359,11 +387,11 @@ impl ReceiptLog {
         let insert = Query::insert()
             .into_table("receipt_commit")
             .columns(["first_position", "count", "log_entry"])
-            .values_panic([to_sql(first.position).into(), to_sql(receipts.len() as u64).into(), to_sql(index).into()])
+            .values_panic([to_sql(position).into(), to_sql(receipts.len() as u64).into(), to_sql(index).into()])
             .take();
         write.db().execute(&insert).await.map_err(|error| StoreError::database(DOING, error))?;
         if self.inner.segments.is_some() {
-            insert_index(write.db(), receipts).await?;
+            insert_index(write.db(), &receipts).await?;
         }
         write.commit(DOING).await?;
         Ok(before + receipts.len() as u64)

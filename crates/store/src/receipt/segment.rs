@@ -12,10 +12,16 @@
 //! request that can't be opened any more must not take receipts with it. Records are canonical JSON and hold no zero byte, which every frame's lengths
 //! do, and sealed requests are bytes that nobody can choose: none can look like a frame.
 //!
+//! A segment is made longer ahead of its frames, by zeros that are written ([`AHEAD_BYTES`]): a sync that need not make a new length
+//! durable costs the disk and the processor half. So a segment ends with zeros while it is appended to, and after a crash; whoever
+//! appends next, begins another segment or ends in good order cuts them off. No frame begins with a zero, so zeros up to the end are no
+//! torn end; the frame before them may be one, as that at the end of the file.
+//!
 //! Segments with the first name are from before requests stood in them. They are read and not written to: a node that opens
 //! such a directory for appending begins a new segment, which an older program refuses instead of cutting it off.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -29,6 +35,8 @@ use crate::error::StoreError;
 
 /// A segment takes no further group once it has so many bytes.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// So far a segment is written ahead of its frames when it has to be made longer.
+const AHEAD_BYTES: usize = 512 * 1024;
 /// Most segments of a node: 100 million of 64 MiB each, beyond any disk.
 const SEGMENTS_MAX: u64 = 99_999_999;
 /// How often the writer lets others run before it takes a group.
@@ -82,7 +90,10 @@ pub(super) struct Writer {
     directory: PathBuf,
     number: u64,
     file: File,
+    /// Bytes up to the end of the last frame.
     length: u64,
+    /// Bytes of the file, zeros included.
+    file_bytes: u64,
     next_position: u64,
     segments: Segments,
     /// Set when what reached the disk is unknown.
@@ -111,6 +122,7 @@ pub(super) fn open_for_appending(directory: PathBuf, committed: u64) -> Result<(
             number: 1,
             file,
             length: SEGMENT_HEADER_BYTES as u64,
+            file_bytes: SEGMENT_HEADER_BYTES as u64,
             next_position: 1,
             segments: segments.clone(),
             stopped: false,
@@ -131,7 +143,9 @@ pub(super) fn open_for_appending(directory: PathBuf, committed: u64) -> Result<(
             // Cut off, nobody could mend it.
             return Err(damaged(&last_path, good_bytes));
         }
-        tracing::warn!(file = %last_path.display(), offset = good_bytes, cut = bytes - good_bytes, "cut off the torn end of a receipt segment");
+        if !zeros_alone(&file, good_bytes, bytes).map_err(|error| StoreError::file("read", &last_path, error))? {
+            tracing::warn!(file = %last_path.display(), offset = good_bytes, cut = bytes - good_bytes, "cut off the torn end of a receipt segment");
+        }
         file.set_len(good_bytes).map_err(|error| StoreError::file("cut the torn end of", &last_path, error))?;
     }
     // What a killed process wrote may be in the cache only; from here on others will rely on it.
@@ -142,6 +156,7 @@ pub(super) fn open_for_appending(directory: PathBuf, committed: u64) -> Result<(
         number: last_number,
         file,
         length: good_bytes,
+        file_bytes: good_bytes,
         next_position,
         segments: segments.clone(),
         stopped: false,
@@ -186,6 +201,7 @@ pub(super) fn run(mut writer: Writer, mut queue: mpsc::Receiver<Waiting>) {
             drop(waiting.answer.send(written.clone().map(|first_position| first_position + index as u64)));
         }
     }
+    writer.cut_zeros();
 }
 
 /// Lets threads that are ready to run hand in what they have, as long as more comes: those who were answered a moment ago are
@@ -220,10 +236,11 @@ impl Writer {
             }
         }
         let frame = frame::encode(self.length, &group, &requests);
-        if let Err(error) = self.file.write_all_at(&frame, self.length) {
+        if let Err(error) = self.write_frame(&frame) {
             // A frame that is there in part would be taken for damage once another one follows.
-            if self.file.set_len(self.length).is_err() {
-                self.stopped = true;
+            match self.file.set_len(self.length) {
+                Ok(()) => self.file_bytes = self.length,
+                Err(_) => self.stopped = true,
             }
             return Err(StoreError::file(DOING, self.segments.last_path(), error));
         }
@@ -237,6 +254,26 @@ impl Writer {
         self.next_position += waiting.len() as u64;
         self.segments.extend(place, self.next_position - 1);
         Ok(first_position)
+    }
+
+    /// Writes a frame behind the last one and, where the file has to be made longer, zeros behind it. For those there may be no
+    /// room: the frame is what counts.
+    fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+        static ZEROS: [u8; AHEAD_BYTES] = [0; AHEAD_BYTES];
+        self.file.write_all_at(frame, self.length)?;
+        let end = self.length + frame.len() as u64;
+        if end > self.file_bytes {
+            let is_ahead = self.file.write_all_at(&ZEROS, end).is_ok();
+            self.file_bytes = if is_ahead { end + AHEAD_BYTES as u64 } else { end };
+        }
+        Ok(())
+    }
+
+    /// Ends the segment with its last frame. Where that fails the zeros stay, which hurts nobody.
+    fn cut_zeros(&mut self) {
+        if !self.stopped && self.file_bytes > self.length && self.file.set_len(self.length).is_ok() {
+            self.file_bytes = self.length;
+        }
     }
 
     fn begin_next_segment(&mut self) -> Result<(), StoreError> {
@@ -254,11 +291,13 @@ impl Writer {
     }
 
     fn begin_segment(&mut self, number: u64) -> Result<(), StoreError> {
+        self.cut_zeros();
         let (file, path) = create_segment(&self.directory, number, self.next_position)?;
         self.segments.write().files.push(SegmentFile::new(path, self.next_position));
         self.file = file;
         self.number = number;
         self.length = SEGMENT_HEADER_BYTES as u64;
+        self.file_bytes = self.length;
         Ok(())
     }
 }
@@ -406,7 +445,7 @@ fn scan_once(path: &Path, form: Form, first_position: u64, committed: u64) -> Re
         good_frame_follows: false,
     };
     let mut offset = SEGMENT_HEADER_BYTES;
-    while offset < bytes.len() {
+    while offset < bytes.len() && !is_zero(&bytes[offset..]) {
         match good_frame(form, &bytes, offset, committed) {
             Some((first, count, frame_bytes)) if first == scan.next_position => {
                 scan.groups.push(GroupPlace { first_position: first, offset: offset as u64, frame_bytes });
@@ -431,8 +470,27 @@ fn good_frame(form: Form, bytes: &[u8], offset: usize, committed: u64) -> Option
     let bytes = &bytes[offset..];
     let frame = frame::read(form, offset as u64, bytes)?;
     let (first, count) = group::header(frame.group)?;
-    let may_be_torn = frame.bytes == bytes.len() && first > committed;
+    let may_be_torn = first > committed && is_zero(&bytes[frame.bytes..]);
     (!may_be_torn || frame.keeps_all(bytes)).then_some((first, count, frame.bytes))
+}
+
+/// Whether there is nothing but zeros; at the first other byte it is known.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a file has nothing but zeros from one offset to another.
+fn zeros_alone(file: &File, mut from: u64, to: u64) -> io::Result<bool> {
+    let mut bytes = vec![0; AHEAD_BYTES];
+    while from < to {
+        let count = usize::try_from(to - from).unwrap_or(AHEAD_BYTES).min(AHEAD_BYTES);
+        file.read_exact_at(&mut bytes[..count], from)?;
+        if !is_zero(&bytes[..count]) {
+            return Ok(false);
+        }
+        from += count as u64;
+    }
+    Ok(true)
 }
 
 fn read_group(place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {

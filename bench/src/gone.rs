@@ -1,0 +1,93 @@
+//! How soon work stops when the client is gone: a question that would compute for hours is asked, its connection is closed, and the
+//! processor time of the node is looked at from outside, as its operator would.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::bench::Bench;
+use crate::failure::BenchError;
+use crate::figures::{median, quantile};
+use crate::node::Node;
+use crate::report::{Figures, Goal, Row};
+
+/// Compares each flight of a month with each of three others: beyond any time that a bench has.
+const ENDLESS: &str = "SELECT count(*) AS n FROM flight_records a, flight_records b, flight_records c \
+    WHERE a.dest < b.dest AND c.dest < a.dest AND a.month = 1 AND b.month = 1 AND c.month = 1";
+/// Longest from the client's end to the end of work, in milliseconds.
+const GONE_MS_MAX: f64 = 100.0;
+/// How often the client goes.
+const TIMES: usize = 20;
+/// How long the question has run when the client goes.
+const RUNS_FOR: Duration = Duration::from_millis(700);
+/// Between two looks at the processor time.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Processor time is counted in ticks of 10 ms. A query takes one after the other; one that comes so long after the one before is of
+/// a job of the node's own, such as publishing its log.
+const APART: Duration = Duration::from_millis(30);
+/// So long after its last tick a query is over.
+const IDLE_FOR: Duration = Duration::from_millis(150);
+/// What the question takes at least until the client goes, so that there is something to stop.
+const WORK_TICKS_MIN: u64 = 30;
+/// Longest wait for the end of work.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize)]
+struct Gone {
+    /// From the client's end to the last tick of processor time that followed it closely, in milliseconds.
+    stopped_ms: Vec<f64>,
+}
+
+/// Measures it some times, one after another.
+pub async fn measure(bench: &mut Bench) -> Result<Figures, BenchError> {
+    let played = bench.played().await?;
+    let node = Node::serve(&bench.arguments.binary, &played.demo.directory)?;
+    eprintln!("asking what has no end, and leaving, {TIMES} times");
+    let mut stopped_ms = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        stopped_ms.push(leave(&node, &played.orders.records.key).await?);
+    }
+    node.stop()?;
+    let (middle, most) = (median(&stopped_ms), quantile(&stopped_ms, 1.0));
+    let row = Row::new(
+        format!("client gone: until its query takes no processor time any more, the latest of {TIMES}"),
+        format!("{most:.0} ms"),
+        format!("median {middle:.0} ms, seen in ticks of 10 ms"),
+    );
+    Figures::new(vec![row.goal(Goal::at_most(GONE_MS_MAX, most, " ms"))], &Gone { stopped_ms })
+}
+
+async fn leave(node: &Node, key: &str) -> Result<f64, BenchError> {
+    let client = Client::builder().no_proxy().build()?;
+    let question = client.post(format!("{}/data/v1/flight_records/query", node.url)).bearer_auth(key);
+    let question = question.header("Content-Type", "application/json").body(json!({"sql": ENDLESS}).to_string());
+    let asking = tokio::spawn(question.send());
+    let before = node.processor_ticks()?;
+    tokio::time::sleep(RUNS_FOR).await;
+    let worked = node.processor_ticks()? - before;
+    if asking.is_finished() || worked < WORK_TICKS_MIN {
+        return Err(BenchError::Unexpected(format!("the question without an end took {worked} ticks and ended")));
+    }
+    asking.abort();
+    // The connection belongs to the client.
+    drop(client);
+    let left = Instant::now();
+    let (mut ticks, mut last_tick, mut worked_until) = (node.processor_ticks()?, left, left);
+    while worked_until.elapsed() < IDLE_FOR {
+        if left.elapsed() > PATIENCE {
+            return Err(BenchError::Unexpected(format!("the node still worked {} s later", PATIENCE.as_secs())));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let seen = node.processor_ticks()?;
+        if seen > ticks {
+            let now = Instant::now();
+            if now - last_tick < APART {
+                worked_until = now;
+            }
+            (ticks, last_tick) = (seen, now);
+        }
+    }
+    Ok((worked_until - left).as_secs_f64() * 1_000.0)
+}
