@@ -24,11 +24,11 @@ use url::Url;
 
 use crate::BATCH_ROWS;
 use crate::allow;
-use crate::constants;
 use crate::execution::EngineError;
 use crate::joins;
 use crate::memory::{KeptMemory, SharedMemory};
 use crate::rows_left::RowsLeft;
+use crate::rules::{self, FallibleKeys};
 
 /// The address under which the engine's own scans reach the local disk. Statements have no way to name it.
 pub(crate) const LOCAL_STORE_URL: &str = "lingqu://local";
@@ -42,6 +42,9 @@ pub const SCHEMA: &str = "data";
 const MAKING_SPILL_BYTES_MAX: u64 = 64 << 30;
 /// How long a query waits for its place among those that run, by moderate settings.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a query may take at most: longer than any limit that a door sets.
+const TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// What the engine may use of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,13 +62,15 @@ pub struct EngineSettings {
     pub admitted_max: usize,
     /// How long a query waits for its place among those that run; then it is refused.
     pub wait_max: Duration,
+    /// Longest time of a query once it has its place, whatever its own limit.
+    pub time_max: Duration,
     /// Threads that queries compute on, and the most that one of them may use.
     pub partitions: usize,
 }
 
 impl EngineSettings {
     /// Moderate settings with a given spill directory: 4 GiB on disk and 1 GiB of memory, four queries a core (16 to 64) of 200
-    /// that are admitted, half a minute of waiting, as many partitions as cores (at most 8).
+    /// that are admitted, half a minute of waiting, an hour of answering, as many partitions as cores (at most 8).
     pub fn moderate(spill_directory: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
@@ -75,6 +80,7 @@ impl EngineSettings {
             queries_max: (4 * cores).clamp(16, 64),
             admitted_max: 200,
             wait_max: WAIT_MAX,
+            time_max: TIME_MAX,
             partitions: cores.min(8),
         }
     }
@@ -90,6 +96,7 @@ pub struct Engine {
     spill_bytes_max: u64,
     queries_max: usize,
     wait_max: Duration,
+    time_max: Duration,
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
     /// Queries compute here, so that a heavy one never holds up the threads that serve requests. There until the
@@ -135,10 +142,16 @@ impl Engine {
             spill_bytes_max: settings.spill_bytes_max / settings.queries_max as u64,
             queries_max: settings.queries_max,
             wait_max: settings.wait_max,
+            time_max: settings.time_max,
             admitted: Arc::new(Semaphore::new(settings.admitted_max)),
             running,
             threads: Some(threads),
         })
+    }
+
+    /// Longest time of a query.
+    pub(crate) fn time_max(&self) -> Duration {
+        self.time_max
     }
 
     /// Waits for a place among the running queries; a query's own time begins when it has one. Errors: [`EngineError::Busy`]
@@ -181,7 +194,7 @@ impl Engine {
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregate)
             .with_window_functions(window)
-            .with_optimizer_rules(constants::logical_rules())
+            .with_optimizer_rules(rules::logical_rules(FallibleKeys::Early))
             .with_physical_optimizer_rules(joins::physical_rules())
             .build()
     }

@@ -143,6 +143,24 @@ pub(crate) fn sanitise(error: &DataFusionError) -> EngineError {
     EngineError::Execution { correlation }
 }
 
+/// Whether an error is the fault of a value from which something was computed: a division by zero, a text that is no number.
+pub(crate) fn is_of_a_value(error: &DataFusionError) -> bool {
+    use arrow::error::ArrowError;
+    match error.find_root() {
+        DataFusionError::Execution(_) => true,
+        DataFusionError::ArrowError(error, _) => matches!(
+            error.as_ref(),
+            ArrowError::CastError(_)
+                | ArrowError::ParseError(_)
+                | ArrowError::DivideByZero
+                | ArrowError::ArithmeticOverflow(_)
+                | ArrowError::ComputeError(_)
+                | ArrowError::InvalidArgumentError(_)
+        ),
+        _ => false,
+    }
+}
+
 /// Whether a query used up its part of the space for spilling. DataFusion tells that by the text of a fault of writing, which
 /// names the setting.
 fn is_out_of_space(error: &DataFusionError) -> bool {

@@ -3,8 +3,10 @@
 //!
 //! Of governed tables nothing is told but how many rows are visible. DataFusion 55 takes each row for another key then, and believes
 //! joins of joins to be far smaller than they are. [`SmallerSide`] chooses again, by what [`expected`] makes of the same figure.
+//! Joins that compare each row with each do not spill: [`once`].
 
 mod expected;
+mod once;
 
 use std::sync::Arc;
 
@@ -20,7 +22,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 
 use crate::BATCH_ROWS;
+use crate::rules::kept;
 use expected::{expected, rows};
+use once::LeftOnce;
 
 /// The rule after which ours run: it chooses sides by statistics, and what follows it puts sorts and partitions where the joins
 /// need them.
@@ -52,18 +56,21 @@ pub(crate) fn by_sorting(state: &SessionState) -> SessionState {
         .build()
 }
 
-/// DataFusion's physical rules and all of ours, whenever they are used.
+/// DataFusion's physical rules and all of ours, whenever they are used, and of DataFusion's also those that ours stand for.
 #[cfg(test)]
 pub(crate) fn every_rule() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = physical_rules();
     rules.push(Arc::new(SortedJoins));
+    let ours: Vec<String> = rules.iter().map(|rule| format!("{rule:?}")).collect();
+    rules.extend(PhysicalOptimizer::new().rules.into_iter().filter(|rule| !ours.contains(&format!("{rule:?}"))));
     rules
 }
 
 fn with_rule(ours: Arc<dyn PhysicalOptimizerRule + Send + Sync>) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
+    let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().map(kept).collect();
     let at = rules.iter().position(|rule| rule.name() == CHOOSING).map_or(rules.len(), |at| at + 1);
     rules.insert(at, ours);
+    rules.push(Arc::new(LeftOnce));
     rules
 }
 

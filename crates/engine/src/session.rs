@@ -32,14 +32,14 @@ use tokio::time::Instant;
 use crate::ROW_COLUMN;
 use crate::allow::{self, Granted, Parameters, Planned, Refusal, RefusalCode};
 use crate::engine::{Engine, register};
-use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
+use crate::execution::{EngineError, LimitedBatches, Limits, is_of_a_value, sanitise, timed_out};
 use crate::governed::visible::count_visible;
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::keyed::{self, KeyedStatement};
 use crate::privacy::NoisedRules;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
-use crate::{explain, guard, joins, lineage, parameters, privacy};
+use crate::{explain, guard, joins, lineage, parameters, privacy, rules};
 
 pub use crate::answer::{Answer, AnswerPart, named};
 pub use crate::guard::contributor::Contributors;
@@ -130,7 +130,8 @@ pub struct GovernedSession {
 }
 
 impl GovernedSession {
-    /// Builds a session. Table names must differ. Errors: [`EngineError::Settings`].
+    /// Builds a session, whose queries take no longer than those of the engine may. Table names must differ. Errors:
+    /// [`EngineError::Settings`].
     pub fn new(
         engine: &Arc<Engine>,
         tables: &[Arc<GovernedTable>],
@@ -152,6 +153,7 @@ impl GovernedSession {
         }
         let weights = tables.iter().filter_map(|table| table.marks()?.sampling_weight());
         let sampling_weight = weights.reduce(|weight, other| weight * other);
+        let limits = Limits { time_max: limits.time_max.min(engine.time_max()), ..limits };
         Ok(GovernedSession { engine: Arc::clone(engine), granted, limits, shape, sampling_weight, wide, ordered })
     }
 
@@ -341,7 +343,8 @@ impl GovernedSession {
     }
 
     /// Starts a plan that is not linear. Joins are by hashing, which holds one side in memory; where memory does not suffice
-    /// they are made by sorting, which spills. The first batch tells: by then one side has been read.
+    /// they are made by sorting, which spills, and where a key fails by comparing rows, word by word. The first batch tells: by then
+    /// one side has been read.
     async fn start_wide(&self, plan: &LogicalPlan) -> Result<(SendableRecordBatchStream, RowsLeft), EngineError> {
         count_visible(&self.engine, &self.wide, plan, self.limits.memory_bytes_max).await;
         let left = RowsLeft::default();
@@ -358,6 +361,17 @@ impl GovernedSession {
             let left = RowsLeft::default();
             let task = self.engine.task(&sorting, self.limits.memory_bytes_max, &left)?;
             return Ok((start(&self.engine, &sorting, plan, task).await?, left));
+        }
+        if let Some(Err(error)) = &first
+            && is_of_a_value(error)
+            && rules::has_early_key(&self.wide.optimize(plan).map_err(|error| sanitise(&error))?)
+        {
+            tracing::debug!("a key may have failed on a row that its join does not reach, so rows are compared one by one");
+            drop(stream);
+            let literal = rules::word_by_word(&self.wide);
+            let left = RowsLeft::default();
+            let task = self.engine.task(&literal, self.limits.memory_bytes_max, &left)?;
+            return Ok((start(&self.engine, &literal, plan, task).await?, left));
         }
         let schema = stream.schema();
         let whole = futures::stream::iter(first).chain(stream);

@@ -50,6 +50,28 @@ async fn a_join_that_does_not_fit_into_memory_is_made_all_the_same() {
     little.query("select count(*) from wide").await.expect("the session still has its tables");
 }
 
+/// Where nothing tells which rows go together each is compared with each, and one side is held in memory. Where it does not fit, the
+/// query says so; no thread of the engine panics, and no row is answered twice.
+#[tokio::test]
+async fn pairs_that_do_not_fit_into_memory_end_a_query() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let little = session(&place.engine, &table, 16 << 20);
+    for sql in [
+        "select count(*) from wide a join wide b on a.text < b.text",
+        "select count(*) from wide a left join wide b on a.text < b.text",
+        "select count(*) from wide a full join wide b on a.text < b.text",
+    ] {
+        let answer = async { little.query(sql).await?.collect().await };
+        let answer = answer.await.map(|(batches, _)| text_rows(&batches));
+        assert!(matches!(answer, Err(EngineError::OutOfMemory)), "{sql}: {answer:?}");
+    }
+    // A side that fits is compared as ever.
+    let few = "select count(*) from wide a join wide b on a.text < b.text where a.id < 10 and b.id < 10";
+    let answer = little.query(few).await.expect("an answer");
+    assert_eq!(text_rows(&answer.collect().await.expect("batches").0), ["45"]);
+}
+
 #[tokio::test]
 async fn a_query_out_of_memory_says_so_and_its_neighbour_answers() {
     let place = Place::new();

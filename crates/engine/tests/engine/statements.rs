@@ -1,6 +1,9 @@
 //! Random statements over the table `people` of the tests, in the manner of SQLancer: typed expressions of every function
 //! that is allowed, in every shape of statement that is. A statement's answer depends on its rows alone, never on their
 //! order: where there is a LIMIT, the order is total.
+//!
+//! Many are made so that something in them fails where a rule of the optimiser moves it: conditions upon conditions, upon joins of
+//! every kind, upon groups, windows, unions and limits, guards by CASE, AND, OR and COALESCE, aggregates that leave rows out.
 
 /// What an expression comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,9 @@ const COLUMNS: &[(&str, Kind)] = &[
     ("score", Kind::Float),
     ("active", Kind::Boolean),
 ];
+
+/// In the place of a prefix: a column of either side of a join.
+const EITHER: &str = "?";
 
 /// A source of statements; the same seed gives the same ones.
 pub struct Statements {
@@ -55,7 +61,7 @@ impl Statements {
 
     /// The next statement.
     pub fn statement(&mut self) -> String {
-        match self.below(10) {
+        match self.below(16) {
             0 | 1 => self.plain(),
             2 | 3 => self.grouped(),
             4 => self.joined(),
@@ -63,7 +69,12 @@ impl Statements {
             6 => self.windowed(),
             7 => self.filtered_by_subquery(),
             8 => self.nested(),
-            _ => self.with_clause(),
+            9 => self.with_clause(),
+            10 => self.joined_on(),
+            11 => self.joined_by_where(),
+            12 => self.filtered_by_pairs(),
+            13 | 14 => self.filtered_above(),
+            _ => self.aggregated_in_part(),
         }
     }
 
@@ -160,6 +171,126 @@ impl Statements {
         format!("SELECT {list} FROM ({from} FROM people{inner}) p{outer}")
     }
 
+    /// A join whose condition is more than keys, or whose key is computed.
+    fn joined_on(&mut self) -> String {
+        let join = self.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+        let key = match self.below(6) {
+            0 => "p.id = q.id".to_owned(),
+            1 => "p.division = q.code".to_owned(),
+            2 => "p.salary = q.id".to_owned(),
+            3 => format!("{} = q.id", self.expression(Kind::Integer, 2, "p.")),
+            4 => format!("p.divisor = {}", self.expression(Kind::Integer, 2, "q.")),
+            _ => "p.id < q.divisor".to_owned(),
+        };
+        let on = self.expression(Kind::Boolean, 2, EITHER);
+        let (few, condition) = (self.few(), if self.one_in(2) { self.condition(EITHER) } else { String::new() });
+        let (left, right) = (self.expression(Kind::Integer, 1, "p."), self.expression(Kind::Text, 1, "q."));
+        let both = self.pick(&["{key} AND {on}", "{on} AND {key}", "#key"]);
+        let on = both.replace("#key", &key).replace("#on", &on);
+        format!("SELECT {left} AS a, {right} AS b FROM {few} p {join} people q ON {on}{condition}")
+    }
+
+    fn joined_by_where(&mut self) -> String {
+        let key = self.pick(&["p.id = q.id", "p.id = q.divisor + 20", "p.division = q.code", "p.salary < q.id"]);
+        let (first, second) = (self.expression(Kind::Boolean, 2, EITHER), self.expression(Kind::Boolean, 2, "q."));
+        let (few, both) = (self.few(), self.expression(Kind::Text, 1, EITHER));
+        let conditions = self.pick(&["#key AND #first", "#first AND #key AND #second", "#second AND #key"]);
+        let conditions = conditions.replace("#key", key).replace("#first", &first).replace("#second", &second);
+        format!("SELECT p.id AS a, {both} AS b FROM {few} p, people q WHERE {conditions}")
+    }
+
+    /// A few people, or all.
+    fn few(&mut self) -> String {
+        let condition = self.condition("");
+        match self.below(4) {
+            0 => "people".to_owned(),
+            1 => format!("(SELECT * FROM people{condition})"),
+            2 => format!("(SELECT * FROM people WHERE id < {})", self.below(60)),
+            _ => format!("(SELECT * FROM people ORDER BY id LIMIT {})", self.below(60)),
+        }
+    }
+
+    /// Rows by whether others are there that go with them.
+    fn filtered_by_pairs(&mut self) -> String {
+        let (list, not) = (self.list("p."), self.pick(&["", "NOT "]));
+        let (own, other) = (self.expression(Kind::Boolean, 1, "p."), self.expression(Kind::Boolean, 1, "q."));
+        let member = self.expression(Kind::Integer, 2, "p.");
+        match self.below(3) {
+            0 => {
+                let pair = self.expression(Kind::Boolean, 1, EITHER);
+                format!(
+                    "SELECT {list} FROM people p WHERE {own} AND {not}EXISTS (SELECT 1 FROM people q WHERE q.divisor = p.id AND {other} AND {pair})"
+                )
+            }
+            1 => format!(
+                "SELECT {list} FROM people p WHERE {own} AND {member} IN (SELECT q.id FROM people q WHERE {other})"
+            ),
+            _ => format!(
+                "SELECT {list} FROM people p WHERE {own} AND p.id NOT IN (SELECT q.salary FROM people q WHERE {other} AND q.salary IS NOT NULL)"
+            ),
+        }
+    }
+
+    /// A condition above something else that has one.
+    fn filtered_above(&mut self) -> String {
+        let (inner, outer, list) = (self.condition(""), self.condition("p."), self.list("p."));
+        match self.below(7) {
+            0 => {
+                let middle = self.condition("o.");
+                format!("SELECT {list} FROM (SELECT * FROM (SELECT * FROM people{inner}) o{middle}) p{outer}")
+            }
+            1 => {
+                let (rows, skipped) = (self.below(60), self.below(20));
+                format!(
+                    "SELECT {list} FROM (SELECT * FROM people{inner} ORDER BY id LIMIT {rows} OFFSET {skipped}) p{outer}"
+                )
+            }
+            2 => {
+                let rows = self.below(60);
+                format!("SELECT {list} FROM (SELECT * FROM people ORDER BY divisor DESC, id LIMIT {rows}) p{outer}")
+            }
+            3 => {
+                let (kind, group) = (Kind::Integer, self.expression(Kind::Integer, 2, ""));
+                let (first, second) = (self.expression(kind, 1, ""), self.below(9));
+                let condition =
+                    self.pick(&["g <> 0 AND 7 / g > 0", "a > 0 AND 70 % a >= 0", "g > 3 OR 7 / (g - 9) < 1"]);
+                format!(
+                    "SELECT g, a FROM (SELECT {group} AS g, max({first}) AS a FROM people{inner} GROUP BY {group}) t WHERE {condition} AND g <> {second}"
+                )
+            }
+            4 => {
+                let condition =
+                    self.pick(&["n = 1", "n > 1 AND 7 / (n - 1) > 0", "divisor <> 3 AND 7 / (divisor - 3) > 0"]);
+                format!(
+                    "SELECT id, n FROM (SELECT id, divisor, row_number() OVER (PARTITION BY divisor ORDER BY id) AS n FROM people{inner}) t WHERE {condition}"
+                )
+            }
+            5 => {
+                let (first, second) = (self.expression(Kind::Integer, 2, ""), self.expression(Kind::Integer, 2, ""));
+                let condition = self.pick(&["n <> 0 AND 7 / n > 0", "n < 9", "n % 3 = 1 OR 7 / (n % 3 - 1) > 0"]);
+                format!(
+                    "SELECT n FROM (SELECT {first} AS n FROM people{inner} UNION ALL SELECT {second} FROM people) t WHERE {condition}"
+                )
+            }
+            _ => {
+                let computed = self.expression(Kind::Integer, 2, "");
+                let condition = self.pick(&["n <> 0 AND 7 / n > 0", "n < 9", "divisor <> 3 AND n > 5"]);
+                format!(
+                    "SELECT id, n FROM (SELECT id, divisor, {computed} AS n FROM people{inner}) t WHERE {condition}"
+                )
+            }
+        }
+    }
+
+    /// Aggregates of which each takes its own rows.
+    fn aggregated_in_part(&mut self) -> String {
+        let (argument, rows) = (self.expression(Kind::Integer, 2, ""), self.expression(Kind::Boolean, 2, ""));
+        let (condition, group) = (self.condition(""), self.pick(&["", " GROUP BY divisor"]));
+        format!(
+            "SELECT sum({argument}) FILTER (WHERE {rows}) AS a, count({argument}) FILTER (WHERE {rows}) AS b FROM people{condition}{group}"
+        )
+    }
+
     fn with_clause(&mut self) -> String {
         let inner = self.condition("");
         let (first, second) = (self.aggregate(), self.expression(Kind::Text, 1, ""));
@@ -203,6 +334,7 @@ impl Statements {
 
     fn column(&mut self, kind: Kind, prefix: &str) -> String {
         let of_kind: Vec<&str> = COLUMNS.iter().filter(|(_, column)| *column == kind).map(|(name, _)| *name).collect();
+        let prefix = if prefix == EITHER { self.pick(&["p.", "q."]) } else { prefix };
         format!("{prefix}{}", self.pick(&of_kind))
     }
 
@@ -267,13 +399,17 @@ impl Statements {
 
     fn integer(&mut self, below: usize, prefix: &str) -> String {
         let inner = self.expression(Kind::Integer, below, prefix);
-        match self.below(7) {
+        match self.below(8) {
             0 => format!("({inner} + {})", self.expression(Kind::Integer, below, prefix)),
             1 => format!("({inner} - {})", self.expression(Kind::Integer, below, prefix)),
             2 => format!("({inner} / {})", self.expression(Kind::Integer, below, prefix)),
             3 => format!("({inner} % {})", self.expression(Kind::Integer, below, prefix)),
             4 => format!("CAST(character_length({}) AS BIGINT)", self.expression(Kind::Text, below, prefix)),
             5 => format!("CAST({} AS BIGINT)", self.expression(Kind::Text, below, prefix)),
+            6 => {
+                let (divisor, spared) = (self.column(Kind::Integer, prefix), 1 + self.below(7));
+                format!("CASE WHEN {divisor} = {spared} THEN {inner} ELSE 70 / ({divisor} - {spared}) END")
+            }
             _ => format!("abs({inner})"),
         }
     }
@@ -281,7 +417,7 @@ impl Statements {
     fn boolean(&mut self, below: usize, prefix: &str) -> String {
         let kind = self.pick(&KINDS);
         let left = self.expression(kind, below, prefix);
-        match self.below(8) {
+        match self.below(10) {
             0 => format!("{left} IS NULL"),
             1 => format!("{left} IS NOT NULL"),
             2 => format!("NOT ({})", self.expression(Kind::Boolean, below, prefix)),
@@ -298,6 +434,18 @@ impl Statements {
             6 => {
                 let pattern = self.pick(&["'45%'", "'%secret%'", "'_5%'", "'S0%'"]);
                 format!("{} LIKE {pattern}", self.expression(Kind::Text, below, prefix))
+            }
+            7 => {
+                let divisor = format!("{}divisor", if prefix == EITHER { self.pick(&["p.", "q."]) } else { prefix });
+                let (spared, least) = (1 + self.below(7), self.below(4));
+                let (is_spared, divided) =
+                    (format!("{divisor} = {spared}"), format!("7 / ({divisor} - {spared}) > {least}"));
+                match self.below(4) {
+                    0 => format!("(NOT {is_spared} AND {divided})"),
+                    1 => format!("({is_spared} OR {divided})"),
+                    2 => format!("CASE WHEN {is_spared} THEN {left} IS NULL ELSE {divided} END"),
+                    _ => format!("coalesce(CASE WHEN {is_spared} THEN true END, {divided})"),
+                }
             }
             _ => {
                 let comparison = self.pick(&["=", "<>", "<", "<=", ">", ">="]);

@@ -1,0 +1,191 @@
+//! The same of plans that are ready to run: a condition that may fail is not merged with others again, and a column that may fail
+//! is not computed before the condition or the limit above which it stands.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr,
+    NotExpr, TryCastExpr,
+};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_plan::projection::{ProjectionExec, remove_unnecessary_projections, try_embed_projection};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+
+use super::fallible::{
+    COMPUTED_MAX, is_logical, is_number, is_short, is_total_arithmetic, is_total_cast, is_total_function,
+};
+
+/// A physical rule.
+type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// The names under which the pinned DataFusion has the rules that are kept from something.
+const MERGE_CONDITIONS: &str = "FilterPushdown";
+const MOVE_COLUMNS: &str = "ProjectionPushdown";
+
+/// A physical rule as it may be used, in the place of DataFusion's.
+pub(crate) fn kept(rule: Rule) -> Rule {
+    match rule.name() {
+        MERGE_CONDITIONS => Arc::new(Conditions { rule }),
+        MOVE_COLUMNS => Arc::new(Columns { rule }),
+        _ => rule,
+    }
+}
+
+/// The rule that hands conditions on to what is below them. A filter takes over those that nobody below it takes, and its own
+/// come last then. So where one may fail, none is handed on; the logical rules have brought the others where they belong.
+#[derive(Debug)]
+struct Conditions {
+    rule: Rule,
+}
+
+impl PhysicalOptimizerRule for Conditions {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let is_found = plan.exists(|node| {
+            let filter = node.downcast_ref::<FilterExec>();
+            Ok(filter.is_some_and(|filter| may_fail(filter.predicate(), &filter.input().schema())))
+        })?;
+        if is_found { Ok(plan) } else { self.rule.optimize(plan, config) }
+    }
+
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.rule.schema_check()
+    }
+}
+
+/// The rule that moves columns down. A column that may fail stays above what leaves rows out or stops early, and a part of a join's
+/// condition stays in it.
+#[derive(Debug)]
+struct Columns {
+    rule: Rule,
+}
+
+impl PhysicalOptimizerRule for Columns {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let is_found = plan.exists(|node| {
+            Ok(computes_what_may_fail(node)
+                || node
+                    .downcast_ref::<NestedLoopJoinExec>()
+                    .and_then(NestedLoopJoinExec::filter)
+                    .is_some_and(|condition| may_fail(condition.expression(), condition.schema())))
+        })?;
+        if !is_found {
+            return self.rule.optimize(plan, config);
+        }
+        plan.transform_down(|node| {
+            let Some(projection) = node.downcast_ref::<ProjectionExec>().filter(|_| computes_what_may_fail(&node))
+            else {
+                return remove_unnecessary_projections(node);
+            };
+            let input = projection.input();
+            if let Some(filter) = input.downcast_ref::<FilterExec>() {
+                // Columns that are not needed any more are left out by the filter all the same.
+                let narrowed = try_embed_projection(projection, filter)?;
+                return Ok(narrowed.map_or_else(|| Transformed::no(Arc::clone(&node)), Transformed::yes));
+            }
+            let stops = input.is::<SortExec>() || input.is::<SortPreservingMergeExec>();
+            if stops || input.is::<CoalescePartitionsExec>() {
+                return Ok(Transformed::no(node));
+            }
+            remove_unnecessary_projections(node)
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.rule.schema_check()
+    }
+}
+
+fn computes_what_may_fail(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.downcast_ref::<ProjectionExec>().is_some_and(|projection| {
+        let schema = projection.input().schema();
+        projection.expr().iter().any(|column| may_fail(&column.expr, &schema))
+    })
+}
+
+/// Whether an expression may fail on a row of this schema: the counterpart of [`super::fallible::may_fail`].
+fn may_fail(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    let (mut parts, mut computed) = (vec![expr], 0);
+    while let Some(part) = parts.pop() {
+        computed += usize::from(computes(part));
+        if computed > COMPUTED_MAX || !is_total(part, schema) {
+            return true;
+        }
+        parts.extend(part.children());
+    }
+    false
+}
+
+fn computes(part: &Arc<dyn PhysicalExpr>) -> bool {
+    match part.downcast_ref::<BinaryExpr>() {
+        Some(binary) => !is_logical(*binary.op()),
+        None => part.is::<CastExpr>() || part.is::<NegativeExpr>() || part.is::<ScalarFunctionExpr>(),
+    }
+}
+
+/// Whether a part can't fail, given that those it is made of don't.
+fn is_total(part: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    let type_of = |expr: &Arc<dyn PhysicalExpr>| expr.data_type(schema).ok();
+    if let Some(binary) = part.downcast_ref::<BinaryExpr>() {
+        return is_logical(*binary.op())
+            || match (type_of(binary.left()), type_of(binary.right())) {
+                (Some(left), Some(right)) => is_total_arithmetic(*binary.op(), &left, &right, constant(binary.right())),
+                _ => false,
+            };
+    }
+    if let Some(cast) = part.downcast_ref::<CastExpr>() {
+        return type_of(cast.expr()).is_some_and(|from| is_total_cast(&from, cast.cast_type()));
+    }
+    if let Some(negative) = part.downcast_ref::<NegativeExpr>() {
+        return constant(negative.arg()).is_none() && type_of(negative.arg()).is_some_and(|of| is_number(&of));
+    }
+    if let Some(like) = part.downcast_ref::<LikeExpr>() {
+        return !like.case_insensitive() && constant(like.pattern()).is_some_and(is_short);
+    }
+    if let Some(call) = part.downcast_ref::<ScalarFunctionExpr>() {
+        let constants: Vec<Option<&ScalarValue>> = call.args().iter().map(constant).collect();
+        let type_at = |at: usize| -> Option<DataType> { type_of(call.args().get(at)?) };
+        return is_total_function(call.fun().name(), &constants, type_at);
+    }
+    part.is::<Column>()
+        || part.is::<Literal>()
+        || part.is::<NotExpr>()
+        || part.is::<IsNullExpr>()
+        || part.is::<IsNotNullExpr>()
+        || part.is::<CaseExpr>()
+        || part.is::<InListExpr>()
+        || part.is::<TryCastExpr>()
+        || part.is::<ScalarSubqueryExpr>()
+}
+
+fn constant(expr: &Arc<dyn PhysicalExpr>) -> Option<&ScalarValue> {
+    expr.downcast_ref::<Literal>().map(Literal::value)
+}
