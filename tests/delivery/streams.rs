@@ -48,7 +48,7 @@ async fn no_byte_arrives_before_its_receipt() {
     assert_eq!((totals.calls, totals.data_sets, rows_named(&records)), (0, 1, TRIPS as u64));
 }
 
-/// A client that hangs up leaves a closing record that says so, with what had left; it pays nothing, but its quota is used.
+/// A client that hangs up leaves a closing record that says so, with what had left; it pays nothing, and its data set comes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn hanging_up_closes_the_receipt() {
     let (served, order) = served().await;
@@ -64,6 +64,9 @@ async fn hanging_up_closes_the_receipt() {
         assert_eq!(rows_named(&records), totals.rows, "{records:?}");
         let closings = records.iter().filter(|record| matches!(record.body, ReceiptBody::Closed { .. })).count();
         assert_eq!(closings, 1);
+    }
+    for _ in 0..3 {
+        served.ok_soon(&order, "/export?format=csv").await;
     }
     assert_eq!(served.get(&order, "/export").await.problem(), (403, "quota_exceeded".to_owned()));
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lingqu_app::{App, AppSettings, Clock};
+use jiff::civil::Date;
+use lingqu_app::{App, AppSettings, Clock, lets_out};
 use lingqu_crypto::sha256;
 use lingqu_domain::id::OrderId;
+use lingqu_domain::order::{Quota, QuotaUnit};
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::journal::{READ_LIMIT_MAX, Record};
 use lingqu_store::vault::VaultRead;
+use lingqu_tests::scenario::vehicle_of_row;
 use roaring::RoaringTreemap;
 
 use crate::load::{Arrived, Promises};
@@ -32,6 +35,8 @@ pub struct Records {
     pub calls: BTreeMap<String, u64>,
     /// Quota accounts: what is used of each, and what processes hold of it beside.
     pub accounts: BTreeMap<String, (u64, u64)>,
+    /// Quotas by order.
+    pub quotas: BTreeMap<OrderId, Quota>,
 }
 
 impl Records {
@@ -46,8 +51,11 @@ impl Records {
         let (deliveries, calls) = read_receipts(&app).await;
         requests_are_kept(&app, &deliveries).await;
         let accounts = read_accounts(&app).await;
+        let quotas = app.read(|state| {
+            state.orders.iter().map(|(id, order)| (id.clone(), order.value.details.quota.clone())).collect()
+        });
         app.close().await.expect("a reader closes");
-        Records { journal, deliveries, calls, accounts }
+        Records { journal, deliveries, calls, accounts, quotas }
     }
 
     /// Nothing acknowledged is lost, nothing was carried out twice, no byte left without its receipt.
@@ -62,26 +70,44 @@ impl Records {
     }
 
     /// Each quota account of an idle node holds what durable receipts say was let out: no more, no less, and nobody has leased
-    /// anything of it.
+    /// anything of it. None is missing of which they say something.
     pub fn quotas_are_exact(&self) {
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
-        for (order, totals) in self.deliveries.values().flat_map(|records| totals_of(records)) {
-            let day = totals.day.map(|day| format!("/{day}"));
-            for period in [Some(String::new()), day].into_iter().flatten() {
-                for (unit, used) in [
-                    ("calls", totals.calls),
-                    ("data_sets", totals.data_sets),
-                    ("rows", totals.answer_rows),
-                    ("bytes", totals.bytes),
-                ] {
-                    *expected.entry(format!("{order}/{unit}{period}")).or_default() += used;
+        // Whom answers were about, which a delivery tells of all its rows.
+        let mut about: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for records in self.deliveries.values() {
+            for (order, lets_out, totals) in totals_of(records) {
+                for day in std::iter::once(None).chain(totals.day.map(Some)) {
+                    for unit in QuotaUnit::ALL.into_iter().filter(|unit| self.is_limited(order, *unit, day)) {
+                        let period = day.map(|day| format!("/{day}")).unwrap_or_default();
+                        let account = format!("{order}/{}{period}", unit.code());
+                        match used_of(totals, unit) {
+                            Some(used) => *expected.entry(account).or_default() += used,
+                            None if lets_out => {
+                                about
+                                    .entry(account)
+                                    .or_default()
+                                    .extend(rows_named(records).iter().map(vehicle_of_row));
+                            }
+                            None => {}
+                        }
+                    }
                 }
             }
         }
+        expected.extend(about.into_iter().map(|(account, subjects)| (account, subjects.len() as u64)));
         for (account, held) in &self.accounts {
-            let receipts = expected.get(account).copied().unwrap_or(0);
+            let receipts = expected.remove(account).unwrap_or(0);
             assert_eq!(*held, (receipts, 0), "{account} holds otherwise than the receipts say");
         }
+        expected.retain(|_, receipts| *receipts > 0);
+        assert!(expected.is_empty(), "there are no accounts of what the receipts say: {expected:?}");
+    }
+
+    fn is_limited(&self, order: &OrderId, unit: QuotaUnit, day: Option<Date>) -> bool {
+        let Some(quota) = self.quotas.get(order) else { panic!("{order} is not in the journal") };
+        let limit = if day.is_some() { quota.limit_per_day(unit) } else { quota.limit(unit) };
+        limit.is_some()
     }
 
     /// Rows and bytes that were let out to be counted by deliveries that a stop of the node cut off.
@@ -148,17 +174,29 @@ impl Records {
     }
 }
 
-/// What a delivery used, and of which order, by each record that closes it.
-fn totals_of(records: &[ReceiptRecord]) -> Vec<(&OrderId, &Totals)> {
+/// What a delivery used, of which order, and whether it let anything out, by each record that closes it.
+fn totals_of(records: &[ReceiptRecord]) -> Vec<(&OrderId, bool, &Totals)> {
     let order = match records.first().map(|record| &record.body) {
         Some(ReceiptBody::Opened(opening) | ReceiptBody::Single { opening, .. }) => &opening.order,
         _ => return Vec::new(),
     };
     let totals = records.iter().filter_map(|record| match &record.body {
-        ReceiptBody::Single { totals, .. } | ReceiptBody::Closed { totals, .. } => Some((order, totals)),
+        ReceiptBody::Single { totals, .. } => Some((order, true, totals)),
+        ReceiptBody::Closed { outcome, totals } => Some((order, lets_out(outcome, totals), totals)),
         ReceiptBody::Opened(_) | ReceiptBody::Part { .. } => None,
     });
     totals.collect()
+}
+
+/// What a delivery used of a unit that receipts tell.
+fn used_of(totals: &Totals, unit: QuotaUnit) -> Option<u64> {
+    match unit {
+        QuotaUnit::Calls => Some(totals.calls),
+        QuotaUnit::DataSets => Some(totals.data_sets),
+        QuotaUnit::Rows => Some(totals.answer_rows),
+        QuotaUnit::Bytes => Some(totals.bytes),
+        QuotaUnit::Subjects => None,
+    }
 }
 
 async fn read_accounts(app: &Arc<App>) -> BTreeMap<String, (u64, u64)> {

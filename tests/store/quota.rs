@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lingqu_store::quota::{CHUNK_MAX, DeadProcess, Debit, Quota, QuotaError};
 use lingqu_store::{Backend, Store};
 use lingqu_tests::{StoreFactory, both};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Statement};
 
 fn debit(account: &str, limit: u64, amount: u64) -> Debit {
     Debit { account: account.into(), limit, amount, chunk_max: CHUNK_MAX }
@@ -197,7 +197,7 @@ async fn folding_back_a_process_is_exact_beside_the_living() {
         let stale = format!("UPDATE quota_process SET seen_at_unix = seen_at_unix - 61 WHERE process = '{name}'");
         raw.execute_unprepared(&stale).await.unwrap();
         let buried = living.bury().await.unwrap();
-        assert_eq!(buried, [DeadProcess { process: name.to_string(), receipts_before: Some(0) }]);
+        assert_eq!(buried, [DeadProcess { process: name.to_string(), receipts_before: 0 }]);
         living.give_back().await.unwrap();
         living.spend(&[rows(7)]).await.unwrap();
         // In the middle of somebody else's use; twice, and by two.
@@ -239,7 +239,7 @@ async fn a_start_leaves_who_may_have_deliveries_open() {
         next.reconcile("ord_1", 0, true).await.unwrap();
         assert_eq!(used_and_leased(&store).await, before);
         let buried = next.bury().await.unwrap();
-        assert_eq!(buried, [DeadProcess { process: dead.process().to_string(), receipts_before: Some(0) }]);
+        assert_eq!(buried, [DeadProcess { process: dead.process().to_string(), receipts_before: 0 }]);
         next.reconcile("ord_1", 0, true).await.unwrap();
         assert_eq!(next.bury().await.unwrap(), buried, "buried he is not forgotten either");
         next.fold(&dead.process(), &BTreeMap::from([("ord_1".to_owned(), 30)])).await.unwrap();
@@ -277,7 +277,7 @@ async fn who_is_not_named_is_charged_whole_beside_one_who_is() {
         next.reconcile("ord_1", 10, true).await.unwrap();
         assert_eq!(next.dead_accounts().await.unwrap(), Vec::<String>::new());
         let buried = next.bury().await.unwrap();
-        assert_eq!(buried, [DeadProcess { process: named.process().to_string(), receipts_before: Some(0) }]);
+        assert_eq!(buried, [DeadProcess { process: named.process().to_string(), receipts_before: 0 }]);
         next.fold(&named.process(), &BTreeMap::from([("ord_1".to_owned(), 37)])).await.unwrap();
         assert_eq!(used_and_leased(&store).await, (leased + 37, 0));
         assert!(leased >= 10);
@@ -307,6 +307,49 @@ async fn what_is_left_goes_down_with_use_and_up_with_a_refund() {
         assert_eq!(quota.left("ord_1").await, Some(155 - leased - 10));
         assert!(matches!(quota.spend(&[debit("ord_2", 3, 4)]).await, Err(QuotaError::Exhausted { .. })));
         assert_eq!(quota.left("ord_2").await, Some(3));
+    })
+    .await;
+}
+
+/// Thousands of processes that no receipt names hide none that one does, and those that hold nothing are forgotten with a start. What
+/// looks for the dead several times a minute is told of none of them, so it reads no receipt for their sake.
+#[tokio::test]
+async fn thousands_of_unnamed_processes_are_not_looked_at() {
+    const UNNAMED: usize = 2_500;
+    const WITH_LEASE: usize = 1_200;
+    both(async |factory: StoreFactory| {
+        if factory.backend() == Backend::Sqlite {
+            // A node on SQLite has one process at a time.
+            return;
+        }
+        let store = factory.open().await;
+        let raw = factory.raw().await;
+        let made = format!(
+            "INSERT INTO quota_process (process, seen_at_unix) \
+             SELECT 'earlier_' || lpad(CAST(n AS text), 6, '0'), 1 FROM generate_series(1, {UNNAMED}) AS n; \
+             INSERT INTO quota_account (account, used) VALUES ('ord_9', 0); \
+             INSERT INTO quota_lease (account, process, granted) \
+             SELECT 'ord_9', 'earlier_' || lpad(CAST(n AS text), 6, '0'), 1 FROM generate_series(1, {WITH_LEASE}) AS n"
+        );
+        raw.execute_unprepared(&made).await.unwrap();
+        let named = Quota::register(&store, false).await.unwrap();
+        let living = Quota::register(&store, false).await.unwrap();
+        let stale = format!("UPDATE quota_process SET seen_at_unix = 1 WHERE process = '{}'", named.process());
+        raw.execute_unprepared(&stale).await.unwrap();
+        for _ in 0..2 {
+            let buried = living.bury().await.unwrap();
+            assert_eq!(buried, [DeadProcess { process: named.process().to_string(), receipts_before: 0 }]);
+        }
+        living.fold(&named.process(), &BTreeMap::new()).await.unwrap();
+        assert_eq!(living.bury().await.unwrap(), []);
+        let left = async || -> i64 {
+            let count = "SELECT count(*) FROM quota_process WHERE process LIKE 'earlier_%'".to_owned();
+            let row = raw.query_one_raw(Statement::from_string(raw.get_database_backend(), count)).await.unwrap();
+            row.unwrap().try_get_by_index(0).unwrap()
+        };
+        assert_eq!(left().await, WITH_LEASE as i64, "what they leased is folded back first");
+        living.reconcile("ord_9", 0, true).await.unwrap();
+        assert_eq!(left().await, 0);
     })
     .await;
 }

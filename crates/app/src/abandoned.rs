@@ -1,12 +1,13 @@
-//! What processes left that died: deliveries without an end, and leases of quotas. A delivery is closed as interrupted, free of
-//! charge; rows and bytes count as far as its records let them out. A lease is folded back, so that each account holds what the
-//! receipts say.
+//! What processes left that died: deliveries without an end, subjects that these held, and leases of quotas. A delivery is closed as
+//! interrupted, free of charge; rows, bytes and subjects count as far as its records let them out. A lease is folded back, so that
+//! each account holds what the receipts say.
 //!
 //! Where a node has one process at a time, a start finds everything of the one before. Where it has several, each looks from time
 //! to time for one that was not seen for a minute, and whoever comes first takes it for dead; from then on nothing of it is
 //! written any more, so its receipts are all that it ever used.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::order::QuotaUnit;
@@ -21,6 +22,11 @@ use crate::error::AppError;
 use crate::quota::{accounts_of, parts_of};
 use crate::receipts::{parse, stored};
 use crate::recount::{Count, INTERRUPTED};
+
+/// How long the end of a process waits for deliveries that nobody waits for to be closed.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A delivery without a closing record.
 struct Open {
@@ -38,9 +44,10 @@ struct Left {
 }
 
 impl App {
-    /// Where a node has several processes: shows this one to the others, closes what one left open that died, and folds its leases
-    /// back. Called several times a minute.
+    /// Writes what became of subjects that deliveries held. Where a node has several processes: shows this one to the others, closes
+    /// what one left open that died, and folds its leases back. Called several times a minute.
     pub async fn take_up_abandoned(&self) -> Result<(), AppError> {
+        self.flush_subjects().await?;
         if self.is_only_writer {
             return Ok(());
         }
@@ -58,6 +65,7 @@ impl App {
                 self.close_once(&order, &record).await?;
                 used.entry(order).or_default().add(&record);
             }
+            self.settle_held_subjects(Some(&process)).await?;
             let used = self.read(|state| owed(state, &used));
             self.quota.fold(&process, &used).await?;
             tracing::info!(process, "what a dead process left was closed and its leases folded back");
@@ -75,9 +83,9 @@ impl App {
 
     /// What processes left that are dead, each by its name.
     async fn left_by(&self, dead: &[DeadProcess]) -> Result<BTreeMap<String, Left>, AppError> {
-        let known = |dead: &DeadProcess| dead.receipts_before.map(|_| (dead.process.clone(), Left::default()));
-        let mut left: BTreeMap<String, Left> = dead.iter().filter_map(known).collect();
-        let Some(first) = dead.iter().filter_map(|dead| dead.receipts_before).min() else { return Ok(left) };
+        let mut left: BTreeMap<String, Left> =
+            dead.iter().map(|dead| (dead.process.clone(), Left::default())).collect();
+        let Some(first) = dead.iter().map(|dead| dead.receipts_before).min() else { return Ok(left) };
         // Which of them serves a delivery.
         let mut of: BTreeMap<ReceiptId, String> = BTreeMap::new();
         let mut position = first;
@@ -124,6 +132,28 @@ impl App {
             self.quota.reconcile(&account, used, is_whole).await?;
         }
         Ok(())
+    }
+}
+
+impl App {
+    /// Before the process ends: gives back what was leased, once it is settled what every delivery used. Some may go on for whom
+    /// nobody waits any more; of those that don't end soon what they reserved is not known for certain, so leases stay as after a
+    /// crash, and the receipts are counted by whoever comes next.
+    pub(crate) async fn settle_quota(&self) -> Result<(), AppError> {
+        let begun = Instant::now();
+        while self.quota.open_uses() > 0 && begun.elapsed() < SETTLED_WITHIN {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.flush_subjects().await?;
+        let open = self.quota.open_uses();
+        if open > 0 {
+            tracing::warn!(
+                open,
+                "deliveries are cut off by the end of this process; the next start settles their quotas"
+            );
+            return Ok(());
+        }
+        Ok(self.quota.give_back().await?)
     }
 }
 

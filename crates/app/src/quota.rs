@@ -1,13 +1,15 @@
 //! What a use of an order debits: an account for each unit that its quota limits, over the whole term and over the day; and
 //! those of the links above it that set a quota for all orders below them together.
 //!
-//! Calls and data sets are reserved before a question is answered and settled when it was; rows and subjects are debited as
-//! an answer is about to leave, bytes some ahead, so that nothing leaves that was not debited. Receipts tell afterwards what was
-//! used, also of what a crash cut off; distinct subjects alone are counted in rows of their own, since no receipt can tell who
-//! was new.
+//! Calls and data sets are reserved before a question is answered; rows and subjects as an answer is about to leave, bytes some
+//! ahead, so that nothing leaves that was not debited. All of it is settled by the receipt, also of what a crash cut off: what it
+//! says was used stays debited, the rest comes back. Distinct subjects are counted in rows of their own, since no receipt can tell
+//! who was new (`subjects`).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod subjects;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use lingqu_crypto::IndexKey;
@@ -19,19 +21,20 @@ use lingqu_domain::shared_quota::QuotaLink;
 use lingqu_domain::state::State;
 use lingqu_engine::product::Product;
 use lingqu_engine::{Engine, EngineError, KeptMemory};
-use lingqu_store::quota::{CHUNK_MAX, Debit, QuotaError, SUBJECTS_AT_ONCE_MAX, SubjectAccount, SubjectDigest};
+use lingqu_store::quota::{CHUNK_MAX, Debit, SubjectDigest};
 use roaring::RoaringTreemap;
 
 use crate::app::App;
 use crate::error::AppError;
 use crate::serving::Serving;
 
+pub(crate) use subjects::CountedSubjects;
+pub use subjects::{HeldSubjects, lets_out};
+
 /// The largest chunk of one lease of rows.
 const CHUNK_ROWS_MAX: u64 = 100_000;
 /// The largest chunk of one lease of bytes.
 const CHUNK_BYTES_MAX: u64 = 64 << 20;
-/// Subjects of which it is remembered that they were counted; beyond that the memory starts afresh.
-const REMEMBERED_MAX: usize = 1_000_000;
 
 /// What is used at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,48 +159,6 @@ impl App {
             debits.push(Debit { account, limit, amount, chunk_max });
         }
         debits
-    }
-
-    /// Counts the subjects of rows that are about to leave, where the order's quota limits them. They are counted durably
-    /// when this returns. Error: `quota_exceeded`; then nobody was counted.
-    pub async fn count_subjects(
-        &self,
-        serving: &Serving,
-        day: Option<Date>,
-        rows: &RoaringTreemap,
-    ) -> Result<(), AppError> {
-        let places = places_of(serving, day, |unit| unit == QuotaUnit::Subjects);
-        if places.is_empty() || rows.is_empty() {
-            return Ok(());
-        }
-        if serving.details.subject.is_none() {
-            // Nobody would be counted, and the limit be none.
-            return Err(Refusal::invalid(
-                "quota",
-                "产品未指明主体字段，不能按主体数限额",
-                "the product names no subject, so a quota of subjects above it can't be kept; draft it with its subject column",
-            )
-            .into());
-        }
-        let mut wanted = self.subjects_of_rows(serving, rows).await?;
-        self.serving.counted.forget_known(&places, &mut wanted);
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut accounts = Vec::with_capacity(places.len());
-        for place in &places {
-            // Accounts of days are named `owner/subjects/day`.
-            let owner = parts_of(&place.account).map_or("", |(owner, _, _)| owner);
-            let earlier = place.day.map(|_| format!("{}/", quota_account(owner, place.unit, None)));
-            accounts.push(SubjectAccount { account: place.account.clone(), limit: place.limit, earlier });
-        }
-        if wanted.len() > SUBJECTS_AT_ONCE_MAX {
-            let limit = places.first().map_or(0, |place| place.limit);
-            return Err(QuotaError::Exhausted { account: accounts[0].account.clone(), limit }.into());
-        }
-        self.store.count_subjects(&accounts, &wanted).await?;
-        self.serving.counted.remember(&places, wanted);
-        Ok(())
     }
 
     /// The subjects of rows of a serving's product.
@@ -359,32 +320,6 @@ fn subjects_on_disk(
     };
     product.visit_subjects_of(&ordinals, visit).map_err(EngineError::from)?;
     Ok(subjects)
-}
-
-/// Subjects who are counted in an account already, as far as this process knows.
-#[derive(Default)]
-pub(crate) struct CountedSubjects(Mutex<BTreeMap<String, HashSet<SubjectDigest>>>);
-
-impl CountedSubjects {
-    /// Leaves out who is counted in every one of some accounts.
-    fn forget_known(&self, places: &[QuotaPlace], subjects: &mut BTreeSet<SubjectDigest>) {
-        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known: Option<Vec<_>> = places.iter().map(|place| counted.get(&place.account)).collect();
-        if let Some(known) = known {
-            subjects.retain(|subject| !known.iter().all(|account| account.contains(subject)));
-        }
-    }
-
-    fn remember(&self, places: &[QuotaPlace], subjects: BTreeSet<SubjectDigest>) {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let remembered: usize = counted.values().map(HashSet::len).sum();
-        if remembered + subjects.len() * places.len() > REMEMBERED_MAX {
-            counted.clear();
-        }
-        for place in places {
-            counted.entry(place.account.clone()).or_default().extend(&subjects);
-        }
-    }
 }
 
 #[cfg(test)]

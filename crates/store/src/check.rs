@@ -80,4 +80,21 @@ impl Snapshot {
         }
         Ok(accounts)
     }
+
+    /// How many subjects an account counts.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn counted_subjects(&self, account: &str) -> Result<u64, StoreError> {
+        const DOING: &str = "counting the subjects of an account";
+        let fault = |error| StoreError::database(DOING, error);
+        let query = Query::select()
+            .expr(Expr::col("digest").count())
+            .from("quota_subject")
+            .and_where(Expr::col("account").eq(account))
+            .take();
+        let row = self.db().query_one(&query).await.map_err(fault)?;
+        let count: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?;
+        from_sql(DOING, count.unwrap_or(0))
+    }
 }

@@ -12,6 +12,7 @@ mod m0005_privacy;
 mod m0006_consent;
 mod m0007_witness;
 mod m0008_marks;
+mod m0009_subject;
 mod m0010_sequencer;
 mod m0012_trace;
 mod m0015_quota;
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_consent::Consent),
             Box::new(m0007_witness::Witness),
             Box::new(m0008_marks::Marks),
+            Box::new(m0009_subject::Subject),
             Box::new(m0010_sequencer::Sequencer),
             Box::new(m0012_trace::Trace),
             Box::new(m0015_quota::Quota),

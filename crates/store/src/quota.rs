@@ -15,6 +15,7 @@ mod subject;
 
 use std::cmp::{max, min};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,7 +28,7 @@ use crate::receipt::head_in_database;
 use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
 use crate::vault::hex_text;
 
-pub use subject::{SUBJECTS_AT_ONCE_MAX, SubjectAccount, SubjectDigest};
+pub use subject::{HOLDERS_MAX, Holder, SUBJECTS_AT_ONCE_MAX, SubjectAccount, SubjectDigest, SubjectSettlement};
 
 /// After so long without showing itself a process spends nothing until it has.
 pub const RENEW_AFTER: Duration = Duration::from_secs(20);
@@ -79,16 +80,30 @@ pub struct Quota {
     /// The name under which this process is registered.
     process: RwLock<Arc<str>>,
     local: Mutex<Local>,
+    /// Uses of which it is not settled yet what they come to.
+    open: Arc<AtomicU64>,
+    /// Whether there was one of which that is not to be known here.
+    is_unsettled: AtomicBool,
 }
 
-/// A process that was taken for dead.
+/// A use of which it is not settled yet what it comes to. Dropping it says that it is.
+#[derive(Debug)]
+pub struct OpenUse(Arc<AtomicU64>);
+
+impl Drop for OpenUse {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A process that was taken for dead and that its receipts name: not one of an earlier version, nor where a node has one process
+/// at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadProcess {
     /// The name under which it was registered.
     pub process: String,
-    /// The last receipt that was there when it registered. None of a process of an earlier version, and where a node has one
-    /// process at a time.
-    pub receipts_before: Option<u64>,
+    /// The last receipt that was there when it registered.
+    pub receipts_before: u64,
 }
 
 struct Local {
@@ -129,10 +144,40 @@ impl Quota {
             let bury = Query::update().table("quota_process").value("seen_at_unix", 0i64).take();
             write.db().execute(&bury).await.map_err(|error| StoreError::database(DOING, error))?;
         }
+        if alone || store.backend() == Backend::Postgres {
+            forget_unnamed(write.db(), store.backend()).await?;
+        }
         show_first(write.db(), store.backend(), &process).await?;
         write.commit(DOING).await?;
         let local = Local { leases: BTreeMap::new(), seen: Some((Instant::now(), SystemTime::now())) };
-        Ok(Quota { store: store.clone(), process: RwLock::new(process.into()), local: Mutex::new(local) })
+        Ok(Quota {
+            store: store.clone(),
+            process: RwLock::new(process.into()),
+            local: Mutex::new(local),
+            open: Arc::default(),
+            is_unsettled: AtomicBool::new(false),
+        })
+    }
+
+    /// Notes a use whose debits may be taken back later, or be more than it comes to.
+    pub fn open_use(&self) -> OpenUse {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        OpenUse(Arc::clone(&self.open))
+    }
+
+    /// How many uses are open: while there are some, what was spent is not what was used.
+    pub fn open_uses(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Notes a use whose receipt could not be written, or perhaps was: what it comes to only the receipts tell.
+    pub fn leave_to_receipts(&self) {
+        self.is_unsettled.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether there was such a use.
+    pub fn is_left_to_receipts(&self) -> bool {
+        self.is_unsettled.load(Ordering::SeqCst)
     }
 
     /// The name under which this process is registered: another one after it was taken for dead.
@@ -215,7 +260,8 @@ impl Quota {
         self.lease_more(&mut local, account, limit, want, CHUNK_MAX).await
     }
 
-    /// Gives everything unspent back. Call it before the process ends and from time to time.
+    /// Gives everything unspent back. Called before a process ends that has settled every use; of one that has not, the leases tell
+    /// whoever comes next that the receipts are to be counted.
     ///
     /// # Errors
     /// Faults of the database.
@@ -257,10 +303,10 @@ impl Quota {
     /// charged for the dead at most what they had leased. That may count a use twice, never not at all; the next call
     /// without live leases sets the account exactly.
     ///
-    /// Takes only processes that their receipts do not name, of which [`DeadProcess::receipts_before`] is none: where a node has
-    /// one process at a time, and those of earlier versions. Any other may have deliveries that are open: it is left as it
-    /// is until these are closed ([`Quota::bury`], [`Quota::fold`]). What such a one, dead or alive, gave back as used may be of
-    /// a delivery that no receipt tells the end of yet, so beside it the account is charged with all that the dead had leased.
+    /// Takes only processes that their receipts do not name: where a node has one process at a time, and those of earlier
+    /// versions. Any other may have deliveries that are open: it is left as it is until these are closed ([`Quota::bury`],
+    /// [`Quota::fold`]). What such a one, dead or alive, gave back as used may be of a delivery that no receipt tells the end of
+    /// yet, so beside it the account is charged with all that the dead had leased.
     ///
     /// # Errors
     /// Faults of the database.
@@ -315,20 +361,13 @@ impl Quota {
             .take();
         write.db().execute(&delete).await.map_err(fault)?;
         set_used(write.db(), account, settled).await?;
-        let forget = Query::delete()
-            .from_table("quota_process")
-            .and_where(Expr::col("seen_at_unix").lt(dead_line(self.store.backend())))
-            .and_where(Expr::col("receipts_before").is_null())
-            .and_where(
-                Expr::col("process").not_in_subquery(Query::select().column("process").from("quota_lease").take()),
-            )
-            .take();
-        write.db().execute(&forget).await.map_err(fault)?;
+        forget_unnamed(write.db(), self.store.backend()).await?;
         write.commit(DOING).await
     }
 
     /// Takes processes that were not seen for [`DEAD_AFTER`] for dead, for good: none of their receipts is written after this
-    /// ([`crate::receipt::Fence::Alive`]). Answers all whose leases are not folded back yet, at most [`DEAD_PROCESSES_MAX`].
+    /// ([`crate::receipt::Fence::Alive`]). Answers all that their receipts name and whose leases are not folded back yet, at most
+    /// [`DEAD_PROCESSES_MAX`]. Others are for [`Quota::reconcile`]: there may be thousands, and none of them is looked at here.
     ///
     /// # Errors
     /// Faults of the database.
@@ -347,13 +386,13 @@ impl Quota {
             .columns(["process", "receipts_before"])
             .from("quota_process")
             .and_where(Expr::col("seen_at_unix").eq(0i64))
+            .and_where(Expr::col("receipts_before").is_not_null())
             .order_by("process", Order::Asc)
             .limit(DEAD_PROCESSES_MAX)
             .take();
         let mut dead = Vec::new();
         for row in write.db().query_all(&query).await.map_err(fault)? {
-            let before: Option<i64> = row.try_get_by_index(1).map_err(fault)?;
-            let receipts_before = before.map(|before| from_sql(DOING, before)).transpose()?;
+            let receipts_before = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
             dead.push(DeadProcess { process: row.try_get_by_index(0).map_err(fault)?, receipts_before });
         }
         write.commit(DOING).await?;
@@ -596,6 +635,19 @@ async fn set_lease(db: &DatabaseTransaction, account: &str, process: &str, grant
         .on_conflict(OnConflict::columns(["account", "process"]).update_column("granted").to_owned())
         .take();
     db.execute(&insert).await.map_err(|error| StoreError::database("writing a quota lease", error))?;
+    Ok(())
+}
+
+/// Forgets processes that are dead, hold no lease, and that no receipt names: nothing is to be learnt of them. A start does it, so
+/// that they don't become more with each.
+async fn forget_unnamed(db: &DatabaseTransaction, backend: Backend) -> Result<(), StoreError> {
+    let forget = Query::delete()
+        .from_table("quota_process")
+        .and_where(Expr::col("seen_at_unix").lt(dead_line(backend)))
+        .and_where(Expr::col("receipts_before").is_null())
+        .and_where(Expr::col("process").not_in_subquery(Query::select().column("process").from("quota_lease").take()))
+        .take();
+    db.execute(&forget).await.map_err(|error| StoreError::database("forgetting processes", error))?;
     Ok(())
 }
 

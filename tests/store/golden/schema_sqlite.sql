@@ -75,8 +75,11 @@ CREATE TABLE "quality_report" ( "id" text NOT NULL PRIMARY KEY, "stream_version"
 CREATE INDEX "quality_report_owner_index" ON "quality_report" ("owner", "id")
 CREATE INDEX "quality_report_state_index" ON "quality_report" ("state", "id")
 CREATE TABLE "quota_account" ( "account" text NOT NULL PRIMARY KEY, "used" integer NOT NULL, CONSTRAINT "quota_account_used_check" CHECK ("used" >= 0) )
+CREATE TABLE "quota_hold" ( "account" text NOT NULL, "digest" blob NOT NULL, "receipt_id" text NOT NULL, "part" integer NOT NULL, "process" text, CONSTRAINT "quota_hold_pkey" PRIMARY KEY ("account", "digest", "receipt_id"), CONSTRAINT "quota_hold_part_check" CHECK ("part" >= 0) )
+CREATE INDEX "quota_hold_receipt_id_index" ON "quota_hold" ("receipt_id")
 CREATE TABLE "quota_lease" ( "account" text NOT NULL, "process" text NOT NULL, "granted" integer NOT NULL, settled bigint NOT NULL DEFAULT 0, CONSTRAINT "quota_lease_pkey" PRIMARY KEY ("account", "process"), FOREIGN KEY ("account") REFERENCES "quota_account" ("account"), FOREIGN KEY ("process") REFERENCES "quota_process" ("process"), CONSTRAINT "quota_lease_granted_check" CHECK ("granted" >= 0) )
 CREATE TABLE "quota_process" ( "process" text NOT NULL PRIMARY KEY, "seen_at_unix" integer NOT NULL , receipts_before bigint)
+CREATE INDEX "quota_process_seen_at_unix_index" ON "quota_process" ("seen_at_unix")
 CREATE TABLE "quota_subject" ( "account" text NOT NULL, "digest" blob NOT NULL, CONSTRAINT "quota_subject_pkey" PRIMARY KEY ("account", "digest") )
 CREATE TRIGGER receipt_block_append_only_delete BEFORE DELETE ON receipt_block BEGIN SELECT RAISE(ABORT, 'receipt_block_append_only: rows of receipt_block are never deleted'); END
 CREATE TRIGGER receipt_block_append_only_update BEFORE UPDATE ON receipt_block BEGIN SELECT RAISE(ABORT, 'receipt_block_append_only: rows of receipt_block are never changed'); END

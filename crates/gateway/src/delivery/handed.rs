@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::BytesMut;
 use futures::StreamExt;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use lingqu_app::{App, AppError, Serving, Use};
+use lingqu_app::{App, AppError, HeldSubjects, Serving, Use};
 use lingqu_crypto::{Sha256Digest, sha256};
 use lingqu_domain::answer::{AnswerForm, AnswerSalt};
 use lingqu_domain::id::{OrderId, ReceiptId};
-use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
+use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::export::ExportError;
@@ -81,6 +82,10 @@ pub struct Handed {
     key: Sha256Digest,
     digest: Sha256Digest,
     rows: u64,
+    /// The day on whose quota it counts: that on which it was handed out.
+    day: Option<Date>,
+    /// The subjects of its rows: they come back when nobody takes it.
+    subjects: HeldSubjects,
     stage: tokio::sync::Mutex<Stage>,
 }
 
@@ -287,17 +292,17 @@ impl Deliveries {
         // Making the file may have taken a while.
         self.app.still_granted(&admission.serving)?;
         let day = self.app.quota_day(&admission.serving);
-        self.app.count_subjects(&admission.serving, day, &file.rows).await?;
         let receipt = self.app.new_receipt_id()?;
         let session = admission.serving.session(Mode::File, Admission::limits(Mode::File))?;
         let question = session.question(&request.sql).await?;
         let salted = self.app.salt_request(&request.request, &question.canonical)?;
         let opening = receipt::opening(&self.app, &admission, Mode::File, &salted, Some(question.lineage));
-        receipt::begin(&self.app, &admission, &receipt, &salted.kept, ReceiptBody::Opened(opening)).await?;
-        for (number, (rows, row_set)) in (0..).zip(receipt::row_sets(file.rows.clone())) {
-            // What quotas count is debited when it is taken.
-            let body = ReceiptBody::Part { answer_rows: 0, bytes_reserved: 0, number, rows, row_set };
-            receipt::write(&self.app, &admission, &receipt, body).await?;
+        let opening = lingqu_domain::receipt::Opening { day, ..opening };
+        let subjects = self.app.held_subjects(&admission.serving, day, &receipt, admission.process.as_deref());
+        if let Err(error) = self.begin_file(&admission, &receipt, &salted.kept, opening, &subjects, file).await {
+            // Nothing ever leaves under this receipt, whatever is written of it.
+            self.app.end_subjects(&subjects, 0).await;
+            return Err(error);
         }
         let until = self.app.now().checked_add(self.address_life()).unwrap_or(Timestamp::MAX);
         let handed = Arc::new(Handed {
@@ -314,6 +319,8 @@ impl Deliveries {
             key: request.key,
             digest: file.digest,
             rows: file.rows.len(),
+            day,
+            subjects,
             stage: tokio::sync::Mutex::new(Stage::Open),
             admission,
         });
@@ -325,6 +332,28 @@ impl Deliveries {
         let (app, hand_outs) = (Arc::downgrade(&self.app), Arc::downgrade(&self.hand_outs));
         tokio::spawn(end_in_time(app, hand_outs, Arc::clone(&handed)));
         Ok(handed)
+    }
+
+    /// Holds the subjects of a file's rows, and writes the records that open its delivery.
+    async fn begin_file(
+        &self,
+        admission: &Admission,
+        receipt: &ReceiptId,
+        salted: &[u8],
+        opening: Opening,
+        subjects: &HeldSubjects,
+        file: &Finished,
+    ) -> Result<(), GatewayError> {
+        self.app.hold_subjects(&admission.serving, subjects, 0, &file.rows).await?;
+        // They may be many, and it may be long before they leave.
+        subjects.forget();
+        receipt::begin(&self.app, admission, receipt, salted, ReceiptBody::Opened(opening)).await?;
+        for (number, (rows, row_set)) in (0..).zip(receipt::row_sets(file.rows.clone())) {
+            // What else quotas count is debited when it is taken.
+            let body = ReceiptBody::Part { answer_rows: 0, bytes_reserved: 0, number, rows, row_set };
+            receipt::write(&self.app, admission, receipt, body).await?;
+        }
+        Ok(())
     }
 
     /// The file of a delivery, open. It may have been put away and is made again then; its bytes must be the same.
@@ -355,7 +384,7 @@ impl Deliveries {
         // Its rows and bytes leave each time, though it is paid for once.
         let data_sets = u64::from(!is_paid);
         let leaving = Use { calls: 0, data_sets, rows: handed.answer_rows, bytes: handed.bytes };
-        let reservation = Reservation::make(&self.app, &handed.admission.serving, leaving).await?;
+        let reservation = Reservation::make_on(&self.app, &handed.admission.serving, handed.day, leaving).await?;
         if !is_paid {
             paid::note(&self.app, &handed.order, &handed.name, &handed.receipt).await?;
         }
@@ -369,9 +398,14 @@ impl Deliveries {
             day: reservation.day(),
         };
         let body = ReceiptBody::Closed { outcome: Outcome::Delivered, totals };
-        receipt::write(&self.app, &handed.admission, &handed.receipt, body).await?;
+        let written = receipt::write(&self.app, &handed.admission, &handed.receipt, body).await;
+        if written.is_err() {
+            self.app.quota().leave_to_receipts();
+        }
+        written?;
         *stage = Stage::Taken;
         reservation.keep();
+        self.app.end_subjects(&handed.subjects, 1).await;
         Ok(())
     }
 }
@@ -397,11 +431,14 @@ async fn end_in_time(app: Weak<App>, hand_outs: Weak<HandOuts>, handed: Arc<Hand
     });
     let mut stage = handed.stage.lock().await;
     if *stage == Stage::Open {
-        let totals = Totals { rows: handed.rows, ..Totals::default() };
+        let totals = Totals { rows: handed.rows, day: handed.day, ..Totals::default() };
         let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: NOT_TAKEN.to_owned() }, totals };
-        if let Err(error) = receipt::write(&app, &handed.admission, &handed.receipt, body).await {
+        match receipt::write(&app, &handed.admission, &handed.receipt, body).await {
+            Ok(()) => app.end_subjects(&handed.subjects, 0).await,
             // The next start closes it, free of charge too.
-            tracing::warn!(receipt = %handed.receipt, %error, "a delivery that was not taken could not be closed");
+            Err(error) => {
+                tracing::warn!(receipt = %handed.receipt, %error, "a delivery that was not taken could not be closed");
+            }
         }
         *stage = Stage::Ended;
     }

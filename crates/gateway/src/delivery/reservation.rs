@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use lingqu_app::{App, AppError, Serving, Use};
-use lingqu_store::quota::Debit;
+use lingqu_app::{App, AppError, HeldSubjects, Serving, Use};
+use lingqu_store::quota::{Debit, OpenUse};
 use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 
@@ -17,17 +17,30 @@ pub(crate) struct Reservation {
     process: Arc<str>,
     day: Option<Date>,
     debits: Vec<Debit>,
+    subjects: Option<HeldSubjects>,
+    open: Option<OpenUse>,
     runtime: Handle,
 }
 
 impl Reservation {
-    /// Debits every account of a use, or none. Error: `quota_exceeded`.
+    /// Debits every account of a use that begins now, or none. Error: `quota_exceeded`.
     pub(crate) async fn make(app: &Arc<App>, serving: &Serving, used: Use) -> Result<Reservation, GatewayError> {
-        let day = app.quota_day(serving);
+        Reservation::make_on(app, serving, app.quota_day(serving), used).await
+    }
+
+    /// The same of a use that began on a day.
+    pub(crate) async fn make_on(
+        app: &Arc<App>,
+        serving: &Serving,
+        day: Option<Date>,
+        used: Use,
+    ) -> Result<Reservation, GatewayError> {
+        let open = Some(app.quota().open_use());
         let debits = app.quota_debits(serving, day, &used);
         let process = app.quota().process();
         app.quota().spend(&debits).await?;
-        Ok(Reservation { app: Arc::clone(app), process, day, debits, runtime: Handle::current() })
+        let runtime = Handle::current();
+        Ok(Reservation { app: Arc::clone(app), process, day, debits, subjects: None, open, runtime })
     }
 
     /// The day on whose quota it counts; none where the order has none.
@@ -35,27 +48,32 @@ impl Reservation {
         self.day
     }
 
-    /// Debits what is about to leave as well: rows and bytes of an answer, and the subjects of the rows that it was made
-    /// of. Error: `quota_exceeded`; then only what was reserved before is.
+    /// Debits what is about to leave as well, whole, with the one record of its delivery: rows and bytes of the answer, and the
+    /// subjects of the rows that it was made of. Error: `quota_exceeded`; then only what was reserved before is.
     pub(crate) async fn add(
         &mut self,
         serving: &Serving,
         used: Use,
+        subjects: HeldSubjects,
         rows: &RoaringTreemap,
     ) -> Result<(), GatewayError> {
-        self.debits.extend(leaving(&self.app, serving, self.day, used, rows).await?);
+        // Given back with the rest whatever becomes of it.
+        let subjects = self.subjects.insert(subjects);
+        self.debits.extend(leaving(&self.app, serving, self.day, used, subjects, 0, rows).await?);
         Ok(())
     }
 
     /// The use will not happen now; when this returns, another may have it.
     pub(crate) async fn give_back(mut self) {
         let debits = std::mem::take(&mut self.debits);
-        self.app.quota().refund(&self.process, &debits).await;
+        let subjects = self.subjects.take();
+        give_back(&self.app, &self.process, &debits, subjects).await;
     }
 
     /// The use happens. When it fails after all, what this gives says what to take back.
     pub(crate) fn keep(mut self) -> Kept {
-        Kept { process: Arc::clone(&self.process), debits: std::mem::take(&mut self.debits) }
+        let (subjects, open) = (self.subjects.take(), self.open.take());
+        Kept { process: Arc::clone(&self.process), debits: std::mem::take(&mut self.debits), subjects, _open: open }
     }
 }
 
@@ -63,42 +81,71 @@ impl Reservation {
 pub(crate) struct Kept {
     process: Arc<str>,
     debits: Vec<Debit>,
+    subjects: Option<HeldSubjects>,
+    _open: Option<OpenUse>,
 }
 
 impl Kept {
-    /// Nothing left after all.
+    /// Whether subjects are held for it, which ends when it is known whether its record is durable.
+    pub(crate) fn holds_subjects(&self) -> bool {
+        self.subjects.as_ref().is_some_and(HeldSubjects::is_holding)
+    }
+
+    /// Its record is durable.
+    pub(crate) async fn settle(self, app: &App) {
+        if let Some(subjects) = &self.subjects {
+            app.end_subjects(subjects, 1).await;
+        }
+    }
+
+    /// Nothing left after all. Subjects stay counted until this process ends: only then it is certain whether there is a record, by
+    /// which they are.
     pub(crate) async fn take_back(self, app: &App) {
+        app.quota().leave_to_receipts();
         app.quota().refund(&self.process, &self.debits).await;
     }
 }
 
-/// Debits what is about to leave, and answers what was debited. Error: `quota_exceeded`; then nothing was, but for subjects
-/// who were counted.
+/// Debits what is about to leave with a part of a delivery, and answers what was debited. Error: `quota_exceeded`; then nothing
+/// more is debited.
 pub(crate) async fn leaving(
     app: &App,
     serving: &Serving,
     day: Option<Date>,
     used: Use,
+    subjects: &HeldSubjects,
+    part: u64,
     rows: &RoaringTreemap,
 ) -> Result<Vec<Debit>, AppError> {
     let debits = app.quota_debits(serving, day, &used);
     let process = app.quota().process();
     app.quota().spend(&debits).await?;
-    if let Err(error) = app.count_subjects(serving, day, rows).await {
+    if let Err(error) = app.hold_subjects(serving, subjects, part, rows).await {
         app.quota().refund(&process, &debits).await;
         return Err(error);
     }
     Ok(debits)
 }
 
+async fn give_back(app: &App, process: &str, debits: &[Debit], subjects: Option<HeldSubjects>) {
+    app.quota().refund(process, debits).await;
+    if let Some(subjects) = subjects {
+        app.end_subjects(&subjects, 0).await;
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         let debits = std::mem::take(&mut self.debits);
-        if debits.is_empty() {
+        let (subjects, open) = (self.subjects.take(), self.open.take());
+        if debits.is_empty() && subjects.is_none() {
             return;
         }
         let (app, process) = (Arc::clone(&self.app), Arc::clone(&self.process));
         // A process that ends before this runs gives its leases back whole, by what the receipts tell.
-        self.runtime.spawn(async move { app.quota().refund(&process, &debits).await });
+        self.runtime.spawn(async move {
+            give_back(&app, &process, &debits, subjects).await;
+            drop(open);
+        });
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use lingqu_app::{AppError, Use};
+use lingqu_app::{App, AppError, Use};
 use lingqu_crypto::{Sha256Digest, sha256};
 use lingqu_domain::answer::{AnswerForm, AnswerSalt};
 use lingqu_domain::id::ReceiptId;
@@ -18,10 +18,11 @@ use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_engine::ColumnView;
 use lingqu_engine::federation::LiveLookup;
 use lingqu_engine::lookup::{Found, KEYS_MAX, LookupError, LookupTable, Verdict};
+use lingqu_store::receipt::Appending;
 use roaring::RoaringTreemap;
 use serde::Serialize;
 
-use super::reservation::Reservation;
+use super::reservation::{Kept, Reservation};
 use super::{Admission, Deliveries, receipt, task_lost};
 use crate::error::GatewayError;
 
@@ -283,7 +284,9 @@ impl Deliveries {
             }
         };
         let leaving = Use { rows: calls - missing, bytes: body.len() as u64, ..Use::default() };
-        if let Err(error) = reservation.add(&admission.serving, leaving, &rows).await {
+        let (serving, process) = (&admission.serving, admission.process.as_deref());
+        let subjects = self.app.held_subjects(serving, reservation.day(), &label.receipt, process);
+        if let Err(error) = reservation.add(serving, leaving, subjects, &rows).await {
             reservation.give_back().await;
             return Err(error);
         }
@@ -308,9 +311,14 @@ impl Deliveries {
         };
         // The record will be there even if the client hangs up now, and so what it says was used is.
         let kept = reservation.keep();
-        if let Err(error) = written.durable().await {
-            kept.take_back(&self.app).await;
-            return Err(AppError::from(error).into());
+        if kept.holds_subjects() {
+            let app = Arc::clone(&self.app);
+            // A client that hangs up now leaves nobody held.
+            tokio::spawn(async move { settle(&app, written, kept).await })
+                .await
+                .map_err(|error| task_lost(&error))??;
+        } else {
+            settle(&self.app, written, kept).await?;
         }
         drop(place);
         Ok(Recorded { label, answer_salt: salted.answer_salt, body })
@@ -328,6 +336,20 @@ impl Deliveries {
         let table = live.fetch(keys).await?;
         self.app.still_granted(&admission.serving)?;
         Ok(Arc::new(table))
+    }
+}
+
+/// Waits for the record of an answer, and settles what it used.
+async fn settle(app: &App, written: Appending, kept: Kept) -> Result<(), AppError> {
+    match written.durable().await {
+        Ok(_) => {
+            kept.settle(app).await;
+            Ok(())
+        }
+        Err(error) => {
+            kept.take_back(app).await;
+            Err(error.into())
+        }
     }
 }
 

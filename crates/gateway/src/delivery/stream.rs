@@ -14,7 +14,7 @@ use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use lingqu_app::{App, AppError, Problem, SaltedRequest, Use};
+use lingqu_app::{App, AppError, Problem, SaltedRequest, Use, lets_out};
 use lingqu_crypto::Sha256Hasher;
 use lingqu_domain::answer::{AnswerDigest, AnswerSalt};
 use lingqu_domain::id::ReceiptId;
@@ -34,7 +34,7 @@ use super::digest::AnswerHasher;
 use super::parts::Parts;
 use super::place::Place;
 use super::privacy::PrivacyTold;
-use super::reservation::{Reservation, leaving};
+use super::reservation::Reservation;
 use super::{Admission, Deliveries, Settings, receipt, task_lost};
 use crate::encode::{Format, JsonFrame, JsonHead, answer_bytes};
 use crate::error::GatewayError;
@@ -158,8 +158,8 @@ impl Deliveries {
     /// Begins an answer in bytes. The statement is planned, and a refusal of it leaves no receipt; then the opening record is
     /// made durable and the first bytes are drawn, so that what fails at once still gets a problem document.
     ///
-    /// An answer costs one call, a file one data set. Quota comes back when no byte left; fees are due for a whole answer
-    /// alone.
+    /// An answer costs one call, a file one data set: where its closing record says so. Otherwise the quota comes back with that
+    /// record.
     pub async fn stream(&self, admission: &Admission, request: StreamRequest) -> Result<Streamed, GatewayError> {
         let StreamRequest { mode, sql, request, format, limits, frame } = request;
         let question = Question { mode, sql, parameters: Vec::new(), request, limits };
@@ -211,7 +211,6 @@ impl Deliveries {
             settings: self.settings,
             price: Totals { calls, data_sets, day: reservation.day(), ..Totals::default() },
             parts: Parts::new(&self.app, admission, &receipt, reservation.day()),
-            answer_rows: AtomicU64::new(0),
             rows_taken: Arc::default(),
             naming: Arc::default(),
         });
@@ -260,7 +259,6 @@ struct Delivery {
     /// Calls and data sets of the whole answer, and the day on which they count.
     price: Totals,
     parts: Parts,
-    answer_rows: AtomicU64,
     /// Rows of the answer in pieces that the client's connection has taken.
     rows_taken: Arc<AtomicU64>,
     /// Held while a part is being written.
@@ -281,7 +279,10 @@ async fn carry<P: Piece>(
     let _place = place;
     let answer_salt = opening.salted.answer_salt;
     let told = match delivery.open(opening).await {
-        Err(error) => Err(error.problem()),
+        Err(error) => {
+            reservation.give_back().await;
+            Err(error.problem())
+        }
         Ok(()) => {
             let mut hasher = P::Hasher::default();
             let stopped = delivery.hand_over(drawn, &pieces, &mut hasher).await;
@@ -432,18 +433,15 @@ impl Delivery {
         let turn = Arc::clone(&self.naming).lock_owned().await;
         let written = tokio::spawn(async move {
             let _turn = turn;
-            let used = Use { rows: answer_rows, ..Use::default() };
-            leaving(&self.app, &self.admission.serving, self.price.day, used, &rows).await?;
-            // What is debited is counted, whatever becomes of it: the account never holds less than the receipts say.
-            self.answer_rows.fetch_add(answer_rows, Ordering::SeqCst);
             self.parts.name(rows, answer_rows).await
         });
         written.await.map_err(|error| task_lost(&error))?
     }
 
-    /// Writes the closing record and settles the quota.
+    /// Writes the closing record, and when it is durable settles by it what was reserved.
     async fn close(&self, outcome: Outcome, answer: AnswerDigest, reservation: Reservation) -> Result<(), AppError> {
         let _turn = self.naming.lock().await;
+        let parts = self.parts.end().await;
         let is_whole = outcome == Outcome::Delivered;
         let (bytes, rows) = (self.parts.bytes(), self.parts.rows());
         // Whoever hangs up himself when half of a file has left has taken it; otherwise the last byte would be the price. Rows
@@ -456,20 +454,27 @@ impl Delivery {
         let totals = Totals {
             answer: (is_whole || bytes > 0).then_some(answer),
             rows,
-            answer_rows: self.answer_rows.load(Ordering::SeqCst),
+            answer_rows: self.parts.answer_rows(),
             bytes,
             calls: if is_charged { self.price.calls } else { 0 },
             data_sets: if is_charged { self.price.data_sets } else { 0 },
             day: self.price.day,
         };
-        if is_whole || bytes > 0 {
+        let parts = if lets_out(&outcome, &totals) { parts } else { 0 };
+        let body = ReceiptBody::Closed { outcome, totals };
+        let written = receipt::write(&self.app, &self.admission, &self.receipt, body).await;
+        if written.is_err() {
+            self.app.quota().leave_to_receipts();
+        }
+        // A call or a data set that the record does not charge comes back, however much has left. Whether there is a record that
+        // charges one is not known when its writing failed: then it stays.
+        if is_charged {
             reservation.keep();
         } else {
-            drop(reservation);
+            reservation.give_back().await;
         }
-        let body = ReceiptBody::Closed { outcome, totals };
-        receipt::write(&self.app, &self.admission, &self.receipt, body).await?;
-        self.parts.settle().await;
+        written?;
+        self.parts.settle(parts).await;
         Ok(())
     }
 }
