@@ -21,9 +21,9 @@ check: setup ## format, structure, licences, unused dependencies, lints, web che
 bench: setup-build web ## measurements with the machine's description, one table (ONLY=lookup-tail,crowd measures these alone)
 	@bench/run $(if $(ONLY),--only '$(ONLY)')
 
-# SECONDS_A_LINE=… and TRIALS=… trade time for trials.
-bench-trace: setup-build ## attacks on fingerprints: who is named, and whether anybody innocent is; then the speed
-	@cargo run --release --quiet --package lingqu-fingerprint --example attacks -- $(or $(SECONDS_A_LINE),20) $(or $(TRIALS),200)
+# MINUTES=… and TRIALS=… trade time for trials; LINES=… makes those alone whose names have these words.
+bench-trace: setup-build ## attacks on fingerprints: who is named, whether anybody innocent is, what copies are off by; then the speed
+	@cargo run --release --quiet --package lingqu-fingerprint --example attacks -- $(or $(MINUTES),25) $(or $(TRIALS),200) '$(LINES)'
 	@cargo run --release --quiet --package lingqu-fingerprint --example speed
 
 fix: setup ## mend what machines can mend: format and lint suggestions

@@ -1,6 +1,7 @@
 //! What pirates do with the copies that they hold.
 
 use crate::chance::Chance;
+use crate::goal::Goal;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mixing {
@@ -41,7 +42,7 @@ impl Mixing {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Change {
     Nothing,
     /// To multiples of the reach times this.
@@ -58,30 +59,12 @@ pub enum Change {
     Neighbours(f64),
 }
 
-/// In how many trials a colluder has to be named, of those that the issue sets a goal for.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Goal {
-    Share(f64),
-    /// What is achieved is reported.
-    None,
-}
-
-impl Goal {
-    pub fn in_words(self, named: usize, trials: usize) -> String {
-        match self {
-            Goal::None => "none".to_string(),
-            Goal::Share(share) => {
-                let met = named as f64 >= share * trials as f64;
-                format!("≥ {:.1} %: {}", 100.0 * share, if met { "met" } else { "MISSED" })
-            }
-        }
-    }
-}
-
 /// What is left beside the marked columns, when rows have to be found first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
     NoKey,
+    /// Neither the key nor other columns that tell a row nearly alone.
+    NothingTelling,
     KeyAndOne,
     OneAlone,
 }
@@ -93,53 +76,60 @@ pub struct Attack {
     pub coalition: usize,
     pub mixing: Mixing,
     pub share: f64,
-    pub only_first_column: bool,
     pub goal: Goal,
     pub change: Change,
 }
 
+/// The share of rows that is kept where values are attacked, and where rows have to be found first.
+const SHARE_OF_VALUES: f64 = 0.1;
+const SHARE_FOUND: f64 = 0.01;
+
+/// Rows of the largest fragment whose rows have to be found: what `make bench ONLY=trace` is held to.
+const ROWS_FOUND_MAX: f64 = 100_000.0;
+
+/// The most rows by which innocents are scored, but where rows are all there is to an attack.
+const INNOCENT_ROWS_MAX: usize = 300;
+
 impl Attack {
-    pub fn kept(share: f64) -> Self {
+    /// All lines of a table with so many rows, of which the test of Neyman and Pearson needs so many.
+    pub fn all(rows: usize, needed: f64, coalition_shares: &[(usize, f64)]) -> Vec<Self> {
+        let mut all = Vec::new();
+        for share in [1.0, 0.1, 0.01, 0.003] {
+            // Below one and a half times what the test itself needs nothing is promised.
+            let goal = if share * (rows as f64) < 1.5 * needed - 1.0 { Goal::None } else { Goal::Share(0.995) };
+            all.push(Self { goal, ..Self::kept(format!("{} % of rows", 100.0 * share), share) });
+        }
+        all.push(Self::kept(
+            "rows: 1.5 times what the test of Neyman and Pearson needs".to_owned(),
+            1.5 * needed / rows as f64,
+        ));
+        all.extend(Self::on_values());
+        all.extend(Self::unaligned(rows as f64));
+        for (size, share) in coalition_shares {
+            all.extend(Mixing::ALL.into_iter().map(|mixing| Self::coalition(*size, mixing, *share)));
+        }
+        all
+    }
+
+    pub fn kept(name: String, share: f64) -> Self {
         Self {
-            name: format!("{:.3} % of rows", 100.0 * share),
+            name,
             kept: None,
             coalition: 1,
             mixing: Mixing::Rows,
             share,
-            only_first_column: false,
             goal: Goal::Share(0.995),
             change: Change::Nothing,
         }
     }
 
-    pub fn unaligned(share: f64, many: f64) -> Vec<Self> {
-        let kept =
-            |name: &str, kept, goal| Self { name: name.to_string(), kept: Some(kept), goal, ..Self::kept(share) };
-        let many = Self { goal: Goal::None, ..Self::kept(many.min(1.0)) };
-        vec![
-            kept("found: keys dropped, shuffled, other columns kept", Kept::NoKey, Goal::Share(0.99)),
-            kept("found: key and one marked column, shuffled", Kept::KeyAndOne, Goal::Share(0.99)),
-            kept("found: one marked column alone, shuffled", Kept::OneAlone, Goal::None),
-            Self {
-                name: "found: keys dropped, as many rows as are promised".to_string(),
-                kept: Some(Kept::NoKey),
-                ..many
-            },
-        ]
-    }
-
-    pub fn one_column(share: f64) -> Self {
-        let goal = Goal::Share(0.99);
-        Self { name: "key and one marked column".to_string(), only_first_column: true, goal, ..Self::kept(share) }
-    }
-
-    pub fn coalition(size: usize, mixing: Mixing, share: f64) -> Self {
+    fn coalition(size: usize, mixing: Mixing, share: f64) -> Self {
         let goal = if mixing == Mixing::Agreed { Goal::None } else { Goal::Share(0.99) };
-        Self { name: format!("{size} collude, {}", mixing.name()), coalition: size, mixing, goal, ..Self::kept(share) }
+        Self { coalition: size, mixing, goal, ..Self::kept(format!("{size} collude, {}", mixing.name()), share) }
     }
 
-    pub fn on_values(share: f64) -> Vec<Self> {
-        let changed = |name: &str, goal, change| Self { name: name.to_string(), change, goal, ..Self::kept(share) };
+    fn on_values() -> Vec<Self> {
+        let changed = |name: &str, goal, change| Self { change, goal, ..Self::kept(name.to_owned(), SHARE_OF_VALUES) };
         let goal = Goal::Share(0.99);
         vec![
             changed("rounded to the tolerance", goal, Change::Rounded(1.0)),
@@ -153,8 +143,46 @@ impl Attack {
         ]
     }
 
+    /// Fragments in any order under names that say nothing, whose rows have to be found.
+    fn unaligned(rows: f64) -> Vec<Self> {
+        let kept = |name: &str, kept, goal| Self {
+            kept: Some(kept),
+            goal,
+            ..Self::kept(format!("found: {name}"), SHARE_FOUND)
+        };
+        let goal = Goal::Share(0.99);
+        let noisy = kept("keys dropped, noise of the tolerance", Kept::NoKey, goal);
+        let bare =
+            kept("key and all telling columns dropped, noise of the tolerance", Kept::NothingTelling, Goal::None);
+        let replaced = kept("keys dropped, half of the cells replaced", Kept::NoKey, goal);
+        let mixed = kept("keys dropped, 3 collude, random pick", Kept::NoKey, goal);
+        let many = kept("keys dropped, up to 100,000 rows", Kept::NoKey, Goal::None);
+        vec![
+            kept("keys dropped, other columns kept", Kept::NoKey, goal),
+            kept("key and one marked column", Kept::KeyAndOne, goal),
+            kept("one marked column alone", Kept::OneAlone, Goal::None),
+            Self { change: Change::Noise(1.0), ..noisy },
+            Self { change: Change::Noise(1.0), ..bare },
+            Self { change: Change::Replaced(0.5), ..replaced },
+            Self { coalition: 3, mixing: Mixing::RandomPick, ..mixed },
+            Self { share: (ROWS_FOUND_MAX / rows).min(1.0), ..many },
+        ]
+    }
+
     pub fn rows(&self, all: usize) -> usize {
         ((self.share * all as f64).round() as usize).clamp(1, all)
+    }
+
+    /// How many rows leak where many innocents are scored by it: few are enough to attack values, and make it harder to keep the
+    /// bound.
+    pub fn rows_for_innocents(&self, all: usize) -> usize {
+        let only_rows = self.kept.is_none() && self.coalition == 1 && self.change == Change::Nothing;
+        if only_rows { self.rows(all) } else { self.rows(all).min(INNOCENT_ROWS_MAX) }
+    }
+
+    /// Whether the fragment's marked columns are something else than one copy's.
+    pub fn alters(&self) -> bool {
+        self.coalition > 1 || self.change != Change::Nothing
     }
 
     /// One column of the pirates' copy from that column in each of theirs. `picks` says whose row it is.

@@ -1,71 +1,151 @@
-//! How often an innocent's tail, by the bound, is below one in a thousand: it may be once in a thousand, no more.
+//! How often an innocent reaches a bound of one in a thousand: it may be once in a thousand, no more.
+//!
+//! A trial is one recipient who had no part in a leak, scored by it. His code is drawn by a key of his own and no recipient is
+//! tried twice for one attack, so given the leaks the trials are independent, each with a probability that the bound holds for;
+//! what leaked differs from leak to leak, and limits are those of the mean rate.
 
-use std::error::Error;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use lingqu_fingerprint::{DECODER_NAMES, DECODERS};
+use lingqu_fingerprint::{DECODER_NAMES, DECODERS, Scores, Sheet};
 
-use crate::attack::{Attack, Mixing};
 use crate::chance::Chance;
-use crate::copies::Office;
-use crate::tables;
+use crate::confidence::upper_limit;
+use crate::goal::{INNOCENTS_ASKED, innocents_in_words};
+use crate::trial::{Failure, Scene, Size, processors};
 
 const BOUND: f64 = 1e-3;
-const TRIALS: u64 = 100_000;
 
-pub fn measure(budget: Duration) -> Result<(), Box<dyn Error>> {
-    let office = Office::open(tables::census()?)?;
-    println!("innocents whose score by one decoder reaches the threshold of a bound of {BOUND}:");
-    let attacks = [
-        Attack::kept(0.003),
-        Attack::coalition(3, Mixing::Minority, 0.01),
-        Attack::coalition(5, Mixing::Average, 0.01),
-        Attack::coalition(2, Mixing::Greatest, 0.003),
-    ];
-    let begun = Instant::now();
-    let mut counts = [(0u64, 0u64); DECODERS];
-    let mut round = 0;
-    while counts[0].0 < TRIALS && begun.elapsed() < budget {
-        let attack = &attacks[round % attacks.len()];
-        let mut chance = Chance::new(&format!("innocents {round}"));
-        let colluders: Vec<usize> = (0..attack.coalition).collect();
-        let sheet = office.sheet(attack, &colluders, &mut chance)?;
-        let thresholds: Vec<Option<f64>> =
-            (0..DECODERS).map(|decoder| sheet.innocent(decoder).threshold(BOUND.ln())).collect();
-        for code in office.innocents() {
-            let scores = sheet.scores(code);
-            for decoder in 0..DECODERS {
-                let (trials, above) = &mut counts[decoder];
-                *trials += 1;
-                *above += u64::from(thresholds[decoder].is_some_and(|limit| f64::from(scores[decoder]) >= limit));
-            }
-        }
-        round += 1;
-    }
-    println!("decoder | trials | above | rate | upper 99 % confidence limit");
-    println!("---|---|---|---|---");
-    for (name, (trials, above)) in DECODER_NAMES.iter().zip(counts) {
-        let rate = above as f64 / trials as f64;
-        println!("{name} | {trials} | {above} | {rate:.2e} | {:.2e}", upper_limit(above, trials));
-    }
-    Ok(())
+/// The most draws of codes for one leak: of all flights there are fewer innocents than are asked for, of a tenth there are all.
+const DRAWS_MAX: usize = 450_000_000;
+
+pub const HEAD: &str = "attack | leaks | positions | innocents | most above by one decoder | which | rate | upper 99 % limit | goal | \
+                        above by any decoder, the bound shared | upper 99 % limit";
+
+#[derive(Default)]
+struct Counts {
+    leaks: usize,
+    positions: usize,
+    trials: u64,
+    above: [u64; DECODERS],
+    /// Above by one decoder or another when each has a seventh of the bound: what a case with one recipient comes to.
+    case: u64,
 }
 
-/// The one-sided upper 99 % confidence limit of a rate (Clopper and Pearson 1934; the Poisson limit of few events).
-fn upper_limit(events: u64, trials: u64) -> f64 {
-    let at_most = |mean: f64| -> f64 {
-        let mut term = (-mean).exp();
-        let mut sum = term;
-        for i in 1..=events {
-            term *= mean / i as f64;
-            sum += term;
-        }
-        sum
-    };
-    let (mut low, mut high) = (events as f64, 10.0 * events as f64 + 10.0);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if at_most(middle) > 0.01 { low = middle } else { high = middle }
+/// The smallest scores that are above the bound; nothing where no score is.
+struct Limits {
+    alone: [Option<f64>; DECODERS],
+    shared: [Option<f64>; DECODERS],
+}
+
+impl Limits {
+    fn of(sheet: &Sheet) -> Self {
+        let of = |bound: f64| std::array::from_fn(|decoder| sheet.innocent(decoder).threshold(bound.ln()));
+        Self { alone: of(BOUND), shared: of(BOUND / DECODERS as f64) }
     }
-    high / trials as f64
+}
+
+impl Counts {
+    fn count(&mut self, scores: &Scores, limits: &Limits) {
+        let reaches = |limit: &Option<f64>, score: f32| limit.is_some_and(|limit| f64::from(score) >= limit);
+        self.trials += 1;
+        for ((above, limit), score) in self.above.iter_mut().zip(&limits.alone).zip(scores) {
+            *above += u64::from(reaches(limit, *score));
+        }
+        self.case += u64::from(limits.shared.iter().zip(scores).any(|(limit, score)| reaches(limit, *score)));
+    }
+
+    fn add(&mut self, other: &Counts) {
+        self.leaks += other.leaks;
+        self.positions += other.positions;
+        self.trials += other.trials;
+        self.case += other.case;
+        self.above.iter_mut().zip(other.above).for_each(|(above, other)| *above += other);
+    }
+}
+
+/// A line of the table of innocents.
+pub struct Innocents<'a> {
+    scene: &'a dyn Scene,
+    counts: Counts,
+    next: usize,
+}
+
+impl<'a> Innocents<'a> {
+    pub fn new(scene: &'a dyn Scene) -> Self {
+        Self { scene, counts: Counts::default(), next: 0 }
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.next >= self.scene.leaks_for_innocents()
+    }
+
+    /// Scores innocents by more leaks, on all processors until it is so late; by the first one whatever the time.
+    pub fn advance(&mut self, until: Instant) -> Result<(), Failure> {
+        let (scene, leaks_max) = (self.scene, self.scene.leaks_for_innocents());
+        let (next, counts) = (AtomicUsize::new(self.next), Mutex::new((&mut self.counts, Ok(()))));
+        std::thread::scope(|scope| {
+            for _ in 0..processors() {
+                scope.spawn(|| {
+                    while next.load(Ordering::Relaxed) == 0 || Instant::now() < until {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= leaks_max {
+                            return;
+                        }
+                        let outcome = by_one_leak(scene, number, INNOCENTS_ASKED as usize / leaks_max);
+                        let Ok(mut counts) = counts.lock() else { return };
+                        match outcome {
+                            Ok(more) => counts.0.add(&more),
+                            Err(failure) => {
+                                counts.1 = Err(failure);
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        counts.into_inner().map_err(|_| "a trial panicked")?.1?;
+        self.next = next.into_inner().min(leaks_max);
+        Ok(())
+    }
+
+    pub fn in_words(&self) -> String {
+        in_words(self.scene.name(), &self.counts)
+    }
+}
+
+/// The leak of this number and innocents of its own, so many or as many as there is time for.
+fn by_one_leak(scene: &dyn Scene, number: usize, innocents: usize) -> Result<Counts, Failure> {
+    let registry = scene.registry();
+    let mut chance = Chance::new(&format!("innocents of {} {} {number}", registry.table, scene.name()));
+    let leak = scene.leak(Size::Small, &mut chance)?;
+    let sheet = Sheet::new(leak.observations.into_iter().filter(|observation| !observation.order));
+    let mut counts = Counts { leaks: 1, positions: sheet.len(), ..Counts::default() };
+    if !sheet.is_empty() {
+        let limits = Limits::of(&sheet);
+        let from = number * innocents;
+        for stranger in from..from + innocents.min(DRAWS_MAX / sheet.len()) {
+            counts.count(&sheet.scores(&registry.stranger(stranger)), &limits);
+        }
+    }
+    Ok(counts)
+}
+
+fn in_words(name: &str, counts: &Counts) -> String {
+    let Counts { leaks, case, .. } = counts;
+    if counts.trials == 0 {
+        return format!("{name} | {leaks} | 0 | - | - | - | - | - | nothing shows, so nobody can be accused | - | -");
+    }
+    let decoder = (0..DECODERS).max_by_key(|decoder| counts.above[*decoder]).unwrap_or(0);
+    let (above, trials, positions) = (counts.above[decoder], counts.trials, counts.positions / leaks);
+    format!(
+        "{name} | {leaks} | {positions} | {trials} | {above} | {} | {:.2e} | {:.2e} | {} | {case} | {:.2e}",
+        DECODER_NAMES[decoder],
+        above as f64 / trials as f64,
+        upper_limit(above, trials),
+        innocents_in_words(above, trials),
+        upper_limit(*case, trials)
+    )
 }

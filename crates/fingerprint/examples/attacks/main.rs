@@ -1,191 +1,147 @@
-//! The table of attacks: who is named, and whether anybody innocent is, on the flights of `demo/data` and on a census-like
-//! set that is made up. Rows come aligned, but in the lines where they are found first.
+//! Attacks on copies: who is named, and whether anybody innocent is; and what copies are off by. On the flights of `demo/data`
+//! and on a census-like set that is made up; marks of rows, and of places, times and categories under both profiles of ciphers,
+//! on rows and stops that are made up too. Where a line's name begins with "found" its rows are found by their values, in all
+//! others they come aligned.
 //!
 //! ```text
-//! cargo run --release -p lingqu-fingerprint --example attacks -- [seconds for each line] [most trials of a line] [words of the lines that are wanted]
+//! cargo run --release -p lingqu-fingerprint --example attacks -- [minutes] [most trials of a line] [words of the lines that are wanted]
 //! ```
 
 mod attack;
 mod chance;
+mod confidence;
 mod copies;
+mod distortion;
+mod found;
+mod goal;
 mod innocents;
+mod kinds;
+mod line;
 mod models;
+mod registry;
+mod rows;
 mod tables;
+mod trial;
 
-use std::error::Error;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use attack::{Attack, Goal, Mixing};
-use chance::Chance;
-use copies::{Found, Office, REGISTERED, Trial};
-use tables::Table;
+use copies::Office;
+use goal::TRIALS_ASKED;
+use innocents::Innocents;
+use kinds::Stops;
+use line::{Line, advance_all};
+use lingqu_fingerprint::Profile;
+use registry::REGISTERED;
+use rows::Rows;
+use trial::{Failure, Scene, processors};
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// How long it takes unless told otherwise.
+const MINUTES: f64 = 25.0;
+
+/// The share of the time that innocents may take.
+const INNOCENTS_SHARE: f64 = 0.3;
+
+/// How many equal shares of what is left of it one line may take: cheap lines leave time to dear ones.
+const INNOCENT_TURNS: u32 = 6;
+
+/// Lines under one heading.
+struct Section<'a> {
+    heading: String,
+    lines: Vec<Line<'a>>,
+}
+
+impl<'a> Section<'a> {
+    fn new(heading: String, scenes: Vec<Box<dyn Scene + 'a>>, wanted: &str) -> Self {
+        let is_wanted = |scene: &dyn Scene| format!("{}: {}", scene.registry().table, scene.name()).contains(wanted);
+        let lines = scenes.into_iter().filter(|scene| is_wanted(&**scene)).map(Line::new).collect();
+        Self { heading, lines }
+    }
+}
+
+fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let budget = Duration::from_secs_f64(arguments.next().map_or(Ok(20.0), |text| text.parse())?);
-    let trials_max = arguments.next().map_or(Ok(200), |text| text.parse())?;
+    let minutes: f64 = arguments.next().map_or(Ok(MINUTES), |text| text.parse())?;
+    let trials: usize = arguments.next().map_or(Ok(TRIALS_ASKED), |text| text.parse())?;
+    let wanted = arguments.next().unwrap_or_default();
+    let (begun, time) = (Instant::now(), Duration::try_from_secs_f64(60.0 * minutes)?);
     println!(
-        "{REGISTERED} registered recipients, bound 1e-6; {} s a line, {trials_max} trials at most",
-        budget.as_secs()
+        "{REGISTERED} registered recipients, bound 1e-6 for a case; {minutes} minutes on {} processors, {trials} trials of a \
+         line at most",
+        processors()
     );
-    let plan = Plan { budget, trials_max, wanted: arguments.next().unwrap_or_default() };
-    for table in [tables::flights()?, tables::census()?] {
-        let office = Office::open(table)?;
-        println!();
-        println!("{}: {} rows, {}", office.table.name, office.table.batch.num_rows(), office.table.marks_in_words());
-        office.distortion()?;
+    let offices = [Office::open(tables::flights()?), Office::open(tables::census()?)];
+    let rows = offices.each_ref().map(|office| {
+        Rows::open(
+            if office.table.name.starts_with("flights") { "flights by rows" } else { "census by rows" },
+            office.table.batch.num_rows(),
+        )
+    });
+    let stops =
+        [Stops::open("stops, AES (SYNTHETIC)", Profile::Aes)?, Stops::open("stops, SM4 (SYNTHETIC)", Profile::Sm4)?];
+    let mut sections = Vec::new();
+    for office in &offices {
+        let table = &office.table;
+        println!("\n{}: {} rows, {}\n", table.name, table.batch.num_rows(), table.marks_in_words());
+        if "distortion".contains(&wanted) {
+            distortion::measure(office)?;
+        }
         let needed = office.rows_needed()?;
-        println!("rows at which the Neyman-Pearson test of one recipient has power 0.99 (upper bound): {needed:.0}");
-        println!(
-            "off the originals: what the attack costs the data, root mean square in standard deviations; marks alone in the first line"
-        );
-        println!();
-        println!(
-            "attack | rows | positions | trials | tested | named | goal | all named | innocents accused | mean log10 p | off the originals"
-        );
-        println!("---|---|---|---|---|---|---|---|---|---|---");
-        let rows = office.table.batch.num_rows() as f64;
-        for share in [1.0, 0.1, 0.01, 0.003, 1.5 * needed / rows] {
-            // Below one and a half times what the test itself needs nothing is promised.
-            let goal = if share * rows < 1.5 * needed - 1.0 { Goal::None } else { Goal::Share(0.995) };
-            office.line(&Attack { goal, ..Attack::kept(share) }, &plan)?;
-        }
-        for attack in Attack::on_values(0.1) {
-            office.line(&attack, &plan)?;
-        }
-        office.line(&Attack::one_column(0.01), &plan)?;
-        for attack in Attack::unaligned(0.01, 100_000.0 / rows) {
-            office.line(&attack, &plan)?;
-        }
-        for size in [2, 3, 5, 10] {
-            for mixing in Mixing::ALL {
-                office.line(&Attack::coalition(size, mixing, office.table.coalition_share), &plan)?;
-            }
-        }
+        println!("\nrows at which the Neyman-Pearson test of one recipient has power 0.99 (upper bound): {needed:.0}");
+        sections.push(Section::new(table.name.to_owned(), office.scenes(needed), &wanted));
     }
-    if plan.wanted.is_empty() {
-        println!();
-        innocents::measure(budget * 4)?;
+    for rows in &rows {
+        let heading = format!(
+            "{}: {} rows with {} decoys, or with {} % left out of each copy",
+            rows.registry.table,
+            rows.count,
+            rows.decoys,
+            100.0 * rows::LEFT_OUT
+        );
+        sections.push(Section::new(heading, rows.scenes(), &wanted));
     }
+    for stops in &stops {
+        sections.push(Section::new(stops.in_words(), stops.scenes(), &wanted));
+    }
+    print_innocents(&sections, begun + time.mul_f64(INNOCENTS_SHARE))?;
+    advance_all(
+        &mut sections.iter_mut().flat_map(|section| &mut section.lines).collect::<Vec<_>>(),
+        trials,
+        begun + time,
+    )?;
+    println!(
+        "\nA goal is met by {TRIALS_ASKED} trials or more. In one trial of a line everybody who is registered is tested, in \
+         others fewer where it would take too long; the correction counts all. Off the originals: what the attack costs the data, \
+         root mean square in standard deviations."
+    );
+    for section in sections.iter().filter(|section| !section.lines.is_empty()) {
+        println!("\n{}\n\n{}\n{}", section.heading, line::HEAD, "---|".repeat(12) + "---");
+        section.lines.iter().for_each(|line| println!("{}", line.in_words()));
+    }
+    println!("\n{:.1} minutes", begun.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }
 
-struct Plan {
-    budget: Duration,
-    trials_max: usize,
-    wanted: String,
-}
-
-/// What the trials of one line came to.
-#[derive(Default)]
-struct Line {
-    trials: usize,
-    named: usize,
-    all_named: usize,
-    innocents_accused: usize,
-    tested: usize,
-    positions: usize,
-    found: usize,
-    mistaken: usize,
-    seconds: f64,
-    log_p_value: f64,
-    cost: f64,
-}
-
-impl Line {
-    fn add(&mut self, trial: Trial) {
-        let Found { matched, mistaken, seconds } = trial.found;
-        self.trials += 1;
-        self.named += usize::from(trial.caught > 0);
-        self.all_named += usize::from(trial.caught == trial.colluders);
-        self.innocents_accused += trial.innocents;
-        self.tested += trial.tested;
-        self.positions += trial.positions;
-        self.found += matched;
-        self.mistaken += mistaken;
-        self.seconds += seconds;
-        self.cost += trial.cost;
-        self.log_p_value += trial.log_p_value / std::f64::consts::LN_10;
-    }
-
-    fn cost_in_words(&self) -> String {
-        let cost = self.cost / self.trials as f64;
-        if cost.is_nan() { "-".to_owned() } else { format!("{cost:.4}") }
-    }
-
-    fn percent(&self, count: usize) -> f64 {
-        100.0 * count as f64 / self.trials as f64
-    }
-}
-
-impl Office {
-    fn line(&self, attack: &Attack, plan: &Plan) -> Result<(), Box<dyn Error>> {
-        if !attack.name.contains(&plan.wanted) {
-            return Ok(());
+/// Innocents by all kinds of leaks: a turn for each, then the rest of the time for those that are not done.
+fn print_innocents(sections: &[Section<'_>], deadline: Instant) -> Result<(), Failure> {
+    let lines = sections.iter().flat_map(|section| &section.lines);
+    let mut innocents: Vec<Innocents<'_>> = lines.map(|line| Innocents::new(line.scene())).collect();
+    let count = innocents.len();
+    for turns in [INNOCENT_TURNS, u32::try_from(count).unwrap_or(u32::MAX)] {
+        for (at, innocents) in innocents.iter_mut().enumerate().filter(|(_, innocents)| !innocents.is_complete()) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let turn = left / u32::try_from(count - at).unwrap_or(u32::MAX);
+            innocents.advance(Instant::now() + left.min(turns * turn))?;
         }
-        let line = self.trials(attack, plan)?;
+    }
+    let mut innocents = innocents.iter();
+    for section in sections.iter().filter(|section| !section.lines.is_empty()) {
         println!(
-            "{} | {} | {} | {} | {} | {:.1} % | {} | {:.1} % | {} | {:.0} | {}",
-            attack.name,
-            attack.rows(self.table.batch.num_rows()),
-            line.positions / line.trials,
-            line.trials,
-            line.tested,
-            line.percent(line.named),
-            attack.goal.in_words(line.named, line.trials),
-            line.percent(line.all_named),
-            line.innocents_accused,
-            line.log_p_value / line.trials as f64,
-            line.cost_in_words()
+            "\ninnocents at a bound of 1e-3, {}\n\n{}\n{}",
+            section.heading,
+            innocents::HEAD,
+            "---|".repeat(10) + "---"
         );
-        if attack.kept.is_some() {
-            let leaked = line.trials * attack.rows(self.table.batch.num_rows());
-            println!(
-                "  of these rows {:.2} % were found, {} of them wrongly, in {:.1} s",
-                100.0 * line.found as f64 / leaked as f64,
-                line.mistaken,
-                line.seconds / line.trials as f64
-            );
-        }
-        Ok(())
+        innocents.by_ref().take(section.lines.len()).for_each(|innocents| println!("{}", innocents.in_words()));
     }
-
-    /// Trials on all processors, until there are enough or the time is over. Each has a seed of its own, so that a trial is the
-    /// same whoever makes it.
-    fn trials(&self, attack: &Attack, plan: &Plan) -> Result<Line, Box<dyn Error>> {
-        let begun = Instant::now();
-        let (next, line) = (AtomicUsize::new(0), Mutex::new(Ok(Line::default())));
-        std::thread::scope(|scope| {
-            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= plan.trials_max || (number > 0 && begun.elapsed() >= plan.budget) {
-                            return;
-                        }
-                        let mut chance = Chance::new(&format!("{} {number}", attack.name));
-                        let trial = self.trial(attack, &mut chance).map_err(|error| error.to_string());
-                        let Ok(mut line) = line.lock() else { return };
-                        match (trial, &mut *line) {
-                            (Ok(trial), Ok(line)) => line.add(trial),
-                            (Err(error), line) => *line = Err(error),
-                            (Ok(_), Err(_)) => return,
-                        }
-                    }
-                });
-            }
-        });
-        Ok(line.into_inner().map_err(|_| "a trial panicked")??)
-    }
-}
-
-impl Table {
-    fn marks_in_words(&self) -> String {
-        let mark = |mark: &lingqu_fingerprint::Mark| {
-            format!("{} at {:.0} %", mark.columns().join("+"), 100.0 * f64::from(mark.rate) / f64::from(u32::MAX))
-        };
-        self.marking.marks.iter().map(mark).collect::<Vec<_>>().join(", ")
-    }
+    Ok(())
 }

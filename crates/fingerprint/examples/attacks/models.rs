@@ -6,20 +6,34 @@ use crate::tables::{Table, numbers};
 
 const ROUNDS: usize = 300;
 
-pub fn compare(table: &Table, copy: &RecordBatch) {
-    let (target, inputs, limit) = table.task;
-    let original = Data::read(&table.batch, target, inputs);
-    let marked = Data::read(copy, target, inputs);
-    let scores = |data: &Data| {
-        let line = data.least_squares();
-        let logistic = data.logistic(limit);
-        (original.explained(&line), original.accuracy(&logistic, limit))
-    };
-    let ((r2, accuracy), (marked_r2, marked_accuracy)) = (scores(&original), scores(&marked));
-    println!("  regression of {target}: R² {r2:.5} trained on the original, {marked_r2:.5} on the copy");
-    println!(
-        "  {target} above {limit}: accuracy {accuracy:.5} trained on the original, {marked_accuracy:.5} on the copy"
-    );
+/// The original, by which models are scored.
+pub struct Models<'a> {
+    table: &'a Table,
+    original: Data,
+}
+
+/// What a regression explains of the original (R²), and how often a classifier is right about it.
+#[derive(Clone, Copy)]
+pub struct Scores {
+    pub regression: f64,
+    pub classifier: f64,
+}
+
+impl<'a> Models<'a> {
+    pub fn of(table: &'a Table) -> Self {
+        let (target, inputs, _) = table.task;
+        Self { table, original: Data::read(&table.batch, target, inputs) }
+    }
+
+    /// Of models that were trained on this.
+    pub fn trained_on(&self, batch: &RecordBatch) -> Scores {
+        let (target, inputs, limit) = self.table.task;
+        let data = Data::read(batch, target, inputs);
+        Scores {
+            regression: self.original.explained(&data.least_squares()),
+            classifier: self.original.accuracy(&data.logistic(limit), limit),
+        }
+    }
 }
 
 /// Complete rows, inputs scaled by those of the data itself, with a constant in front.

@@ -1,6 +1,5 @@
 //! The two tables and what may be marked in them.
 
-use std::error::Error;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use lingqu_fingerprint::{
 };
 
 use crate::chance::Chance;
+use crate::trial::Failure;
 
 pub struct Table {
     pub name: &'static str,
@@ -18,16 +18,29 @@ pub struct Table {
     pub marking: Marking,
     /// One column of each mark, that an attacker works on, with the mark's reach in the column's own unit.
     pub carriers: Vec<(&'static str, f64)>,
-    /// The share of rows that coalitions leak: enough marked cells for ten of them, and no more time than it takes.
-    pub coalition_share: f64,
+    /// Exact columns that tell a row nearly alone: an attacker who wants rows not to be found leaves them out too.
+    pub telling: &'static [&'static str],
+    /// How many collude and the share of rows that they leak: some three times the marked cells that are planned for so many.
+    pub coalition_shares: [(usize, f64); 4],
     /// What models are trained on: a column to predict from others, and the limit above which it is a yes.
     pub task: (&'static str, &'static [&'static str], f64),
 }
 
 /// The flights that left New York in 2013, REAL.
-pub fn flights() -> Result<Table, Box<dyn Error>> {
-    const COLUMNS: [&str; 7] =
-        ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "distance", "sched_dep_time"];
+pub fn flights() -> Result<Table, Failure> {
+    const TELLING: [&str; 3] = ["month", "day", "flight"];
+    const COLUMNS: [&str; 10] = [
+        "dep_time",
+        "dep_delay",
+        "arr_time",
+        "arr_delay",
+        "air_time",
+        "distance",
+        "sched_dep_time",
+        TELLING[0],
+        TELLING[1],
+        TELLING[2],
+    ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo/data/flights.csv.zst");
     let mut text = Vec::new();
     zstd::Decoder::new(std::fs::File::open(path)?)?.read_to_end(&mut text)?;
@@ -63,11 +76,20 @@ pub fn flights() -> Result<Table, Box<dyn Error>> {
     ];
     let carriers = vec![("dep_delay", 1.0), ("arr_delay", 1.0), ("air_time", 1.0)];
     let task = ("arr_delay", &["dep_delay", "air_time", "distance"][..], 15.0);
-    Ok(Table { name: "flights (REAL)", marking: marking(marks), batch, carriers, coalition_share: 0.1, task })
+    let coalition_shares = [(2, 0.003), (3, 0.006), (5, 0.015), (10, 0.045)];
+    Ok(Table {
+        name: "flights (REAL)",
+        marking: marking(marks),
+        batch,
+        carriers,
+        telling: &TELLING,
+        coalition_shares,
+        task,
+    })
 }
 
 /// 48,842 made-up persons, SYNTHETIC: income and weight hang on age, schooling and hours.
-pub fn census() -> Result<Table, Box<dyn Error>> {
+pub fn census() -> Result<Table, Failure> {
     const ROWS: usize = 48_842;
     let mut chance = Chance::new("census");
     let (mut ages, mut years, mut hours) = (Vec::new(), Vec::new(), Vec::new());
@@ -104,7 +126,16 @@ pub fn census() -> Result<Table, Box<dyn Error>> {
     ];
     let carriers = vec![("income", 200.0), ("weight", 600.0)];
     let task = ("income", &["age", "schooling", "hours", "weight"][..], 80_000.0);
-    Ok(Table { name: "census-like (SYNTHETIC)", marking: marking(marks), batch, carriers, coalition_share: 1.0, task })
+    let coalition_shares = [(2, 0.015), (3, 0.04), (5, 0.1), (10, 0.3)];
+    Ok(Table {
+        name: "census-like (SYNTHETIC)",
+        marking: marking(marks),
+        batch,
+        carriers,
+        telling: &[],
+        coalition_shares,
+        task,
+    })
 }
 
 fn marking(marks: Vec<Mark>) -> Marking {
@@ -138,4 +169,19 @@ pub fn moments(values: &[f64]) -> (f64, f64) {
     let count = present.len() as f64;
     let mean = present.iter().sum::<f64>() / count;
     (mean, (present.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt())
+}
+
+impl Table {
+    pub fn marks_in_words(&self) -> String {
+        let mark = |mark: &Mark| {
+            format!("{} at {:.0} %", mark.columns().join("+"), 100.0 * f64::from(mark.rate) / f64::from(u32::MAX))
+        };
+        self.marking.marks.iter().map(mark).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The columns that move with one that an attacker works on, so that they would tell what he did.
+    pub fn tied(&self) -> Vec<&str> {
+        let moved = self.marking.marks.iter().flat_map(Mark::columns);
+        moved.filter(|column| self.carriers.iter().all(|(carrier, _)| carrier != column)).collect()
+    }
 }
