@@ -102,7 +102,7 @@ async fn a_party_asks_about_what_concerns_it_and_supervision_about_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_on_postgresql() {
-    let Some(server) = PrivatePostgres::shared() else { return };
+    let Some(server) = PrivatePostgres::needed("receipts on PostgreSQL") else { return };
     each_sees_what_concerns_it(Some(server.create_database().await)).await;
 }
 

@@ -135,7 +135,7 @@ async fn a_person_sees_every_delivery_with_a_row_of_his_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_on_postgresql() {
-    let Some(server) = PrivatePostgres::shared() else { return };
+    let Some(server) = PrivatePostgres::needed("uses on PostgreSQL") else { return };
     a_person_sees_his_own(Some(server.create_database().await)).await;
 }
 

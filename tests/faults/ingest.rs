@@ -11,11 +11,11 @@ use crate::prepared::{PASSWORD, Prepared};
 
 /// More than one part of a snapshot, so that a finished one is there when the node is killed.
 const ROWS: usize = 1_150_000;
-const PART_ROWS: u64 = 1_048_576;
+pub const PART_ROWS: u64 = 1_048_576;
 /// The whole file is read twice here, by an unoptimised build beside other tests.
-const WAIT_MAX: Duration = Duration::from_secs(400);
+pub const WAIT_MAX: Duration = Duration::from_secs(400);
 
-struct Clerk {
+pub struct Clerk {
     http: reqwest::Client,
     url: String,
     cookie: String,
@@ -23,7 +23,8 @@ struct Clerk {
 }
 
 impl Clerk {
-    async fn of(node: &Node) -> Clerk {
+    /// The handler of the provider of trips.
+    pub async fn of(node: &Node) -> Clerk {
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
         let body = json!({ "login": "clerk4", "password": PASSWORD }).to_string();
         let request = http.post(format!("{}/api/v1/session", node.url)).header("content-type", "application/json");
@@ -35,7 +36,7 @@ impl Clerk {
         Clerk { http, url: node.url.clone(), cookie, csrf }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", self.url)).header("cookie", &self.cookie);
         let text = request.send().await.expect("the node answers").text().await.expect("a body");
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"))
@@ -47,8 +48,23 @@ impl Clerk {
         serde_json::from_str(&response.text().await.expect("a body")).expect("JSON")
     }
 
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.post(format!("{}{path}", self.url)).header("cookie", &self.cookie);
+        let request = request.header("x-csrf-token", &self.csrf).header("content-type", "application/json");
+        let response = request.body(body.to_string()).send().await.expect("the node answers");
+        serde_json::from_str(&response.text().await.expect("a body")).expect("JSON")
+    }
+
+    /// The id of the resource with trips.
+    pub async fn trips(&self) -> String {
+        let resources = self.get("/api/v1/resources").await;
+        let mut entries = resources["items"].as_array().expect("a list").iter();
+        let trips = entries.find(|entry| entry["body"]["details"]["table"] == "trips").expect("there are trips");
+        trips["id"].as_str().expect("an id").to_owned()
+    }
+
     /// Looks at a job until a look at it is satisfied.
-    async fn until(&self, id: &str, node: &Node, is_done: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until(&self, id: &str, node: &Node, is_done: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let job = self.get(&format!("/api/v1/ingestions/{id}")).await;
@@ -63,12 +79,14 @@ impl Clerk {
 }
 
 /// The finished parts of a job, with when they were written.
-fn parts(snapshots: &Path, id: &str) -> Vec<(String, SystemTime)> {
+pub fn parts(snapshots: &Path, id: &str) -> Vec<(String, SystemTime)> {
     let mut parts = Vec::new();
     for entry in fs::read_dir(snapshots).expect("the resource has a folder").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(id) {
-            let written = entry.metadata().and_then(|metadata| metadata.modified()).expect("a file has a time");
+        // One that is given up may be removed between the two looks.
+        if name.starts_with(id)
+            && let Ok(written) = entry.metadata().and_then(|metadata| metadata.modified())
+        {
             parts.push((name, written));
         }
     }
@@ -81,10 +99,7 @@ async fn an_ingestion_goes_on_after_a_kill() {
     let prepared = Prepared::make(None, 20).await;
     let node = Node::serve(&prepared.node());
     let clerk = Clerk::of(&node).await;
-    let resources = clerk.get("/api/v1/resources").await;
-    let trips = resources["items"].as_array().expect("a list").iter();
-    let trips = trips.clone().find(|entry| entry["body"]["details"]["table"] == "trips").expect("there are trips");
-    let trips = trips["id"].as_str().expect("an id").to_owned();
+    let trips = clerk.trips().await;
     let mut csv = "trip_id,line,day,delay,vehicle,note\n".to_owned();
     for trip_id in 0..ROWS {
         csv.push_str(&format!("{trip_id},L{},2025-03-01,,GX,n\n", trip_id % 5));

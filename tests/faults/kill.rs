@@ -37,13 +37,7 @@ async fn nothing_is_lost_by_kills_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_by_kills_on_postgres() {
-    let Some(server) = PrivatePostgres::shared() else {
-        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests both databases");
-        eprintln!(
-            "\n*** NO POSTGRESQL FOUND: THE NODE WAS KILLED ON SQLITE ONLY. Install PostgreSQL to test both. ***\n"
-        );
-        return;
-    };
+    let Some(server) = PrivatePostgres::needed("kills on PostgreSQL") else { return };
     let url = server.create_database().await;
     let prepared = Prepared::make(Some(url.clone()), TRIPS).await;
     let (records, promises) = kill_again_and_again(&prepared, Some(url.clone())).await;

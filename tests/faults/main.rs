@@ -14,3 +14,4 @@ mod prepared;
 mod quota;
 mod replicas;
 mod start;
+mod tables;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lingqu_domain::command::Command;
+use lingqu_domain::id::PartyId;
 use lingqu_domain::order::{DayQuota, OrderDetails, Quota};
 use lingqu_domain::scope::{Mode, Purpose, Term};
-use lingqu_tests::scenario::{Ordered, PURPOSE, Scenario, TRIP_CHECK, TRIP_RECORDS, Who};
+use lingqu_tests::scenario::{Ordered, PURPOSE, Scenario, TRIP_CHECK, TRIP_RECORDS, TRIP_VEHICLES, VEHICLES, Who};
 use tempfile::TempDir;
 
 /// Password of the scenario's users.
@@ -31,32 +32,37 @@ pub struct Prepared {
     pub capped: Ordered,
     /// Its quota.
     pub capped_calls: u64,
-    /// Rows and files of trips with quotas of rows and bytes, over the term and over the day.
+    /// Rows and files of trips about vehicles with quotas of rows, bytes and subjects, over the term and over the day.
     pub counted: Ordered,
     /// Places one more order for verification, with a quota of ten calls.
     pub place_order: Command,
+    /// Who provides the trips.
+    pub provider: PartyId,
 }
 
 impl Prepared {
     /// Makes the node on a database (SQLite in its directory when there is no URL).
     pub async fn make(database_url: Option<String>, trips: usize) -> Prepared {
         let capped_calls = 50_000;
-        let scenario = Scenario::open(database_url.clone(), trips).await;
+        let scenario = Scenario::open_counted(database_url.clone(), trips).await;
         let verification = [Mode::Verification];
         let check = scenario.order(Who::First, TRIP_CHECK, &verification, QUOTA).await;
         let records = scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], QUOTA).await;
         let capped = scenario.order(Who::First, TRIP_CHECK, &verification, (capped_calls, 0)).await;
-        let per_day = DayQuota { calls: Some(QUOTA.0), rows: Some(COUNTED_MAX), ..DayQuota::default() };
+        let per_day =
+            DayQuota { calls: Some(QUOTA.0), rows: Some(COUNTED_MAX), subjects: Some(VEHICLES), ..DayQuota::default() };
         let quota = Quota {
             calls: QUOTA.0,
             data_sets: QUOTA.1,
             rows: Some(COUNTED_MAX),
             bytes: Some(COUNTED_MAX),
+            subjects: Some(VEHICLES),
             per_day: Some(per_day),
             ..Quota::default()
         };
-        let counted = scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], quota).await;
+        let counted = scenario.order_with(Who::First, TRIP_VEHICLES, &[Mode::Rows, Mode::File], quota).await;
         let place_order = place_order(&scenario);
+        let provider = scenario.party(Who::Provider).clone();
         scenario.app.publish_log().await.expect("the log of a new node can be published");
         scenario.app.close().await.expect("an idle node closes");
 
@@ -66,7 +72,7 @@ impl Prepared {
         if let Some(url) = database_url {
             fs::write(node.join("lingqu.toml"), format!("database = {url:?}\n")).expect("the copy is writable");
         }
-        Prepared { directory, trips, check, records, capped, capped_calls, counted, place_order }
+        Prepared { directory, trips, check, records, capped, capped_calls, counted, place_order, provider }
     }
 
     /// The node's directory.

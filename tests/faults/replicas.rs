@@ -22,13 +22,7 @@ const SIDE_BY_SIDE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_was_stopped_and_goes_on_publishes_no_more() {
-    let Some(server) = PrivatePostgres::shared() else {
-        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests both databases");
-        eprintln!(
-            "\n*** NO POSTGRESQL FOUND: NO PROCESS WAS STOPPED BESIDE ANOTHER. Install PostgreSQL to test it. ***\n"
-        );
-        return;
-    };
+    let Some(server) = PrivatePostgres::needed("a process that is stopped beside another") else { return };
     let url = server.create_database().await;
     let prepared = Prepared::make(Some(url.clone()), 1_000).await;
     let (first_directory, second_directory) = (prepared.node(), prepared.beside("second"));

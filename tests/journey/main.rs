@@ -34,13 +34,7 @@ async fn the_life_of_data_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_life_of_data_on_postgres() {
-    let Some(server) = PrivatePostgres::shared() else {
-        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests both databases");
-        eprintln!(
-            "\n*** NO POSTGRESQL FOUND: THE DEMO WAS PLAYED ON SQLITE ONLY. Install PostgreSQL to test both. ***\n"
-        );
-        return;
-    };
+    let Some(server) = PrivatePostgres::needed("the demo on PostgreSQL") else { return };
     play_and_look(Some(server.create_database().await)).await;
 }
 

@@ -110,10 +110,7 @@ macro_rules! department {
     () => {
         match Department::new().await {
             Some(department) => department,
-            None => {
-                assert!(std::env::var_os("CI").is_none(), "continuous integration has a PostgreSQL");
-                return;
-            }
+            None => return,
         }
     };
 }
@@ -184,10 +181,7 @@ async fn answers_are_those_of_a_copy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_columns_the_row_filter_and_safe_conditions_reach_the_database() {
-    let Some(server) = PrivatePostgres::start() else {
-        assert!(std::env::var_os("CI").is_none(), "continuous integration has a PostgreSQL");
-        return;
-    };
+    let Some(server) = PrivatePostgres::needed_alone("what reaches a live database") else { return };
     let url = server.create_database().await;
     let admin = Database::connect(&url).await.unwrap();
     admin.execute_unprepared(PEOPLE).await.unwrap();

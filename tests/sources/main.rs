@@ -27,7 +27,7 @@ pub(crate) struct Department {
 impl Department {
     /// A new, empty database; none where the machine has no PostgreSQL.
     pub(crate) async fn new() -> Option<Department> {
-        let server = PrivatePostgres::shared()?;
+        let server = PrivatePostgres::needed("tables of departments")?;
         let url = server.create_database().await;
         let admin = Database::connect(&url).await.expect("the database was made");
         Some(Department { admin, url, _server: server })

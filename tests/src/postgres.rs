@@ -40,8 +40,33 @@ enum Server {
 static SHARED: Mutex<Weak<PrivatePostgres>> = Mutex::new(Weak::new());
 
 impl PrivatePostgres {
+    /// The server of this process, started when none runs, for a test that needs one. Where the machine has no PostgreSQL it
+    /// says loudly what is not tested, as `untested` names it, and gives `None`.
+    ///
+    /// # Panics
+    /// In CI, where the machine has none; and when there is one that doesn't start.
+    pub fn needed(untested: &str) -> Option<Arc<PrivatePostgres>> {
+        let found = PrivatePostgres::shared();
+        if found.is_none() {
+            tell_missing(untested);
+        }
+        found
+    }
+
+    /// The same as a server that nobody else has: with a log of its own, whose settings may be changed.
+    ///
+    /// # Panics
+    /// As [`PrivatePostgres::needed`].
+    pub fn needed_alone(untested: &str) -> Option<PrivatePostgres> {
+        let found = PrivatePostgres::start();
+        if found.is_none() {
+            tell_missing(untested);
+        }
+        found
+    }
+
     /// The server of this process, started when none runs; `None` when the machine has no PostgreSQL.
-    pub fn shared() -> Option<Arc<PrivatePostgres>> {
+    fn shared() -> Option<Arc<PrivatePostgres>> {
         if let Ok(url) = std::env::var("LINGQU_TEST_POSTGRES") {
             let (base, _) = url.rsplit_once('/').expect("LINGQU_TEST_POSTGRES ends in the name of a database");
             return Some(Arc::new(PrivatePostgres { server: Server::Given(base.to_owned()) }));
@@ -59,7 +84,7 @@ impl PrivatePostgres {
     ///
     /// # Panics
     /// When there is a PostgreSQL but it doesn't start; the message holds its log.
-    pub fn start() -> Option<PrivatePostgres> {
+    fn start() -> Option<PrivatePostgres> {
         let binaries = find_binaries()?;
         let directory =
             tempfile::Builder::new().prefix("lingqu-pg-").tempdir().expect("the temporary directory is writable");
@@ -123,6 +148,15 @@ impl Drop for PrivatePostgres {
             drop(child.wait());
         }
     }
+}
+
+/// Says what is not tested without a PostgreSQL.
+fn tell_missing(untested: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "no initdb and postgres found in PATH or /usr/lib/postgresql/*/bin; install PostgreSQL: CI tests {untested}"
+    );
+    eprintln!("\n*** NO POSTGRESQL FOUND, NOT TESTED: {untested}. Install PostgreSQL to test it. ***\n");
 }
 
 /// The directory with `initdb` and `postgres`.

@@ -17,14 +17,7 @@ const ROUNDS: usize = 20;
 const PUBLICATIONS: usize = 4;
 
 async fn factory() -> Option<StoreFactory> {
-    match PrivatePostgres::shared() {
-        Some(server) => Some(StoreFactory::postgres(server).await),
-        None => {
-            assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests both databases");
-            eprintln!("\n*** NO POSTGRESQL FOUND: THE SEQUENCER WAS NOT TESTED. Install PostgreSQL to test it. ***\n");
-            None
-        }
-    }
+    Some(StoreFactory::postgres(PrivatePostgres::needed("the sequencer")?).await)
 }
 
 /// What happens when a holder has been silent for longer than its place is kept.

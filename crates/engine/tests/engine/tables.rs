@@ -1,6 +1,7 @@
 //! Delta and Iceberg tables as sources: tables that other programs wrote (`fixtures/tables/PROVENANCE.md`).
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
@@ -448,6 +449,70 @@ async fn rows_that_do_not_fit_are_left_out_and_told() {
         assert!(taken(&reference, limit(10, 500)).await.0.is_ok());
         let (share, _, _) = taken(&reference, limit(10, 499)).await;
         assert!(matches!(share, Err(SnapshotError::Source(SourceError::TooManyRejects { rejected: 3, read: 6, .. }))));
+    }
+}
+
+const MANY: [(&str, ColumnType); 6] = [
+    ("trip_id", ColumnType::Integer),
+    ("line", ColumnType::Text),
+    ("day", ColumnType::Date),
+    ("delay", ColumnType::Integer),
+    ("vehicle", ColumnType::Text),
+    ("note", ColumnType::Text),
+];
+const MANY_ROWS: u64 = 2_300_000;
+/// Rows of a part here: 64 batches.
+const MANY_PART_ROWS: u64 = 524_288;
+
+/// The files of a folder that begin with a name, with when they were written.
+fn written(folder: &Path, beginning: &str) -> Vec<(String, SystemTime)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry));
+    let mut found: Vec<_> = named
+        .filter(|(name, _)| name.starts_with(beginning))
+        .map(|(name, entry)| (name, entry.metadata().unwrap().modified().unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Stopped when its first part is finished, a reading goes on after it, and makes what one reading would have made. That is the same
+/// for both formats, since the rows are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_that_was_stopped_goes_on_after_its_finished_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = |name: &str| SnapshotStore::open(&directory.path().join(name)).unwrap().with_part_rows(MANY_PART_ROWS);
+    let source = async |reference: &str| {
+        let source = opened(&fixtures(), reference, &MANY, false).await.unwrap();
+        assert!(matches!(source.identity(), SourceIdentity::Fixed(_)));
+        assert_eq!(source.rows_hint(), Some(MANY_ROWS));
+        Ingest::Table(source, RejectLimit::default())
+    };
+    let whole = source(&delta("delta/many", None)).await;
+    let whole = store("whole").ingest("res_1", "ing_0", whole, IngestControl::default()).await.unwrap();
+    assert_eq!(whole.rows, MANY_ROWS);
+    for (name, reference) in [("delta", delta("delta/many", None)), ("iceberg", iceberg("iceberg/many", None))] {
+        let (broken, folder) = (store(name), directory.path().join(name).join("res_1"));
+        let control = IngestControl::default();
+        let reading = broken.ingest("res_1", "ing_1", source(&reference).await, control.clone());
+        let stopping = async {
+            let begun = std::time::Instant::now();
+            while written(&folder, "ing_1-").is_empty() {
+                assert!(begun.elapsed() < Duration::from_secs(120), "{name}: no part was finished");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            control.stop.give();
+        };
+        let (stopped, ()) = tokio::join!(reading, stopping);
+        assert!(matches!(stopped, Err(SnapshotError::Stopped)), "{name}: {stopped:?}");
+        assert!(broken.latest("res_1").await.unwrap().is_none(), "{name}: no version was made");
+        let finished = written(&folder, "ing_1-");
+        assert!((1..5).contains(&finished.len()), "{name}: {finished:?}");
+        let made = broken.ingest("res_1", "ing_1", source(&reference).await, IngestControl::default()).await.unwrap();
+        assert_eq!((made.rows, &made.digest), (MANY_ROWS, &whole.digest), "{name}");
+        let after = written(&folder, "ing_1-");
+        assert_eq!(after.len(), made.files.files().len(), "{name}");
+        assert_eq!(after[..finished.len()], finished[..], "{name}: what was finished is not written again");
     }
 }
 
