@@ -1,7 +1,9 @@
 //! Statements by which a consumer might try to see more than was granted. `Rows(n)`: he gets as many rows as the visible
 //! rows alone lead to. `Cell(text)`: one row with one cell. `Refused`: while it was planned, by a code that says so and before anything
-//! was read. `Failed`: while it ran, because of a visible row. `Either`: refused, failed or answered, by the door; the secrets do not
-//! appear all the same.
+//! was read. `Failed`: while it ran, because of a visible row. `ByDoor`: another of these at each door, where PostgreSQL's catalogue and
+//! settings are known to one of them alone.
+
+use crate::doors::Door;
 
 /// What comes of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +12,21 @@ pub enum Outcome {
     Cell(&'static str),
     Refused,
     Failed,
-    Either,
+    /// In the order of [`Door::ALL`].
+    ByDoor(&'static [Outcome; 3]),
 }
 
-use Outcome::{Cell, Either, Failed, Refused, Rows};
+impl Outcome {
+    /// What comes of it at a door.
+    pub fn at(self, door: Door) -> Outcome {
+        match self {
+            ByDoor(outcomes) => outcomes[door as usize],
+            same => same,
+        }
+    }
+}
+
+use Outcome::{ByDoor, Cell, Failed, Refused, Rows};
 
 /// The attempts, over a table of 400 visible rows (trip_id 1, 6, … 1996) among 2,000.
 pub const ATTEMPTS: &[(&str, Outcome)] = &[
@@ -86,7 +99,7 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("SELECT count(*) FROM trip_guarded WHERE day = DATE '2025-03-02'", Cell("0")),
     ("SELECT count(*) FROM trip_guarded WHERE day > DATE '2025-01-01'", Cell("0")),
     ("SELECT count(*) FROM trip_guarded WHERE date_part('month', day) = 3", Cell("0")),
-    ("SELECT max(day) - min(day) FROM trip_guarded", Either),
+    ("SELECT max(day) - min(day) FROM trip_guarded", Rows(1)),
     ("SELECT count(*) FROM trip_guarded WHERE CAST(day AS VARCHAR) LIKE '2025-03%'", Cell("0")),
     ("SELECT date_trunc('day', day) FROM trip_guarded GROUP BY 1", Rows(1)),
     ("SELECT trip_id FROM trip_guarded WHERE day BETWEEN DATE '2025-03-01' AND DATE '2025-03-31'", Rows(0)),
@@ -111,6 +124,26 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("SELECT __row FROM trip_guarded", Refused),
     ("SELECT \"__row\" FROM trip_guarded", Refused),
     ("SELECT __subject FROM trip_guarded", Refused),
+    ("SELECT __decoy FROM trip_guarded", Refused),
+    ("SELECT __left_row FROM trip_guarded", Refused),
+    ("SELECT __mark FROM trip_guarded", Refused),
+    ("SELECT __key FROM trip_guarded", Refused),
+    ("SELECT __unit FROM trip_guarded", Refused),
+    ("SELECT __turn FROM trip_guarded", Refused),
+    ("SELECT __place FROM trip_guarded", Refused),
+    ("SELECT __who FROM trip_guarded", Refused),
+    ("SELECT __what FROM trip_guarded", Refused),
+    ("SELECT __counted FROM trip_guarded", Refused),
+    ("SELECT __tally FROM trip_guarded", Refused),
+    ("SELECT __grouping_id FROM trip_guarded", Refused),
+    ("SELECT \"__decoy\" FROM trip_guarded", Refused),
+    ("SELECT trip_guarded.__decoy FROM trip_guarded", Refused),
+    ("SELECT count(*) FROM trip_guarded WHERE __decoy IS NULL", Refused),
+    ("SELECT trip_id FROM trip_guarded ORDER BY __decoy", Refused),
+    ("SELECT count(*) FROM trip_guarded GROUP BY __left_row", Refused),
+    ("SELECT line, __grouping_id FROM trip_guarded GROUP BY ROLLUP (line)", Refused),
+    ("SELECT a.trip_id FROM trip_guarded a JOIN trip_guarded b USING (__row)", Refused),
+    ("EXPLAIN SELECT __decoy FROM trip_guarded", Refused),
     ("SELECT rowid FROM trip_guarded", Refused),
     ("SELECT ctid FROM trip_guarded", Refused),
     ("SELECT xmin FROM trip_guarded", Refused),
@@ -145,8 +178,8 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("EXPLAIN ANALYZE SELECT * FROM trip_guarded", Refused),
     ("EXPLAIN VERBOSE SELECT * FROM trip_guarded", Refused),
     ("DESCRIBE trip_guarded", Refused),
-    ("SHOW TABLES", Either),
-    ("SHOW ALL", Either),
+    ("SHOW TABLES", Refused),
+    ("SHOW ALL", Refused),
     ("CREATE TABLE t AS SELECT * FROM trip_guarded", Refused),
     ("CREATE VIEW v AS SELECT * FROM trip_guarded", Refused),
     ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", Refused),
@@ -176,9 +209,9 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("DESC trip_guarded", Refused),
     ("DESCRIBE SELECT * FROM trip_guarded", Refused),
     ("ANALYZE trip_guarded", Refused),
-    ("SHOW COLUMNS FROM trip_guarded", Either),
-    ("SHOW CREATE TABLE trip_guarded", Either),
-    ("SHOW FUNCTIONS", Either),
+    ("SHOW COLUMNS FROM trip_guarded", Refused),
+    ("SHOW CREATE TABLE trip_guarded", Refused),
+    ("SHOW FUNCTIONS", Refused),
     ("SELECT * FROM (EXPLAIN SELECT * FROM trip_guarded) e", Refused),
     ("WITH e AS (EXPLAIN SELECT 1) SELECT * FROM e", Refused),
     ("COPY trip_guarded TO STDOUT", Refused),
@@ -283,7 +316,7 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
         "SELECT * FROM trip_guarded g CROSS JOIN LATERAL (SELECT note FROM trips WHERE trips.trip_id = g.trip_id) t",
         Refused,
     ),
-    ("SELECT * FROM unnest(ARRAY['x', 'y']) u", Either),
+    ("SELECT * FROM unnest(ARRAY['x', 'y']) u", ByDoor(&[Refused, Refused, Rows(2)])),
     ("SELECT * FROM json_to_recordset('[]') AS x(a int)", Refused),
     ("SELECT (SELECT note FROM trips LIMIT 1) FROM trip_guarded", Refused),
     ("SELECT sum(1 / (trip_id - 2)) OVER (ORDER BY trip_id) FROM trip_guarded WHERE trip_id < 10", Rows(2)),
@@ -366,10 +399,10 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("SELECT count(*) FROM trip_guarded WHERE CAST(trip_id AS VARCHAR) = '2'", Cell("0")),
     ("SELECT trip_id FROM trip_guarded WHERE trip_id = CAST('2' AS BIGINT)", Rows(0)),
     ("SELECT", Refused),
-    ("", Either),
+    ("", ByDoor(&[Refused, Refused, Rows(0)])),
     // The catalogue shows what was granted.
-    ("SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%trip%'", Either),
-    ("SELECT column_name FROM information_schema.columns WHERE table_name = 'trip_guarded'", Either),
+    ("SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%trip%'", Cell("trip_guarded")),
+    ("SELECT column_name FROM information_schema.columns WHERE table_name = 'trip_guarded'", Rows(5)),
     ("SELECT * FROM information_schema.views", Rows(0)),
     ("SELECT count(*) FROM information_schema.tables", Cell("1")),
     ("SELECT table_name FROM information_schema.tables", Cell("trip_guarded")),
@@ -385,9 +418,11 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("SELECT * FROM \"information_schema\".\"trip_guarded\"", Refused),
     ("SELECT repeat(column_comment, 100000000) FROM information_schema.columns", Refused),
     ("SELECT * FROM information_schema.df_settings", Refused),
-    ("SELECT relname FROM pg_catalog.pg_class", Either),
-    ("SELECT attname FROM pg_catalog.pg_attribute", Either),
-    ("SELECT * FROM pg_catalog.pg_stats", Either),
-    ("SELECT * FROM pg_catalog.pg_settings", Either),
-    ("SELECT definition FROM pg_catalog.pg_views", Either),
+    ("SELECT relname FROM pg_catalog.pg_class", ByDoor(&[Refused, Refused, Cell("trip_guarded")])),
+    ("SELECT attname FROM pg_catalog.pg_attribute", ByDoor(&[Refused, Refused, Rows(5)])),
+    ("SELECT * FROM pg_catalog.pg_stats", Refused),
+    ("SELECT * FROM pg_catalog.pg_settings", ByDoor(&[Refused, Refused, Rows(1)])),
+    ("SELECT attname FROM pg_catalog.pg_attribute WHERE attname LIKE '%decoy%'", ByDoor(&[Refused, Refused, Rows(0)])),
+    ("SELECT column_name FROM information_schema.columns WHERE column_name LIKE '\\_\\_%'", Rows(0)),
+    ("SELECT definition FROM pg_catalog.pg_views", ByDoor(&[Refused, Refused, Rows(0)])),
 ];

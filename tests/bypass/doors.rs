@@ -40,6 +40,9 @@ pub enum Stage {
     Run,
 }
 
+/// Said of a body that broke off.
+const CUT: &str = "the body broke off";
+
 /// Codes of refusals with their stage, and the HTTP status, gRPC status and SQLSTATE of each.
 const CODES: &[(&str, Stage, &str, &str, &str)] = &[
     ("column_not_granted", Stage::Planned, "403", "UNAUTHORIZED", "42703"),
@@ -57,6 +60,10 @@ const CODES: &[(&str, Stage, &str, &str, &str)] = &[
     ("cohort_too_small", Stage::Counted, "403", "UNAUTHORIZED", "42501"),
     ("difference_too_small", Stage::Counted, "403", "UNAUTHORIZED", "42501"),
     ("query_failed", Stage::Run, "422", "INVALID_ARGUMENT", "22000"),
+    ("time_limit_exceeded", Stage::Run, "422", "INVALID_ARGUMENT", "57014"),
+    ("rows_limit_exceeded", Stage::Run, "422", "INVALID_ARGUMENT", "54000"),
+    ("bytes_limit_exceeded", Stage::Run, "422", "INVALID_ARGUMENT", "54000"),
+    ("memory_limit_exceeded", Stage::Run, "422", "INVALID_ARGUMENT", "53200"),
 ];
 
 /// SQLSTATEs of what PostgreSQL's door alone refuses, none of which reads the order's table: a setting that is not there, a
@@ -80,6 +87,11 @@ impl Seen {
             Door::Postgres => sqlstate,
         };
         (self.state == **state).then_some(*stage)
+    }
+
+    /// Whether the body of an answer over HTTP broke off: what fails after something has left can tell nothing more.
+    pub fn is_cut(&self) -> bool {
+        self.rows.is_none() && self.said.ends_with(CUT)
     }
 
     /// Its beginning, to be shown.
@@ -108,7 +120,7 @@ async fn through_http(guarded: &Guarded, order: &Ordered, statements: &[&str]) -
         let reply = request.body(json!({ "sql": statement }).to_string()).send().await.expect("an answer");
         let (status, headers) = (reply.status(), format!("{:?}", reply.headers()));
         // A body that breaks off is an answer that failed while it ran.
-        let text = reply.text().await.unwrap_or_else(|_| "the body broke off".to_owned());
+        let text = reply.text().await.unwrap_or_else(|_| CUT.to_owned());
         let value: Value = serde_json::from_str(&text).unwrap_or_default();
         let rows = value["rows"].as_array().filter(|_| status == StatusCode::OK);
         let rows = rows.map(|rows| rows.iter().map(cells).collect());

@@ -6,19 +6,23 @@
 //! included, is searched for the secrets: no word of them may appear, whether the attempt is answered or refused. What an
 //! attempt is answered with is compared with what the visible rows alone lead to, so that neither a count nor the presence
 //! of an error tells of the hidden ones. A refusal has at each door ([`doors`]) the code and the status that it is known by,
-//! and leaves neither a receipt nor a debit behind: nothing was done before it.
+//! and leaves neither a receipt nor a debit behind: nothing was done before it. Nothing was read either: a statement that is to be
+//! refused is put while the data files are not there.
 //!
-//! Beside statements and requests: what Delta Sharing shares and hints ([`sharing`]), what the metadata of files tells
-//! ([`files`]), what psql shows of the catalogue ([`catalogue`]), whose
-//! comments come along with it ([`meanings`]), what was prepared before the right was taken away
-//! ([`revoked`]), and what a broken source file tells ([`sources`]).
+//! Beside statements and requests: statistics, exact and noised, whose answers could be taken from one another ([`statistics`],
+//! [`noised`]), copies whose rows do not all exist ([`decoyed`]), what passes a limit ([`limits`]), what Delta Sharing shares
+//! and hints ([`sharing`]), what the metadata of files tells ([`files`]), what psql shows of the catalogue ([`catalogue`]),
+//! whose comments come along with it ([`meanings`]), what was prepared before the right was taken away ([`revoked`]), and
+//! what a broken source file tells ([`sources`]).
 
 mod attempts;
 mod catalogue;
 #[path = "../interop/clients.rs"]
 mod clients;
+mod decoyed;
 mod doors;
 mod files;
+mod limits;
 mod meanings;
 mod noised;
 mod requests;

@@ -8,7 +8,7 @@ use lingqu_tests::scenario::{NOISED_LINES, Ordered, Scenario, TRIP_NOISED, Who};
 use serde_json::{Value, json};
 
 use crate::doors::{Door, Stage, ask};
-use crate::served::{Guarded, TRIPS, large, told};
+use crate::served::{FilesAway, Guarded, TRIPS, large, told};
 
 /// Refused whatever is left of the budget, and without costing anything.
 const REFUSED: &[&str] = &[
@@ -109,6 +109,16 @@ impl Noised {
         answer["rows"][0]["n"].as_i64().unwrap_or_else(|| panic!("{sql}: {answer}"))
     }
 
+    /// The numbers that a door answers. Nothing where its client is missing.
+    async fn numbers(&self, order: &Ordered, door: Door, statements: &[&str]) -> Option<Vec<i64>> {
+        let mut numbers = Vec::with_capacity(statements.len());
+        for (sql, seen) in statements.iter().zip(ask(&self.served, order, door, statements).await?) {
+            let cell = seen.rows.as_ref().and_then(|rows| rows.first()?.first()?.parse().ok());
+            numbers.push(cell.unwrap_or_else(|| panic!("{door:?}: {sql}\n  is {}", seen.short())));
+        }
+        Some(numbers)
+    }
+
     async fn spent(&self, order: &Ordered) -> Rho {
         self.served.scenario.app.privacy_standing(&order.id).await.expect("the order exists").accounts[0].spent
     }
@@ -128,6 +138,8 @@ async fn nothing_but_noised_aggregates_is_told() {
     assert_eq!(spent, "0.1".parse().expect("an amount"));
     let before = noised.served.settled_books(&order).await;
     let mut wrong = Vec::new();
+    // Nothing of it is read: the files are not there.
+    let _away = FilesAway::of(&noised.served.scenario);
     for door in Door::ALL {
         let Some(seen) = ask(&noised.served, &order, door, REFUSED).await else { continue };
         for (sql, seen) in REFUSED.iter().zip(&seen) {
@@ -155,15 +167,22 @@ async fn noise_is_not_averaged_away() {
     let noised = Noised::open("100", "0.001").await;
     let (order, second) = (noised.order(Who::First).await, noised.order(Who::First).await);
     let mut found = BTreeSet::new();
-    for sql in SAME {
+    for door in Door::ALL {
         for order in [&order, &second] {
-            found.insert(noised.number(order, sql).await);
+            found.extend(noised.numbers(order, door, SAME).await.into_iter().flatten());
         }
     }
-    assert_eq!(found.len(), 1, "one question has one answer: {found:?}");
+    assert_eq!(found.len(), 1, "one question has one answer at every door: {found:?}");
     assert_eq!(noised.spent(&order).await, "0.001".parse().expect("an amount"));
     for (asked, sql) in (2_u64..).zip(DIFFERENT) {
-        noised.number(&order, sql).await;
+        // Each is first put to another door, and is no new question at the others.
+        let mut answers = BTreeSet::new();
+        for turn in 0..Door::ALL.len() {
+            let door = Door::ALL[(turn + sql.len()) % Door::ALL.len()];
+            answers.extend(noised.numbers(&second, door, &[sql]).await.into_iter().flatten());
+            answers.extend(noised.numbers(&order, door, &[sql]).await.into_iter().flatten());
+        }
+        assert_eq!(answers.len(), 1, "{sql}: {answers:?}");
         assert_eq!(noised.spent(&order).await.nano(), asked * 1_000_000, "{sql} is a question of its own");
     }
 }
@@ -222,5 +241,13 @@ async fn which_groups_there_are_is_not_told() {
         assert_eq!(lines, NOISED_LINES, "{condition}");
         assert!(rows.iter().all(|row| row["n"].is_i64()), "{answer}");
         assert_eq!(answer["groups_suppressed"], 0);
+        // The same numbers at the other doors.
+        let numbers =
+            rows.iter().map(|row| vec![row["line"].as_str().unwrap_or_default().to_owned(), row["n"].to_string()]);
+        let numbers: Vec<Vec<String>> = numbers.collect();
+        for door in [Door::Flight, Door::Postgres] {
+            let Some(seen) = ask(&noised.served, &order, door, &[&sql]).await else { continue };
+            assert_eq!(seen[0].rows.as_ref(), Some(&numbers), "{door:?}: {condition}: {}", seen[0].short());
+        }
     }
 }

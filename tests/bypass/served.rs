@@ -1,6 +1,8 @@
 //! The guarded table behind every door, and the secrets that none may let through.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -106,6 +108,45 @@ impl Guarded {
     }
 }
 
+/// The data files of a node, which are not there as long as this lives: what reads any of them fails, and what is refused all the
+/// same has read nothing.
+pub struct FilesAway {
+    moved: Vec<(PathBuf, PathBuf)>,
+}
+
+impl FilesAway {
+    /// Takes away those of a scenario's products and snapshots.
+    pub fn of(scenario: &Scenario) -> FilesAway {
+        let mut moved = Vec::new();
+        for folder in ["products", "snapshots"] {
+            take_away(&scenario.app.directory().join(folder), &mut moved);
+        }
+        assert!(!moved.is_empty(), "the node has no data files");
+        FilesAway { moved }
+    }
+}
+
+impl Drop for FilesAway {
+    fn drop(&mut self) {
+        for (place, away) in &self.moved {
+            std::fs::rename(away, place).expect("its place is free");
+        }
+    }
+}
+
+fn take_away(folder: &Path, moved: &mut Vec<(PathBuf, PathBuf)>) {
+    for entry in std::fs::read_dir(folder).expect("the node has the folder") {
+        let path = entry.expect("a folder can be read").path();
+        if path.is_dir() {
+            take_away(&path, moved);
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            let away = path.with_extension("away");
+            std::fs::rename(&path, &away).expect("the node's files can be moved");
+            moved.push((path, away));
+        }
+    }
+}
+
 /// Records of receipts there are, what is left of each account of an order's quota, and what was spent of its privacy accounts.
 /// An attempt that is refused changes none of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -149,6 +190,8 @@ pub fn secrets() -> Vec<(&'static str, &'static str)> {
         ("Arrow error", "the engine's own error text"),
         ("__row", "a column of the engine"),
         ("__subject", "a column of the engine"),
+        ("__decoy", "a column of the engine"),
+        ("__left_row", "a column of the engine"),
         ("line = ", "the row condition"),
     ]
 }
@@ -168,13 +211,54 @@ pub fn told_in_bytes(bytes: &[u8]) -> String {
     found
 }
 
-/// The secrets that a text tells, without the words that the attempt itself brought along.
+/// The secrets that a text tells. What the attempt itself brought along may be repeated as it stands: of a value its whole words
+/// and no other of its kind, of a name or an engine's text all that begins as it does.
 pub fn told(text: &str, attempt: &str) -> String {
+    let without_own = without_words_of(text, attempt);
     let mut found = String::new();
     for (word, meaning) in secrets() {
-        if text.contains(word) && !attempt.contains(word) {
+        let is_value = !NAMES.iter().any(|name| meaning.ends_with(name));
+        let names_it = || attempt.to_lowercase().contains(&word.to_lowercase());
+        let is_told = if is_value { without_own.contains(word) } else { text.contains(word) && !names_it() };
+        if is_told {
             writeln!(found, "`{word}` ({meaning})").expect("writing into memory can't fail");
         }
     }
     found
+}
+
+/// The secrets that a text tells, whoever brought them along.
+pub fn secrets_in(text: &str) -> String {
+    told(text, "")
+}
+
+/// How the meanings of secrets end that are no values.
+const NAMES: [&str; 5] = ["path of the node", "engine's plan", "own error text", "of the engine", "row condition"];
+
+/// A text without the words that stand in an attempt as well: runs of letters, digits, hyphens and underscores.
+fn without_words_of(text: &str, attempt: &str) -> String {
+    let is_outside = |letter: char| !letter.is_alphanumeric() && letter != '-' && letter != '_';
+    let own: BTreeSet<&str> = attempt.split(is_outside).collect();
+    let mut kept = String::with_capacity(text.len());
+    for piece in text.split_inclusive(is_outside) {
+        let word = piece.trim_end_matches(is_outside);
+        kept.push_str(if own.contains(word) { &piece[word.len()..] } else { piece });
+    }
+    kept
+}
+
+#[test]
+fn a_secret_is_told_although_the_attempt_names_another_of_its_kind() {
+    let attempt = "SELECT count(*) FROM trip_guarded WHERE vehicle IN ('GX-00001', 'GX-00006') AND line = 'L0'";
+    for repeated in ["no such value: 'GX-00001'", "Utf8(\"GX-00006\")", "{\"line\":\"L0\"}", ""] {
+        assert_eq!(told(repeated, attempt), "", "{repeated}");
+    }
+    for leak in ["GX-00002", "[\"GX-000011\"]", "{\"line\":\"L2\"}", "GX-00001,GX-00011", "2025-03-02"] {
+        assert!(!told(leak, attempt).is_empty(), "{leak}");
+    }
+    // Of a prefix that is asked for no value that begins with it.
+    assert!(!told("GX-00001", "SELECT strpos(vehicle, 'GX-') FROM trip_guarded").is_empty());
+    assert!(!told("{\"line\":\"L0\"}", "SELECT 1").is_empty());
+    assert!(told("there is no column `__row`", "SELECT __ROW FROM trip_guarded").is_empty());
+    assert!(!told("there is no column `__row`", "SELECT row FROM trip_guarded").is_empty());
 }
