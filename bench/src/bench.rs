@@ -13,10 +13,11 @@ use crate::orders::{Flight, Order, Orders};
 use crate::report::{Figures, Report};
 use crate::scale::{MAKING_SECONDS, Scale};
 use crate::section::{Section, chosen};
-use crate::{Arguments, cold, crowd, export, flight, inside, load, machine, memory, node, orders, peers, tail};
+use crate::{Arguments, cold, crowd, export, flight, gone, inside, lag, load, machine, memory, node, orders, peers, tail};
 
 /// Directories below `out` that are removed after a run: what was made for it.
-const MADE: [&str; 9] = ["node", "scale", "small", "tpch", "consent", "marks", "log", "uses", "trace"];
+const MADE: [&str; 11] =
+    ["node", "scale", "small", "tpch", "consent", "marks", "log", "lag", "receipts", "uses", "trace"];
 
 /// What sections over the demo's data share.
 pub struct Played {
@@ -120,6 +121,7 @@ impl Bench {
             Section::Export => export::measure(self).await,
             Section::Stream => flight::measure(self).await,
             Section::Crowd => crowd::measure(self).await,
+            Section::Gone => gone::measure(self).await,
             Section::Peers => {
                 let keyed = match &self.keyed {
                     Some(keyed) => Rc::clone(keyed),
@@ -143,6 +145,8 @@ impl Bench {
             Section::Consent => inside::consent(self),
             Section::Marks => inside::marks(self),
             Section::Log => inside::log(self),
+            Section::Lag => lag::measure(self).await,
+            Section::Receipts => inside::receipts(self),
             Section::Uses => inside::uses(self),
             Section::Trace => inside::trace(self),
         }

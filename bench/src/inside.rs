@@ -98,12 +98,30 @@ struct Logged {
     audited_entries: u64,
     audited_bytes: u64,
     audit_seconds: f64,
+    watched_files: u64,
+    watch_seconds: f64,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Cost {
     entries: u64,
     ns_per_entry: f64,
+}
+
+/// Statements over receipts, as `receipts.json` tells them.
+#[derive(Debug, Deserialize, Serialize)]
+struct Receipts {
+    receipts: u64,
+    days: usize,
+    bytes: u64,
+    rows_per_second: f64,
+    asked: Vec<Asked>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Asked {
+    question: String,
+    ms: f64,
 }
 
 /// Uses of persons' data, as `uses.json` tells it.
@@ -264,16 +282,47 @@ pub fn log(bench: &Bench) -> Result<Figures, BenchError> {
         format!("{:.0} s", found.audit_seconds),
         "nothing",
     );
+    let watch = Row::new(
+        format!(
+            "the same followed over HTTP with their tiles of hashes, as `audit watch --entries` does, {} files",
+            found.watched_files
+        ),
+        format!("{:.0} s", found.watch_seconds),
+        "nothing",
+    );
+    let whole = found.audited_entries >= AUDITED;
     let rows = vec![
         appends.ratio(found.ratio).goal(Goal::at_least(APPENDS_GOALS.0, found.appends_per_second, " /s")),
         share.goal(Goal::at_least(APPENDS_GOALS.1, found.ratio, "")),
         proof.goal(Goal::at_most(PROOF_MS_MAX.0, found.proof_ms_worst, " ms")),
         verified.goal(Goal::at_most(PROOF_MS_MAX.1, found.verify_ms_worst, " ms")),
         cost.ratio(found.cost_ratio).goal(Goal::at_most(COST_TIMES_MAX, found.cost_ratio, "")),
-        audit.goal(
-            Goal::at_most(AUDIT_SECONDS_MAX, found.audit_seconds, " s").only_if(found.audited_entries >= AUDITED),
-        ),
+        audit.goal(Goal::at_most(AUDIT_SECONDS_MAX, found.audit_seconds, " s").only_if(whole)),
+        watch.goal(Goal::at_most(AUDIT_SECONDS_MAX, found.watch_seconds, " s").only_if(whole)),
     ];
+    Figures::new(rows, &found)
+}
+
+/// Statements over receipts as tables.
+pub fn receipts(bench: &Bench) -> Result<Figures, BenchError> {
+    let out = bench.arguments.out.join("receipts");
+    let mut command = Command::new(engine(bench)?);
+    command.arg("receipts").arg("--out").arg(&out).args(["--runs", &bench.runs().to_string()]);
+    run(bench, &mut command, "receipts")?;
+    let found: Receipts = read(&out.join("receipts.json"))?;
+    let whole = found.asked.first().map_or(0.0, |asked| asked.ms);
+    let over = format!("{} million receipts of {} days", found.receipts as f64 / 1e6, found.days);
+    let written = Row::new(
+        "receipts written into the table of receipts in a second",
+        format!("{:.0} /s", found.rows_per_second),
+        format!("{over}, {} MB", found.bytes / 1_000_000),
+    );
+    let mut rows = vec![written];
+    for (place, Asked { question, ms }) in found.asked.iter().enumerate() {
+        let row =
+            Row::new(format!("statement over {over}: {question}"), format!("{ms:.0} ms"), "that over all of them");
+        rows.push(if place == 0 { Row { beside: "nothing".to_owned(), ..row } } else { row.ratio(ms / whole) });
+    }
     Figures::new(rows, &found)
 }
 

@@ -151,13 +151,18 @@ async fn connection(sending: Arc<Sending>) -> std::io::Result<Vec<f64>> {
         if begun >= *until || number >= *requests_max {
             return Ok(times_ms);
         }
-        stream.write_all(&plan.requests[number % plan.requests.len()]).await?;
-        read_answer(&mut stream, &mut buffer).await?;
+        exchange(&mut stream, &plan.requests[number % plan.requests.len()], &mut buffer).await?;
         let ended = Instant::now();
         if begun >= *from && ended <= *until {
             times_ms.push((ended - begun).as_secs_f64() * 1_000.0);
         }
     }
+}
+
+/// Sends a request and reads its answer whole. Error: it is not 200, or has no length.
+pub async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> std::io::Result<()> {
+    stream.write_all(request).await?;
+    read_answer(stream, buffer).await
 }
 
 /// Reads one answer whole. Error: it is not 200, or has no length.

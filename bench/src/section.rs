@@ -17,6 +17,8 @@ pub enum Section {
     Stream,
     /// Thousands of idle connections and 200 queries at once
     Crowd,
+    /// How soon work stops when the client is gone
+    Gone,
     /// Verifications and lookups beside services without governance
     Peers,
     /// The slowest lookups at half of what the node can do, 10 million rows and 10,000 orders
@@ -33,6 +35,10 @@ pub enum Section {
     Marks,
     /// Durable receipts with both logs published beside plain writes, proofs in a log of 10^8 entries, cost as a log grows
     Log,
+    /// How long a record waits for the published log and for two witnesses, under load
+    Lag,
+    /// Statements over three million receipts as a table: all, a day, an order, a party's
+    Receipts,
     /// A person's page of the uses of his data, over 100 million delivered rows
     Uses,
     /// A leak of 100,000 rows traced among 10,000 recipients
@@ -58,6 +64,7 @@ impl Section {
             Section::Keyed => 10 + 3 * (span + 1),
             Section::Export | Section::Stream => 5 + 3 * runs,
             Section::Crowd => 60,
+            Section::Gone => 40,
             Section::Peers => 30 + 3 * (span + 1),
             Section::LookupTail => 20 + 4 * (span + 1),
             Section::ColdSession => 10 + 6 * runs,
@@ -65,7 +72,9 @@ impl Section {
             Section::Tpch => 60 + 22 * runs,
             Section::Consent => 90 + 6 * runs,
             Section::Marks => 20 + 2 * runs,
-            Section::Log => 120 + 2 * span + 4 * runs,
+            Section::Log => 180 + 2 * span + 4 * runs,
+            Section::Lag => 30 + 2 * span,
+            Section::Receipts => 60 + 2 * runs,
             Section::Uses => 150,
             Section::Trace => 80,
         }
@@ -88,7 +97,7 @@ mod tests {
             assert_eq!(Section::from_str(&section.name(), false).as_ref(), Ok(section));
             assert_eq!(serde_json::to_value(section).ok(), Some(section.name().into()));
         }
-        assert_eq!(chosen(&[]).len(), 15);
+        assert_eq!(chosen(&[]).len(), 18);
         assert_eq!(chosen(&[Section::Tpch, Section::Start]), [Section::Start, Section::Tpch]);
     }
 

@@ -172,6 +172,8 @@ def main():
         assert check_log(folder, "checkpoint.sm3", twin_key, ".sm3.tlog-proof", sm3)[0] == entries
     assert twin or not twin_keys, "a key of the twin log was given, and the evidence has none"
     count = check_witnesses(folder, witnesses)
+    for certificate in sorted(folder.glob("certificates/*.note")):
+        open_note(certificate.read_bytes(), vkey)
     # 3. Every record is what its entry commits to: SHA-256 and SM3 of salt and record.
     records = 0
     for opening in sorted((folder / "records").glob("*.opening")):

@@ -1,10 +1,12 @@
-//! Evidence of a node, checked by a script that has no code of ours: Python's hashes, pyca's Ed25519 and the `openssl` command
-//! for SM2. The manual shows this script to whoever does not trust the program.
+//! Evidence of a node, checked without code of ours: by a script with Python's hashes, pyca's Ed25519 and the `openssl` command
+//! for SM2, and by the commands that the manual prints, which are `openssl` and a shell's. The manual shows both to whoever does not
+//! trust the program.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use lingqu_tests::manual::{commands, run_commands};
 use lingqu_tests::node::{Ended, binary, run_command};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -71,6 +73,75 @@ fn a_script_without_our_code_checks_a_bundle() {
         fs::write(&file, bytes).unwrap();
     }
     assert_eq!(checked(&python, &folder, None).code, Some(0));
+}
+
+/// What the manual tells a stranger to paste is run as it stands there, on a bundle of a real node.
+#[test]
+fn the_manual_s_commands_check_a_bundle_by_openssl_alone() {
+    let steps = commands("evidence.md", "### With nothing but openssl and the shell");
+    let (place, report) = exported();
+    let folder = place.path().join("evidence");
+    let key = report["key"].as_str().expect("a verified bundle has a key");
+    let whole = run_commands(&steps, &folder, &[("LOG_KEY", key)]);
+    assert_eq!(whole.code, Some(0), "{}{}", whole.stdout, whole.stderr);
+    let records = report["journal_records"].as_u64().unwrap() + report["receipt_records"].as_u64().unwrap();
+    let entries = report["log_entries"].as_u64().unwrap();
+    let last = whole.stdout.lines().last().unwrap_or_default();
+    assert!(last.starts_with(&format!("VERIFIED: {records} records in {entries} entries")), "{last}");
+    // Each step alone, behind the first one with the tools, says no to what it is about.
+    let [tools, manifest, checkpoint, entries, records, twin, _] = &steps[..] else { panic!("{}", steps.len()) };
+    let refuse = |step: &String, changed: &str| {
+        let file = folder.join(changed);
+        let bytes = fs::read(&file).unwrap();
+        let mut damaged = bytes.clone();
+        // Where the third line begins (a checkpoint's root, a proof's first hash), where there are so many, else in the middle. Not just
+        // anywhere: the lines of witnesses are another step's, and the last letter of base64 may stand for itself in several ways.
+        let mut lines = (1..bytes.len()).filter(|at| bytes[at - 1] == b'\n');
+        let at = lines.nth(1).unwrap_or(bytes.len() / 2);
+        damaged[at] = if damaged[at].eq_ignore_ascii_case(&b'A') { b'B' } else { b'A' };
+        fs::write(&file, damaged).unwrap();
+        let ended = run_commands([tools, step], &folder, &[("LOG_KEY", key)]);
+        assert!(ended.code == Some(1) && ended.stderr.contains("NOT VERIFIED"), "{changed}: {}", ended.stderr);
+        fs::write(&file, bytes).unwrap();
+    };
+    refuse(manifest, "manifest");
+    refuse(manifest, "contract.json");
+    // A shell takes its time for each entry: one record is left, with its entry.
+    let opening = "records/0.opening".to_owned();
+    let entry = fs::read_to_string(folder.join(&opening)).unwrap().split_whitespace().nth(3).unwrap().to_owned();
+    for (within, kept) in [("entries", format!("{entry}.entry")), ("records", "0.".to_owned())] {
+        for file in fs::read_dir(folder.join(within)).unwrap().map(Result::unwrap) {
+            if !file.file_name().to_str().is_some_and(|name| name.starts_with(&kept)) {
+                fs::remove_file(file.path()).unwrap();
+            }
+        }
+    }
+    let proof = format!("proofs/{entry}.tlog-proof");
+    for (step, files) in [
+        (checkpoint, vec!["checkpoint".to_owned()]),
+        (entries, vec![format!("entries/{entry}.entry"), proof.clone()]),
+        (records, vec!["records/0.json".to_owned(), opening.clone()]),
+        (twin, vec!["checkpoint.sm3".to_owned(), format!("proofs/{entry}.sm3.tlog-proof")]),
+    ] {
+        let ended = run_commands([tools, step], &folder, &[("LOG_KEY", key)]);
+        assert_eq!(ended.code, Some(0), "{step}{}", ended.stderr);
+        files.iter().for_each(|file| refuse(step, file));
+    }
+    // Nothing that a bundle says is run: not a record's position, not a proof's index.
+    for (step, changed) in [(records, opening), (entries, proof)] {
+        let file = folder.join(&changed);
+        let text = fs::read_to_string(&file).unwrap();
+        let begin = text.find(' ').map(|at| at + 1).expect("the number stands behind the first space");
+        let end = begin + text[begin..].find(char::is_whitespace).expect("something follows the number");
+        fs::write(&file, format!("{}a[$(touch${{IFS}}owned)]{}", &text[..begin], &text[end..])).unwrap();
+        let ended = run_commands([tools, step], &folder, &[("LOG_KEY", key)]);
+        assert!(ended.code == Some(1) && ended.stderr.contains("is no number"), "{changed}: {}", ended.stderr);
+        assert!(!folder.join("owned").exists(), "{changed}");
+        fs::write(&file, text).unwrap();
+    }
+    let other = "lingqu.node/nod_x+1e0f5b7c+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let ended = run_commands([tools, manifest], &folder, &[("LOG_KEY", other)]);
+    assert!(ended.code == Some(1) && ended.stderr.contains("NOT VERIFIED"), "{}", ended.stderr);
 }
 
 #[test]

@@ -20,6 +20,17 @@ impl Served {
     fn of(python: &Path, folder: &Path) -> Served {
         let mut command = Command::new(python);
         command.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"]).arg(folder);
+        Served::by(command)
+    }
+
+    /// The same with the bundles compressed alone.
+    fn compressed(python: &Path, folder: &Path) -> Served {
+        let mut command = Command::new(python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/gzip_files.py")).arg(folder);
+        Served::by(command)
+    }
+
+    fn by(mut command: Command) -> Served {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("Python runs");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says where it is");
@@ -67,13 +78,20 @@ fn a_log_of_somebody_else_is_followed_and_convicted() {
     let begun = watched(&served.url, place.path(), &known);
     assert_eq!(begun.code, Some(0), "{}{}", begun.stdout, begun.stderr);
     assert_eq!(seen(&begun), [("begun".to_owned(), Some(300)), ("entries".to_owned(), Some(300))]);
-    make(&["66000"]);
+    // Of the sizes on the way there never was a checkpoint, and there are no tiles of them.
+    make(&["140000"]);
     let grown = watched(&served.url, place.path(), &known);
     assert_eq!(grown.code, Some(0), "{}{}", grown.stdout, grown.stderr);
-    assert_eq!(seen(&grown), [("grown".to_owned(), Some(66_000)), ("entries".to_owned(), Some(66_000))]);
+    assert_eq!(seen(&grown), [("grown".to_owned(), Some(140_000)), ("entries".to_owned(), Some(140_000))]);
     assert_eq!(seen(&watched(&served.url, place.path(), &known))[0].0, "unchanged");
+    // A policy may name the log by a key of another name as well.
+    let (policy, fresh) = (place.path().join("policy"), tempfile::tempdir().unwrap());
+    std::fs::write(&policy, format!("log {vkey}\nquorum none\n")).unwrap();
+    let by_policy = ["--policy", policy.to_str().expect("a plain name"), "--origin", origin];
+    let followed = watched(&served.url, fresh.path(), &by_policy);
+    assert_eq!(followed.code, Some(0), "{}{}", followed.stdout, followed.stderr);
     // One entry of long ago is another one now.
-    make(&["66100", "7"]);
+    make(&["140100", "7"]);
     let lied = watched(&served.url, place.path(), &known);
     assert_eq!(lied.code, Some(1), "{}", lied.stdout);
     let line: Value = serde_json::from_str(lied.stdout.lines().next().expect("a line")).unwrap();
@@ -87,6 +105,19 @@ fn a_log_of_somebody_else_is_followed_and_convicted() {
     let proven = verify(&["--origin", origin]);
     assert_eq!(proven.code, Some(0), "{}", proven.stderr);
     let proven: Value = serde_json::from_str(&proven.stdout).unwrap();
-    assert_eq!((&proven["kind"], &proven["size"]), (&"rewrite".into(), &66_000.into()));
+    assert_eq!((&proven["kind"], &proven["size"]), (&"rewrite".into(), &140_000.into()));
     assert_eq!(verify(&[]).code, Some(1), "of a log of the key's name it proves nothing");
+}
+
+#[test]
+fn bundles_that_are_compressed_alone_are_read() {
+    let Some(python) = python() else { return };
+    let (files, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = files.path().to_str().expect("the temporary directory has a plain name");
+    let told = script(&python, "foreign_log.py", &[folder, "700"]).stdout;
+    let [origin, vkey] = told.lines().collect::<Vec<_>>()[..] else { panic!("{told}") };
+    let served = Served::compressed(&python, files.path());
+    let ended = watched(&served.url, place.path(), &["--vkey", vkey, "--origin", origin]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(seen(&ended), [("begun".to_owned(), Some(700)), ("entries".to_owned(), Some(700))]);
 }

@@ -288,7 +288,7 @@ async fn an_object_store_holds_the_same_log() {
     let factory = StoreFactory::sqlite();
     let store = factory.open().await;
     let [_, (files, late)] = two_moments(&store, &directory(&factory)).await;
-    let objects = LogFiles::Objects { store: Arc::new(InMemory::new()), prefix: "node/log".into() };
+    let objects = LogFiles::Objects { store: Arc::new(InMemory::new()), prefix: "node/log".into(), lock: None };
     let publisher = LogPublisher::open(&store, objects.clone(), keys()).await.unwrap();
     assert_eq!(publisher.publish().await.unwrap(), late);
     drop(publisher);

@@ -2,7 +2,10 @@
 //! are added, and a node that was set back or forked gets no cosignature and is convicted.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use lingqu_api::ApiSettings;
 use lingqu_app::{
     App, AppError, AppSettings, AskedWitnessSetting, Clock, CosigningSetting, EvidenceOptions, WitnessSetting,
@@ -17,6 +20,8 @@ use serde_json::{Value, json};
 use crate::logged::{Copy, Logged, copy_files};
 use crate::made::serve;
 
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Where nobody answers.
 const NOWHERE: &str = "http://127.0.0.1:9/witness";
 
@@ -209,6 +214,45 @@ async fn lines_that_come_later_are_added() {
 
 /// Two nodes from one backup show two histories of one log, as a fork does: the second gets no cosignature and is convicted.
 /// The backup itself, alone, is a log that was set back.
+/// A log that grows faster than its witness answers shows the witness's line all the same, now and then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_log_shows_the_lines_of_a_slow_witness() {
+    let logged = Logged::open().await;
+    let neighbour = Neighbour::of(logged.keys.clone()).await;
+    let app = logged.scenario.app.clone();
+    // The witness as it is, behind a long way.
+    let witness = lingqu_api::router(neighbour.scenario.app.clone(), ApiSettings::default());
+    let slow = witness.layer(from_fn(|request: Request, next: Next| async move {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        next.run(request).await
+    }));
+    let asked = AskedWitnessSetting { url: serve(slow, "/witness").await, keys: neighbour.keys.clone() };
+    app.ask_witnesses(self::asking(vec![asked], 0)).unwrap();
+    let begun = Instant::now();
+    let (shown_to, keys) = (app.clone(), neighbour.keys.clone());
+    let asking = tokio::spawn(async move {
+        while begun.elapsed() < PATIENCE {
+            shown_to.add_cosignatures().await.unwrap();
+            let shown = shown_to.checkpoint().await.unwrap();
+            if shown.is_some_and(|shown| lines(&shown.note, &keys) == 1) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        false
+    });
+    let (mut round, mut size) = (0, 0);
+    while !asking.is_finished() {
+        logged.record(&app, round % 2 == 1).await;
+        round += 1;
+        let published = app.publish_log().await.unwrap();
+        assert!(published.size > size, "a checkpoint never goes back");
+        size = published.size;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(asking.await.unwrap(), "in {round} rounds no checkpoint was shown with the witness's line");
+}
+
 #[tokio::test]
 async fn a_node_from_an_old_backup_gets_no_cosignature() {
     let logged = Logged::open().await;

@@ -191,6 +191,29 @@ async fn entries_that_are_not_signed_are_found_out() {
     assert!(matches!(watch.audit_entries(None).await.unwrap(), Audited::Whole { size: 600, .. }));
 }
 
+/// A log whose entries are those that it signs, and one of whose tiles of hashes is not theirs: proofs made with it would fail.
+#[tokio::test]
+async fn tiles_of_hashes_that_are_not_the_entries_are_found_out() {
+    for suite in [Suite::International, Suite::National] {
+        let (log, other) = (MadeLog::of(suite, ORIGIN, 600, 999, 0), MadeLog::of(suite, ORIGIN, 600, 300, 9));
+        let shown = Shown::default();
+        shown.show(&log, 600);
+        shown.replace(&other, "tile/0/001");
+        let url = shown.serve().await;
+        let mut watch = LogWatch::begin(setting(&url, log.key(), None)).unwrap();
+        // No checkpoint's root needs this tile, which is full, once the one above it is there.
+        watch.look().await.unwrap();
+        let found = watch.audit_entries(None).await.unwrap_err();
+        let WatchError::Log(TransparencyError::TileDamaged { path, .. }) = &found else { panic!("{found}") };
+        assert_eq!(path, "tile/0/001");
+        shown.show(&log, 600);
+        let mut told = Vec::new();
+        let audited = watch.audit_entries_telling(None, &mut |done, of| told.push((done, of))).await.unwrap();
+        assert!(matches!(audited, Audited::Whole { size: 600, .. }));
+        assert_eq!(told, [(600, 600)]);
+    }
+}
+
 /// Two machines from one backup: who followed one of them is shown the other.
 #[tokio::test]
 async fn a_node_that_forks_is_convicted_by_who_follows_it() {
@@ -234,10 +257,12 @@ async fn the_commands_watch_and_convict() {
     let (shown, vkey) = (Shown::default(), honest.key().to_string());
     shown.show(&honest, 12);
     let url = shown.serve().await;
-    let (state, proofs) = (path("state"), path(""));
+    let (state, proofs, alerts) = (path("state"), path(""), path("alerts"));
+    let alert = format!("test \"$LINGQU_ALERT_PROBLEM\" && cat >>'{alerts}'");
     let look = async || {
         let arguments =
             ["audit", "watch", &url, "--vkey", &vkey, "--state", &state, "--once", "--json", "--proof-dir", &proofs];
+        let arguments = [&arguments[..], &["--alert-command", &alert]].concat();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let ended = tokio::task::spawn_blocking(move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
         ended.await.unwrap()
@@ -253,6 +278,10 @@ async fn the_commands_watch_and_convict() {
     assert_eq!(lied.code, Some(1), "{lied:?}");
     let proof = lines(&lied)[0]["proof"].as_str().unwrap().to_owned();
     assert!(proof.starts_with(&path("")) && proof.ends_with("-12.log-misconduct"), "{proof}");
+    // Who is to be called was called with the lines that tell of something wrong, and with no other.
+    let called = std::fs::read_to_string(&alerts).unwrap();
+    let called: Vec<Value> = called.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(called, [lines(&older)[0].clone(), lines(&lied)[0].clone()]);
     // Anybody checks the file, with the key and nothing else; with another key it proves nothing.
     let check = async |file: &str, vkey: &str| {
         let (file, vkey) = (file.to_owned(), vkey.to_owned());

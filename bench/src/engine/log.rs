@@ -1,10 +1,10 @@
 //! What the transparency log costs, with both suites: receipts that are durable in a second while the log is published beside plain
 //! group-committed writes of the same bytes; a proof in a log of 10^8 entries and its verification; what an entry costs in logs
-//! of 10^5 to 10^8 entries; how long an auditor takes for ten million.
+//! of 10^5 to 10^8 entries; how long an auditor takes for ten million, from the disk and over HTTP.
 //!
 //! The logs in which proofs are made and an entry's cost is measured are made up: all their entries are alike, so each tile follows
 //! from its place, and only the tiles that are asked for are written. Trees and proofs have the shape of real ones. The ten million
-//! entries that are audited are there, each another, in bundles on the disk.
+//! entries that are audited are there, each another, in bundles on the disk, with their tiles of hashes and a signed checkpoint.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -24,7 +24,7 @@ use lingqu_transparency::{
 use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 
-use crate::Failed;
+use crate::{Failed, watched};
 
 /// The name of the measured log.
 const ORIGIN: &str = "lingqu.example/bench";
@@ -33,7 +33,7 @@ const WAITING: usize = 2_000;
 /// Bytes of a receipt: about what a verification leaves.
 const RECEIPT_BYTES: usize = 600;
 /// How often the log is published, as a serving node does.
-const PUBLISH_EVERY: Duration = Duration::from_millis(750);
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// Sizes at which an entry's cost is measured.
 const SIZES: [u64; 4] = [100_000, 1_000_000, 10_000_000, 100_000_000];
 /// Entries that are appended at each, in groups of a bundle.
@@ -80,6 +80,8 @@ struct Measured {
     audited_entries: u64,
     audited_bytes: u64,
     audit_seconds: f64,
+    watched_files: u64,
+    watch_seconds: f64,
 }
 
 /// Measures, prints and writes `log.json`.
@@ -100,7 +102,13 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
     let least = costs.iter().map(|cost| cost.ns_per_entry).fold(f64::MAX, f64::min);
     let last = costs.last().map_or(f64::MAX, |cost| cost.ns_per_entry);
     let first = costs.first().map_or(least, |cost| cost.ns_per_entry);
-    let audited = audit(&arguments.out.join("audited"), arguments.audited.clamp(1, 100_000_000).div_ceil(TILE_WIDTH))?;
+    let directory = arguments.out.join("audited");
+    let audited = audit(&directory, arguments.audited.clamp(1, 100_000_000).div_ceil(TILE_WIDTH))?;
+    let followed =
+        watched::follow(&directory, keys()?.international.verifier(), arguments.out.join("watched")).await?;
+    if followed.entries != audited.entries {
+        return Err("the watch read another number of entries than there are".into());
+    }
     let measured = Measured {
         appends_per_second: appends.per_second,
         plain_per_second,
@@ -116,6 +124,8 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
         audited_entries: audited.entries,
         audited_bytes: audited.bytes,
         audit_seconds: audited.seconds,
+        watched_files: followed.files,
+        watch_seconds: followed.seconds,
     };
     let mut text = format!(
         "{:.0} receipts durable a second with both logs published, {:.2} of plain group-committed writes, {:.0} a second (goal: 50,000 and 0.5)\n\
@@ -135,11 +145,14 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
         text += &format!("an entry in a log of {}: {:.0} ns\n", cost.entries, cost.ns_per_entry);
     }
     text += &format!(
-        "{:.2} times as much at 10^8 as at 10^5 (goal: at most 1.2)\n{} entries, {} MB in bundles, audited in both suites in {:.0} s\n",
+        "{:.2} times as much at 10^8 as at 10^5 (goal: at most 1.2)\n{} entries, {} MB in bundles, audited in both suites in {:.0} s\n\
+         the same entries and their tiles of hashes, {} files, followed over HTTP in {:.0} s\n",
         measured.cost_ratio,
         measured.audited_entries,
         measured.audited_bytes / 1_000_000,
-        measured.audit_seconds
+        measured.audit_seconds,
+        measured.watched_files,
+        measured.watch_seconds
     );
     std::io::stdout().lock().write_all(text.as_bytes())?;
     fs::write(arguments.out.join("log.json"), serde_json::to_string_pretty(&measured)? + "\n")?;
@@ -337,7 +350,7 @@ struct Audited {
 }
 
 /// Writes a log of so many bundles, each entry another, and reads it from the disk as an auditor does: every entry, into both trees,
-/// whose roots must be those that were published.
+/// whose roots must be those that were published. The tiles of hashes and the checkpoint of the log over SHA-256 are written, too.
 fn audit(directory: &Path, bundles: u64) -> Result<Audited, Failed> {
     eprintln!("writing {} entries to be audited", bundles * TILE_WIDTH);
     let (mut log, mut paths, mut bytes) = (TwinLog::empty(ORIGIN)?, Vec::new(), 0);
@@ -349,16 +362,23 @@ fn audit(directory: &Path, bundles: u64) -> Result<Audited, Failed> {
         });
         let growth = log.append(&entries.collect::<Result<Vec<_>, _>>()?)?;
         for (path, content) in growth.international {
-            if path.parse::<TilePath>().is_ok_and(|path| path.kind == TileKind::Entries) {
-                let file = directory.join(path);
-                fs::create_dir_all(file.parent().ok_or("a bundle lies in a directory")?)?;
-                fs::write(&file, &content)?;
-                bytes += u64::try_from(content.len())?;
-                paths.push(file);
+            let tile: TilePath = path.parse()?;
+            // What is unfinished on the way grows into what is full.
+            if tile.is_full() {
+                let file = write_file(directory, &path, &content)?;
+                if tile.kind == TileKind::Entries {
+                    bytes += u64::try_from(content.len())?;
+                    paths.push(file);
+                }
             }
         }
         log = growth.log;
     }
+    for (path, content) in log.edge_files(Suite::International) {
+        write_file(directory, &path, &content)?;
+    }
+    let [checkpoint, _] = log.checkpoints()?;
+    write_file(directory, "checkpoint", checkpoint.sign(&keys()?.international)?.as_bytes())?;
     let (begun, mut audit) = (Instant::now(), TwinAudit::begin(ORIGIN)?);
     for path in &paths {
         for entry in decode_bundle(&fs::read(path)?, u16::try_from(TILE_WIDTH)?)? {
@@ -371,6 +391,13 @@ fn audit(directory: &Path, bundles: u64) -> Result<Audited, Failed> {
         }
     }
     Ok(Audited { entries: audit.size(), bytes, seconds: begun.elapsed().as_secs_f64() })
+}
+
+fn write_file(directory: &Path, path: &str, content: &[u8]) -> Result<PathBuf, Failed> {
+    let file = directory.join(path);
+    fs::create_dir_all(file.parent().ok_or("a file lies in a directory")?)?;
+    fs::write(&file, content)?;
+    Ok(file)
 }
 
 fn ms(time: Duration) -> f64 {

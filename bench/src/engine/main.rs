@@ -4,7 +4,7 @@
 //!
 //! `lingqu-bench-engine tpch --tables DIR --queries DIR`: `DIR/TABLE.parquet` as `tpchgen-cli` writes them, `DIR/qNN.sql`.
 //! `lingqu-bench-engine consent`: see [`consent`]. `lingqu-bench-engine marks`: see [`marks`]. `lingqu-bench-engine log`: see [`log`]. `lingqu-bench-engine uses`: see [`uses`].
-//! `lingqu-bench-engine trace`: see [`trace`].
+//! `lingqu-bench-engine receipts`: see [`receipts`]. `lingqu-bench-engine trace`: see [`trace`].
 //! `lingqu-bench-engine node --dir DIR`: see [`node`].
 
 mod consent;
@@ -14,8 +14,10 @@ mod log;
 mod manifest;
 mod marks;
 mod node;
+mod receipts;
 mod trace;
 mod uses;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -39,6 +41,7 @@ use lingqu_engine::{Engine, EngineSettings, Limits, PseudonymKeys};
 use log::LogArguments;
 use marks::MarksArguments;
 use node::NodeArguments;
+use receipts::ReceiptsArguments;
 use serde::Serialize;
 use trace::TraceArguments;
 use uses::UsesArguments;
@@ -62,6 +65,7 @@ enum What {
     Marks(MarksArguments),
     Log(LogArguments),
     Node(NodeArguments),
+    Receipts(ReceiptsArguments),
     Uses(UsesArguments),
     Trace(TraceArguments),
 }
@@ -131,6 +135,7 @@ fn main() -> ExitCode {
         What::Consent(arguments) => runtime.block_on(consent::measure(&arguments)),
         What::Marks(arguments) => runtime.block_on(marks::measure(&arguments)),
         What::Log(arguments) => runtime.block_on(log::measure(&arguments)),
+        What::Receipts(arguments) => runtime.block_on(receipts::measure(&arguments)),
         What::Uses(arguments) => runtime.block_on(uses::measure(&arguments)),
         What::Trace(arguments) => runtime.block_on(trace::measure(&arguments)),
         What::Node(arguments) => runtime.block_on(node::make(&arguments)),

@@ -22,8 +22,13 @@ use ask::AskedWitness;
 
 /// How long a checkpoint that is to be published waits for witnesses before it is put off.
 const QUORUM_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long lines are waited for that are added to what is published.
-const LINES_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long lines are waited for that are added to what is published. Those that came are added then, so a witness that does not
+/// answer puts off the others' by so much: what is published is to be witnessed within a minute.
+const LINES_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// When lines were cosigned and could not be added for so long, because each time something newer was published meanwhile,
+/// publishing waits for one round of asking: what is published is to be witnessed within a minute.
+const PASSED_BY_MAX: Duration = Duration::from_secs(20);
 
 /// A witness that the node asks.
 #[derive(Clone, Debug)]
@@ -82,6 +87,8 @@ pub(crate) struct Cosigning {
     waiting: Mutex<Option<Heads>>,
     /// What was published last.
     released: Mutex<Option<Heads>>,
+    /// Since when lines were gathered that something newer passed by before they could be added; none: they could.
+    passed_by: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Cosigning {
@@ -97,13 +104,15 @@ enum Asked {
     UntilQuorum,
     /// Until all have.
     All,
+    /// Until all have, while nothing newer is published.
+    AllBeforeNewer,
 }
 
 impl Asked {
     /// Publishing is not held up for longer: a process that is silent loses its place as the publisher.
     fn wait_max(self) -> Duration {
         match self {
-            Asked::UntilQuorum => QUORUM_WAIT_MAX,
+            Asked::UntilQuorum | Asked::AllBeforeNewer => QUORUM_WAIT_MAX,
             Asked::All => LINES_WAIT_MAX,
         }
     }
@@ -137,6 +146,7 @@ impl App {
             national: Arc::new(national),
             waiting: Mutex::new(None),
             released: Mutex::new(None),
+            passed_by: Mutex::new(None),
         };
         self.cosigning.set(cosigning).map_err(|_| AppError::Fault("the witnesses were named twice".to_owned()))
     }
@@ -180,23 +190,37 @@ impl App {
         }
     }
 
-    /// Asks the witnesses whose lines are missing under what is published, and adds what they answer.
+    /// Asks the witnesses whose lines are missing under what is published, and adds what they answer. A log that grows faster than
+    /// its witnesses answer would never show their lines; so, when that has gone on for a while, nothing newer is published until
+    /// one round of asking is over.
     ///
     /// # Errors
     /// Faults of the disk.
     pub async fn add_cosignatures(&self) -> Result<(), AppError> {
         let Some(cosigning) = self.cosigning.get() else { return Ok(()) };
+        let is_held = lock(&cosigning.passed_by).is_some_and(|since| since.elapsed() >= PASSED_BY_MAX);
+        let held = if is_held { Some(self.publishing.lock().await) } else { None };
         let released = lock(&cosigning.released).clone();
-        let Some(released) = released.filter(|heads| cosigning.lacks_lines(heads)) else { return Ok(()) };
+        let Some(released) = released.filter(|heads| cosigning.lacks_lines(heads)) else {
+            *lock(&cosigning.passed_by) = None;
+            return Ok(());
+        };
         let readers = Readers { international: self.log_reader()?, national: self.twin_reader()? };
-        let heads = cosigning.gather(&readers, released.clone(), Asked::All).await?;
+        let asked = if is_held { Asked::AllBeforeNewer } else { Asked::All };
+        let heads = cosigning.gather(&readers, released.clone(), asked).await?;
         if heads == released {
+            // Nobody answered: nothing is waited for that does not come.
+            *lock(&cosigning.passed_by) = None;
             return Ok(());
         }
-        let mut publishing = self.publishing.lock().await;
+        let mut publishing = match held {
+            Some(held) => held,
+            None => self.publishing.lock().await,
+        };
         // What was published meanwhile has its own lines to gather; what waits for its quorum must not be passed by.
         let is_latest = *lock(&cosigning.released) == Some(released) && lock(&cosigning.waiting).is_none();
         if !is_latest {
+            lock(&cosigning.passed_by).get_or_insert_with(Instant::now);
             return Ok(());
         }
         // As in publishing: a publisher that failed is not used again.
@@ -207,6 +231,7 @@ impl App {
         }
         *publishing = Some(publisher);
         *lock(&cosigning.released) = Some(heads);
+        *lock(&cosigning.passed_by) = None;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use lingqu_engine::object_place::ObjectPlace;
 use lingqu_store::log::{LogError, LogFiles, LogKeys, LogPublisher, LogReader, Published, check_without_twin};
 use lingqu_store::store::Backend;
 use lingqu_transparency::{Checkpoint, NoteSigner, twin_origin};
@@ -16,22 +17,36 @@ use crate::error::AppError;
 /// How long a node that was opened to look waits for the running one to publish: so often, with this pause.
 const HEAD_POLLS_MAX: u32 = 100;
 const HEAD_POLL_PAUSE: Duration = Duration::from_millis(50);
+/// The file in the node's directory whose lock lets one process publish into an object store, where the database does not say who does.
+const OBJECTS_LOCK: &str = "log-objects.lock";
 /// Where the twin stands below the log's prefix.
 const TWIN_PREFIX: &str = "sm3/";
 
 /// What is decided about a node's log outside its journal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LogSettings {
-    /// Where its files are; none: `log` in the node's directory. Processes on one database share one directory.
-    pub directory: Option<PathBuf>,
+    /// Where its files are. Processes on one database share one place.
+    pub place: LogPlace,
     /// Whether the twin over SM3 is published too. Once it was, it can't end.
     pub has_twin: bool,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { directory: None, has_twin: true }
+        Self { place: LogPlace::default(), has_twin: true }
     }
+}
+
+/// Where the files of a node's log are.
+#[derive(Clone, Debug, Default)]
+pub enum LogPlace {
+    /// In `log` in the node's directory.
+    #[default]
+    Node,
+    /// In a directory.
+    Directory(PathBuf),
+    /// In an object store.
+    Objects(ObjectPlace),
 }
 
 /// What a process knows of its log beside the publisher.
@@ -158,7 +173,13 @@ impl App {
     }
 
     fn log_files(&self) -> LogFiles {
-        LogFiles::Directory(self.log.settings().directory.unwrap_or_else(|| self.directory.join("log")))
+        match self.log.settings().place {
+            LogPlace::Node => LogFiles::Directory(self.directory.join("log")),
+            LogPlace::Directory(directory) => LogFiles::Directory(directory),
+            LogPlace::Objects(ObjectPlace { store, prefix }) => {
+                LogFiles::Objects { store, prefix, lock: Some(self.directory.join(OBJECTS_LOCK)) }
+            }
+        }
     }
 
     /// Reads the published log, for serving and for proofs.
@@ -217,6 +238,12 @@ impl App {
         *publisher = Some(open);
         self.log.set_complete(records, begun);
         self.checkpoint_view(heads.international, heads.national)
+    }
+
+    /// Commits to receipts as far as they fill entries of the log; nothing is published by it.
+    pub async fn commit_receipts(&self) -> Result<(), AppError> {
+        self.receipts.commit_full_entries().await?;
+        Ok(())
     }
 
     /// As [`App::publish_log`], when journal or receipts have grown since it was done last; none when there was nothing to do, or

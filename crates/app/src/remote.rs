@@ -1,14 +1,22 @@
 //! Asking other nodes and logs over HTTP: bounded in time and size, no redirects, nothing of the asker in a request but what it
 //! is about.
 
+use std::io::Read;
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use reqwest::{Client, RequestBuilder, StatusCode, redirect};
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a request may take from its beginning to the last byte of its answer.
 const REQUEST_MAX: Duration = Duration::from_secs(20);
+
+/// The compression that is understood (RFC 9110, 8.4.1.3).
+const GZIP: &str = "gzip";
+/// So much of another's name is repeated.
+const ENCODING_CHARS_MAX: usize = 32;
 
 /// A client of others' addresses.
 #[derive(Clone, Debug)]
@@ -41,6 +49,12 @@ pub enum RemoteFault {
         /// How large it may be.
         bytes_max: usize,
     },
+    /// The answer is compressed in a way that was not asked for.
+    #[error("the answer is compressed as `{0}`; ask its operator to serve it plain or as gzip")]
+    Encoding(String),
+    /// The answer is not what its compression says.
+    #[error("the answer is no gzip, though it says so; ask its operator")]
+    NotGzip,
 }
 
 impl Remote {
@@ -56,9 +70,9 @@ impl Remote {
         Ok(Remote { client: client.map_err(|error| RemoteFault::NoClient(error.to_string()))? })
     }
 
-    /// Fetches what lies at an address.
+    /// Fetches what lies at an address, plain or as gzip: some logs have their bundles compressed alone (tlog-tiles, "Log Entries").
     pub(crate) async fn get(&self, url: &str, bytes_max: usize) -> Result<Fetched, RemoteFault> {
-        read(self.client.get(url), bytes_max).await
+        read(self.client.get(url).header(ACCEPT_ENCODING, GZIP), bytes_max).await
     }
 
     /// Sends a text to an address.
@@ -77,6 +91,7 @@ impl Fetched {
 async fn read(request: RequestBuilder, bytes_max: usize) -> Result<Fetched, RemoteFault> {
     let mut response = request.send().await.map_err(fault)?;
     let status = response.status().as_u16();
+    let encoding = response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").to_owned());
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(fault)? {
         if body.len() + piece.len() > bytes_max {
@@ -84,7 +99,24 @@ async fn read(request: RequestBuilder, bytes_max: usize) -> Result<Fetched, Remo
         }
         body.extend_from_slice(&piece);
     }
+    // Of an answer that is no file only the status counts.
+    let body = if status == StatusCode::OK.as_u16() { plain(body, encoding.as_deref(), bytes_max)? } else { body };
     Ok(Fetched { status, body })
+}
+
+/// What was compressed, of at most so many bytes, however few it was compressed to.
+fn plain(body: Vec<u8>, encoding: Option<&str>, bytes_max: usize) -> Result<Vec<u8>, RemoteFault> {
+    match encoding.map(str::trim) {
+        None | Some("" | "identity") => Ok(body),
+        Some(name) if name.eq_ignore_ascii_case(GZIP) || name.eq_ignore_ascii_case("x-gzip") => {
+            let mut found = Vec::new();
+            let most = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+            let read = MultiGzDecoder::new(body.as_slice()).take(most).read_to_end(&mut found);
+            read.map_err(|_| RemoteFault::NotGzip)?;
+            if found.len() > bytes_max { Err(RemoteFault::TooLarge { bytes_max }) } else { Ok(found) }
+        }
+        Some(other) => Err(RemoteFault::Encoding(other.chars().take(ENCODING_CHARS_MAX).collect())),
+    }
 }
 
 fn fault(error: reqwest::Error) -> RemoteFault {
@@ -115,7 +147,35 @@ pub(crate) fn check_prefix(url: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_prefix;
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::{RemoteFault, check_prefix, plain};
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_compressed_is_read_and_bounded_by_what_it_holds() {
+        let bytes = vec![7; 100_000];
+        let small = gzip(&bytes);
+        assert!(small.len() < 1_000);
+        assert_eq!(plain(small.clone(), Some("gzip"), 100_000).unwrap(), bytes);
+        assert_eq!(plain(small.clone(), Some("GZIP"), 200_000).unwrap(), bytes);
+        assert!(matches!(plain(small.clone(), Some("gzip"), 99_999), Err(RemoteFault::TooLarge { bytes_max: 99_999 })));
+        // In two pieces, as some servers put files together.
+        assert_eq!(plain([gzip(b"a"), gzip(b"b")].concat(), Some("x-gzip"), 10).unwrap(), b"ab");
+        assert_eq!(plain(small.clone(), None, 10).unwrap(), small, "nothing is guessed");
+        for wrong in [&b"no gzip"[..], b"", &small[..small.len() - 9]] {
+            assert!(matches!(plain(wrong.to_vec(), Some("gzip"), 200_000), Err(RemoteFault::NotGzip)), "{wrong:?}");
+        }
+        assert!(matches!(plain(small, Some("br"), 10), Err(RemoteFault::Encoding(name)) if name == "br"));
+    }
 
     #[test]
     fn addresses_are_of_web_servers() {

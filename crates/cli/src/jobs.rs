@@ -2,26 +2,34 @@
 //! that were interrupted. A job that fails is tried again, and the log says why.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lingqu_app::App;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Pause between two looks at whether there is something to publish, so that what was recorded is published within a second.
-const PUBLISH_EVERY: Duration = Duration::from_millis(750);
+/// From one look whether there is something to publish to the next, however long the first took: what was recorded is to be
+/// published within a second. After a failure it is no longer: a cause that was mended is to cost no more than that.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// The shortest pause between two looks, when publishing takes long.
+const PUBLISH_PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Pause between two looks whether so many receipts have come that an entry of the log is full.
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// Pause between two looks whether something was delivered, for the index by which persons find where their data went.
 const INDEX_USES_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two looks whether deliveries ended, for the table of receipts.
 const TABULATE_EVERY: Duration = Duration::from_secs(300);
 /// Pause between two looks for ingestions that nobody runs.
 const RESUME_EVERY: Duration = Duration::from_secs(60);
-/// Pause between two looks for cosignatures that are missing; what is published is to be witnessed within a minute.
+/// Pause between two looks for cosignatures that are missing, also after a failure; what is published is to be witnessed within a
+/// minute.
 const COSIGN_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two looks for processes that died; shorter than what a process may be unseen.
 const TAKE_UP_EVERY: Duration = Duration::from_secs(15);
-/// Longest pause after failures.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Pause of the index of uses after a failure.
+const INDEX_PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
+/// A failure that stays the same is said again after so long.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How often the jobs run.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +48,7 @@ pub fn start(
     stopped: &watch::Receiver<bool>,
 ) {
     tasks.spawn(publish(Arc::clone(app), stopped.clone()));
+    tasks.spawn(commit(Arc::clone(app), stopped.clone()));
     tasks.spawn(cosign(Arc::clone(app), stopped.clone()));
     tasks.spawn(meter(Arc::clone(app), settings.meter_every, stopped.clone()));
     tasks.spawn(sweep(Arc::clone(app), settings.sweep_every, stopped.clone()));
@@ -51,42 +60,85 @@ pub fn start(
 
 /// Publishes the log whenever journal or receipts have grown.
 async fn publish(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
-    let mut pause = PUBLISH_EVERY;
+    let (mut pause, mut failure) = (PUBLISH_EVERY, Failure::default());
     while !pause_or_stop(pause, &mut stopped).await {
+        let begun = Instant::now();
         match app.publish_log_if_new().await {
             Ok(published) => {
                 if let Some(checkpoint) = published {
                     tracing::debug!(size = checkpoint.size, "log published");
                 }
-                pause = PUBLISH_EVERY;
+                failure.is_over();
             }
             Err(error) => {
-                tracing::error!(%error, "the transparency log could not be published; trying again");
-                pause = (pause * 2).min(PAUSE_MAX);
+                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
+                    tracing::error!(%error, "the transparency log could not be published; trying again");
+                }
             }
         }
+        pause = PUBLISH_EVERY.saturating_sub(begun.elapsed()).max(PUBLISH_PAUSE_MIN);
     }
     "log publisher"
 }
 
+/// Commits to receipts while they come; what fills no entry is left to the publisher.
+async fn commit(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    let mut failure = Failure::default();
+    while !pause_or_stop(COMMIT_EVERY, &mut stopped).await {
+        match app.commit_receipts().await {
+            Ok(()) => failure.is_over(),
+            Err(error) => {
+                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
+                    tracing::error!(%error, "receipts could not be committed to the log; trying again");
+                }
+            }
+        }
+    }
+    "receipts' commitments"
+}
+
 /// Asks the witnesses for the cosignatures that are missing under what is published.
 async fn cosign(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
-    let mut pause = COSIGN_EVERY;
-    while !pause_or_stop(pause, &mut stopped).await {
+    let mut failure = Failure::default();
+    while !pause_or_stop(COSIGN_EVERY, &mut stopped).await {
         let added = tokio::select! {
             added = app.add_cosignatures() => added,
             // A witness that does not answer holds no node up that is to end.
             _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
         };
-        pause = match added {
-            Ok(()) => COSIGN_EVERY,
+        match added {
+            Ok(()) => failure.is_over(),
             Err(error) => {
-                tracing::error!(%error, "cosignatures could not be added to the checkpoint; trying again");
-                (pause * 2).min(PAUSE_MAX)
+                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
+                    tracing::error!(%error, "cosignatures could not be added to the checkpoint; trying again");
+                }
             }
-        };
+        }
     }
     "cosignatures"
+}
+
+/// A job that is tried again soon says what is wrong once, and again when it has changed or lasts.
+#[derive(Debug, Default)]
+struct Failure {
+    said: Option<(String, Instant)>,
+}
+
+impl Failure {
+    fn is_to_be_said(&mut self, problem: &str, now: Instant) -> bool {
+        let is_known = self
+            .said
+            .as_ref()
+            .is_some_and(|(said, at)| said == problem && now.saturating_duration_since(*at) < SAID_AGAIN_AFTER);
+        if !is_known {
+            self.said = Some((problem.to_owned(), now));
+        }
+        !is_known
+    }
+
+    fn is_over(&mut self) {
+        self.said = None;
+    }
 }
 
 async fn meter(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool>) -> &'static str {
@@ -150,7 +202,7 @@ async fn index_uses(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'stat
             }
             Err(error) => {
                 tracing::error!(%error, "the index of uses could not be kept current; trying again");
-                pause = PAUSE_MAX;
+                pause = INDEX_PAUSE_AFTER_FAILURE;
             }
         }
     }
@@ -182,5 +234,30 @@ async fn pause_or_stop(pause: Duration, stopped: &mut watch::Receiver<bool>) -> 
         () = tokio::time::sleep(pause) => false,
         // An error means that the sender is gone, and with it the server.
         _ = stopped.wait_for(|is_stopped| *is_stopped) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_said_once_then_now_and_then_and_anew_after_it_was_over() {
+        let (mut failure, begun) = (Failure::default(), Instant::now());
+        let half = SAID_AGAIN_AFTER / 2;
+        assert!(failure.is_to_be_said("the disk is full", begun));
+        assert!(!failure.is_to_be_said("the disk is full", begun + half));
+        assert!(failure.is_to_be_said("the disk is gone", begun + half));
+        assert!(!failure.is_to_be_said("the disk is gone", begun + half * 2));
+        assert!(failure.is_to_be_said("the disk is gone", begun + half * 3));
+        failure.is_over();
+        assert!(failure.is_to_be_said("the disk is gone", begun + half * 3));
+    }
+
+    #[test]
+    fn no_failure_puts_publishing_off_beyond_what_is_promised() {
+        // Within a second, with as much again for the work; within a minute.
+        assert!(PUBLISH_EVERY * 2 <= Duration::from_secs(1) && PUBLISH_PAUSE_MIN < PUBLISH_EVERY);
+        assert!(COSIGN_EVERY < Duration::from_secs(10));
     }
 }

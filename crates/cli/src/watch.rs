@@ -2,12 +2,13 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lingqu_app::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct};
 use lingqu_transparency::{LogPolicy, Misconduct, NoteVerifier, Observation, POLICY_BYTES_MAX, TransparencyError};
 use serde::Serialize;
 
+use crate::alert::{Alarm, Alert};
 use crate::config::LogFormat;
 use crate::failure::Failure;
 use crate::{output, telemetry};
@@ -16,6 +17,13 @@ use crate::{output, telemetry};
 const INTERVAL_S: u64 = 60;
 /// The longest pause between two looks, in seconds: a day.
 const INTERVAL_S_MAX: u64 = 86_400;
+
+/// Pause between two calls of the alert command for one kind of problem unless told otherwise, and the longest, in seconds: an hour
+/// and 30 days.
+const ALERT_PAUSE_S: u64 = 3_600;
+const ALERT_PAUSE_S_MAX: u64 = 2_592_000;
+/// Pause between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Follow a transparency log, ours or anybody's (C2SP tlog-tiles), and check at each look that it continues what was seen before
 #[derive(Debug, clap::Args)]
@@ -45,7 +53,8 @@ pub struct WatchArguments {
     /// The directory for the proof, if the log lies
     #[arg(long, value_name = "DIR", default_value = ".")]
     proof_dir: PathBuf,
-    /// Read every entry, too: whether they are those that the log signs, and whether its entries of both roots hold
+    /// Read every entry and every tile of hashes, too: whether they are those that the log signs, and whether its entries of both
+    /// roots hold
     #[arg(long)]
     entries: bool,
     /// The key of the twin log, against which --entries holds those entries as well
@@ -54,10 +63,20 @@ pub struct WatchArguments {
     /// Where the twin's files lie [default: the log's with /sm3 behind it]
     #[arg(long, value_name = "URL", requires = "twin_vkey")]
     twin_url: Option<String>,
+    /// Call this by the shell when something is wrong: $LINGQU_ALERT says what was seen, $LINGQU_ALERT_PROBLEM what to do, and its
+    /// input is the line as JSON
+    #[arg(long, value_name = "COMMAND")]
+    alert_command: Option<String>,
+    /// Call it again for the same kind of problem after so many seconds, if that is still there
+    #[arg(long, value_name = "SECONDS", default_value_t = ALERT_PAUSE_S, requires = "alert_command", value_parser = clap::value_parser!(u64).range(1..=ALERT_PAUSE_S_MAX))]
+    alert_pause: u64,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
 }
+
+/// What a look comes to when the log lied.
+const MISCONDUCT: &str = "misconduct";
 
 /// What a look came to.
 #[derive(Debug, Default, Serialize)]
@@ -88,13 +107,15 @@ pub async fn run(arguments: WatchArguments) -> Result<(), Failure> {
         return Err(Failure::Mend(problem));
     }
     let twin = twin(&arguments)?;
+    let mut alert = Alert::new(arguments.alert_command.clone(), Duration::from_secs(arguments.alert_pause));
     let (mut told, mut told_of_entries) = (String::new(), String::new());
     loop {
         let looked = watch.look().await;
-        let mut outcome = judge(&watch, looked, &arguments, &mut told)?;
+        let mut outcome = judge(&watch, looked, &arguments, &mut told, &mut alert).await?;
         if arguments.entries && outcome.is_none() {
-            let audited = watch.audit_entries(twin.as_ref()).await;
-            outcome = judge_entries(&watch, audited, &arguments, &mut told_of_entries)?;
+            let mut progress = Progress::begin();
+            let audited = watch.audit_entries_telling(twin.as_ref(), &mut |done, of| progress.tell(done, of)).await;
+            outcome = judge_entries(&watch, audited, &arguments, &mut told_of_entries, &mut alert).await?;
         }
         if arguments.once {
             return outcome.map_or(Ok(()), |problem| Err(Failure::Outcome(problem)));
@@ -103,12 +124,31 @@ pub async fn run(arguments: WatchArguments) -> Result<(), Failure> {
     }
 }
 
+/// How far the entries were read, said on stderr now and then: of a long log this takes minutes.
+struct Progress {
+    said_at: Instant,
+}
+
+impl Progress {
+    fn begin() -> Progress {
+        Progress { said_at: Instant::now() }
+    }
+
+    fn tell(&mut self, done: u64, of: u64) {
+        if self.said_at.elapsed() >= PROGRESS_EVERY {
+            output::tell(&format!("{done} of {of} entries read"));
+            self.said_at = Instant::now();
+        }
+    }
+}
+
 /// Says what was seen, once for as long as it stays the same. What is wrong comes back. Error: the log lied.
-fn judge(
+async fn judge(
     watch: &LogWatch,
     looked: Result<Observation, WatchError>,
     arguments: &WatchArguments,
     told: &mut String,
+    alert: &mut Alert,
 ) -> Result<Option<String>, Failure> {
     let name = watch.log().origin().to_owned();
     let mut line = Line { log: &name, ..Line::default() };
@@ -122,27 +162,28 @@ fn judge(
                 "the log shows {size} entries and signed more before: an old copy, or it was set back; ask its operator"
             ));
         }
-        Ok(Observation::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments)),
+        Ok(Observation::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments, alert).await),
         Err(error) => (line.seen, line.problem) = amiss(error)?,
     }
-    say_once(line, arguments.json, told)
+    say_once(line, arguments.json, told, alert).await
 }
 
 /// The same of the entries.
-fn judge_entries(
+async fn judge_entries(
     watch: &LogWatch,
     audited: Result<Audited, WatchError>,
     arguments: &WatchArguments,
     told: &mut String,
+    alert: &mut Alert,
 ) -> Result<Option<String>, Failure> {
     let name = watch.log().origin().to_owned();
     let mut line = Line { log: &name, ..Line::default() };
     match audited {
         Ok(Audited::Whole { size, .. }) => (line.seen, line.size) = ("entries", Some(size)),
-        Ok(Audited::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments)),
+        Ok(Audited::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments, alert).await),
         Err(error) => (line.seen, line.problem) = amiss(error)?,
     }
-    say_once(line, arguments.json, told)
+    say_once(line, arguments.json, told, alert).await
 }
 
 /// What is wrong without being proven. Error: nothing can be remembered, so nothing that follows would be a watch.
@@ -162,7 +203,7 @@ fn amiss(error: WatchError) -> Result<(&'static str, Option<String>), Failure> {
 }
 
 /// Writes the proof that the log lied and says where it is.
-fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArguments) -> Failure {
+async fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArguments, alert: &mut Alert) -> Failure {
     let name = watch.log().origin();
     let twin = match twin(arguments) {
         Ok(twin) => twin.map(|twin| twin.key),
@@ -170,35 +211,50 @@ fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArguments
     };
     let path = misconduct_path(&arguments.proof_dir, misconduct, watch.log(), twin.as_ref());
     if let Err(error) = write_misconduct(&path, misconduct) {
-        return Failure::Mend(format!(
-            "the log {name} contradicts what it signed, and the proof can't be kept: {error}"
-        ));
+        let problem = format!("the log {name} contradicts what it signed, and the proof can't be kept: {error}");
+        let line = Line { seen: MISCONDUCT, log: name, problem: Some(problem.clone()), ..Line::default() };
+        call(&line, alert).await;
+        return Failure::Mend(problem);
     }
     let problem = format!(
         "the log {name} contradicts what it signed before; the proof is {}, which anyone checks with `lingqu audit verify-misconduct`",
         path.display()
     );
     let line = Line {
-        seen: "misconduct",
+        seen: MISCONDUCT,
         log: name,
         size: None,
         problem: Some(problem.clone()),
         proof: Some(path.display().to_string()),
     };
-    match say(&line, arguments.json) {
+    let said = say(&line, arguments.json);
+    call(&line, alert).await;
+    match said {
         Ok(()) => Failure::Outcome(problem),
         Err(failure) => failure,
     }
 }
 
 /// Says a line unless it was the last one. What is wrong comes back.
-fn say_once(line: Line<'_>, is_json: bool, told: &mut String) -> Result<Option<String>, Failure> {
+async fn say_once(
+    line: Line<'_>,
+    is_json: bool,
+    told: &mut String,
+    alert: &mut Alert,
+) -> Result<Option<String>, Failure> {
     let this = format!("{} {:?} {:?}", line.seen, line.size, line.problem);
     if *told != this {
         say(&line, is_json)?;
         *told = this;
     }
+    call(&line, alert).await;
     Ok(line.problem)
+}
+
+/// Calls the alert command for a line that tells of a problem.
+async fn call(line: &Line<'_>, alert: &mut Alert) {
+    let (Some(problem), Ok(json)) = (line.problem.clone(), serde_json::to_string(line)) else { return };
+    alert.raise(Alarm { seen: line.seen.to_owned(), problem, json }).await;
 }
 
 /// The twin of the log, where its key is given.

@@ -1,6 +1,6 @@
 //! The right edge of a tree of hashes: what is needed to grow its tiles, without the entries.
 
-use crate::merkle::TreeHasher;
+use crate::merkle::{TreeHasher, check_sizes};
 use crate::tiles::{level_count, read_hashes, width_at};
 use crate::{Hash, TILE_WIDTH, TilePath, TileRead, TransparencyError};
 
@@ -26,6 +26,18 @@ impl HashEdge {
 
     /// Rebuilds the edge of a stored tree of `size` leaves from its unfinished tiles, which are checked for their form only.
     pub(crate) fn load(hasher: TreeHasher, read: TileRead<'_>, size: u64) -> Result<HashEdge, TransparencyError> {
+        HashEdge::load_within(hasher, read, size, size)
+    }
+
+    /// The same from the tiles of a tree that is larger by now: a log need not serve the unfinished tiles of a size that no checkpoint
+    /// was of (tlog-tiles, "Partial Tiles").
+    pub(crate) fn load_within(
+        hasher: TreeHasher,
+        read: TileRead<'_>,
+        size: u64,
+        tree_size: u64,
+    ) -> Result<HashEdge, TransparencyError> {
+        check_sizes(size, tree_size)?;
         let mut edge = HashEdge { hasher, size, levels: Vec::new() };
         let mut level = 0;
         while level_count(size, level) > 0 {
@@ -33,7 +45,12 @@ impl HashEdge {
             let tile = count / TILE_WIDTH;
             let hashes = match width_at(count, tile) {
                 0 => Vec::new(),
-                width => read_hashes(read, TilePath::hashes(level, tile, width))?,
+                width => {
+                    let path = TilePath::hashes(level, tile, width_at(level_count(tree_size, level), tile));
+                    let mut hashes = read_hashes(read, path)?;
+                    hashes.truncate(usize::from(width));
+                    hashes
+                }
             };
             edge.levels.push(hashes);
             level += 1;

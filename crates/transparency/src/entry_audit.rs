@@ -24,18 +24,19 @@ impl EntryAudit {
         EntryAudit { edge: HashEdge::empty(hasher) }
     }
 
-    /// Goes on behind `size` entries, with the log's tiles; `root` is what is known to be the root at that size.
+    /// Goes on behind `size` entries, with the tiles of the log that has `log_size` by now; `root` is what is known to be the root at the
+    /// smaller size.
     ///
     /// # Errors
-    /// [`TransparencyError::TileMissing`], [`TransparencyError::TileDamaged`]; [`TransparencyError::ProofFailed`] when the tiles don't
+    /// [`TransparencyError::TileMissing`], [`TransparencyError::TileDamaged`]; [`TransparencyError::OutOfRange`] when the log is smaller; [`TransparencyError::ProofFailed`] when the tiles don't
     /// lead to the root.
     pub fn resume(
         hasher: TreeHasher,
         read: TileRead<'_>,
-        size: u64,
+        (size, log_size): (u64, u64),
         root: &Hash,
     ) -> Result<EntryAudit, TransparencyError> {
-        let edge = HashEdge::load(hasher, read, size)?;
+        let edge = HashEdge::load_within(hasher, read, size, log_size)?;
         if edge.root() != *root {
             return Err(TransparencyError::ProofFailed { what: "consistency" });
         }
@@ -57,6 +58,19 @@ impl EntryAudit {
     /// # Errors
     /// [`TransparencyError::Malformed`] for an entry of both roots that is damaged, or about a size that is not before it.
     pub fn read(&mut self, entry: &[u8]) -> Result<Option<RootsEntry>, TransparencyError> {
+        self.read_growing(entry, &mut Vec::new())
+    }
+
+    /// As [`EntryAudit::read`]; what the tiles of hashes that the entry fills up must hold goes to `tiles`, with their paths below
+    /// the log's prefix.
+    ///
+    /// # Errors
+    /// Those of [`EntryAudit::read`].
+    pub fn read_growing(
+        &mut self,
+        entry: &[u8],
+        tiles: &mut Vec<(String, Vec<u8>)>,
+    ) -> Result<Option<RootsEntry>, TransparencyError> {
         let roots = match RootsEntry::is_named_by(entry) {
             true => Some(RootsEntry::decode(entry)?),
             false => None,
@@ -64,10 +78,15 @@ impl EntryAudit {
         if roots.as_ref().is_some_and(|roots| roots.size() > self.size()) {
             return Err(malformed("an entry of both roots", "it is about a size that the log did not have yet"));
         }
-        // The full tiles are not kept: only the root matters here.
-        let mut tiles = Vec::new();
-        self.edge.push(self.edge.hasher().leaf_hash(entry), &mut tiles);
+        self.edge.push(self.edge.hasher().leaf_hash(entry), tiles);
         Ok(roots)
+    }
+
+    /// What the unfinished tiles of hashes must hold at this size, with their paths below the log's prefix.
+    pub fn edge_tiles(&self) -> Vec<(String, Vec<u8>)> {
+        let mut tiles = Vec::new();
+        self.edge.partial_files(0, &mut tiles);
+        tiles
     }
 }
 
@@ -147,7 +166,7 @@ mod tests {
     use lingqu_crypto::SigningKey;
 
     use super::*;
-    use crate::{NoteSigner, TreeState, TwinLog};
+    use crate::{NoteSigner, TilePath, TreeState, TwinLog};
 
     const ORIGIN: &str = "node.example/log";
 
@@ -190,20 +209,32 @@ mod tests {
     #[test]
     fn entries_make_the_root_and_state_both_roots() {
         let (log, entries, files) = published(&[3, 9, 300, 520]);
-        let read = |path: &str| files[0].get(path).cloned();
+        // A log of which one checkpoint was published: it has no tiles of the sizes on the way.
+        let last =
+            |path: &str| path.parse::<TilePath>().is_ok_and(|path| path.is_full() || matches!(path.width, 2 | 8));
+        let read = |path: &str| files[0].get(path).filter(|_| last(path)).cloned();
         let twin = |path: &str| files[1].get(path).cloned();
         for from in [0_u64, 1, 9, 256, 300, 519] {
             let mut audit = EntryAudit::begin(TreeHasher::SHA256);
             if from > 0 {
                 let root = TiledTree::new(TreeHasher::SHA256, &read, 520).root_at(from).unwrap();
-                audit = EntryAudit::resume(TreeHasher::SHA256, &read, from, &root).unwrap();
-                assert!(EntryAudit::resume(TreeHasher::SHA256, &read, from, &[0; 32]).is_err());
+                audit = EntryAudit::resume(TreeHasher::SHA256, &read, (from, 520), &root).unwrap();
+                assert!(EntryAudit::resume(TreeHasher::SHA256, &read, (from, 520), &[0; 32]).is_err());
+                assert!(EntryAudit::resume(TreeHasher::SHA256, &read, (from, from - 1), &root).is_err());
             }
             let mut found = Vec::new();
             for (index, entry) in entries.iter().enumerate().skip(from as usize) {
-                if let Some(roots) = audit.read(entry).unwrap() {
+                let mut tiles = Vec::new();
+                if let Some(roots) = audit.read_growing(entry, &mut tiles).unwrap() {
                     found.push(AuditedRoots { index: index as u64, entry: entry.clone(), roots });
                 }
+                assert!(tiles.iter().all(|(path, tile)| files[0].get(path) == Some(tile)));
+                // Each leaf tile is told once, with the entry that fills it up, also where the audit began inside it.
+                let leaf = (index % 256 == 255).then(|| format!("tile/0/{:03}", index / 256));
+                assert_eq!(tiles.first().map(|(path, _)| path), leaf.as_ref());
+            }
+            for (path, tile) in audit.edge_tiles() {
+                assert_eq!(files[0].get(&path), Some(&tile), "{path}");
             }
             assert_eq!((audit.size(), audit.root()), (520, log.root(Suite::International)));
             let sizes: Vec<u64> = found.iter().map(|audited| audited.roots.size()).collect();

@@ -1,16 +1,17 @@
-//! Reading every entry of a watched log: whether they are those that the log signs, and whether its entries of both roots agree
-//! with the log and with its twin.
+//! Reading every entry of a watched log: whether they are those that the log signs, whether its tiles of hashes are those that
+//! they make, and whether its entries of both roots agree with the log and with its twin.
+
+mod ahead;
 
 use lingqu_transparency::{
-    AuditedRoots, Checkpoint, EntryAudit, Misconduct, NoteVerifier, RootsCheck, TILE_WIDTH, TileKind, TilePath,
-    TiledTree, TransparencyError, TreeHasher, decode_bundle,
+    AuditedRoots, Checkpoint, EntryAudit, Misconduct, NoteVerifier, RootsCheck, TILE_WIDTH, TiledTree,
+    TransparencyError, TreeHasher, decode_bundle,
 };
 
-use super::{LogWatch, RemoteFiles, WatchError};
+use super::{LogWatch, RemoteFiles, TILE_BYTES_MAX, WatchError};
 use crate::remote::check_prefix;
+use ahead::{Ahead, Bundle, full_path};
 
-/// The largest bundle, in bytes: 256 entries of 65,535 bytes, each behind its length.
-const BUNDLE_BYTES_MAX: usize = 256 * (2 + 65_535);
 /// After so many entries what was read is compared with what the log signs, and remembered.
 const STEP_ENTRIES: u64 = 65_536;
 
@@ -26,7 +27,7 @@ pub struct TwinSetting {
 /// What reading the entries came to.
 #[derive(Debug)]
 pub enum Audited {
-    /// All entries under the last checkpoint are those that it signs.
+    /// All entries under the last checkpoint are those that it signs, and the tiles of hashes are theirs.
     Whole {
         /// How many entries there are.
         size: u64,
@@ -52,6 +53,18 @@ impl LogWatch {
     /// [`WatchError::TwinBehind`], [`TransparencyError::ProofFailed`] when the entries are others than those that are signed. What
     /// was read before stays remembered.
     pub async fn audit_entries(&mut self, twin: Option<&TwinSetting>) -> Result<Audited, WatchError> {
+        self.audit_entries_telling(twin, &mut |_, _| {}).await
+    }
+
+    /// As [`LogWatch::audit_entries`]; `told` hears after each step how many entries were read, and of how many.
+    ///
+    /// # Errors
+    /// Those of [`LogWatch::audit_entries`].
+    pub async fn audit_entries_telling(
+        &mut self,
+        twin: Option<&TwinSetting>,
+        told: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Audited, WatchError> {
         let Some(note) = self.follower.latest().map(str::to_owned) else {
             return Ok(Audited::Whole { size: 0, roots: 0 });
         };
@@ -80,6 +93,7 @@ impl LogWatch {
             }
             self.remember(Some(&note), to)?;
             self.audited = to;
+            told(to, size);
         }
         Ok(Audited::Whole { size, roots: roots_count })
     }
@@ -105,11 +119,20 @@ impl Pass {
             }
             let mut tree = TiledTree::new(hasher, read, checkpoint.size);
             let (root, _) = tree.proven_root_at(self.from, &checkpoint.root)?;
-            EntryAudit::resume(hasher, read, self.from, &root)
+            EntryAudit::resume(hasher, read, (self.from, checkpoint.size), &root)
         })?;
-        let mut found = Vec::new();
+        let (mut found, mut unlike) = (Vec::new(), None);
+        let mut ahead =
+            Ahead::begin(&self.files, self.from / TILE_WIDTH..self.to.div_ceil(TILE_WIDTH), checkpoint.size);
         while audit.size() < self.to {
-            self.read_bundle(&mut audit, checkpoint.size, &mut found)?;
+            let bundle = ahead.next()?;
+            let tiles = self.read_bundle(&mut audit, bundle, &mut found)?;
+            unlike = unlike.or(tiles.err());
+        }
+        if self.to == checkpoint.size {
+            for (path, expected) in audit.edge_tiles() {
+                unlike = unlike.or(check_tile(&path, self.tile(&path)?, &expected).err());
+            }
         }
         let signed = self.files.with_tiles(|read| {
             TiledTree::new(hasher, read, checkpoint.size).proven_root_at(self.to, &checkpoint.root)
@@ -117,36 +140,52 @@ impl Pass {
         if audit.root() != signed.0 {
             return Err(TransparencyError::ProofFailed { what: "inclusion" }.into());
         }
+        // The entries are those that are signed, so it is the tiles that are not theirs.
+        if let Some(unlike) = unlike {
+            return Err(unlike.into());
+        }
         self.check_roots(found)
     }
 
-    /// Reads the next bundle as far as this step goes.
-    fn read_bundle(&self, audit: &mut EntryAudit, size: u64, found: &mut Vec<AuditedRoots>) -> Result<(), WatchError> {
-        let index = audit.size() / TILE_WIDTH;
-        let width = (size - index * TILE_WIDTH).min(TILE_WIDTH);
-        let (path, bytes) = self.bundle(index, u16::try_from(width).unwrap_or(u16::MAX))?;
+    /// Reads a bundle as far as this step goes; answers whether the tiles of hashes that it fills up are what it makes of them.
+    fn read_bundle(
+        &self,
+        audit: &mut EntryAudit,
+        bundle: Bundle,
+        found: &mut Vec<AuditedRoots>,
+    ) -> Result<Result<(), TransparencyError>, WatchError> {
+        let Bundle { path, bytes, hashes } = bundle;
         let damaged = |problem: String| TransparencyError::TileDamaged { path: path.to_string(), problem };
         let entries = decode_bundle(&bytes, path.width).map_err(|error| damaged(error.to_string()))?;
-        let (first, last) = (audit.size() % TILE_WIDTH, (self.to - index * TILE_WIDTH).min(width));
+        let begin = path.index * TILE_WIDTH;
+        let (first, last) = (audit.size() - begin, (self.to - begin).min(TILE_WIDTH));
+        let (mut tiles, mut hashes) = (Vec::new(), hashes);
         for entry in entries.into_iter().take(last as usize).skip(first as usize) {
             let at = audit.size();
-            if let Some(roots) = audit.read(&entry)? {
+            if let Some(roots) = audit.read_growing(&entry, &mut tiles)? {
                 found.push(AuditedRoots { index: at, entry, roots });
             }
         }
-        Ok(())
+        // The first is the tile of leaves, which came along; what it fills up above it is asked for.
+        let mut alike = Ok(());
+        for (path, expected) in tiles {
+            let served = match hashes.take() {
+                Some(served) => Some(served),
+                None => self.tile(&path)?,
+            };
+            alike = alike.and(check_tile(&path, served, &expected));
+        }
+        Ok(alike)
     }
 
-    /// A bundle, or the full one that it is a beginning of: a log may drop partial ones once the full one exists.
-    fn bundle(&self, index: u64, width: u16) -> Result<(TilePath, Vec<u8>), WatchError> {
-        let path = TilePath { kind: TileKind::Entries, index, width };
-        if let Some(bytes) = self.files.file(&path.to_string(), BUNDLE_BYTES_MAX)? {
-            return Ok((path, bytes));
-        }
-        let full = TilePath { width: 256, ..path };
-        match self.files.file(&full.to_string(), BUNDLE_BYTES_MAX)? {
-            Some(bytes) => Ok((full, bytes)),
-            None => Err(TransparencyError::TileMissing { path: path.to_string() }.into()),
+    /// A tile of hashes, or the full one that it is a beginning of.
+    fn tile(&self, path: &str) -> Result<Option<Vec<u8>>, WatchError> {
+        match self.files.file(path, TILE_BYTES_MAX)? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => match full_path(path) {
+                Some(full) => self.files.file(&full, TILE_BYTES_MAX),
+                None => Ok(None),
+            },
         }
     }
 
@@ -185,5 +224,17 @@ impl Pass {
             .files
             .with_tiles(|read| audited.twin_differs((self.note.as_str(), &self.key), read, &twin, differs))?;
         Ok(Step::Misconduct(Box::new(misconduct)))
+    }
+}
+
+/// Holds a tile of hashes that the log serves, or one that is longer by now, against what the entries make of it.
+fn check_tile(path: &str, served: Option<Vec<u8>>, expected: &[u8]) -> Result<(), TransparencyError> {
+    match served {
+        Some(served) if served.starts_with(expected) => Ok(()),
+        Some(_) => {
+            let problem = "it does not hold the hashes of the entries".to_owned();
+            Err(TransparencyError::TileDamaged { path: path.to_owned(), problem })
+        }
+        None => Err(TransparencyError::TileMissing { path: path.to_owned() }),
     }
 }

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use lingqu_transparency::TilePath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use super::LogError;
 use crate::error::StoreError;
 use crate::store::random;
 
+/// Files that are put into an object store at once.
+const PUTS_AT_ONCE: usize = 16;
 /// Name of the checkpoint below the log's prefix (tlog-tiles, "Checkpoints").
 pub const CHECKPOINT_PATH: &str = "checkpoint";
 
@@ -29,6 +32,9 @@ pub enum LogFiles {
         store: Arc<dyn ObjectStore>,
         /// The prefix, such as `node-450100/log`.
         prefix: String,
+        /// The file of this machine whose lock lets one publisher write, where no database says who does; none: the caller sees to
+        /// it that one does.
+        lock: Option<PathBuf>,
     },
 }
 
@@ -38,8 +44,8 @@ impl LogFiles {
     pub(super) fn below(&self, name: &str) -> LogFiles {
         match self {
             LogFiles::Directory(directory) => LogFiles::Directory(directory.join(name)),
-            LogFiles::Objects { store, prefix } => {
-                LogFiles::Objects { store: Arc::clone(store), prefix: format!("{prefix}/{name}") }
+            LogFiles::Objects { store, prefix, lock } => {
+                LogFiles::Objects { store: Arc::clone(store), prefix: format!("{prefix}/{name}"), lock: lock.clone() }
             }
         }
     }
@@ -52,7 +58,7 @@ impl LogFiles {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(StoreError::file("read", directory.join(path), error)),
             },
-            LogFiles::Objects { store, prefix } => {
+            LogFiles::Objects { store, prefix, .. } => {
                 let location = location(prefix, path);
                 let got = Handle::current().block_on(async { store.get(&location).await?.bytes().await });
                 match got {
@@ -80,7 +86,7 @@ impl LogFiles {
                     names.extend(entry.file_name().into_string());
                 }
             }
-            LogFiles::Objects { store, prefix } => {
+            LogFiles::Objects { store, prefix, .. } => {
                 let beside = location(prefix, &format!("{full}.p"));
                 let listed = Handle::current().block_on(store.list_with_delimiter(Some(&beside)));
                 let listed = listed.map_err(|error| object_fault("list", full, error))?;
@@ -112,15 +118,11 @@ impl LogFiles {
                 }
                 Ok(())
             }
-            LogFiles::Objects { store, prefix } => {
-                for (path, bytes) in files {
-                    let location = location(prefix, path);
-                    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-                    match Handle::current().block_on(store.put_opts(&location, bytes.clone().into(), options)) {
-                        Ok(_) => {}
-                        Err(object_store::Error::AlreadyExists { .. }) => self.check_same(path, bytes)?,
-                        Err(error) => return Err(object_fault("write", path, error).into()),
-                    }
+            LogFiles::Objects { store, prefix, .. } => {
+                let existing = Handle::current().block_on(put_new(store, prefix, files))?;
+                for place in existing {
+                    let (path, bytes) = &files[place];
+                    self.check_same(path, bytes)?;
                 }
                 Ok(())
             }
@@ -140,7 +142,7 @@ impl LogFiles {
                 replace(&directory.join(path), note.as_bytes())?;
                 Ok(sync_directory(directory)?)
             }
-            LogFiles::Objects { store, prefix } => {
+            LogFiles::Objects { store, prefix, .. } => {
                 let location = location(prefix, path);
                 let put = Handle::current().block_on(store.put(&location, note.to_owned().into()));
                 put.map_err(|error| object_fault("write", path, error))?;
@@ -149,18 +151,20 @@ impl LogFiles {
         }
     }
 
-    /// Takes the directory's lock, so that one publisher at a time writes. An object store has none: there, where no database
-    /// says who publishes, the caller sees to it that one does; two could only let the checkpoint step back for a moment, never
-    /// fork.
+    /// Takes the lock that lets one publisher at a time write. An object store has none of its own: there it is a file beside the
+    /// database. Without any, two publishers could only let the checkpoint step back for a moment, never fork.
     pub(super) fn lock(&self) -> Result<Option<File>, LogError> {
-        let LogFiles::Directory(directory) = self else { return Ok(None) };
+        let (directory, path) = match self {
+            LogFiles::Directory(directory) => (directory.as_path(), directory.join("lock")),
+            LogFiles::Objects { lock: None, .. } => return Ok(None),
+            LogFiles::Objects { lock: Some(path), .. } => (path.parent().unwrap_or(Path::new(".")), path.clone()),
+        };
         fs::create_dir_all(directory).map_err(|error| StoreError::file("create", directory, error))?;
-        let path = directory.join("lock");
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(|error| StoreError::file("create", &path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Err(LogError::InUse { directory: directory.clone() }),
+            Err(TryLockError::WouldBlock) => Err(LogError::InUse { directory: directory.to_owned() }),
             Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error).into()),
         }
     }
@@ -219,6 +223,37 @@ fn sync_directory(directory: &Path) -> Result<(), StoreError> {
     File::open(directory)
         .and_then(|opened| opened.sync_all())
         .map_err(|error| StoreError::file("sync", directory, error))
+}
+
+/// Puts files that are not there yet, several at once: the way to the store takes longer than the store. Answers the places of those
+/// that were there already. When one fails, what others put stays; it is what a later call would put.
+async fn put_new(
+    store: &Arc<dyn ObjectStore>,
+    prefix: &str,
+    files: &[(String, Vec<u8>)],
+) -> Result<Vec<usize>, StoreError> {
+    let (mut putting, mut existing) = (JoinSet::new(), Vec::new());
+    let mut waiting = files.iter().enumerate();
+    loop {
+        while putting.len() < PUTS_AT_ONCE
+            && let Some((place, (path, bytes))) = waiting.next()
+        {
+            let (store, location, bytes) = (Arc::clone(store), location(prefix, path), bytes.clone());
+            putting.spawn(async move {
+                let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+                (place, store.put_opts(&location, bytes.into(), options).await)
+            });
+        }
+        match putting.join_next().await {
+            None => return Ok(existing),
+            Some(Ok((_, Ok(_)))) => {}
+            Some(Ok((place, Err(object_store::Error::AlreadyExists { .. })))) => existing.push(place),
+            Some(Ok((place, Err(error)))) => return Err(object_fault("write", &files[place].0, error)),
+            Some(Err(_)) => {
+                return Err(StoreError::invalid("publishing the log was interrupted; the node is shutting down"));
+            }
+        }
+    }
 }
 
 fn location(prefix: &str, path: &str) -> object_store::path::Path {
