@@ -1,6 +1,6 @@
 //! A marking that does more to the data than it promises is refused over HTTP when its product is drafted, and says how to mend it.
 
-use lingqu_tests::scenario::{Scenario, TRIP_MARKED};
+use lingqu_tests::scenario::{SIGHTED_STREET, Scenario, TRIP_MARKED};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Served};
@@ -17,8 +17,12 @@ struct Desk {
 
 impl Desk {
     async fn open() -> Desk {
-        let served = Served::of(Scenario::open_marked(TRIPS).await).await;
-        let product = served.scenario.product(TRIP_MARKED);
+        Desk::of(Scenario::open_marked(TRIPS).await, TRIP_MARKED).await
+    }
+
+    async fn of(scenario: Scenario, product: &str) -> Desk {
+        let served = Served::of(scenario).await;
+        let product = served.scenario.product(product);
         let mut details =
             served.scenario.app.read(|state| serde_json::to_value(&state.products[product].value.details).unwrap());
         details["table"] = json!("trip_promised");
@@ -27,8 +31,13 @@ impl Desk {
 
     /// The refusal of the draft whose marking is changed so; none where it is drafted.
     async fn refused(&self, change: impl FnOnce(&mut Value)) -> Option<(String, String)> {
+        self.refused_whole(|details| change(&mut details["marking"])).await
+    }
+
+    /// The same of the draft that is changed anywhere.
+    async fn refused_whole(&self, change: impl FnOnce(&mut Value)) -> Option<(String, String)> {
         let mut details = self.details.clone();
-        change(&mut details["marking"]);
+        change(&mut details);
         let command = json!({ "command": "draft_product", "details": details });
         let reply = self.operator.post("/api/v1/commands", &command).await;
         if reply.status == 200 {
@@ -117,4 +126,77 @@ async fn a_mark_hangs_on_columns_that_are_not_marked() {
         assert!(told.contains(why), "{told}");
     }
     assert_eq!(desk.refused(by(json!(["line"]))).await, None);
+}
+
+/// What its marks promise can't be held against a product without rows, so there is none such.
+#[tokio::test]
+async fn a_marked_product_without_a_row_is_refused_until_its_data_is_here() {
+    let desk = Desk::open().await;
+    let sql = |condition: &'static str| {
+        move |details: &mut Value| {
+            let sql = details["sql"].as_str().unwrap().to_owned();
+            details["sql"] = json!(format!("{sql} WHERE {condition}"));
+        }
+    };
+    let (code, told) = desk.refused_whole(sql("trip_id < 0")).await.unwrap();
+    assert_eq!(code, "invalid");
+    assert!(told.contains("has no row now") && told.contains("draft it when its data is here"), "{told}");
+    assert_eq!(desk.refused_whole(sql("trip_id >= 0")).await, None);
+}
+
+/// Swaps of texts keep the share of the rows that each has, as far as is stated.
+#[tokio::test]
+async fn shares_of_texts_beyond_the_bound_are_refused_with_the_rate_that_fits() {
+    let desk = Desk::of(Scenario::open_sighted().await, SIGHTED_STREET).await;
+    let usual = |marking: &mut Value| {
+        marking["keeps"]["moments"].as_object_mut().unwrap().remove("share_per_million");
+    };
+    let (code, told) = desk.refused(usual).await.unwrap();
+    assert_eq!(code, "invalid");
+    assert!(told.contains("each text of street has at most 1000 millionths off"), "{told}");
+    let fits = |told: &str| -> u32 {
+        told.split(", at most ").find_map(|part| part.split_once(" cells of a million")).unwrap().0.parse().unwrap()
+    };
+    // Of 3,000 rows a thousandth is three, which a single swap or two may be already.
+    assert_eq!(fits(&told), 0);
+    // Wider bounds than the provider declares are not the operator's to state.
+    let beyond = |marking: &mut Value| marking["keeps"]["moments"]["share_per_million"] = json!(100_001);
+    assert_eq!(desk.refused(beyond).await.unwrap().0, "scope_too_wide");
+    let narrow = |marking: &mut Value| marking["keeps"]["moments"]["share_per_million"] = json!(20_000);
+    let most = fits(&desk.refused(narrow).await.unwrap().1);
+    assert!((1_000..900_000).contains(&most), "{most}");
+    let at = |rate: u32| {
+        move |marking: &mut Value| {
+            marking["keeps"]["moments"]["share_per_million"] = json!(20_000);
+            marking["marks"][0]["rate_per_million"] = json!(rate);
+        }
+    };
+    assert!(desk.refused(at(most + 1)).await.unwrap().1.contains("cells of a million can be marked"));
+    assert_eq!(desk.refused(at(most)).await, None);
+    // Texts that the data does not have bear no mark.
+    let absent = |marking: &mut Value| marking["marks"][0]["carrier"]["category"]["sets"] = json!([["甲街", "乙街"]]);
+    assert!(desk.refused(absent).await.is_some());
+}
+
+/// Wide streets have the second spelling of each set, so a swapped one stands beside a width that is not its own.
+#[tokio::test]
+async fn texts_that_another_column_tells_apart_are_refused_with_its_name() {
+    let desk = Desk::of(Scenario::open_sighted().await, SIGHTED_STREET).await;
+    let with_width = |details: &mut Value| {
+        let sql = details["sql"].as_str().unwrap().replace("street FROM", "street, width FROM");
+        assert!(sql.contains("width"), "{sql}");
+        details["sql"] = json!(sql);
+    };
+    let (code, told) = desk.refused_whole(with_width).await.unwrap();
+    assert_eq!(code, "invalid");
+    assert!(told.contains("the column width can tell texts of one set of street apart"), "{told}");
+    assert!(!told.contains("人民") && !told.contains("Minzu"), "no value is in a refusal: {told}");
+    // Whoever states it bears the risk; without the column there is none.
+    let with_risk = |details: &mut Value| {
+        with_width(details);
+        details["marking"]["keeps"]["reach_per_million"] = json!(1_000_000);
+    };
+    let refused = desk.refused_whole(with_risk).await.unwrap();
+    assert!(refused.1.contains("can tell texts"), "a column that tells without fail is beyond any reach: {refused:?}");
+    assert_eq!(desk.refused_whole(|_| ()).await, None);
 }

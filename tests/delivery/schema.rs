@@ -2,7 +2,9 @@
 //! nothing.
 
 use lingqu_domain::scope::Mode;
-use lingqu_tests::scenario::{TRIP_CHECK, TRIP_GUARDED, TRIP_RECORDS, TRIP_STATISTICS, Who};
+use lingqu_tests::scenario::{
+    Ordered, TRIP_CHECK, TRIP_GUARDED, TRIP_MARKED, TRIP_MARKED_OMITTED, TRIP_RECORDS, TRIP_STATISTICS, Who,
+};
 use serde_json::{Value, json};
 
 use crate::served::{Reply, Served};
@@ -90,6 +92,30 @@ async fn the_views_tell_of_the_orders_table_and_cost_nothing() {
     // Not to whom nothing is granted any more.
     served.scenario.suspend_mandate("数据召回").await;
     assert_eq!(ask(COLUMNS).await.problem(), (403, "grant_suspended".to_owned()));
+}
+
+/// What marks do to a copy is told where the table is, so that whoever sums it up by any door reads how much a row weighs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marked_copy_tells_what_was_changed_how_much_a_row_weighs_and_how_many_are_none() {
+    let comment = async |served: &Served, order: &Ordered| {
+        let sql = "SELECT table_comment FROM information_schema.tables";
+        let told = served.post(order, "/query", json!({ "sql": sql })).await.ok().json();
+        told["rows"][0]["table_comment"].as_str().unwrap().to_owned()
+    };
+    let served = Served::of(Scenario::open_marked(400).await, Settings::default()).await;
+    let order = served.scenario.order_marked(Who::First, &[Mode::Rows]).await;
+    let told = comment(&served, &order).await;
+    assert!(told.starts_with("trip_marked：测试产品；") && told.contains("marked columns: delay"), "{told}");
+    let weight: f64 = told.split("sampling weight: ").nth(1).unwrap().trim_end_matches(')').parse().unwrap();
+    assert!((weight - 1.0 / (1.0 - TRIP_MARKED_OMITTED)).abs() < 1e-6 && !told.contains("decoys"), "{told}");
+    // Who is given no value but yes and no has the originals, and is told of no mark.
+    let checks = served.scenario.order(Who::Second, TRIP_MARKED, &[Mode::Verification], (10, 0)).await;
+    assert_eq!(comment(&served, &checks).await, "trip_marked：测试产品");
+
+    let served = Served::of(Scenario::open_decoyed(3_000).await, Settings::default()).await;
+    let order = served.scenario.order_decoyed(Who::First).await;
+    let told = comment(&served, &order).await;
+    assert!(told.ends_with("(每百万行诱饵至多 decoys per million at most: 1000)"), "{told}");
 }
 
 /// Each order sees the columns of its own grant, whatever it may do with them, and a computed column without a meaning.

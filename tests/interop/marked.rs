@@ -7,7 +7,7 @@ use std::process::Command;
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::node::run_command;
-use lingqu_tests::scenario::{Scenario, TRIP_MARKED, Trip, Who};
+use lingqu_tests::scenario::{Scenario, TRIP_MARKED, TRIP_MARKED_OMITTED, Trip, Who};
 use serde_json::{Value, json};
 
 use crate::clients::{python, script};
@@ -21,6 +21,11 @@ type Copy = BTreeMap<usize, Option<i64>>;
 fn of_lines(text: &str) -> Copy {
     let cells = text.lines().filter_map(|line| line.split_once(','));
     cells.filter_map(|(trip, delay)| Some((trip.parse().ok()?, delay.parse().ok()))).collect()
+}
+
+/// Whether a comment says what marks do to the copy.
+fn tells_of_marks(comment: &str) -> bool {
+    comment.contains("marked columns: delay") && comment.contains("sampling weight: 1.0204")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,10 +56,26 @@ async fn a_cell_has_one_value_at_every_door() {
         command.env("PGCONNECT_TIMEOUT", "20");
         let ended = tokio::task::spawn_blocking(|| run_command(command)).await.unwrap();
         assert_eq!(of_lines(&ended.stdout), copy, "{}", ended.stderr);
+        // How much a row weighs is read where a tool looks for what a table is.
+        let mut command = Command::new("psql");
+        let comment = format!("SELECT obj_description('{TRIP_MARKED}'::regclass, 'pg_class')");
+        command.args(["-X", "--no-password", "-A", "-t", "-d", &dsn, "-c", &comment]);
+        command.env("PGCONNECT_TIMEOUT", "20");
+        let ended = tokio::task::spawn_blocking(|| run_command(command)).await.unwrap();
+        assert!(tells_of_marks(&ended.stdout), "{} {}", ended.stdout, ended.stderr);
     }
     if let Some(python) = python() {
         let arguments =
             json!({"url": statements.flight, "key": order.key, "table": TRIP_MARKED, "statements": [SQL]}).to_string();
+        let (looking, wanted) = (python.clone(), arguments.clone());
+        let ended =
+            tokio::task::spawn_blocking(move || script(&looking, "flight.py", &["driver_calls", &wanted])).await;
+        let told: Value = serde_json::from_str(&ended.unwrap().stdout).unwrap();
+        let told = &told["tables_with_schema"];
+        assert!(tells_of_marks(told["comment"].as_str().unwrap()), "{told}");
+        assert_eq!(told["marks"]["marked_columns"], "delay");
+        let weight: f64 = told["marks"]["sampling_weight"].as_str().unwrap().parse().unwrap();
+        assert!((weight - 1.0 / (1.0 - TRIP_MARKED_OMITTED)).abs() < 1e-6, "{told}");
         let ended = tokio::task::spawn_blocking(move || script(&python, "flight.py", &["query", &arguments])).await;
         let told: Value = serde_json::from_str(&ended.unwrap().stdout).unwrap();
         let rows = told[0]["ok"]["rows"].as_array().unwrap_or_else(|| panic!("{told}"));

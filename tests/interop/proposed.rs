@@ -57,7 +57,7 @@ async fn prepared() -> Scenario {
     let column =
         |(name, data_type): (&str, DataType)| Column { name: named(name), data_type, ..trips.columns[0].clone() };
     let limits = MarkLimits {
-        moments: MomentBounds { mean_per_million: 400, deviation_per_million: 2_000 },
+        moments: MomentBounds { mean_per_million: 400, deviation_per_million: 2_000, ..MomentBounds::default() },
         ..MarkLimits::default()
     };
     let details = ResourceDetails {

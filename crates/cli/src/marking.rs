@@ -242,7 +242,7 @@ impl Proposal {
             ]);
         }
         let mut text = format!("{}: {} rows\n\n{}", self.table, self.rows, output::table(&HEADERS, &rows));
-        let MomentBounds { mean_per_million, deviation_per_million } = self.moments;
+        let MomentBounds { mean_per_million, deviation_per_million, .. } = self.moments;
         text.push_str(&format!(
             "\nrate, and rate at steps: cells of a million that one step, and that many, may move with the mean at most {mean_per_million} and the deviation at most {deviation_per_million} millionths of the deviation off\nin order: steps with which rows stay in the order of the column\n"
         ));

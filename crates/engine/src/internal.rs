@@ -40,6 +40,22 @@ impl InternalSession {
     /// Runs a query and returns its batches. Errors of planning are [`EngineError::Settings`] with the planner's
     /// message, since the statement is the program's own; errors of running tell no values.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
+        let mut collected = Vec::new();
+        self.query_each(sql, |batch| {
+            collected.push(batch);
+            Ok::<(), EngineError>(())
+        })
+        .await?;
+        Ok(collected)
+    }
+
+    /// Runs a query and hands each batch over as it comes, so that no more than one need be in memory. Errors as
+    /// [`InternalSession::query`], and whatever `take` says, which ends the query.
+    pub async fn query_each<E: From<EngineError>>(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(RecordBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
         let _place = self.engine.place().await?;
         let deadline = Instant::now() + self.limits.time_max;
         let plan = self
@@ -50,11 +66,10 @@ impl InternalSession {
         let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &RowsLeft::default())?;
         let mut batches =
             LimitedBatches::new(start(&self.engine, &self.state, &plan, task).await?, self.limits, deadline);
-        let mut collected = Vec::new();
         while let Some(batch) = batches.next().await {
-            collected.push(batch?);
+            take(batch?)?;
         }
-        Ok(collected)
+        Ok(())
     }
 
     /// Runs a query and returns its rows as one batch; none where it has no batch. Errors as [`InternalSession::query`].

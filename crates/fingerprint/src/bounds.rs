@@ -84,19 +84,10 @@ impl Spread {
 
     /// The same by halving: both are the wider the larger the rate.
     fn sought_within(&self, bounds: MomentBounds) -> f64 {
-        let keeps = |rate| {
+        largest_rate(|rate| {
             let at = self.at(rate);
             at.mean_shift <= bounds.mean_shift && at.deviation_change <= bounds.deviation_change
-        };
-        if keeps(1.0) {
-            return 1.0;
-        }
-        let (mut within, mut beyond) = (0.0, 1.0);
-        for _ in 0..HALVINGS {
-            let middle = (within + beyond) / 2.0;
-            if keeps(middle) { within = middle } else { beyond = middle }
-        }
-        within
+        })
     }
 
     /// The largest rate that keeps the bounds.
@@ -124,10 +115,23 @@ impl Lumps {
     }
 
     /// How far all but one of ten thousand copies move the sum at a rate: Bernstein's inequality, since there may be few bits.
-    fn shift(&self, rate: f64) -> f64 {
+    pub(crate) fn shift(&self, rate: f64) -> f64 {
         let linear = TAIL_NATS * self.most / 3.0;
         linear + (linear * linear + 2.0 * TAIL_NATS * rate * self.squares).sqrt()
     }
+}
+
+/// The largest rate that keeps what every smaller one keeps too, by halving.
+pub(crate) fn largest_rate(keeps: impl Fn(f64) -> bool) -> f64 {
+    if keeps(1.0) {
+        return 1.0;
+    }
+    let (mut within, mut beyond) = (0.0, 1.0);
+    for _ in 0..HALVINGS {
+        let middle = (within + beyond) / 2.0;
+        if keeps(middle) { within = middle } else { beyond = middle }
+    }
+    within
 }
 
 /// The largest share of cells that may be marked so that all but one in ten thousand copies keep the bounds.

@@ -90,15 +90,16 @@ pub(crate) fn categories(batch: &RecordBatch, columns: &[Values<'_>]) -> Vec<Fin
     texts.iter().map(category).collect()
 }
 
-/// A column's values in few groups; none where they have no order and are too many.
-fn bucketed(batch: &RecordBatch, column: &Values<'_>) -> Option<Vec<u8>> {
+/// A column's values in few groups: tenths of numbers and times; of others the most frequent ones, and what is left.
+pub(crate) fn bucketed(batch: &RecordBatch, column: &Values<'_>) -> Option<Vec<u8>> {
     if column.distinct <= BUCKETS_MAX {
         return column.ids.iter().map(|id| u8::try_from(*id).ok()).collect();
     }
     let array = batch.column_by_name(column.name)?;
-    let is_ordered = array.data_type().is_numeric() || array.data_type().is_temporal();
-    let floats =
-        cast(array, &DataType::Int64).or_else(|_| cast(array, &DataType::Float64)).ok().filter(|_| is_ordered)?;
+    if !(array.data_type().is_numeric() || array.data_type().is_temporal()) {
+        return Some(most_frequent(column));
+    }
+    let floats = cast(array, &DataType::Int64).or_else(|_| cast(array, &DataType::Float64)).ok()?;
     let floats = cast(&floats, &DataType::Float64).ok()?;
     let floats = floats.as_primitive::<arrow::datatypes::Float64Type>();
     let mut sorted: Vec<f64> = floats.iter().flatten().filter(|value| value.is_finite()).collect();
@@ -109,6 +110,23 @@ fn bucketed(batch: &RecordBatch, column: &Values<'_>) -> Option<Vec<u8>> {
         _ => 0,
     };
     Some(floats.iter().map(bucket).collect())
+}
+
+/// The most frequent values each by itself, from one on; zero where there is none, and the last number for all others.
+fn most_frequent(column: &Values<'_>) -> Vec<u8> {
+    let mut counts = vec![0u32; column.distinct as usize + 1];
+    for id in &column.ids {
+        counts[*id as usize] += 1;
+    }
+    let mut sorted: Vec<usize> = (1..counts.len()).collect();
+    sorted.sort_by_key(|id| (std::cmp::Reverse(counts[*id]), *id));
+    let others = BUCKETS_MAX as u8;
+    let mut buckets = vec![others; counts.len()];
+    buckets[0] = 0;
+    for (bucket, id) in (1..others).zip(sorted) {
+        buckets[id] = bucket;
+    }
+    column.ids.iter().map(|id| buckets[*id as usize]).collect()
 }
 
 /// Texts in pairs.

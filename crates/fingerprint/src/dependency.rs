@@ -28,6 +28,9 @@ const REPEATED_ROWS_MIN: u64 = 100;
 const REPEATED_ROWS_SHARE: u64 = 10;
 /// What it must tell in nats against the chance that rows agree in a column as any two rows do.
 const EVIDENCE_NATS_MIN: f64 = 40.0;
+/// The same of a sample, whose rows repeat more seldom than those of the whole: what shows there is held against all rows after.
+const SAMPLED_ROWS_MIN: u64 = 20;
+const SAMPLED_NATS_MIN: f64 = 12.0;
 
 /// A column as numbers of its different values, from one on; zero where there is none.
 pub(crate) struct Values<'a> {
@@ -36,7 +39,7 @@ pub(crate) struct Values<'a> {
     pub(crate) distinct: u32,
     present: u64,
     /// The probability that two rows agree.
-    agreement: f64,
+    pub(crate) agreement: f64,
 }
 
 impl<'a> Values<'a> {
@@ -76,20 +79,53 @@ pub(crate) fn values(batch: &RecordBatch) -> Vec<Values<'_>> {
     fields.filter_map(|(field, array)| Values::of(field.name(), array)).collect()
 }
 
-/// Whether a determinant repeats often enough, and tells enough of a column that is the same each time.
-fn is_shown(seen: Seen, determined: &Values<'_>) -> bool {
-    let Seen { rows, repeated } = seen;
-    let evidence = repeated as f64 * -determined.agreement.ln();
-    repeated >= REPEATED_ROWS_MIN && repeated >= rows / REPEATED_ROWS_SHARE && evidence >= EVIDENCE_NATS_MIN
+/// How often a determinant repeats, and how much it tells, where a dependency shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Shown {
+    repeated_min: u64,
+    /// The least share of all rows that repeat.
+    repeated_share: f64,
+    nats_min: f64,
+}
+
+impl Shown {
+    /// Of a whole table.
+    pub(crate) const WHOLE: Shown = Shown {
+        repeated_min: REPEATED_ROWS_MIN,
+        repeated_share: 1.0 / REPEATED_ROWS_SHARE as f64,
+        nats_min: EVIDENCE_NATS_MIN,
+    };
+
+    /// Of a sample that is this share of a table. Of two rows that agree both are in it as seldom as that says; and half of it is
+    /// left to chance.
+    pub(crate) fn in_sample(share: f64) -> Shown {
+        if share >= 1.0 {
+            return Shown::WHOLE;
+        }
+        Shown {
+            repeated_min: SAMPLED_ROWS_MIN,
+            repeated_share: Shown::WHOLE.repeated_share * share / 2.0,
+            nats_min: SAMPLED_NATS_MIN,
+        }
+    }
+
+    /// Whether a determinant repeats often enough, and tells enough of a column that is the same each time and in which two rows
+    /// agree so often.
+    pub(crate) fn by(&self, seen: Seen, agreement: f64) -> bool {
+        let Seen { rows, repeated } = seen;
+        let evidence = repeated as f64 * -agreement.ln();
+        let repeated_least = (rows as f64 * self.repeated_share).floor();
+        repeated >= self.repeated_min && repeated as f64 >= repeated_least && evidence >= self.nats_min
+    }
 }
 
 /// How much was looked at of a column and what determines it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Seen {
+pub(crate) struct Seen {
     /// Rows that have all of these columns.
-    rows: u64,
+    pub(crate) rows: u64,
     /// Those of them whose determinants stood in another of them before.
-    repeated: u64,
+    pub(crate) repeated: u64,
 }
 
 /// What is seen of a determinant and a column in the rows that have both; none where rows that agree in one differ in the other.
@@ -120,11 +156,14 @@ struct Effort {
     pair_rows: u64,
     /// Rows before the first question whether a pair repeats.
     probe_rows: usize,
+    /// What shows.
+    shown: Shown,
 }
 
-/// Dependencies among the columns, those left out that `ties` say already; and how many pairs of columns there was no time for.
-pub(crate) fn dependencies(columns: &[Values<'_>], ties: &[Finding]) -> (Vec<Finding>, u64) {
-    let effort = Effort { pair_rows: PAIR_ROWS_MAX, probe_rows: PROBE_ROWS };
+/// Dependencies among the columns of a table, or a sample of it, those left out that `ties` say already; and how many pairs of
+/// columns there was no time for.
+pub(crate) fn dependencies(columns: &[Values<'_>], ties: &[Finding], shown: Shown) -> (Vec<Finding>, u64) {
+    let effort = Effort { pair_rows: PAIR_ROWS_MAX, probe_rows: PROBE_ROWS, shown };
     dependencies_within(columns, ties, effort)
 }
 
@@ -142,7 +181,7 @@ fn dependencies_within(columns: &[Values<'_>], ties: &[Finding], effort: Effort)
             }
             let Some(seen) = seen(by, column) else { continue };
             holds[i][j] = true;
-            if is_shown(seen, column) && !is_tied(&[by.name, column.name]) {
+            if effort.shown.by(seen, column.agreement) && !is_tied(&[by.name, column.name]) {
                 found.push(dependency(&[by], column, seen));
             }
         }
@@ -168,11 +207,11 @@ fn dependencies_within(columns: &[Values<'_>], ties: &[Finding], effort: Effort)
             if candidates.is_empty() {
                 continue;
             }
-            let Some(told) = told_by_pair(pair, candidates, &order, effort.probe_rows, &mut rows_left) else {
+            let Some(told) = told_by_pair(pair, candidates, &order, effort, &mut rows_left) else {
                 left_out += 1;
                 continue;
             };
-            let shown = told.into_iter().filter(|(column, seen)| is_shown(*seen, column));
+            let shown = told.into_iter().filter(|(column, seen)| effort.shown.by(*seen, column.agreement));
             found.extend(shown.map(|(column, seen)| dependency(&pair, column, seen)));
         }
     }
@@ -228,7 +267,7 @@ fn told_by_pair<'v, 'n>(
     pair: [&Values<'_>; 2],
     candidates: Vec<&'v Values<'n>>,
     order: &[usize],
-    probe_rows: usize,
+    effort: Effort,
     rows_left: &mut u64,
 ) -> Option<Vec<(&'v Values<'n>, Seen)>> {
     let mut candidates: Vec<Candidate<'v, 'n>> =
@@ -243,13 +282,13 @@ fn told_by_pair<'v, 'n>(
     };
     let mut both = 0;
     let mut first: HashMap<u64, usize> = HashMap::new();
-    let mut probe = probe_rows.max(1);
+    let mut probe = effort.probe_rows.max(1);
     for (at, row) in order.iter().copied().enumerate() {
         if at == probe {
             probe *= 2;
             candidates.retain(|candidate| {
                 let seen = Seen { rows: rows_of(candidate.column, both, &order[..at]), repeated: candidate.repeated };
-                may_show(seen, at, order.len())
+                may_show(seen, at, order.len(), effort.shown)
             });
         }
         if candidates.is_empty() {
@@ -275,8 +314,8 @@ fn told_by_pair<'v, 'n>(
 
 /// Whether what was seen in the first `looked_at` of `all` rows leaves it open that it shows in all. The share of rows that repeat
 /// grows with their number at most in proportion.
-fn may_show(seen: Seen, looked_at: usize, all: usize) -> bool {
-    let expected = seen.rows as f64 / REPEATED_ROWS_SHARE as f64 * looked_at as f64 / all as f64;
+fn may_show(seen: Seen, looked_at: usize, all: usize, shown: Shown) -> bool {
+    let expected = seen.rows as f64 * shown.repeated_share * looked_at as f64 / all as f64;
     expected < PROBE_REPEATED_MIN || 2.0 * seen.repeated as f64 >= expected
 }
 
@@ -300,7 +339,7 @@ mod tests {
 
     fn found(columns: Vec<(&str, ArrayRef)>) -> Vec<(Vec<String>, String)> {
         let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
-        let found = dependencies(&values(&batch), &[]).0.into_iter();
+        let found = dependencies(&values(&batch), &[], Shown::WHOLE).0.into_iter();
         let mut found: Vec<(Vec<String>, String)> = found
             .map(|finding| match finding {
                 Finding::Dependency { by, column, .. } => (by, column),
@@ -487,7 +526,7 @@ mod tests {
             let arrays: Vec<Int64Array> = table.into_iter().map(Int64Array::from_iter).collect();
             let columns: Vec<Values<'_>> =
                 NAMES.iter().zip(&arrays).map(|(name, array)| Values::of(name, array).unwrap()).collect();
-            let (found, left_out) = dependencies(&columns, &[]);
+            let (found, left_out) = dependencies(&columns, &[], Shown::WHOLE);
             prop_assert_eq!(left_out, 0);
             prop_assert_eq!(told(found), by_definition(&columns));
         }
@@ -499,7 +538,7 @@ mod tests {
             let columns: Vec<Values<'_>> =
                 NAMES.iter().zip(&arrays).map(|(name, array)| Values::of(name, array).unwrap()).collect();
             let all = by_definition(&columns);
-            let effort = Effort { pair_rows, probe_rows: PROBE_ROWS };
+            let effort = Effort { pair_rows, probe_rows: PROBE_ROWS, shown: Shown::WHOLE };
             let (found, left_out) = dependencies_within(&columns, &[], effort);
             let found = told(found);
             prop_assert!(found.iter().all(|found| all.contains(found)));
@@ -545,7 +584,8 @@ mod tests {
             .map(|(name, array)| Values::of(name, array).unwrap())
             .collect();
         let with = |pair_rows| {
-            let (found, left_out) = dependencies_within(&columns, &[], Effort { pair_rows, probe_rows: PROBE_ROWS });
+            let (found, left_out) =
+                dependencies_within(&columns, &[], Effort { pair_rows, probe_rows: PROBE_ROWS, shown: Shown::WHOLE });
             (found.len(), left_out)
         };
         assert_eq!(with(0), (0, 3));
@@ -570,7 +610,7 @@ mod tests {
             .map(|(name, array)| Values::of(name, array).unwrap())
             .collect();
         for probe_rows in [250, 1_000, rows] {
-            let effort = Effort { pair_rows: PAIR_ROWS_MAX, probe_rows };
+            let effort = Effort { pair_rows: PAIR_ROWS_MAX, probe_rows, shown: Shown::WHOLE };
             let found = told_of(dependencies_within(&columns, &[], effort));
             assert!(
                 found.contains(&(vec!["one".to_string(), "other".to_string()], "told".to_string())),
@@ -578,8 +618,11 @@ mod tests {
             );
         }
         let never = Seen { rows: 1_000, repeated: 9 };
-        assert!(!may_show(never, 1_000, 2_000) && may_show(never, 1_000, 10_000));
-        assert!(may_show(Seen { rows: 100, repeated: 0 }, 1_000, 2_000), "too few to tell");
+        let may = |seen, looked_at, all| may_show(seen, looked_at, all, Shown::WHOLE);
+        assert!(!may(never, 1_000, 2_000) && may(never, 1_000, 10_000));
+        assert!(may(Seen { rows: 100, repeated: 0 }, 1_000, 2_000), "too few to tell");
+        // In a hundredth of a table it need not repeat so often.
+        assert!(may_show(never, 1_000, 2_000, Shown::in_sample(0.01)));
     }
 
     fn told_of((findings, left_out): (Vec<Finding>, u64)) -> Vec<(Vec<String>, String)> {

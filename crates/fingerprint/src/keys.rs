@@ -53,18 +53,61 @@ pub enum KeyUse<'a> {
         /// Id of the order.
         order: &'a str,
     },
+    /// A recipient's code after an earlier one was disclosed in a case. Where marks lie stays the same.
+    RenewedRecipient {
+        /// Id of the table that is marked.
+        table: &'a str,
+        /// Id of the consumer.
+        recipient: &'a str,
+        /// Counts the replacements, from 1.
+        epoch: u32,
+    },
+    /// An order's code after an earlier one, or its consumer's, was disclosed.
+    RenewedOrder {
+        /// Id of the table that is marked.
+        table: &'a str,
+        /// Id of the order.
+        order: &'a str,
+        /// Counts the replacements of the consumer's code, from 1.
+        epoch: u32,
+    },
+}
+
+impl<'a> KeyUse<'a> {
+    /// The code of a recipient in an epoch; the first one is 0.
+    pub fn recipient(table: &'a str, recipient: &'a str, epoch: u32) -> Self {
+        match epoch {
+            0 => KeyUse::Recipient { table, recipient },
+            epoch => KeyUse::RenewedRecipient { table, recipient, epoch },
+        }
+    }
+
+    /// The code of an order in an epoch of its consumer's code.
+    pub fn order(table: &'a str, order: &'a str, epoch: u32) -> Self {
+        match epoch {
+            0 => KeyUse::Order { table, order },
+            epoch => KeyUse::RenewedOrder { table, order, epoch },
+        }
+    }
 }
 
 impl KeyUse<'_> {
     /// The input of the derivation: each part after its length in four bytes, big-endian, so that no two uses meet.
     pub(crate) fn encode(&self, profile: Profile) -> Vec<u8> {
-        let (kind, table, name) = match self {
-            KeyUse::Positions { table, epoch } => ("positions", *table, epoch.to_string()),
-            KeyUse::Recipient { table, recipient } => ("recipient", *table, (*recipient).to_string()),
-            KeyUse::Order { table, order } => ("order", *table, (*order).to_string()),
+        let (kind, table, name, renewal) = match self {
+            KeyUse::Positions { table, epoch } => ("positions", *table, epoch.to_string(), None),
+            KeyUse::Recipient { table, recipient } => ("recipient", *table, (*recipient).to_string(), None),
+            KeyUse::Order { table, order } => ("order", *table, (*order).to_string(), None),
+            KeyUse::RenewedRecipient { table, recipient, epoch } => {
+                ("renewed recipient", *table, (*recipient).to_string(), Some(epoch.to_string()))
+            }
+            KeyUse::RenewedOrder { table, order, epoch } => {
+                ("renewed order", *table, (*order).to_string(), Some(epoch.to_string()))
+            }
         };
         let mut bytes = Vec::new();
-        for part in [DOMAIN, profile.name().as_bytes(), kind.as_bytes(), table.as_bytes(), name.as_bytes()] {
+        let parts = [DOMAIN, profile.name().as_bytes(), kind.as_bytes(), table.as_bytes(), name.as_bytes()];
+        for part in parts.into_iter().chain(renewal.as_ref().map(String::as_bytes)) {
             bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             bytes.extend_from_slice(part);
         }
@@ -209,6 +252,24 @@ mod tests {
             prop_assert_ne!(key(Profile::Aes, recipient), key(Profile::Sm4, recipient));
             prop_assert_ne!(key(Profile::Aes, recipient), key(Profile::Aes, KeyUse::Order { table: &table, order: &name }));
             prop_assert_ne!(key(Profile::Aes, recipient), key(Profile::Aes, moved));
+        }
+
+        /// Every epoch of every code is another key; the first is the one that there was before there were epochs.
+        #[test]
+        fn epochs_separate(node: [u8; 32], regulator: [u8; 32], table in "[a-z]{0,6}", name in "[a-z]{1,6}", epoch in 1u32..1_000) {
+            let (node, regulator) = (HalfKey::from_bytes(node), HalfKey::from_bytes(regulator));
+            let key = |key_use| *MarkKey::of_halves(&node, &regulator, Profile::Aes, &key_use).as_bytes();
+            prop_assert_eq!(KeyUse::recipient(&table, &name, 0), KeyUse::Recipient { table: &table, recipient: &name });
+            prop_assert_eq!(KeyUse::order(&table, &name, 0), KeyUse::Order { table: &table, order: &name });
+            let all = [
+                key(KeyUse::recipient(&table, &name, 0)), key(KeyUse::recipient(&table, &name, epoch)),
+                key(KeyUse::recipient(&table, &name, epoch + 1)), key(KeyUse::order(&table, &name, 0)),
+                key(KeyUse::order(&table, &name, epoch)), key(KeyUse::order(&table, &name, epoch + 1)),
+                key(KeyUse::recipient(&table, &format!("{name}{epoch}"), 0)),
+            ];
+            for (place, one) in all.iter().enumerate() {
+                prop_assert!(all[..place].iter().all(|other| other != one), "{}", place);
+            }
         }
 
         #[test]

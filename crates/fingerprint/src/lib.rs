@@ -23,6 +23,7 @@ mod dependency;
 mod effect;
 mod embed;
 mod error;
+mod holding;
 mod keys;
 mod laid;
 mod marking;
@@ -33,8 +34,11 @@ mod prf;
 mod propose;
 mod rounding;
 mod row_key;
+mod sample;
 mod sheet;
+mod survey;
 mod tail;
+mod told_apart;
 mod units;
 
 pub use accuse::{Accusation, Possibility, Settings, Verdict, accuse};
@@ -48,9 +52,10 @@ pub use code::{BIAS_CLASSES, BiasTable, Position};
 pub use commitment::{Commitment, Opening};
 pub use decoder::{DECODER_NAMES, DECODER_VERSION, DECODERS};
 pub use decoy::observe_decoys;
-pub use effect::{Effect, effects};
+pub use effect::{Effect, Effects, SwapEffect, effects};
 pub use embed::Marker;
 pub use error::FingerprintError;
+pub use holding::Holding;
 pub use keys::{HalfKey, KeyShare, KeyUse, MarkKey, Profile};
 pub use marking::{
     Carrier, Encoding, HOURS_MINUTES_LAST, MARKS_MAX, MEMBERS_MAX, Mark, Marking, Member, RATE_ONE, Step, share_to_rate,
@@ -63,4 +68,6 @@ pub use propose::{ColumnProposal, Finding, propose};
 pub use rounding::Rounding;
 pub use row_key::{ROW_KEY_BYTES_MAX, RowKeys};
 pub use sheet::{Scores, Sheet, score_each};
+pub use survey::{Found, Sampled, Survey, Surveyed};
 pub use tail::{Law, Term};
+pub use told_apart::ToldApart;

@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 
 use crate::bounds::{MomentBounds, rate_within_moments};
 use crate::carriers::{categories, places};
-use crate::dependency::{dependencies, values};
+use crate::dependency::{Shown, dependencies, values};
 use crate::error::FingerprintError;
 use crate::marking::{Encoding, Step};
 use crate::units::{ABSENT, Units};
@@ -130,6 +130,15 @@ struct View<'a> {
 /// # Errors
 /// [`FingerprintError::TooMany`] when it has more numeric columns than ties are looked for among.
 pub fn propose(batch: &RecordBatch) -> Result<Vec<Finding>, FingerprintError> {
+    propose_from_sample(batch, 1.0)
+}
+
+/// The same of a sample that is this share of a table. What it says of ties and dependencies are guesses then, to be held against
+/// all rows by [`Holding`](crate::Holding); how many pairs were left out stays as it is.
+///
+/// # Errors
+/// As [`propose`].
+pub(crate) fn propose_from_sample(batch: &RecordBatch, share: f64) -> Result<Vec<Finding>, FingerprintError> {
     let schema = batch.schema_ref();
     let (mut views, mut clocks) = (Vec::new(), Vec::new());
     for (field, array) in schema.fields().iter().zip(batch.columns()) {
@@ -164,7 +173,7 @@ pub fn propose(batch: &RecordBatch) -> Result<Vec<Finding>, FingerprintError> {
     }
     let places = places(batch, &columns);
     let values = values(batch);
-    let (dependencies, left_out) = dependencies(&values, &findings);
+    let (dependencies, left_out) = dependencies(&values, &findings, Shown::in_sample(share));
     findings.extend(dependencies);
     findings.extend((left_out > 0).then_some(Finding::PairsLeftOut(left_out)));
     findings.extend(places);
@@ -265,7 +274,7 @@ fn explained(table: &[Vec<f64>], column: usize, others: &[usize]) -> f64 {
 }
 
 /// The finest decimal lattice that the values lie on, if there is one.
-fn natural_encoding(array: &ArrayRef) -> Option<Encoding> {
+pub(crate) fn natural_encoding(array: &ArrayRef) -> Option<Encoding> {
     let whole = Encoding::Lattice(Step { unscaled: 1, decimals: 0 });
     match array.data_type() {
         kind if kind.is_integer() => Some(whole),
@@ -339,7 +348,7 @@ fn describe(view: &View<'_>) -> Option<ColumnProposal> {
     })
 }
 
-fn gcd(mut a: u64, mut b: u64) -> u64 {
+pub(crate) fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

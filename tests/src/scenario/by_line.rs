@@ -45,7 +45,7 @@ impl Trip {
 }
 
 /// A number below a limit that looks drawn and is the same each time (SplitMix64).
-fn drawn(number: usize, salt: u64, below: u64) -> u64 {
+pub(super) fn drawn(number: usize, salt: u64, below: u64) -> u64 {
     let mut drawn = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt.wrapping_mul(0xd1b5_4a32_d192_ed03);
     drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

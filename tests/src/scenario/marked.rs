@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use lingqu_app::RegulatorHalf;
+use lingqu_domain::command::Command;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::marking::{
     Carrier, Dependency, Encoding, Keeps, Mark, MarkDeclaration, MarkLimits, MarkProfile, Marking, Member,
@@ -40,7 +41,7 @@ pub(super) fn declaration() -> MarkDeclaration {
 
 /// A few hundred rows that are all marked move a mean by more than the usual bound.
 pub(super) fn wide() -> MomentBounds {
-    MomentBounds { mean_per_million: 20_000, deviation_per_million: 20_000 }
+    MomentBounds { mean_per_million: 20_000, deviation_per_million: 20_000, ..MomentBounds::default() }
 }
 
 /// A mark that moves every delay by a minute, and hangs on these columns; on the row where there is none.
@@ -102,6 +103,12 @@ impl Scenario {
         let order = self.order(consumer, TRIP_MARKED, modes, (100_000, 1_000)).await;
         self.give_key_shares(&order.id).await;
         order
+    }
+
+    /// The auditor ends the codes of an order's consumer, after they were disclosed for a case.
+    pub async fn renew_mark_keys(&self, order: &OrderId) {
+        let renew = Command::RenewMarkKeys { order: order.clone(), reason: "密钥已在案件中公开".to_owned() };
+        self.act(self.chief(Who::Auditor), renew).await;
     }
 
     /// The auditor gives its shares of an order's keys.

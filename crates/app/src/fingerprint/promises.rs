@@ -19,6 +19,11 @@ pub(super) fn bounds_of(keeps: &Keeps) -> MomentBounds {
     }
 }
 
+/// How far the share of a text may be off, of all rows.
+pub(super) fn share_change_of(keeps: &Keeps) -> f64 {
+    f64::from(keeps.moments.share_per_million) / MILLION
+}
+
 /// Refuses a marking whose marks do more to the data than it promises, or that takes a dependency apart. `effects` are of the
 /// marking's marks within its bounds, `whole` the columns that have a value in every row. Error: `invalid` with the column and how
 /// to mend it.

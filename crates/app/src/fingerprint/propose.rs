@@ -1,32 +1,25 @@
 //! What the data would bear: which columns could carry marks, and which are tied so that they move together or not at all.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use lingqu_domain::id::ResourceId;
 use lingqu_domain::marking::{Carrier, Encoding, Mark, Marking, MomentBounds as ChosenBounds};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::resource::ResourceDetails;
 use lingqu_domain::state::State;
-use lingqu_engine::internal::internal_session;
-use lingqu_engine::{Limits, TableFiles};
-use lingqu_fingerprint::{Effect, Finding, FingerprintError, MomentBounds, effects, propose};
+use lingqu_fingerprint::Finding;
 
 use crate::app::App;
 use crate::error::AppError;
 use crate::fingerprint::marking::marking_of;
-use crate::fingerprint::promises;
-
-/// Most rows that are looked at.
-const ROWS_MAX: u64 = 400_000;
+use crate::fingerprint::survey::{Drawn, Seen};
+use crate::fingerprint::{categories, promises};
 
 /// What was found in a table.
 #[derive(Debug)]
 pub struct MarkingProposal {
     /// The table's name.
     pub table: String,
-    /// Rows that were looked at; none of a resource about persons.
+    /// Rows that there are, all of which were looked at; none of a resource about persons.
     pub rows: u64,
     /// What was found about columns, ties and dependencies.
     pub findings: Vec<Finding>,
@@ -44,15 +37,6 @@ struct Asked {
     inputs: Vec<String>,
     moments: ChosenBounds,
     personal: Vec<String>,
-}
-
-/// What was seen in its rows.
-struct LookedAt {
-    rows: u64,
-    findings: Vec<Finding>,
-    effects: Vec<Effect>,
-    /// Columns that have a value in every row.
-    whole: Vec<String>,
 }
 
 /// A resource as it is looked at. One about persons takes no declaration.
@@ -111,7 +95,7 @@ impl App {
         if is_resource && !personal.is_empty() {
             return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), moments, personal });
         }
-        let Some(LookedAt { rows, mut findings, .. }) = self.looked_at(&sql, &inputs, None).await? else {
+        let Some(Seen { rows, mut findings, .. }) = self.surveyed(&sql, &inputs, None).await? else {
             return Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into());
         };
         let is_personal = |column: &&str| personal.iter().any(|name| name == column);
@@ -126,53 +110,45 @@ impl App {
     }
 
     /// Refuses a marking that takes apart what the data ties together, who knows the tie would find the marks and undo them, or
-    /// that does more to the data than it promises. Of live data the node looks at nothing. Error: `invalid` with the columns
-    /// and how to mend it.
+    /// that does more to the data than it promises. All rows are looked at; where there is none, nothing could be held against it,
+    /// and it is refused as well. Of live data the node looks at nothing. Error: `invalid` with the columns and how to mend it.
     pub(crate) async fn must_bear_marking(&self, details: &ProductDetails) -> Result<(), AppError> {
         let Some(marking) = details.marking.as_ref().filter(|marking| !marking.marks.is_empty()) else { return Ok(()) };
-        let inputs = self.read(|state| {
+        let (inputs, is_live) = self.read(|state| {
             let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
-            inputs.map(|resource| resource.value.details.table.to_string()).collect::<Vec<_>>()
+            let mut snapshots = inputs.clone().filter_map(|resource| resource.value.snapshot.as_ref());
+            let is_live = snapshots.any(|snapshot| snapshot.live.is_some());
+            let names = inputs.map(|resource| resource.value.details.table.to_string());
+            (names.collect::<Vec<_>>(), is_live)
         });
-        let bounds = promises::bounds_of(&marking.keeps.clone().unwrap_or_default());
+        if is_live {
+            // It is refused by what the catalogue says, before anybody would ask the data.
+            return Ok(());
+        }
+        let keeps = marking.keeps.clone().unwrap_or_default();
         let drawn = marking_of(&details.key, marking)?;
-        let looked_at = self.looked_at(&details.sql, &inputs, Some((&drawn, bounds))).await?;
-        let Some(LookedAt { findings, effects, whole, .. }) = looked_at else { return Ok(()) };
-        if let Some(finding) = findings.iter().find(|finding| !keeps(marking, finding)) {
+        let drawn = Drawn {
+            marking: &drawn,
+            moments: promises::bounds_of(&keeps),
+            share_change: promises::share_change_of(&keeps),
+        };
+        let Some(seen) = self.surveyed(&details.sql, &inputs, Some(drawn)).await? else {
+            return Err(unseen().into());
+        };
+        if let Some(finding) = seen.findings.iter().find(|finding| !keeps_tie(marking, finding)) {
             return Err(tied(finding).into());
         }
-        Ok(promises::check(marking, &findings, &effects, &whole)?)
+        promises::check(marking, &seen.findings, &seen.effects, &seen.whole)?;
+        Ok(categories::check(marking, &seen.swaps, &seen.told_apart)?)
     }
+}
 
-    /// What is found in the rows of a statement over snapshots, and what a marking would do to them; none where one of them, or
-    /// any row, is not here.
-    async fn looked_at(
-        &self,
-        sql: &str,
-        inputs: &[String],
-        drawn: Option<(&lingqu_fingerprint::Marking, MomentBounds)>,
-    ) -> Result<Option<LookedAt>, AppError> {
-        let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots().await?;
-        let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
-        for input in inputs {
-            let Some((name, files)) = tables.get_key_value(input) else { return Ok(None) };
-            named.push((name, Arc::clone(files)));
-        }
-        let session = internal_session(&self.engine, &named, Limits::default())?;
-        let sql = format!("SELECT * FROM ({sql}) AS marked LIMIT {ROWS_MAX}");
-        let Some(batch) = session.query_whole(&sql).await?.filter(|batch| batch.num_rows() > 0) else {
-            return Ok(None);
-        };
-        let unfit = |error: FingerprintError| Refusal::invalid("marking", &error, &error);
-        let effects = match drawn {
-            Some((marking, bounds)) => effects(marking, &batch, bounds).map_err(unfit)?,
-            None => Vec::new(),
-        };
-        let whole = batch.schema_ref().fields().iter().zip(batch.columns());
-        let whole = whole.filter(|(_, array)| array.null_count() == 0).map(|(field, _)| field.name().clone()).collect();
-        let findings = propose(&batch).map_err(unfit)?;
-        Ok(Some(LookedAt { rows: batch.num_rows() as u64, findings, effects, whole }))
-    }
+fn unseen() -> Refusal {
+    Refusal::invalid(
+        "marking",
+        "产品现在没有任何行，标记的承诺（均值、排序、依赖等）无从核对：请在数据入库后再起草带标记的产品，或先省略 marking",
+        "the product has no row now, so what its marks promise (means, orders, dependencies) can't be held against anything; draft it when its data is here, or leave the marking out",
+    )
 }
 
 /// Names as SQL writes them, whatever they are.
@@ -181,7 +157,7 @@ fn quoted(names: &[&str]) -> String {
 }
 
 /// Whether a tie goes on holding when the marks move their columns.
-fn keeps(marking: &Marking, finding: &Finding) -> bool {
+fn keeps_tie(marking: &Marking, finding: &Finding) -> bool {
     let (first, parts): (&str, Vec<&str>) = match finding {
         Finding::Sum { first, second, third, .. } => (first, vec![second, third]),
         Finding::Copy { first, second, .. } => (first, vec![second]),
@@ -267,8 +243,8 @@ mod tests {
         let mark = Mark { name: name("place"), rate_per_million: 1, by: Default::default(), carrier };
         let places = Marking { marks: vec![mark], ..marking(vec![]) };
         let copy = |first: &str| Finding::Copy { first: first.to_owned(), second: "x".to_owned(), constant: 0 };
-        assert!(!keeps(&places, &copy("lat")) && !keeps(&places, &copy("lon")));
-        assert!(keeps(&places, &copy("height")), "another column");
+        assert!(!keeps_tie(&places, &copy("lat")) && !keeps_tie(&places, &copy("lon")));
+        assert!(keeps_tie(&places, &copy("height")), "another column");
     }
 
     /// The flights' arrival: `arr_time` = `sched_arr_time` + `arr_delay` modulo a day.
@@ -282,7 +258,7 @@ mod tests {
             modulus: Some(1_440),
         };
         let (clock, delay) = (Encoding::HoursMinutes, minutes("1"));
-        let kept = |marks| keeps(&marking(marks), &tie);
+        let kept = |marks| keeps_tie(&marking(marks), &tie);
         assert!(kept(vec![vec![member("arr_delay", delay.clone(), 1), member("arr_time", clock.clone(), 1)]]));
         assert!(kept(vec![vec![member("air_time", delay.clone(), 1)]]), "another column");
         assert!(!kept(vec![vec![member("arr_delay", delay.clone(), 1)]]), "one side alone");
@@ -298,7 +274,7 @@ mod tests {
         ];
         assert!(kept(vec![both]));
         let copy = Finding::Copy { first: "a".to_owned(), second: "b".to_owned(), constant: 5 };
-        assert!(!keeps(&marking(vec![vec![member("a", delay.clone(), 1)]]), &copy));
-        assert!(keeps(&marking(vec![vec![member("a", delay.clone(), 1), member("b", delay, 1)]]), &copy));
+        assert!(!keeps_tie(&marking(vec![vec![member("a", delay.clone(), 1)]]), &copy));
+        assert!(keeps_tie(&marking(vec![vec![member("a", delay.clone(), 1), member("b", delay, 1)]]), &copy));
     }
 }

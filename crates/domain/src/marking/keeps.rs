@@ -21,8 +21,11 @@ const TOGETHER_MAX: usize = 16;
 const MILLION: u32 = 1_000_000;
 /// How far a mark may reach unless more is said: a fifth of what the other columns leave open.
 const REACH_PER_MILLION: u32 = 200_000;
+/// How far a text's share of the rows may be off unless more is said: a thousandth of all rows.
+const SHARE_PER_MILLION: u32 = 1_000;
 
-/// How far a copy's mean and standard deviation of a marked column may be from the original's.
+/// How far a copy of the whole product may be from the original: mean and standard deviation of a marked column of numbers, and the
+/// shares of texts in one of categories. A copy of fewer rows may be further off, as a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -31,12 +34,23 @@ pub struct MomentBounds {
     pub mean_per_million: u32,
     /// The standard deviation, in millionths of itself.
     pub deviation_per_million: u32,
+    /// The share of the rows that each text of a marked category has, in millionths of all rows.
+    #[serde(default = "usual_share", skip_serializing_if = "is_usual_share")]
+    pub share_per_million: u32,
+}
+
+fn usual_share() -> u32 {
+    SHARE_PER_MILLION
+}
+
+fn is_usual_share(share: &u32) -> bool {
+    *share == SHARE_PER_MILLION
 }
 
 impl Default for MomentBounds {
-    /// A ten-thousandth of a deviation, and a thousandth of it.
+    /// A ten-thousandth of a deviation, a thousandth of it, and a thousandth of the rows.
     fn default() -> Self {
-        Self { mean_per_million: 100, deviation_per_million: 1_000 }
+        Self { mean_per_million: 100, deviation_per_million: 1_000, share_per_million: SHARE_PER_MILLION }
     }
 }
 
@@ -47,6 +61,7 @@ impl MomentBounds {
         Self {
             mean_per_million: self.mean_per_million.min(other.mean_per_million),
             deviation_per_million: self.deviation_per_million.min(other.deviation_per_million),
+            share_per_million: self.share_per_million.min(other.share_per_million),
         }
     }
 
@@ -58,7 +73,7 @@ impl MomentBounds {
     /// Whether it says something that can be carried out.
     pub fn is_well_formed(self) -> bool {
         let is_share = |share| (1..=MILLION).contains(&share);
-        is_share(self.mean_per_million) && is_share(self.deviation_per_million)
+        is_share(self.mean_per_million) && is_share(self.deviation_per_million) && is_share(self.share_per_million)
     }
 
     pub(super) fn is_default(&self) -> bool {
@@ -82,10 +97,12 @@ pub struct Dependency {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Keeps {
-    /// Bounds of mean and deviation, for each marked column of numbers, times or coordinates.
+    /// Bounds of mean and deviation, for each marked column of numbers, times or coordinates, and of shares, for each of
+    /// categories; over all rows of the product.
     pub moments: MomentBounds,
     /// How far a mark may reach, in millionths of what is left of a column's standard deviation when the other columns are
-    /// known. A mark that reaches beyond a fifth can be found by whoever knows how the columns hang together.
+    /// known; and in the same measure how well these may tell the texts of a set apart. A mark that reaches beyond a fifth can be
+    /// found by whoever knows how the columns hang together.
     pub reach_per_million: u32,
     /// Columns by which rows stay in their order: one that was before another stays before it.
     pub order: BTreeSet<ColumnName>,
@@ -130,18 +147,20 @@ pub(super) fn check(marking: &Marking, details: &ProductDetails, scope: &Scope) 
     let allowed = scope.marks.moments;
     if !keeps.moments.is_well_formed() || !(1..=MILLION).contains(&keeps.reach_per_million) {
         return Err(refused(
-            format!("均值、标准差与幅度的界限为每百万 1 至 {MILLION}"),
-            format!("bounds of mean, deviation and reach are 1 to {MILLION} of a million"),
+            format!("均值、标准差、占比与幅度的界限为每百万 1 至 {MILLION}"),
+            format!("bounds of mean, deviation, share and reach are 1 to {MILLION} of a million"),
         ));
     }
     if !keeps.moments.is_within(allowed) {
-        let MomentBounds { mean_per_million, deviation_per_million } = allowed;
+        let MomentBounds { mean_per_million, deviation_per_million, share_per_million } = allowed;
         return Err(Refusal::new(
             RefusalCode::ScopeTooWide,
             "keeps",
-            format!("上级权限只允许均值偏移每百万 {mean_per_million}、标准差变化每百万 {deviation_per_million}"),
             format!(
-                "the rights above allow a mean {mean_per_million} and a deviation {deviation_per_million} millionths off; state no wider bounds, or have the provider declare them"
+                "上级权限只允许均值偏移每百万 {mean_per_million}、标准差变化每百万 {deviation_per_million}、各取值占比变化每百万 {share_per_million}"
+            ),
+            format!(
+                "the rights above allow a mean {mean_per_million} and a deviation {deviation_per_million} millionths off, and the shares of texts {share_per_million} millionths of the rows; state no wider bounds, or have the provider declare them"
             ),
         ));
     }

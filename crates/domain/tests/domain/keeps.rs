@@ -25,7 +25,7 @@ fn keeping(life: &Life, keeps: Keeps) -> ProductDetails {
 }
 
 fn bounds(mean_per_million: u32, deviation_per_million: u32) -> MomentBounds {
-    MomentBounds { mean_per_million, deviation_per_million }
+    MomentBounds { mean_per_million, deviation_per_million, ..MomentBounds::default() }
 }
 
 #[test]
@@ -57,6 +57,26 @@ fn bounds_are_stated_as_wide_as_every_input_declares_them() {
     assert_eq!(code(stated(&life, bounds(5_001, 9_000))), Err(RefusalCode::ScopeTooWide));
     // What is left out is the usual bound and not what is declared.
     assert_eq!(draft(&life, keeping(&life, Keeps::default())), Ok(()));
+    // Shares of texts narrow in the same way.
+    let share = |share_per_million| MomentBounds { share_per_million, ..MomentBounds::default() };
+    assert_eq!((stated(&life, share(1)), code(stated(&life, share(0)))), (Ok(()), Err(RefusalCode::Invalid)));
+    let refusal = stated(&life, share(1_001)).unwrap_err();
+    assert!(
+        refusal.code == RefusalCode::ScopeTooWide && refusal.en.contains("1000 millionths of the rows"),
+        "{refusal}"
+    );
+}
+
+/// What was written before there was a word for shares reads as the usual bound, and is written as it was.
+#[test]
+fn a_bound_of_shares_that_is_usual_is_not_written() {
+    let had = r#"{"mean_per_million":100,"deviation_per_million":1000}"#;
+    let read: MomentBounds = serde_json::from_str(had).unwrap();
+    assert_eq!((read, serde_json::to_string(&read).unwrap().as_str()), (MomentBounds::default(), had));
+    let other = MomentBounds { share_per_million: 7, ..read };
+    let written = serde_json::to_string(&other).unwrap();
+    assert!(written.contains(r#""share_per_million":7"#));
+    assert_eq!(serde_json::from_str::<MomentBounds>(&written).unwrap(), other);
 }
 
 #[test]

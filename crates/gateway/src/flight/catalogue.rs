@@ -120,7 +120,7 @@ fn table_schema(admission: &Admission, columns: &[ColumnView], meanings: &Meanin
         let field = Field::new(column.name.as_str(), column.column_type.arrow(), true);
         fields.push(field.with_metadata(metadata));
     }
-    let metadata = HashMap::from([
+    let mut metadata = HashMap::from([
         ("name".to_owned(), details.name.clone()),
         ("name_en".to_owned(), details.name_en.clone()),
         ("summary".to_owned(), details.summary.clone()),
@@ -128,6 +128,14 @@ fn table_schema(admission: &Admission, columns: &[ColumnView], meanings: &Meanin
         ("comment".to_owned(), meanings.table().to_owned()),
         ("data_nature".to_owned(), nature_of(admission.serving.grant.nature).to_owned()),
     ]);
+    // Of a marked copy the same is told as in its OpenAPI document, where programs find it; the comment tells it to people.
+    let marked: Vec<String> = admission.serving.marked_columns(None).iter().map(ToString::to_string).collect();
+    let told = [
+        ("marked_columns", (!marked.is_empty()).then(|| marked.join(","))),
+        ("sampling_weight", admission.serving.sampling_weight().map(|weight| weight.to_string())),
+        ("decoys_per_million", admission.serving.decoys_per_million().map(|count| count.to_string())),
+    ];
+    metadata.extend(told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     Schema::new_with_metadata(fields, metadata)
 }
 

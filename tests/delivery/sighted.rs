@@ -1,0 +1,153 @@
+//! Copies marked in places, in moments, in spellings and by the national ciphers, from the order to the accusation: delivered over
+//! HTTP, leaked without key and names, traced by the node, and the evidence checked by somebody who has nothing but the file.
+
+use lingqu_app::{TraceVerdict, verify_trace};
+use lingqu_gateway::delivery::Settings;
+use lingqu_tests::scenario::{
+    Ordered, SIGHTED_AT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS, Scenario, Who,
+};
+use lingqu_transparency::EvidenceTrust;
+
+use crate::served::Served;
+use crate::traced::{download, leaked, trace};
+
+/// Rows that leak.
+const LEAKED: usize = SIGHTINGS / 2;
+
+/// A file's rows in another order, some of them, without the key and under other names.
+fn stripped(csv: &str) -> String {
+    let rows = leaked(csv, LEAKED, "");
+    let rows = rows.lines().skip(1).filter_map(|row| row.split_once(',')).map(|(_, rest)| rest);
+    let rows: Vec<&str> = rows.collect();
+    let names: Vec<String> = (0..rows[0].split(',').count()).map(|place| format!("列{place}")).collect();
+    format!("{}\n{}\n", names.join(","), rows.join("\n"))
+}
+
+/// The marked cells of a file: what follows the three columns that are exact.
+fn cells(csv: &str) -> Vec<Vec<String>> {
+    csv.lines().skip(1).map(|row| row.split(',').skip(3).map(str::to_owned).collect()).collect()
+}
+
+/// How far two files are apart in a column of numbers.
+fn differences(one: &str, other: &str, place: usize) -> Vec<f64> {
+    let numbers = |csv: &str| -> Vec<f64> { cells(csv).iter().map(|cells| cells[place].parse().unwrap()).collect() };
+    numbers(one).into_iter().zip(numbers(other)).map(|(one, other)| (one - other).abs()).collect()
+}
+
+/// A copy of each consumer.
+struct Copies {
+    product: &'static str,
+    orders: [Ordered; 2],
+    texts: [String; 2],
+}
+
+async fn delivered(served: &Served, product: &'static str) -> Copies {
+    let order = async |consumer| served.scenario.order_sighted(consumer, product).await;
+    let orders: [Ordered; 2] = [order(Who::First).await, order(Who::Second).await];
+    let text = async |order: &Ordered| download(served, order, "/export?format=csv").await;
+    let texts = [text(&orders[0]).await, text(&orders[1]).await];
+    assert!(texts.iter().all(|text| text.lines().count() == SIGHTINGS + 1));
+    Copies { product, orders, texts }
+}
+
+/// The leak of the first consumer's copy names him, with evidence that holds; and so for the second.
+async fn name_their_recipients(served: &Served, Copies { product, orders, texts: copies }: &Copies) {
+    let scenario = &served.scenario;
+    let found = trace(scenario, &stripped(&copies[0])).await;
+    let report = &found.report;
+    assert_eq!(report.verdict, TraceVerdict::Accused, "{product}: {report:?}");
+    assert!(report.bound <= 1e-6 && report.accused.len() == 1 && report.tested >= 2, "{product}: {report:?}");
+    assert_eq!(report.products[0].table, *product, "rows of one resource stand in several products");
+    let accused = &report.accused[0];
+    assert_eq!(accused.consumer, *scenario.party(Who::First), "{product}");
+    assert!(accused.log_p_value < report.bound.ln(), "{product}: {accused:?}");
+    assert!(
+        accused.channels["mark"].positions > 500 && accused.channels["mark"].score > 20.0,
+        "{product}: {accused:?}"
+    );
+    assert!(
+        accused
+            .deliveries
+            .iter()
+            .any(|delivery| delivery.order == orders[0].id && delivery.rows > LEAKED as u64 * 9 / 10)
+    );
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{product}: {:?}", check.findings);
+    assert!(check.accused.iter().all(|accused| accused.consumer == *scenario.party(Who::First)), "{product}");
+    // What an innocent was given accuses the one who was given it, and nobody else.
+    let other = trace(scenario, &stripped(&copies[1])).await;
+    let named: Vec<_> = other.report.accused.iter().map(|accused| accused.consumer.clone()).collect();
+    assert_eq!(named, [scenario.party(Who::Second).clone()], "{product}: {:?}", other.report);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_marked_in_places_moments_spellings_and_by_national_ciphers_name_their_recipients() {
+    let served = Served::of(Scenario::open_sighted().await, Settings::default()).await;
+    let mut copies = Vec::new();
+    for product in [SIGHTED_PLACE, SIGHTED_AT, SIGHTED_STREET, SIGHTED_FARE] {
+        copies.push(delivered(&served, product).await);
+    }
+    for copies in &copies {
+        name_their_recipients(&served, copies).await;
+    }
+    let [places, moments, streets, fares] = [0, 1, 2, 3].map(|at: usize| &copies[at].texts);
+    // Eight metres each way are 0.000144 degrees of latitude at most.
+    let apart = differences(&places[0], &places[1], 0);
+    assert!(apart.iter().all(|degrees| *degrees < 0.000_146) && apart.iter().any(|degrees| *degrees > 0.000_1));
+    let moved = cells(&moments[0]).iter().zip(&cells(&moments[1])).filter(|(one, other)| one != other).count();
+    assert!((SIGHTINGS / 10..SIGHTINGS / 2).contains(&moved), "{moved}");
+    // A spelling is one of its set's.
+    let set = |text: &str| if text.starts_with("人民") { "人民" } else { "Minzu" };
+    let (one, other) = (cells(&streets[0]), cells(&streets[1]));
+    assert!(one.iter().zip(&other).all(|(one, other)| set(&one[0]) == set(&other[0])) && one != other);
+    // By SM4: a fen each way.
+    let apart = differences(&fares[0], &fares[1], 0);
+    assert!(apart.iter().all(|fen| *fen == 0.0 || *fen == 2.0) && apart.contains(&2.0));
+}
+
+/// A file that nobody ever was delivered is known by the snapshot that it is rows of, and by nobody's order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaked_source_is_told_as_the_source_itself_and_accuses_nobody() {
+    let served = Served::of(Scenario::open_sighted().await, Settings::default()).await;
+    let scenario = &served.scenario;
+    // Nothing was delivered at all, and the source is known.
+    let source = stripped(&std::fs::read_to_string(scenario.directory().join("sightings.csv")).unwrap());
+    let found = trace(scenario, &source).await;
+    let report = &found.report;
+    assert_eq!(
+        (report.verdict, report.products.len(), report.accused.len()),
+        (TraceVerdict::Undecided, 0, 0),
+        "{report:?}"
+    );
+    let told = report.sources.first().expect("the snapshot is known");
+    let resource = scenario.resource("sightings");
+    assert_eq!((&told.resource, told.snapshot.as_str()), (resource, format!("{resource}@0").as_str()));
+    assert!(told.rows > LEAKED as u64 * 9 / 10 && told.orders.is_empty(), "{told:?}");
+    assert_eq!(told.provider, *scenario.party(Who::Provider));
+    assert!(
+        report.reason_en.contains("the source itself") && report.reason_en.contains("width"),
+        "{}",
+        report.reason_en
+    );
+    assert!(report.snapshots_tried >= 3, "{report:?}");
+
+    // Somebody had some of its columns by an order. The others tell that it is not his copy.
+    let order = scenario.order_sighted(Who::First, SIGHTED_FARE).await;
+    let copy = download(&served, &order, "/export?format=csv").await;
+    let found = trace(scenario, &source).await;
+    let report = &found.report;
+    assert!(report.accused.is_empty(), "{report:?}");
+    let told = report.sources.first().expect("the snapshot is known");
+    assert!(
+        told.never_delivered.contains(&"width".to_owned()) && !told.never_delivered.contains(&"fare".to_owned()),
+        "{told:?}"
+    );
+    let orders: Vec<_> =
+        told.orders.iter().map(|had| (had.order.clone(), had.columns.contains(&"fare".to_owned()))).collect();
+    assert_eq!(orders, [(order.id.clone(), true)]);
+    // His own copy is a copy, and no source.
+    let found = trace(scenario, &stripped(&copy)).await;
+    assert!(found.report.sources.is_empty(), "{:?}", found.report.sources);
+    assert_eq!(found.report.verdict, TraceVerdict::Accused, "{:?}", found.report);
+}

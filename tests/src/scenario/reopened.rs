@@ -1,0 +1,36 @@
+//! The node as it is after its operator has closed it and opened it anew with other settings.
+
+use std::fs;
+use std::path::Path;
+
+use lingqu_app::{App, AppSettings, Clock};
+use lingqu_engine::EngineSettings;
+
+use super::Scenario;
+
+impl Scenario {
+    /// Closes the node, which is on SQLite, and opens a copy of its directory whose engine has other settings. Orders and keys
+    /// are the same.
+    pub async fn reopened(mut self, engine: impl FnOnce(EngineSettings) -> EngineSettings) -> Scenario {
+        self.app.close().await.expect("an idle node closes");
+        let directory = self.directory.path().join("reopened");
+        copy(self.app.directory(), &directory);
+        let settings = AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true };
+        self.app = App::open_with(settings, engine).await.expect("a closed node opens again");
+        self
+    }
+}
+
+/// Copies a node's directory, but for the lock of its process.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the temporary directory is writable");
+    for entry in fs::read_dir(from).expect("the node's directory can be read") {
+        let entry = entry.expect("the node's directory can be read");
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else if entry.file_name() != "node.lock" {
+            fs::copy(&path, &target).expect("the temporary directory is writable");
+        }
+    }
+}
