@@ -1,4 +1,4 @@
-//! The rows of a product as they are, for the trace of a fragment inside the node: never for a consumer.
+//! The rows of a product, or of a snapshot of a resource, as they are, for the trace of a fragment inside the node: never for a consumer.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use crate::columns::SchemaView;
 use crate::decoys::Decoyed;
 use crate::files::TableFiles;
 use crate::product::Product;
+use crate::snapshot::Snapshot;
 
-/// A product's visible columns, read from its files as often as is asked. A row's number is the one by which receipts
+/// A product's or a snapshot's visible columns, read from its files as often as is asked. A row's number is the one by which receipts
 /// name it.
 #[derive(Clone, Debug)]
 pub struct ProductOriginals {
@@ -31,6 +32,11 @@ impl ProductOriginals {
     /// The originals of a product and its decoys among them.
     pub fn with_decoys(product: &Product, decoyed: &Decoyed) -> ProductOriginals {
         ProductOriginals { files: Arc::clone(&decoyed.files), ..ProductOriginals::new(product) }
+    }
+
+    /// The rows of a snapshot of a resource. No receipt numbers them.
+    pub fn of_snapshot(snapshot: &Snapshot) -> ProductOriginals {
+        ProductOriginals { files: Arc::clone(&snapshot.files), schema: snapshot.schema.clone() }
     }
 
     /// The names of the columns.

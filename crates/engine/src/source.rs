@@ -351,6 +351,7 @@ impl Source {
             sheet: self.options.sheet.clone(),
             header_row: self.options.header_row,
             fills_merged: self.options.fill_merged_cells,
+            names_optional: false,
         };
         SheetRecords::open(file, &choice)
     }

@@ -14,7 +14,7 @@ use super::TraceWatch;
 use super::versions::DeliveredVersion;
 
 /// Rows of the sample that versions are tried with.
-const SAMPLE_ROWS: usize = 4_000;
+pub(super) const SAMPLE_ROWS: usize = 4_000;
 /// Logarithm of the odds that a match has: by the model one in a thousand is wrong.
 const LOG_ODDS_MIN: f64 = 7.0;
 /// A further version is taken when it explains so many rows of the sample that no other does, and such a share of it.
@@ -27,6 +27,9 @@ const TELLING_COLUMNS_MIN: usize = 2;
 const TELLING_SHARE_MIN: f64 = 0.5;
 /// Most versions that one fragment is taken to come from.
 const MATCHED_MAX: usize = 16;
+/// Of versions that explain as many rows but for so many in a thousand, the one that explains most columns is taken: rows of one
+/// resource stand in several products, and which one leaked shows by what only it has.
+const EQUAL_PER_MILLE: usize = 5;
 /// Every so many originals the progress is told.
 const TELL_EVERY: u64 = 1 << 20;
 
@@ -38,6 +41,21 @@ pub(super) struct Comparable {
     pub(super) decoys: RoaringTreemap,
     /// The product's marking, or one without marks.
     pub(super) marking: Marking,
+}
+
+/// A table that a fragment is laid beside.
+pub(super) struct Beside<'c> {
+    pub(super) originals: &'c ProductOriginals,
+    pub(super) marking: &'c Marking,
+    /// What it is called where progress is told.
+    pub(super) name: String,
+}
+
+impl Comparable {
+    fn beside(&self) -> Beside<'_> {
+        let Comparable { version, originals, marking, .. } = self;
+        Beside { originals, marking, name: version.name.0.to_string() }
+    }
 }
 
 /// A version that rows of the fragment are of. Each row is of one version at most.
@@ -77,8 +95,9 @@ pub(super) fn search(
 ) -> Result<Searched, FingerprintError> {
     let sample_places = fragment.sample(SAMPLE_ROWS);
     let sample = fragment.rows(&sample_places);
+    let beside: Vec<Beside<'_>> = candidates.iter().map(Comparable::beside).collect();
     let all: Vec<usize> = (0..candidates.len()).collect();
-    let tried = align_each(&sample, candidates, &all, threads, watch)?;
+    let tried = align_each(&sample, &beside, &all, threads, watch)?;
     let is_foreign = tried.iter().all(|alignment| matches!(alignment.provenance, Provenance::Outside(_)))
         || (tried.iter().all(|alignment| alignment.rows.is_empty()) && is_telling(&sample));
     let chosen = chosen(&tried, candidates, sample.row_count());
@@ -91,7 +110,7 @@ pub(super) fn search(
         let mut tried: Vec<Option<Alignment>> = tried.into_iter().map(Some).collect();
         places.iter().filter_map(|place| tried.get_mut(*place)?.take()).collect()
     } else {
-        align_each(fragment, candidates, &places, threads, watch)?
+        align_each(fragment, &beside, &places, threads, watch)?
     };
     let rows_of = |(place, alignment): (&usize, &Alignment)| {
         let rows = alignment.rows.iter().map(|row| (row.original, row.leaked)).collect();
@@ -133,7 +152,12 @@ fn chosen(tried: &[Alignment], candidates: &[Comparable], rows: usize) -> Vec<us
     let mut chosen = Vec::new();
     let further_min = FURTHER_ROWS_MIN.max((rows as f64 * FURTHER_SHARE_MIN).ceil() as usize);
     while chosen.len() < MATCHED_MAX {
-        let best = left.iter().max_by_key(|(place, rows)| (rows.len(), candidates[*place].version.last_at));
+        let most = left.iter().map(|(_, rows)| rows.len()).max().unwrap_or_default();
+        let is_equal = |rows: usize| rows * 1_000 >= most * (1_000 - EQUAL_PER_MILLE);
+        let best = left
+            .iter()
+            .filter(|(_, rows)| is_equal(rows.len()))
+            .max_by_key(|(place, rows)| (tried[*place].columns.len(), rows.len(), candidates[*place].version.last_at));
         let Some((place, explained)) = best.cloned() else { break };
         if explained.is_empty() || (!chosen.is_empty() && explained.len() < further_min) {
             break;
@@ -158,10 +182,10 @@ fn further(tried: &[Alignment], candidates: &[Comparable], chosen: &[usize]) -> 
     further
 }
 
-/// Aligns a fragment with some of the candidates, in the order of `places`.
-fn align_each(
+/// Aligns a fragment with some of the tables, in the order of `places`.
+pub(super) fn align_each(
     fragment: &Fragment,
-    candidates: &[Comparable],
+    candidates: &[Beside<'_>],
     places: &[usize],
     threads: usize,
     watch: &TraceWatch,
@@ -196,7 +220,7 @@ fn align_each(
     Ok(done.into_iter().flatten().filter_map(Result::ok).collect())
 }
 
-fn align_one(fragment: &Fragment, candidate: &Comparable, watch: &TraceWatch) -> Result<Alignment, FingerprintError> {
+fn align_one(fragment: &Fragment, candidate: &Beside<'_>, watch: &TraceWatch) -> Result<Alignment, FingerprintError> {
     let all = candidate.originals.rows();
     let mut told = 0;
     let mut tell = |stage: Stage, rows: u64| {
@@ -210,9 +234,9 @@ fn align_one(fragment: &Fragment, candidate: &Comparable, watch: &TraceWatch) ->
                 Stage::Rows => "rows",
                 Stage::Gathering => "originals",
             };
-            watch.tell(&format!("{} of {all} rows of {}: {doing}", rows, candidate.version.name.0));
+            watch.tell(&format!("{} of {all} rows of {}: {doing}", rows, candidate.name));
         }
         if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    align(&candidate.marking, &fragment.batch, &candidate.originals, LOG_ODDS_MIN, &mut Watch(&mut tell))
+    align(candidate.marking, &fragment.batch, candidate.originals, LOG_ODDS_MIN, &mut Watch(&mut tell))
 }

@@ -31,6 +31,8 @@ pub(super) struct DeliveredVersion {
     pub(super) snapshots: Vec<String>,
     /// When its last delivery began.
     pub(super) last_at: Timestamp,
+    /// The orders that rows of it were delivered to.
+    pub(super) orders: BTreeSet<OrderId>,
 }
 
 /// What was delivered at all.
@@ -142,8 +144,10 @@ pub(super) async fn delivered(log: &ReceiptLog, watch: &TraceWatch) -> Result<De
                     name,
                     snapshots: opening.snapshots.clone(),
                     last_at: at,
+                    orders: BTreeSet::new(),
                 });
                 version.last_at = version.last_at.max(at);
+                version.orders.insert(opening.order.clone());
             }
         }
         Ok(())

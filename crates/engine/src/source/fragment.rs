@@ -30,7 +30,7 @@ use super::file::SourceFile;
 use super::json::{self, JsonRecords};
 use super::progress::ReadProgress;
 use super::sheet::{SheetChoice, SheetRecords};
-use super::typed::{Cell, ColumnBuilder};
+use super::typed::{Cell, ColumnBuilder, parse_date, parse_timestamp};
 use super::{Records, Step};
 use crate::BATCH_ROWS;
 use crate::columns::ColumnType;
@@ -61,7 +61,7 @@ pub struct FragmentOptions {
     pub encoding: Option<TextEncoding>,
     /// The sheet of a workbook; none: the first.
     pub sheet: Option<String>,
-    /// Whether the first line names the columns; none: it does unless a number stands in it.
+    /// Whether the first line names the columns; none: it does unless a number, a day or a moment stands in it.
     pub has_header: Option<bool>,
 }
 
@@ -154,7 +154,9 @@ impl Fragment {
             return finished(&file, batch, FragmentForm::Parquet, None, (rows_read, 0), digest);
         }
         if head.starts_with(b"PK\x03\x04") {
-            let choice = SheetChoice { sheet: options.sheet.clone(), header_row: None, fills_merged: true };
+            let names_optional = options.has_header != Some(true);
+            let choice =
+                SheetChoice { sheet: options.sheet.clone(), header_row: None, fills_merged: true, names_optional };
             let records = SheetRecords::open(&file, &choice)?;
             let headers = records.headers().to_vec();
             let read = text_rows(&file, Box::new(records), headers, options.has_header)?;
@@ -203,6 +205,16 @@ impl Fragment {
             fields.zip(self.batch.columns().iter().cloned()).filter(|(field, _)| comparable(field)).unzip();
         let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&columns));
         rows.map_or(0, |rows| rows.iter().map(|row| row.data().to_vec()).collect::<HashSet<_>>().len())
+    }
+
+    /// How many different values a column has, by its place; nothing of one that is not there or can't be compared.
+    pub fn distinct_values(&self, place: usize) -> usize {
+        let of = |column: &ArrayRef| {
+            let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())]).ok()?;
+            let rows = converter.convert_columns(std::slice::from_ref(column)).ok()?;
+            Some(rows.iter().map(|row| row.data().to_vec()).collect::<HashSet<_>>().len())
+        };
+        self.batch.columns().get(place).and_then(of).unwrap_or_default()
     }
 
     /// How many rows it has in memory.
@@ -331,7 +343,7 @@ fn text_rows(
     if headers.len() > COLUMNS_MAX {
         return Err(FragmentError::TooManyColumns { file: file.name(), found: headers.len() });
     }
-    let has_header = has_header.unwrap_or_else(|| !headers.iter().any(|header| is_number(header)));
+    let has_header = has_header.unwrap_or_else(|| !headers.iter().any(|header| is_value(header)));
     let schema = schema_of(if has_header { Some(&headers) } else { None }, headers.len());
     let mut kept = Kept::default();
     let mut left_out = 0;
@@ -346,7 +358,7 @@ fn text_rows(
             && kept.takes()
         {
             for (builder, text) in builders.iter_mut().zip(&first) {
-                append(builder, Cell::Raw(text));
+                append(builder, if text.is_empty() { Cell::Null } else { Cell::Raw(text) });
             }
             count += 1;
         }
@@ -383,8 +395,11 @@ fn append(builder: &mut ColumnBuilder, cell: Cell<'_>) {
     }
 }
 
-fn is_number(text: &str) -> bool {
-    text.trim().parse::<f64>().is_ok_and(f64::is_finite)
+/// Whether a text is no name of a column but a value: a number, a day or a moment.
+fn is_value(text: &str) -> bool {
+    let text = text.trim();
+    let is_number = text.parse::<f64>().is_ok_and(f64::is_finite);
+    is_number || parse_date(text).is_some() || parse_timestamp(text).is_some()
 }
 
 /// Text columns under the names of a header; a name that is empty or there already is told by its place.

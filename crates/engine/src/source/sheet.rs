@@ -11,7 +11,7 @@ use calamine::{DataRef, Dimensions, ExcelDateTime, Reader, Xlsx, XlsxError};
 
 use super::error::{FoundKind, SourceError};
 use super::file::SourceFile;
-use super::typed::Cell;
+use super::typed::{Cell, moment_text};
 use super::{COLUMNS_MAX, Records, Step, workbook};
 
 /// Rows that the thread hands over at a time, and how many such pieces it may be ahead.
@@ -33,6 +33,9 @@ pub(super) struct SheetChoice {
     pub(super) header_row: Option<u32>,
     /// Whether the cells of a merged area all have its value.
     pub(super) fills_merged: bool,
+    /// Whether the first row may be one of values. It is handed out as texts then, with a column for each that has a value in it or
+    /// soon after.
+    pub(super) names_optional: bool,
 }
 
 /// A cell's value.
@@ -46,6 +49,25 @@ enum SheetCell {
     /// Microseconds since 1970-01-01.
     Moment(i64),
     Fault(FoundKind),
+}
+
+impl SheetCell {
+    /// Whether it is a value that names no column: anything but a text.
+    fn is_no_name(&self) -> bool {
+        !matches!(self, SheetCell::Empty | SheetCell::Text(_))
+    }
+
+    /// It as a text, as a column of texts has it; nothing of what is none.
+    fn text(&self) -> String {
+        match self {
+            SheetCell::Empty | SheetCell::Fault(_) => String::new(),
+            SheetCell::Integer(value) => value.to_string(),
+            SheetCell::Float(value) => value.to_string(),
+            SheetCell::Text(text) => text.clone(),
+            SheetCell::Boolean(value) => value.to_string(),
+            SheetCell::Moment(value) => moment_text(*value),
+        }
+    }
 }
 
 /// The values of one row, by column from 0.
@@ -87,7 +109,7 @@ impl SheetRecords {
             columns: Vec::new(),
             row: SheetRow::default(),
         };
-        records.read_headers(choice.header_row)?;
+        records.read_headers(choice)?;
         Ok(records)
     }
 
@@ -115,15 +137,23 @@ impl SheetRecords {
         Ok(None)
     }
 
-    fn read_headers(&mut self, header_row: Option<u32>) -> Result<(), SourceError> {
+    fn read_headers(&mut self, choice: &SheetChoice) -> Result<(), SourceError> {
         let row = loop {
             let Some(row) = self.next_row()? else { return Err(self.no_columns()) };
-            match header_row {
+            match choice.header_row {
                 Some(wanted) if row.number < u64::from(wanted) => {}
                 Some(wanted) if row.number > u64::from(wanted) => return Err(self.no_columns()),
                 _ => break row,
             }
         };
+        if choice.names_optional && row.cells.iter().any(SheetCell::is_no_name) {
+            let following = self.piece.as_slice().iter().map(|row| row.cells.len());
+            let width = following.max().unwrap_or_default().max(row.cells.len());
+            self.headers =
+                (0..width).map(|column| row.cells.get(column).map(SheetCell::text).unwrap_or_default()).collect();
+            self.columns = (0..width).collect();
+            return Ok(());
+        }
         for (column, cell) in row.cells.into_iter().enumerate() {
             let header = match cell {
                 SheetCell::Empty => continue,

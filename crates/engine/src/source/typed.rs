@@ -324,7 +324,7 @@ impl ColumnBuilder {
 }
 
 /// `2013-01-01`, or `2013-01-01 05:00:00.25` where it is not midnight.
-fn moment_text(microseconds: i64) -> String {
+pub(super) fn moment_text(microseconds: i64) -> String {
     let Ok(moment) = jiff::Timestamp::from_microsecond(microseconds) else { return String::new() };
     let moment = jiff::tz::Offset::UTC.to_datetime(moment);
     if microseconds.rem_euclid(DAY_MICROSECONDS) == 0 {
@@ -414,7 +414,7 @@ fn civil_date(bytes: &[u8]) -> Option<jiff::civil::Date> {
 }
 
 /// Days since 1970-01-01 of `YYYY-MM-DD`.
-fn parse_date(text: &str) -> Option<i32> {
+pub(super) fn parse_date(text: &str) -> Option<i32> {
     let date = civil_date(text.as_bytes())?;
     let midnight = jiff::tz::Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
     i32::try_from(midnight.as_second() / 86_400).ok()
@@ -422,7 +422,7 @@ fn parse_date(text: &str) -> Option<i32> {
 
 /// Microseconds since 1970-01-01 of `YYYY-MM-DD HH:MM[:SS[.ffffff]]`, with `T` or a space between, and whether an
 /// offset (`Z`, `+08:00`) was given; the value is then in UTC.
-fn parse_timestamp(text: &str) -> Option<(i64, bool)> {
+pub(super) fn parse_timestamp(text: &str) -> Option<(i64, bool)> {
     let bytes = text.as_bytes();
     if bytes.len() < 16 || !matches!(bytes[10], b' ' | b'T') || bytes[13] != b':' {
         return None;

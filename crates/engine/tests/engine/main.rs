@@ -8,6 +8,7 @@ mod differencing;
 mod equivalence;
 mod explain;
 mod export;
+mod fragment_mutations;
 mod limits;
 mod lineage;
 mod lookup;

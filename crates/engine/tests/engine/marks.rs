@@ -6,18 +6,24 @@ mod ways;
 
 use std::sync::Arc;
 
+use lingqu_engine::Limits;
+use lingqu_engine::decoys::DecoyPlan;
 use lingqu_engine::governed::{Governance, GovernedTable};
 use lingqu_engine::marks::Marks;
+use lingqu_engine::product::{ProductSpec, ProductStore};
+use lingqu_engine::session::GovernedSession;
 use lingqu_engine::snapshot::Snapshot;
 use lingqu_fingerprint::{
     BiasTable, Carrier, Encoding, Mark, MarkKey, Marker, Marking, Member, PositionSecrets, Presence, Profile, RATE_ONE,
     RecipientCode, Step,
 };
 
-use crate::data::{equals, governance};
+use crate::data::{Place, equals, governance, name, tenant_a};
 
 /// A tenth of the positions.
 const ORDER_SHARE: u16 = 6_554;
+/// Far more decoys than a contract can name, so that a small table has some.
+const DECOYS_PER_MILLION: u32 = 50_000;
 
 fn key(byte: u8) -> MarkKey {
     MarkKey::from_bytes(Profile::Aes, [byte; 32])
@@ -84,4 +90,35 @@ pub fn people_of(
     let governed = governance("people", columns, vec![equals("tenant", "a")], None);
     let governed = Governance::with_marks(governed, Some(marks(marking, recipient, order)));
     GovernedTable::new(Arc::clone(&snapshot.files), &governed).expect("a governed table")
+}
+
+/// The same of a product over these people whose contract names decoys, many for the tests; and how many there are for all
+/// recipients together.
+pub async fn with_decoys(
+    place: &Place,
+    snapshot: &Snapshot,
+    columns: &[(&str, &str)],
+    recipient: u8,
+    order: u8,
+) -> (GovernedSession, usize) {
+    let names: Vec<&str> = columns.iter().map(|(column, _)| *column).collect();
+    let spec = ProductSpec {
+        sql: format!("select {} from people", names.join(", ")),
+        key: vec![name("id")],
+        subject: None,
+        further_subjects: Vec::new(),
+    };
+    let exact: Vec<(&str, &str)> = names.iter().map(|column| (*column, "exact")).collect();
+    let input = tenant_a(snapshot, &exact);
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let made = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
+    let product = made.expect("a product");
+    let plan = DecoyPlan { per_million: DECOYS_PER_MILLION, secret: [7; 32] };
+    let decoyed = store.lay_decoys("prd_1", "set_1", &product, &plan).expect("decoys");
+    let key = |byte| RecipientCode::new(&key(byte));
+    let marks = Marks::new(of_people(), PositionSecrets::new(&self::key(1)), key(recipient), key(order));
+    let marks = Arc::new(marks.expect("the marking holds together").with_decoys());
+    let governed = governance("people", columns, vec![], None).with_marks(Some(marks));
+    let table = GovernedTable::new(Arc::clone(&decoyed.files), &governed).expect("a governed table");
+    (place.session(&[table]), usize::try_from(decoyed.count()).expect("a count"))
 }

@@ -186,6 +186,17 @@ fn archive(path: &Path, parts: &[(&str, &[u8])]) {
     std::fs::write(path, bytes).expect("written");
 }
 
+/// The second form of cells is a day, the third a moment.
+const STYLES: &str = r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts count="1"><numFmt numFmtId="165" formatCode="yyyy/m/d hh:mm"/></numFmts><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="165"/></cellXfs></styleSheet>"#;
+
+/// What a workbook of one sheet refers to, its forms of cells among it.
+fn with_styles() -> String {
+    BOOK_RELATIONS.replace(
+        "</Relationships>",
+        r#"<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" Target="styles.xml"/></Relationships>"#,
+    )
+}
+
 fn open_made(place: &Place, sheet: &[u8], texts: &[u8]) -> Result<Vec<String>, SourceError> {
     let path = place.directory.path().join("made.xlsx");
     archive(
@@ -211,7 +222,6 @@ fn an_honest_archive_is_read() {
 /// A number is a day only where its cell is formatted as one, and which day, the workbook says. (ECMA-376, 18.17.4.1.)
 #[test]
 fn days_are_counted_as_the_workbook_says() {
-    const STYLES: &str = r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts count="1"><numFmt numFmtId="165" formatCode="yyyy/m/d hh:mm"/></numFmts><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="165"/></cellXfs></styleSheet>"#;
     let cells = [
         r#"<row r="1"><c r="A1" t="inlineStr"><is><t>n</t></is></c><c r="B1" t="inlineStr"><is><t>day</t></is></c><c r="C1" t="inlineStr"><is><t>at</t></is></c></row>"#,
         r#"<row r="2"><c r="A2"><v>45000</v></c><c r="B2" s="1"><v>45000</v></c><c r="C2" s="2"><v>45000.75</v></c></row>"#,
@@ -228,17 +238,13 @@ fn days_are_counted_as_the_workbook_says() {
         ),
     ] {
         let book = BOOK.replace("<sheets>", &format!("{property}<sheets>"));
-        let relations = BOOK_RELATIONS.replace(
-            "</Relationships>",
-            r#"<Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" Target="styles.xml"/></Relationships>"#,
-        );
         archive(
             &path,
             &[
                 ("[Content_Types].xml", types.as_bytes()),
                 ("_rels/.rels", RELATIONS.as_bytes()),
                 ("xl/workbook.xml", book.as_bytes()),
-                ("xl/_rels/workbook.xml.rels", relations.as_bytes()),
+                ("xl/_rels/workbook.xml.rels", with_styles().as_bytes()),
                 ("xl/styles.xml", STYLES.as_bytes()),
                 ("xl/worksheets/sheet1.xml", &sheet(&cells.concat())),
             ],
@@ -247,7 +253,6 @@ fn days_are_counted_as_the_workbook_says() {
     }
 }
 
-/// Each of these would take memory or time without end, or put values where nobody looks.
 /// What was found is read under whatever names it has now: others, one name twice, or none.
 #[test]
 fn a_fragment_in_a_sheet_keeps_its_rows_whatever_became_of_its_names() {
@@ -278,6 +283,45 @@ fn a_fragment_in_a_sheet_keeps_its_rows_whatever_became_of_its_names() {
     }
 }
 
+/// A first row of values is a row, whatever types they have, and what it lacks others below it may have.
+#[test]
+fn a_fragment_in_a_sheet_without_names_begins_with_its_first_row() {
+    let place = Place::new();
+    let path = place.directory.path().join("found.xlsx");
+    let text = |at: &str, text: &str| format!(r#"<c r="{at}" t="inlineStr"><is><t>{text}</t></is></c>"#);
+    // A day, a moment and a truth, and nothing in the last column; then something in it.
+    let first = [
+        text("A1", "L1"),
+        r#"<c r="B1" s="1"><v>45000</v></c>"#.to_owned(),
+        r#"<c r="C1" s="2"><v>45000.75</v></c>"#.to_owned(),
+    ];
+    let truth = r#"<c r="D1" t="b"><v>1</v></c>"#;
+    let second = [text("A2", "L2"), r#"<c r="B2" s="1"><v>45001</v></c>"#.to_owned(), text("E2", "末班")];
+    let rows = format!(r#"<row r="1">{}{truth}</row><row r="2">{}</row>"#, first.concat(), second.concat());
+    archive(
+        &path,
+        &[
+            ("[Content_Types].xml", TYPES.as_bytes()),
+            ("_rels/.rels", RELATIONS.as_bytes()),
+            ("xl/workbook.xml", BOOK.as_bytes()),
+            ("xl/_rels/workbook.xml.rels", with_styles().as_bytes()),
+            ("xl/styles.xml", STYLES.as_bytes()),
+            ("xl/worksheets/sheet1.xml", &sheet(&rows)),
+        ],
+    );
+    let read = |has_header| Fragment::read(&path, &FragmentOptions { has_header, ..FragmentOptions::default() });
+    let fragment = read(None).expect("a good sheet");
+    assert_eq!(fragment.column_names(), ["column_1", "column_2", "column_3", "column_4", "column_5"]);
+    assert_eq!((fragment.rows_read, fragment.lines_left_out), (2, 0));
+    assert_eq!(
+        text_rows(std::slice::from_ref(&fragment.batch)),
+        ["L1|2023-03-15|2023-03-15 18:00:00|true|", "L2|2023-03-16|||末班"]
+    );
+    // Who says that it names the columns is told why it can't.
+    assert!(read(Some(true)).expect_err("a day is no name").to_string().contains("header"));
+}
+
+/// Each of these would take memory or time without end, or put values where nobody looks.
 #[test]
 fn archives_that_no_honest_program_writes_are_refused() {
     let place = Place::new();
