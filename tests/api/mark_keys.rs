@@ -90,6 +90,60 @@ async fn nothing_marked_leaves_before_the_auditor_gave_its_shares() {
     assert_eq!(report.mark_keys, 3);
 }
 
+/// The auditor ends codes that were disclosed by a command that anybody may send and only it may give; what it is asked next is
+/// for the next epoch.
+#[tokio::test]
+async fn the_auditor_renews_keys_and_is_asked_for_the_next_epoch() {
+    let (served, order) = served().await;
+    let app = &served.scenario.app;
+    served.scenario.give_key_shares(&order.id).await;
+    let first = app.fingerprint_keys(&order.id).await.unwrap().unwrap();
+    let auditor = served.sign_in("chief10").await;
+    let request = auditor.get(&path(&order.id, "key-request")).await.json();
+    assert_eq!(request.get("code_epoch"), None, "of the first epoch nothing is said");
+
+    let command = json!({ "command": "renew_mark_keys", "order": order.id.to_string(), "reason": "案件公开" });
+    for login in ["chief9", "chief3", "clerk10", "chief0"] {
+        let client = served.sign_in(login).await;
+        let reply = client.post("/api/v1/commands", &command).await;
+        assert_eq!(reply.problem(), (403, "not_permitted".to_owned()), "{login}");
+    }
+    let given = auditor.post("/api/v1/commands", &command).await;
+    assert_eq!(given.status, 200, "{}", given.text);
+    assert_eq!(app.serving(&order.key).await.unwrap_err().problem().code, "mark_keys_missing");
+    let journal = auditor.get(&format!("/api/v1/journal?stream={}", order.id)).await;
+    assert!(journal.text.contains("mark_keys_renewed"), "{}", journal.text);
+
+    let request = auditor.get(&path(&order.id, "key-request")).await.json();
+    assert_eq!(request["code_epoch"], json!(1));
+    let half = half();
+    // An answer to the old request is none, nor is one by another half: the positions stay where they are.
+    let mut old = request.clone();
+    old.as_object_mut().unwrap().remove("code_epoch");
+    for shares in [answer(&half, &old), answer(&half, &request)] {
+        let refused = auditor.post(&path(&order.id, "key-shares"), &shares).await;
+        assert_eq!(refused.problem(), (422, "invalid".to_owned()));
+    }
+    served.scenario.give_key_shares(&order.id).await;
+    let second = app.fingerprint_keys(&order.id).await.unwrap().unwrap();
+    assert_ne!(first.code_id, second.code_id);
+    assert_eq!((first.code_epoch, second.code_epoch), (0, 1));
+    app.serving(&order.key).await.unwrap();
+    // A trace has both, with the positions of one key.
+    let marked = app.marked_product(served.scenario.product(TRIP_MARKED)).await.unwrap().unwrap();
+    let epochs: Vec<u32> = marked.orders.iter().map(|order| order.code_epoch).collect();
+    assert_eq!(epochs, [0, 1]);
+    assert_ne!(marked.orders[0].recipient_key.key.as_bytes(), marked.orders[1].recipient_key.key.as_bytes());
+    assert_ne!(marked.orders[0].order_key.key.as_bytes(), marked.orders[1].order_key.key.as_bytes());
+    let shown = auditor.get(&format!("/api/v1/orders/{}", order.id)).await.json();
+    let of = |commitments: &Value| commitments["positions"].as_str().unwrap().to_owned();
+    let body = &shown["body"];
+    assert_eq!(of(&body["mark_keys"]["commitments"]), of(&body["mark_keys_before"][0]["commitments"]));
+    let report = app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+    assert_eq!(report.mark_keys, 6);
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -59,13 +59,7 @@ async fn a_revoked_key_is_refused_at_the_next_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_node_writes_is_in_force_at_the_next_request() {
-    let Some(server) = PrivatePostgres::shared() else {
-        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests several nodes");
-        eprintln!(
-            "\n*** NO POSTGRESQL FOUND: SEVERAL NODES ON ONE DATABASE WERE NOT TESTED. Install PostgreSQL. ***\n"
-        );
-        return;
-    };
+    let Some(server) = PrivatePostgres::needed("several nodes on one database") else { return };
     let url = server.create_database().await;
     let served = Served::open(Some(url.clone()), 100).await;
     let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (1_000, 0)).await;
@@ -163,11 +157,7 @@ async fn a_suspension_that_nobody_waited_for_is_in_force() {
 /// stand in one frame; on PostgreSQL they are rows of two tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_receipt_names_a_request_that_could_not_be_kept() {
-    let Some(server) = PrivatePostgres::shared() else {
-        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL found; install it, CI tests it");
-        eprintln!("\n*** NO POSTGRESQL FOUND: A REQUEST THAT CAN'T BE KEPT WAS NOT TESTED. Install PostgreSQL. ***\n");
-        return;
-    };
+    let Some(server) = PrivatePostgres::needed("a request that can't be kept") else { return };
     let url = server.create_database().await;
     let served = Served::open(Some(url.clone()), 100).await;
     let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (100, 0)).await;

@@ -16,15 +16,16 @@ const TRIPS: usize = 6_000;
 /// `trip_id,line,day,delay,vehicle,note`: the place of the marked column.
 const DELAY: usize = 3;
 
-struct Leaks {
+/// A node with three orders of a marked product, two of one consumer.
+pub struct Leaks {
     served: Served,
-    first: Ordered,
+    pub first: Ordered,
     first_again: Ordered,
     second: Ordered,
 }
 
 impl Leaks {
-    async fn open() -> Leaks {
+    pub async fn open() -> Leaks {
         let scenario = Scenario::open_marked(TRIPS).await;
         let served = Served::of(scenario, Settings::default()).await;
         let order = async |who| served.scenario.order_marked(who, &MODES).await;
@@ -32,12 +33,12 @@ impl Leaks {
         Leaks { first, first_again, second, served }
     }
 
-    fn scenario(&self) -> &Scenario {
+    pub fn scenario(&self) -> &Scenario {
         &self.served.scenario
     }
 
     /// An order's file, without the key, the pseudonym and the names, in another order.
-    async fn leak(&self, order: &Ordered, rows: usize) -> String {
+    pub async fn leak(&self, order: &Ordered, rows: usize) -> String {
         let file = download(&self.served, order, "/export?format=csv").await;
         let cells = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
         let kept: Vec<String> = leaked(&file, rows, "")
@@ -148,7 +149,11 @@ async fn evidence_of_a_trace_holds_offline_and_nothing_in_it_can_be_changed() {
         ("trace/case.json", first.as_str(), second.as_str()),
         ("trace/keys.json", first.as_str(), second.as_str()),
         ("trace/case.json", "\"registered\": 2", "\"registered\": 1"),
-        ("trace/case.json", "\"bound\": 5e-7", "\"bound\": 5e-3"),
+        // The first trace of a file may use a half of one in a million, which recipients and orders share.
+        ("trace/case.json", "\"bound\": 2.5e-7", "\"bound\": 5e-7"),
+        ("trace/case.json", "\"before\": 0", "\"before\": 1"),
+        ("trace/case.json", "\"tested\": 2", "\"tested\": 3"),
+        ("trace/case.json", "\"recorded\": \"trc_0", "\"recorded\": \"trc_7"),
         ("trace/keys.json", "\"key\": \"", "\"key\": \"00"),
         ("trace/keys.json", "\"salt\": \"", "\"salt\": \"00"),
     ] {
@@ -161,8 +166,118 @@ async fn evidence_of_a_trace_holds_offline_and_nothing_in_it_can_be_changed() {
     assert!(verify_trace(&untouched, &EvidenceTrust::default()).verified);
 }
 
+/// Keys that were disclosed mark no further copy; copies from before and after are both traced, to the same consumer.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_disclosure_the_next_copies_are_marked_by_other_keys() {
+    const EXPORT: &str = "/export?format=csv";
+    let leaks = Leaks::open().await;
+    let (served, scenario) = (&leaks.served, leaks.scenario());
+    let first = scenario.party(Who::First).to_string();
+    let before = leaks.leak(&leaks.first, 2_000).await;
+    let copy_before = download(served, &leaks.first, EXPORT).await;
+    let other_before = download(served, &leaks.second, EXPORT).await;
+    let found = trace(scenario, &before).await;
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let held = scenario.app.serving(&leaks.first.key).await.unwrap();
+
+    scenario.renew_mark_keys(&leaks.first.id).await;
+    // Nothing more leaves by the old keys, at none of the consumer's orders: no new delivery, and none that runs.
+    for order in [&leaks.first, &leaks.first_again] {
+        assert_eq!(served.get(order, EXPORT).await.problem().1, "mark_keys_missing");
+    }
+    assert!(scenario.app.still_granted(&held).is_err());
+    assert_eq!(download(served, &leaks.second, EXPORT).await, other_before, "another consumer is not touched");
+
+    for order in [&leaks.first, &leaks.first_again] {
+        scenario.give_key_shares(&order.id).await;
+    }
+    let copy_after = download(served, &leaks.first, EXPORT).await;
+    assert_ne!(copy_after, copy_before);
+    assert_eq!(download(served, &leaks.first, EXPORT).await, copy_after, "a repeated download is the same");
+    let after = leaks.leak(&leaks.first, 2_000).await;
+
+    let named = |trace: &Trace| -> Vec<(String, u32)> {
+        let accused = trace.report.accused.iter();
+        let mut named: Vec<_> = accused.map(|found| (found.consumer.to_string(), found.code_epoch)).collect();
+        named.sort();
+        named
+    };
+    let again = trace(scenario, &before).await;
+    assert_eq!(named(&again), [(first.clone(), 0)], "the old copy is still traceable");
+    // Three codes: two of the first consumer, one of the second.
+    assert_eq!(again.report.tested, 3);
+    let found_after = trace(scenario, &after).await;
+    assert_eq!(named(&found_after), [(first.clone(), 1)]);
+    let told: Vec<_> =
+        found_after.report.accused[0].orders.iter().filter(|order| order.log_p_value.is_some()).collect();
+    assert_eq!((told.len(), &told[0].order), (1, &leaks.first.id));
+    let mixed = format!("{before}{}", after.split_once('\n').unwrap().1);
+    assert_eq!(named(&trace(scenario, &mixed).await), [(first.clone(), 0), (first.clone(), 1)]);
+
+    // Evidence names the epoch; that from before goes on holding, and neither discloses a key of the other.
+    let bundle_after = scenario.app.export_trace(&found_after).await.unwrap();
+    for (bundle, epoch) in [(&bundle, 0), (&bundle_after, 1)] {
+        let check = verify_trace(bundle, &EvidenceTrust::default());
+        assert!(check.verified, "{:?}", check.findings);
+        assert_eq!(check.accused.len(), 2);
+        assert!(check.accused.iter().all(|found| found.code_epoch == epoch), "{:?}", check.accused);
+    }
+    let keys = |bundle: &[u8]| Evidence::parse(bundle).unwrap().item("trace/keys.json").unwrap().bytes.clone();
+    assert_ne!(keys(&bundle), keys(&bundle_after));
+    for (item, from, to) in [
+        ("trace/keys.json", "\"code_epoch\": 1", "\"code_epoch\": 2"),
+        ("trace/keys.json", "\"code_epoch\": 1", "\"code_epoch\": 0"),
+        ("trace/case.json", "\"code_epoch\": 1", "\"code_epoch\": 0"),
+    ] {
+        let forged = forged(&leaks, &bundle_after, item, from, to);
+        assert!(!verify_trace(&forged, &EvidenceTrust::default()).verified, "{item}: {from} became {to}");
+    }
+    let report = scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// Each further trace of a file has less of the bound, and evidence can't claim to be of an earlier one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_tried_again_has_less_of_the_bound() {
+    let leaks = Leaks::open().await;
+    let leak = leaks.leak(&leaks.first, 2_000).await;
+    let mut bounds = Vec::new();
+    for before in 0..3 {
+        let found = trace(leaks.scenario(), &leak).await;
+        let tries = found.report.tries.unwrap();
+        assert_eq!((tries.before, tries.of_same_versions), (before, 0));
+        let bundle = leaks.scenario().app.export_trace(&found).await.unwrap();
+        let check = verify_trace(&bundle, &EvidenceTrust::default());
+        assert!(check.verified, "{:?}", check.findings);
+        assert_eq!((check.tries, check.recorded.as_ref()), (Some(tries), Some(&found.recorded)));
+        // Recipients and orders share what is left.
+        bounds.push(check.accused.iter().map(|accused| accused.bound).fold(0.0, f64::max) * 2.0 / found.report.bound);
+        if before == 2 {
+            let earlier = forged(&leaks, &bundle, "trace/case.json", "\"before\": 2", "\"before\": 0");
+            let check = verify_trace(&earlier, &EvidenceTrust::default());
+            assert!(check.findings.iter().any(|(_, problem)| problem.contains("tries")), "{:?}", check.findings);
+        }
+    }
+    for (bound, share) in bounds.iter().zip([1.0 / 2.0, 1.0 / 6.0, 1.0 / 12.0]) {
+        assert!((bound - share).abs() < 1e-9, "{bounds:?}");
+    }
+    // Another file of the same version is another case, and is told.
+    let other = leaks.leak(&leaks.second, 1_000).await;
+    let tries = trace(leaks.scenario(), &other).await.report.tries.unwrap();
+    assert_eq!((tries.before, tries.of_same_versions), (0, 3));
+}
+
+/// The bundle with a text of one item changed, signed anew by who has the node's secret.
+pub fn forged(leaks: &Leaks, bundle: &[u8], item: &str, from: &str, to: &str) -> Vec<u8> {
+    forged_by(leaks, bundle, item, |bytes| {
+        let whole = String::from_utf8(bytes).unwrap();
+        assert!(whole.contains(from), "{item} has no {from}");
+        whole.replace(from, to).into_bytes()
+    })
+}
+
 /// The bundle with one item changed, signed anew by who has the node's secret.
-fn forged(leaks: &Leaks, bundle: &[u8], item: &str, from: &str, to: &str) -> Vec<u8> {
+pub fn forged_by(leaks: &Leaks, bundle: &[u8], item: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     let evidence = Evidence::parse(bundle).unwrap();
     let secret = std::fs::read_to_string(leaks.scenario().app.directory().join("keys/node.secret")).unwrap();
     let mut root = [0; 32];
@@ -186,9 +301,7 @@ fn forged(leaks: &Leaks, bundle: &[u8], item: &str, from: &str, to: &str) -> Vec
     for found in evidence.items.iter().filter(|found| found.name.starts_with("trace/")) {
         let mut bytes = found.bytes.clone();
         if found.name == item {
-            let whole = String::from_utf8(bytes).unwrap();
-            assert!(whole.contains(from), "{item} has no {from}");
-            bytes = whole.replace(from, to).into_bytes();
+            bytes = change(bytes);
         }
         builder.item(&found.name, &bytes).unwrap();
     }

@@ -181,6 +181,7 @@ async fn a_trace_is_in_the_journal_before_its_report_is_shown() {
         let again = trace(scenario, &text).await;
         let second = scenario.app.read(|state| state.traces[&again.recorded.parse().unwrap()].value.clone());
         assert_eq!(recorded.details.fragment_digest, second.details.fragment_digest);
+        assert_eq!((recorded.details.tries_before, second.details.tries_before), (0, 1));
         assert!(!canonical(&recorded).contains(&found.report.fragment.digest));
         assert!(files.insert(recorded.details.fragment_digest.clone()));
         // Whoever is shown a report can hold it against the journal.

@@ -278,6 +278,8 @@ def driver_calls(arguments):
             result[name]["type_name"] = field_metadata[b"ARROW:FLIGHT:SQL:TYPE_NAME"].decode()
             result[name]["nature"] = schema.metadata[b"data_nature"].decode()
             result[name]["comment"] = schema.metadata[b"comment"].decode()
+            told = (b"marked_columns", b"sampling_weight", b"decoys_per_million")
+            result[name]["marks"] = {key.decode(): schema.metadata[key].decode() for key in told if key in schema.metadata}
             prefix = "ARROW:FLIGHT:SQL:"
             result[name]["metadata"] = {
                 key.decode().removeprefix(prefix): value.decode() for key, value in field_metadata.items()

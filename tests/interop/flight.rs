@@ -10,6 +10,7 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_gateway::flight;
+use lingqu_tests::quota::differing_accounts;
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Trip, Who};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -324,10 +325,14 @@ async fn statistics_are_guarded() {
     assert_eq!(results[0]["ok"]["columns"], columns, "{results}");
     let lines = results[0]["ok"]["rows"].as_array().unwrap();
     assert_eq!(lines[0][0], "L0");
-    assert_eq!(lines[0][1], (0..20_000).filter(|trip| Trip::of(*trip).line == "L0").count());
+    let trips_of = |line: &str| (0..20_000).filter(|trip| Trip::of(*trip).line == line).count();
+    assert_eq!(lines[0][1], trips_of("L0"));
     assert_eq!(results[1]["ok"]["rows"][0][0], lines[0][1]);
-    assert!(lines.len() >= 5);
-    let _small_line = &results[2];
+    let names: Vec<&Value> = lines.iter().map(|line| &line[0]).collect();
+    assert_eq!(names, ["L0", "L1", "L2", "L3", "L4", "L9"]);
+    // The line with fewest trips has twice as many as an answer must be about.
+    assert_eq!(trips_of("L9"), 20);
+    assert_eq!(results[2]["ok"]["rows"], json!([["L9", 20]]), "{results}");
     assert_refused(&results[3], "not_an_aggregate");
     assert_refused(&results[4], "dimension_not_declared");
     assert_refused(&results[5], "aggregate_not_allowed");
@@ -542,6 +547,16 @@ async fn a_cancelled_answer_is_closed_and_free() {
         assert_eq!(delivery.named, delivery.totals.rows);
     }
     assert_eq!(deliveries[2].receipt, result["receipt"].as_str().unwrap());
+    // What was reserved for them is settled by these receipts, while the node goes on.
+    let mut differing = differing_accounts(&served.scenario.app, &order.id).await;
+    for _ in 0..100 {
+        if differing.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        differing = differing_accounts(&served.scenario.app, &order.id).await;
+    }
+    assert_eq!(differing, Vec::<String>::new());
 }
 
 /// With a certificate configured the same is answered over TLS, and nothing without.

@@ -2,18 +2,22 @@
 //! `delta-sharing`, psycopg, and Debian's psql and PostgreSQL JDBC driver. A node plays a part of the demo, serves it from
 //! the real binary, and the client's own script beside this file says what it got.
 
+mod catalogue;
 mod clients;
 mod document;
 mod doors;
 mod evidence;
 mod flight;
 mod foreign;
+mod generated;
 mod gone;
 mod live;
 mod marked;
 mod node;
+mod objects;
 mod openlineage;
 mod postgres;
 mod proposed;
 mod sharing;
 mod tls;
+mod traced;

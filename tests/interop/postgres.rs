@@ -11,6 +11,7 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_tests::node::{Ended, run_command};
+use lingqu_tests::quota::differing_accounts;
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Who};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::Value;
@@ -229,10 +230,19 @@ async fn psycopg_cancels_and_sets_a_time() {
     if python(&wired.dsn(&order), "stopped").await.is_none() {
         return;
     }
-    // Whatever was begun is closed; nothing of it still runs.
+    // Whatever was begun is closed; nothing of it still runs, and what was reserved for it is settled by its receipt.
     for receipt in wired.deliveries_since(0).await {
         wired.closed(&receipt).await;
     }
+    let mut differing = differing_accounts(&wired.scenario.app, &order.id).await;
+    for _ in 0..100 {
+        if differing.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        differing = differing_accounts(&wired.scenario.app, &order.id).await;
+    }
+    assert_eq!(differing, Vec::<String>::new());
 }
 
 /// Plays a part of the protocol written by hand and answers what it told.

@@ -4,8 +4,10 @@
 //! How data passes through: a test calls [`both`] with its body; the body gets a [`StoreFactory`] for SQLite first and for
 //! a new database of the private server second, and opens as many stores on it as it likes.
 
+pub mod manual;
 pub mod node;
 mod postgres;
+pub mod quota;
 pub mod scenario;
 
 use std::future::Future;
@@ -83,15 +85,7 @@ where
     Fut: Future<Output = ()>,
 {
     test(StoreFactory::sqlite()).await;
-    match PrivatePostgres::shared() {
-        Some(server) => test(StoreFactory::postgres(server).await).await,
-        None if std::env::var_os("CI").is_some() => {
-            panic!(
-                "no initdb and postgres found in PATH or /usr/lib/postgresql/*/bin; install PostgreSQL, CI tests both databases"
-            )
-        }
-        None => {
-            eprintln!("\n*** NO POSTGRESQL FOUND: THIS TEST RAN ON SQLITE ONLY. Install PostgreSQL to test both. ***\n")
-        }
+    if let Some(server) = PrivatePostgres::needed("the same on PostgreSQL") {
+        test(StoreFactory::postgres(server).await).await;
     }
 }

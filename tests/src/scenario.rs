@@ -5,11 +5,14 @@
 //! must get; `people` is a personal one, served with consent.
 
 mod by_line;
+mod counted;
 mod decoyed;
 mod live;
 mod marked;
 mod noised;
+mod reopened;
 mod shared;
+mod sighted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -46,11 +49,13 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 pub use by_line::{BUSY_LINES, TRIP_BY_LINE, TRIPS_BY_LINE};
+pub use counted::{TRIP_VEHICLES, VEHICLES, vehicle_of_row};
 pub use decoyed::TRIP_DECOYED;
 pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
 pub use marked::{TRIP_MARKED, TRIP_MARKED_OMITTED};
 pub use noised::{NOISED_LINES, TRIP_NOISED};
 pub use shared::{PERSON_SHARED, TRIP_SHARED, TRIP_SHARED_ROWS};
+pub use sighted::{SIGHTED_AT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS};
 
 /// Verification of trips: key `trip_id`, columns `line` and `late`.
 pub const TRIP_CHECK: &str = "trip_check";
@@ -454,8 +459,29 @@ impl Scenario {
 
     /// Supply, plan, mandate, agreement; then a permit for each resource.
     async fn authorise(&mut self) -> BTreeMap<&'static str, PermitId> {
+        let plan = self.approve_plan(self.resources.values()).await;
+        let items = self.resources.values().map(|resource| (resource.clone(), Narrowing::default())).collect();
+        let mandate = self.agree_on_mandate(plan, items, 800).await;
+        self.mandate = Some(mandate.clone());
+
+        let mut permits = BTreeMap::new();
+        let narrowings = [
+            ("trips", trips_narrowing()),
+            ("people", people_narrowing()),
+            ("fleet", Scenario::fleet_narrowing()),
+            ("residents", Scenario::residents_narrowing()),
+        ];
+        for (table, narrowing) in narrowings.into_iter().filter(|(table, _)| self.resources.contains_key(table)) {
+            let permit = self.obtain_permit(&mandate, format!("{table} 场景"), table, narrowing).await;
+            permits.insert(table, permit);
+        }
+        permits
+    }
+
+    /// Has the supply of resources confirmed and a plan over them approved.
+    async fn approve_plan<'r>(&self, resources: impl Iterator<Item = &'r ResourceId>) -> PlanId {
         let mut items = BTreeMap::new();
-        for resource in self.resources.values() {
+        for resource in resources {
             let request = Command::RequestSupply { resource: resource.clone(), need: "授权运营".to_owned() };
             let supply: SupplyId = self.give(&self.clerks[&Who::Implementer], request, "supply.requested").await;
             let confirm = Command::ConfirmSupply { supply: supply.clone(), narrowing: Box::default() };
@@ -478,23 +504,7 @@ impl Scenario {
         self.act(&implementer, Command::SubmitPlan { plan: plan.clone(), minutes: "会议纪要".to_owned() }).await;
         let approve = Command::ApprovePlan { plan: plan.clone(), document: "同意函".to_owned() };
         self.act(&self.chiefs[&Who::Authority], approve).await;
-
-        let items = self.resources.values().map(|resource| (resource.clone(), Narrowing::default())).collect();
-        let mandate = self.agree_on_mandate(plan, items, 800).await;
-        self.mandate = Some(mandate.clone());
-
-        let mut permits = BTreeMap::new();
-        let narrowings = [
-            ("trips", trips_narrowing()),
-            ("people", people_narrowing()),
-            ("fleet", Scenario::fleet_narrowing()),
-            ("residents", Scenario::residents_narrowing()),
-        ];
-        for (table, narrowing) in narrowings.into_iter().filter(|(table, _)| self.resources.contains_key(table)) {
-            let permit = self.obtain_permit(&mandate, format!("{table} 场景"), table, narrowing).await;
-            permits.insert(table, permit);
-        }
-        permits
+        plan
     }
 
     /// Drafts a mandate over a plan's resources and has it approved and signed by both sides.

@@ -1,10 +1,7 @@
-//! Ordinals of subjects and the members of batches, and distinct subjects of quotas, on both databases.
-
-use std::collections::BTreeSet;
+//! Ordinals of subjects and the members of batches, on both databases.
 
 use lingqu_store::consent::{Consenting, SUBJECTS_MAX};
 use lingqu_store::journal::Append;
-use lingqu_store::quota::{QuotaError, SubjectAccount, SubjectDigest};
 use lingqu_store::row::RowChange;
 use lingqu_tests::{StoreFactory, both};
 
@@ -65,85 +62,6 @@ async fn a_batch_is_written_whole_or_not_at_all() {
         append_new(&store, batch("csb_1", &many[..SUBJECTS_MAX])).await;
         let sets = store.consent_sets(&["csb_1".into()]).await.unwrap();
         assert_eq!(sets["csb_1"], many[..SUBJECTS_MAX]);
-    })
-    .await;
-}
-
-fn digests(numbers: std::ops::Range<u8>) -> BTreeSet<SubjectDigest> {
-    numbers.map(|number| [number; 16]).collect()
-}
-
-fn account(name: &str, limit: u64) -> SubjectAccount {
-    SubjectAccount { account: name.to_owned(), limit, earlier: None }
-}
-
-#[tokio::test]
-async fn subjects_are_counted_once_by_however_many_at_once() {
-    both(async |factory: StoreFactory| {
-        let stores = [factory.open().await, factory.open().await];
-        let mut tasks = tokio::task::JoinSet::new();
-        // Sixteen ask for overlapping tens; 25 are counted, and no more.
-        for task in 0..16_u8 {
-            let store = stores[usize::from(task % 2)].clone();
-            tasks.spawn(async move {
-                let wanted = digests(task * 3..task * 3 + 10);
-                match store.count_subjects(&[account("ord_1/subjects", 25)], &wanted).await {
-                    Ok(()) => wanted,
-                    Err(QuotaError::Exhausted { account, limit }) => {
-                        assert_eq!((account.as_str(), limit), ("ord_1/subjects", 25));
-                        BTreeSet::new()
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-            });
-        }
-        let mut counted = BTreeSet::new();
-        while let Some(told) = tasks.join_next().await {
-            counted.extend(told.unwrap());
-        }
-        assert!(counted.len() >= 10 && counted.len() <= 25, "{}", counted.len());
-        let accounts = stores[0].snapshot().await.unwrap().quota_accounts(None).await.unwrap();
-        assert_eq!(accounts[0].used, counted.len() as u64);
-        // They stay counted, for another process too, and cost nothing again.
-        stores[1].count_subjects(&[account("ord_1/subjects", 25)], &counted).await.unwrap();
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_day_forgets_the_days_before_it_and_nothing_else() {
-    both(async |factory: StoreFactory| {
-        let store = factory.open().await;
-        let of = |day: &str, limit| {
-            let earlier = Some("ord_1/subjects/".to_owned());
-            [
-                account("ord_1/subjects", 10),
-                SubjectAccount { earlier, ..account(&format!("ord_1/subjects/{day}"), limit) },
-            ]
-        };
-        store.count_subjects(&[account("ord_2/subjects/2026-01-01", 5)], &digests(0..5)).await.unwrap();
-        store.count_subjects(&of("2026-01-01", 5), &digests(0..5)).await.unwrap();
-        let refused = store.count_subjects(&of("2026-01-01", 5), &digests(4..6)).await.unwrap_err();
-        assert!(matches!(refused, QuotaError::Exhausted { limit: 5, .. }), "{refused}");
-        // Nobody was counted in the first account either.
-        store.count_subjects(&of("2026-01-02", 5), &digests(3..8)).await.unwrap();
-        let accounts = store.snapshot().await.unwrap().quota_accounts(None).await.unwrap();
-        let used: Vec<u64> = accounts.iter().map(|account| account.used).collect();
-        assert_eq!(used, [8, 5, 5, 5]);
-        let rows = factory.raw().await;
-        let count =
-            |account: &str| format!("SELECT CAST(count(*) AS text) FROM quota_subject WHERE account = '{account}'");
-        for (account, expected) in [
-            ("ord_1/subjects", "8"),
-            ("ord_1/subjects/2026-01-01", "0"),
-            ("ord_1/subjects/2026-01-02", "5"),
-            ("ord_2/subjects/2026-01-01", "5"),
-        ] {
-            use sea_orm::{ConnectionTrait, Statement};
-            let statement = Statement::from_string(rows.get_database_backend(), count(account));
-            let row = rows.query_one_raw(statement).await.unwrap().unwrap();
-            assert_eq!(row.try_get_by_index::<String>(0).unwrap(), expected, "{account}");
-        }
     })
     .await;
 }

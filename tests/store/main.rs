@@ -16,6 +16,7 @@ mod requests;
 mod sample;
 mod schema;
 mod sequencer;
+mod subject;
 mod twin;
 mod vault;
 mod witness;

@@ -118,6 +118,7 @@ const OFFERS: &[Offer] = &[
     offer("sign_contract", "ord_", "order", &[]),
     // Given at an address of its own, which shows the key.
     offer("issue_service_key", "ord_", "order", &[]),
+    offer("renew_mark_keys", "ord_", "order", REASON),
     offer("suspend_order", "ord_", "order", REASON),
     offer("resume_order", "ord_", "order", REASON),
     offer("end_order", "ord_", "order", REASON),

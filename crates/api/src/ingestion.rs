@@ -545,7 +545,9 @@ pub(crate) async fn rejects(
         let provider = state.resources.get(&job.resource).map(|resource| &resource.value.provider);
         provider.is_some_and(|provider| Sight::new(&viewer, state).is_own(provider))
     });
-    let path = api.app.rejects_of(&job.id).filter(|_| is_own && job.ended_at.is_some());
+    // Of a reading that ended before any row was rejected there may be an empty file.
+    let has_some = job.rows_rejected > 0 && job.ended_at.is_some();
+    let path = api.app.rejects_of(&job.id).filter(|_| is_own && has_some);
     let path = path.ok_or_else(|| ProblemDocument::not_found(&id))?;
     let file = tokio::fs::File::open(&path).await.map_err(|error| AppError::file("read", &path, &error))?;
     let pieces = futures::stream::unfold(file, |mut file| async move {

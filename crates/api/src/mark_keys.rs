@@ -27,8 +27,15 @@ pub(crate) struct MarkKeyRequest {
     consumer: PartyId,
     /// Which replacement of the product's key of positions.
     epoch: u32,
+    /// Which replacement of the consumer's code and of its orders' codes; the first one is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    code_epoch: u32,
     /// The profile of the product's marking.
     profile: MarkProfile,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The half-holder's shares of an order's keys, as `lingqu regulator share` writes them.
@@ -47,15 +54,15 @@ pub(crate) struct MarkKeyShares {
 
 impl From<KeyRequest> for MarkKeyRequest {
     fn from(request: KeyRequest) -> Self {
-        let KeyRequest { order, product, consumer, epoch, profile } = request;
-        Self { order, product, consumer, epoch, profile }
+        let KeyRequest { order, product, consumer, epoch, code_epoch, profile } = request;
+        Self { order, product, consumer, epoch, code_epoch, profile }
     }
 }
 
 impl From<MarkKeyRequest> for KeyRequest {
     fn from(request: MarkKeyRequest) -> Self {
-        let MarkKeyRequest { order, product, consumer, epoch, profile } = request;
-        Self { order, product, consumer, epoch, profile }
+        let MarkKeyRequest { order, product, consumer, epoch, code_epoch, profile } = request;
+        Self { order, product, consumer, epoch, code_epoch, profile }
     }
 }
 

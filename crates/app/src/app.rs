@@ -199,6 +199,9 @@ impl App {
         app.catch_up().await?;
         if settings.exclusive {
             app.close_interrupted().await?;
+            if is_only_writer {
+                app.settle_held_subjects(None).await?;
+            }
             app.take_up_abandoned().await?;
             app.reconcile_quota().await?;
         }
@@ -305,7 +308,7 @@ impl App {
     pub async fn close(&self) -> Result<(), AppError> {
         self.stop_ingestions().await;
         self.stop_publishing().await;
-        self.quota.give_back().await?;
+        self.settle_quota().await?;
         self.receipts.close().await;
         self.store.close().await?;
         Ok(())

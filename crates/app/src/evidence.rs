@@ -20,7 +20,7 @@ mod parts;
 mod report;
 mod settled;
 mod streams;
-mod words;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,7 @@ pub use check::{
     verify_evidence_with,
 };
 pub use parts::{EvidenceParts, part_number, part_number_of};
+pub(crate) use report::made_at;
 pub use report::{REPORT_ITEM, evidence_report};
 
 /// Most records of one bundle.
@@ -335,7 +336,7 @@ fn bundle_fault(error: TransparencyError) -> AppError {
     }
 }
 
-fn report_fault(error: lingqu_report::ReportError) -> AppError {
+pub(crate) fn report_fault(error: lingqu_report::ReportError) -> AppError {
     AppError::Invalid(error.to_string())
 }
 

@@ -1,5 +1,6 @@
 //! Marks of orders: which keys an order's copies are marked with, and who holds the halves.
 
+mod categories;
 mod decoys;
 mod half;
 mod keys;
@@ -7,6 +8,7 @@ mod layings;
 mod marking;
 mod promises;
 mod propose;
+mod survey;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,10 +23,10 @@ use crate::app::App;
 use crate::error::AppError;
 pub use crate::fingerprint::half::RegulatorHalf;
 pub(crate) use crate::fingerprint::keys::committed_keys;
-use crate::fingerprint::keys::request_of;
 pub use crate::fingerprint::keys::{KeyRequest, KeyShares};
+use crate::fingerprint::keys::{missing, request_of};
 pub(crate) use crate::fingerprint::layings::Layings;
-use crate::fingerprint::marking::marking_of;
+pub(crate) use crate::fingerprint::marking::marking_of;
 pub use crate::fingerprint::propose::MarkingProposal;
 
 /// Hexadecimal digits of a code id.
@@ -42,7 +44,9 @@ pub struct OrderMarks {
     pub order: RecipientCode,
     /// How many decoys are laid among a million rows, at most.
     pub decoys_per_million: u32,
-    /// Names marking, epoch and commitments, hexadecimal: the same copy has the same id. Receipts, ETags and the names of
+    /// Which replacement of the consumer's code.
+    pub code_epoch: u32,
+    /// Names marking, epochs and commitments, hexadecimal: the same copy has the same id. Receipts, ETags and the names of
     /// files that are kept for a recipient carry it; it tells nothing of the keys.
     pub code_id: String,
 }
@@ -68,16 +72,18 @@ pub struct MarkedProduct {
     pub orders: Vec<MarkedOrder>,
 }
 
-/// An order whose copies are marked.
+/// An order whose copies are marked, by its keys of one epoch: an order whose keys were renewed stands there with each.
 #[derive(Debug)]
 pub struct MarkedOrder {
     /// The order.
     pub order: OrderId,
     /// The consumer: the recipient.
     pub consumer: PartyId,
+    /// Which replacement of the consumer's code and its orders'; the first one is 0.
+    pub code_epoch: u32,
     /// Who holds the other half of the keys.
     pub holder: PartyId,
-    /// The recipient's key with its salt; the same in all orders of one consumer for the product.
+    /// The recipient's key with its salt; the same in all orders of one consumer for the product in one epoch.
     pub recipient_key: Opening,
     /// The order's key with its salt.
     pub order_key: Opening,
@@ -85,11 +91,17 @@ pub struct MarkedOrder {
 
 impl App {
     /// What an order's copies are marked with; none where its product is exact or the order grants neither rows nor files nor
-    /// lookups. The answer never changes once it is some. Error: `mark_keys_missing` while the half-holder's shares are not
-    /// there.
+    /// lookups. The answer is the same until the keys are renewed. Error: `mark_keys_missing` while the half-holder's shares are
+    /// not there.
     pub async fn fingerprint_keys(&self, order: &OrderId) -> Result<Option<Arc<OrderMarks>>, AppError> {
-        let Some(request) = self.read(|state| request_of(state, order))? else { return Ok(None) };
-        let mut keys = self.order_keys(std::slice::from_ref(&request)).await?;
+        let (request, committed) = self.read(|state| {
+            let request = request_of(state, order)?;
+            let keys = state.orders.get(order).and_then(|order| order.value.mark_keys.as_ref());
+            Ok::<_, AppError>((request, keys.map(|keys| keys.commitments.clone())))
+        })?;
+        let Some(request) = request else { return Ok(None) };
+        let committed = committed.ok_or_else(|| missing(order))?;
+        let mut keys = self.order_keys(&[(request.clone(), committed)]).await?;
         let keys = keys.pop().ok_or_else(|| AppError::Fault("an order without keys".to_owned()))?;
         let (marking, chosen) = self.marking_of_product(&request.product)?;
         Ok(Some(Arc::new(OrderMarks {
@@ -98,6 +110,7 @@ impl App {
             recipient: RecipientCode::new(&keys.recipient.key),
             order: RecipientCode::new(&keys.order.key),
             decoys_per_million: chosen.decoys_per_million,
+            code_epoch: request.code_epoch,
             code_id: code_id(&chosen, &keys.commitments(&request)),
         })))
     }
@@ -106,37 +119,36 @@ impl App {
     pub fn marked_products(&self) -> Vec<ProductId> {
         self.read(|state| {
             let orders = state.orders.values().map(|order| &order.value);
-            let products: BTreeSet<&ProductId> =
-                orders.filter(|order| order.mark_keys.is_some()).map(|order| &order.details.product).collect();
+            let products: BTreeSet<&ProductId> = orders
+                .filter(|order| order.all_mark_keys().next().is_some())
+                .map(|order| &order.details.product)
+                .collect();
             products.into_iter().cloned().collect()
         })
     }
 
     /// A marked product with the keys of all its orders; none where no order of it ever had keys.
     pub async fn marked_product(&self, product: &ProductId) -> Result<Option<MarkedProduct>, AppError> {
-        let mut holders = Vec::new();
-        let mut requests = Vec::new();
-        self.read(|state| -> Result<(), AppError> {
-            for (id, order) in &state.orders {
-                let Some(keys) = order.value.mark_keys.as_ref().filter(|_| order.value.details.product == *product)
-                else {
-                    continue;
-                };
-                if let Some(request) = request_of(state, id)? {
-                    requests.push(request);
+        let (mut holders, mut requests) = (Vec::new(), Vec::new());
+        self.read(|state| {
+            let orders = state.orders.values().map(|order| &order.value);
+            for order in orders.filter(|order| order.details.product == *product) {
+                // By keys that were renewed copies are still about.
+                for keys in order.all_mark_keys() {
+                    requests.push((KeyRequest::committed(order, &keys.commitments), keys.commitments.clone()));
                     holders.push(keys.holder.clone());
                 }
             }
-            Ok(())
-        })?;
+        });
         let keys = self.order_keys(&requests).await?;
-        let (Some(first), Some(request)) = (keys.first(), requests.first()) else { return Ok(None) };
+        let (Some(first), Some((request, _))) = (keys.first(), requests.first()) else { return Ok(None) };
         let (positions, epoch) = (first.positions.clone(), request.epoch);
         let (marking, _) = self.marking_of_product(product)?;
         let each = requests.into_iter().zip(holders).zip(keys);
-        let orders = each.map(|((request, holder), keys)| MarkedOrder {
+        let orders = each.map(|(((request, _), holder), keys)| MarkedOrder {
             order: request.order,
             consumer: request.consumer,
+            code_epoch: request.code_epoch,
             holder,
             recipient_key: keys.recipient,
             order_key: keys.order,

@@ -71,10 +71,10 @@ pub use ingestion::{
 pub use journey::{Journey, JourneyStep};
 pub use keys::random;
 pub use lineage::BegunDelivery;
-pub use log::{CheckpointView, LogLag, LogSettings, TwinView};
+pub use log::{CheckpointView, LogLag, LogPlace, LogSettings, TwinView};
 pub use openlineage::{BadCursor, EventCursor, EventPage, TimeRange};
 pub use privacy::{AccountStanding, PRIVACY_DELTA, PrivacyStanding};
-pub use quota::{QuotaPlace, Use};
+pub use quota::{HeldSubjects, QuotaPlace, Use, lets_out};
 pub use receipt_tables::{ReceiptSight, ReceiptTableAnswer};
 pub use receipts::SaltedRequest;
 pub use remote::RemoteFault;
@@ -83,8 +83,9 @@ pub use scram::ScramKey;
 pub use serving::{MEANING_CHARACTERS_MAX, Meanings, Serving};
 pub use trace::{
     Accused, AccusedOrder, Assumption, ChannelTrace, CheckedAccusation, ColumnTrace, DeliveryTrace, ExplainedBy,
-    Explanation, FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, Support, TRACED_VERSIONS_MAX, Trace,
-    TraceCheck, TraceReport, TraceSettings, TraceVerdict, TraceWatch, VersionTrace, verify_trace,
+    Explanation, FragmentFacts, HadRows, MarksTrace, ObservedAgain, ProductTrace, ReceiptsTrace, SourceOrder,
+    SourceTrace, Support, TRACED_SNAPSHOTS_MAX, TRACED_VERSIONS_MAX, Trace, TraceCheck, TraceReport, TraceSettings,
+    TraceVerdict, TraceWatch, TriesTrace, VersionTrace, trace_report_pdf, verify_trace, verify_trace_with,
 };
 pub use uses::{PAGE_USES_MAX, PASS_LIFE, Person, PersonPass, PersonUse, UsePage, UseRecord, row_set_text};
 pub use watch::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct};

@@ -47,7 +47,7 @@ const LIVE_MODES: [Mode; 4] = [Mode::Rows, Mode::Statistics, Mode::Lookup, Mode:
 /// all rows of the grant.
 const LIVE_LOOKUP_ROWS_MAX: u64 = 10_000_000;
 /// Orders whose compiled grant is kept: those that asked last.
-const SERVINGS_MAX: usize = 4_096;
+const SERVINGS_MAX: usize = 16_384;
 /// Product indexes that are kept in memory.
 const INDEXES_MAX: usize = 16;
 /// Most bytes that the sets of consenting subjects of compiled grants take together.
@@ -386,6 +386,7 @@ impl App {
         let (position, grant, details) = self.read(|state| {
             let grant = Grant::of(state, order, now)?;
             if let Some(kept) = &kept
+                && kept.has_current_keys(state)
                 && self.is_policy(kept, &grant, now)
                 && grant.digest() == kept.grant_digest
                 && recipient(state, &grant) == *kept.record.recipient()
@@ -422,7 +423,7 @@ impl App {
                 (Some(held), Some(subjects)) => self.has_lost(held, subjects, now),
                 _ => (false, None),
             };
-            if is_lost || right_digest(&grant) != serving.right_digest {
+            if is_lost || right_digest(&grant) != serving.right_digest || !serving.has_current_keys(state) {
                 return Err(Refusal::new(
                     RefusalCode::GrantSuspended,
                     &serving.grant.order,
@@ -445,7 +446,7 @@ impl App {
             },
             None => None,
         };
-        // The marks of an order never change.
+        // The marks of an order are the same as long as its keys are, which who asks looks at.
         policy_digest(grant, epoch, kept.code_id()) == kept.policy_digest
     }
 

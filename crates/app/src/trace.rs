@@ -11,10 +11,14 @@
 mod accusation;
 mod cover;
 mod evidence;
+mod paper;
 mod record;
 mod report;
+mod sealed;
 mod search;
+mod sources;
 mod told;
+mod tries;
 mod verify;
 mod versions;
 
@@ -33,15 +37,21 @@ use roaring::RoaringTreemap;
 use crate::app::App;
 use crate::error::AppError;
 use crate::fingerprint::MarkedProduct;
-use accusation::{Judged, Plan};
+use accusation::{Judged, Plan, Recipient};
+use sealed::SealedVersion;
 use search::{Comparable, Matched, Searched};
+use sources::Sources;
 use versions::{DeliveredVersion, VersionName, WantedRows};
 
+pub use paper::trace_report_pdf;
 pub use report::{
     Accused, AccusedOrder, Assumption, ChannelTrace, ColumnTrace, DeliveryTrace, ExplainedBy, Explanation,
-    FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, Support, TraceReport, TraceVerdict, VersionTrace,
+    FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, SourceOrder, SourceTrace, Support, TraceReport,
+    TraceVerdict, TriesTrace, VersionTrace,
 };
-pub use verify::{CheckedAccusation, TraceCheck, verify_trace};
+pub use sealed::ObservedAgain;
+pub use sources::TRACED_SNAPSHOTS_MAX;
+pub use verify::{CheckedAccusation, TraceCheck, verify_trace, verify_trace_with};
 
 /// Most versions that one fragment is compared with, those delivered last first.
 pub const TRACED_VERSIONS_MAX: usize = 256;
@@ -63,13 +73,15 @@ pub struct TraceSettings {
     pub threads: usize,
     /// The case, or who asked, for the journal's record.
     pub case: Option<String>,
+    /// Whether the originals beside which rows are laid are kept, for an expert's annex.
+    pub keeps_originals: bool,
 }
 
 impl Default for TraceSettings {
     /// One in a million, all products, as many threads as there are processors.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        Self { bound: 1e-6, product: None, threads, case: None }
+        Self { bound: 1e-6, product: None, threads, case: None, keeps_originals: false }
     }
 }
 
@@ -121,6 +133,7 @@ pub struct Trace {
     pub report: TraceReport,
     /// The id of the journal's record of it.
     pub recorded: String,
+    keeps_originals: bool,
     cases: Vec<Case>,
     /// Positions of receipt records of deliveries to the accused that name rows of the fragment.
     receipts: Vec<u64>,
@@ -132,9 +145,11 @@ struct Case {
     marked: MarkedProduct,
     plan: Plan,
     observations: Vec<Observation>,
-    recipients: Vec<(PartyId, usize)>,
+    /// For an expert, where originals are kept.
+    sealed: Vec<SealedVersion>,
+    recipients: Vec<(Recipient, usize)>,
     /// Those of the recipients whom the test of recipients accuses.
-    named: BTreeSet<PartyId>,
+    named: BTreeSet<Recipient>,
 }
 
 /// What the threads that compute hand back.
@@ -171,6 +186,7 @@ impl App {
         }
         let mut names: Vec<DeliveredVersion> = delivered.versions.into_values().collect();
         names.sort_by_key(|version| std::cmp::Reverse(version.last_at));
+        let deliveries = names.clone();
         let versions_not_tried = names.len().saturating_sub(TRACED_VERSIONS_MAX);
         names.truncate(TRACED_VERSIONS_MAX);
         let mut marked: BTreeMap<ProductId, MarkedProduct> = BTreeMap::new();
@@ -184,19 +200,32 @@ impl App {
         let versions_tried = candidates.len();
         let versions_gone = versions - versions_tried;
         watch.tell(&format!("comparing {} rows with {versions_tried} versions of products", fragment.row_count()));
-        let (bound, threads, watching) = (settings.bound, settings.threads.max(1), watch.clone());
-        let computing =
-            tokio::task::spawn_blocking(move || compute(fragment, candidates, marked, bound, threads, &watching));
+        let compared = candidates.iter().map(|candidate| record::compared(&candidate.version.name)).collect();
+        let tries = self.tries_of(&self.journal_digest(&fragment.digest), &compared);
+        let (bound, threads, watching) = (settings.bound * tries.share, settings.threads.max(1), watch.clone());
+        let keeps_originals = settings.keeps_originals;
+        let computing = tokio::task::spawn_blocking(move || {
+            compute(fragment, candidates, marked, bound, threads, keeps_originals, &watching)
+        });
         let computed =
             computing.await.map_err(|error| AppError::Fault(format!("the trace ended early: {error}")))??;
+        let sources = match settings.product {
+            None => {
+                let compared = (&computed.searched, computed.candidates.as_slice());
+                self.sources_of(&computed.fragment, compared, &deliveries, threads, watch).await?
+            }
+            Some(_) => Sources::default(),
+        };
         watch.tell("asking the receipts who had these rows");
         let had = versions::had(&log, &wanted(&computed), watch).await?;
         let tried = told::Tried {
             bound: settings.bound,
+            tries,
             versions: versions_tried,
             versions_not_tried,
             versions_gone,
             deliveries_not_comparable: delivered.not_comparable,
+            sources,
         };
         let report = self.report_of(&computed, &had, &tried)?;
         let recorded = self.record_trace(&computed, &report, settings).await?;
@@ -204,7 +233,8 @@ impl App {
         let named: BTreeSet<_> = listed.map(|delivery| &delivery.receipt).collect();
         let shown = had.deliveries.iter().filter(|delivery| named.contains(&delivery.receipt));
         let receipts = shown.flat_map(|delivery| delivery.positions.iter().copied()).collect();
-        Ok(Trace { report, recorded, cases: computed.judged.into_iter().map(|(case, _)| case).collect(), receipts })
+        let cases = computed.judged.into_iter().map(|(case, _)| case).collect();
+        Ok(Trace { report, recorded, keeps_originals, cases, receipts })
     }
 
     /// Opens the originals of versions; one whose files this node has no more is left out.
@@ -258,6 +288,7 @@ fn compute(
     mut marked: BTreeMap<ProductId, MarkedProduct>,
     bound: f64,
     threads: usize,
+    keeps_originals: bool,
     watch: &TraceWatch,
 ) -> Result<Computed, AppError> {
     let searched = search::search(&fragment, &candidates, threads, watch)?;
@@ -268,7 +299,8 @@ fn compute(
     for (product, marked) in marked {
         let matched: Vec<&Matched> =
             searched.matched.iter().filter(|matched| candidates[matched.place].version.name.0 == product).collect();
-        let observations = accusation::observed(&marked, &fragment, &matched, &candidates, watch)?;
+        let (observations, sealed) =
+            accusation::observed(&marked, &fragment, &matched, &candidates, keeps_originals, watch)?;
         let recipients = accusation::recipients_of(&marked);
         let plan = Plan::new(bound, count, recipients.len() as u64, marked.orders.len() as u64);
         watch.tell(&format!("testing {} recipients at {} positions", recipients.len(), observations.len()));
@@ -279,7 +311,7 @@ fn compute(
         let verdicts = accusation::judge(&observations, &codes, &orders, &plan, threads, watch)?;
         let accused = verdicts.recipients.accused.iter();
         let named = accused.filter_map(|found| Some(recipients.get(found.candidate)?.0.clone())).collect();
-        judged.push((Case { marked, plan, observations, recipients, named }, verdicts));
+        judged.push((Case { marked, plan, observations, sealed, recipients, named }, verdicts));
     }
     Ok(Computed { searched, candidates, judged, fragment })
 }

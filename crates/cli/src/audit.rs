@@ -2,7 +2,7 @@
 
 mod export;
 mod files;
-mod font;
+pub mod font;
 mod report;
 
 use std::io::{Read, Write};

@@ -7,6 +7,7 @@
 //! Not here: rules, SQL, HTTP of either plane. Those are `domain`, `store`, `api` and `gateway`; the use cases are `app`'s.
 
 mod admin;
+mod alert;
 mod audit;
 mod config;
 mod connection;

@@ -109,8 +109,12 @@ fn share(arguments: &ShareArguments) -> Result<(), Failure> {
             arguments.request.display()
         ))
     })?;
+    let renewed = match request.code_epoch {
+        0 => String::new(),
+        epoch => format!(", epoch {epoch}: its codes before were renewed"),
+    };
     output::tell(&format!(
-        "giving the shares of order {} of consumer {} for product {}",
+        "giving the shares of order {} of consumer {} for product {}{renewed}",
         request.order, request.consumer, request.product
     ));
     let shares = half.answer(request);
@@ -145,7 +149,7 @@ fn read_bounded(path: &Path, doing: &'static str) -> Result<Zeroizing<String>, F
 }
 
 /// Makes a file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

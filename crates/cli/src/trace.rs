@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lingqu_app::{
-    Accused, App, ExplainedBy, ProductTrace, TraceCheck, TraceReport, TraceSettings, TraceVerdict, TraceWatch,
-    verify_trace,
+    Accused, App, ExplainedBy, ProductTrace, SourceTrace, TraceCheck, TraceReport, TraceSettings, TraceVerdict,
+    TraceWatch, trace_report_pdf, verify_trace, verify_trace_with,
 };
 use lingqu_domain::id::ProductId;
 use lingqu_engine::source::{Fragment, FragmentOptions, StopSignal, TextEncoding};
 use lingqu_transparency::{EvidenceTrust, NoteVerifier};
 
+use crate::audit::font;
 use crate::config::{LogFormat, NodeArguments};
 use crate::failure::Failure;
 use crate::ingest::Encoding;
 use crate::node::{self, Access};
+use crate::regulator::write_private;
 use crate::signals::Signals;
 use crate::{audit, output, telemetry};
 
@@ -52,6 +54,16 @@ pub struct TraceArguments {
     /// Write the evidence of an accusation here. It discloses the keys of the accused for this case
     #[arg(long, value_name = "EVIDENCE")]
     evidence: Option<PathBuf>,
+    /// With `--evidence`, write the annex for the court's expert here; with `--verify`, check by it that the evidence shows what
+    /// FILE shows. It holds originals and the key of positions: give it to the expert under seal, and to nobody else
+    #[arg(long, value_name = "ANNEX")]
+    sealed: Option<PathBuf>,
+    /// Write the report in Chinese here, as PDF; with `--verify` that of the evidence, with what the check found
+    #[arg(long, value_name = "PDF")]
+    report: Option<PathBuf>,
+    /// Font with Chinese characters (.ttf, .otf, .ttc) for the report [default: the first that is found where systems keep them]
+    #[arg(long, value_name = "FILE", requires = "report")]
+    report_font: Option<PathBuf>,
     /// Check evidence of a trace instead, with no node and no network; with FILE also that it is about that file
     #[arg(long, value_name = "EVIDENCE", conflicts_with_all = ["evidence", "product", "case", "dir", "config"])]
     verify: Option<PathBuf>,
@@ -87,16 +99,34 @@ async fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
             String::new()
         }
     ));
+    // Asked before the work, which may take minutes.
+    let named = arguments.report_font.as_deref().or(configuration.report_font.as_deref());
+    let font = arguments.report.is_some().then(|| font_of(named)).transpose()?;
     let app = node::open(&configuration, Access::Reading).await?;
     let outcome = traced(&app, fragment, arguments).await;
     app.close().await?;
     let report = outcome?;
+    if let (Some(path), Some(font)) = (&arguments.report, font) {
+        audit::write_whole(path, &trace_report_pdf(&report, None, font)?)?;
+    }
     if arguments.json { output::print_json(&report) } else { output::print(&words(&report)) }
 }
 
+/// A font with Chinese characters. Error: there is none.
+fn font_of(named: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    font::find(named)?.ok_or_else(|| Failure::Mend(font::HINT.to_owned()))
+}
+
 async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) -> Result<TraceReport, Failure> {
-    let mut settings =
-        TraceSettings { bound: arguments.bound, case: arguments.case.clone(), ..TraceSettings::default() };
+    if arguments.sealed.is_some() && arguments.evidence.is_none() {
+        return Err(Failure::Mend("`--sealed` writes the annex of evidence; give `--evidence` too".to_owned()));
+    }
+    let mut settings = TraceSettings {
+        bound: arguments.bound,
+        case: arguments.case.clone(),
+        keeps_originals: arguments.sealed.is_some(),
+        ..TraceSettings::default()
+    };
     if let Some(name) = &arguments.product {
         settings.product = Some(product_of(app, name)?);
     }
@@ -129,8 +159,19 @@ async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) 
                 "the evidence does not verify ({item}: {problem}) and was not written; run `lingqu doctor` and `lingqu replay --check`"
             )));
         }
+        if let (Some(sealed), Some(annex)) = (&arguments.sealed, trace.sealed()?) {
+            let annex = String::from_utf8(annex).map_err(|error| Failure::Outcome(error.to_string()))?;
+            write_private(sealed, &annex)?;
+            output::tell(&format!(
+                "{} holds originals and the key of positions: give it to the court's expert under seal, and to nobody else",
+                sealed.display()
+            ));
+        }
         audit::write_whole(path, &bundle)?;
         report.evidence = Some(path.display().to_string());
+        output::tell(
+            "the keys of the accused are disclosed by it; let the auditor end them: the command renew_mark_keys of the order, in the console or by POST /api/v1/commands",
+        );
     }
     Ok(report)
 }
@@ -181,7 +222,17 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
     };
     let keys = arguments.key.iter().map(key).collect::<Result<Vec<NoteVerifier>, Failure>>()?;
     let bundle = audit::read_bounded(evidence)?;
-    let mut check = verify_trace(&bundle, &EvidenceTrust { keys, policy: None });
+    let trust = EvidenceTrust { keys, policy: None };
+    let mut check = match &arguments.sealed {
+        None => verify_trace(&bundle, &trust),
+        Some(sealed) => {
+            if arguments.file.is_none() {
+                return Err(Failure::Mend("`--sealed` looks at the file that was traced; give it too".to_owned()));
+            }
+            let annex = audit::read_bounded(sealed)?;
+            verify_trace_with(&bundle, &trust, Some((&annex, &fragment_of(arguments)?)))
+        }
+    };
     if let Some(file) = &arguments.file {
         let digest = Fragment::digest_of(file).map_err(|error| Failure::Mend(error.to_string()))?;
         if check.fragment_digest.as_ref() != Some(&digest) {
@@ -189,6 +240,13 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
             check.findings.push(("fragment".to_owned(), problem));
             check.verified = false;
         }
+    }
+    if let Some(path) = &arguments.report {
+        let report = check.report.as_ref();
+        let report =
+            report.ok_or_else(|| Failure::Outcome("the evidence holds no report that can be read".to_owned()))?;
+        let font = font_of(arguments.report_font.as_deref())?;
+        audit::write_whole(path, &trace_report_pdf(report, Some(&check), font)?)?;
     }
     if arguments.json {
         output::print_json(&check)?;
@@ -209,6 +267,17 @@ fn counted(count: u64, name: &str) -> String {
     if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 
+/// A place in an order, in words.
+fn ordinal(number: u64) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, rest) if rest != 11 => "st",
+        (2, rest) if rest != 12 => "nd",
+        (3, rest) if rest != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
 /// Lines of a name and a value.
 fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
     text.push_str(&format!("{name:<17}{value}\n"));
@@ -225,7 +294,16 @@ fn words(report: &TraceReport) -> String {
     line(&mut text, "", &report.reason);
     line(&mut text, "", &report.reason_en);
     line(&mut text, "bound", report.bound);
-    line(&mut text, "tested", format!("{} recipients ({})", report.tested, report.decoder_version));
+    if let Some(tries) = &report.tries {
+        let (number, share) = (ordinal(tries.before + 1), tries.share);
+        line(&mut text, "", format!("the {number} trace of this file, which uses {share:.4} of the bound"));
+        if tries.of_same_versions > 0 {
+            let others = counted(tries.of_same_versions, "trace");
+            let told = format!("{others} of other files in {} days were compared with the same versions", tries.days);
+            line(&mut text, "", told);
+        }
+    }
+    line(&mut text, "tested", format!("{} codes of recipients ({})", report.tested, report.decoder_version));
     line(&mut text, "fragment", format!("SHA-256 {}", report.fragment.digest));
     line(
         &mut text,
@@ -245,6 +323,12 @@ fn words(report: &TraceReport) -> String {
     if report.versions_not_tried > 0 {
         line(&mut text, "", format!("{} older versions were not compared; name a product", report.versions_not_tried));
     }
+    if report.snapshots_tried > 0 {
+        line(&mut text, "", format!("{} of resources", counted(report.snapshots_tried as u64, "snapshot")));
+    }
+    if report.snapshots_not_tried > 0 {
+        line(&mut text, "", format!("{} older or missing snapshots were not compared", report.snapshots_not_tried));
+    }
     if report.deliveries_not_comparable > 0 {
         line(
             &mut text,
@@ -260,6 +344,9 @@ fn words(report: &TraceReport) -> String {
     }
     for product in &report.products {
         text.push_str(&product_words(product));
+    }
+    for source in &report.sources {
+        text.push_str(&source_words(source));
     }
     text.push_str("\nwhat voids this 前提\n");
     for assumption in &report.assumptions {
@@ -281,6 +368,9 @@ fn accused_words(accused: &Accused) -> String {
     let mut text = "\naccused 被指认的接收方副本\n".to_owned();
     line(&mut text, "  consumer", format!("{} {}", accused.consumer, accused.name));
     line(&mut text, "  product", &accused.product);
+    if accused.code_epoch > 0 {
+        line(&mut text, "  code", format!("of epoch {} (renewed keys)", accused.code_epoch));
+    }
     line(
         &mut text,
         "  p at most",
@@ -317,6 +407,34 @@ fn accused_words(accused: &Accused) -> String {
     }
     let holders: Vec<String> = accused.keys_held_by.iter().map(ToString::to_string).collect();
     line(&mut text, "  key halves", format!("this node, and {}", holders.join(", ")));
+    text
+}
+
+fn source_words(source: &SourceTrace) -> String {
+    let mut text = format!("\nsource 原始数据 {} {} ({})\n", source.resource, source.name, source.table);
+    let told = if source.confirmed { "confirmed by columns that had no part in finding them" } else { "not confirmed" };
+    line(&mut text, "  rows", format!("{} of {} of {}, {told}", source.rows, source.originals, source.snapshot));
+    let columns: Vec<String> =
+        source.columns.iter().map(|column| format!("{}={}", column.place, column.original)).collect();
+    line(&mut text, "  columns", columns.join(" "));
+    let alone: Vec<String> = source.columns_alone.iter().map(ToString::to_string).collect();
+    line(&mut text, "", format!("{} in no product", alone.join(" ")));
+    if !source.never_delivered.is_empty() {
+        line(&mut text, "  no order had", source.never_delivered.join(" "));
+    }
+    line(&mut text, "  held by", format!("{} {}, and this node", source.provider, source.provider_name));
+    for order in source.orders.iter().take(SHOWN_MAX) {
+        let columns = order.columns.join(" ");
+        line(
+            &mut text,
+            "  made of it",
+            format!("{} of {} under {}: {columns}", order.product, order.consumer, order.order),
+        );
+    }
+    let more = source.orders.len().saturating_sub(SHOWN_MAX) as u64 + source.orders_more;
+    if more > 0 {
+        line(&mut text, "", format!("and {more} more orders; the JSON lists them"));
+    }
     text
 }
 
@@ -409,8 +527,25 @@ fn check_words(check: &TraceCheck) -> String {
     if let Some(bound) = check.bound {
         line(&mut text, "bound", bound);
     }
+    if let Some(tries) = &check.tries {
+        let before = counted(tries.before, "trace");
+        line(&mut text, "same file", format!("{before} before this one, which left {:.4} of the bound", tries.share));
+    }
+    let recorded = check.recorded.as_deref().unwrap_or("(no record of the trace is in the bundle)");
+    line(&mut text, "in the journal", recorded);
+    let observed = match &check.observed {
+        Some(found) => format!(
+            "{} of the file's {} rows stand beside originals; what they show at {} positions is what the evidence says",
+            found.rows, found.rows_traced, found.positions
+        ),
+        None => "(not looked at again: that takes the sealed annex and the file)".to_owned(),
+    };
+    line(&mut text, "observations", observed);
     for accused in &check.accused {
-        let of = accused.order.as_ref().map_or_else(|| "recipient".to_owned(), ToString::to_string);
+        let mut of = accused.order.as_ref().map_or_else(|| "recipient".to_owned(), ToString::to_string);
+        if accused.code_epoch > 0 {
+            of.push_str(&format!(", epoch {}", accused.code_epoch));
+        }
         line(
             &mut text,
             "accused",

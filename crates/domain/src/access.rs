@@ -182,6 +182,7 @@ pub const PERMISSIONS: &[Permission] = &[
     by("revoke_service_key", &[Role::Consumer, Role::Operator], HANDLER),
     // The auditor looks at conduct and runs nothing: with its half of the keys the node alone can make nobody's copy.
     internal("give_key_shares", &[Role::Auditor], APPROVER),
+    by("renew_mark_keys", &[Role::Auditor], APPROVER),
     by("suspend_order", &[Role::Operator], APPROVER),
     by("resume_order", &[Role::Operator], APPROVER),
     by("end_order", &[Role::Consumer, Role::Operator], APPROVER),

@@ -376,6 +376,14 @@ pub enum Command {
         /// The commitments, which the node makes.
         commitments: Box<KeyCommitments>,
     },
+    /// Ends the codes that copies of an order's consumer are marked with, after they were disclosed for a case: the product's
+    /// next deliveries to it wait for new shares.
+    RenewMarkKeys {
+        /// One of the consumer's orders of the product.
+        order: OrderId,
+        /// Why: the case.
+        reason: String,
+    },
     /// Suspends an order.
     SuspendOrder {
         /// The order.
@@ -553,6 +561,7 @@ impl Command {
             Command::IssueServiceKey { .. } => "issue_service_key",
             Command::RevokeServiceKey { .. } => "revoke_service_key",
             Command::GiveKeyShares { .. } => "give_key_shares",
+            Command::RenewMarkKeys { .. } => "renew_mark_keys",
             Command::SuspendOrder { .. } => "suspend_order",
             Command::ResumeOrder { .. } => "resume_order",
             Command::EndOrder { .. } => "end_order",

@@ -198,6 +198,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::IssueServiceKey { order, hash } => order::issue_key(d, a, order, hash),
         C::RevokeServiceKey { order, key } => order::revoke_key(d, a, order, key),
         C::GiveKeyShares { order, commitments } => marking::give_shares(d, a, order, commitments),
+        C::RenewMarkKeys { order, reason } => marking::renew_keys(d, a, order, reason),
         C::SuspendOrder { order, reason } => order::suspend(d, a, order, reason),
         C::ResumeOrder { order, reason } => order::resume(d, a, order, reason),
         C::EndOrder { order, reason } => order::end(d, a, order, reason),

@@ -25,8 +25,8 @@ pub use chosen::{Carrier, Encoding, MARKS_MAX, MEMBERS_MAX, Mark, Marking, Membe
 pub(crate) use consumer::check_consumer;
 pub use decoys::DECOYS_PER_MILLION_MAX;
 pub use keeps::{Dependency, KEPT_MAX, Keeps, MomentBounds};
-pub(crate) use keys::give_shares;
-pub use keys::{KeyCommitments, MarkKeys, MarkProfile};
+pub(crate) use keys::{give_shares, renew_keys};
+pub use keys::{CODE_EPOCH_MAX, KeyCommitments, MarkKeys, MarkProfile, code_epoch};
 
 /// The largest share of rows that copies may lack, in rows of a million: a tenth.
 pub const OMITTED_PER_MILLION_MAX: u32 = 100_000;
@@ -164,8 +164,8 @@ pub struct MarkLimits {
     /// How many decoys a copy may hold for a million rows, at most [`DECOYS_PER_MILLION_MAX`].
     #[serde(skip_serializing_if = "is_zero")]
     pub decoys_per_million: u32,
-    /// How far mean and deviation of a marked column may be off in copies; a ten-thousandth and a thousandth of the deviation,
-    /// unless it is said.
+    /// How far mean and deviation of a marked column may be off in copies, and the share of a text; a ten-thousandth and a
+    /// thousandth of the deviation, and a thousandth of the rows, unless it is said.
     #[serde(skip_serializing_if = "MomentBounds::is_default")]
     pub moments: MomentBounds,
 }
@@ -262,8 +262,8 @@ pub(crate) fn check_declaration(details: &ResourceDetails) -> Result<(), Refusal
     if !limits.moments.is_well_formed() {
         return Err(Refusal::invalid(
             "marks",
-            "均值与标准差的界限为每百万 1 至 1000000",
-            "bounds of mean and deviation are 1 to 1,000,000 of a million",
+            "均值、标准差与占比的界限为每百万 1 至 1000000",
+            "bounds of mean, deviation and share are 1 to 1,000,000 of a million",
         ));
     }
     for (name, tolerance) in &limits.tolerances {

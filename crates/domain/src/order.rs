@@ -206,8 +206,18 @@ pub struct Order {
     /// The keys that its copies are marked with, once they were committed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark_keys: Option<MarkKeys>,
+    /// The keys before, that were renewed, the first ones first: copies by them are still about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mark_keys_before: Vec<MarkKeys>,
+    /// Which replacement of the consumer's code for the product it is in; the first one is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub code_epoch: u32,
     /// Where it stands.
     pub stage: OrderStage,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Where an order stands.
@@ -274,6 +284,13 @@ pub enum OrderEvent {
         /// The commitments.
         commitments: Box<KeyCommitments>,
     },
+    /// The keys that its copies were marked with were given up: what is delivered next is marked with others.
+    MarkKeysRenewed {
+        /// The epoch of its next keys.
+        code_epoch: u32,
+        /// Why.
+        reason: String,
+    },
     /// It was suspended.
     Suspended {
         /// Why.
@@ -308,6 +325,8 @@ impl Order {
                     },
                     service_keys: Vec::new(),
                     mark_keys: None,
+                    mark_keys_before: Vec::new(),
+                    code_epoch: 0,
                     stage: OrderStage::Placed,
                 });
             }
@@ -334,10 +353,17 @@ impl Order {
                 order.service_keys.iter_mut().find(|known| known.id == *key && !known.revoked)?.revoked = true;
             }
             (OrderStage::Active, OrderEvent::MarkKeysCommitted { holder, commitments })
-                if order.mark_keys.is_none() =>
+                if order.mark_keys.is_none() && commitments.code_epoch >= order.code_epoch =>
             {
                 let (holder, commitments) = (holder.clone(), (**commitments).clone());
+                order.code_epoch = commitments.code_epoch;
                 order.mark_keys = Some(MarkKeys { holder, given_by: meta.actor.clone(), commitments });
+            }
+            (_, OrderEvent::MarkKeysRenewed { code_epoch, .. })
+                if order.mark_keys.is_some() && *code_epoch > order.code_epoch =>
+            {
+                order.mark_keys_before.extend(order.mark_keys.take());
+                order.code_epoch = *code_epoch;
             }
             (OrderStage::Active, OrderEvent::Suspended { reason }) => {
                 order.stage = OrderStage::Suspended { reason: reason.clone() };
@@ -348,6 +374,11 @@ impl Order {
             _ => return None,
         }
         Some(order)
+    }
+
+    /// All keys that its copies were ever marked with, the first ones first.
+    pub fn all_mark_keys(&self) -> impl Iterator<Item = &MarkKeys> {
+        self.mark_keys_before.iter().chain(&self.mark_keys)
     }
 
     /// Whether a party is one of the two that sign the contract.

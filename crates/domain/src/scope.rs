@@ -518,10 +518,10 @@ pub enum ScopeError {
     /// More decoys than the parent allows.
     #[error("copies may hold at most {0} decoys for a million rows, as the scope above allows")]
     DecoysMore(u32),
-    /// Bounds of mean and deviation that the parent does not have, or that say nothing.
+    /// Bounds of mean, deviation and shares that the parent does not have, or that say nothing.
     #[error(
-        "mean and deviation may be off by at most {} and {} millionths in copies, as the scope above allows",
-        .0.mean_per_million, .0.deviation_per_million
+        "mean and deviation may be off by at most {} and {} millionths in copies and the share of a text by {}, as the scope above allows",
+        .0.mean_per_million, .0.deviation_per_million, .0.share_per_million
     )]
     MomentsWider(MomentBounds),
     /// A privacy budget of nothing.

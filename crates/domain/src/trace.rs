@@ -13,7 +13,7 @@ use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::TraceId;
 use crate::refusal::Refusal;
-use crate::state::{Listed, Meta};
+use crate::state::{Listed, Meta, State};
 
 /// Most versions of products that a record names.
 pub const COMPARED_MAX: usize = 1_000;
@@ -47,6 +47,19 @@ pub struct TraceDetails {
     pub recipients_tested: u64,
     /// SHA-256 of the canonical JSON of the report, hexadecimal.
     pub report_digest: String,
+    /// Traces of the same file that were recorded before: each further one may use a smaller part of the bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries_before: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// How many traces of a file the journal has.
+pub fn tries(state: &State, fragment_digest: &str) -> u64 {
+    let traces = state.traces.values().map(|trace| &trace.value.details);
+    traces.filter(|details| details.fragment_digest == fragment_digest).count() as u64
 }
 
 /// A trace that was run.
@@ -123,6 +136,15 @@ pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Res
             "compared",
             format!("比对的版本至多 {COMPARED_MAX} 个"),
             format!("at most {COMPARED_MAX} versions are compared"),
+        ));
+    }
+    // Two that run side by side would both count as the first.
+    deciding.scan();
+    if details.tries_before != tries(deciding.state, &details.fragment_digest) {
+        return Err(Refusal::invalid(
+            "tries_before",
+            "同一文件同时另有一次溯源已记入日志；请重新溯源",
+            "another trace of the same file was recorded meanwhile; trace it again",
         ));
     }
     let id = TraceId::next(&mut deciding.ids);

@@ -1956,6 +1956,13 @@ export interface components {
             order: components["schemas"]["OrderId"];
         } | {
             /** @enum {string} */
+            command: "renew_mark_keys";
+            /** @description One of the consumer's orders of the product. */
+            order: components["schemas"]["OrderId"];
+            /** @description Why: the case. */
+            reason: string;
+        } | {
+            /** @enum {string} */
             command: "suspend_order";
             /** @description The order. */
             order: components["schemas"]["OrderId"];
@@ -2468,6 +2475,11 @@ export interface components {
         Entry_Order: {
             /** @description An order. */
             body: {
+                /**
+                 * Format: int32
+                 * @description Which replacement of the consumer's code for the product it is in; the first one is 0.
+                 */
+                code_epoch?: number;
                 /** @description Who orders. */
                 consumer: components["schemas"]["PartyId"];
                 /** @description The contract. */
@@ -2477,6 +2489,8 @@ export interface components {
                 /** @description Its id. */
                 id: components["schemas"]["OrderId"];
                 mark_keys?: components["schemas"]["MarkKeys"] | null;
+                /** @description The keys before, that were renewed, the first ones first: copies by them are still about. */
+                mark_keys_before?: components["schemas"]["MarkKeys"][];
                 /** @description The product's operator. */
                 operator: components["schemas"]["PartyId"];
                 /** @description Who placed it. */
@@ -3398,7 +3412,8 @@ export interface components {
              */
             breaks: components["schemas"]["Dependency"][];
             /**
-             * @description Bounds of mean and deviation, for each marked column of numbers, times or coordinates.
+             * @description Bounds of mean and deviation, for each marked column of numbers, times or coordinates, and of shares, for each of
+             *     categories; over all rows of the product.
              * @default {
              *       "deviation_per_million": 1000,
              *       "mean_per_million": 100
@@ -3413,7 +3428,8 @@ export interface components {
             /**
              * Format: int32
              * @description How far a mark may reach, in millionths of what is left of a column's standard deviation when the other columns are
-             *     known. A mark that reaches beyond a fifth can be found by whoever knows how the columns hang together.
+             *     known; and in the same measure how well these may tell the texts of a set apart. A mark that reaches beyond a fifth can be
+             *     found by whoever knows how the columns hang together.
              * @default 200000
              */
             reach_per_million: number;
@@ -3427,6 +3443,11 @@ export interface components {
         KeyCommitments: {
             /**
              * Format: int32
+             * @description Which replacement of the consumer's code for the product and of its orders' codes; the first one is 0.
+             */
+            code_epoch?: number;
+            /**
+             * Format: int32
              * @description Which replacement of the product's key of positions.
              */
             epoch: number;
@@ -3436,7 +3457,7 @@ export interface components {
             positions: string;
             /** @description The profile of the product's marking. */
             profile: components["schemas"]["MarkProfile"];
-            /** @description To the consumer's key: one for all its orders of the product. */
+            /** @description To the consumer's key: one for all its orders of the product, in one epoch. */
             recipient: string;
         };
         /** @description The ledger. */
@@ -3609,6 +3630,11 @@ export interface components {
         };
         /** @description What the node asks of the half-holder for one order. It holds no secret. */
         MarkKeyRequest: {
+            /**
+             * Format: int32
+             * @description Which replacement of the consumer's code and of its orders' codes; the first one is 0.
+             */
+            code_epoch?: number;
             /** @description Its consumer. */
             consumer: components["schemas"]["PartyId"];
             /**
@@ -3652,8 +3678,8 @@ export interface components {
              */
             decoys_per_million: number;
             /**
-             * @description How far mean and deviation of a marked column may be off in copies; a ten-thousandth and a thousandth of the deviation,
-             *     unless it is said.
+             * @description How far mean and deviation of a marked column may be off in copies, and the share of a text; a ten-thousandth and a
+             *     thousandth of the deviation, and a thousandth of the rows, unless it is said.
              * @default {
              *       "deviation_per_million": 1000,
              *       "mean_per_million": 100
@@ -3858,7 +3884,10 @@ export interface components {
          * @enum {string}
          */
         Mode: "compute" | "verification" | "statistics" | "lookup" | "rows" | "file";
-        /** @description How far a copy's mean and standard deviation of a marked column may be from the original's. */
+        /**
+         * @description How far a copy of the whole product may be from the original: mean and standard deviation of a marked column of numbers, and the
+         *     shares of texts in one of categories. A copy of fewer rows may be further off, as a sample is.
+         */
         MomentBounds: {
             /**
              * Format: int32
@@ -3870,6 +3899,11 @@ export interface components {
              * @description The mean, in millionths of the column's standard deviation.
              */
             mean_per_million: number;
+            /**
+             * Format: int32
+             * @description The share of the rows that each text of a marked category has, in millionths of all rows.
+             */
+            share_per_million?: number;
         };
         /** @description A consent by its name. */
         NamedConsent: {
@@ -4115,6 +4149,11 @@ export interface components {
         };
         /** @description An order. */
         Order: {
+            /**
+             * Format: int32
+             * @description Which replacement of the consumer's code for the product it is in; the first one is 0.
+             */
+            code_epoch?: number;
             /** @description Who orders. */
             consumer: components["schemas"]["PartyId"];
             /** @description The contract. */
@@ -4124,6 +4163,8 @@ export interface components {
             /** @description Its id. */
             id: components["schemas"]["OrderId"];
             mark_keys?: components["schemas"]["MarkKeys"] | null;
+            /** @description The keys before, that were renewed, the first ones first: copies by them are still about. */
+            mark_keys_before?: components["schemas"]["MarkKeys"][];
             /** @description The product's operator. */
             operator: components["schemas"]["PartyId"];
             /** @description Who placed it. */
@@ -5791,6 +5832,11 @@ export interface components {
             recipients_tested: number;
             /** @description SHA-256 of the canonical JSON of the report, hexadecimal. */
             report_digest: string;
+            /**
+             * Format: int64
+             * @description Traces of the same file that were recorded before: each further one may use a smaller part of the bound.
+             */
+            tries_before?: number;
         };
         /** @description A trace (溯源) of a leaked file. */
         TraceId: string;

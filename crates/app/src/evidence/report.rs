@@ -73,7 +73,8 @@ fn document(checked: &Checked) -> Document {
     }
 }
 
-fn made_at(at: Timestamp) -> MadeAt {
+/// A moment as a document has it, in Beijing.
+pub(crate) fn made_at(at: Timestamp) -> MadeAt {
     let civil: DateTime = at.to_zoned_datetime(beijing()).datetime();
     let small = |number: i8| u8::try_from(number).unwrap_or_default();
     MadeAt {

@@ -109,7 +109,7 @@ pub(super) fn percent(fraction: &impl std::fmt::Display) -> String {
 }
 
 /// An instant in Beijing, to the second.
-pub(super) fn instant(at: Timestamp) -> String {
+pub(crate) fn instant(at: Timestamp) -> String {
     at.to_zoned_datetime(beijing()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 

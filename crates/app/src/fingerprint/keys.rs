@@ -6,7 +6,7 @@ use lingqu_crypto::{DigestPair, Salt};
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
-use lingqu_domain::marking::{KeyCommitments, MarkKeys, MarkProfile, Marking};
+use lingqu_domain::marking::{KeyCommitments, MarkKeys, MarkProfile, Marking, code_epoch};
 use lingqu_domain::order::Order;
 use lingqu_domain::product::Product;
 use lingqu_domain::refusal::{Refusal, RefusalCode};
@@ -21,7 +21,8 @@ use crate::command::{CommandOptions, Extras};
 use crate::error::AppError;
 use crate::keys::{NodeKeys, random};
 
-/// The epoch of keys of positions. A product's key is replaced after a case disclosed it.
+/// The epoch of keys of positions: one for a product. Copies of one consumer by two of them would tell each other's marks, so after
+/// a case that disclosed it the product is drafted anew.
 const EPOCH: u32 = 0;
 /// Bytes of a share.
 const SHARE_BYTES: usize = 32;
@@ -38,8 +39,15 @@ pub struct KeyRequest {
     pub consumer: PartyId,
     /// Which replacement of the key of positions.
     pub epoch: u32,
+    /// Which replacement of the consumer's code and of its orders' codes; the first one is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub code_epoch: u32,
     /// The profile of the product's marking.
     pub profile: MarkProfile,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What the half-holder gives for one order: its shares of the three keys, hexadecimal, of 32 bytes each. Secret; `Debug` shows
@@ -72,14 +80,22 @@ impl Drop for KeyShares {
 }
 
 impl KeyRequest {
-    fn of(order: &Order, profile: MarkProfile) -> Self {
+    /// What is asked for an order's keys of an epoch of its consumer's code.
+    fn of(order: &Order, profile: MarkProfile, code_epoch: u32) -> Self {
         Self {
             order: order.id.clone(),
             product: order.details.product.clone(),
             consumer: order.consumer.clone(),
             epoch: EPOCH,
+            code_epoch,
             profile,
         }
+    }
+
+    /// What was asked for keys that were committed to.
+    pub(super) fn committed(order: &Order, commitments: &KeyCommitments) -> Self {
+        let KeyCommitments { epoch, code_epoch, profile, .. } = commitments;
+        Self { epoch: *epoch, ..Self::of(order, *profile, *code_epoch) }
     }
 
     /// The shares of a half for what is asked: the half-holder's part, done where its half lies.
@@ -95,8 +111,8 @@ impl KeyRequest {
         let table = self.product.to_string();
         [
             OwnedUse::Positions { table: table.clone(), epoch: self.epoch },
-            OwnedUse::Recipient { table: table.clone(), recipient: self.consumer.to_string() },
-            OwnedUse::Order { table, order: self.order.to_string() },
+            OwnedUse::Recipient { table: table.clone(), recipient: self.consumer.to_string(), epoch: self.code_epoch },
+            OwnedUse::Order { table, order: self.order.to_string(), epoch: self.code_epoch },
         ]
     }
 }
@@ -105,26 +121,30 @@ impl KeyRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwnedUse {
     Positions { table: String, epoch: u32 },
-    Recipient { table: String, recipient: String },
-    Order { table: String, order: String },
+    Recipient { table: String, recipient: String, epoch: u32 },
+    Order { table: String, order: String, epoch: u32 },
 }
 
 impl OwnedUse {
     pub(super) fn as_use(&self) -> KeyUse<'_> {
         match self {
             OwnedUse::Positions { table, epoch } => KeyUse::Positions { table, epoch: *epoch },
-            OwnedUse::Recipient { table, recipient } => KeyUse::Recipient { table, recipient },
-            OwnedUse::Order { table, order } => KeyUse::Order { table, order },
+            OwnedUse::Recipient { table, recipient, epoch } => KeyUse::recipient(table, recipient, *epoch),
+            OwnedUse::Order { table, order, epoch } => KeyUse::order(table, order, *epoch),
         }
     }
 
     /// The use under a profile as the store names it. Ids hold no slash.
     pub(crate) fn name(&self, profile: MarkProfile) -> String {
         let profile = profile_of(profile).name();
+        // The names of the first epoch are from before there were others.
+        let renewed = |name: String, epoch: u32| if epoch == 0 { name } else { format!("{name}/{epoch}") };
         match self {
             OwnedUse::Positions { table, epoch } => format!("{profile}/positions/{table}/{epoch}"),
-            OwnedUse::Recipient { table, recipient } => format!("{profile}/recipient/{table}/{recipient}"),
-            OwnedUse::Order { table, order } => format!("{profile}/order/{table}/{order}"),
+            OwnedUse::Recipient { table, recipient, epoch } => {
+                renewed(format!("{profile}/recipient/{table}/{recipient}"), *epoch)
+            }
+            OwnedUse::Order { table, order, epoch } => renewed(format!("{profile}/order/{table}/{order}"), *epoch),
         }
     }
 }
@@ -161,6 +181,7 @@ impl OrderKeys {
             |opening: &Opening, key_use: &OwnedUse| Commitment::of(&opening.key, &key_use.as_use(), &opening.salt).0;
         KeyCommitments {
             epoch: request.epoch,
+            code_epoch: request.code_epoch,
             profile: request.profile,
             positions: commit(&self.positions, &positions),
             recipient: commit(&self.recipient, &recipient),
@@ -196,12 +217,19 @@ fn seal_context(key_use: &str) -> String {
     format!("lingqu mark share\n{key_use}")
 }
 
-/// What is asked of the half-holder for an order; none where its copies are exact.
+/// What is asked of the half-holder for an order: what it answered already, else for keys of the epoch that its consumer's code
+/// is in now. None where its copies are exact.
 pub(super) fn request_of(state: &State, id: &OrderId) -> Result<Option<KeyRequest>, Refusal> {
-    let order = state.orders.get(id).ok_or_else(|| Refusal::not_found(id))?;
-    let marking = product_of(state, &order.value)?.details.marking.as_ref();
-    let marking = marking.filter(|_| Marking::is_seen_by(&order.value.details.modes));
-    Ok(marking.map(|marking| KeyRequest::of(&order.value, marking.profile)))
+    let order = &state.orders.get(id).ok_or_else(|| Refusal::not_found(id))?.value;
+    let marking = product_of(state, order)?.details.marking.as_ref();
+    let Some(marking) = marking.filter(|_| Marking::is_seen_by(&order.details.modes)) else { return Ok(None) };
+    Ok(Some(match &order.mark_keys {
+        Some(keys) => KeyRequest::committed(order, &keys.commitments),
+        None => {
+            let epoch = code_epoch(state, &order.consumer, &order.details.product);
+            KeyRequest::of(order, marking.profile, epoch)
+        }
+    }))
 }
 
 fn product_of<'s>(state: &'s State, order: &Order) -> Result<&'s Product, Refusal> {
@@ -209,7 +237,7 @@ fn product_of<'s>(state: &'s State, order: &Order) -> Result<&'s Product, Refusa
     product.map(|product| &product.value).ok_or_else(|| Refusal::not_found(&order.details.product))
 }
 
-fn missing(order: &OrderId) -> Refusal {
+pub(super) fn missing(order: &OrderId) -> Refusal {
     Refusal::new(
         RefusalCode::MarkKeysMissing,
         order,
@@ -298,19 +326,17 @@ impl App {
         Commitment(*commitment).verify(&opening, &key_use.as_use()).is_ok()
     }
 
-    /// The keys of some orders, in their order. Error: `mark_keys_missing` for an order whose keys were not committed to; a
-    /// fault where what is stored is not what was committed to.
-    pub(super) async fn order_keys(&self, requests: &[KeyRequest]) -> Result<Vec<OrderKeys>, AppError> {
-        let names: BTreeSet<String> =
-            requests.iter().flat_map(|request| request.uses().map(|key_use| key_use.name(request.profile))).collect();
+    /// The keys that were committed to for some requests, in their order. Error: a fault where what is stored is not what was
+    /// committed to.
+    pub(super) async fn order_keys(
+        &self,
+        requests: &[(KeyRequest, KeyCommitments)],
+    ) -> Result<Vec<OrderKeys>, AppError> {
+        let names = requests.iter().flat_map(|(request, _)| request.uses().map(|one| one.name(request.profile)));
+        let names: BTreeSet<String> = names.collect();
         let stored = self.store.mark_shares(&names).await?;
         let mut all = Vec::with_capacity(requests.len());
-        for request in requests {
-            let committed = self.read(|state| {
-                let order = state.orders.get(&request.order);
-                order.and_then(|order| order.value.mark_keys.clone())
-            });
-            let committed = committed.ok_or_else(|| missing(&request.order))?;
+        for (request, committed) in requests {
             let mut shares = Vec::with_capacity(3);
             for key_use in request.uses() {
                 let name = key_use.name(request.profile);
@@ -320,7 +346,7 @@ impl App {
             let shares: [KeyShare; 3] =
                 shares.try_into().map_err(|_| AppError::Fault("an order has three keys".to_owned()))?;
             let keys = OrderKeys::of(&self.keys, request, shares);
-            if keys.commitments(request) != committed.commitments {
+            if keys.commitments(request) != *committed {
                 // A copy that is marked with other keys than were committed to would accuse nobody, or somebody else.
                 return Err(AppError::Fault(format!(
                     "the keys of {} are not those that the journal commits to; was keys/node.secret replaced?",
@@ -335,9 +361,8 @@ impl App {
 
 /// What the keys of an order are for, each with the commitment in the journal.
 pub(crate) fn committed_keys(order: &Order, keys: &MarkKeys) -> [(OwnedUse, DigestPair); 3] {
-    let KeyCommitments { epoch, profile, positions, recipient, order: of_order } = &keys.commitments;
-    let request = KeyRequest { epoch: *epoch, ..KeyRequest::of(order, *profile) };
-    let [first, second, third] = request.uses();
+    let KeyCommitments { positions, recipient, order: of_order, .. } = &keys.commitments;
+    let [first, second, third] = KeyRequest::committed(order, &keys.commitments).uses();
     [(first, *positions), (second, *recipient), (third, *of_order)]
 }
 

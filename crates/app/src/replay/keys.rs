@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lingqu_domain::event::{Event, Recorded};
-use lingqu_domain::order::OrderEvent;
+use lingqu_domain::order::{OrderEvent, QuotaUnit};
 use lingqu_store::journal::Record;
 use lingqu_store::snapshot::Snapshot;
 
@@ -12,7 +12,7 @@ use super::receipts::Used;
 use crate::abandoned::owed;
 use crate::app::App;
 use crate::error::AppError;
-use crate::quota::limit_of_account;
+use crate::quota::{limit_of_account, parts_of};
 
 /// A service key as the journal has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ impl Keys {
             | OrderEvent::Signed { .. }
             | OrderEvent::Activated
             | OrderEvent::MarkKeysCommitted { .. }
+            | OrderEvent::MarkKeysRenewed { .. }
             | OrderEvent::Suspended { .. }
             | OrderEvent::Resumed { .. } => {}
         }
@@ -113,6 +114,14 @@ impl App {
                 if held < receipts {
                     let problem = format!("it holds {held}, and the receipts come to {receipts}");
                     report.add(TABLE, &account.account, problem);
+                }
+                // Those of days are forgotten.
+                if let Some((_, QuotaUnit::Subjects, None)) = parts_of(&account.account) {
+                    let counted = view.counted_subjects(&account.account).await?;
+                    if counted != account.used {
+                        let problem = format!("it holds {} and counts {counted} subjects", account.used);
+                        report.add(TABLE, &account.account, problem);
+                    }
                 }
                 match self.read(|state| limit_of_account(state, &account.account)) {
                     None => report.add(TABLE, &account.account, "the journal knows no such order or unit"),

@@ -30,8 +30,9 @@ impl App {
             stored.extend(page.into_iter().map(|share| (share.key_use.clone(), (share, false))));
         }
         for (id, order) in &state.orders {
-            let Some(keys) = &order.value.mark_keys else { continue };
-            for (key_use, commitment) in committed_keys(&order.value, keys) {
+            let each = order.value.all_mark_keys();
+            let each = each.flat_map(|keys| committed_keys(&order.value, keys).map(|committed| (keys, committed)));
+            for (keys, (key_use, commitment)) in each {
                 let name = key_use.name(keys.commitments.profile);
                 report.mark_keys += 1;
                 let Some((share, is_committed)) = stored.get_mut(&name) else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lingqu_domain::lineage::AnswerLineage;
 use lingqu_domain::scope::{ColumnName, Mode, Precision};
+use lingqu_domain::state::State;
 use lingqu_engine::marks::Marks;
 
 use super::Serving;
@@ -15,6 +16,8 @@ use crate::fingerprint::OrderMarks;
 pub(super) struct ServedMarks {
     pub(super) marks: Arc<Marks>,
     pub(super) code_id: String,
+    /// Which replacement of the consumer's code.
+    code_epoch: u32,
     /// How many decoys are laid among a million rows, at most.
     pub(super) decoys_per_million: u32,
 }
@@ -27,11 +30,19 @@ impl ServedMarks {
             .map_err(|error| AppError::Fault(format!("the product can't be marked: {error}")))?;
         let decoys_per_million = keys.decoys_per_million;
         let marks = if decoys_per_million > 0 { marks.with_decoys() } else { marks };
-        Ok(ServedMarks { marks: Arc::new(marks), code_id: keys.code_id.clone(), decoys_per_million })
+        let (code_id, code_epoch) = (keys.code_id.clone(), keys.code_epoch);
+        Ok(ServedMarks { marks: Arc::new(marks), code_id, code_epoch, decoys_per_million })
     }
 }
 
 impl Serving {
+    /// Whether copies of its order are still marked by the keys that it has.
+    pub(super) fn has_current_keys(&self, state: &State) -> bool {
+        let Some(served) = &self.marks else { return true };
+        let keys = state.orders.get(&self.grant.order).and_then(|order| order.value.mark_keys.as_ref());
+        keys.is_some_and(|keys| keys.commitments.code_epoch == served.code_epoch)
+    }
+
     /// Names the marks that this order's answers carry: the same copy has the same name, which tells nothing of the keys.
     /// None where the product is exact or the order grants no rows.
     pub fn code_id(&self) -> Option<&str> {

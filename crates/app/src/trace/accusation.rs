@@ -7,16 +7,18 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use lingqu_domain::id::{OrderId, PartyId};
+use lingqu_engine::OriginalRows;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
-    DECODERS, FingerprintError, Observation, PositionSecrets, Possibility, RecipientCode, RowKeys, Scores, Settings,
-    Sheet, Source, Verdict, Watch, accuse, observe, observe_decoys, observe_presence, score_each,
+    DECODERS, FingerprintError, Observation, PositionSecrets, Possibility, RecipientCode, Scores, Settings, Sheet,
+    Source, Verdict, Watch, accuse, score_each,
 };
 
 use super::TraceWatch;
 use super::report::{ChannelTrace, MarksTrace, Support};
+use super::sealed::{SealedVersion, sealed_version, shown};
 use super::search::{Comparable, Matched};
-use crate::fingerprint::MarkedProduct;
+use crate::fingerprint::{MarkedOrder, MarkedProduct};
 
 /// Tests of one product that share its part of the bound: of recipients, and of orders.
 const TESTS: f64 = 2.0;
@@ -39,47 +41,56 @@ impl Plan {
     }
 }
 
-/// The distinct recipients of a product with one of their orders each, which has the recipient's key; by id.
-pub(super) fn recipients_of(marked: &MarkedProduct) -> Vec<(PartyId, usize)> {
-    let mut first: BTreeMap<PartyId, usize> = BTreeMap::new();
+/// A code of a recipient: that of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Recipient {
+    pub(super) consumer: PartyId,
+    pub(super) code_epoch: u32,
+}
+
+impl Recipient {
+    pub(super) fn of(order: &MarkedOrder) -> Recipient {
+        Recipient { consumer: order.consumer.clone(), code_epoch: order.code_epoch }
+    }
+}
+
+/// The distinct recipients of a product, once for each epoch of their codes, with one of their orders each, which has the
+/// recipient's key; by id.
+pub(super) fn recipients_of(marked: &MarkedProduct) -> Vec<(Recipient, usize)> {
+    let mut first: BTreeMap<Recipient, usize> = BTreeMap::new();
     for (place, order) in marked.orders.iter().enumerate() {
-        first.entry(order.consumer.clone()).or_insert(place);
+        first.entry(Recipient::of(order)).or_insert(place);
     }
     first.into_iter().collect()
 }
 
-/// What the fragment's rows show at the secret positions of a product. No recipient's code is asked.
+/// What the fragment's rows show at the secret positions of a product, and, where that is asked, what an expert needs to see it
+/// himself. No recipient's code is asked.
 pub(super) fn observed(
     marked: &MarkedProduct,
     fragment: &Fragment,
     matched: &[&Matched],
     candidates: &[Comparable],
+    keeps_originals: bool,
     watch: &TraceWatch,
-) -> Result<Vec<Observation>, FingerprintError> {
+) -> Result<(Vec<Observation>, Vec<SealedVersion>), FingerprintError> {
     let secrets = PositionSecrets::new(&marked.positions.key);
-    let mut all = Vec::new();
+    let (mut all, mut kept) = (Vec::new(), Vec::new());
     for matched in matched {
         let Some(candidate) = candidates.get(matched.place) else { continue };
         let mut tell = |_, _| if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let originals = matched.alignment.gather(&candidate.originals, &mut Watch(&mut tell))?;
-        let leaked = matched.alignment.leaked(&fragment.batch, &originals)?;
-        let mut shown = observe(&marked.marking, &secrets, &originals, &leaked)?;
-        let keys = RowKeys::of_columns(&originals, &marked.marking.key)?;
-        if let Some(presence) = &marked.marking.presence {
-            shown.extend(observe_presence(presence, &secrets, &keys));
-        }
+        let originals = OriginalRows(matched.alignment.gather(&candidate.originals, &mut Watch(&mut tell))?);
         let rows = matched.alignment.rows.iter().enumerate();
         let decoys: Vec<usize> =
             rows.filter(|(_, row)| candidate.decoys.contains(row.original)).map(|(place, _)| place).collect();
-        shown.extend(observe_decoys(&marked.marking.biases, &secrets, &keys, &decoys));
-        // A row of the alignment becomes the row of the fragment.
-        for observation in &mut shown {
-            let leaked = matched.alignment.rows.get(observation.row as usize).map_or(u32::MAX, |row| row.leaked);
-            observation.row = leaked;
+        all.extend(shown(&marked.marking, &secrets, fragment, &matched.alignment, &originals, &decoys)?);
+        if keeps_originals {
+            let (made_from, snapshots) = (&candidate.version.name.1, &candidate.version.snapshots);
+            let alignment = &matched.alignment;
+            kept.push(sealed_version(&marked.marking, made_from, snapshots, alignment, &originals, &decoys)?);
         }
-        all.extend(shown);
     }
-    Ok(all)
+    Ok((all, kept))
 }
 
 /// Both verdicts about one product.
@@ -178,9 +189,9 @@ pub(super) fn marks_trace(marked: &MarkedProduct, plan: &Plan, judged: &Judged) 
     }
 }
 
-/// Orders that are told apart, with the logarithms of their p-values.
-pub(super) fn orders_accused(marked: &MarkedProduct, verdict: &Verdict) -> BTreeMap<OrderId, f64> {
-    let name = |candidate: usize| marked.orders.get(candidate).map(|order| order.order.clone());
+/// Orders that are told apart, each with the epoch of its code, with the logarithms of their p-values.
+pub(super) fn orders_accused(marked: &MarkedProduct, verdict: &Verdict) -> BTreeMap<(OrderId, u32), f64> {
+    let name = |candidate: usize| marked.orders.get(candidate).map(|order| (order.order.clone(), order.code_epoch));
     verdict.accused.iter().filter_map(|found| Some((name(found.candidate)?, found.log_p_value))).collect()
 }
 

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use lingqu_crypto::sha256;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_fingerprint::{Block, Observation, Source};
 use lingqu_store::journal::{READ_LIMIT_MAX, committed_bytes};
 use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, RecordKind};
 use serde::{Deserialize, Serialize};
 
+use super::accusation::Recipient;
 use super::report::TraceReport;
 use super::{Case, Trace};
 use crate::app::App;
@@ -33,6 +35,13 @@ pub(super) const KEYS: &str = "trace/keys.json";
 #[serde(deny_unknown_fields)]
 pub(super) struct CaseFile {
     pub(super) format: String,
+    /// The journal's record of the trace, which is among the proven records: what was tested stood there before the report was
+    /// shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recorded: Option<String>,
+    /// SHA-256 of the sealed annex for an expert, hexadecimal; none where there is no annex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sealed: Option<String>,
     pub(super) report: TraceReport,
     pub(super) products: Vec<CaseProduct>,
 }
@@ -64,6 +73,9 @@ pub(super) struct DisclosedKey {
     pub(super) product: ProductId,
     /// The order in whose journal records the commitment stands.
     pub(super) order: OrderId,
+    /// Which replacement of the consumer's code, and of its orders', the key is of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) code_epoch: u32,
     /// The recipient, where it is a recipient's key; else it is the order's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recipient: Option<PartyId>,
@@ -73,6 +85,10 @@ pub(super) struct DisclosedKey {
     pub(super) key: String,
     /// Hexadecimal.
     pub(super) salt: String,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl App {
@@ -93,7 +109,12 @@ impl App {
         let keys = disclosed(trace);
         let mut records = 0;
         for order in keys.iter().map(|key| &key.order).collect::<BTreeSet<_>>() {
-            records += self.add_order(&mut builder, order, &provers).await?;
+            records += self.add_stream(&mut builder, order.as_str(), &provers).await?;
+        }
+        records += self.add_stream(&mut builder, &trace.recorded, &provers).await?;
+        // What may be marked, how and how often, as it was drafted.
+        for case in accusing(trace) {
+            records += self.add_stream(&mut builder, case.marked.product.as_str(), &provers).await?;
         }
         self.add_deliveries(&mut builder, trace, records, &provers).await?;
         let mut products = Vec::with_capacity(trace.cases.len());
@@ -102,22 +123,29 @@ impl App {
             builder.item(&name, &encode(&case.observations)).map_err(fault)?;
             products.push(case_product(case, name));
         }
-        let case = CaseFile { format: FORMAT.to_owned(), report: of_the_accused(&trace.report), products };
+        let report = of_the_accused(&trace.report);
+        let case = CaseFile {
+            format: FORMAT.to_owned(),
+            recorded: Some(trace.recorded.clone()),
+            sealed: trace.sealed()?.map(|annex| sha256(&annex).to_string()),
+            report,
+            products,
+        };
         builder.item(CASE, &json(&case)?).map_err(fault)?;
         builder.item(KEYS, &json(&keys)?).map_err(fault)?;
         builder.build(&signer).map_err(fault)
     }
 
-    /// The order's journal records: its parties and product, and the commitments to its keys.
-    async fn add_order(
+    /// Journal records of an entity. Of an order: its parties and product, and the commitments to its keys.
+    async fn add_stream(
         &self,
         builder: &mut EvidenceBuilder,
-        order: &OrderId,
+        stream: &str,
         provers: &Provers<'_>,
     ) -> Result<usize, AppError> {
         let (mut version, mut count) = (0, 0);
         loop {
-            let page = self.store.read_stream(order.as_str(), version, READ_LIMIT_MAX).await?;
+            let page = self.store.read_stream(stream, version, READ_LIMIT_MAX).await?;
             let Some(last) = page.last() else { return Ok(count) };
             version = last.stream_version;
             for record in page.iter().filter(|record| record.log_entry < provers.checkpoint.size) {
@@ -168,7 +196,7 @@ impl App {
 }
 
 /// The cases that accuse somebody. Observations of any other would show where copies of its product are marked, and bear out nothing.
-fn accusing(trace: &Trace) -> impl Iterator<Item = &Case> {
+pub(super) fn accusing(trace: &Trace) -> impl Iterator<Item = &Case> {
     let is_accusing =
         move |case: &&Case| trace.report.accused.iter().any(|accused| accused.product == case.marked.product);
     trace.cases.iter().filter(is_accusing)
@@ -185,6 +213,11 @@ fn of_the_accused(report: &TraceReport) -> TraceReport {
         receipts.orders.retain(|had| own.contains(&had.order));
         receipts.orders_more += (listed - receipts.orders.len()) as u64;
         receipts.explanations.retain(|set| set.orders.iter().all(|order| own.contains(order)));
+    }
+    for source in &mut report.sources {
+        let listed = source.orders.len();
+        source.orders.retain(|had| own.contains(&had.order));
+        source.orders_more += (listed - source.orders.len()) as u64;
     }
     report
 }
@@ -214,14 +247,16 @@ fn disclosed(trace: &Trace) -> Vec<DisclosedKey> {
             DisclosedKey {
                 product: accused.product.clone(),
                 order: order.order.clone(),
+                code_epoch: order.code_epoch,
                 recipient,
                 profile: opening.key.profile().name().to_owned(),
                 key: hex::encode(opening.key.as_bytes()),
                 salt: hex::encode(opening.salt.0),
             }
         };
-        let own = case.marked.orders.iter().filter(|order| order.consumer == accused.consumer);
-        let mut is_wanted = case.named.contains(&accused.consumer);
+        let recipient = Recipient { consumer: accused.consumer.clone(), code_epoch: accused.code_epoch };
+        let own = case.marked.orders.iter().filter(|order| Recipient::of(order) == recipient);
+        let mut is_wanted = case.named.contains(&recipient);
         for order in own {
             if is_wanted {
                 keys.push(disclosed(order, Some(accused.consumer.clone())));

@@ -9,6 +9,7 @@ use lingqu_domain::event::canonical;
 use lingqu_domain::trace::TraceDetails;
 
 use super::report::TraceReport;
+use super::versions::VersionName;
 use super::{Computed, TraceSettings};
 use crate::app::App;
 use crate::command::{CommandOptions, Extras};
@@ -19,7 +20,17 @@ const FRAGMENT: &str = "lingqu traced fragment v1";
 /// The context of a report's salt.
 const REPORT: &str = "lingqu trace report v1";
 
+/// How a record names a version that was compared.
+pub(super) fn compared((product, made_from): &VersionName) -> String {
+    format!("{product}@{made_from}")
+}
+
 impl App {
+    /// By what the journal knows a file again.
+    pub(super) fn journal_digest(&self, fragment_digest: &str) -> String {
+        self.keys.traces.digest(FRAGMENT, fragment_digest.as_bytes()).to_string()
+    }
+
     /// What keeps a report from being guessed by its digest: the same words for the same file at the same moment, known to who has the
     /// report.
     pub(super) fn report_salt(&self, fragment_digest: &str, traced_at: &str) -> String {
@@ -33,19 +44,20 @@ impl App {
         report: &TraceReport,
         settings: &TraceSettings,
     ) -> Result<String, AppError> {
-        let names = computed.candidates.iter().map(|candidate| &candidate.version.name);
-        let compared: BTreeSet<String> = names.map(|(product, made_from)| format!("{product}@{made_from}")).collect();
+        let compared: BTreeSet<String> =
+            computed.candidates.iter().map(|candidate| self::compared(&candidate.version.name)).collect();
         let orders = computed.judged.iter().map(|(case, _)| case.marked.orders.len() as u64).sum();
         let details = TraceDetails {
             bound: format!("{:e}", settings.bound),
             case: settings.case.clone(),
             compared,
             decoder_version: report.decoder_version.clone(),
-            fragment_digest: self.keys.traces.digest(FRAGMENT, report.fragment.digest.as_bytes()).to_string(),
+            fragment_digest: self.journal_digest(&report.fragment.digest),
             fragment_rows: computed.fragment.row_count() as u64,
             orders_tested: orders,
             recipients_tested: report.tested as u64,
             report_digest: sha256(canonical(report).as_bytes()).to_string(),
+            tries_before: report.tries.map_or(0, |tries| tries.before),
         };
         let command = Command::RecordTrace { details: Box::new(details) };
         let executed = self.carry_out(&Actor::Node, &command, CommandOptions::default(), Extras::default()).await?;

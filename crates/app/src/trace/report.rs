@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId, ReceiptId};
+use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId, ReceiptId, ResourceId};
 use lingqu_engine::source::{FoundEncoding, FragmentForm};
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,10 @@ pub struct TraceReport {
     pub accused: Vec<Accused>,
     /// The largest probability that anybody innocent is accused by this case, all tests counted.
     pub bound: f64,
-    /// Recipients whose codes were tested, over all products.
+    /// How often the file was tried before, and which part of the bound was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<TriesTrace>,
+    /// Codes of recipients that were tested, over all products: one for each epoch of a recipient's code.
     pub tested: usize,
     /// Decoders that were tried, by the name of their version.
     pub decoder_version: String,
@@ -43,6 +46,9 @@ pub struct TraceReport {
     pub fragment: FragmentFacts,
     /// The products that it comes from.
     pub products: Vec<ProductTrace>,
+    /// Snapshots of resources that it is rows of, in columns that no product explains: then it is the source itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceTrace>,
     /// Versions of products that were compared.
     pub versions_tried: usize,
     /// Versions that were not compared, because there are too many; older ones.
@@ -52,11 +58,31 @@ pub struct TraceReport {
     pub versions_gone: usize,
     /// Deliveries that could not be compared: of live data, or from before receipts named the version that they number.
     pub deliveries_not_comparable: u64,
+    /// Snapshots of resources that were compared; none where products explain every column of it.
+    #[serde(default)]
+    pub snapshots_tried: usize,
+    /// Snapshots that were not compared: too many, or not here any more.
+    #[serde(default)]
+    pub snapshots_not_tried: usize,
     /// What voids the answer.
     pub assumptions: Vec<Assumption>,
     /// The evidence that was written.
     #[serde(default)]
     pub evidence: Option<String>,
+}
+
+/// How often a file was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriesTrace {
+    /// Traces of the same file that the journal had.
+    pub before: u64,
+    /// The part of the bound that this one used: 1 / k (k + 1) for the k-th.
+    pub share: f64,
+    /// Traces of other files, within the last so many days, that were compared with one of the same versions. Each is a case of
+    /// its own with its own bound: they are told, and not paid for.
+    pub of_same_versions: u64,
+    /// How many days.
+    pub days: u32,
 }
 
 /// What is known of the fragment. No value of it.
@@ -100,6 +126,52 @@ pub struct ProductTrace {
     pub receipts: ReceiptsTrace,
 }
 
+/// A snapshot of a resource that a fragment is rows of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceTrace {
+    /// The resource.
+    pub resource: ResourceId,
+    /// Its name.
+    pub name: String,
+    /// Its table's name.
+    pub table: String,
+    /// The snapshot, as `resource@version`.
+    pub snapshot: String,
+    /// Its rows.
+    pub originals: u64,
+    /// Rows of the fragment that are rows of it.
+    pub rows: u64,
+    /// Whether columns that had no part in finding the rows confirm that they are.
+    pub confirmed: bool,
+    /// Which column of the fragment is which of the resource.
+    pub columns: Vec<ColumnTrace>,
+    /// Places in the fragment, from 1, of columns that no product explains.
+    pub columns_alone: Vec<usize>,
+    /// Of the resource's columns in the fragment those of which nothing that was ever delivered is made: no order had them.
+    pub never_delivered: Vec<String>,
+    /// The party that holds the resource and gave the file that the snapshot was taken from.
+    pub provider: PartyId,
+    /// Its name.
+    pub provider_name: String,
+    /// Orders that were delivered something made of these columns of this snapshot. Which rows of it is not told here.
+    pub orders: Vec<SourceOrder>,
+    /// Orders that are not listed.
+    pub orders_more: u64,
+}
+
+/// An order that was delivered something made of a snapshot's columns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceOrder {
+    /// The order.
+    pub order: OrderId,
+    /// The consumer.
+    pub consumer: PartyId,
+    /// The product.
+    pub product: ProductId,
+    /// The resource's columns in the fragment of which the product's columns are made.
+    pub columns: Vec<String>,
+}
+
 /// A version of a product.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionTrace {
@@ -120,6 +192,9 @@ pub struct VersionTrace {
     pub columns: Vec<ColumnTrace>,
     /// What was done to it, as far as it shows.
     pub deeds: Vec<String>,
+    /// The same in Chinese.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deeds_zh: Vec<String>,
 }
 
 /// A column of the fragment and its original.
@@ -147,9 +222,9 @@ pub struct MarksTrace {
     pub positions: usize,
     /// The same of orders.
     pub order_positions: usize,
-    /// Recipients tested.
+    /// Codes of recipients tested.
     pub tested: usize,
-    /// Recipients who ever had a key.
+    /// Codes that recipients ever had a key of: one for each recipient and epoch of its code.
     pub registered: u64,
     /// Whether anybody could be accused by so much.
     pub possible: bool,
@@ -182,7 +257,10 @@ pub struct Accused {
     pub name: String,
     /// The product.
     pub product: ProductId,
-    /// The consumer's orders of the product, those that are told apart first.
+    /// Which replacement of its code went into it; the first one is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub code_epoch: u32,
+    /// The consumer's orders of the product that had keys of that epoch, those that are told apart first.
     pub orders: Vec<AccusedOrder>,
     /// Upper bound on the probability that anybody innocent of all registered scores that high, everything that was tried
     /// counted. Zero below the smallest number that can be written: see the logarithm.
@@ -203,6 +281,10 @@ pub struct Accused {
     pub rows_delivered: u64,
     /// Who held the halves of the keys.
     pub keys_held_by: Vec<PartyId>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What one channel says.

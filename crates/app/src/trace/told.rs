@@ -6,29 +6,38 @@ use lingqu_domain::chain;
 use lingqu_domain::decide::Reader;
 use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId};
 use lingqu_domain::scope::{Mode, Precision, Precisions, Scope};
-use lingqu_fingerprint::{DECODER_NAMES, DECODER_VERSION, Deed, Provenance};
+use lingqu_engine::source::Fragment;
+use lingqu_fingerprint::{Alignment, DECODER_NAMES, DECODER_VERSION, Deed, MatchedColumn, Provenance};
 use roaring::RoaringTreemap;
 
-use super::accusation::{Judged, marks_trace, orders_accused, support};
+use super::accusation::{Judged, Recipient, marks_trace, orders_accused, support};
 use super::report::{
     Accused, AccusedOrder, Assumption, ColumnTrace, DeliveryTrace, FragmentFacts, HadRows, ProductTrace, ReceiptsTrace,
-    TraceReport, TraceVerdict, VersionTrace,
+    SourceTrace, TraceReport, TraceVerdict, TriesTrace, VersionTrace,
 };
+use super::sources::Sources;
 use super::versions::{AllHad, Delivery, Had};
 use super::{Case, Computed, LISTED_MAX, MISTAKEN_PER_MILLE, cover, products_of};
 use crate::app::App;
 use crate::error::AppError;
+use crate::fingerprint::MarkedOrder;
 
 /// Rows from which on a column counts as rounded: a few numbers are all even by chance.
 const ROUNDED_ROWS_MIN: usize = 20;
+/// By fewer different values than this a column may be taken for another one.
+const TELLING_VALUES_MIN: usize = 8;
+/// Agreement beyond chance from which on other columns confirm which one it is.
+const CONFIRMED_MIN: f64 = 0.5;
 
 /// What was compared, for the report.
 pub(super) struct Tried {
     pub(super) bound: f64,
+    pub(super) tries: TriesTrace,
     pub(super) versions: usize,
     pub(super) versions_not_tried: usize,
     pub(super) versions_gone: usize,
     pub(super) deliveries_not_comparable: u64,
+    pub(super) sources: Sources,
 }
 
 impl App {
@@ -61,6 +70,7 @@ impl App {
             reason,
             reason_en,
             bound: tried.bound,
+            tries: Some(tried.tries),
             tested: traced.iter().filter_map(|product| Some(product.marks.as_ref()?.tested)).sum(),
             decoder_version: DECODER_VERSION.to_owned(),
             node: self.log_origin()?,
@@ -81,6 +91,9 @@ impl App {
             deliveries_not_comparable: tried.deliveries_not_comparable,
             assumptions: assumptions(!accused.is_empty()),
             products: traced,
+            sources: tried.sources.found.clone(),
+            snapshots_tried: tried.sources.tried,
+            snapshots_not_tried: tried.sources.not_tried + tried.sources.gone,
             accused,
             evidence: None,
         })
@@ -92,31 +105,35 @@ impl App {
         let orders = orders_accused(marked, &judged.orders);
         let mut found = Vec::new();
         for accusation in &judged.recipients.accused {
-            let Some((consumer, _)) = case.recipients.get(accusation.candidate) else { continue };
-            found.push((consumer.clone(), accusation));
+            let Some((recipient, _)) = case.recipients.get(accusation.candidate) else { continue };
+            found.push((recipient.clone(), accusation));
         }
         // An order may be told where its consumer is not: nine tenths of the positions are the consumer's, so this is rare.
         for accusation in &judged.orders.accused {
-            if let Some(order) = marked.orders.get(accusation.candidate)
-                && found.iter().all(|(consumer, _)| *consumer != order.consumer)
+            if let Some(order) = marked.orders.get(accusation.candidate).map(Recipient::of)
+                && found.iter().all(|(recipient, _)| *recipient != order)
             {
-                found.push((order.consumer.clone(), accusation));
+                found.push((order, accusation));
             }
         }
-        let accused = |(consumer, accusation): (PartyId, &lingqu_fingerprint::Accusation)| {
+        let accused = |(recipient, accusation): (Recipient, &lingqu_fingerprint::Accusation)| {
             let permits: Vec<PermitId> = self
                 .product_details(&marked.product)
                 .map(|details| details.inputs.into_values().collect::<BTreeSet<_>>().into_iter().collect())
                 .unwrap_or_default();
-            let own: Vec<&OrderId> =
-                marked.orders.iter().filter(|order| order.consumer == consumer).map(|order| &order.order).collect();
+            let of_code: Vec<&MarkedOrder> =
+                marked.orders.iter().filter(|order| Recipient::of(order) == recipient).collect();
+            let own: Vec<&OrderId> = of_code.iter().map(|order| &order.order).collect();
             let mut of_consumer: Vec<AccusedOrder> = own
                 .iter()
-                .map(|order| AccusedOrder {
-                    order: (*order).clone(),
-                    permits: permits.clone(),
-                    p_value: orders.get(*order).map(|log| log.exp()),
-                    log_p_value: orders.get(*order).copied(),
+                .map(|order| {
+                    let log_p_value = orders.get(&((*order).clone(), recipient.code_epoch)).copied();
+                    AccusedOrder {
+                        order: (*order).clone(),
+                        permits: permits.clone(),
+                        p_value: log_p_value.map(f64::exp),
+                        log_p_value,
+                    }
                 })
                 .collect();
             of_consumer.sort_by(|a, b| {
@@ -132,18 +149,11 @@ impl App {
             let more = deliveries.len().saturating_sub(LISTED_MAX) as u64;
             let mut rows = RoaringTreemap::new();
             own.iter().filter_map(|order| had.get(*order)).for_each(|had| rows |= &had.rows);
-            let mut holders: Vec<PartyId> = marked
-                .orders
-                .iter()
-                .filter(|order| order.consumer == consumer)
-                .map(|order| order.holder.clone())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect();
-            holders.sort();
+            let holders: BTreeSet<PartyId> = of_code.iter().map(|order| order.holder.clone()).collect();
             Accused {
-                name: self.party_name(&consumer),
+                name: self.party_name(&recipient.consumer),
                 product: marked.product.clone(),
+                code_epoch: recipient.code_epoch,
                 orders: of_consumer,
                 p_value: accusation.log_p_value.exp(),
                 log_p_value: accusation.log_p_value,
@@ -153,8 +163,8 @@ impl App {
                 deliveries: deliveries.into_iter().take(LISTED_MAX).map(delivery_trace).collect(),
                 deliveries_more: more + all.deliveries_more,
                 rows_delivered: rows.len(),
-                keys_held_by: holders,
-                consumer,
+                keys_held_by: holders.into_iter().collect(),
+                consumer: recipient.consumer,
             }
         };
         found.into_iter().map(accused).collect()
@@ -254,13 +264,15 @@ fn versions_of(computed: &Computed, product: &ProductId) -> Vec<VersionTrace> {
             Provenance::Inside(odds) => Some(odds),
             Provenance::Outside(_) | Provenance::Unverified => None,
         };
-        let column = |column: &lingqu_fingerprint::MatchedColumn| ColumnTrace {
+        let column = |column: &MatchedColumn| ColumnTrace {
             place: column.place + 1,
             original: column.original.clone(),
             factor: column.factor,
             rounded_to: column.rounded_to,
             agreement: column.agreement.beyond_chance(),
         };
+        let doubts: Vec<Doubt<'_>> =
+            alignment.columns.iter().filter_map(|column| Doubt::of(column, &computed.fragment)).collect();
         versions.push(VersionTrace {
             made_from: candidate.version.name.1.clone(),
             snapshots: candidate.version.snapshots.clone(),
@@ -269,10 +281,44 @@ fn versions_of(computed: &Computed, product: &ProductId) -> Vec<VersionTrace> {
             confirmed: log_odds.is_some(),
             log_odds,
             columns: alignment.columns.iter().map(column).collect(),
-            deeds: alignment.deeds.iter().filter(|deed| is_told(deed, alignment.rows.len())).map(deed).collect(),
+            deeds: told_of(alignment).map(deed).chain(doubts.iter().map(Doubt::in_words)).collect(),
+            deeds_zh: told_of(alignment).map(deed_zh).chain(doubts.iter().map(Doubt::in_words_zh)).collect(),
         });
     }
     versions
+}
+
+/// A column that few values and nothing else told: three numbers may be minutes of the one or tens of the other.
+struct Doubt<'a> {
+    place: usize,
+    original: &'a str,
+    values: usize,
+}
+
+impl<'a> Doubt<'a> {
+    fn of(column: &'a MatchedColumn, fragment: &Fragment) -> Option<Self> {
+        let is_confirmed = column.agreement.beyond_chance().is_some_and(|agreement| agreement >= CONFIRMED_MIN);
+        let values = fragment.distinct_values(column.place);
+        let is_doubtful = !is_confirmed && (1..TELLING_VALUES_MIN).contains(&values);
+        is_doubtful.then(|| Doubt { place: column.place + 1, original: &column.original, values })
+    }
+
+    fn in_words(&self) -> String {
+        let Doubt { place, original, values } = self;
+        format!(
+            "column {place} was taken for {original} by {values} different values alone, which nothing confirms: it may be another"
+        )
+    }
+
+    fn in_words_zh(&self) -> String {
+        let Doubt { place, original, values } = self;
+        format!("第 {place} 列仅凭 {values} 个不同取值认作 {original}，别无印证，可能是另一列")
+    }
+}
+
+/// What was done to a fragment, as far as its rows bear it out.
+fn told_of(alignment: &Alignment) -> impl Iterator<Item = &Deed> {
+    alignment.deeds.iter().filter(|deed| is_told(deed, alignment.rows.len()))
 }
 
 /// Whether so many rows bear a deed out.
@@ -290,6 +336,19 @@ fn deed(deed: &Deed) -> String {
         Deed::Sampled { missing } => format!("{missing} rows are not there"),
         Deed::Shuffled => "rows are in another order".to_owned(),
         Deed::Duplicated { rows } => format!("{rows} rows are there more than once"),
+    }
+}
+
+fn deed_zh(deed: &Deed) -> String {
+    match deed {
+        Deed::Renamed { column } => format!("{column} 被改名"),
+        Deed::Dropped { column } => format!("缺少 {column}"),
+        Deed::Rounded { column, step } => format!("{column} 被取整到 {step}"),
+        Deed::Scaled { column, factor } => format!("{column} 换了单位（乘以 {factor}）"),
+        Deed::Rewritten { column, .. } => format!("{column} 的日期改了写法"),
+        Deed::Sampled { missing } => format!("缺少 {missing} 行"),
+        Deed::Shuffled => "行的次序被打乱".to_owned(),
+        Deed::Duplicated { rows } => format!("{rows} 行重复出现"),
     }
 }
 
@@ -314,6 +373,9 @@ fn answer(
                 tried.bound
             ),
         );
+    }
+    if let Some(source) = tried.sources.found.first() {
+        return of_source(source);
     }
     if products.is_empty() && computed.searched.is_foreign {
         let not_compared = (tried.versions_not_tried + tried.versions_gone) as u64 + tried.deliveries_not_comparable;
@@ -369,6 +431,32 @@ fn answer(
     }
 }
 
+/// The answer where a fragment is the source itself.
+fn of_source(source: &SourceTrace) -> (TraceVerdict, String, String) {
+    let SourceTrace { name, snapshot, never_delivered, .. } = source;
+    let (zh, en) = if never_delivered.is_empty() {
+        (
+            "其中的列虽曾由产品交付，但没有任何产品同时给出".to_owned(),
+            "products show its columns, but none of them all".to_owned(),
+        )
+    } else {
+        let columns = never_delivered.join(", ");
+        (
+            format!("其中 {columns} 从未由任何产品交付"),
+            format!("nothing that was ever delivered is made of its columns {columns}"),
+        )
+    };
+    (
+        TraceVerdict::Undecided,
+        format!(
+            "这是资源“{name}”的原始数据（快照 {snapshot}），而不是任何订单的副本：{zh}。请向持有该数据的提供方与本节点的管理者查问；这不构成指认"
+        ),
+        format!(
+            "it is the source itself, rows of the snapshot {snapshot}, and no order's copy: {en}. Ask those who hold it, the provider and who runs this node; nobody is accused by it"
+        ),
+    )
+}
+
 /// What voids an answer. Of an answer that accuses more.
 fn assumptions(accuses: bool) -> Vec<Assumption> {
     let mut list = vec![(
@@ -386,8 +474,8 @@ fn assumptions(accuses: bool) -> Vec<Assumption> {
                 "the keys were committed to and the commitments logged before the leak: compare the times of the checkpoints in the evidence",
             ),
             (
-                "解码器版本、误指上限与登记总数在检验之前已定，且同一片段未以不同结果反复检验",
-                "decoder version, bound and number of registered recipients were fixed before, and the fragment was not tried again with another outcome",
+                "解码器版本、误指上限与登记总数在检验之前已定；同一文件的各次溯源共用上限，改动过的文件未另行溯源",
+                "decoder version, bound and number of registered recipients were fixed before; traces of one file share the bound, and it was not tried in a changed form besides",
             ),
             (
                 "所指为“某接收方的副本”，不等于该接收方本人；副本可能被盗",

@@ -8,6 +8,9 @@ use lingqu_crypto::{DigestPair, Salt};
 use lingqu_domain::event::Event;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_domain::order::OrderEvent;
+use lingqu_domain::product::{ProductDetails, ProductEvent};
+use lingqu_domain::trace::{TraceDetails, TraceEvent};
+use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
     Commitment, DECODER_VERSION, KeyUse, MarkKey, Opening, Profile, RecipientCode, Settings, accuse, score_each,
 };
@@ -15,7 +18,9 @@ use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind, verify_evidence_w
 use serde::Serialize;
 
 use super::evidence::{ABOUT, CASE, CaseFile, CaseProduct, DisclosedKey, FORMAT, KEYS, decode};
-use super::report::TraceVerdict;
+use super::report::{TraceReport, TraceVerdict, TriesTrace};
+use super::sealed::{Expert, ObservedAgain};
+use super::tries::share_after;
 
 /// By how much, relatively, the logarithm of a recomputed p-value may differ from what is claimed: machines round sines and exponentials
 /// differently.
@@ -38,6 +43,15 @@ pub struct TraceCheck {
     pub fragment_digest: Option<String>,
     /// The bound that was stated.
     pub bound: Option<f64>,
+    /// Traces of the same file that came before, and which part of the bound they left.
+    pub tries: Option<TriesTrace>,
+    /// The journal's record of the trace, where it is among the proven records and says the same as the case.
+    pub recorded: Option<String>,
+    /// What the file shows, looked at by the sealed annex; none where that was not given, or shows otherwise.
+    pub observed: Option<ObservedAgain>,
+    /// The report in the bundle, where it can be read.
+    #[serde(skip)]
+    pub report: Option<TraceReport>,
     /// The accusations, computed again.
     pub accused: Vec<CheckedAccusation>,
     /// What is wrong: where, and what.
@@ -51,6 +65,8 @@ pub struct CheckedAccusation {
     pub product: ProductId,
     /// The consumer whose key it is, or whose order's.
     pub consumer: PartyId,
+    /// Which replacement of the consumer's code the key is of; the first one is 0.
+    pub code_epoch: u32,
     /// The order, where it is the order's key.
     pub order: Option<OrderId>,
     /// Natural logarithm of the p-value.
@@ -72,6 +88,12 @@ pub struct CheckedAccusation {
 
 /// Verifies the evidence of a trace.
 pub fn verify_trace(file: &[u8], trust: &EvidenceTrust) -> TraceCheck {
+    verify_trace_with(file, trust, None)
+}
+
+/// Verifies the evidence of a trace and, with the sealed annex and the file that was traced, that its observations are what the
+/// file shows, all of it and nothing else.
+pub fn verify_trace_with(file: &[u8], trust: &EvidenceTrust, expert: Option<(&[u8], &Fragment)>) -> TraceCheck {
     let checked = verify_evidence_with(file, trust);
     let mut check = TraceCheck {
         verified: false,
@@ -81,22 +103,38 @@ pub fn verify_trace(file: &[u8], trust: &EvidenceTrust) -> TraceCheck {
         witnesses: checked.cosigned.len(),
         fragment_digest: None,
         bound: None,
+        tries: None,
+        recorded: None,
+        observed: None,
+        report: None,
         accused: Vec::new(),
         findings: checked.findings.into_iter().map(|finding| (finding.item, finding.problem)).collect(),
     };
     if let Some(evidence) = &checked.evidence {
-        check.case(evidence);
+        check.case(evidence, expert);
     }
     check.verified = check.findings.is_empty();
     check
 }
 
+/// What the proven records say.
+#[derive(Default)]
+pub(super) struct Logged {
+    /// Of orders, once for each epoch of their keys: what their keys were committed to.
+    pub(super) orders: BTreeMap<(OrderId, u32), Committed>,
+    /// Of products what they were drafted as.
+    pub(super) products: BTreeMap<ProductId, ProductDetails>,
+    /// The traces.
+    traces: BTreeMap<String, TraceDetails>,
+}
+
 /// What the log says of an order.
-struct Committed {
+pub(super) struct Committed {
     consumer: PartyId,
-    product: ProductId,
+    pub(super) product: ProductId,
     holder: PartyId,
     epoch: u32,
+    pub(super) positions: DigestPair,
     recipient: DigestPair,
     order: DigestPair,
     at: String,
@@ -108,7 +146,7 @@ impl TraceCheck {
         self.findings.push((place.to_owned(), problem.into()));
     }
 
-    fn case(&mut self, evidence: &Evidence) {
+    fn case(&mut self, evidence: &Evidence, expert: Option<(&[u8], &Fragment)>) {
         let Some(fragment) = evidence.order.strip_prefix(ABOUT) else {
             self.find("manifest line 2", "it is not the evidence of a trace; use `lingqu audit verify`");
             return;
@@ -124,6 +162,7 @@ impl TraceCheck {
         };
         self.fragment_digest = Some(case.report.fragment.digest.clone());
         self.bound = Some(case.report.bound);
+        self.report = Some(case.report.clone());
         if case.report.fragment.digest != fragment {
             self.find(CASE, "it names another fragment than the manifest");
         }
@@ -137,50 +176,119 @@ impl TraceCheck {
         if case.report.verdict != TraceVerdict::Accused {
             self.find(CASE, "its verdict accuses nobody");
         }
-        // The whole case's bound covers every test.
+        self.tries = case.report.tries;
+        // The part of the whole case's bound that is left for this try covers every test.
+        let share = case.report.tries.map_or(1.0, |tries| share_after(tries.before));
         let stated: f64 = case.products.iter().map(|product| product.recipients.bound + product.orders.bound).sum();
-        if stated.is_nan() || stated > case.report.bound * (1.0 + 1e-9) {
-            self.find(CASE, "its tests together have a larger bound than is stated");
+        if stated.is_nan() || stated > case.report.bound * share * (1.0 + 1e-9) {
+            self.find(CASE, "its tests together have a larger bound than is stated and left for this try");
         }
-        let committed = self.committed(evidence);
+        let logged = self.logged(evidence);
+        self.recorded(&logged, &case);
+        let expert = expert.and_then(|(sealed, file)| {
+            let opened = Expert::open(sealed, case.sealed.as_deref(), &case.report.fragment.digest, file);
+            opened.map_err(|problem| self.find("sealed annex", problem)).ok()
+        });
+        let mut observed = expert.as_ref().map(|_| ObservedAgain::default());
         for product in &case.products {
             let Some(observations) = item(&product.observations).and_then(decode) else {
                 self.find(&product.observations, "it is missing or can't be read");
                 continue;
             };
-            self.product(product, &observations, &keys, &committed);
+            self.product(product, &observations, &keys, &logged.orders);
+            let Some(expert) = &expert else { continue };
+            match expert.look(&product.product, product.epoch, &observations, &logged) {
+                Ok(found) => {
+                    if let Some(observed) = &mut observed {
+                        observed.rows += found.rows;
+                        observed.rows_traced = found.rows_traced;
+                        observed.positions += found.positions;
+                    }
+                }
+                Err(problem) => {
+                    self.find(&product.observations, problem);
+                    observed = None;
+                }
+            }
         }
+        self.observed = observed;
         self.claims(&case);
     }
 
-    /// The orders whose placing and key commitments are among the proven records.
-    fn committed(&mut self, evidence: &Evidence) -> BTreeMap<OrderId, Committed> {
+    /// Holds the case against the record of the trace that the journal had before the report was shown.
+    fn recorded(&mut self, logged: &Logged, case: &CaseFile) {
+        let Some(recorded) = &case.recorded else { return };
+        let Some(details) = logged.traces.get(recorded) else {
+            self.find(CASE, format!("the journal's record {recorded} of the trace is not among the proven records"));
+            return;
+        };
+        let of_marks = case.report.products.iter().filter_map(|product| product.marks.as_ref());
+        let tested: u64 = of_marks.map(|marks| marks.tested as u64).sum();
+        let orders: u64 = case.products.iter().map(|product| product.orders.registered).sum();
+        let is_bound = |bound: f64| (bound - case.report.bound).abs() <= 1e-9 * case.report.bound;
+        let told = [
+            ("bound", details.bound.parse().is_ok_and(is_bound)),
+            ("tries", details.tries_before == case.report.tries.map_or(0, |tries| tries.before)),
+            ("decoders", details.decoder_version == case.report.decoder_version),
+            ("rows", details.fragment_rows == case.report.fragment.rows_traced),
+            ("number of recipients", details.recipients_tested == tested && tested == case.report.tested as u64),
+            // Of products that accuse nobody no test is in the bundle.
+            ("number of orders", orders <= details.orders_tested),
+        ];
+        let differs: Vec<&str> = told.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
+        if !differs.is_empty() {
+            self.find(CASE, format!("the journal's record {recorded} says otherwise: {}", differs.join(", ")));
+            return;
+        }
+        for product in &case.products {
+            let marks = case.report.products.iter().find(|found| found.product == product.product);
+            let registered = marks.and_then(|found| found.marks.as_ref()).map(|marks| marks.registered);
+            if registered != Some(product.recipients.registered) {
+                self.find(CASE, format!("it states two numbers of registered recipients of {}", product.product));
+            }
+        }
+        self.recorded = Some(recorded.clone());
+    }
+
+    /// What the proven records say: of orders those whose placing and key commitments are among them.
+    fn logged(&mut self, evidence: &Evidence) -> Logged {
         let Ok(records) = evidence.records() else {
             self.find("record", "the records can't be read");
-            return BTreeMap::new();
+            return Logged::default();
         };
-        let mut placed: BTreeMap<OrderId, (PartyId, ProductId)> = BTreeMap::new();
-        let mut found = BTreeMap::new();
+        let mut placed: BTreeMap<String, (OrderId, PartyId, ProductId)> = BTreeMap::new();
+        let mut logged = Logged::default();
         let mut journal: Vec<_> = records.iter().filter(|record| record.kind == RecordKind::Journal).collect();
         journal.sort_by_key(|record| record.position);
         for record in journal {
-            let Some((order, at, event)) = read(&record.bytes) else {
+            let Some((stream, at, event)) = read(&record.bytes) else {
                 self.find(&format!("journal record {}", record.position), "it can't be read");
                 continue;
             };
             match event {
                 Event::Order(OrderEvent::Placed { consumer, details, .. }) => {
-                    placed.insert(order, (consumer, details.product.clone()));
+                    if let Ok(order) = stream.parse() {
+                        placed.insert(stream, (order, consumer, details.product.clone()));
+                    }
+                }
+                Event::Product(ProductEvent::Drafted { details, .. }) => {
+                    if let Ok(product) = stream.parse() {
+                        logged.products.insert(product, *details);
+                    }
+                }
+                Event::Trace(TraceEvent::Recorded { details }) => {
+                    logged.traces.insert(stream, *details);
                 }
                 Event::Order(OrderEvent::MarkKeysCommitted { holder, commitments }) => {
-                    let Some((consumer, product)) = placed.get(&order).cloned() else { continue };
-                    found.insert(
-                        order,
+                    let Some((order, consumer, product)) = placed.get(&stream).cloned() else { continue };
+                    logged.orders.insert(
+                        (order, commitments.code_epoch),
                         Committed {
                             consumer,
                             product,
                             holder,
                             epoch: commitments.epoch,
+                            positions: commitments.positions,
                             recipient: commitments.recipient,
                             order: commitments.order,
                             at,
@@ -191,7 +299,7 @@ impl TraceCheck {
                 _ => {}
             }
         }
-        found
+        logged
     }
 
     /// Computes the accusations of one product again.
@@ -200,12 +308,12 @@ impl TraceCheck {
         case: &CaseProduct,
         observations: &[lingqu_fingerprint::Observation],
         keys: &[DisclosedKey],
-        committed: &BTreeMap<OrderId, Committed>,
+        committed: &BTreeMap<(OrderId, u32), Committed>,
     ) {
         for of_orders in [false, true] {
             let (mut codes, mut owners) = (Vec::new(), Vec::new());
             for key in keys.iter().filter(|key| key.product == case.product && key.recipient.is_none() == of_orders) {
-                let Some(committed) = committed.get(&key.order) else {
+                let Some(committed) = committed.get(&(key.order.clone(), key.code_epoch)) else {
                     self.find(KEYS, format!("no proven record commits to the keys of {}", key.order));
                     continue;
                 };
@@ -241,6 +349,7 @@ impl TraceCheck {
                 self.accused.push(CheckedAccusation {
                     product: case.product.clone(),
                     consumer: committed.consumer.clone(),
+                    code_epoch: key.code_epoch,
                     order: of_orders.then(|| key.order.clone()),
                     log_p_value: accusation.log_p_value,
                     p_value: accusation.log_p_value.exp(),
@@ -256,7 +365,7 @@ impl TraceCheck {
 
     /// Holds what is claimed against what was computed.
     fn claims(&mut self, case: &CaseFile) {
-        let mut claimed: BTreeSet<(ProductId, PartyId, Option<OrderId>)> = BTreeSet::new();
+        let mut claimed: BTreeSet<(ProductId, PartyId, u32, Option<OrderId>)> = BTreeSet::new();
         let mut problems = Vec::new();
         for accused in &case.report.accused {
             let orders = accused.orders.iter().filter_map(|order| Some((order.order.clone(), order.log_p_value?)));
@@ -265,6 +374,7 @@ impl TraceCheck {
                 self.accused.iter().find(|found| {
                     found.product == accused.product
                         && found.consumer == accused.consumer
+                        && found.code_epoch == accused.code_epoch
                         && found.order.as_ref() == order
                 })
             };
@@ -277,7 +387,8 @@ impl TraceCheck {
                     }
                     Some(_) => {}
                 }
-                claimed.insert((accused.product.clone(), accused.consumer.clone(), order.cloned()));
+                let of = (accused.product.clone(), accused.consumer.clone(), accused.code_epoch, order.cloned());
+                claimed.insert(of);
             };
             // A consumer may be named by an order's code alone.
             if computed(None).is_some() || orders.is_empty() {
@@ -288,32 +399,33 @@ impl TraceCheck {
             }
         }
         problems.into_iter().for_each(|problem| self.find(CASE, problem));
-        let unclaimed = self
-            .accused
-            .iter()
-            .any(|found| !claimed.contains(&(found.product.clone(), found.consumer.clone(), found.order.clone())));
+        let unclaimed = self.accused.iter().any(|found| {
+            let of = (found.product.clone(), found.consumer.clone(), found.code_epoch, found.order.clone());
+            !claimed.contains(&of)
+        });
         if unclaimed {
             self.find(CASE, "a disclosed key accuses somebody whom the case does not name");
         }
     }
 }
 
-/// How many had a key for a product by the records of the bundle alone: consumers, or orders. All who had one are at least these.
-fn registered_at_least(product: &ProductId, committed: &BTreeMap<OrderId, Committed>, of_orders: bool) -> u64 {
-    let of_product = committed.values().filter(|found| found.product == *product);
+/// How many codes there are of a product by the records of the bundle alone: of consumers, or of orders. All are at least these.
+fn registered_at_least(product: &ProductId, committed: &BTreeMap<(OrderId, u32), Committed>, of_orders: bool) -> u64 {
+    let of_product = committed.iter().filter(|(_, found)| found.product == *product);
     if of_orders {
         return of_product.count() as u64;
     }
-    of_product.map(|found| &found.consumer).collect::<BTreeSet<_>>().len() as u64
+    let codes: BTreeSet<(&PartyId, u32)> = of_product.map(|((_, epoch), found)| (&found.consumer, *epoch)).collect();
+    codes.len() as u64
 }
 
-/// Stream, time and event of a journal record's committed bytes; none of a stream that is no order's.
-fn read(bytes: &[u8]) -> Option<(OrderId, String, Event)> {
+/// Stream, time and event of a journal record's committed bytes.
+fn read(bytes: &[u8]) -> Option<(String, String, Event)> {
     let mut value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-    let order = value.get("stream")?.as_str()?.parse().ok()?;
+    let stream = value.get("stream")?.as_str()?.to_owned();
     let at = value.get("at")?.as_str()?.to_owned();
     let event = serde_json::from_value(value.get_mut("body")?.take()).ok()?;
-    Some((order, at, event))
+    Some((stream, at, event))
 }
 
 /// The code of a disclosed key that is what was committed to, for this very use.
@@ -331,8 +443,8 @@ fn opened(key: &DisclosedKey, committed: &Committed, case: &CaseProduct) -> Resu
     }
     let table = case.product.as_str();
     let (key_use, logged) = match &key.recipient {
-        Some(recipient) => (KeyUse::Recipient { table, recipient: recipient.as_str() }, committed.recipient),
-        None => (KeyUse::Order { table, order: key.order.as_str() }, committed.order),
+        Some(recipient) => (KeyUse::recipient(table, recipient.as_str(), key.code_epoch), committed.recipient),
+        None => (KeyUse::order(table, key.order.as_str(), key.code_epoch), committed.order),
     };
     let opening = Opening { key: MarkKey::from_bytes(profile, secret), salt: Salt(salt) };
     Commitment(logged).verify(&opening, &key_use).map_err(|error| error.to_string())?;
@@ -352,18 +464,23 @@ mod tests {
             product: product(of),
             holder: party(9),
             epoch: 1,
+            positions: DigestPair::of(b"positions"),
             recipient: DigestPair::of(&[consumer]),
             order: DigestPair::of(&[consumer, of]),
             at: String::new(),
             log_entry: 0,
         };
         let all = [committed(1, 1), committed(1, 1), committed(2, 1), committed(3, 2)];
-        let all: BTreeMap<OrderId, Committed> = (0..)
+        let mut all: BTreeMap<(OrderId, u32), Committed> = (0..)
             .zip(all)
-            .map(|(order, found): (u8, _)| (format!("ord_{order:032x}").parse().unwrap(), found))
+            .map(|(order, found): (u8, _)| ((format!("ord_{order:032x}").parse().unwrap(), 0), found))
             .collect();
         let least = |of: u8, of_orders| registered_at_least(&product(of), &all, of_orders);
         assert_eq!([least(1, false), least(1, true), least(2, false), least(2, true)], [2, 3, 1, 1]);
         assert_eq!([least(4, false), least(4, true)], [0, 0]);
+        // A code that was renewed counts with each of its epochs.
+        all.insert((format!("ord_{:032x}", 2).parse().unwrap(), 1), committed(2, 1));
+        let least = |of_orders| registered_at_least(&product(1), &all, of_orders);
+        assert_eq!([least(false), least(true)], [3, 4]);
     }
 }

@@ -353,6 +353,7 @@ pub fn commitments(number: usize) -> KeyCommitments {
     let pair = |what: &str| DigestPair::of(format!("{what} {number}").as_bytes());
     KeyCommitments {
         epoch: 0,
+        code_epoch: 0,
         profile: MarkProfile::Aes,
         positions: pair("positions"),
         recipient: pair("recipient"),
@@ -419,5 +420,6 @@ pub fn trace() -> TraceDetails {
         orders_tested: 12,
         recipients_tested: 10,
         report_digest: lingqu_crypto::sha256(b"a report").to_string(),
+        tries_before: 0,
     }
 }

@@ -470,7 +470,12 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let snapshot = details::snapshot(life, "flights", 0, Nature::Real).id;
             C::RecordQualityReport { resource: dice.id(life, K::Resource), snapshot, results: details::results() }
         }
-        "record_trace" => C::RecordTrace { details: Box::new(details::trace()) },
+        "record_trace" => {
+            let mut details = details::trace();
+            let tries = lingqu_domain::trace::tries(&life.world.state, &details.fragment_digest);
+            details.tries_before = if dice.once_in(8) { tries + 1 } else { tries };
+            C::RecordTrace { details: Box::new(details) }
+        }
         "answer_ticket" => C::AnswerTicket { ticket: dice.id(life, K::Ticket), answer: text(dice) },
         "close_ticket" => C::CloseTicket { ticket: dice.id(life, K::Ticket), verification: text(dice) },
         "apply_registration" => {
@@ -562,8 +567,15 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
         }
         "give_key_shares" => {
             let digits = dice.below(3);
-            C::GiveKeyShares { order: dice.id(life, K::Order), commitments: Box::new(details::commitments(digits)) }
+            let order: lingqu_domain::id::OrderId = dice.id(life, K::Order);
+            let mut commitments = details::commitments(digits);
+            if let Some(found) = life.world.state.orders.get(&order).filter(|_| !dice.once_in(8)) {
+                let (consumer, product) = (&found.value.consumer, &found.value.details.product);
+                commitments.code_epoch = lingqu_domain::marking::code_epoch(&life.world.state, consumer, product);
+            }
+            C::GiveKeyShares { order, commitments: Box::new(commitments) }
         }
+        "renew_mark_keys" => C::RenewMarkKeys { order: dice.id(life, K::Order), reason: text(dice) },
         "suspend_order" => C::SuspendOrder { order: dice.id(life, K::Order), reason: text(dice) },
         "resume_order" => C::ResumeOrder { order: dice.id(life, K::Order), reason: text(dice) },
         "end_order" => C::EndOrder { order: dice.id(life, K::Order), reason: text(dice) },

@@ -79,7 +79,7 @@ events! {
     Order(OrderEvent) => [
         Placed {..} = "order.placed", Signed {..} = "order.signed", Activated = "order.activated",
         KeyIssued {..} = "order.key_issued", KeyRevoked {..} = "order.key_revoked",
-        MarkKeysCommitted {..} = "order.mark_keys_committed", Suspended {..} = "order.suspended",
+        MarkKeysCommitted {..} = "order.mark_keys_committed", MarkKeysRenewed {..} = "order.mark_keys_renewed", Suspended {..} = "order.suspended",
         Resumed {..} = "order.resumed", Ended {..} = "order.ended",];
     Consent(ConsentEvent) => [
         Given {..} = "consent.given", Withdrawn = "consent.withdrawn", Narrowed {..} = "consent.narrowed",];
@@ -159,6 +159,7 @@ commands! {
     IssueServiceKey = "issue_service_key",
     RevokeServiceKey = "revoke_service_key",
     GiveKeyShares = "give_key_shares",
+    RenewMarkKeys = "renew_mark_keys",
     SuspendOrder = "suspend_order",
     ResumeOrder = "resume_order",
     EndOrder = "end_order",

@@ -90,12 +90,40 @@ fn give(life: &Life, order: &str, commitments: KeyCommitments) -> Command {
     Command::GiveKeyShares { order: life.id(order), commitments: Box::new(commitments) }
 }
 
-/// A world in which an order's keys were committed to.
+fn renew(life: &Life, order: &str) -> Command {
+    Command::RenewMarkKeys { order: life.id(order), reason: "密钥已在案件中公开".to_owned() }
+}
+
+/// Keys of an epoch of a consumer's code: other codes, and the positions where they were.
+fn of_epoch(code_epoch: u32) -> KeyCommitments {
+    KeyCommitments {
+        code_epoch,
+        positions: commitments(0).positions,
+        ..commitments(10 + usize::try_from(code_epoch).unwrap())
+    }
+}
+
+/// A world in which an order's keys were committed to, renewed, and committed to again.
 pub fn whole() -> World {
     let mut life = contracted();
-    let give = give(&life, "insurer's order", commitments(0));
-    life.world.done(&life.approver("auditor"), give);
+    let first = give(&life, "insurer's order", commitments(0));
+    life.world.done(&life.approver("auditor"), first);
+    let renewed = renew(&life, "insurer's order");
+    life.world.done(&life.approver("auditor"), renewed);
+    let second = give(&life, "insurer's order", of_epoch(1));
+    life.world.done(&life.approver("auditor"), second);
     life.world
+}
+
+/// Another order of the marked product, signed by both.
+fn another(life: &mut Life, consumer: &'static str, label: &'static str) {
+    let order = details::order(life.id("punctuality"), "insurance/claim", &[Mode::Rows]);
+    let place = Command::PlaceOrder { details: Box::new(order) };
+    let order: OrderId = created(&life.world.done(&life.handler(consumer), place));
+    life.note(label, order.clone());
+    let sign = Command::SignContract { order, terms_digest: terms(life, label) };
+    life.world.done(&life.approver(consumer), sign.clone());
+    life.world.done(&life.approver("operator"), sign);
 }
 
 pub fn draft(life: &Life, details: ProductDetails) -> Result<(), Refusal> {
@@ -607,17 +635,8 @@ fn a_half_holder_stands_apart() {
 #[test]
 fn orders_of_one_product_share_what_they_must() {
     let mut life = contracted();
-    let second = |life: &mut Life, consumer: &'static str, label: &'static str| {
-        let order = details::order(life.id("punctuality"), "insurance/claim", &[Mode::Rows]);
-        let place = Command::PlaceOrder { details: Box::new(order) };
-        let order: OrderId = created(&life.world.done(&life.handler(consumer), place));
-        life.note(label, order.clone());
-        let sign = Command::SignContract { order, terms_digest: terms(life, label) };
-        life.world.done(&life.approver(consumer), sign.clone());
-        life.world.done(&life.approver("operator"), sign);
-    };
-    second(&mut life, "insurer", "again");
-    second(&mut life, "platform", "elsewhere");
+    another(&mut life, "insurer", "again");
+    another(&mut life, "platform", "elsewhere");
     let first = give(&life, "insurer's order", commitments(0));
     life.world.done(&life.approver("auditor"), first);
     let (old, new) = (commitments(0), commitments(1));
@@ -633,9 +652,80 @@ fn orders_of_one_product_share_what_they_must() {
     // Another auditor has another half.
     let other = details::party("other auditor", 84, Organisation::Department, &[Role::Auditor]);
     life.admit("other auditor", other);
-    second(&mut life, "platform", "third");
+    another(&mut life, "platform", "third");
     let command = give(&life, "third", KeyCommitments { order: commitments(2).order, ..commitments(0) });
     assert_eq!(life.world.refused(&life.approver("other auditor"), &command).code, RefusalCode::Invalid);
+}
+
+/// After a disclosure all of a consumer's codes for the product end at once, and only who holds the half ends them.
+#[test]
+fn codes_that_were_disclosed_end_for_all_orders_of_the_consumer() {
+    let mut life = contracted();
+    for (consumer, label) in
+        [("insurer", "again"), ("insurer", "ended"), ("insurer", "bare"), ("platform", "elsewhere")]
+    {
+        another(&mut life, consumer, label);
+    }
+    let auditor = life.approver("auditor");
+    // What was never committed to can't be renewed.
+    assert_eq!(life.world.refused(&auditor, &renew(&life, "insurer's order")).code, RefusalCode::WrongState);
+    let (old, other) = (commitments(0), commitments(1));
+    for (label, commitments) in [
+        ("insurer's order", old.clone()),
+        ("again", KeyCommitments { order: other.order, ..old.clone() }),
+        ("ended", KeyCommitments { order: commitments(2).order, ..old.clone() }),
+        ("elsewhere", KeyCommitments { positions: old.positions, ..other }),
+    ] {
+        let give = give(&life, label, commitments);
+        life.world.done(&auditor, give);
+    }
+    let end = Command::EndOrder { order: life.id("ended"), reason: "到期".to_owned() };
+    life.world.done(&life.approver("insurer"), end);
+    for stranger in ["authority", "operator", "insurer", "implementer"] {
+        let refusal = life.world.refused(&life.approver(stranger), &renew(&life, "again"));
+        assert_eq!(refusal.code, RefusalCode::NotPermitted, "{stranger}");
+    }
+    let party = details::party("other auditor", 84, Organisation::Department, &[Role::Auditor]);
+    life.admit("other auditor", party);
+    let refusal = life.world.refused(&life.approver("other auditor"), &renew(&life, "again"));
+    assert_eq!(refusal.code, RefusalCode::NotPermitted, "the half is another's");
+
+    let renewed = renew(&life, "again");
+    assert_eq!(life.world.done(&auditor, renewed).len(), 2);
+    let order = |life: &Life, label: &str| life.world.state.orders[&life.id::<OrderId>(label)].value.clone();
+    for label in ["insurer's order", "again"] {
+        let order = order(&life, label);
+        assert_eq!((order.mark_keys, order.mark_keys_before.len(), order.code_epoch), (None, 1, 1), "{label}");
+    }
+    // What has ended delivers no more, and another consumer's codes are nobody else's.
+    for label in ["ended", "elsewhere"] {
+        assert!(order(&life, label).mark_keys.is_some_and(|keys| keys.commitments.code_epoch == 0), "{label}");
+    }
+    // Once is enough, until there are new ones.
+    assert_eq!(life.world.refused(&auditor, &renew(&life, "again")).code, RefusalCode::WrongState);
+    // The next keys are of the next epoch, also those of an order that had none, and the positions stay where they are.
+    for wrong in [
+        old.clone(),
+        KeyCommitments { code_epoch: 2, ..of_epoch(1) },
+        KeyCommitments { code_epoch: 1, ..commitments(3) },
+    ] {
+        let give = give(&life, "again", wrong);
+        assert_eq!(life.world.refused(&auditor, &give).code, RefusalCode::Invalid);
+    }
+    let bare = give(&life, "bare", KeyCommitments { order: old.order, ..old.clone() });
+    assert_eq!(life.world.refused(&auditor, &bare).code, RefusalCode::Invalid);
+    let again = give(&life, "again", of_epoch(1));
+    life.world.done(&auditor, again);
+    let strange = KeyCommitments { recipient: old.recipient, ..of_epoch(1) };
+    let bare = give(&life, "bare", strange);
+    assert_eq!(life.world.refused(&auditor, &bare).code, RefusalCode::Invalid, "one consumer has one code in an epoch");
+    let bare = give(&life, "bare", KeyCommitments { order: commitments(4).order, ..of_epoch(1) });
+    life.world.done(&auditor, bare);
+    assert_eq!(order(&life, "bare").code_epoch, 1);
+    // By an order that has ended the others are found as well.
+    let renewed = renew(&life, "ended");
+    assert_eq!(life.world.done(&auditor, renewed).len(), 3);
+    assert_eq!(order(&life, "bare").code_epoch, 2);
 }
 
 /// Steps fit the types that they move.

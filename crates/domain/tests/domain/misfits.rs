@@ -105,7 +105,11 @@ fn a_misfit_is_found_and_never_papered_over() {
         ("product", "reviewed, certified", &["product.listed", "product.price_set", "product.certified"]),
         ("product", "listed", &["product.output_reviewed", "product.listed"]),
         ("order", "placed", &["order.activated", "order.key_issued", "order.suspended"]),
-        ("order", "active", &["order.signed", "order.activated", "order.resumed", "order.key_revoked"]),
+        (
+            "order",
+            "active",
+            &["order.signed", "order.activated", "order.resumed", "order.key_revoked", "order.mark_keys_renewed"],
+        ),
         ("order", "ended", &["order.resumed", "order.activated", "order.ended", "order.key_issued"]),
         ("consent", "withdrawn", &["consent.withdrawn", "consent.narrowed"]),
         ("consent_batch", "withdrawn", &["consent_batch.member_withdrawn", "consent_batch.recorded"]),

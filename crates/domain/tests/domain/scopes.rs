@@ -188,15 +188,13 @@ fn limits() -> impl Strategy<Value = MarkLimits> {
         proptest::collection::btree_map(column(), tolerance(), 0..=4),
         0..=100_u32,
         0..=100_u32,
-        1..=200_u32,
-        1..=2_000_u32,
+        (1..=200_u32, 1..=2_000_u32, 1..=2_000_u32),
     )
-        .prop_map(
-            |(tolerances, omitted_per_million, decoys_per_million, mean_per_million, deviation_per_million)| {
-                let moments = MomentBounds { mean_per_million, deviation_per_million };
-                MarkLimits { tolerances, omitted_per_million, decoys_per_million, moments }
-            },
-        )
+        .prop_map(|(tolerances, omitted_per_million, decoys_per_million, (mean, deviation, share))| {
+            let moments =
+                MomentBounds { mean_per_million: mean, deviation_per_million: deviation, share_per_million: share };
+            MarkLimits { tolerances, omitted_per_million, decoys_per_million, moments }
+        })
 }
 
 prop_compose! {

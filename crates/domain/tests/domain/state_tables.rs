@@ -109,13 +109,23 @@ fn traces() -> Vec<(&'static str, Life)> {
 
 fn trace_tries(life: &Life) -> Vec<Try> {
     let record = |details: TraceDetails| Command::RecordTrace { details: Box::new(details) };
+    let again = || TraceDetails { tries_before: 1, ..details::trace() };
     let changed = |change: fn(&mut TraceDetails)| {
-        let mut details = details::trace();
+        let mut details = again();
         change(&mut details);
         record(details)
     };
     vec![
-        ("", Actor::Node, record(details::trace())),
+        ("", Actor::Node, record(again())),
+        ("as the first try", Actor::Node, record(details::trace())),
+        (
+            "of another file",
+            Actor::Node,
+            changed(|details| {
+                details.fragment_digest = "0".repeat(64);
+                details.tries_before = 0;
+            }),
+        ),
         ("no digest", Actor::Node, changed(|details| details.report_digest.clear())),
         ("another digest", Actor::Node, changed(|details| details.fragment_digest = "Z".repeat(64))),
         ("a long case", Actor::Node, changed(|details| details.case = Some("案".repeat(201)))),
@@ -125,7 +135,7 @@ fn trace_tries(life: &Life) -> Vec<Try> {
             Actor::Node,
             changed(|details| details.compared = (0..=COMPARED_MAX).map(|number| format!("prd_{number}@0")).collect()),
         ),
-        ("by a user", life.handler("authority"), record(details::trace())),
+        ("by a user", life.handler("authority"), record(again())),
     ]
 }
 
@@ -434,6 +444,7 @@ fn order_tries(life: &Life) -> Vec<Try> {
             Command::IssueServiceKey { order: order(), hash: lingqu_crypto::sha256(b"key").to_string() },
         ),
         ("", handler, Command::RevokeServiceKey { order: order(), key }),
+        ("without marks", life.approver("auditor"), Command::RenewMarkKeys { order: order(), reason: why() }),
         ("", operator.clone(), Command::SuspendOrder { order: order(), reason: why() }),
         ("", operator, Command::ResumeOrder { order: order(), reason: why() }),
         ("", consumer, Command::EndOrder { order: order(), reason: why() }),

@@ -126,8 +126,8 @@ fn schemas(offer: &Offer<'_>) -> Value {
         let (name, schema) = match mode {
             Mode::Verification => ("Claim", parts::claim(columns, &offer.meanings)),
             Mode::Lookup => ("LookupRow", parts::row(columns, &offer.meanings)),
-            Mode::Rows => ("Row", parts::row(columns, &offer.meanings)),
-            Mode::File => ("FileRow", parts::row(columns, &offer.meanings)),
+            Mode::Rows => ("Row", parts::chosen_row(columns, &offer.meanings)),
+            Mode::File => ("FileRow", parts::chosen_row(columns, &offer.meanings)),
             // Answers have the columns that the statement makes.
             Mode::Statistics | Mode::Compute => continue,
         };

@@ -6,6 +6,8 @@
 //! sort=-a,b                by a falling, then by b; missing values last
 //! ```
 //!
+//! `columns=a&columns=b` is the same as `columns=a,b`, and so it is with `sort`.
+//!
 //! Operators: `eq ne lt le gt ge`, `in` with values separated by commas, `null` and `notnull` without a value. Names must be
 //! granted columns and values of their types, so the statement is made of nothing but known names and typed constants; it
 //! then goes the way of every other statement.
@@ -118,7 +120,8 @@ impl Selection {
 
 /// Refuses parameters that are not known here. A misspelt filter would otherwise give more than was asked for.
 pub(super) fn only(parameters: &[(String, String)], known: &[&str]) -> Result<(), GatewayError> {
-    let repeatable = ["filter"];
+    // A list may be given at once or name by name: clients that are generated from the document differ in it.
+    let repeatable = ["columns", "filter", "sort"];
     for (at, (name, _)) in parameters.iter().enumerate() {
         let list = known.join(", ");
         if !known.contains(&name.as_str()) {
@@ -233,6 +236,10 @@ mod tests {
             "SELECT \"a\" FROM \"p\" WHERE \"t\" IN ('x', 'y') AND \"a\" IS NULL AND \"d\" < CAST('2013-02-01' AS DATE) \
              LIMIT 10 OFFSET 20"
         );
+        let name_by_name = [("columns", "t"), ("sort", "-t"), ("columns", "a"), ("sort", "d")];
+        assert_eq!(read(&name_by_name).unwrap(), read(&[("columns", "t,a"), ("sort", "-t,d")]).unwrap());
+        let given = name_by_name.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert!(only(&given, &["columns", "sort"]).is_ok());
     }
 
     #[test]

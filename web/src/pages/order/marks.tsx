@@ -43,6 +43,7 @@ function Given({ keys }: { keys: Schemas["MarkKeys"] }) {
         { key: "positions", label: t("marking.ofPositions"), children: digest(commitments.positions) },
         { key: "recipient", label: t("marking.ofRecipient"), children: digest(commitments.recipient) },
         { key: "order", label: t("marking.ofOrder"), children: digest(commitments.order) },
+        { key: "epoch", label: t("marking.codeEpoch"), children: commitments.code_epoch ?? 0 },
       ]}
     />
   );

@@ -48,7 +48,7 @@ fn verify() -> Value {
         "additionalProperties": false,
         "properties": {"key": reference("Key"), "claim": reference("Claim")},
     });
-    let results = json!({"enum": ["match", "mismatch", "not_found"]});
+    let results = json!({"type": "string", "enum": ["match", "mismatch", "not_found"]});
     let answers = json!({"oneOf": [
         labelled("result", &results),
         labelled("results", &json!({"type": "array", "items": results})),
@@ -135,8 +135,8 @@ fn query(offer: &Offer<'_>, modes: &[&str]) -> Value {
         "additionalProperties": false,
         "properties": {
             "sql": {"type": "string", "examples": [sql]},
-            "mode": {"enum": modes},
-            "format": {"enum": format_names(&Format::ALL)},
+            "mode": {"type": "string", "enum": modes},
+            "format": {"type": "string", "enum": format_names(&Format::ALL)},
         },
     });
     let mut rows = table(json!({"type": "object"}), &json!({}));
@@ -249,7 +249,7 @@ fn listed(name: &str, description: &str, words: &[Value]) -> Value {
         "description": description,
         "style": "form",
         "explode": false,
-        "schema": {"type": "array", "items": {"enum": words}},
+        "schema": {"type": "array", "items": {"type": "string", "enum": words}},
     })
 }
 
@@ -258,7 +258,7 @@ fn format_parameter(offered: &[Format]) -> Value {
         "name": "format",
         "in": "query",
         "description": "优先于 Accept / goes before `Accept`",
-        "schema": {"enum": format_names(offered)},
+        "schema": {"type": "string", "enum": format_names(offered)},
     })
 }
 
@@ -315,7 +315,7 @@ fn labelled(name: &str, content: &Value) -> Value {
 }
 
 fn nature() -> Value {
-    json!({"enum": ["REAL", "SYNTHETIC"]})
+    json!({"type": "string", "enum": ["REAL", "SYNTHETIC"]})
 }
 
 fn reference(schema: &str) -> Value {

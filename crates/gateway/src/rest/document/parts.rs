@@ -57,6 +57,11 @@ pub(super) fn row(columns: &[ColumnView], meanings: &Meanings) -> Value {
     object(columns, meanings, true, true)
 }
 
+/// A row of which columns may have been chosen: any of them may be left out, and one that is there may be null.
+pub(super) fn chosen_row(columns: &[ColumnView], meanings: &Meanings) -> Value {
+    object(columns, meanings, true, false)
+}
+
 /// What may be claimed of a row: at least one column; null claims that the value is missing.
 pub(super) fn claim(columns: &[ColumnView], meanings: &Meanings) -> Value {
     let mut schema = object(columns, meanings, true, false);
@@ -118,7 +123,10 @@ pub(super) fn headers() -> Value {
     let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     json!({
         "Delivery-Receipt": text("交付回执 / the receipt of the answer"),
-        "Data-Nature": {"description": "数据性质 / nature of the data", "schema": {"enum": ["REAL", "SYNTHETIC"]}},
+        "Data-Nature": {
+            "description": "数据性质 / nature of the data",
+            "schema": {"type": "string", "enum": ["REAL", "SYNTHETIC"]},
+        },
         "Answer-Salt": text("回执中答复摘要的盐 / the salt of the digest that the receipt has of the answer"),
         "Next-Cursor": text("下一页的游标 / the cursor that follows a full page"),
         "RateLimit-Policy": text("订单配额 / the order's quota, by unit"),

@@ -1,0 +1,414 @@
+//! The sealed annex of evidence: what an expert needs to look at the file himself, and the check by it.
+//!
+//! Evidence shows what the file shows at secret positions. That these observations are the file's, all of them and none besides,
+//! takes the originals of the rows that were found in it and the key of positions. Both are in the annex, which the node writes
+//! apart, for the court's expert and nobody else: it holds values of the table, and tells where every copy of it is marked. The
+//! evidence names the annex by its SHA-256, the journal has a commitment to the key and the marking from before the leak, so
+//! neither can be fitted to a file afterwards. The expert's program lays the marks over the originals anew, reads the file, and
+//! has every observation itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lingqu_crypto::{Salt, sha256};
+use lingqu_domain::id::ProductId;
+use lingqu_engine::OriginalRows;
+use lingqu_engine::source::Fragment;
+use lingqu_fingerprint::{
+    Agreement, Alignment, Commitment, FingerprintError, KeyUse, MarkKey, Marking, MatchedColumn, MatchedRow,
+    Observation, Opening, PositionSecrets, Profile, Provenance, Reading, RowKeys, Source, observe, observe_decoys,
+    observe_presence,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
+
+use super::verify::Logged;
+use super::{Case, Trace};
+use crate::error::AppError;
+use crate::fingerprint::marking_of;
+
+/// Format of the annex.
+const FORMAT: &str = "lingqu-sealed v1";
+/// By how much a residual may differ: machines round sines differently, which places are laid with.
+const RESIDUAL_DIFFERENCE_MAX: f64 = 1e-6;
+
+/// The annex.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedFile {
+    format: String,
+    /// SHA-256 of the file that was traced, hexadecimal.
+    fragment: String,
+    products: Vec<SealedProduct>,
+}
+
+/// The key of positions of a product, and the rows of its versions that were found in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedProduct {
+    product: ProductId,
+    epoch: u32,
+    /// The profile, by its name in derivations.
+    profile: String,
+    /// Hexadecimal.
+    key: String,
+    /// Hexadecimal.
+    salt: String,
+    versions: Vec<SealedVersion>,
+}
+
+impl Drop for SealedProduct {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+/// Rows of one version beside rows of the file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SealedVersion {
+    made_from: String,
+    /// The snapshots, as `resource@version`: by them the node's files are found, if the expert wants to see that these rows are
+    /// theirs.
+    snapshots: Vec<String>,
+    columns: Vec<SealedColumn>,
+    /// Of each pair the number of the original in the version, by which receipts name it, and the row of the file.
+    rows: Vec<(u64, u32)>,
+    /// Places among the pairs of originals that are decoys.
+    decoys: Vec<usize>,
+    /// The originals' key, marked columns and what marks hang on: an Arrow stream, base64.
+    originals: String,
+}
+
+impl std::fmt::Debug for SealedVersion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SealedVersion").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+/// Which column of the file is which of the product, and how it is read.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedColumn {
+    place: usize,
+    original: String,
+    reading: String,
+    /// As text, which keeps every bit.
+    factor: String,
+}
+
+/// What the expert's check found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ObservedAgain {
+    /// Rows of the file that were laid beside originals.
+    pub rows: u64,
+    /// Rows of the file that there are. Those that are left over could be no original's, or several, by the accuser's word.
+    pub rows_traced: u64,
+    /// Marked positions that the file shows.
+    pub positions: u64,
+}
+
+/// What rows of a file show at the secret positions, the rows of the alignment numbered as the file's. No recipient's code is
+/// asked. The trace and the expert's check both look by this.
+pub(super) fn shown(
+    marking: &Marking,
+    secrets: &PositionSecrets,
+    fragment: &Fragment,
+    alignment: &Alignment,
+    originals: &OriginalRows,
+    decoys: &[usize],
+) -> Result<Vec<Observation>, FingerprintError> {
+    let leaked = alignment.leaked(&fragment.batch, &originals.0)?;
+    let mut shown = observe(marking, secrets, &originals.0, &leaked)?;
+    let keys = RowKeys::of_columns(&originals.0, &marking.key)?;
+    if let Some(presence) = &marking.presence {
+        shown.extend(observe_presence(presence, secrets, &keys));
+    }
+    shown.extend(observe_decoys(&marking.biases, secrets, &keys, decoys));
+    for observation in &mut shown {
+        let row = alignment.rows.get(observation.row as usize);
+        observation.row = row.map_or(u32::MAX, |row| row.leaked);
+    }
+    Ok(shown)
+}
+
+/// What is kept of one version for the annex.
+pub(super) fn sealed_version(
+    marking: &Marking,
+    made_from: &str,
+    snapshots: &[String],
+    alignment: &Alignment,
+    originals: &OriginalRows,
+    decoys: &[usize],
+) -> Result<SealedVersion, FingerprintError> {
+    let of_marks =
+        marking.marks.iter().flat_map(|mark| mark.columns().into_iter().chain(mark.by.iter().map(String::as_str)));
+    let columns: BTreeSet<&str> = marking.key.iter().map(String::as_str).chain(of_marks).collect();
+    let marked = alignment.columns.iter().filter(|column| columns.contains(column.original.as_str()));
+    Ok(SealedVersion {
+        made_from: made_from.to_owned(),
+        snapshots: snapshots.to_vec(),
+        columns: marked
+            .map(|column| SealedColumn {
+                place: column.place,
+                original: column.original.clone(),
+                reading: name_of(column.reading).to_owned(),
+                factor: column.factor.to_string(),
+            })
+            .collect(),
+        rows: alignment.rows.iter().map(|row| (row.original, row.leaked)).collect(),
+        decoys: decoys.to_vec(),
+        originals: STANDARD.encode(originals.encode(&columns)?),
+    })
+}
+
+const READINGS: [(Reading, &str); 4] = [
+    (Reading::Plain, "plain"),
+    (Reading::DayFirst, "day_first"),
+    (Reading::MonthFirst, "month_first"),
+    (Reading::Digits, "digits"),
+];
+
+fn name_of(reading: Reading) -> &'static str {
+    READINGS.into_iter().find(|(known, _)| *known == reading).map_or("plain", |(_, name)| name)
+}
+
+impl Trace {
+    /// The annex for an expert, under seal: values of the table, and the key of positions. None where nobody is accused or the
+    /// trace was not asked to keep originals. Its SHA-256 stands in the evidence.
+    pub fn sealed(&self) -> Result<Option<Vec<u8>>, AppError> {
+        if self.report.accused.is_empty() || !self.keeps_originals {
+            return Ok(None);
+        }
+        let sealed = |case: &Case| SealedProduct {
+            product: case.marked.product.clone(),
+            epoch: case.marked.epoch,
+            profile: case.marked.positions.key.profile().name().to_owned(),
+            key: hex::encode(case.marked.positions.key.as_bytes()),
+            salt: hex::encode(case.marked.positions.salt.0),
+            versions: case.sealed.clone(),
+        };
+        let file = SealedFile {
+            format: FORMAT.to_owned(),
+            fragment: self.report.fragment.digest.clone(),
+            products: super::evidence::accusing(self).map(sealed).collect(),
+        };
+        let bytes = serde_json::to_vec(&file);
+        bytes.map(Some).map_err(|error| AppError::Fault(format!("the annex can't be written: {error}")))
+    }
+}
+
+/// An annex that was opened, for one bundle and file.
+pub(super) struct Expert<'e> {
+    file: SealedFile,
+    fragment: &'e Fragment,
+}
+
+impl<'e> Expert<'e> {
+    /// Error: it is another annex than the evidence names, or about another file.
+    pub(super) fn open(
+        bytes: &[u8],
+        named: Option<&str>,
+        digest: &str,
+        fragment: &'e Fragment,
+    ) -> Result<Expert<'e>, String> {
+        let Some(named) = named else { return Err("the evidence was written without an annex".to_owned()) };
+        if sha256(bytes).to_string() != named {
+            return Err("it is not the annex that the evidence names".to_owned());
+        }
+        let file: SealedFile = serde_json::from_slice(bytes).map_err(|_| "it can't be read".to_owned())?;
+        if file.format != FORMAT {
+            return Err(format!("it was made by another version; verify it with one that has {FORMAT}"));
+        }
+        if file.fragment != digest || fragment.digest != digest {
+            return Err("it is about another file".to_owned());
+        }
+        Ok(Expert { file, fragment })
+    }
+
+    /// Looks at the file and holds what it shows of a product against what is stated. Error: what differs.
+    pub(super) fn look(
+        &self,
+        product: &ProductId,
+        epoch: u32,
+        stated: &[Observation],
+        logged: &Logged,
+    ) -> Result<ObservedAgain, String> {
+        let sealed = self.file.products.iter().find(|sealed| sealed.product == *product && sealed.epoch == epoch);
+        let sealed = sealed.ok_or("it has nothing of this product and epoch")?;
+        let secrets = opened(sealed, logged)?;
+        let details = logged.products.get(product).ok_or("no proven record holds the product's marking")?;
+        let chosen = details.marking.as_ref().ok_or("the product's proven record has no marking")?;
+        let marking = marking_of(&details.key, chosen).map_err(|refusal| refusal.to_string())?;
+        let (mut found, mut rows) = (Vec::new(), BTreeSet::new());
+        for version in &sealed.versions {
+            let (alignment, originals) = version.beside(self.fragment)?;
+            if !alignment.rows.iter().all(|row| rows.insert(row.leaked)) {
+                return Err("a row of the file stands beside two originals".to_owned());
+            }
+            let of_version = shown(&marking, &secrets, self.fragment, &alignment, &originals, &version.decoys);
+            found.extend(of_version.map_err(|error| error.to_string())?);
+        }
+        if let Some(difference) = difference(&found, stated) {
+            return Err(difference);
+        }
+        Ok(ObservedAgain {
+            rows: rows.len() as u64,
+            rows_traced: self.fragment.row_count() as u64,
+            positions: found.len() as u64,
+        })
+    }
+}
+
+impl SealedVersion {
+    /// The alignment and the originals, as the trace had them.
+    fn beside(&self, fragment: &Fragment) -> Result<(Alignment, OriginalRows), String> {
+        let bytes = STANDARD.decode(&self.originals).map_err(|_| "its originals can't be read")?;
+        let originals = OriginalRows::decode(&bytes).map_err(|error| error.to_string())?;
+        let is_within = |(_, leaked): &(u64, u32)| (*leaked as usize) < fragment.row_count();
+        if originals.row_count() != self.rows.len() || !self.rows.iter().all(is_within) {
+            return Err(
+                "its originals and the file's rows don't stand side by side; was the file read in another way? Give \
+                        the same --encoding, --sheet and --no-header as for the trace"
+                    .to_owned(),
+            );
+        }
+        if self.decoys.iter().any(|place| *place >= self.rows.len()) {
+            return Err("it names decoys that are not among its rows".to_owned());
+        }
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let reading = READINGS.into_iter().find(|(_, name)| *name == column.reading);
+            let (reading, _) = reading.ok_or("it names a reading of a column that is not known")?;
+            let factor = column.factor.parse::<f64>().ok().filter(|factor| factor.is_finite());
+            columns.push(MatchedColumn {
+                place: column.place,
+                leaked: String::new(),
+                original: column.original.clone(),
+                reading,
+                factor: factor.ok_or("it names a factor of a column that is no number")?,
+                found: 0.0,
+                margin: 0.0,
+                rounded_to: 0.0,
+                agreement: Agreement::default(),
+            });
+        }
+        let row = |(original, leaked): &(u64, u32)| MatchedRow { leaked: *leaked, original: *original, log_odds: 0.0 };
+        let alignment = Alignment {
+            columns,
+            rows: self.rows.iter().map(row).collect(),
+            unmatched: 0,
+            provenance: Provenance::Unverified,
+            deeds: Vec::new(),
+            originals: 0,
+        };
+        Ok((alignment, originals))
+    }
+}
+
+/// The key of positions, where it is what the journal commits to.
+fn opened(sealed: &SealedProduct, logged: &Logged) -> Result<PositionSecrets, String> {
+    let profile = [Profile::Aes, Profile::Sm4].into_iter().find(|profile| profile.name() == sealed.profile);
+    let profile = profile.ok_or("the profile of its key is not known")?;
+    let bytes = |text: &str| hex::decode(text).ok();
+    let key: [u8; 32] = bytes(&sealed.key).and_then(|key| key.try_into().ok()).ok_or("its key is not 32 bytes")?;
+    let salt: [u8; 16] = bytes(&sealed.salt).and_then(|salt| salt.try_into().ok()).ok_or("its salt is not 16 bytes")?;
+    let opening = Opening { key: MarkKey::from_bytes(profile, key), salt: Salt(salt) };
+    let key_use = KeyUse::Positions { table: sealed.product.as_str(), epoch: sealed.epoch };
+    let mut of_product = logged.orders.values().filter(|committed| committed.product == sealed.product).peekable();
+    if of_product.peek().is_none() {
+        return Err("no proven record commits to its key of positions".to_owned());
+    }
+    if !of_product.all(|committed| Commitment(committed.positions).verify(&opening, &key_use).is_ok()) {
+        return Err("its key of positions is not the one that was committed to".to_owned());
+    }
+    Ok(PositionSecrets::new(&opening.key))
+}
+
+/// By what an observation is known.
+type Place = (Source, u32, [u8; 16]);
+
+fn place_of(observation: &Observation) -> Place {
+    let mut point = [0; 16];
+    point.copy_from_slice(&observation.point[..]);
+    (observation.source, observation.row, point)
+}
+
+/// How stated observations differ from those that were found; none where they are the same.
+fn difference(found: &[Observation], stated: &[Observation]) -> Option<String> {
+    let found: HashMap<Place, &Observation> = found.iter().map(|one| (place_of(one), one)).collect();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut add = |what| *counts.entry(what).or_default() += 1;
+    let mut seen: HashMap<Place, u32> = HashMap::new();
+    for one in stated {
+        let times = seen.entry(place_of(one)).or_default();
+        *times += 1;
+        match found.get(&place_of(one)) {
+            None => add("are not what the file shows"),
+            Some(_) if *times > 1 => add("stand there more than once"),
+            Some(own) if !is_same(own, one) => add("show something else than the file"),
+            Some(_) => {}
+        }
+    }
+    found.keys().filter(|place| !seen.contains_key(*place)).for_each(|_| add("that the file shows were left out"));
+    if counts.is_empty() {
+        return None;
+    }
+    let told: Vec<String> = counts.into_iter().map(|(what, count)| format!("{count} {what}")).collect();
+    Some(format!("of its observations {}", told.join(", ")))
+}
+
+fn is_same(one: &Observation, other: &Observation) -> bool {
+    one.threshold == other.threshold
+        && one.order == other.order
+        && (one.residual - other.residual).abs() <= RESIDUAL_DIFFERENCE_MAX * (1.0 + one.residual.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use lingqu_fingerprint::Block;
+
+    use super::*;
+
+    #[test]
+    fn an_observation_that_was_forged_left_out_doubled_or_changed_is_counted() {
+        let one = |row: u32, residual| Observation {
+            source: Source::Mark(0),
+            row,
+            point: Block::from([row as u8; 16]),
+            threshold: 1 << 20,
+            order: false,
+            residual,
+        };
+        let found = [one(1, 1.0), one(2, -1.0), one(3, 0.5)];
+        assert_eq!(difference(&found, &found), None);
+        let shuffled = [found[2], found[0], found[1]];
+        assert_eq!(difference(&found, &shuffled), None);
+        let told = |stated: &[Observation]| difference(&found, stated).unwrap_or_default();
+        assert!(told(&found[..2]).contains("1 that the file shows were left out"));
+        assert!(told(&[found[0], found[1], found[2], one(4, 1.0)]).contains("1 are not what the file shows"));
+        assert!(told(&[found[0], found[1], found[2], found[2]]).contains("1 stand there more than once"));
+        let changed =
+            [one(3, -0.5), Observation { threshold: 1 << 21, ..found[2] }, Observation { order: true, ..found[2] }];
+        for changed in changed {
+            assert!(told(&[found[0], found[1], changed]).contains("1 show something else"), "{changed:?}");
+        }
+        // Another point, channel or row is another observation.
+        for moved in [
+            Observation { point: Block::from([9; 16]), ..found[2] },
+            Observation { source: Source::Mark(1), ..found[2] },
+            Observation { row: 4, ..found[2] },
+        ] {
+            let told = told(&[found[0], found[1], moved]);
+            assert!(told.contains("1 are not") && told.contains("1 that the file shows"), "{told}");
+        }
+    }
+
+    #[test]
+    fn every_reading_has_its_name() {
+        for (reading, name) in READINGS {
+            assert_eq!(name_of(reading), name);
+        }
+    }
+}
