@@ -85,12 +85,20 @@ def compared(mine, other):
     """How an answer differs from that of PostgreSQL; nothing where it does not."""
     if "error" in mine or "error" in other:
         return {} if "error" in mine and "error" in other else {"error": [mine.get("error"), other.get("error")]}
+    found = {}
     if mine["names"] != other["names"]:
         missing = [name for name in other["names"] if name not in mine["names"]]
         more = [name for name in mine["names"] if name not in other["names"]]
-        return {"names": {"missing": missing, "more": more, "order": not missing and not more}}
-    found = {}
-    for name, here, there in zip(mine["names"], mine["types"], other["types"]):
+        found["names"] = {"missing": missing, "more": more}
+    # Columns that are as many are compared place by place, whatever they are called; else those of the same name.
+    names = other["names"]
+    if len(mine["names"]) == len(names):
+        places = list(range(len(names)))
+    else:
+        places = [mine["names"].index(name) if name in mine["names"] else None for name in names]
+    pairs = [(name, place, at) for at, (name, place) in enumerate(zip(names, places)) if place is not None]
+    for name, place, at in pairs:
+        here, there = mine["types"][place], other["types"][at]
         if family(here) != family(there):
             found.setdefault("types", {})[name] = [types.get(here, str(here)), types.get(there, str(there))]
     here, there = about_the_table(mine), about_the_table(other)
@@ -98,9 +106,9 @@ def compared(mine, other):
         found["rows"] = [len(here), len(there)]
         return found
     for mine_row, other_row in zip(here, there):
-        for name, cell, expected in zip(mine["names"], mine_row, other_row):
-            if cell != expected:
-                found.setdefault("cells", {})[name] = [cell, expected]
+        for name, place, at in pairs:
+            if mine_row[place] != other_row[at]:
+                found.setdefault("cells", {})[name] = [mine_row[place], other_row[at]]
     return found
 
 
@@ -111,4 +119,4 @@ for number, question in enumerate(recorded, 1):
     tool, sql = question.split("\n", 1)
     mine, other = first.answer(sql), second.answer(sql)
     report.append({"number": number, "tool": tool.strip(), "sql": sql, "differs": compared(mine, other)})
-print(json.dumps(report, ensure_ascii=False))
+print(json.dumps({"version": second.connection.info.server_version // 10000, "report": report}, ensure_ascii=False))

@@ -77,7 +77,7 @@ pub(super) struct SealedVersion {
     rows: Vec<(u64, u32)>,
     /// Places among the pairs of originals that are decoys.
     decoys: Vec<usize>,
-    /// The originals' key, marked columns and what marks hang on: an Arrow stream, base64.
+    /// The originals' key, marked columns and what marks hang on, as [`OriginalRows`] writes them, base64.
     originals: String,
 }
 

@@ -17,7 +17,9 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, replace_children_if_necessary,
+};
 
 /// Puts [`OnceExec`] over the left side of each nested-loop join. The last of the rules, since none looks through it.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl PhysicalOptimizerRule for LeftOnce {
                 }
                 _ => return Ok(Transformed::no(node)),
             };
-            node.with_new_children(sides).map(Transformed::yes)
+            replace_children_if_necessary(node, sides).map(Transformed::yes)
         })
         .data()
     }

@@ -439,6 +439,10 @@ async fn answer_alike(
             Err(EngineError::Refused(refusal)) => unanswered.push(format!("{sql}: {refusal}")),
             Err(error) => match reference.verdict(&sql).await {
                 Verdict::Fails => failed += 1,
+                // Without the rules it can't be run, and with them the plain engine does not answer it either: nothing is told.
+                Verdict::HasNoPlan if verdict(&reference.optimised, &sql).await != Verdict::Answers => {
+                    unanswered.push(format!("{sql}: {error}"));
+                }
                 verdict => {
                     let rules = blamed(reference, "people", &sql).await;
                     moved.push(format!("{context}\n  {error}, the plain one {verdict:?}; by {rules:?}"));

@@ -22,7 +22,8 @@ use super::reservation::leaving;
 use super::{Admission, receipt};
 
 /// Bytes are let out so many at a time, as long as the quota has them: each time costs a record, and a stop of the node in the
-/// middle charges up to one and a half times as many that did not leave.
+/// middle charges up to two and a half times as many that did not leave (one and a half, and as many again where a batch is being
+/// named just when what was let out ends).
 const BYTES_AHEAD: u64 = 1 << 20;
 
 /// What a delivery has let out.
