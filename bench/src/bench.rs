@@ -13,7 +13,9 @@ use crate::orders::{Flight, Order, Orders};
 use crate::report::{Figures, Report};
 use crate::scale::{MAKING_SECONDS, Scale};
 use crate::section::{Section, chosen};
-use crate::{Arguments, cold, crowd, export, flight, gone, inside, lag, load, machine, memory, node, orders, peers, tail};
+use crate::{
+    Arguments, cold, crowd, export, flight, gone, inside, lag, load, machine, memory, node, orders, peers, tail,
+};
 
 /// Directories below `out` that are removed after a run: what was made for it.
 const MADE: [&str; 11] =

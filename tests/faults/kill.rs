@@ -96,7 +96,10 @@ async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>)
             return (Records::read(prepared.node(), database_url).await, promises);
         }
         let mut running = prepared.hammer(&clients, &users, round);
-        let delay_ms = dice.below(if round % 5 == 4 { LONG_DELAY_MS } else { DELAY_MS });
+        // Where the machine is so busy that no delivery was cut off yet, the node is given more time, round by round.
+        let is_busy = promises.arrived.iter().all(|arrived| arrived.is_whole);
+        let patience = if is_busy { 1 + round as u64 / 5 } else { 1 };
+        let delay_ms = patience * dice.below(if round % 5 == 4 { LONG_DELAY_MS } else { DELAY_MS });
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         let log = node.log();
         node.kill();

@@ -104,8 +104,7 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
     let first = costs.first().map_or(least, |cost| cost.ns_per_entry);
     let directory = arguments.out.join("audited");
     let audited = audit(&directory, arguments.audited.clamp(1, 100_000_000).div_ceil(TILE_WIDTH))?;
-    let followed =
-        watched::follow(&directory, keys()?.international.verifier(), arguments.out.join("watched")).await?;
+    let followed = watched::follow(&directory, keys()?.international.verifier(), arguments.out.join("watched")).await?;
     if followed.entries != audited.entries {
         return Err("the watch read another number of entries than there are".into());
     }
@@ -182,12 +181,14 @@ async fn appends(directory: &Path, span: Duration) -> Result<Appends, Failed> {
     let publisher = Arc::new(LogPublisher::open(&store, LogFiles::Directory(directory.join("log")), keys()?).await?);
     let (done, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
     let mut callers = tokio::task::JoinSet::new();
-    for caller in 0..WAITING {
-        let (receipts, done) = (receipts.clone(), Arc::clone(&done));
+    // Ids of receipts rise with time, as a node's do: an index over ids by chance would be another one.
+    let ids = Arc::new(AtomicU64::new(0));
+    for _ in 0..WAITING {
+        let (receipts, done, ids) = (receipts.clone(), Arc::clone(&done), Arc::clone(&ids));
         callers.spawn(async move {
             while begun.elapsed() < span {
                 let receipt = NewReceipt {
-                    receipt_id: format!("rcp_{caller:08}"),
+                    receipt_id: format!("rcp_{:032x}", ids.fetch_add(1, Ordering::Relaxed)),
                     order_id: "ord_1".to_owned(),
                     kind: "single".to_owned(),
                     record: vec![b'x'; RECEIPT_BYTES],

@@ -115,6 +115,12 @@ impl Appending {
     }
 }
 
+/// Receipts that follow each other, with their digests.
+struct Digested {
+    receipts: Vec<Receipt>,
+    digests: Vec<DigestPair>,
+}
+
 /// A receipt that waits for the writer, and the one who waits for it.
 struct Waiting {
     salt: Salt,
@@ -347,33 +353,51 @@ impl ReceiptLog {
                 ),
             });
         }
-        let mut position = start;
+        let (mut position, mut following) = (start, None);
         while head.saturating_sub(position) >= least {
-            let limit = usize::try_from(head - position).unwrap_or(ENTRY_PAIRS_MAX).min(ENTRY_PAIRS_MAX);
-            let receipts = self.read_after(position, limit).await?;
-            position = self.commit_group(receipts, position).await?;
+            let group = match following.take() {
+                Some((before, group)) if before == position => group,
+                // Another process committed to some of them meanwhile.
+                _ => self.digested(position, head).await?,
+            };
+            let next = position + group.receipts.len() as u64;
+            position = if head.saturating_sub(next) >= least {
+                // The next group is read and digested while the database takes this one.
+                let (committed, digested) = tokio::join!(self.commit_group(group, position), self.digested(next, head));
+                following = Some((next, digested?));
+                committed?
+            } else {
+                self.commit_group(group, position).await?
+            };
         }
         self.inner.committed.fetch_max(position, Ordering::Relaxed);
         Ok(position.saturating_sub(start))
     }
 
-    /// Commits to `receipts`, which follow `before`; gives the position up to which receipts are committed then.
-    async fn commit_group(&self, receipts: Vec<Receipt>, before: u64) -> Result<u64, StoreError> {
-        const DOING: &str = "committing receipts to the log";
-        let store = &self.inner.store;
-        let Some(position) = receipts.first().map(|first| first.position) else {
+    /// The receipts after a position, at most an entry's and none after `head`, with their digests. Error: there is none.
+    async fn digested(&self, before: u64, head: u64) -> Result<Digested, StoreError> {
+        let limit = usize::try_from(head.saturating_sub(before)).unwrap_or(ENTRY_PAIRS_MAX).min(ENTRY_PAIRS_MAX);
+        let receipts = self.read_after(before, limit).await?;
+        if receipts.first().map(|first| first.position) != Some(before + 1) {
             return Err(StoreError::Unreadable {
                 what: "the receipt log",
-                problem: format!("there is no receipt after {before}"),
+                problem: format!("there is no receipt at position {}", before + 1),
             });
-        };
+        }
         // Milliseconds of one core, which no async thread is held up for.
-        let (receipts, digests) = blocking(receipts, |receipts| {
+        blocking(receipts, |receipts| {
             let pair = |found: &Receipt| DigestPair::of_salted(&found.salt, &found.receipt.record);
             let digests = receipts.iter().map(pair).collect();
-            Ok((receipts, digests))
+            Ok(Digested { receipts, digests })
         })
-        .await?;
+        .await
+    }
+
+    /// Commits to a group that follows `before`; gives the position up to which receipts are committed then.
+    async fn commit_group(&self, group: Digested, before: u64) -> Result<u64, StoreError> {
+        const DOING: &str = "committing receipts to the log";
+        let store = &self.inner.store;
+        let (Digested { receipts, digests }, position) = (group, before + 1);
         let entry = LogEntry::new(RecordKind::Receipt, position, digests)
             .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
         let write = store.begin_write(WriterLock::Journal, DOING).await?;

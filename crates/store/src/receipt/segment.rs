@@ -25,6 +25,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -37,6 +38,9 @@ use crate::error::StoreError;
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// So far a segment is written ahead of its frames when it has to be made longer.
 const AHEAD_BYTES: usize = 512 * 1024;
+/// How often a segment that looks damaged is read, and the pause between two looks.
+const LOOKS_MAX: usize = 3;
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
 /// Most segments of a node: 100 million of 64 MiB each, beyond any disk.
 const SEGMENTS_MAX: u64 = 99_999_999;
 /// How often the writer lets others run before it takes a group.
@@ -94,6 +98,8 @@ pub(super) struct Writer {
     length: u64,
     /// Bytes of the file, zeros included.
     file_bytes: u64,
+    /// Whether there was room for zeros when they were written last.
+    has_room: bool,
     next_position: u64,
     segments: Segments,
     /// Set when what reached the disk is unknown.
@@ -123,6 +129,7 @@ pub(super) fn open_for_appending(directory: PathBuf, committed: u64) -> Result<(
             file,
             length: SEGMENT_HEADER_BYTES as u64,
             file_bytes: SEGMENT_HEADER_BYTES as u64,
+            has_room: true,
             next_position: 1,
             segments: segments.clone(),
             stopped: false,
@@ -157,6 +164,7 @@ pub(super) fn open_for_appending(directory: PathBuf, committed: u64) -> Result<(
         file,
         length: good_bytes,
         file_bytes: good_bytes,
+        has_room: true,
         next_position,
         segments: segments.clone(),
         stopped: false,
@@ -263,16 +271,29 @@ impl Writer {
         self.file.write_all_at(frame, self.length)?;
         let end = self.length + frame.len() as u64;
         if end > self.file_bytes {
-            let is_ahead = self.file.write_all_at(&ZEROS, end).is_ok();
-            self.file_bytes = if is_ahead { end + AHEAD_BYTES as u64 } else { end };
+            self.file_bytes = end;
+            if self.has_room {
+                self.has_room = self.file.write_all_at(&ZEROS, end).is_ok();
+                if self.has_room {
+                    self.file_bytes += AHEAD_BYTES as u64;
+                } else {
+                    // What of them found room is wanted by others, and is not asked for again in this segment.
+                    self.file.set_len(end)?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Ends the segment with its last frame. Where that fails the zeros stay, which hurts nobody.
+    /// Ends the segment with its last frame, durably, so that nobody finds zeros at the end of any but the last one. Where that
+    /// fails they stay, which programs as old as decision 0058 read.
     fn cut_zeros(&mut self) {
-        if !self.stopped && self.file_bytes > self.length && self.file.set_len(self.length).is_ok() {
-            self.file_bytes = self.length;
+        if !self.stopped && self.file_bytes > self.length {
+            let cut = self.file.set_len(self.length).and_then(|()| self.file.sync_all());
+            match cut {
+                Ok(()) => self.file_bytes = self.length,
+                Err(error) => tracing::warn!(%error, "zeros stay at the end of a receipt segment"),
+            }
         }
     }
 
@@ -298,6 +319,7 @@ impl Writer {
         self.number = number;
         self.length = SEGMENT_HEADER_BYTES as u64;
         self.file_bytes = self.length;
+        self.has_room = true;
         Ok(())
     }
 }
@@ -428,11 +450,18 @@ struct Scan {
     good_frame_follows: bool,
 }
 
-/// Reads a segment; receipts up to `committed` are known to have been whole. A second look tells a torn end from a request that
-/// was being erased at the first.
+/// Reads a segment; receipts up to `committed` are known to have been whole. Further looks tell a torn end from a request that
+/// was being erased at the first, and from frames that were being written: a page is read before them, the next one after.
 fn scan(path: &Path, form: Form, first_position: u64, committed: u64) -> Result<Scan, StoreError> {
-    let scan = scan_once(path, form, first_position, committed)?;
-    if scan.end.is_none() { Ok(scan) } else { scan_once(path, form, first_position, committed) }
+    let mut scan = scan_once(path, form, first_position, committed)?;
+    for _ in 1..LOOKS_MAX {
+        if scan.end.is_none() {
+            break;
+        }
+        std::thread::sleep(LOOK_AGAIN_AFTER);
+        scan = scan_once(path, form, first_position, committed)?;
+    }
+    Ok(scan)
 }
 
 fn scan_once(path: &Path, form: Form, first_position: u64, committed: u64) -> Result<Scan, StoreError> {
