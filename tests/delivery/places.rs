@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use lingqu_domain::receipt::Outcome;
 use lingqu_domain::scope::Mode;
-use lingqu_gateway::delivery::Settings;
+use lingqu_gateway::delivery::{Admission, Deliveries, Settings, StreamRequest};
+use lingqu_gateway::encode::{Format, JsonFrame};
 use lingqu_tests::scenario::{TRIP_RECORDS, Who};
 
 use crate::served::{Served, receipt_of, rows_named};
@@ -50,4 +52,40 @@ async fn a_client_that_does_not_read_is_cut_off() {
         }
     };
     assert!(cut);
+}
+
+/// Whoever takes no more of a file when most of it has left pays for it as he who hangs up does, so that nobody has copies without
+/// end of all but the last piece. The body is taken by hand, as a connection takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_more_of_a_file_pays_when_half_of_it_has_left() {
+    const ROWS: usize = 20_000;
+    let served = Served::open(None, ROWS).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 1)).await;
+    let settings = Settings { receiver_patience: Duration::from_secs(2), ..Settings::default() };
+    let deliveries = Deliveries::new(served.scenario.app.clone(), settings);
+    let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+    let request = || StreamRequest {
+        mode: Mode::File,
+        sql: format!("SELECT * FROM {TRIP_RECORDS}"),
+        request: "test".to_owned(),
+        format: Format::Csv,
+        limits: Admission::limits(Mode::File),
+        frame: JsonFrame::default(),
+    };
+    for (lines_wanted, is_paid) in [(1, false), (8_000, false), (12_000, true)] {
+        let mut streamed = deliveries.stream(&admission, request()).await.unwrap();
+        let mut lines = 0;
+        while lines < lines_wanted {
+            let piece = streamed.body.next().await.unwrap().unwrap();
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        }
+        let (_, outcome, totals) = served.closed(streamed.receipt.as_str()).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "receiver_too_slow".to_owned() });
+        assert_eq!(totals.data_sets, u64::from(is_paid), "{lines} lines of {ROWS} left, {totals:?}");
+        drop(streamed.body);
+    }
+    let refused = deliveries.stream(&admission, request()).await.map(drop).unwrap_err();
+    assert_eq!(refused.problem().code, "quota_exceeded");
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
 }

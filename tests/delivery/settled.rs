@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
-use lingqu_app::{App, AppSettings, Clock, lets_out};
+use lingqu_app::{App, AppSettings, Clock, Use, lets_out};
 use lingqu_crypto::ServiceKey;
 use lingqu_domain::order::{DayQuota, Quota};
 use lingqu_domain::receipt::{Outcome, ReceiptBody};
@@ -29,7 +29,7 @@ const TRIPS: usize = 60_000;
 const SEED_VARIABLE: &str = "LINGQU_SEED";
 
 /// Waits until the order's accounts hold what its receipts say: the last delivery may still be closed.
-async fn is_exact(app: &App, order: &Ordered) {
+pub async fn is_exact(app: &App, order: &Ordered) {
     for _ in 0..200 {
         if differing_accounts(app, &order.id).await.is_empty() {
             return;
@@ -214,7 +214,7 @@ async fn draw(
 }
 
 /// How many vehicles the answers were about that an order's receipts let out.
-async fn vehicles_told(app: &App, order: &Ordered) -> u64 {
+pub async fn vehicles_told(app: &App, order: &Ordered) -> u64 {
     let mut named: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     let mut vehicles = BTreeSet::new();
     let mut records = Vec::new();
@@ -246,7 +246,7 @@ async fn vehicles_told(app: &App, order: &Ordered) -> u64 {
 }
 
 /// How many subjects an order's account of the whole term holds.
-async fn subjects_used(app: &App, order: &Ordered) -> u64 {
+pub async fn subjects_used(app: &App, order: &Ordered) -> u64 {
     let name = format!("{}/subjects", order.id);
     let accounts = app.store().snapshot().await.unwrap().quota_accounts(None).await.unwrap();
     accounts.iter().find(|account| account.account == name).map_or(0, |account| account.used)
@@ -448,6 +448,30 @@ async fn what_a_stop_in_order_cuts_off_is_settled_by_the_next_start() {
     assert!(totals[1].data_sets == 0 && totals[1].bytes > 0, "{totals:?}");
     next.close().await.unwrap();
     drop(open);
+}
+
+/// Of a delivery whose record could not be written only the receipts tell what it used: a node that is stopped in order takes
+/// nothing for used that they don't tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_record_could_tell_is_settled_by_the_next_start() {
+    let served = Served::open(None, 100).await;
+    let app = &served.scenario.app;
+    let quota = Quota { calls: 10, ..Quota::default() };
+    let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows], quota).await;
+    served.get(&order, "/rows?limit=1").await.ok();
+    let serving = app.serving(&order.key).await.unwrap();
+    let debits = app.quota_debits(&serving, None, &Use { calls: 1, ..Use::default() });
+    app.quota().spend(&debits).await.unwrap();
+    app.quota().leave_to_receipts();
+    app.close().await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
+    let clock = Clock::behind(jiff::Timestamp::now().duration_since(app.now()));
+    let directory = copy.path().to_owned();
+    let next = App::open(AppSettings { directory, database_url: None, clock, exclusive: true }).await.unwrap();
+    assert_eq!(totals_of(&next, &order.id).await.iter().map(|of_one| of_one.calls).sum::<u64>(), 1);
+    assert_eq!(differing_accounts(&next, &order.id).await, Vec::<String>::new());
+    next.close().await.unwrap();
 }
 
 /// Where others live, whoever takes a dead process up settles whom it held, and it holds nobody any more.

@@ -1,8 +1,11 @@
 //! Quota accounts are never exceeded, and what a dead process had leased comes back.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use lingqu_store::quota::{CHUNK_MAX, DeadProcess, Debit, Quota, QuotaError};
 use lingqu_store::{Backend, Store};
@@ -83,6 +86,49 @@ async fn a_refused_use_debits_no_account() {
         // A limit that is lowered holds from the next use on.
         assert!(quota.spend(&[debit("mdt_1", 10, 5)]).await.is_err());
         quota.spend(&[debit("mdt_1", 10, 4)]).await.unwrap();
+    })
+    .await;
+}
+
+/// Whoever stops waiting for a use, wherever it stands, has debited none of its accounts.
+#[tokio::test]
+async fn a_use_that_nobody_waits_for_debits_no_account() {
+    /// Far more than a use needs.
+    const WAITS_MAX: usize = 1_000;
+    const DONE: u64 = 3;
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let quota = Quota::register(&store, true).await.unwrap();
+        let debits = [debit("ord_1/calls", 1_000, 5), debit("pmt_1/calls", 1_000, 5)];
+        let mut done = 0;
+        for waits in 0..WAITS_MAX {
+            let told = {
+                let mut spending = pin!(quota.spend(&debits));
+                let mut left = waits;
+                let told = poll_fn(|context| match spending.as_mut().poll(context) {
+                    Poll::Ready(told) => Poll::Ready(Some(told)),
+                    Poll::Pending if left == 0 => Poll::Ready(None),
+                    Poll::Pending => {
+                        left -= 1;
+                        Poll::Pending
+                    }
+                });
+                told.await
+            };
+            if let Some(told) = told {
+                told.unwrap();
+                done += 1;
+            }
+            // The next one has to lease again.
+            quota.give_back().await.unwrap();
+            for held in store.snapshot().await.unwrap().quota_accounts(None).await.unwrap() {
+                assert_eq!((held.used, held.leased), (5 * done, 0), "{} after {waits} waits", held.account);
+            }
+            if done == DONE {
+                return;
+            }
+        }
+        panic!("{done} uses were waited for to the end");
     })
     .await;
 }

@@ -137,8 +137,8 @@ impl App {
 
 impl App {
     /// Before the process ends: gives back what was leased, once it is settled what every delivery used. Some may go on for whom
-    /// nobody waits any more; of those that don't end soon what they reserved is not known for certain, so leases stay as after a
-    /// crash, and the receipts are counted by whoever comes next.
+    /// nobody waits any more; of those that don't end soon, and of those whose record could not be written, what they reserved is
+    /// not known for certain, so leases stay as after a crash, and the receipts are counted by whoever comes next.
     pub(crate) async fn settle_quota(&self) -> Result<(), AppError> {
         let begun = Instant::now();
         while self.quota.open_uses() > 0 && begun.elapsed() < SETTLED_WITHIN {
@@ -150,6 +150,12 @@ impl App {
             tracing::warn!(
                 open,
                 "deliveries are cut off by the end of this process; the next start settles their quotas"
+            );
+            return Ok(());
+        }
+        if self.quota.is_left_to_receipts() {
+            tracing::warn!(
+                "a record of a delivery could not be written; the next start settles quotas by the receipts"
             );
             return Ok(());
         }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::error::StoreError;
 use crate::receipt::head_in_database;
@@ -195,7 +195,7 @@ impl Quota {
         self.renew(&mut local).await
     }
 
-    /// Debits all accounts of one use, or none. Mostly in memory.
+    /// Debits all accounts of one use, or none. Mostly in memory. Whoever stops waiting for it has debited none.
     ///
     /// # Errors
     /// [`QuotaError::Exhausted`] names the first account with too little left.
@@ -210,18 +210,14 @@ impl Quota {
         if debits.is_empty() {
             return Ok(());
         }
-        let mut local = self.local.lock().await;
-        self.renew(&mut local).await?;
+        let mut spending = Spending { local: self.local.lock().await, debited: &[] };
+        self.renew(&mut spending.local).await?;
         for (index, debit) in debits.iter().enumerate() {
-            let refused = match self.debit(&mut local, debit).await {
-                Ok(()) => continue,
-                Err(refused) => refused,
-            };
-            for earlier in &debits[..index] {
-                credit(&mut local, earlier);
-            }
-            return Err(refused);
+            self.debit(&mut spending.local, debit).await?;
+            spending.debited = &debits[..=index];
         }
+        // All of them: nothing is awaited between this and its caller.
+        spending.debited = &[];
         Ok(())
     }
 
@@ -582,6 +578,20 @@ impl Quota {
         });
         local.seen = Some(before);
         Ok(())
+    }
+}
+
+/// Debits of a use of which not all are made yet. Dropping it takes back those that are.
+struct Spending<'a> {
+    local: MutexGuard<'a, Local>,
+    debited: &'a [Debit],
+}
+
+impl Drop for Spending<'_> {
+    fn drop(&mut self) {
+        for debit in self.debited {
+            credit(&mut self.local, debit);
+        }
     }
 }
 

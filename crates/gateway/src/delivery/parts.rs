@@ -54,7 +54,7 @@ pub(super) struct Parts {
     let_out: AtomicU64,
     /// Bytes that left.
     bytes: AtomicU64,
-    /// Whether anything left, were it without a byte.
+    /// Whether anything left: a byte, or a row without one.
     has_left: AtomicBool,
 }
 
@@ -146,8 +146,9 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Lets bytes out. They are debited, and that they may leave is durable, when this returns. Error: `quota_exceeded`.
-    pub(super) async fn pass(&self, bytes: u64) -> Result<(), AppError> {
+    /// Lets bytes out, and rows of the answer with them. They are debited, and that they may leave is durable, when this returns.
+    /// Error: `quota_exceeded`.
+    pub(super) async fn pass(&self, bytes: u64, rows: u64) -> Result<(), AppError> {
         if self.counts_bytes {
             let mut ahead = self.ahead.lock().await;
             let leaving = self.bytes() + bytes;
@@ -165,7 +166,9 @@ impl Parts {
                 *ahead = self.let_more_out(leaving).await?;
             }
         }
-        self.has_left.store(true, Ordering::SeqCst);
+        if bytes > 0 || rows > 0 {
+            self.has_left.store(true, Ordering::SeqCst);
+        }
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         Ok(())
     }

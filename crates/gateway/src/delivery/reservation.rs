@@ -7,6 +7,7 @@ use lingqu_app::{App, AppError, HeldSubjects, Serving, Use};
 use lingqu_store::quota::{Debit, OpenUse};
 use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::error::GatewayError;
 
@@ -49,7 +50,7 @@ impl Reservation {
     }
 
     /// Debits what is about to leave as well, whole, with the one record of its delivery: rows and bytes of the answer, and the
-    /// subjects of the rows that it was made of. Error: `quota_exceeded`; then only what was reserved before is.
+    /// subjects of the rows that it was made of. Error: `quota_exceeded`; what was debited of it comes back with the rest.
     pub(crate) async fn add(
         &mut self,
         serving: &Serving,
@@ -57,17 +58,40 @@ impl Reservation {
         subjects: HeldSubjects,
         rows: &RoaringTreemap,
     ) -> Result<(), GatewayError> {
-        // Given back with the rest whatever becomes of it.
+        // Given back with the rest whatever becomes of it, so each is noted before anything else is awaited.
         let subjects = self.subjects.insert(subjects);
-        self.debits.extend(leaving(&self.app, serving, self.day, used, subjects, 0, rows).await?);
+        let debits = self.app.quota_debits(serving, self.day, &used);
+        self.app.quota().spend(&debits).await?;
+        self.debits.extend(debits);
+        self.app.hold_subjects(serving, subjects, 0, rows).await?;
         Ok(())
     }
 
-    /// The use will not happen now; when this returns, another may have it.
+    /// The use will not happen now; when this returns, another may have it. Whoever stops waiting for it stops nothing.
     pub(crate) async fn give_back(mut self) {
+        let Some(giving_back) = self.start_giving_back() else { return };
+        if let Err(error) = giving_back.await {
+            tracing::warn!(%error, "giving quota back ended early; the receipts settle it when this process has ended");
+            self.app.quota().leave_to_receipts();
+        }
+    }
+
+    /// Gives back what is reserved, in a task of its own. None where that is nothing.
+    fn start_giving_back(&mut self) -> Option<JoinHandle<()>> {
         let debits = std::mem::take(&mut self.debits);
-        let subjects = self.subjects.take();
-        give_back(&self.app, &self.process, &debits, subjects).await;
+        let (subjects, open) = (self.subjects.take(), self.open.take());
+        if debits.is_empty() && subjects.is_none() {
+            return None;
+        }
+        let (app, process) = (Arc::clone(&self.app), Arc::clone(&self.process));
+        // A process that ends before this runs gives its leases back whole, by what the receipts tell.
+        Some(self.runtime.spawn(async move {
+            app.quota().refund(&process, &debits).await;
+            if let Some(subjects) = subjects {
+                app.end_subjects(&subjects, 0).await;
+            }
+            drop(open);
+        }))
     }
 
     /// The use happens. When it fails after all, what this gives says what to take back.
@@ -106,8 +130,8 @@ impl Kept {
     }
 }
 
-/// Debits what is about to leave with a part of a delivery, and answers what was debited. Error: `quota_exceeded`; then nothing
-/// more is debited.
+/// Debits what is about to leave with a part of a delivery. Called in a task that goes on whoever waits for it. Error:
+/// `quota_exceeded`; then nothing more is debited.
 pub(crate) async fn leaving(
     app: &App,
     serving: &Serving,
@@ -116,7 +140,7 @@ pub(crate) async fn leaving(
     subjects: &HeldSubjects,
     part: u64,
     rows: &RoaringTreemap,
-) -> Result<Vec<Debit>, AppError> {
+) -> Result<(), AppError> {
     let debits = app.quota_debits(serving, day, &used);
     let process = app.quota().process();
     app.quota().spend(&debits).await?;
@@ -124,28 +148,12 @@ pub(crate) async fn leaving(
         app.quota().refund(&process, &debits).await;
         return Err(error);
     }
-    Ok(debits)
-}
-
-async fn give_back(app: &App, process: &str, debits: &[Debit], subjects: Option<HeldSubjects>) {
-    app.quota().refund(process, debits).await;
-    if let Some(subjects) = subjects {
-        app.end_subjects(&subjects, 0).await;
-    }
+    Ok(())
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let debits = std::mem::take(&mut self.debits);
-        let (subjects, open) = (self.subjects.take(), self.open.take());
-        if debits.is_empty() && subjects.is_none() {
-            return;
-        }
-        let (app, process) = (Arc::clone(&self.app), Arc::clone(&self.process));
-        // A process that ends before this runs gives its leases back whole, by what the receipts tell.
-        self.runtime.spawn(async move {
-            give_back(&app, &process, &debits, subjects).await;
-            drop(open);
-        });
+        // Nobody waits for it.
+        drop(self.start_giving_back());
     }
 }

@@ -8,6 +8,7 @@
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -242,6 +243,25 @@ impl Deliveries {
     }
 }
 
+/// Why an answer was stopped.
+struct Stop {
+    problem: Problem,
+    /// Whether it was its receiver: he hung up, or took it so slowly that patience or time ended. Not the node, nor the grant.
+    is_by_receiver: bool,
+}
+
+impl Stop {
+    fn by_receiver(problem: Problem) -> Stop {
+        Stop { problem, is_by_receiver: true }
+    }
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Stop {
+        Stop { problem, is_by_receiver: false }
+    }
+}
+
 /// How a delivery begins.
 struct Opening {
     mode: Mode,
@@ -287,11 +307,13 @@ async fn carry<P: Piece>(
             let mut hasher = P::Hasher::default();
             let stopped = delivery.hand_over(drawn, &pieces, &mut hasher).await;
             let answer = answer_salt.digest(P::Hasher::FORM, &hasher.digest());
-            let (outcome, told) = match stopped {
-                Ok(()) => (Outcome::Delivered, Ok(())),
-                Err(problem) => (Outcome::Stopped { code: problem.code.clone() }, Err(problem)),
+            let (outcome, is_by_receiver, told) = match stopped {
+                Ok(()) => (Outcome::Delivered, false, Ok(())),
+                Err(Stop { problem, is_by_receiver }) => {
+                    (Outcome::Stopped { code: problem.code.clone() }, is_by_receiver, Err(problem))
+                }
             };
-            match delivery.close(outcome, answer, reservation).await {
+            match delivery.close(outcome, is_by_receiver, answer, reservation).await {
                 Ok(()) => told,
                 // Without its closing record an answer is not whole.
                 Err(error) => told.and(Err(error.problem())),
@@ -387,40 +409,52 @@ impl Delivery {
         mut drawn: Pieces<P>,
         pieces: &mpsc::Sender<Drawn<P>>,
         hasher: &mut P::Hasher,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Stop> {
+        let begun = Instant::now();
+        let mut waited = Duration::ZERO;
         loop {
             let next = tokio::select! {
                 next = drawn.next() => next,
-                () = pieces.closed() => return Err(cancelled()),
+                () = pieces.closed() => return Err(Stop::by_receiver(cancelled())),
             };
             match next {
-                Some(Ok(drawn)) => self.hand(drawn, pieces, hasher).await?,
-                Some(Err(ExportError::Engine(error))) => return Err(AppError::Engine(error).problem()),
-                Some(Err(ExportError::Hook(error))) => return Err(error.problem()),
+                Some(Ok(drawn)) => waited += self.hand(drawn, pieces, hasher).await?,
+                Some(Err(ExportError::Engine(error))) => {
+                    let is_by_receiver = matches!(error, EngineError::TimedOut { .. })
+                        && is_out_of_time_by_receiver(pieces.capacity() == 0, waited, begun.elapsed());
+                    return Err(Stop { problem: AppError::Engine(error).problem(), is_by_receiver });
+                }
+                Some(Err(ExportError::Hook(error))) => return Err(error.problem().into()),
                 None => return Ok(()),
             }
         }
     }
 
+    /// Hands a piece over. Answers how long it waited for the receiver to take those before it.
     async fn hand<P: Piece>(
         &self,
         drawn: Drawn<P>,
         pieces: &mpsc::Sender<Drawn<P>>,
         hasher: &mut P::Hasher,
-    ) -> Result<(), Problem> {
+    ) -> Result<Duration, Stop> {
         // A part is named as a whole and taken piece by piece, as slowly as its client likes; the grant may end in between.
         self.app.still_granted(&self.admission.serving).map_err(|refusal| AppError::from(refusal).problem())?;
         // Debited and counted before it leaves: never fewer than left.
-        self.parts.pass(drawn.piece.bytes()).await.map_err(|error| error.problem())?;
+        self.parts.pass(drawn.piece.bytes(), drawn.rows).await.map_err(|error| error.problem())?;
         let patience = self.settings.receiver_patience;
         let piece = drawn.piece.clone();
+        let begun = Instant::now();
         let sent = tokio::time::timeout(patience, pieces.send(drawn)).await;
+        let waited = begun.elapsed();
         // All that is counted is digested, and the client need not wait for it.
         hasher.take(&piece);
         match sent {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(cancelled()),
-            Err(_) => Err(GatewayError::ReceiverTooSlow { seconds: patience.as_secs() }.problem()),
+            Ok(Ok(())) => Ok(waited),
+            Ok(Err(_)) => Err(Stop::by_receiver(cancelled())),
+            Err(_) => {
+                let too_slow = GatewayError::ReceiverTooSlow { seconds: patience.as_secs() };
+                Err(Stop::by_receiver(too_slow.problem()))
+            }
         }
     }
 
@@ -439,17 +473,23 @@ impl Delivery {
     }
 
     /// Writes the closing record, and when it is durable settles by it what was reserved.
-    async fn close(&self, outcome: Outcome, answer: AnswerDigest, reservation: Reservation) -> Result<(), AppError> {
+    async fn close(
+        &self,
+        outcome: Outcome,
+        is_by_receiver: bool,
+        answer: AnswerDigest,
+        reservation: Reservation,
+    ) -> Result<(), AppError> {
         let _turn = self.naming.lock().await;
         let parts = self.parts.end().await;
         let is_whole = outcome == Outcome::Delivered;
         let (bytes, rows) = (self.parts.bytes(), self.parts.rows());
-        // Whoever hangs up himself when half of a file has left has taken it; otherwise the last byte would be the price. Rows
-        // are named ahead of what leaves, so it is the rows in pieces that the connection took which tell.
-        let is_hung_up = outcome == Outcome::Stopped { code: CANCELLED.to_owned() };
+        // Whoever ends an answer himself when half of a file has left has taken it, whether he hangs up or takes no more of it;
+        // otherwise the last byte would be the price. Rows are named ahead of what leaves, so it is the rows in pieces that the
+        // connection took which tell.
         let rows_left = self.rows_taken.load(Ordering::SeqCst).min(rows);
         let is_taken =
-            is_hung_up && self.admission.serving.rows().is_some_and(|all| all > 0 && rows_left >= all.div_ceil(2));
+            is_by_receiver && self.admission.serving.rows().is_some_and(|all| all > 0 && rows_left >= all.div_ceil(2));
         let is_charged = is_whole || is_taken;
         let totals = Totals {
             answer: (is_whole || bytes > 0).then_some(answer),
@@ -485,6 +525,12 @@ fn no_plan_for_a_file() -> Refusal {
     Refusal { code: RefusalCode::StatementNotAllowed, what, granted: Vec::new() }
 }
 
+/// Whether it was the receiver because of whom the time for an answer was over: a piece of it waits for him, or he was waited for
+/// at least half the time.
+fn is_out_of_time_by_receiver(is_piece_waiting: bool, waited: Duration, elapsed: Duration) -> bool {
+    is_piece_waiting || waited >= elapsed / 2
+}
+
 /// The client hung up. He never sees this; the closing record has its code.
 fn cancelled() -> Problem {
     let titles = ("已取消", "Cancelled");
@@ -517,6 +563,16 @@ mod tests {
             }
         }
         assert_eq!(pieces_of(Chunk { bytes: Bytes::new(), rows: 3 }).count(), 0);
+    }
+
+    #[test]
+    fn who_trickles_until_time_is_over_has_ended_it_himself() {
+        let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
+        for (is_piece_waiting, waited, is_by_receiver) in
+            [(true, second, true), (false, minute, true), (false, minute / 2, true), (false, second, false)]
+        {
+            assert_eq!(is_out_of_time_by_receiver(is_piece_waiting, waited, minute), is_by_receiver);
+        }
     }
 
     /// What is handed over is taken when the next piece is asked for, not before.
