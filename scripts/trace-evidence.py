@@ -7,8 +7,10 @@ observations an innocent's score is a sum of independent two-point variables of 
 the number of those who are registered, bounds the probability that any of them is innocent and scores so high. The program tries
 further decoders and has a sharper bound, so its numbers are smaller; both accuse, or this script says which does not.
 
-Of the log it checks nothing: that the records stand in it is shown by `lingqu trace --verify`, or as docs/manual/evidence.md does it
-for records and proofs. Prints JSON; exits with 1 where something does not follow.
+Those who are registered are as many as the journal's record of the trace says, from before the report was shown, and the report is the
+one that the record commits to: else the script says so (`held`). What it does not check it says too (`not_checked`): of the log it
+checks nothing, since that the records stand in it is shown by `lingqu trace --verify`, or as docs/manual/evidence.md does it for records
+and proofs. Prints JSON; exits with 1 where something does not follow, or no record bears the report out.
 """
 
 import hashlib
@@ -46,8 +48,23 @@ def items_of(bundle):
     return items
 
 
-def committed_in(items):
-    """Of each order and epoch of its code its consumer, product and commitments."""
+class Number(str):
+    """A number as it is written: read and written again it may be another."""
+
+
+def canonical(value):
+    """The canonical JSON of what was read with numbers as they are written."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def journal_of(items):
+    """The journal's records, in its order."""
     records = []
     for name, item in items.items():
         if name.startswith("record/"):
@@ -55,8 +72,13 @@ def committed_in(items):
             kind, position, _, _ = line.decode().split(" ")
             if kind == "journal":
                 records.append((int(position), json.loads(record)))
+    return [record for _, record in sorted(records, key=lambda found: found[0])]
+
+
+def committed_in(journal):
+    """Of each order and epoch of its code its consumer, product and commitments."""
     placed, committed = {}, {}
-    for _, record in sorted(records, key=lambda found: found[0]):
+    for record in journal:
         event = record["body"].get("order")
         if not isinstance(event, dict):
             continue
@@ -67,6 +89,41 @@ def committed_in(items):
             commitments = event["mark_keys_committed"]["commitments"]
             committed[order, commitments.get("code_epoch", 0)] = *placed[order], commitments
     return committed
+
+
+def held_against(journal, text):
+    """How far a case is what the journal's record of the trace says, and what it says otherwise."""
+    case, as_written = json.loads(text), json.loads(text, parse_float=Number, parse_int=Number)
+    report, wrong = case["report"], []
+    marks = {product["product"]: product["marks"] for product in report["products"] if product.get("marks")}
+    before = (report.get("tries") or {"before": 0})["before"]
+    stated = sum(product[of]["bound"] for product in case["products"] for of in ("recipients", "orders"))
+    if stated > report["bound"] / ((before + 1) * (before + 2)) * (1 + 1e-9):
+        wrong.append("its tests together have a larger bound than is left for this try")
+    for product in case["products"]:
+        registered, of = product["recipients"]["registered"], marks.get(product["product"])
+        if of is None or registered != of["registered"] or not of["tested"] <= registered <= product["orders"]["registered"]:
+            wrong.append(f"the numbers of registered do not fit what was tested of {product['product']}")
+    details = None
+    for record in journal:
+        if record["stream"] == case.get("recorded") and "trace" in record["body"]:
+            details = record["body"]["trace"]["recorded"]["details"]
+    if details is None:
+        return "nothing", wrong
+    if "tries" not in report or before != details.get("tries_before", 0) or report["bound"] != float(details["bound"]):
+        wrong.append("the journal's record of the trace says otherwise: bound or tries")
+    if report["tested"] != details["recipients_tested"] or report["tested"] != sum(of["tested"] for of in marks.values()):
+        wrong.append("the journal's record of the trace says otherwise: number of recipients")
+    digest, tested = details.get("shown_report_digest"), details.get("tested")
+    if digest is None or tested is None:
+        return "totals", wrong
+    if hashlib.sha256(canonical(as_written["report"]).encode()).hexdigest() != digest:
+        wrong.append("the journal's record of the trace says otherwise: report")
+    for product in case["products"]:
+        counts = {of: product[of]["registered"] for of in ("recipients", "orders")}
+        if tested.get(product["product"]) != counts:
+            wrong.append(f"the journal's record of the trace says otherwise: codes of {product['product']}")
+    return "nothing" if wrong else "report", wrong
 
 
 def opens(key, committed):
@@ -130,8 +187,9 @@ def log_p_value(shown, key):
 def main(path):
     items = items_of(open(path, "rb").read())
     case, keys = json.loads(items["trace/case.json"]), json.loads(items["trace/keys.json"])
-    committed = committed_in(items)
-    told, wrong = [], []
+    journal = journal_of(items)
+    committed = committed_in(journal)
+    told, (held, wrong) = [], held_against(journal, items["trace/case.json"])
     for product in case["products"]:
         of_recipients, of_orders = observed(items[product["observations"]])
         for key in (key for key in keys if key["product"] == product["product"]):
@@ -151,8 +209,17 @@ def main(path):
             })
             if log > math.log(settings["bound"]):
                 wrong.append(f"by the symmetric score alone {name} is not accused")
-    print(json.dumps({"fragment": case["report"]["fragment"]["digest"], "accused": told, "wrong": wrong}, indent=2))
-    return 1 if wrong or not told else 0
+    not_checked = [
+        "that the records stand in the log, and who signed it: `lingqu trace --verify`, docs/manual/evidence.md",
+        "that the observations are the file's: an expert with the sealed annex",
+        "that the report accuses nobody besides: `lingqu trace --verify`",
+    ]
+    if held != "report":
+        not_checked.append("that this report, its tries and the numbers of registered stood in the journal before it was shown")
+    fragment = case["report"]["fragment"]["digest"]
+    found = {"fragment": fragment, "accused": told, "held": held, "wrong": wrong, "not_checked": not_checked}
+    print(json.dumps(found, indent=2))
+    return 0 if told and not wrong and held == "report" else 1
 
 
 if __name__ == "__main__":

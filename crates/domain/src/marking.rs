@@ -25,8 +25,8 @@ pub use chosen::{Carrier, Encoding, MARKS_MAX, MEMBERS_MAX, Mark, Marking, Membe
 pub(crate) use consumer::check_consumer;
 pub use decoys::DECOYS_PER_MILLION_MAX;
 pub use keeps::{Dependency, KEPT_MAX, Keeps, MomentBounds};
-pub(crate) use keys::{give_shares, renew_keys};
 pub use keys::{CODE_EPOCH_MAX, KeyCommitments, MarkKeys, MarkProfile, code_epoch};
+pub(crate) use keys::{give_shares, renew_keys};
 
 /// The largest share of rows that copies may lack, in rows of a million: a tenth.
 pub const OMITTED_PER_MILLION_MAX: u32 = 100_000;

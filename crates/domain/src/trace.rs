@@ -4,14 +4,14 @@
 //! journal is for ever. It says what was compared and tested with which bound, so that nobody can trace one file again and
 //! again with other settings, show the one answer that he likes, and be silent about the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::access::Actor;
 use crate::decide::Deciding;
 use crate::event::Event;
-use crate::id::TraceId;
+use crate::id::{ProductId, TraceId};
 use crate::refusal::Refusal;
 use crate::state::{Listed, Meta, State};
 
@@ -47,9 +47,28 @@ pub struct TraceDetails {
     pub recipients_tested: u64,
     /// SHA-256 of the canonical JSON of the report, hexadecimal.
     pub report_digest: String,
+    /// SHA-256 of the canonical JSON of the report without the orders of those who are not accused, hexadecimal: of the report as
+    /// evidence hands it out. None in records from before they had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_report_digest: Option<String>,
+    /// Codes that were tested, product by product, of the marked products that the file comes from: by these numbers the
+    /// p-values of evidence are multiplied. Empty in records from before they had it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tested: BTreeMap<ProductId, TestedCodes>,
     /// Traces of the same file that were recorded before: each further one may use a smaller part of the bound.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries_before: u64,
+}
+
+/// How many codes of a product were tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TestedCodes {
+    /// Of orders, each with every epoch of its keys.
+    pub orders: u64,
+    /// Of recipients, each with every epoch of its code.
+    pub recipients: u64,
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -113,7 +132,9 @@ pub fn is_one_line(text: &str) -> bool {
 }
 
 pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Result<(), Refusal> {
-    for (name, digest) in [("fragment_digest", &details.fragment_digest), ("report_digest", &details.report_digest)] {
+    let of_the_accused = details.shown_report_digest.as_ref();
+    let digests = [("fragment_digest", &details.fragment_digest), ("report_digest", &details.report_digest)];
+    for (name, digest) in digests.into_iter().chain(of_the_accused.map(|digest| ("shown_report_digest", digest))) {
         if digest.len() != DIGEST_CHARS || !digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(Refusal::invalid(
                 name,
@@ -131,7 +152,7 @@ pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Res
             format!("a text has 1 to {TEXT_CHARS_MAX} characters in one line"),
         ));
     }
-    if details.compared.len() > COMPARED_MAX {
+    if details.compared.len().max(details.tested.len()) > COMPARED_MAX {
         return Err(Refusal::invalid(
             "compared",
             format!("比对的版本至多 {COMPARED_MAX} 个"),
@@ -150,4 +171,23 @@ pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Res
     let id = TraceId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Trace(TraceEvent::Recorded { details: Box::new(details.clone()) }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: &str = r#"{"bound":"1e-6","compared":["prd_1@0"],"decoder_version":"1","fragment_digest":"aa","fragment_rows":9,"orders_tested":3,"recipients_tested":2,"report_digest":"bb"}"#;
+
+    #[test]
+    fn a_record_from_before_it_named_the_tests_of_each_product_reads_and_is_written_as_it_was() {
+        let mut details: TraceDetails = serde_json::from_str(BEFORE).unwrap();
+        assert!(details.shown_report_digest.is_none() && details.tested.is_empty());
+        assert_eq!(crate::event::canonical(&details), BEFORE);
+        details.shown_report_digest = Some("cc".to_owned());
+        let product: ProductId = format!("prd_{:032}", 1).parse().unwrap();
+        details.tested.insert(product, TestedCodes { orders: 3, recipients: 2 });
+        let written = crate::event::canonical(&details);
+        assert_eq!(serde_json::from_str::<TraceDetails>(&written).unwrap(), details);
+    }
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use lingqu_crypto::sha256;
+use lingqu_domain::event::canonical;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_fingerprint::{Block, Observation, Source};
 use lingqu_store::journal::{READ_LIMIT_MAX, committed_bytes};
 use lingqu_transparency::{EvidenceBuilder, EvidenceRecord, RecordKind};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::accusation::Recipient;
 use super::report::TraceReport;
@@ -30,10 +32,11 @@ pub(super) const ABOUT: &str = "trace:";
 pub(super) const CASE: &str = "trace/case.json";
 pub(super) const KEYS: &str = "trace/keys.json";
 
-/// What is claimed, with the settings that were fixed before.
+/// What is claimed, with the settings that were fixed before. The report is written as its canonical JSON, whose digest the record
+/// of the trace has: it is held against that letter by letter, since a number that is read and written again may be another.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct CaseFile {
+pub(super) struct CaseFile<R = TraceReport> {
     pub(super) format: String,
     /// The journal's record of the trace, which is among the proven records: what was tested stood there before the report was
     /// shown.
@@ -42,8 +45,17 @@ pub(super) struct CaseFile {
     /// SHA-256 of the sealed annex for an expert, hexadecimal; none where there is no annex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sealed: Option<String>,
-    pub(super) report: TraceReport,
+    pub(super) report: R,
     pub(super) products: Vec<CaseProduct>,
+}
+
+impl CaseFile {
+    /// Reads a case; with the SHA-256 of its report as it is written, hexadecimal.
+    pub(super) fn read(bytes: &[u8]) -> Option<(CaseFile, String)> {
+        let written: CaseFile<&RawValue> = serde_json::from_slice(bytes).ok()?;
+        let digest = sha256(written.report.get().as_bytes()).to_string();
+        Some((serde_json::from_slice(bytes).ok()?, digest))
+    }
 }
 
 /// The test of one product's marks.
@@ -123,7 +135,8 @@ impl App {
             builder.item(&name, &encode(&case.observations)).map_err(fault)?;
             products.push(case_product(case, name));
         }
-        let report = of_the_accused(&trace.report);
+        let report = RawValue::from_string(canonical(&of_the_accused(&trace.report)));
+        let report = report.map_err(|error| AppError::Fault(format!("the case can't be written: {error}")))?;
         let case = CaseFile {
             format: FORMAT.to_owned(),
             recorded: Some(trace.recorded.clone()),
@@ -203,7 +216,7 @@ pub(super) fn accusing(trace: &Trace) -> impl Iterator<Item = &Case> {
 }
 
 /// The report without who else had the rows: that is nobody's business who decides about the accused.
-fn of_the_accused(report: &TraceReport) -> TraceReport {
+pub(super) fn of_the_accused(report: &TraceReport) -> TraceReport {
     let mut report = report.clone();
     let own: BTreeSet<OrderId> =
         report.accused.iter().flat_map(|accused| &accused.orders).map(|order| order.order.clone()).collect();

@@ -1,13 +1,15 @@
 //! The journal's record of a trace: written before anybody sees the report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_crypto::sha256;
 use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::event::canonical;
-use lingqu_domain::trace::TraceDetails;
+use lingqu_domain::id::ProductId;
+use lingqu_domain::trace::{TestedCodes, TraceDetails};
 
+use super::evidence::of_the_accused;
 use super::report::TraceReport;
 use super::versions::VersionName;
 use super::{Computed, TraceSettings};
@@ -46,7 +48,11 @@ impl App {
     ) -> Result<String, AppError> {
         let compared: BTreeSet<String> =
             computed.candidates.iter().map(|candidate| self::compared(&candidate.version.name)).collect();
-        let orders = computed.judged.iter().map(|(case, _)| case.marked.orders.len() as u64).sum();
+        let tested = computed.judged.iter().map(|(case, _)| {
+            let (orders, recipients) = (case.marked.orders.len() as u64, case.recipients.len() as u64);
+            (case.marked.product.clone(), TestedCodes { orders, recipients })
+        });
+        let tested: BTreeMap<ProductId, TestedCodes> = tested.collect();
         let details = TraceDetails {
             bound: format!("{:e}", settings.bound),
             case: settings.case.clone(),
@@ -54,9 +60,11 @@ impl App {
             decoder_version: report.decoder_version.clone(),
             fragment_digest: self.journal_digest(&report.fragment.digest),
             fragment_rows: computed.fragment.row_count() as u64,
-            orders_tested: orders,
+            orders_tested: tested.values().map(|codes| codes.orders).sum(),
             recipients_tested: report.tested as u64,
             report_digest: sha256(canonical(report).as_bytes()).to_string(),
+            shown_report_digest: Some(sha256(canonical(&of_the_accused(report)).as_bytes()).to_string()),
+            tested,
             tries_before: report.tries.map_or(0, |tries| tries.before),
         };
         let command = Command::RecordTrace { details: Box::new(details) };

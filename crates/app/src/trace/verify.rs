@@ -9,7 +9,7 @@ use lingqu_domain::event::Event;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_domain::order::OrderEvent;
 use lingqu_domain::product::{ProductDetails, ProductEvent};
-use lingqu_domain::trace::{TraceDetails, TraceEvent};
+use lingqu_domain::trace::{TestedCodes, TraceDetails, TraceEvent};
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
     Commitment, DECODER_VERSION, KeyUse, MarkKey, Opening, Profile, RecipientCode, Settings, accuse, score_each,
@@ -18,19 +18,38 @@ use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind, verify_evidence_w
 use serde::Serialize;
 
 use super::evidence::{ABOUT, CASE, CaseFile, CaseProduct, DisclosedKey, FORMAT, KEYS, decode};
-use super::report::{TraceReport, TraceVerdict, TriesTrace};
+use super::report::{MarksTrace, TraceReport, TraceVerdict, TriesTrace};
 use super::sealed::{Expert, ObservedAgain};
 use super::tries::share_after;
 
 /// By how much, relatively, the logarithm of a recomputed p-value may differ from what is claimed: machines round sines and exponentials
 /// differently.
 const LOG_DIFFERENCE_MAX: f64 = 1e-6;
+/// By how much, relatively, bounds and shares may differ that are the same: they were written and read.
+const NUMBER_DIFFERENCE_MAX: f64 = 1e-9;
+
+/// How far a case was held against the journal's record of its trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldAgainst {
+    /// No record: there is none in the bundle, or it says otherwise. What was tested, how often the file was tried and what the
+    /// report says are the accuser's word from after he looked.
+    #[default]
+    Nothing,
+    /// A record from before records committed to the report that is handed out: bound, tries and totals are the same, and
+    /// another report may have them too.
+    Totals,
+    /// The report itself, letter by letter, and how many codes of each product were tested.
+    Report,
+}
 
 /// What the verification of a trace's evidence found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TraceCheck {
-    /// True when nothing is wrong.
+    /// True when nothing is wrong and the report is the one that the journal's record of the trace commits to.
     pub verified: bool,
+    /// How far the case was held against that record.
+    pub held: HeldAgainst,
     /// The node.
     pub node: Option<String>,
     /// Whether the key of its log came from the reader; else the bundle's own was used.
@@ -97,6 +116,7 @@ pub fn verify_trace_with(file: &[u8], trust: &EvidenceTrust, expert: Option<(&[u
     let checked = verify_evidence_with(file, trust);
     let mut check = TraceCheck {
         verified: false,
+        held: HeldAgainst::Nothing,
         node: checked.evidence.as_ref().map(|evidence| evidence.node.clone()),
         key_is_trusted: checked.key_is_trusted,
         log_size: checked.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size),
@@ -113,7 +133,7 @@ pub fn verify_trace_with(file: &[u8], trust: &EvidenceTrust, expert: Option<(&[u
     if let Some(evidence) = &checked.evidence {
         check.case(evidence, expert);
     }
-    check.verified = check.findings.is_empty();
+    check.verified = check.findings.is_empty() && check.held == HeldAgainst::Report;
     check
 }
 
@@ -142,6 +162,23 @@ pub(super) struct Committed {
 }
 
 impl TraceCheck {
+    /// Why the evidence is not verified: where, and what; none where it is.
+    pub fn problem(&self) -> Option<(&str, &str)> {
+        let found = self.findings.first().map(|(place, problem)| (place.as_str(), problem.as_str()));
+        let held = match self.held {
+            HeldAgainst::Nothing => Some(
+                "nothing in it is wrong, and no record of the trace bears it out: how many were tested, how often the file was tried \
+                 and what the report says are the accuser's word",
+            ),
+            HeldAgainst::Totals => Some(
+                "nothing in it is wrong, and the record of the trace is from before records committed to the report that is handed \
+                 out: another report may have the same numbers",
+            ),
+            HeldAgainst::Report => None,
+        };
+        found.or(held.map(|problem| (CASE, problem)))
+    }
+
     fn find(&mut self, place: &str, problem: impl Into<String>) {
         self.findings.push((place.to_owned(), problem.into()));
     }
@@ -152,7 +189,7 @@ impl TraceCheck {
             return;
         };
         let item = |name: &str| evidence.item(name).map(|item| item.bytes.as_slice());
-        let Some(case) = item(CASE).and_then(|bytes| serde_json::from_slice::<CaseFile>(bytes).ok()) else {
+        let Some((case, report_digest)) = item(CASE).and_then(CaseFile::read) else {
             self.find(CASE, "it is missing or can't be read");
             return;
         };
@@ -177,14 +214,16 @@ impl TraceCheck {
             self.find(CASE, "its verdict accuses nobody");
         }
         self.tries = case.report.tries;
-        // The part of the whole case's bound that is left for this try covers every test.
+        // The part of the whole case's bound that is left for this try covers every test. A case from before tries were counted had
+        // all of it, and no record.
         let share = case.report.tries.map_or(1.0, |tries| share_after(tries.before));
         let stated: f64 = case.products.iter().map(|product| product.recipients.bound + product.orders.bound).sum();
-        if stated.is_nan() || stated > case.report.bound * share * (1.0 + 1e-9) {
+        if stated.is_nan() || stated > case.report.bound * share * (1.0 + NUMBER_DIFFERENCE_MAX) {
             self.find(CASE, "its tests together have a larger bound than is stated and left for this try");
         }
         let logged = self.logged(evidence);
-        self.recorded(&logged, &case);
+        self.numbers(&case);
+        self.recorded(&logged, &case, &report_digest);
         let expert = expert.and_then(|(sealed, file)| {
             let opened = Expert::open(sealed, case.sealed.as_deref(), &case.report.fragment.digest, file);
             opened.map_err(|problem| self.find("sealed annex", problem)).ok()
@@ -215,39 +254,43 @@ impl TraceCheck {
         self.claims(&case);
     }
 
+    /// No fewer are registered than were tested, by the report itself.
+    fn numbers(&mut self, case: &CaseFile) {
+        for product in &case.products {
+            let (name, registered) = (&product.product, product.recipients.registered);
+            let Some(marks) = marks_of(&case.report, name) else {
+                self.find(CASE, format!("its report says nothing of the marks of {name}"));
+                continue;
+            };
+            if marks.registered != registered {
+                self.find(CASE, format!("it states two numbers of registered recipients of {name}"));
+            }
+            if registered < marks.tested as u64 {
+                self.find(CASE, format!("it states fewer registered recipients of {name} than were tested"));
+            }
+            // Each code of a recipient has an order's beside it.
+            if product.orders.registered < registered {
+                self.find(CASE, format!("it states fewer registered orders of {name} than recipients"));
+            }
+        }
+    }
+
     /// Holds the case against the record of the trace that the journal had before the report was shown.
-    fn recorded(&mut self, logged: &Logged, case: &CaseFile) {
+    fn recorded(&mut self, logged: &Logged, case: &CaseFile, report_digest: &str) {
         let Some(recorded) = &case.recorded else { return };
         let Some(details) = logged.traces.get(recorded) else {
             self.find(CASE, format!("the journal's record {recorded} of the trace is not among the proven records"));
             return;
         };
-        let of_marks = case.report.products.iter().filter_map(|product| product.marks.as_ref());
-        let tested: u64 = of_marks.map(|marks| marks.tested as u64).sum();
-        let orders: u64 = case.products.iter().map(|product| product.orders.registered).sum();
-        let is_bound = |bound: f64| (bound - case.report.bound).abs() <= 1e-9 * case.report.bound;
-        let told = [
-            ("bound", details.bound.parse().is_ok_and(is_bound)),
-            ("tries", details.tries_before == case.report.tries.map_or(0, |tries| tries.before)),
-            ("decoders", details.decoder_version == case.report.decoder_version),
-            ("rows", details.fragment_rows == case.report.fragment.rows_traced),
-            ("number of recipients", details.recipients_tested == tested && tested == case.report.tested as u64),
-            // Of products that accuse nobody no test is in the bundle.
-            ("number of orders", orders <= details.orders_tested),
-        ];
-        let differs: Vec<&str> = told.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect();
+        let differs = differs(details, case, report_digest);
         if !differs.is_empty() {
             self.find(CASE, format!("the journal's record {recorded} says otherwise: {}", differs.join(", ")));
             return;
         }
-        for product in &case.products {
-            let marks = case.report.products.iter().find(|found| found.product == product.product);
-            let registered = marks.and_then(|found| found.marks.as_ref()).map(|marks| marks.registered);
-            if registered != Some(product.recipients.registered) {
-                self.find(CASE, format!("it states two numbers of registered recipients of {}", product.product));
-            }
-        }
         self.recorded = Some(recorded.clone());
+        // A record of marked products that has the one has the other.
+        let is_whole = details.shown_report_digest.is_some() && !details.tested.is_empty();
+        self.held = if is_whole { HeldAgainst::Report } else { HeldAgainst::Totals };
     }
 
     /// What the proven records say: of orders those whose placing and key commitments are among them.
@@ -409,6 +452,42 @@ impl TraceCheck {
     }
 }
 
+/// What the report says of the marks of a product.
+fn marks_of<'r>(report: &'r TraceReport, product: &ProductId) -> Option<&'r MarksTrace> {
+    report.products.iter().find(|found| found.product == *product)?.marks.as_ref()
+}
+
+/// In what a case says otherwise than the journal's record of its trace.
+fn differs(details: &TraceDetails, case: &CaseFile, report_digest: &str) -> Vec<&'static str> {
+    let report = &case.report;
+    let of_marks = || report.products.iter().filter(|product| product.marks.is_some());
+    let tested: u64 = of_marks().filter_map(|product| Some(product.marks.as_ref()?.tested as u64)).sum();
+    let orders: u64 = case.products.iter().map(|product| product.orders.registered).sum();
+    // Of products that accuse nobody no test is in the bundle.
+    let are_all_there = of_marks().all(|of| case.products.iter().any(|product| product.product == of.product));
+    let are_all_orders = if are_all_there { orders == details.orders_tested } else { orders <= details.orders_tested };
+    let is_bound = |bound: f64| (bound - report.bound).abs() <= NUMBER_DIFFERENCE_MAX * report.bound;
+    let is_try = |tries: TriesTrace| {
+        let share = share_after(tries.before);
+        tries.before == details.tries_before && (tries.share - share).abs() <= NUMBER_DIFFERENCE_MAX * share
+    };
+    let is_tested = |product: &CaseProduct| {
+        let codes = TestedCodes { orders: product.orders.registered, recipients: product.recipients.registered };
+        details.tested.get(&product.product) == Some(&codes)
+    };
+    let told = [
+        ("report", details.shown_report_digest.as_deref().is_none_or(|digest| digest == report_digest)),
+        ("bound", details.bound.parse().is_ok_and(is_bound)),
+        ("tries", report.tries.is_some_and(is_try)),
+        ("decoders", details.decoder_version == report.decoder_version),
+        ("rows", details.fragment_rows == report.fragment.rows_traced),
+        ("number of recipients", details.recipients_tested == tested && tested == report.tested as u64),
+        ("number of orders", are_all_orders),
+        ("codes of each product", details.tested.is_empty() || case.products.iter().all(is_tested)),
+    ];
+    told.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
 /// How many codes there are of a product by the records of the bundle alone: of consumers, or of orders. All are at least these.
 fn registered_at_least(product: &ProductId, committed: &BTreeMap<(OrderId, u32), Committed>, of_orders: bool) -> u64 {
     let of_product = committed.iter().filter(|(_, found)| found.product == *product);
@@ -453,7 +532,75 @@ fn opened(key: &DisclosedKey, committed: &Committed, case: &CaseProduct) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use lingqu_engine::source::FragmentForm;
+    use serde_json::json;
+
     use super::*;
+
+    const PRODUCT: &str = "prd_00000000000000000000000000000001";
+
+    /// A case of one product whose two recipients and three orders were tested.
+    fn case_of_two() -> CaseFile {
+        let marks = json!({
+            "epoch": 1, "positions": 9, "order_positions": 1, "tested": 2, "registered": 2, "possible": true, "power": 1.0,
+            "channels": {},
+        });
+        let receipts = json!({
+            "rows": 0, "versions_more": 0, "rows_nobody_had": 0, "orders": [], "orders_more": 0,
+            "orders_without_columns": 0, "explanations": [], "explained_by": "nothing", "rows_missed_max": 0,
+        });
+        let fragment = json!({
+            "digest": "", "form": FragmentForm::Separated, "rows_read": 9, "rows_traced": 9, "lines_left_out": 0, "columns": 1,
+        });
+        let report = json!({
+            "verdict": "accused", "reason": "", "reason_en": "", "accused": [], "bound": 1e-6, "tested": 2,
+            "tries": { "before": 0, "share": 0.5, "of_same_versions": 0, "days": 30 }, "decoder_version": "1",
+            "traced_at": "", "node": "", "fragment": fragment, "versions_tried": 1, "versions_not_tried": 0,
+            "deliveries_not_comparable": 0, "assumptions": [],
+            "products": [{ "product": PRODUCT, "name": "", "table": "", "versions": [], "marks": marks, "receipts": receipts }],
+        });
+        let settings = |registered: u64| json!({ "bound": 2.5e-7, "registered": registered });
+        let product = json!({
+            "product": PRODUCT, "epoch": 1, "observations": "", "recipients": settings(2), "orders": settings(3),
+        });
+        let case = json!({ "format": FORMAT, "report": report, "products": [product] });
+        serde_json::from_value(case).unwrap()
+    }
+
+    /// A record from before records had digests of what is handed out and the tests of each product.
+    fn record_of_totals() -> TraceDetails {
+        let record = json!({
+            "bound": "1e-6", "compared": [], "decoder_version": "1", "fragment_digest": "", "fragment_rows": 9,
+            "orders_tested": 3, "recipients_tested": 2, "report_digest": "",
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn a_case_is_held_against_all_that_its_record_says() {
+        let (case, totals) = (case_of_two(), record_of_totals());
+        assert_eq!(differs(&totals, &case, "report"), Vec::<&str>::new());
+        let codes = TestedCodes { orders: 3, recipients: 2 };
+        let mut whole = TraceDetails { shown_report_digest: Some("report".to_owned()), ..totals.clone() };
+        whole.tested.insert(PRODUCT.parse().unwrap(), codes);
+        assert_eq!(differs(&whole, &case, "report"), Vec::<&str>::new());
+        assert_eq!(differs(&whole, &case, "another"), ["report"]);
+        for codes in [TestedCodes { orders: 4, ..codes }, TestedCodes { recipients: 3, ..codes }] {
+            whole.tested.insert(PRODUCT.parse().unwrap(), codes);
+            assert_eq!(differs(&whole, &case, "report"), ["codes of each product"]);
+        }
+        // Totals of one product are its own; where others were tested they are no less.
+        let more = TraceDetails { orders_tested: 4, ..totals.clone() };
+        assert_eq!(differs(&more, &case, "report"), ["number of orders"]);
+        let more = TraceDetails { recipients_tested: 3, ..totals.clone() };
+        assert_eq!(differs(&more, &case, "report"), ["number of recipients"]);
+        // A case that is silent about its tries had the whole bound, as one that states another share of it.
+        for tries in [None, case.report.tries.map(|tries| TriesTrace { share: 1.0, ..tries })] {
+            let mut other = case_of_two();
+            other.report.tries = tries;
+            assert_eq!(differs(&totals, &other, "report"), ["tries"]);
+        }
+    }
 
     #[test]
     fn no_fewer_are_registered_than_the_bundle_itself_has_keys_of() {

@@ -420,6 +420,8 @@ pub fn trace() -> TraceDetails {
         orders_tested: 12,
         recipients_tested: 10,
         report_digest: lingqu_crypto::sha256(b"a report").to_string(),
+        shown_report_digest: None,
+        tested: std::collections::BTreeMap::new(),
         tries_before: 0,
     }
 }
