@@ -36,6 +36,12 @@ pub const TABLES_MAX: usize = 16;
 /// Largest factor by which text-building functions of one statement may multiply a text. Their memory is outside the
 /// pool that bounds the operators.
 const TEXT_GROWTH_MAX: u64 = 4_096;
+/// Largest factor by which a part of a statement may be multiplied while it is planned: eight times COALESCE, NVL or BETWEEN of one another.
+/// Their memory is that of planning, which no pool bounds.
+const COPIES_MAX: u64 = 256;
+
+/// Functions of which a CASE is made that has their arguments twice.
+const DOUBLING: &[&str] = &["coalesce", "nvl"];
 
 const SCALAR_FUNCTIONS: &[&str] = &[
     "abs",
@@ -515,6 +521,25 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// How often the innermost part of an expression stands in its plan, at most: of COALESCE, and NVL which is the same, a CASE is made that
+/// has each argument twice but for the last, of BETWEEN two comparisons.
+fn copies(expr: &Expr) -> DataFusionResult<u64> {
+    let mut largest = 1;
+    let mut at = 0;
+    let last = match expr {
+        Expr::Between(_) => 1,
+        Expr::ScalarFunction(call) if DOUBLING.contains(&call.func.name()) => call.args.len().saturating_sub(1),
+        _ => 0,
+    };
+    expr.apply_children(|child| {
+        let factor = if at < last { 2 } else { 1 };
+        largest = copies(child)?.saturating_mul(factor).max(largest);
+        at += 1;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(largest)
+}
+
 fn check_node(node: &LogicalPlan, tables: &mut usize) -> Result<(), Refusal> {
     let clause = match node {
         LogicalPlan::Projection(_)
@@ -567,6 +592,11 @@ fn check_node(node: &LogicalPlan, tables: &mut usize) -> Result<(), Refusal> {
 fn check_expressions(node: &LogicalPlan, growth: &mut u64) -> Result<(), Refusal> {
     let mut refusal = None;
     let walked: DataFusionResult<TreeNodeRecursion> = node.apply_expressions(|expression| {
+        if copies(expression)? > COPIES_MAX {
+            let what = "the statement has too many of COALESCE, NVL and BETWEEN one within another; compute some in a subquery";
+            refusal = Some(Refusal::new(RefusalCode::StatementTooLarge, what));
+            return Ok(TreeNodeRecursion::Stop);
+        }
         expression.apply(|part| {
             Ok(match check_expression(part, growth) {
                 Ok(()) => TreeNodeRecursion::Continue,

@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `simplify_expressions` | that a constant fails while the statement is planned, that the branches of a CASE become AND and OR | [`constants`], [`guards`] |
 //! | `extract_equijoin_predicate` | to compute a key on each row of a side | [`keys`] |
-//! | `eliminate_cross_join` | the same for a condition of WHERE, which stands apart by then | [`conditions`] |
+//! | `eliminate_cross_join` | the same for a condition of WHERE, which stands apart by then, and to turn the conditions of several joins around | [`conditions`], [`links`] |
 //! | `push_down_filter` | to move a condition, to merge it with another, to change their order | [`conditions`] |
 //! | `common_sub_expression_eliminate` | to compute the argument of an aggregate on rows that its FILTER leaves out | [`shared`] |
 //! | `FilterPushdown` | to merge conditions again | [`physical`] |
@@ -24,6 +24,7 @@ mod constants;
 mod fallible;
 mod guards;
 mod keys;
+mod links;
 mod physical;
 mod shared;
 
@@ -69,7 +70,7 @@ pub(crate) fn logical_rules(keys: FallibleKeys) -> Vec<Rule> {
             SIMPLIFY => rules.push(Arc::new(Constants::of(rule))),
             EXTRACT_KEYS => rules.push(Arc::new(Keys::of(rule, keys))),
             CROSS_JOIN => {
-                rules.push(Arc::new(Apart));
+                rules.push(Arc::new(Apart::before(keys)));
                 rules.push(rule);
             }
             PUSH_DOWN => rules.push(Arc::new(Conditions::of(rule))),

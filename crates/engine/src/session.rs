@@ -366,7 +366,9 @@ impl GovernedSession {
             && is_of_a_value(error)
             && rules::has_early_key(&self.wide.optimize(plan).map_err(|error| sanitise(&error))?)
         {
-            tracing::debug!("a key may have failed on a row that its join does not reach, so rows are compared one by one");
+            tracing::debug!(
+                "a key may have failed on a row that its join does not reach, so rows are compared one by one"
+            );
             drop(stream);
             let literal = rules::word_by_word(&self.wide);
             let left = RowsLeft::default();
@@ -454,8 +456,9 @@ pub(crate) fn running(
     ahead.build()
 }
 
+/// Whether a plan has a join that can be made by sorting: one with keys. Where it only compares each row with each, nothing would change.
 fn has_join(plan: &LogicalPlan) -> bool {
-    plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_)))).unwrap_or(true)
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(join) if !join.on.is_empty()))).unwrap_or(true)
 }
 
 /// Lets a plan be stopped inside its joins. Operators yield where they read; a join that makes millions of rows of one

@@ -11,20 +11,29 @@ use datafusion::common::internal_err;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, Join, JoinType, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, Join, JoinType, LogicalPlan, Operator, lit};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-use super::Rule;
 use super::fallible::may_fail;
-use super::guards::{is_guard, when};
+use super::guards::{asks_others, is_guard, when};
+use super::links::are_joined;
+use super::{FallibleKeys, Rule};
 
 /// Most filters of one condition each, one upon another; what is beyond them shares the uppermost. Plans are walked by recursion.
 const FILTERS_MAX: usize = 32;
 
 /// Puts conditions that may fail apart from those that can't, and those upon a join into it, before a rule that makes keys of joins of
-/// what it finds upon them.
+/// what it finds upon them. What can't go into the join is written so that it finds no key.
 #[derive(Debug)]
-pub(super) struct Apart;
+pub(super) struct Apart {
+    keys: FallibleKeys,
+}
+
+impl Apart {
+    pub(super) fn before(keys: FallibleKeys) -> Self {
+        Self { keys }
+    }
+}
 
 impl OptimizerRule for Apart {
     fn name(&self) -> &'static str {
@@ -36,9 +45,10 @@ impl OptimizerRule for Apart {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> DataFusionResult<Transformed<LogicalPlan>> {
-        Ok(match apart(&plan)? {
-            Some(apart) => Transformed::yes(all_into_join(apart).data),
-            None => all_into_join(plan),
+        Ok(match (apart(&plan)?, plan) {
+            (Some(apart), _) => Transformed::yes(all_into_join(apart, self.keys).data),
+            (None, LogicalPlan::Join(join)) if join.join_type == JoinType::Inner => gathered(join),
+            (None, plan) => all_into_join(plan, self.keys),
         })
     }
 }
@@ -59,12 +69,11 @@ impl Conditions {
         &self,
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
-        hidden: Vec<Expr>,
+        Hidden { hidden, is_guarded }: Hidden,
     ) -> DataFusionResult<Transformed<LogicalPlan>> {
         if hidden.is_empty() {
             return self.rule.rewrite(plan, config);
         }
-        let is_guarded = hidden.len() == 1 && is_guard(&hidden[0]);
         let as_written = plan.clone();
         let pushed = self.rule.rewrite(plan, config)?;
         if let Some(whole) = with_hidden(pushed.data, &hidden) {
@@ -97,19 +106,19 @@ impl OptimizerRule for Conditions {
             LogicalPlan::Filter(mut filter) => {
                 let hidden = match Arc::unwrap_or_clone(filter.input) {
                     LogicalPlan::Join(mut join) => {
-                        let hidden = hide(&mut join);
+                        let hidden = Hidden::of(&mut join);
                         filter.input = Arc::new(LogicalPlan::Join(join));
                         hidden
                     }
                     other => {
                         filter.input = Arc::new(other);
-                        Vec::new()
+                        Hidden::default()
                     }
                 };
                 self.pushed(LogicalPlan::Filter(filter), config, hidden)
             }
             LogicalPlan::Join(mut join) => {
-                let hidden = hide(&mut join);
+                let hidden = Hidden::of(&mut join);
                 self.pushed(LogicalPlan::Join(join), config, hidden)
             }
             other => self.rule.rewrite(other, config),
@@ -155,6 +164,26 @@ fn apart(plan: &LogicalPlan) -> DataFusionResult<Option<LogicalPlan>> {
     Ok(Some(made))
 }
 
+/// A join's conditions that may fail, out of it.
+#[derive(Default)]
+struct Hidden {
+    hidden: Vec<Expr>,
+    /// Whether they go back as they were, if the others stay what they are.
+    is_guarded: bool,
+}
+
+impl Hidden {
+    fn of(join: &mut Join) -> Self {
+        let hidden = hide(join);
+        let is_guarded = match (hidden.as_slice(), &join.filter) {
+            ([_], None) => true,
+            ([only], Some(shown)) => is_guard(only, shown),
+            _ => false,
+        };
+        Self { hidden, is_guarded }
+    }
+}
+
 /// Takes a join's conditions that may fail out of it.
 fn hide(join: &mut Join) -> Vec<Expr> {
     let Some(filter) = join.filter.take() else { return Vec::new() };
@@ -183,7 +212,8 @@ fn with_hidden(plan: LogicalPlan, hidden: &[Expr]) -> Option<LogicalPlan> {
 /// A join's conditions: those that can't fail by themselves, for other rules to see, and one of which each that may is asked of
 /// the pairs that meet all before it. The rows of a batch of pairs do not matter to it.
 fn together(shown: Option<Expr>, mut hidden: Vec<Expr>) -> Option<Expr> {
-    let is_guarded = hidden.first().is_some_and(is_guard);
+    // A guard of other conditions, as a consumer writes them too, is none of these.
+    let is_guarded = matches!((hidden.first(), &shown), (Some(first), Some(shown)) if is_guard(first, shown));
     let Some(mut fallible) = hidden.pop() else { return shown };
     while let Some(before) = hidden.pop() {
         fallible = when(before, fallible);
@@ -196,13 +226,60 @@ fn together(shown: Option<Expr>, mut hidden: Vec<Expr>) -> Option<Expr> {
 }
 
 /// The filters at the top of a plan, the lowest first, into the join below them, as far as they go there.
-fn all_into_join(plan: LogicalPlan) -> Transformed<LogicalPlan> {
+fn all_into_join(plan: LogicalPlan, keys: FallibleKeys) -> Transformed<LogicalPlan> {
     let LogicalPlan::Filter(mut filter) = plan else { return Transformed::no(plan) };
-    let below = all_into_join(Arc::unwrap_or_clone(filter.input));
+    let below = all_into_join(Arc::unwrap_or_clone(filter.input), keys);
     filter.input = Arc::new(below.data);
     let is_fallible = may_fail(&filter.predicate, filter.input.schema());
     let joined = if is_fallible { into_join(filter) } else { Transformed::no(LogicalPlan::Filter(filter)) };
+    let joined = match joined.data {
+        LogicalPlan::Filter(mut filter) if is_fallible && may_be_key(&filter, keys) => {
+            filter.predicate = when(filter.predicate, lit(true));
+            Transformed::yes(LogicalPlan::Filter(filter))
+        }
+        other => Transformed::new_transformed(other, joined.transformed),
+    };
     Transformed::new_transformed(joined.data, joined.transformed || below.transformed)
+}
+
+/// Whether DataFusion's rule would make a key of a condition that may fail and stands right upon an inner join, where it should not:
+/// for keys that are tried it should where nothing else joins the two sides.
+fn may_be_key(filter: &Filter, keys: FallibleKeys) -> bool {
+    match (filter.input.as_ref(), &filter.predicate) {
+        (LogicalPlan::Join(join), _) if join.join_type != JoinType::Inner => false,
+        (LogicalPlan::Join(_), predicate) if asks_others(predicate) => false,
+        (LogicalPlan::Join(_), Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })) => {
+            keys == FallibleKeys::Reached || are_joined(left, right, &filter.input)
+        }
+        (LogicalPlan::Join(_), Expr::BinaryExpr(BinaryExpr { op: Operator::And | Operator::Or, .. })) => true,
+        _ => false,
+    }
+}
+
+/// The conditions that may fail of the inner joins right below an inner join as conditions of it, before its own: DataFusion's rule
+/// takes such joins apart, and asks what it finds in them of the rows of all, the uppermost first.
+fn gathered(mut join: Join) -> Transformed<LogicalPlan> {
+    let mut hidden = taken(&mut join.left);
+    hidden.extend(taken(&mut join.right));
+    if hidden.is_empty() {
+        return Transformed::no(LogicalPlan::Join(join));
+    }
+    hidden.extend(hide(&mut join));
+    join.filter = together(join.filter.take(), hidden);
+    Transformed::yes(LogicalPlan::Join(join))
+}
+
+/// Takes the conditions that may fail out of a side that is an inner join.
+fn taken(side: &mut Arc<LogicalPlan>) -> Vec<Expr> {
+    let mut join = match side.as_ref() {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.filter.is_some() => join.clone(),
+        _ => return Vec::new(),
+    };
+    let hidden = hide(&mut join);
+    if !hidden.is_empty() {
+        *side = Arc::new(LogicalPlan::Join(join));
+    }
+    hidden
 }
 
 /// A condition that may fail and stands right upon an inner join, as one of the join: it is asked of the same pairs there, which are

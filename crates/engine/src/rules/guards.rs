@@ -73,10 +73,11 @@ pub(super) fn when(met: Expr, then: Expr) -> Expr {
     branch(met, then, lit(false))
 }
 
-/// Whether this is what [`when`] makes.
-pub(super) fn is_guard(expr: &Expr) -> bool {
+/// Whether this is what [`when`] makes of the rows that meet a condition.
+pub(super) fn is_guard(expr: &Expr, of: &Expr) -> bool {
     let Expr::Case(Case { expr: Some(base), when_then_expr, else_expr: Some(other) }) = expr else { return false };
-    when_then_expr.len() == 1 && **base == lit(true) && **other == lit(false)
+    let is_of = matches!(when_then_expr.as_slice(), [(met, _)] if **met == *of);
+    is_of && **base == lit(true) && **other == lit(false)
 }
 
 fn branch(met: Expr, then: Expr, other: Expr) -> Expr {
@@ -110,7 +111,7 @@ fn is_worth_it(expr: &Expr, schema: &DFSchema) -> bool {
 }
 
 /// Whether an expression asks a subquery, of which other rules make a join. They must find it as it was written.
-fn asks_others(expr: &Expr) -> bool {
+pub(super) fn asks_others(expr: &Expr) -> bool {
     let found = expr.exists(|part| {
         Ok(match part {
             Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => true,
@@ -153,8 +154,36 @@ fn chosen(expr: Expr, schema: &DFSchema, depth: usize) -> DataFusionResult<Trans
     Ok(Transformed::new_transformed(data, is_changed))
 }
 
+/// `(a AND b) AND c` as `a AND (b AND c)` where b and c may fail, so that what can't is asked first, and of both. The same of OR.
+fn from_the_left(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
+    expr.transform_down(|part| {
+        let Expr::BinaryExpr(BinaryExpr { mut left, op: op @ (Operator::And | Operator::Or), mut right }) = part else {
+            return Ok(Transformed::no(part));
+        };
+        let mut is_changed = false;
+        while may_fail(&left, schema) && may_fail(&right, schema) {
+            match *left {
+                Expr::BinaryExpr(BinaryExpr { left: first, op: inner, right: second }) if inner == op => {
+                    right = Box::new(Expr::BinaryExpr(BinaryExpr::new(second, op, right)));
+                    left = first;
+                    is_changed = true;
+                }
+                other => {
+                    left = Box::new(other);
+                    break;
+                }
+            }
+        }
+        Ok(Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr::new(left, op, right)), is_changed))
+    })
+}
+
 /// An expression wherever it stands.
 fn anywhere(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
+    from_the_left(expr, schema)?.transform_data(|expr| guarded_anywhere(expr, schema))
+}
+
+fn guarded_anywhere(expr: Expr, schema: &DFSchema) -> DataFusionResult<Transformed<Expr>> {
     expr.transform_up(|part| {
         Ok(match part {
             Expr::Case(case) if case.expr.is_none() && branches_may_fail(&case, schema) => {

@@ -47,6 +47,8 @@ const ANSWERED: &[&str] = &[
     "SELECT bool_or(d <> 0 AND 7 / d > 1) AS c FROM t",
     "SELECT d <> 0 AND 7 / d > 1 AS g, count(*) AS c FROM t GROUP BY d <> 0 AND 7 / d > 1",
     "SELECT id FROM t ORDER BY d <> 0 AND 7 / d > 1, id",
+    "SELECT id, d <> 0 AND abs(d) > 0 AND 7 / d > 1 AS c FROM t",
+    "SELECT id, d = 0 OR abs(d) > 9 OR 7 / d > 1 AS c FROM t",
     // Columns above what leaves rows out.
     "SELECT d, 7 / d AS q FROM t WHERE d <> 0",
     "SELECT d, 7 / d AS q FROM (SELECT * FROM t WHERE d <> 0 AND a <> b) x",
@@ -66,6 +68,14 @@ const ANSWERED: &[&str] = &[
     "SELECT p.id FROM t p, t q, t r WHERE p.a = q.b AND q.id = r.id AND 7 / r.d = p.id",
     "SELECT p.id FROM t p JOIN t q ON p.id < q.id AND p.d <> 0 AND 7 / p.d > q.d",
     "SELECT p.id FROM t p JOIN (SELECT * FROM t WHERE id < 0) q ON 7 / p.d > q.id",
+    // What is no condition of the uppermost pair is no key either.
+    "SELECT p.id FROM t p JOIN t q ON p.a = q.b JOIN t r ON q.id = r.id WHERE 7 / p.d = q.id",
+    "SELECT p.id FROM t p JOIN t q ON p.a = q.b AND 7 / p.d = q.id JOIN t r ON q.id = r.id",
+    // Several joins, each with a condition that may fail.
+    "SELECT p.id FROM t p JOIN t q ON p.id = q.id AND abs(q.d) > 0 JOIN t r ON q.id = r.id AND 7 / q.d > 0",
+    "SELECT p.id FROM t p JOIN t q ON p.id = q.id AND abs(q.d) > 0 JOIN t r ON q.id = r.id AND 7 / q.d > 0 JOIN t s ON r.id = s.id AND 7 % q.d >= 0",
+    // A consumer's own CASE is no guard of ours.
+    "SELECT p.id FROM t p LEFT JOIN t q ON p.id < q.id AND p.d <> 0 AND CASE WHEN q.id > 3 THEN 7 / p.d > 1 ELSE false END",
     // Subqueries.
     "SELECT id FROM t p WHERE EXISTS (SELECT 1 FROM t q WHERE q.b = p.a AND 7 / q.d = p.id)",
     "SELECT id FROM t p WHERE NOT EXISTS (SELECT 1 FROM t q WHERE q.b = p.a AND 7 / p.d > 0)",
@@ -182,6 +192,12 @@ async fn a_key_that_may_fail_is_told_from_others() {
         ("SELECT p.id FROM t p LEFT JOIN t q ON CAST(p.a AS BIGINT) = q.id", true),
         ("SELECT p.id FROM t p, t q WHERE CAST(p.a AS BIGINT) = q.id", true),
         ("SELECT p.id FROM t p JOIN t q ON p.b = q.b AND CAST(p.a AS BIGINT) = q.id", false),
+        ("SELECT p.id FROM t p, t q, t r WHERE CAST(p.a AS BIGINT) = q.id AND q.id = r.id", true),
+        ("SELECT p.id FROM t p JOIN t q ON p.b = q.b JOIN t r ON q.id = r.id WHERE CAST(p.a AS BIGINT) = q.id", false),
+        (
+            "SELECT p.id FROM t p JOIN t r ON p.b = r.b JOIN t q ON q.id = r.id JOIN t s ON s.id = r.id WHERE CAST(p.a AS BIGINT) = q.id",
+            false,
+        ),
         ("SELECT p.id FROM t p JOIN t q ON p.id + 1 = q.id", false),
     ] {
         for (state, is_early) in [(&early, is_early), (&literal, false)] {

@@ -153,6 +153,47 @@ async fn chains_of_operators_are_refused_before_they_use_the_stack() {
     assert!(batches(&session, &list).await.is_ok(), "a long list is no chain");
 }
 
+/// What stands within thirty of these stands a thousand million times in a plan.
+#[tokio::test]
+async fn what_doubles_while_it_is_planned_is_refused_where_it_is_deep() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, ALL_EXACT)]);
+    let nested = |opening: &str, innermost: &str, closing: &str, levels: usize| {
+        format!("{}{innermost}{}", opening.repeat(levels), closing.repeat(levels))
+    };
+    // The parser itself goes no deeper than some twenty pairs of brackets.
+    for (opening, innermost, closing, deep) in [
+        ("coalesce(", "salary", ", 1)", 30),
+        ("nvl(", "salary", ", 1)", 30),
+        ("ifnull(", "salary", ", 1)", 30),
+        ("(", "active", " between false and true)", 16),
+    ] {
+        let expression = |levels| nested(opening, innermost, closing, levels);
+        for sql in [
+            format!("select {} as c from people", expression(deep)),
+            format!("select id from people where {} is null", expression(deep)),
+            format!(
+                "select count(*) as c from people p join people q on p.id = q.id and {} is null",
+                expression(9).replace(innermost, &format!("p.{innermost}"))
+            ),
+        ] {
+            let refused = batches(&session, &sql).await;
+            let is_refused =
+                matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == StatementTooLarge);
+            assert!(is_refused, "{sql}: {:?}", refused.err());
+        }
+        let sql = format!("select {} as c from people", expression(8));
+        assert!(batches(&session, &sql).await.is_ok(), "{sql}");
+    }
+    // The last argument stands once, and side by side nothing is multiplied.
+    let chained = nested("coalesce(salary, ", "1", ")", 20);
+    let beside: Vec<String> = (0..40).map(|at| format!("coalesce(salary, {at}) as c{at}")).collect();
+    for sql in [format!("select {chained} as c from people"), format!("select {} from people", beside.join(", "))] {
+        assert!(batches(&session, &sql).await.is_ok(), "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn ordinary_statements_are_answered() {
     let place = Place::new();
