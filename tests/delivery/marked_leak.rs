@@ -151,8 +151,8 @@ async fn evidence_of_a_trace_holds_offline_and_nothing_in_it_can_be_changed() {
         ("trace/case.json", "\"registered\": 2", "\"registered\": 1"),
         // The first trace of a file may use a half of one in a million, which recipients and orders share.
         ("trace/case.json", "\"bound\": 2.5e-7", "\"bound\": 5e-7"),
-        ("trace/case.json", "\"before\": 0", "\"before\": 1"),
-        ("trace/case.json", "\"tested\": 2", "\"tested\": 3"),
+        ("trace/case.json", "\"before\":0", "\"before\":1"),
+        ("trace/case.json", "\"tested\":2", "\"tested\":3"),
         ("trace/case.json", "\"recorded\": \"trc_0", "\"recorded\": \"trc_7"),
         ("trace/keys.json", "\"key\": \"", "\"key\": \"00"),
         ("trace/keys.json", "\"salt\": \"", "\"salt\": \"00"),
@@ -211,6 +211,9 @@ async fn after_a_disclosure_the_next_copies_are_marked_by_other_keys() {
     let told: Vec<_> =
         found_after.report.accused[0].orders.iter().filter(|order| order.log_p_value.is_some()).collect();
     assert_eq!((told.len(), &told[0].order), (1, &leaks.first.id));
+    // Both copies hold the same rows: beside each code stand the deliveries that were marked by it, and no other.
+    let delivered = |trace: &Trace| trace.report.accused[0].deliveries.len();
+    assert_eq!([delivered(&again), delivered(&found_after)], [2, 3], "{:?}", found_after.report.accused);
     let mixed = format!("{before}{}", after.split_once('\n').unwrap().1);
     assert_eq!(named(&trace(scenario, &mixed).await), [(first.clone(), 0), (first.clone(), 1)]);
 
@@ -227,7 +230,7 @@ async fn after_a_disclosure_the_next_copies_are_marked_by_other_keys() {
     for (item, from, to) in [
         ("trace/keys.json", "\"code_epoch\": 1", "\"code_epoch\": 2"),
         ("trace/keys.json", "\"code_epoch\": 1", "\"code_epoch\": 0"),
-        ("trace/case.json", "\"code_epoch\": 1", "\"code_epoch\": 0"),
+        ("trace/case.json", "\"code_epoch\":1", "\"code_epoch\":0"),
     ] {
         let forged = forged(&leaks, &bundle_after, item, from, to);
         assert!(!verify_trace(&forged, &EvidenceTrust::default()).verified, "{item}: {from} became {to}");
@@ -253,7 +256,7 @@ async fn a_file_that_is_tried_again_has_less_of_the_bound() {
         // Recipients and orders share what is left.
         bounds.push(check.accused.iter().map(|accused| accused.bound).fold(0.0, f64::max) * 2.0 / found.report.bound);
         if before == 2 {
-            let earlier = forged(&leaks, &bundle, "trace/case.json", "\"before\": 2", "\"before\": 0");
+            let earlier = forged(&leaks, &bundle, "trace/case.json", "\"before\":2", "\"before\":0");
             let check = verify_trace(&earlier, &EvidenceTrust::default());
             assert!(check.findings.iter().any(|(_, problem)| problem.contains("tries")), "{:?}", check.findings);
         }

@@ -1,10 +1,13 @@
 //! Copies marked in places, in moments, in spellings and by the national ciphers, from the order to the accusation: delivered over
 //! HTTP, leaked without key and names, traced by the node, and the evidence checked by somebody who has nothing but the file.
 
+use std::collections::BTreeMap;
+
 use lingqu_app::{TraceVerdict, verify_trace};
+use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::Settings;
 use lingqu_tests::scenario::{
-    Ordered, SIGHTED_AT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS, Scenario, Who,
+    Ordered, SIGHTED_AT, SIGHTED_EXACT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS, Scenario, Who,
 };
 use lingqu_transparency::EvidenceTrust;
 
@@ -21,6 +24,20 @@ fn stripped(csv: &str) -> String {
     let rows: Vec<&str> = rows.collect();
     let names: Vec<String> = (0..rows[0].split(',').count()).map(|place| format!("列{place}")).collect();
     format!("{}\n{}\n", names.join(","), rows.join("\n"))
+}
+
+/// Columns of two files of one table, row by row by their key, under other names and in another order, so many rows.
+fn joined((one, taken): (&str, &[usize]), (other, taken_of_other): (&str, &[usize]), rows: usize) -> String {
+    let cells = |row| str::split(row, ',').collect::<Vec<&str>>();
+    let others: BTreeMap<&str, Vec<&str>> = other.lines().skip(1).map(|row| (cells(row)[0], cells(row))).collect();
+    let row = |row| {
+        let (own, of_other) = (cells(row), &others[cells(row)[0]]);
+        let own = taken.iter().map(|place| own[*place]);
+        own.chain(taken_of_other.iter().map(|place| of_other[*place])).collect::<Vec<&str>>().join(",")
+    };
+    let joined: Vec<String> = one.lines().skip(1).map(row).collect();
+    let names: Vec<String> = (0..taken.len() + taken_of_other.len()).map(|place| format!("列{place}")).collect();
+    leaked(&format!("\n{}", joined.join("\n")), rows, &names.join(","))
 }
 
 /// The marked cells of a file: what follows the three columns that are exact.
@@ -150,4 +167,67 @@ async fn a_leaked_source_is_told_as_the_source_itself_and_accuses_nobody() {
     let found = trace(scenario, &stripped(&copy)).await;
     assert!(found.report.sources.is_empty(), "{:?}", found.report.sources);
     assert_eq!(found.report.verdict, TraceVerdict::Accused, "{:?}", found.report);
+}
+
+/// Who joins the columns of an exact product to those of a marked one hides no marks: the exact one explains more of the file,
+/// and the marked one is tested all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_joined_to_an_exact_product_of_the_same_resource_names_its_recipient() {
+    let served = Served::of(Scenario::open_sighted().await, Settings::default()).await;
+    let scenario = &served.scenario;
+    let Copies { orders, texts, .. } = delivered(&served, SIGHTED_FARE).await;
+    let exact = scenario.order(Who::First, SIGHTED_EXACT, &[Mode::Rows, Mode::File], (1_000, 100)).await;
+    let other = download(&served, &exact, "/export?format=csv").await;
+    // The key and the fare of the one, five columns of the other.
+    let found = trace(scenario, &joined((&texts[0], &[0, 3]), (&other, &[1, 2, 3, 4, 5]), LEAKED)).await;
+    let report = &found.report;
+    assert_eq!(report.verdict, TraceVerdict::Accused, "{report:?}");
+    assert!(report.bound <= 1e-6 && report.accused.len() == 1 && report.tested == 2, "{report:?}");
+    let accused = &report.accused[0];
+    assert_eq!(accused.consumer, *scenario.party(Who::First));
+    assert!(accused.log_p_value < report.bound.ln(), "{accused:?}");
+    assert_eq!((accused.orders.len(), &accused.orders[0].order), (1, &orders[0].id));
+    assert!(accused.orders[0].log_p_value.is_some_and(|found| found < report.bound.ln()), "{accused:?}");
+    // What was joined is told too, and nothing of it is taken for the source.
+    let mut tables: Vec<&str> = report.products.iter().map(|product| product.table.as_str()).collect();
+    tables.sort_unstable();
+    assert_eq!(tables, [SIGHTED_EXACT, SIGHTED_FARE]);
+    assert!(report.sources.is_empty(), "{:?}", report.sources);
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{:?}", check.findings);
+}
+
+/// A few cells of a copy in a file that is else the source's accuse nobody, and the file is not said to be no copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_with_a_column_of_the_source_is_not_called_the_source_itself() {
+    const FEW: usize = 12;
+    let served = Served::of(Scenario::open_sighted().await, Settings::default()).await;
+    let scenario = &served.scenario;
+    let Copies { texts, .. } = delivered(&served, SIGHTED_FARE).await;
+    let source = std::fs::read_to_string(scenario.directory().join("sightings.csv")).unwrap();
+    let split = |row: &str| row.split(',').map(str::to_owned).collect::<Vec<String>>();
+    let fares: BTreeMap<String, String> =
+        source.lines().map(split).map(|cells| (cells[0].clone(), cells[7].clone())).collect();
+    let mixed = texts[0].lines().map(split).enumerate().map(|(place, cells)| {
+        let fare = if place <= FEW { &cells[3] } else { &fares[&cells[0]] };
+        format!("{},{},{},{fare}", cells[0], cells[1], cells[2])
+    });
+    let mixed = mixed.collect::<Vec<String>>().join("\n");
+    // The vehicle, the reading and fares of which a few are the copy's; the width of the source.
+    let found = trace(scenario, &joined((&mixed, &[1, 2, 3]), (&source, &[8]), LEAKED)).await;
+    let report = &found.report;
+    assert_eq!((report.verdict, report.accused.len()), (TraceVerdict::Undecided, 0), "{report:?}");
+    assert!(report.products.iter().any(|product| product.marks.is_some()), "{report:?}");
+    let told = report.sources.first().expect("the width is known");
+    assert_eq!(told.never_delivered, ["width"]);
+    assert_eq!(told.marked, [scenario.product(SIGHTED_FARE).clone()]);
+    let (zh, en) = (&report.reason, &report.reason_en);
+    assert!(!en.contains("the source itself") && !en.contains("no order's copy"), "{en}");
+    assert!(!zh.contains("而不是任何订单的副本"), "{zh}");
+    assert!(en.contains("is not excluded"), "{en}");
+    // Of enough cells his copy names him, whatever was joined to it.
+    let found = trace(scenario, &joined((&texts[0], &[1, 2, 3]), (&source, &[8]), LEAKED)).await;
+    assert_eq!(found.report.verdict, TraceVerdict::Accused, "{:?}", found.report);
+    assert_eq!(found.report.accused[0].consumer, *scenario.party(Who::First));
 }

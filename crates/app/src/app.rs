@@ -25,6 +25,7 @@ use crate::connections::NodeConnections;
 use crate::consent::{ConsentIndex, LiveIdentities};
 use crate::cosign::Cosigning;
 use crate::error::AppError;
+use crate::fingerprint::Surveys;
 use crate::identity::KnownKeys;
 use crate::ingestion::Ingestions;
 use crate::keys::NodeKeys;
@@ -116,6 +117,7 @@ pub struct App {
     pub(crate) metering: tokio::sync::Mutex<()>,
     pub(crate) uses: Arc<UseIndex>,
     pub(crate) receipt_tables: ReceiptTables,
+    pub(crate) surveys: Surveys,
     pub(crate) publishing: tokio::sync::Mutex<Option<LogPublisher>>,
     pub(crate) log: LogRole,
     /// What the node witnesses; told after it was opened.
@@ -188,6 +190,7 @@ impl App {
             metering: tokio::sync::Mutex::new(()),
             uses,
             receipt_tables,
+            surveys: Surveys::new(),
             publishing: tokio::sync::Mutex::new(None),
             log: LogRole::new(),
             witness: OnceLock::new(),

@@ -95,6 +95,11 @@ pub enum AppError {
         "your ingestions have their share of the node's queue; try again when one of them has ended, or cancel one"
     )]
     TooManyOwnIngestions,
+    /// Another table is read for its marks, and goes on longer than a request waits.
+    #[error(
+        "another table is being read for its marks, which the node does for one at a time; try again when that has ended, in some minutes"
+    )]
+    TooManySurveys,
     /// The room for uploaded files is used up.
     #[error("the room for uploaded files is used up; try again when some ingestions have ended")]
     UploadsFull,
@@ -334,6 +339,13 @@ impl AppError {
                 "too_many_ingestions",
                 ("汇入作业过多", "Too many ingestions"),
                 "等待办理的汇入作业过多，请待部分作业完成后再提交",
+                self.to_string(),
+            ),
+            AppError::TooManySurveys => Problem::new(
+                429,
+                "too_many_surveys",
+                ("正在核对另一份标记", "Another marking is being checked"),
+                "节点正在为标记逐行核对另一张表，同时只核对一张；请数分钟后重试",
                 self.to_string(),
             ),
             AppError::TooManyOwnIngestions => Problem::new(

@@ -28,6 +28,7 @@ use crate::fingerprint::keys::{missing, request_of};
 pub(crate) use crate::fingerprint::layings::Layings;
 pub(crate) use crate::fingerprint::marking::marking_of;
 pub use crate::fingerprint::propose::MarkingProposal;
+pub(crate) use crate::fingerprint::survey::Surveys;
 
 /// Hexadecimal digits of a code id.
 const CODE_ID_DIGITS: usize = 32;
@@ -81,6 +82,8 @@ pub struct MarkedOrder {
     pub consumer: PartyId,
     /// Which replacement of the consumer's code and its orders'; the first one is 0.
     pub code_epoch: u32,
+    /// What receipts name copies by that are marked with these keys.
+    pub code_id: String,
     /// Who holds the other half of the keys.
     pub holder: PartyId,
     /// The recipient's key with its salt; the same in all orders of one consumer for the product in one epoch.
@@ -143,9 +146,10 @@ impl App {
         let keys = self.order_keys(&requests).await?;
         let (Some(first), Some((request, _))) = (keys.first(), requests.first()) else { return Ok(None) };
         let (positions, epoch) = (first.positions.clone(), request.epoch);
-        let (marking, _) = self.marking_of_product(product)?;
+        let (marking, chosen) = self.marking_of_product(product)?;
         let each = requests.into_iter().zip(holders).zip(keys);
         let orders = each.map(|(((request, _), holder), keys)| MarkedOrder {
+            code_id: code_id(&chosen, &keys.commitments(&request)),
             order: request.order,
             consumer: request.consumer,
             code_epoch: request.code_epoch,

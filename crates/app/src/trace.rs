@@ -51,7 +51,7 @@ pub use report::{
 };
 pub use sealed::ObservedAgain;
 pub use sources::TRACED_SNAPSHOTS_MAX;
-pub use verify::{CheckedAccusation, TraceCheck, verify_trace, verify_trace_with};
+pub use verify::{CheckedAccusation, HeldAgainst, TraceCheck, verify_trace, verify_trace_with};
 
 /// Most versions that one fragment is compared with, those delivered last first.
 pub const TRACED_VERSIONS_MAX: usize = 256;

@@ -5,6 +5,7 @@ mod entries;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use lingqu_transparency::{
     Follower, LogPolicy, Misconduct, NoteVerifier, Observation, SignedNote, TileRead, TransparencyError,
@@ -53,6 +54,14 @@ pub enum WatchError {
         path: String,
         /// Why it did not come.
         fault: RemoteFault,
+    },
+    /// The log answers so slowly that its entries can't be read.
+    #[error(
+        "the log takes so long over each file that its entries can't be read (it came as far as {path}); ask its operator"
+    )]
+    TooSlow {
+        /// Which file was not asked for any more.
+        path: String,
     },
     /// The log answered, and not with the file.
     #[error("the log answers {status} for its {path}; check the address")]
@@ -180,7 +189,7 @@ impl LogWatch {
     }
 
     fn files(&self, url: &str) -> RemoteFiles {
-        RemoteFiles { remote: self.remote.clone(), url: url.to_owned(), runtime: Handle::current() }
+        RemoteFiles { remote: self.remote.clone(), url: url.to_owned(), runtime: Handle::current(), until: None }
     }
 }
 
@@ -189,11 +198,21 @@ struct RemoteFiles {
     remote: Remote,
     url: String,
     runtime: Handle,
+    /// When nothing more is asked for.
+    until: Option<Instant>,
 }
 
 impl RemoteFiles {
+    /// The same files, until then.
+    fn until(self, until: Option<Instant>) -> RemoteFiles {
+        RemoteFiles { until, ..self }
+    }
+
     /// A file of the log; `None` when there is none.
     fn file(&self, path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, WatchError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return Err(WatchError::TooSlow { path: path.to_owned() });
+        }
         self.runtime.block_on(fetch(&self.remote, &self.url, path, bytes_max))
     }
 

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use datafusion::execution::session_state::SessionState;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, register};
-use crate::execution::{EngineError, LimitedBatches, Limits};
+use crate::execution::{EngineError, LimitedBatches, Limits, timed_out};
 use crate::files::TableFiles;
 use crate::rows_left::RowsLeft;
 use crate::session::start;
+
+/// Rows that a thread takes in between two looks at the time.
+const ROWS_AT_A_TIME: usize = 8_192;
 
 /// A session of trusted code.
 pub struct InternalSession {
@@ -36,40 +40,82 @@ pub fn internal_session(
     Ok(InternalSession { engine: Arc::clone(engine), state, limits })
 }
 
+/// The batches of a query, for a thread that may work on them for as long as it likes. Once the query's time is over it gets no more.
+pub struct Batches {
+    batches: mpsc::Receiver<RecordBatch>,
+    deadline: std::time::Instant,
+    limits: Limits,
+}
+
+impl Batches {
+    /// Hands over all rows, some thousand at a time, and looks at the time in between. The thread waits for them, so it must be one
+    /// that runs no queries. Errors: [`EngineError::TimedOut`], and what `take` says.
+    pub fn each<E: From<EngineError>>(mut self, mut take: impl FnMut(&RecordBatch) -> Result<(), E>) -> Result<(), E> {
+        while let Some(batch) = self.batches.blocking_recv() {
+            let rows = batch.num_rows();
+            for from in (0..rows).step_by(ROWS_AT_A_TIME) {
+                if std::time::Instant::now() >= self.deadline {
+                    return Err(timed_out(&self.limits).into());
+                }
+                take(&batch.slice(from, ROWS_AT_A_TIME.min(rows - from)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Batches")
+    }
+}
+
 impl InternalSession {
+    /// What a query's batches go through to the thread that takes them, so many ahead of it: for [`InternalSession::query_into`],
+    /// which is to begin at once.
+    pub fn batches(&self, ahead: usize) -> (mpsc::Sender<RecordBatch>, Batches) {
+        let (sender, batches) = mpsc::channel(ahead.max(1));
+        let deadline = std::time::Instant::now() + self.limits.time_max;
+        (sender, Batches { batches, deadline, limits: self.limits })
+    }
+
     /// Runs a query and returns its batches. Errors of planning are [`EngineError::Settings`] with the planner's
     /// message, since the statement is the program's own; errors of running tell no values.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
+        let _place = self.engine.place().await?;
+        let mut batches = self.started(sql, Instant::now() + self.limits.time_max).await?;
         let mut collected = Vec::new();
-        self.query_each(sql, |batch| {
-            collected.push(batch);
-            Ok::<(), EngineError>(())
-        })
-        .await?;
+        while let Some(batch) = batches.next().await {
+            collected.push(batch?);
+        }
         Ok(collected)
     }
 
-    /// Runs a query and hands each batch over as it comes, so that no more than one need be in memory. Errors as
-    /// [`InternalSession::query`], and whatever `take` says, which ends the query.
-    pub async fn query_each<E: From<EngineError>>(
-        &self,
-        sql: &str,
-        mut take: impl FnMut(RecordBatch) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Runs a query and hands each batch over as it comes, so that no more are in memory than the channel holds. Whoever takes
+    /// them does so on another thread: one that runs queries must not work on what comes of them. Ends without an error
+    /// where nobody takes any more. Errors as [`InternalSession::query`]; the time to take counts too.
+    pub async fn query_into(&self, sql: &str, taker: mpsc::Sender<RecordBatch>) -> Result<(), EngineError> {
         let _place = self.engine.place().await?;
         let deadline = Instant::now() + self.limits.time_max;
+        let mut batches = self.started(sql, deadline).await?;
+        while let Some(batch) = batches.next().await {
+            match tokio::time::timeout_at(deadline, taker.send(batch?)).await {
+                Ok(Ok(())) => (),
+                Ok(Err(_)) => return Ok(()),
+                Err(_) => return Err(timed_out(&self.limits)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn started(&self, sql: &str, deadline: Instant) -> Result<LimitedBatches, EngineError> {
         let plan = self
             .state
             .create_logical_plan(sql)
             .await
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
         let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &RowsLeft::default())?;
-        let mut batches =
-            LimitedBatches::new(start(&self.engine, &self.state, &plan, task).await?, self.limits, deadline);
-        while let Some(batch) = batches.next().await {
-            take(batch?)?;
-        }
-        Ok(())
+        Ok(LimitedBatches::new(start(&self.engine, &self.state, &plan, task).await?, self.limits, deadline))
     }
 
     /// Runs a query and returns its rows as one batch; none where it has no batch. Errors as [`InternalSession::query`].
@@ -85,5 +131,39 @@ impl InternalSession {
 impl fmt::Debug for InternalSession {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("InternalSession")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_are_taken_in_pieces_until_the_time_is_over() {
+        let rows = ROWS_AT_A_TIME * 2 + 1;
+        let array: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+        let batch = RecordBatch::try_from_iter([("a", array)]).unwrap();
+        let hour = Duration::from_secs(3_600);
+        for (left, expected) in [(hour, vec![ROWS_AT_A_TIME, ROWS_AT_A_TIME, 1]), (Duration::ZERO, Vec::new())] {
+            let (sender, batches) = mpsc::channel(1);
+            sender.send(batch.clone()).await.unwrap();
+            drop(sender);
+            let batches = Batches { batches, deadline: std::time::Instant::now() + left, limits: Limits::default() };
+            let taking = tokio::task::spawn_blocking(move || {
+                let mut pieces = Vec::new();
+                let ended = batches.each(|piece| {
+                    pieces.push(piece.num_rows());
+                    Ok::<(), EngineError>(())
+                });
+                (pieces, ended)
+            });
+            let (pieces, ended) = taking.await.unwrap();
+            assert_eq!(pieces, expected);
+            assert_eq!(matches!(ended, Err(EngineError::TimedOut { .. })), left.is_zero());
+        }
     }
 }

@@ -20,9 +20,11 @@ use crate::propose::{ColumnProposal, Finding, gcd, natural_encoding};
 use crate::sample::scattered;
 use crate::units::{ABSENT, Units};
 
-/// Most values of determinants that are kept for all dependencies together, and for one at least and at most.
+/// Most dependencies that are held against all rows. Further ones stay as the sample has them.
+const HELD_MAX: usize = 1_000;
+/// Most values of determinants that are kept for all dependencies together, and for one at most.
 const KEPT_MAX: usize = 8_000_000;
-const KEPT_EACH: std::ops::RangeInclusive<usize> = 2_000..=1_000_000;
+const KEPT_EACH_MAX: usize = 1_000_000;
 /// Most different values that are kept of all columns together, to find the smallest distance of each.
 const DISTINCT_MAX: usize = 16_000_000;
 
@@ -32,6 +34,7 @@ pub struct Holding {
     dependencies: Vec<Held>,
     columns: Vec<Column>,
     others: Vec<Finding>,
+    unheld: usize,
 }
 
 /// A tie of numeric columns.
@@ -82,12 +85,19 @@ impl Holding {
             Finding::Dependency { .. } => finding.columns().into_iter().any(&is_asked),
             _ => false,
         };
-        let held = findings.iter().filter(|finding| is_held(finding)).count().max(1);
-        let most = (KEPT_MAX / held).clamp(*KEPT_EACH.start(), *KEPT_EACH.end());
+        let asked = findings.iter().filter(|finding| is_held(finding)).count();
+        let most = (KEPT_MAX / asked.clamp(1, HELD_MAX)).min(KEPT_EACH_MAX);
         let described = findings.iter().filter(|finding| matches!(finding, Finding::Column(_))).count().max(1);
-        let mut holding = Self { ties: Vec::new(), dependencies: Vec::new(), columns: Vec::new(), others: Vec::new() };
+        let mut holding = Self {
+            ties: Vec::new(),
+            dependencies: Vec::new(),
+            columns: Vec::new(),
+            others: Vec::new(),
+            unheld: asked.saturating_sub(HELD_MAX),
+        };
         for finding in findings {
-            if is_held(&finding)
+            if holding.dependencies.len() < HELD_MAX
+                && is_held(&finding)
                 && let Finding::Dependency { by, column, .. } = finding
             {
                 let agreement = agreements.get(column.as_str()).copied().unwrap_or(1.0);
@@ -103,6 +113,11 @@ impl Holding {
             }
         }
         holding
+    }
+
+    /// Dependencies that are asked for and not held, being too many: they stay as they were found.
+    pub fn unheld(&self) -> usize {
+        self.unheld
     }
 
     /// Takes in further rows of the table.
@@ -413,6 +428,28 @@ mod tests {
             dependency(&found, "number", "told"),
             Some(&Finding::Dependency { by: vec!["number".to_owned()], column: "told".to_owned(), repeated: 8_000 })
         );
+    }
+
+    /// Each dependency that is held costs memory and time for every row, so there is a limit, and what is beyond it is told.
+    #[test]
+    fn no_more_dependencies_are_held_than_the_limit() {
+        let dependencies = |count: usize| -> Vec<Finding> {
+            let of =
+                |number| Finding::Dependency { by: vec![format!("c{number}")], column: "told".to_owned(), repeated: 9 };
+            (0..count).map(of).collect()
+        };
+        let told: ArrayRef = Arc::new(Int64Array::from_iter_values(0..4));
+        let sample = RecordBatch::try_from_iter([("told", told)]).unwrap();
+        for (count, unheld) in [(HELD_MAX, 0), (HELD_MAX + 250, 250)] {
+            let holding = Holding::of(dependencies(count), &sample, |_| true);
+            assert_eq!((holding.dependencies.len(), holding.unheld()), (HELD_MAX, unheld));
+            let kept: usize = holding.dependencies.iter().map(|held| held.most).sum();
+            assert!(kept <= KEPT_MAX, "{kept}");
+            // Those beyond are said as they were found.
+            assert_eq!(holding.others, dependencies(count)[HELD_MAX..]);
+        }
+        let holding = Holding::of(dependencies(HELD_MAX + 250), &sample, |column| column == "c7");
+        assert_eq!((holding.dependencies.len(), holding.unheld()), (1, 0), "nobody asks for the others");
     }
 
     /// Of more values than are kept an even part is, with all of its rows.

@@ -23,6 +23,8 @@ pub struct MarkingProposal {
     pub rows: u64,
     /// What was found about columns, ties and dependencies.
     pub findings: Vec<Finding>,
+    /// How many of the dependencies, the last ones, were seen in a sample alone, being too many to hold against every row.
+    pub sampled_only: usize,
     /// The bounds of mean and deviation that copies keep: what the provider declares of a resource and a product's marking
     /// states, else the usual ones.
     pub moments: ChosenBounds,
@@ -93,9 +95,9 @@ impl App {
         let (Asked { table, sql, inputs, moments, personal }, is_resource) =
             found.ok_or_else(|| Refusal::not_found(name))?;
         if is_resource && !personal.is_empty() {
-            return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), moments, personal });
+            return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), sampled_only: 0, moments, personal });
         }
-        let Some(Seen { rows, mut findings, .. }) = self.surveyed(&sql, &inputs, None).await? else {
+        let Some(Seen { rows, mut findings, sampled_only, .. }) = self.surveyed(&sql, &inputs, None).await? else {
             return Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into());
         };
         let is_personal = |column: &&str| personal.iter().any(|name| name == column);
@@ -106,7 +108,7 @@ impl App {
             }
             _ => !finding.columns().iter().any(is_personal),
         });
-        Ok(MarkingProposal { table, rows, findings, moments, personal })
+        Ok(MarkingProposal { table, rows, findings, sampled_only, moments, personal })
     }
 
     /// Refuses a marking that takes apart what the data ties together, who knows the tie would find the marks and undo them, or

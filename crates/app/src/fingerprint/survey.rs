@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lingqu_domain::refusal::Refusal;
-use lingqu_engine::internal::internal_session;
+use lingqu_engine::internal::{Batches, InternalSession, internal_session};
 use lingqu_engine::{EngineError, Limits, TableFiles};
 use lingqu_fingerprint::{
     Effect, Finding, FingerprintError, Found, Marking, MomentBounds, Survey, SwapEffect, ToldApart,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::error::AppError;
@@ -21,6 +22,10 @@ const ROWS_MAX: u64 = 100_000_000;
 /// Most bytes of them in memory's form, and the longest that one reading takes.
 const BYTES_MAX: u64 = 1 << 40;
 const TIME_MAX: Duration = Duration::from_secs(600);
+/// How long a request waits for another one's reading before it is refused.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Batches that are read ahead of what is taken in.
+const BATCHES_AHEAD: usize = 4;
 
 /// A marking that is held against the rows.
 pub(super) struct Drawn<'m> {
@@ -35,6 +40,8 @@ pub(super) struct Seen {
     /// Rows that there are.
     pub(super) rows: u64,
     pub(super) findings: Vec<Finding>,
+    /// Dependencies that were seen in a sample alone, being too many.
+    pub(super) sampled_only: usize,
     pub(super) effects: Vec<Effect>,
     pub(super) swaps: Vec<SwapEffect>,
     pub(super) told_apart: Vec<ToldApart>,
@@ -42,15 +49,63 @@ pub(super) struct Seen {
     pub(super) whole: Vec<String>,
 }
 
+/// Which readings are under way: one at a time, since each works on every row and keeps what it saw of many.
+pub(crate) struct Surveys {
+    place: Arc<Semaphore>,
+}
+
+/// A reading that may go on. Its workers have it too, so that none goes on beside the next one after its request was given up.
+type Turn = Arc<OwnedSemaphorePermit>;
+
+impl Surveys {
+    pub(crate) fn new() -> Surveys {
+        Surveys { place: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Waits for the reading that is under way. Error: it goes on for longer.
+    async fn turn(&self, wait_max: Duration) -> Result<Turn, AppError> {
+        let turn = tokio::time::timeout(wait_max, Arc::clone(&self.place).acquire_owned()).await;
+        turn.ok().and_then(Result::ok).map(Arc::new).ok_or(AppError::TooManySurveys)
+    }
+}
+
+/// Works on a thread that answers no requests, for as long as its turn lasts.
+async fn on_worker<T: Send + 'static>(
+    turn: &Turn,
+    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
+) -> Result<T, AppError> {
+    let turn = Arc::clone(turn);
+    let working = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    working.await.map_err(|error| AppError::Fault(format!("the look at a table's rows ended early: {error}")))?
+}
+
+/// Reads a statement's rows, which a worker takes in. Where the reading fails nothing of what was taken in is told.
+async fn taken_in<T: Send + 'static>(
+    session: &InternalSession,
+    sql: &str,
+    turn: &Turn,
+    take: impl FnOnce(Batches) -> Result<T, AppError> + Send + 'static,
+) -> Result<T, AppError> {
+    let (sender, batches) = session.batches(BATCHES_AHEAD);
+    let (reading, taken) = tokio::join!(session.query_into(sql, sender), on_worker(turn, move || take(batches)));
+    reading.map_err(|error| bounded(error.into()))?;
+    taken
+}
+
 impl App {
     /// What is found in the rows of a statement over snapshots, and what a marking would do to them; none where one of them, or
-    /// any row, is not here. Error: `invalid` for a table that marks can't be drawn in or that is too large.
+    /// any row, is not here. One statement is looked at at a time. Error: `invalid` for a table that marks can't be drawn in or that
+    /// is too large; another one is looked at for too long.
     pub(super) async fn surveyed(
         &self,
         sql: &str,
         inputs: &[String],
         drawn: Option<Drawn<'_>>,
     ) -> Result<Option<Seen>, AppError> {
+        let turn = self.surveys.turn(WAIT_MAX).await?;
         let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots().await?;
         let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
         for input in inputs {
@@ -60,28 +115,37 @@ impl App {
         let limits = Limits { rows_max: ROWS_MAX, bytes_max: BYTES_MAX, time_max: TIME_MAX, ..Limits::default() };
         let session = internal_session(&self.engine, &named, limits)?;
         let sql = format!("SELECT * FROM ({sql}) AS marked");
-        let marking = drawn.as_ref().map(|drawn| drawn.marking);
+        let bounds = drawn.as_ref().map(|drawn| (drawn.moments, drawn.share_change));
+        let marking: Option<Arc<Marking>> = drawn.map(|drawn| Arc::new(drawn.marking.clone()));
 
-        let mut survey = Survey::of(marking, SAMPLE_ROWS_MAX).map_err(unfit)?;
-        let reading = session.query_each(&sql, |batch| survey.add(&batch).map_err(unfit)).await;
-        reading.map_err(bounded)?;
-        let Some(surveyed) = survey.finish().map_err(unfit)? else { return Ok(None) };
-        let (sampled, owned) = (surveyed.sampled, marking.cloned());
-        // Everything that takes time and no I/O.
-        let finding = tokio::task::spawn_blocking(move || sampled.find(owned.as_ref())).await;
-        let found = finding.map_err(|error| AppError::Fault(format!("the look at a sample ended early: {error}")))?;
-        let mut found: Found = found.map_err(unfit)?;
-        if let Some(mut holding) = found.holding(marking) {
-            let reading = session.query_each(&sql, |batch| holding.add(&batch).map_err(unfit)).await;
-            reading.map_err(bounded)?;
-            found.findings = holding.finish();
+        let of_first = marking.clone();
+        let first = taken_in(&session, &sql, &turn, move |batches| {
+            let mut survey = Survey::of(of_first.as_deref(), SAMPLE_ROWS_MAX).map_err(unfit)?;
+            batches.each(|rows| survey.add(rows).map_err(unfit))?;
+            let Some(surveyed) = survey.finish().map_err(unfit)? else { return Ok(None) };
+            let effects = match (surveyed.effects, bounds) {
+                (Some(effects), Some((moments, share_change))) => effects.finish(moments, share_change),
+                _ => (Vec::new(), Vec::new()),
+            };
+            Ok(Some((surveyed.rows, surveyed.whole, surveyed.sampled, effects)))
+        });
+        let Some((rows, whole, sampled, (effects, swaps))) = first.await? else { return Ok(None) };
+        let found = on_worker(&turn, move || {
+            let mut found = sampled.find(marking.as_deref()).map_err(unfit)?;
+            let holding = found.holding(marking.as_deref());
+            Ok((found, holding))
+        });
+        let (Found { mut findings, told_apart, .. }, holding) = found.await?;
+        let mut sampled_only = 0;
+        if let Some(mut holding) = holding {
+            sampled_only = holding.unheld();
+            let held = taken_in(&session, &sql, &turn, move |batches| {
+                batches.each(|rows| holding.add(rows).map_err(unfit))?;
+                Ok(holding.finish())
+            });
+            findings = held.await?;
         }
-        let (effects, swaps) = match (surveyed.effects, &drawn) {
-            (Some(effects), Some(drawn)) => effects.finish(drawn.moments, drawn.share_change),
-            _ => (Vec::new(), Vec::new()),
-        };
-        let Found { findings, told_apart, .. } = found;
-        Ok(Some(Seen { rows: surveyed.rows, findings, effects, swaps, told_apart, whole: surveyed.whole }))
+        Ok(Some(Seen { rows, findings, sampled_only, effects, swaps, told_apart, whole }))
     }
 }
 
@@ -105,4 +169,40 @@ fn too_large() -> Refusal {
             "the table has more than {ROWS_MAX} rows, so what marks promise can't be held against all of them; narrow the product by a condition, or make several of it"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::AppSettings;
+    use crate::clock::Clock;
+
+    const TWO_ROWS: &str = "SELECT 1 AS a UNION ALL SELECT 2 AS a";
+    /// Nothing that is awaited for so long could ever come.
+    const NEVER: Duration = Duration::from_millis(50);
+
+    async fn node(directory: &tempfile::TempDir) -> Arc<App> {
+        let directory = directory.path().to_owned();
+        let settings = AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true };
+        App::open(settings).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn two_tables_are_not_looked_at_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let app = node(&directory).await;
+        let turn = app.surveys.turn(WAIT_MAX).await.unwrap();
+        // A worker of a request that was given up has its turn until it ends.
+        let of_worker = Arc::clone(&turn);
+        drop(turn);
+        assert!(tokio::time::timeout(NEVER, app.surveyed(TWO_ROWS, &[], None)).await.is_err());
+        assert!(matches!(app.surveys.turn(NEVER).await, Err(AppError::TooManySurveys)));
+        assert_eq!(AppError::TooManySurveys.problem().status, 429);
+        drop(of_worker);
+        let (one, other) =
+            tokio::join!(app.surveyed(TWO_ROWS, &[], None), app.surveyed("SELECT 1 AS a WHERE false", &[], None));
+        assert_eq!(one.unwrap().map(|seen| (seen.rows, seen.whole)), Some((2, vec!["a".to_owned()])));
+        assert!(other.unwrap().is_none());
+        assert_eq!(app.surveys.place.available_permits(), 1);
+    }
 }

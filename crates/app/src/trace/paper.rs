@@ -10,7 +10,7 @@ use lingqu_fingerprint::DECODERS;
 use lingqu_report::{Block, Document, ReportFont, Style, Text, write_pdf};
 
 use super::report::{Accused, ExplainedBy, ProductTrace, SourceTrace, TraceReport, TraceVerdict};
-use super::verify::TraceCheck;
+use super::verify::{HeldAgainst, TraceCheck};
 use crate::error::AppError;
 use crate::evidence::words::instant;
 use crate::evidence::{made_at, report_fault};
@@ -110,10 +110,10 @@ fn checked(check: Option<&TraceCheck>) -> Vec<Block> {
     let mut fact = |name: &str, text: Text| facts.push((name.to_owned(), text));
     fact(
         "结果",
-        Text::strong(if check.verified {
-            "核验通过"
-        } else {
-            "核验未通过：在问题得到解释之前不能采信"
+        Text::strong(match (check.findings.is_empty(), check.held) {
+            (true, HeldAgainst::Report) => "核验通过",
+            (true, _) => "未见错误，但没有日志记录印证这份报告：登记总数、尝试次数和报告内容仅凭出具者所述",
+            (false, _) => "核验未通过：在问题得到解释之前不能采信",
         }),
     );
     let whose =
@@ -121,7 +121,11 @@ fn checked(check: Option<&TraceCheck>) -> Vec<Block> {
     fact("日志公钥", Text::plain(whose));
     fact("日志头", Text::plain(format!("{} 个条目，{} 家见证方联署", check.log_size, check.witnesses)));
     let recorded = match &check.recorded {
-        Some(record) => Text::code(record).with(Style::Plain, "　与本次溯源一致，先于报告写入"),
+        Some(record) if check.held == HeldAgainst::Report => {
+            Text::code(record).with(Style::Plain, "　先于报告写入，与报告逐字一致，各产品受检密钥数相同")
+        }
+        Some(record) => Text::code(record)
+            .with(Style::Plain, "　各项总数相同；该记录早于“记录对外报告摘要”的版本，不能证明是这份报告"),
         None => Text::plain("包内没有本次溯源的日志记录，或其内容与报告不一致"),
     };
     fact("溯源记录", recorded);
@@ -388,6 +392,10 @@ fn of_source(source: &SourceTrace) -> Vec<Block> {
         let text = format!("{}：由其制成的产品从未交付过这些列，没有订单取得过", source.never_delivered.join("、"));
         fact("从未交付的列", Text::strong(text));
     }
+    if !source.marked.is_empty() {
+        let products = source.marked.iter().map(ToString::to_string).collect::<Vec<_>>().join("、");
+        fact("加指纹的产品", Text::plain(format!("{products}：其副本可能已拼入文件，不能排除")));
+    }
     for order in source.orders.iter().take(ROWS_SHOWN_MAX) {
         let text = format!("　取得过由 {} 制成的数据；是哪些行，此处未作比对", order.columns.join("、"));
         fact("订单", Text::code(order.order.to_string()).with(Style::Plain, text));
@@ -397,7 +405,7 @@ fn of_source(source: &SourceTrace) -> Vec<Block> {
         fact("其他订单", Text::plain(format!("另有 {more} 个未列出")));
     }
     vec![
-        heading(format!("文件即数据资源本身：{}（{}）", source.name, source.table)),
+        heading(format!("文件中有数据资源的原始数据：{}（{}）", source.name, source.table)),
         Block::Paragraph(
             "文件含有任何产品都不能解释的列，而与下列快照相符：可能出自提供方或本节点内部。这不构成指认。".into(),
         ),

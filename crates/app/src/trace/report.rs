@@ -46,7 +46,8 @@ pub struct TraceReport {
     pub fragment: FragmentFacts,
     /// The products that it comes from.
     pub products: Vec<ProductTrace>,
-    /// Snapshots of resources that it is rows of, in columns that no product explains: then it is the source itself.
+    /// Snapshots of resources that it is rows of, in columns that no product explains: where no copy can have gone into it besides, it
+    /// is the source itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceTrace>,
     /// Versions of products that were compared.
@@ -149,6 +150,10 @@ pub struct SourceTrace {
     pub columns_alone: Vec<usize>,
     /// Of the resource's columns in the fragment those of which nothing that was ever delivered is made: no order had them.
     pub never_delivered: Vec<String>,
+    /// Products that were delivered with marks in these columns, or in such as may stand in the fragment unknown: a copy of theirs
+    /// may have gone into it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marked: Vec<ProductId>,
     /// The party that holds the resource and gave the file that the snapshot was taken from.
     pub provider: PartyId,
     /// Its name.
@@ -273,11 +278,11 @@ pub struct Accused {
     pub pass: u32,
     /// What supports it, channel by channel.
     pub channels: BTreeMap<String, Support>,
-    /// Deliveries to the consumer whose receipts name rows of the fragment, those with most rows first.
+    /// Deliveries to the consumer, marked by this code, whose receipts name rows of the fragment, those with most rows first.
     pub deliveries: Vec<DeliveryTrace>,
     /// Further such deliveries.
     pub deliveries_more: u64,
-    /// Of the fragment's rows those that the receipts say the consumer had.
+    /// Of the fragment's rows those that the receipts say the consumer had, in copies by whichever of its codes.
     pub rows_delivered: u64,
     /// Who held the halves of the keys.
     pub keys_held_by: Vec<PartyId>,

@@ -1,14 +1,15 @@
 //! Which of the delivered versions a fragment comes from: each is compared with a sample, those that explain rows then with all.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use lingqu_domain::id::ProductId;
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{Alignment, FingerprintError, Marking, Provenance, Stage, Watch, align};
-use roaring::RoaringTreemap;
+use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::TraceWatch;
 use super::versions::DeliveredVersion;
@@ -17,7 +18,8 @@ use super::versions::DeliveredVersion;
 pub(super) const SAMPLE_ROWS: usize = 4_000;
 /// Logarithm of the odds that a match has: by the model one in a thousand is wrong.
 const LOG_ODDS_MIN: f64 = 7.0;
-/// A further version is taken when it explains so many rows of the sample that no other does, and such a share of it.
+/// A further version is taken when it explains something of so many rows of the sample that no other does, and of such a share of
+/// it: the row, one of its cells, or the marks of its product in it.
 const FURTHER_ROWS_MIN: usize = 5;
 const FURTHER_SHARE_MIN: f64 = 0.01;
 /// A fragment with so many rows and columns, of which such a share differ from each other, would have rows in common with a
@@ -29,7 +31,7 @@ const TELLING_SHARE_MIN: f64 = 0.5;
 const MATCHED_MAX: usize = 16;
 /// Of versions that explain as many rows but for so many in a thousand, the one that explains most columns is taken: rows of one
 /// resource stand in several products, and which one leaked shows by what only it has.
-const EQUAL_PER_MILLE: usize = 5;
+const EQUAL_PER_MILLE: u64 = 5;
 /// Every so many originals the progress is told.
 const TELL_EVERY: u64 = 1 << 20;
 
@@ -58,7 +60,8 @@ impl Comparable {
     }
 }
 
-/// A version that rows of the fragment are of. Each row is of one version at most.
+/// A version that rows of the fragment are of. Each row is of one version of a product at most; of several products where each
+/// explains something of it that those before do not: somebody may have joined their copies.
 pub(super) struct Matched {
     /// Its place among those that were compared.
     pub(super) place: usize,
@@ -120,11 +123,17 @@ pub(super) fn search(
     let mut matched: Vec<Matched> =
         chosen.into_iter().zip(whole).map(|(place, alignment)| Matched { place, alignment }).collect();
     matched.sort_by_key(|matched| std::cmp::Reverse(matched.alignment.rows.len()));
-    let mut taken: HashSet<u32> = HashSet::new();
+    let mut explained = Explained::default();
+    let mut taken: HashMap<&ProductId, RoaringBitmap> = HashMap::new();
     for matched in &mut matched {
-        let rows = &mut matched.alignment.rows;
-        rows.retain(|row| !taken.contains(&row.leaked));
-        taken.extend(rows.iter().map(|row| row.leaked));
+        let candidate = &candidates[matched.place];
+        let claims = claims(candidate, &matched.alignment);
+        let own = taken.entry(&candidate.version.name.0).or_default();
+        let mut kept = explained.beyond(&rows_in(&matched.alignment), &claims);
+        kept -= &*own;
+        matched.alignment.rows.retain(|row| kept.contains(row.leaked));
+        *own |= &kept;
+        explained.add(&kept, &claims);
     }
     matched.retain(|matched| !matched.alignment.rows.is_empty());
     Ok(Searched { matched, rows, versions_more, is_foreign })
@@ -138,33 +147,102 @@ fn is_telling(fragment: &Fragment) -> bool {
         && fragment.distinct_rows() as f64 >= TELLING_SHARE_MIN * rows as f64
 }
 
-/// The versions that explain rows of the sample, the one that explains most first; a confirmed one goes before any that is not.
+/// What a version can say of a row.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Claim<'c> {
+    /// That it is there.
+    Row,
+    /// What stands in a column of the fragment, by its place.
+    Column(usize),
+    /// How its product marks that column; without a column, which rows its copies have. No other product's version says that.
+    Marks(&'c ProductId, Option<usize>),
+}
+
+/// What a version says of each of its rows.
+fn claims<'c>(candidate: &'c Comparable, alignment: &Alignment) -> Vec<Claim<'c>> {
+    let Comparable { version, marking, decoys, .. } = candidate;
+    let product = &version.name.0;
+    let marked: HashSet<&str> = marking.marks.iter().flat_map(|mark| mark.columns()).collect();
+    let mut claims = vec![Claim::Row];
+    if marking.presence.is_some() || !decoys.is_empty() {
+        claims.push(Claim::Marks(product, None));
+    }
+    for column in &alignment.columns {
+        claims.push(Claim::Column(column.place));
+        if marked.contains(column.original.as_str()) {
+            claims.push(Claim::Marks(product, Some(column.place)));
+        }
+    }
+    claims
+}
+
+fn rows_in(alignment: &Alignment) -> RoaringBitmap {
+    alignment.rows.iter().map(|row| row.leaked).collect()
+}
+
+/// What is said already, and of which rows of the fragment.
+#[derive(Default)]
+struct Explained<'c>(HashMap<Claim<'c>, RoaringBitmap>);
+
+impl<'c> Explained<'c> {
+    /// Of some rows those of which not all of these claims are explained.
+    fn beyond(&self, rows: &RoaringBitmap, claims: &[Claim<'c>]) -> RoaringBitmap {
+        let mut explained = rows.clone();
+        for claim in claims {
+            let Some(rows_of_claim) = self.0.get(claim) else { return rows.clone() };
+            explained &= rows_of_claim;
+        }
+        rows - explained
+    }
+
+    fn add(&mut self, rows: &RoaringBitmap, claims: &[Claim<'c>]) {
+        for claim in claims {
+            *self.0.entry(claim.clone()).or_default() |= rows;
+        }
+    }
+}
+
+/// The versions that explain the sample, the one that explains most rows first; a confirmed one goes before any that is not.
 /// Of equals the one that was delivered last.
+///
+/// A version goes on for as long as it says anything of enough rows that no chosen one does. So whoever joins the columns of an
+/// exact product to those of a marked one hides no marks by it: the marked one is tested whichever explains more.
 fn chosen(tried: &[Alignment], candidates: &[Comparable], rows: usize) -> Vec<usize> {
     let is_confirmed = |place: usize| matches!(tried[place].provenance, Provenance::Inside(_));
     let any_confirmed = (0..tried.len()).any(is_confirmed);
-    let mut left: Vec<(usize, HashSet<u32>)> = tried
-        .iter()
-        .enumerate()
-        .filter(|(place, alignment)| !alignment.rows.is_empty() && (is_confirmed(*place) || !any_confirmed))
-        .map(|(place, alignment)| (place, alignment.rows.iter().map(|row| row.leaked).collect()))
-        .collect();
-    let mut chosen = Vec::new();
-    let further_min = FURTHER_ROWS_MIN.max((rows as f64 * FURTHER_SHARE_MIN).ceil() as usize);
+    let rows_of: Vec<RoaringBitmap> = tried.iter().map(rows_in).collect();
+    let claims_of: Vec<Vec<Claim<'_>>> =
+        candidates.iter().zip(tried).map(|(candidate, alignment)| claims(candidate, alignment)).collect();
+    let further_min = FURTHER_ROWS_MIN.max((rows as f64 * FURTHER_SHARE_MIN).ceil() as usize) as u64;
+    let (mut chosen, mut explained): (Vec<usize>, Explained<'_>) = (Vec::new(), Explained::default());
     while chosen.len() < MATCHED_MAX {
-        let most = left.iter().map(|(_, rows)| rows.len()).max().unwrap_or_default();
-        let is_equal = |rows: usize| rows * 1_000 >= most * (1_000 - EQUAL_PER_MILLE);
+        let left: Vec<(usize, u64)> = (0..tried.len())
+            .filter(|place| !chosen.contains(place) && (is_confirmed(*place) || !any_confirmed))
+            .map(|place| (place, explained.beyond(&rows_of[place], &claims_of[place]).len()))
+            .collect();
+        let most = left.iter().map(|(_, rows)| *rows).max().unwrap_or_default();
         let best = left
             .iter()
-            .filter(|(_, rows)| is_equal(rows.len()))
-            .max_by_key(|(place, rows)| (tried[*place].columns.len(), rows.len(), candidates[*place].version.last_at));
-        let Some((place, explained)) = best.cloned() else { break };
-        if explained.is_empty() || (!chosen.is_empty() && explained.len() < further_min) {
+            .filter(|(_, rows)| *rows > 0 && rows * 1_000 >= most * (1_000 - EQUAL_PER_MILLE))
+            .max_by_key(|(place, rows)| (tried[*place].columns.len(), *rows, candidates[*place].version.last_at));
+        let Some(&(place, beyond)) = best else { break };
+        if !chosen.is_empty() && beyond < further_min {
             break;
         }
+        explained.add(&rows_of[place], &claims_of[place]);
         chosen.push(place);
-        left.retain(|(other, _)| *other != place);
-        left.iter_mut().for_each(|(_, rows)| rows.retain(|row| !explained.contains(row)));
+    }
+    // One that nothing confirms is tested all the same where it alone knows a column that its product marks.
+    for place in (0..tried.len()).filter(|place| any_confirmed && !is_confirmed(*place)) {
+        let mut marked = claims_of[place].iter().filter_map(|claim| match claim {
+            Claim::Marks(_, Some(column)) => Some([Claim::Column(*column)]),
+            _ => None,
+        });
+        let is_alone = marked.any(|column| explained.beyond(&rows_of[place], &column).len() >= further_min);
+        if is_alone && chosen.len() < MATCHED_MAX {
+            explained.add(&rows_of[place], &claims_of[place]);
+            chosen.push(place);
+        }
     }
     chosen
 }

@@ -1,11 +1,13 @@
 //! Whether a fragment is the source itself: rows of a snapshot of a resource, in columns that no delivered version explains.
 //!
-//! Who leaked such a file had it from its provider or from the node and not by an order, so nobody is accused by it. What can be
-//! said is which snapshot it is, who holds it, and which orders were delivered anything that was made of the columns in it.
+//! Who leaked such a file had it from its provider or from the node, so nobody is accused by it. What can be said is which snapshot
+//! it is, who holds it, and which orders were delivered anything that was made of the columns in it. That no order's copy went into
+//! it is said only where no marked product may have: columns of a source are joined to a copy as easily as those of a product.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::id::{OrderId, ProductId, ResourceId};
+use lingqu_domain::product::ProductDetails;
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{Alignment, FingerprintError, Marking, Provenance};
@@ -42,6 +44,18 @@ struct Found {
     alignment: Alignment,
     /// Places of columns in the fragment that no version of a product explains.
     alone: BTreeSet<usize>,
+    /// Whether the fragment has columns that are none of the snapshot's, or not as it has them.
+    leaves_columns: bool,
+}
+
+/// What was delivered of the columns of a snapshot.
+struct DeliveredOf {
+    /// The orders that were delivered anything made of them.
+    orders: Vec<SourceOrder>,
+    /// Which of them any order was.
+    columns: BTreeSet<String>,
+    /// Products that mark what may stand in the fragment.
+    marked: BTreeSet<ProductId>,
 }
 
 /// What was found out about sources.
@@ -83,7 +97,9 @@ impl App {
         let made_of: BTreeSet<String> = matched.flat_map(|version| version.version.snapshots.iter().cloned()).collect();
         let (candidates, mut sources) = self.snapshots_to_compare(&made_of).await;
         watch.tell(&format!("comparing with {} snapshots of resources", candidates.len()));
-        let rows_of_products: usize = searched.matched.iter().map(|matched| matched.alignment.rows.len()).sum();
+        // A row may be of several products.
+        let rows = searched.matched.iter().flat_map(|matched| &matched.alignment.rows);
+        let rows_of_products = rows.map(|row| row.leaked).collect::<BTreeSet<u32>>().len();
         let (fragment, watching) = (fragment.clone(), watch.clone());
         let comparing = move || compared(&fragment, candidates, &explained, rows_of_products, threads, &watching);
         let compared = tokio::task::spawn_blocking(comparing).await;
@@ -132,10 +148,11 @@ impl App {
 
     /// What is told of a snapshot; none of a resource that is not in the catalogue.
     fn source_trace(&self, found: Found, deliveries: &[DeliveredVersion]) -> Option<SourceTrace> {
-        let Found { resource, version, alignment, alone } = found;
+        let Found { resource, version, alignment, alone, leaves_columns } = found;
         let snapshot = name_of(&resource, version);
         let matched: BTreeSet<&str> = alignment.columns.iter().map(|column| column.original.as_str()).collect();
-        let (orders, delivered) = self.orders_of(&resource, &snapshot, &matched, deliveries);
+        let of_it = self.delivered_of((&resource, &snapshot), &matched, leaves_columns, deliveries);
+        let DeliveredOf { orders, columns: delivered, marked } = of_it;
         let never: Vec<String> =
             matched.iter().filter(|column| !delivered.contains(**column)).map(|column| (*column).to_owned()).collect();
         let orders_more = orders.len().saturating_sub(LISTED_MAX) as u64;
@@ -160,6 +177,7 @@ impl App {
             columns: columns.collect(),
             columns_alone: alone.into_iter().map(|place| place + 1).collect(),
             never_delivered: never,
+            marked: marked.into_iter().collect(),
             provider_name: self.party_name(&provider),
             provider,
             resource,
@@ -168,34 +186,42 @@ impl App {
         })
     }
 
-    /// The orders that were delivered anything made of these columns of a snapshot, and which of these any order was.
-    fn orders_of(
+    /// What was delivered of these columns of a snapshot. A column that a product marks may stand in the fragment unknown, since a
+    /// marked value is not the source's: where the fragment has any that the snapshot does not explain, all marked ones count.
+    fn delivered_of(
         &self,
-        resource: &ResourceId,
-        snapshot: &str,
+        (resource, snapshot): (&ResourceId, &str),
         columns: &BTreeSet<&str>,
+        leaves_columns: bool,
         deliveries: &[DeliveredVersion],
-    ) -> (Vec<SourceOrder>, BTreeSet<String>) {
-        let of_snapshot = |version: &&DeliveredVersion| version.snapshots.iter().any(|name| name == snapshot);
+    ) -> DeliveredOf {
         let mut orders: BTreeMap<&OrderId, (&ProductId, BTreeSet<String>)> = BTreeMap::new();
-        let mut delivered = BTreeSet::new();
+        let (mut delivered, mut marked) = (BTreeSet::new(), BTreeSet::new());
         for version in deliveries {
             let product = &version.name.0;
             let Some(details) = self.product_details(product) else { continue };
-            let lineage = details.shape.columns.iter().flat_map(|column| &column.lineage);
-            let from: BTreeSet<String> = lineage
-                .filter(|source| source.resource == *resource && columns.contains(source.column.as_str()))
-                .map(|source| source.column.to_string())
-                .collect();
+            let mut from: BTreeSet<String> = BTreeSet::new();
+            for column in &details.shape.columns {
+                let sources = column.lineage.iter().filter(|source| source.resource == *resource);
+                for source in sources {
+                    let is_here = columns.contains(source.column.as_str());
+                    if is_here {
+                        from.insert(source.column.to_string());
+                    }
+                    if (is_here || leaves_columns) && is_marked(&details, column.name.as_str()) {
+                        marked.insert(product.clone());
+                    }
+                }
+            }
             if from.is_empty() {
                 continue;
             }
-            delivered.extend(from.iter().cloned());
-            if of_snapshot(&version) {
+            if version.snapshots.iter().any(|name| name == snapshot) {
                 for order in &version.orders {
                     orders.entry(order).or_insert_with(|| (product, BTreeSet::new())).1.extend(from.iter().cloned());
                 }
             }
+            delivered.extend(from);
         }
         let told = orders.into_iter().filter_map(|(order, (product, columns))| {
             Some(SourceOrder {
@@ -205,8 +231,16 @@ impl App {
                 columns: columns.into_iter().collect(),
             })
         });
-        (told.collect(), delivered)
+        DeliveredOf { orders: told.collect(), columns: delivered, marked }
     }
+}
+
+/// Whether copies of a product bear marks in a column. Rows that are left out or made up mark all of them.
+fn is_marked(details: &ProductDetails, column: &str) -> bool {
+    details.marking.as_ref().is_some_and(|marking| {
+        let marks_rows = marking.omitted_per_million > 0 || marking.decoys_per_million > 0;
+        marks_rows || marking.marks.iter().any(|mark| mark.columns().iter().any(|marked| marked.as_str() == column))
+    })
 }
 
 /// The snapshots that explain columns which no product explains, the one that explains most first.
@@ -271,6 +305,7 @@ fn compared(
     let found = chosen.into_iter().zip(whole).map(|((place, alone), alignment)| Found {
         resource: candidates[place].resource.clone(),
         version: candidates[place].version,
+        leaves_columns: alignment.columns.len() < fragment.column_names().len(),
         alignment,
         alone,
     });

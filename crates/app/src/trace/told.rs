@@ -140,10 +140,19 @@ impl App {
                 let log = |order: &AccusedOrder| order.log_p_value.unwrap_or(f64::INFINITY);
                 log(a).total_cmp(&log(b)).then_with(|| a.order.cmp(&b.order))
             });
+            // Copies by the keys of another epoch are not what this code is found in.
+            let is_of_another_epoch = |delivery: &Delivery| {
+                marked.orders.iter().any(|order| {
+                    order.code_epoch != recipient.code_epoch
+                        && order.order == delivery.order
+                        && delivery.code_id.as_ref() == Some(&order.code_id)
+                })
+            };
             let mut deliveries: Vec<&Delivery> = all
                 .deliveries
                 .iter()
                 .filter(|delivery| delivery.product == marked.product && own.contains(&&delivery.order))
+                .filter(|delivery| !is_of_another_epoch(delivery))
                 .collect();
             deliveries.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.at.cmp(&b.at)));
             let more = deliveries.len().saturating_sub(LISTED_MAX) as u64;
@@ -374,9 +383,20 @@ fn answer(
             ),
         );
     }
-    if let Some(source) = tried.sources.found.first() {
+    let Some(source) = tried.sources.found.first() else { return by_products(computed, products, tried) };
+    if is_source_itself(source, products) {
         return of_source(source);
     }
+    let (zh, en) = beside_copies(source);
+    if products.is_empty() {
+        return (TraceVerdict::Undecided, zh, en);
+    }
+    let (verdict, by_marks_zh, by_marks) = by_products(computed, products, tried);
+    (verdict, format!("{by_marks_zh}；{zh}"), format!("{by_marks}; {en}"))
+}
+
+/// The answer by the versions of products that a fragment was compared with, where nobody is accused.
+fn by_products(computed: &Computed, products: &[ProductTrace], tried: &Tried) -> (TraceVerdict, String, String) {
     if products.is_empty() && computed.searched.is_foreign {
         let not_compared = (tried.versions_not_tried + tried.versions_gone) as u64 + tried.deliveries_not_comparable;
         let (zh, en) = if not_compared > 0 {
@@ -431,28 +451,45 @@ fn answer(
     }
 }
 
+/// Whether a fragment is rows of a source that no order's copy went into: it has what nobody was ever delivered, and no product
+/// whose marks could be in it.
+fn is_source_itself(source: &SourceTrace, products: &[ProductTrace]) -> bool {
+    !source.never_delivered.is_empty()
+        && source.marked.is_empty()
+        && products.iter().all(|product| product.marks.is_none())
+}
+
 /// The answer where a fragment is the source itself.
 fn of_source(source: &SourceTrace) -> (TraceVerdict, String, String) {
     let SourceTrace { name, snapshot, never_delivered, .. } = source;
-    let (zh, en) = if never_delivered.is_empty() {
-        (
-            "其中的列虽曾由产品交付，但没有任何产品同时给出".to_owned(),
-            "products show its columns, but none of them all".to_owned(),
-        )
-    } else {
-        let columns = never_delivered.join(", ");
-        (
-            format!("其中 {columns} 从未由任何产品交付"),
-            format!("nothing that was ever delivered is made of its columns {columns}"),
-        )
-    };
+    let columns = never_delivered.join(", ");
     (
         TraceVerdict::Undecided,
         format!(
-            "这是资源“{name}”的原始数据（快照 {snapshot}），而不是任何订单的副本：{zh}。请向持有该数据的提供方与本节点的管理者查问；这不构成指认"
+            "这是资源“{name}”的原始数据（快照 {snapshot}），而不是任何订单的副本：其中 {columns} 从未由任何产品交付。请向持有该数据的提供方与本节点的管理者查问；这不构成指认"
         ),
         format!(
-            "it is the source itself, rows of the snapshot {snapshot}, and no order's copy: {en}. Ask those who hold it, the provider and who runs this node; nobody is accused by it"
+            "it is the source itself, rows of the snapshot {snapshot}, and no order's copy: nothing that was ever delivered is made of its columns {columns}. Ask those who hold it, the provider and who runs this node; nobody is accused by it"
+        ),
+    )
+}
+
+/// What is said where a fragment has columns of a source and a copy may have gone into it all the same.
+fn beside_copies(source: &SourceTrace) -> (String, String) {
+    let SourceTrace { name, snapshot, never_delivered, columns_alone, .. } = source;
+    let places = columns_alone.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (never_zh, never) = if never_delivered.is_empty() {
+        (String::new(), String::new())
+    } else {
+        let columns = never_delivered.join(", ");
+        (format!("（{columns} 从未由任何产品交付）"), format!(" ({columns} was never delivered by any product)"))
+    };
+    (
+        format!(
+            "其第 {places} 列是资源“{name}”快照 {snapshot} 的行{never_zh}，可能与某订单的副本拼接而成：不能排除订单的副本，也不构成指认"
+        ),
+        format!(
+            "its columns {places} are rows of the snapshot {snapshot}{never}, which somebody may have joined to a copy: that a copy went into it is not excluded, and nobody is accused by it"
         ),
     )
 }

@@ -52,6 +52,8 @@ pub(super) struct Delivery {
     pub(super) at: Timestamp,
     pub(super) mode: Mode,
     pub(super) protocol: String,
+    /// What its copy was marked with; none where a receipt does not tell.
+    pub(super) code_id: Option<String>,
     pub(super) rows: u64,
     /// Positions of its records that evidence shows: the opening, the parts that name rows of the fragment, the closing.
     pub(super) positions: Vec<u64>,
@@ -186,6 +188,7 @@ pub(super) async fn had(
             at,
             mode: opening.mode,
             protocol: opening.protocol.clone(),
+            code_id: opening.code_id.clone(),
             rows: 0,
             positions: vec![position],
         };

@@ -3,6 +3,8 @@
 
 mod ahead;
 
+use std::time::{Duration, Instant};
+
 use lingqu_transparency::{
     AuditedRoots, Checkpoint, EntryAudit, Misconduct, NoteVerifier, RootsCheck, TILE_WIDTH, TiledTree,
     TransparencyError, TreeHasher, decode_bundle,
@@ -14,6 +16,9 @@ use ahead::{Ahead, Bundle, full_path};
 
 /// After so many entries what was read is compared with what the log signs, and remembered.
 const STEP_ENTRIES: u64 = 65_536;
+/// How much longer than it may read entries a step may take over what follows: the tiles that prove them, the twin. A log that
+/// answers each request just in time could draw that out for as long as it likes.
+const STEP_GRACE: Duration = Duration::from_secs(600);
 
 /// The twin of a watched log, whose roots the log's entries state.
 #[derive(Debug, Clone)]
@@ -34,13 +39,20 @@ pub enum Audited {
         /// How many of those that were read now state the roots of both logs.
         roots: u64,
     },
+    /// The time was over before all entries were read. What was read is what the log signs, and is remembered.
+    Part {
+        /// How many entries were read, now and before.
+        read: u64,
+        /// How many entries there are.
+        size: u64,
+    },
     /// The twin signs another root than the log holds for it.
     Misconduct(Box<Misconduct>),
 }
 
 /// What a step of reading came to.
 enum Step {
-    Read { roots: u64 },
+    Read { roots: u64, to: u64 },
     Misconduct(Box<Misconduct>),
 }
 
@@ -65,6 +77,29 @@ impl LogWatch {
         twin: Option<&TwinSetting>,
         told: &mut (dyn FnMut(u64, u64) + Send),
     ) -> Result<Audited, WatchError> {
+        self.audit(None, twin, told).await
+    }
+
+    /// As [`LogWatch::audit_entries_telling`] for so long at least and little longer: [`Audited::Part`] when that was not enough,
+    /// so that a log of any length, as slow as it likes, is looked at meanwhile. At least one bundle is read.
+    ///
+    /// # Errors
+    /// Those of [`LogWatch::audit_entries`].
+    pub async fn audit_entries_for(
+        &mut self,
+        limit: Duration,
+        twin: Option<&TwinSetting>,
+        told: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Audited, WatchError> {
+        self.audit(Instant::now().checked_add(limit), twin, told).await
+    }
+
+    async fn audit(
+        &mut self,
+        until: Option<Instant>,
+        twin: Option<&TwinSetting>,
+        told: &mut (dyn FnMut(u64, u64) + Send),
+    ) -> Result<Audited, WatchError> {
         let Some(note) = self.follower.latest().map(str::to_owned) else {
             return Ok(Audited::Whole { size: 0, roots: 0 });
         };
@@ -72,12 +107,13 @@ impl LogWatch {
         let mut roots_count = 0;
         while self.audited < size {
             let to = ((self.audited / STEP_ENTRIES + 1) * STEP_ENTRIES).min(size);
+            let given_up_at = until.and_then(|until| until.checked_add(STEP_GRACE));
             let pass = Pass {
-                files: self.files(&self.setting.url),
+                files: self.files(&self.setting.url).until(given_up_at),
                 twin: match twin {
                     Some(twin) => {
                         let url = check_prefix(&twin.url).map_err(WatchError::BadUrl)?;
-                        Some((self.files(&url), twin.key.clone()))
+                        Some((self.files(&url).until(given_up_at), twin.key.clone()))
                     }
                     None => None,
                 },
@@ -85,21 +121,28 @@ impl LogWatch {
                 note: note.clone(),
                 from: self.audited,
                 to,
+                until,
             };
             let step = tokio::task::spawn_blocking(move || pass.run()).await.map_err(|_| WatchError::Interrupted)??;
-            match step {
+            let to = match step {
                 Step::Misconduct(misconduct) => return Ok(Audited::Misconduct(misconduct)),
-                Step::Read { roots } => roots_count += roots,
-            }
+                Step::Read { roots, to } => {
+                    roots_count += roots;
+                    to
+                }
+            };
             self.remember(Some(&note), to)?;
             self.audited = to;
             told(to, size);
+            if to < size && until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Audited::Part { read: to, size });
+            }
         }
         Ok(Audited::Whole { size, roots: roots_count })
     }
 }
 
-/// One step: the entries from one size to another, under a checkpoint of at least that size.
+/// One step: the entries from one size to another, under a checkpoint of at least that size; fewer when time is over.
 struct Pass {
     files: RemoteFiles,
     twin: Option<(RemoteFiles, NoteVerifier)>,
@@ -107,6 +150,7 @@ struct Pass {
     note: String,
     from: u64,
     to: u64,
+    until: Option<Instant>,
 }
 
 impl Pass {
@@ -125,18 +169,24 @@ impl Pass {
         let mut ahead =
             Ahead::begin(&self.files, self.from / TILE_WIDTH..self.to.div_ceil(TILE_WIDTH), checkpoint.size);
         while audit.size() < self.to {
+            if audit.size() > self.from && self.until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
             let bundle = ahead.next()?;
             let tiles = self.read_bundle(&mut audit, bundle, &mut found)?;
             unlike = unlike.or(tiles.err());
         }
-        if self.to == checkpoint.size {
+        // What is still on the way is not waited for.
+        drop(ahead);
+        let to = audit.size();
+        if to == checkpoint.size {
             for (path, expected) in audit.edge_tiles() {
                 unlike = unlike.or(check_tile(&path, self.tile(&path)?, &expected).err());
             }
         }
-        let signed = self.files.with_tiles(|read| {
-            TiledTree::new(hasher, read, checkpoint.size).proven_root_at(self.to, &checkpoint.root)
-        })?;
+        let signed = self
+            .files
+            .with_tiles(|read| TiledTree::new(hasher, read, checkpoint.size).proven_root_at(to, &checkpoint.root))?;
         if audit.root() != signed.0 {
             return Err(TransparencyError::ProofFailed { what: "inclusion" }.into());
         }
@@ -144,7 +194,7 @@ impl Pass {
         if let Some(unlike) = unlike {
             return Err(unlike.into());
         }
-        self.check_roots(found)
+        self.check_roots(found, to)
     }
 
     /// Reads a bundle as far as this step goes; answers whether the tiles of hashes that it fills up are what it makes of them.
@@ -190,7 +240,7 @@ impl Pass {
     }
 
     /// Holds entries of both roots against the log itself, then against the twin.
-    fn check_roots(&self, found: Vec<AuditedRoots>) -> Result<Step, WatchError> {
+    fn check_roots(&self, found: Vec<AuditedRoots>, to: u64) -> Result<Step, WatchError> {
         let differing = self.files.with_tiles(|read| {
             let mut check = RootsCheck::new(&self.note, &self.key, read)?;
             for audited in &found {
@@ -204,7 +254,7 @@ impl Pass {
             return Err(WatchError::RootsDiffer { index, size });
         }
         let roots = found.len() as u64;
-        let (Some((files, key)), Some(last)) = (&self.twin, found.last()) else { return Ok(Step::Read { roots }) };
+        let (Some((files, key)), Some(last)) = (&self.twin, found.last()) else { return Ok(Step::Read { roots, to }) };
         let twin = files.checkpoint()?;
         let wanted = found.iter().map(|audited| audited.roots.size()).max().unwrap_or(last.roots.size());
         if Checkpoint::open(&twin, key)?.size < wanted {
@@ -219,7 +269,7 @@ impl Pass {
             }
             Ok(None)
         })?;
-        let Some((audited, differs)) = differing else { return Ok(Step::Read { roots }) };
+        let Some((audited, differs)) = differing else { return Ok(Step::Read { roots, to }) };
         let misconduct = self
             .files
             .with_tiles(|read| audited.twin_differs((self.note.as_str(), &self.key), read, &twin, differs))?;

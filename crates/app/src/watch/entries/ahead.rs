@@ -8,11 +8,14 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::super::{RemoteFiles, TILE_BYTES_MAX, WatchError, fetch};
-use crate::remote::Remote;
+use crate::remote::{Remote, RemoteFault};
 
 /// The largest bundle, in bytes: 256 entries of 65,535 bytes, each behind its length.
 const BUNDLE_BYTES_MAX: usize = 256 * (2 + 65_535);
-/// Bundles that are on the way or wait to be read: a log of the largest entries fills 256 MiB with them, one of ours a third of one.
+/// The largest bundle that is fetched before it is its turn, in bytes: each may be there packed and plain, in memory of up to twice
+/// its size. A larger one is fetched by itself when it is read. All that are on the way or wait take less than 256 MiB so.
+const AHEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Bundles that are on the way or wait to be read.
 const BUNDLES_AT_ONCE: usize = 16;
 /// How many entries a full bundle has.
 const FULL_WIDTH: u16 = TILE_WIDTH as u16;
@@ -27,6 +30,13 @@ pub(super) struct Bundle {
     pub(super) hashes: Option<Vec<u8>>,
 }
 
+/// A bundle that is on the way.
+struct Fetching {
+    index: u64,
+    width: u16,
+    task: JoinHandle<Result<Bundle, WatchError>>,
+}
+
 /// Bundles in their order, some of them on the way.
 pub(super) struct Ahead {
     runtime: Handle,
@@ -35,7 +45,7 @@ pub(super) struct Ahead {
     /// Entries of the log.
     size: u64,
     indexes: Range<u64>,
-    fetching: VecDeque<JoinHandle<Result<Bundle, WatchError>>>,
+    fetching: VecDeque<Fetching>,
 }
 
 impl Ahead {
@@ -53,27 +63,38 @@ impl Ahead {
             let width = self.size.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
             let width = u16::try_from(width).unwrap_or(u16::MAX);
             let (remote, url) = (self.remote.clone(), self.url.clone());
-            self.fetching.push_back(self.runtime.spawn(async move { bundle(&remote, &url, index, width).await }));
+            let bundle = async move { bundle(&remote, &url, (index, width), AHEAD_BYTES_MAX).await };
+            self.fetching.push_back(Fetching { index, width, task: self.runtime.spawn(bundle) });
         }
-        let next = self.fetching.pop_front().ok_or(WatchError::Interrupted)?;
-        self.runtime.block_on(next).map_err(|_| WatchError::Interrupted)?
+        let Fetching { index, width, task } = self.fetching.pop_front().ok_or(WatchError::Interrupted)?;
+        match self.runtime.block_on(task).map_err(|_| WatchError::Interrupted)? {
+            Err(WatchError::Unreachable { fault: RemoteFault::TooLarge { .. }, .. }) => {
+                self.runtime.block_on(bundle(&self.remote, &self.url, (index, width), BUNDLE_BYTES_MAX))
+            }
+            fetched => fetched,
+        }
     }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        self.fetching.iter().for_each(JoinHandle::abort);
+        self.fetching.iter().for_each(|fetching| fetching.task.abort());
     }
 }
 
 /// A bundle, or the full one that it is a beginning of: a log may drop partial ones once the full one exists.
-async fn bundle(remote: &Remote, url: &str, index: u64, width: u16) -> Result<Bundle, WatchError> {
+async fn bundle(
+    remote: &Remote,
+    url: &str,
+    (index, width): (u64, u16),
+    bytes_max: usize,
+) -> Result<Bundle, WatchError> {
     let asked = TilePath::entries(index, width);
-    let (path, bytes) = match fetch(remote, url, &asked.to_string(), BUNDLE_BYTES_MAX).await? {
+    let (path, bytes) = match fetch(remote, url, &asked.to_string(), bytes_max).await? {
         Some(bytes) => (asked, bytes),
         None => {
             let full = TilePath::entries(index, FULL_WIDTH);
-            match fetch(remote, url, &full.to_string(), BUNDLE_BYTES_MAX).await? {
+            match fetch(remote, url, &full.to_string(), bytes_max).await? {
                 Some(bytes) => (full, bytes),
                 None => return Err(TransparencyError::TileMissing { path: asked.to_string() }.into()),
             }
