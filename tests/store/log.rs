@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lingqu_crypto::{DigestPair, SigningKey};
 use lingqu_store::journal::committed_bytes;
@@ -10,8 +11,9 @@ use lingqu_store::log::{LogError, LogFiles, LogKeys, LogPublisher, LogReader, Pu
 use lingqu_store::receipt::{NewReceipt, ReceiptLog};
 use lingqu_store::{Backend, Store};
 use lingqu_tests::{StoreFactory, both};
-use lingqu_transparency::{LogEntry, NoteSigner, RecordKind, TransparencyError, verify_consistency};
+use lingqu_transparency::{Checkpoint, LogEntry, NoteSigner, RecordKind, TransparencyError, verify_consistency};
 use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::sample::{append, append_new};
 
@@ -302,4 +304,40 @@ async fn an_object_store_holds_the_same_log() {
         );
     }
     assert_eq!(check_log(&store, publisher.reader(), None).await.unwrap(), 300);
+}
+
+/// A put that arrives late sets the checkpoint back. Beside SQLite no other process undoes that, so the publisher does, and stops where
+/// it is not its own checkpoint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_put_of_a_checkpoint_is_undone() {
+    /// A little longer than a publisher waits between two looks.
+    const PAUSE: Duration = Duration::from_millis(3_200);
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let files = LogFiles::Objects { store: Arc::clone(&objects), prefix: "node/log".into(), lock: None };
+    let publisher = LogPublisher::open(&store, files, keys()).await.unwrap();
+    grow(&store, 5).await;
+    let early = publisher.publish().await.unwrap();
+    grow(&store, 3).await;
+    let late = publisher.publish().await.unwrap();
+    let place = object_store::path::Path::from("node/log/checkpoint");
+    objects.put(&place, early.note.clone().into()).await.unwrap();
+    assert_eq!(publisher.reader().published().await.unwrap().unwrap(), early);
+    tokio::time::sleep(PAUSE).await;
+    publisher.keep().await.unwrap();
+    assert_eq!(publisher.reader().published().await.unwrap().unwrap(), late);
+
+    // Another history under the same key, as a copy of the node would publish it.
+    for size in [early.checkpoint.size, late.checkpoint.size, late.checkpoint.size + 1] {
+        let other = Checkpoint { size, root: [7; 32], ..late.checkpoint.clone() };
+        let note = other.sign(&signer()).unwrap();
+        objects.put(&place, note.clone().into()).await.unwrap();
+        tokio::time::sleep(PAUSE).await;
+        match publisher.keep().await {
+            Err(LogError::RootDiffers { size: found }) => assert_eq!(found, size),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(publisher.reader().published().await.unwrap().unwrap().note, note, "it is left as evidence");
+    }
 }

@@ -1,6 +1,7 @@
 //! Several processes on one PostgreSQL database: one publishes, and one that was stopped and goes on later writes nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lingqu_store::Store;
 use lingqu_store::log::{LogError, check_log};
@@ -71,6 +72,29 @@ async fn one_that_was_stopped_is_refused_wherever_it_goes_on() {
     grow(&store, 1).await;
     assert_eq!(third.publish().await.unwrap().checkpoint.size, 15);
     assert!(matches!(second.publish().await, Err(LogError::SequencerLost)));
+}
+
+/// A backlog that takes longer to publish than a place is kept does not cost it: the place is renewed on the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_backlog_does_not_cost_the_place() {
+    let Some(factory) = factory().await else { return };
+    let (store, other_store) = (factory.open().await, factory.open().await);
+    let directory = factory.directory().join("log");
+    let publisher = open(&store, &directory, false).await.unwrap();
+    grow(&store, 5).await;
+    // Nothing is published yet, so nothing else than the entries' loop renews. It has been silent for long when it comes there.
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
+    lapse(&store, &factory).await;
+    let signed = publisher.sign().await.unwrap();
+    assert!(matches!(open(&other_store, &directory, false).await.err(), Some(LogError::NotSequencer { .. })));
+    publisher.release(signed).await.unwrap();
+    // Once another has taken it, the loop ends at its next renewal.
+    grow(&store, 5).await;
+    tokio::time::sleep(Duration::from_millis(3_200)).await;
+    lapse(&store, &factory).await;
+    let second = open(&other_store, &directory, false).await.unwrap();
+    assert!(matches!(publisher.sign().await, Err(LogError::SequencerLost)));
+    assert_eq!(second.publish().await.unwrap().checkpoint.size, 10);
 }
 
 /// A process with a log directory of its own, as it was when another one published last into the shared one, would go on without

@@ -8,7 +8,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use lingqu_crypto::{SigningKey, Suite};
-use lingqu_transparency::{AddCheckpoint, Checkpoint, NoteSigner, NoteVerifier, TiledTree, TreeHasher, TreeState};
+use lingqu_transparency::{
+    AddCheckpoint, Checkpoint, NoteSigner, NoteVerifier, TiledTree, TreeHasher, TreeState, sign_note,
+};
 
 /// One history of a log: every checkpoint that it ever had, and all its files.
 pub struct MadeLog {
@@ -25,6 +27,11 @@ impl MadeLog {
 
     /// The same of either suite.
     pub fn of(suite: Suite, origin: &str, count: u64, parting: u64, history: u64) -> MadeLog {
+        MadeLog::padded(suite, origin, count, (parting, history), 0)
+    }
+
+    /// The same with so many bytes more in each entry.
+    pub fn padded(suite: Suite, origin: &str, count: u64, (parting, history): (u64, u64), padding: usize) -> MadeLog {
         let key = match suite {
             Suite::International => SigningKey::from_seed([41; 32]),
             Suite::National => SigningKey::national_from_seed([41; 32]).unwrap(),
@@ -39,7 +46,9 @@ impl MadeLog {
                 break;
             }
             let entry = if number < parting { [number, 0] } else { [number, history] };
-            let growth = state.append(&[entry.map(u64::to_be_bytes).concat()]).unwrap();
+            let mut entry = entry.map(u64::to_be_bytes).concat();
+            entry.resize(entry.len() + padding, 0);
+            let growth = state.append(&[entry]).unwrap();
             files.extend(growth.files);
             state = growth.state;
         }
@@ -48,6 +57,12 @@ impl MadeLog {
 
     pub fn key(&self) -> &NoteVerifier {
         self.signer.verifier()
+    }
+
+    /// A checkpoint of its key under any name.
+    pub fn named(&self, origin: &str) -> String {
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size: 1, root: [7; 32] };
+        sign_note(&checkpoint.to_text(), &[&self.signer]).unwrap()
     }
 
     fn hasher(&self) -> TreeHasher {

@@ -1,6 +1,7 @@
 //! Watching a log from outside: it is followed for as long as it tells the truth, and convicted when it does not.
 
 use std::path::Path;
+use std::time::Duration;
 
 use lingqu_app::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting};
 use lingqu_crypto::{SigningKey, Suite};
@@ -214,6 +215,49 @@ async fn tiles_of_hashes_that_are_not_the_entries_are_found_out() {
     }
 }
 
+/// A log of which not all entries can be read in time is looked at in between, and found out when it lies meanwhile.
+#[tokio::test]
+async fn a_long_log_is_looked_at_while_its_entries_are_read() {
+    let (log, other) = (MadeLog::new(ORIGIN, 600, 999, 0), MadeLog::new(ORIGIN, 600, 300, 9));
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let shown = Shown::default();
+    shown.show(&log, 600);
+    let url = shown.serve().await;
+    let mut watch = LogWatch::begin(setting(&url, log.key(), Some(&state))).unwrap();
+    watch.look().await.unwrap();
+    let mut told = Vec::new();
+    // With no time at all each call reads one bundle, and what it read is remembered.
+    let audited = watch.audit_entries_for(Duration::ZERO, None, &mut |done, of| told.push((done, of))).await.unwrap();
+    assert!(matches!(audited, Audited::Part { read: 256, size: 600 }), "{audited:?}");
+    shown.show(&other, 600);
+    assert_eq!(convicted(watch.look().await.unwrap(), log.key()).0, 600);
+    shown.show(&log, 600);
+    drop(watch);
+    let mut watch = LogWatch::begin(setting(&url, log.key(), Some(&state))).unwrap();
+    let audited = watch.audit_entries_for(Duration::ZERO, None, &mut |done, of| told.push((done, of))).await.unwrap();
+    assert!(matches!(audited, Audited::Part { read: 512, size: 600 }), "{audited:?}");
+    // What is not signed is found out in the last part as well.
+    shown.replace(&other, "tile/entries/002.p/88");
+    assert!(watch.audit_entries_for(Duration::ZERO, None, &mut |_, _| {}).await.is_err());
+    shown.show(&log, 600);
+    let audited = watch.audit_entries_for(Duration::ZERO, None, &mut |done, of| told.push((done, of))).await.unwrap();
+    assert!(matches!(audited, Audited::Whole { size: 600, .. }), "{audited:?}");
+    assert_eq!(told, [(256, 600), (512, 600), (600, 600)]);
+}
+
+/// Bundles that are too large to be fetched ahead are read all the same, in their order.
+#[tokio::test]
+async fn bundles_of_large_entries_are_read() {
+    let log = MadeLog::padded(Suite::International, ORIGIN, 20, (999, 0), 60_000);
+    let shown = Shown::default();
+    shown.show(&log, 20);
+    let url = shown.serve().await;
+    let mut watch = LogWatch::begin(setting(&url, log.key(), None)).unwrap();
+    watch.look().await.unwrap();
+    assert!(matches!(watch.audit_entries(None).await.unwrap(), Audited::Whole { size: 20, .. }));
+}
+
 /// Two machines from one backup: who followed one of them is shown the other.
 #[tokio::test]
 async fn a_node_that_forks_is_convicted_by_who_follows_it() {
@@ -299,4 +343,28 @@ async fn the_commands_watch_and_convict() {
     std::fs::write(&damaged, std::fs::read_to_string(&proof).unwrap().replacen("rewrite", "fork", 1)).unwrap();
     let refused = check(&damaged, &vkey).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("proves nothing"), "{refused:?}");
+}
+
+/// A log that calls itself so that no program can be told of it, and that a terminal obeys: who is to be called is called, with a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_can_not_mute_the_alert_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, shown) = (MadeLog::new(ORIGIN, 1, 99, 0), Shown::default());
+    let url = shown.serve().await;
+    for (number, name) in ["x".repeat(300_000), "\u{9b}2J\u{7f}".to_owned()].iter().enumerate() {
+        shown.show_note(&log, &log.named(name));
+        let (state, alerts) = (directory.path().join("state"), directory.path().join(format!("alerts{number}")));
+        let alert = format!("printf '%s\n' \"$LINGQU_ALERT_PROBLEM\" >'{}'", alerts.display());
+        let (url, vkey, state) = (url.clone(), log.key().to_string(), state.display().to_string());
+        let ended = tokio::task::spawn_blocking(move || {
+            run(&["audit", "watch", &url, "--vkey", &vkey, "--state", &state, "--once", "--alert-command", &alert])
+        });
+        let ended = ended.await.unwrap();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let told = std::fs::read_to_string(&alerts).unwrap();
+        assert!(told.contains("does not hold") && told.len() < 5_000, "{} bytes", told.len());
+        for text in [&told, &ended.stdout, &ended.stderr] {
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n') && text.len() < 10_000);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,27 +46,39 @@ impl Alert {
     /// Calls the command, unless it was called for the same kind of problem a while ago, and waits for it. What goes wrong with
     /// it is said on stderr: a watch goes on watching.
     pub async fn raise(&mut self, alarm: Alarm) {
-        let Some(command) = self.command.clone().filter(|_| self.is_due(&alarm.seen, Instant::now())) else { return };
+        let now = Instant::now();
+        let Some(command) = self.command.clone().filter(|_| self.is_due(&alarm.seen, now)) else { return };
+        let seen = alarm.seen.clone();
         let called = tokio::task::spawn_blocking(move || call(&command, &alarm, COMMAND_MAX)).await;
+        // Of what could not even be started nobody has heard: it is tried again at the next look.
+        if !matches!(called, Ok(Err(Trouble::NotStarted(_)))) {
+            self.told.insert(seen, now);
+        }
         match called {
             Ok(Ok(())) => {}
-            Ok(Err(problem)) => output::tell(&format!("the alert command {problem}")),
+            Ok(Err(Trouble::NotStarted(problem) | Trouble::Ended(problem))) => {
+                output::tell(&format!("the alert command {problem}"));
+            }
             Err(_) => output::tell("the alert command was interrupted"),
         }
     }
 
-    /// Whether a problem of this kind is to be told now; it counts as told then.
-    fn is_due(&mut self, seen: &str, now: Instant) -> bool {
-        let is_known = self.told.get(seen).is_some_and(|at| now.saturating_duration_since(*at) < self.pause);
-        if !is_known {
-            self.told.insert(seen.to_owned(), now);
-        }
-        !is_known
+    /// Whether a problem of this kind is to be told now.
+    fn is_due(&self, seen: &str, now: Instant) -> bool {
+        self.told.get(seen).is_none_or(|at| now.saturating_duration_since(*at) >= self.pause)
     }
 }
 
-/// Runs a command with the alarm in its environment and on its input. Error: what to say about it after "the alert command".
-fn call(command: &str, alarm: &Alarm, limit: Duration) -> Result<(), String> {
+/// Why a call came to nothing: what to say about it after "the alert command".
+#[derive(Debug)]
+enum Trouble {
+    NotStarted(String),
+    /// It was started, and failed or was ended.
+    Ended(String),
+}
+
+/// Runs a command with the alarm in its environment and on its input.
+fn call(command: &str, alarm: &Alarm, limit: Duration) -> Result<(), Trouble> {
     let mut child = Command::new("sh")
         .args(["-c", command])
         .env(SEEN_VARIABLE, &alarm.seen)
@@ -73,31 +86,47 @@ fn call(command: &str, alarm: &Alarm, limit: Duration) -> Result<(), String> {
         .stdin(Stdio::piped())
         // What it prints is no result of the watch.
         .stdout(Stdio::null())
+        // A group of its own, so that what it started ends with it.
+        .process_group(0)
         .spawn()
-        .map_err(|error| format!("can't be started: {error}"))?;
-    if let Some(mut input) = child.stdin.take() {
-        // A command may end without having read it. The line is far smaller than what a pipe holds, so this waits for nobody.
-        drop(input.write_all(format!("{}\n", alarm.json).as_bytes()));
-    }
+        .map_err(|error| Trouble::NotStarted(format!("can't be started: {error}")))?;
     let begun = Instant::now();
+    if let Some(mut input) = child.stdin.take() {
+        // A command may end without having read it, and one that reads nothing lets only this thread wait: until it is ended.
+        let line = format!("{}\n", alarm.json);
+        let write = move || drop(input.write_all(line.as_bytes()));
+        if let Err(error) = std::thread::Builder::new().name("alert-input".to_owned()).spawn(write) {
+            end(&mut child);
+            return Err(Trouble::NotStarted(format!("can't be given its input: {error}")));
+        }
+    }
+    wait(&mut child, begun, limit).map_err(Trouble::Ended)
+}
+
+fn wait(child: &mut Child, begun: Instant, limit: Duration) -> Result<(), String> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => return Err(format!("failed ({status})")),
             Ok(None) if begun.elapsed() < limit => std::thread::sleep(POLL_EVERY),
             Ok(None) => {
-                end(&mut child);
+                end(child);
                 return Err(format!("did not end within {} seconds and was ended", limit.as_secs()));
             }
             Err(error) => {
-                end(&mut child);
+                end(child);
                 return Err(format!("can't be waited for: {error}"));
             }
         }
     }
 }
 
+/// Ends a command and whatever it started in its group. The shell's `kill` does it, which is in every shell.
 fn end(child: &mut Child) {
+    let group = format!("-{}", child.id());
+    // The child is not waited for yet, so its number is nobody else's.
+    let killed = Command::new("sh").args(["-c", "kill -s KILL -- \"$1\"", "sh", &group]).stderr(Stdio::null()).status();
+    drop(killed);
     // An error means that it has ended by itself.
     drop(child.kill());
     drop(child.wait());
@@ -112,14 +141,55 @@ mod tests {
         Alarm { seen: seen.to_owned(), problem, json: format!("{{\"seen\":\"{seen}\"}}") }
     }
 
+    fn ended(called: Result<(), Trouble>) -> String {
+        match called {
+            Err(Trouble::Ended(problem)) => problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_problem_of_one_kind_is_told_once_in_a_while() {
         let (mut alert, begun) = (Alert::new(None, Duration::from_secs(60)), Instant::now());
         assert!(alert.is_due("older", begun));
+        alert.told.insert("older".to_owned(), begun);
         assert!(!alert.is_due("older", begun + Duration::from_secs(59)));
         assert!(alert.is_due("unreachable", begun + Duration::from_secs(1)));
         assert!(alert.is_due("older", begun + Duration::from_secs(60)));
-        assert!(!alert.is_due("older", begun + Duration::from_secs(61)));
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_started_was_not_told() {
+        let place = tempfile::tempdir().unwrap();
+        let told = place.path().join("told");
+        let command = format!("echo >>'{}'", told.display());
+        let mut alert = Alert::new(Some(command), Duration::from_secs(3_600));
+        // The system gives no program such a variable.
+        alert.raise(Alarm { problem: "a\0b".to_owned(), ..alarm("older") }).await;
+        assert!(!told.exists());
+        for _ in 0..2 {
+            alert.raise(alarm("older")).await;
+            assert_eq!(std::fs::read_to_string(&told).unwrap(), "\n");
+        }
+    }
+
+    #[test]
+    fn a_command_that_reads_nothing_is_ended_with_what_it_started() {
+        let place = tempfile::tempdir().unwrap();
+        let started = place.path().join("started");
+        // More than a pipe holds.
+        let large = Alarm { json: "x".repeat(1 << 20), ..alarm("older") };
+        let command = format!("sleep 600 & echo $! >'{}'; wait", started.display());
+        let problem = ended(call(&command, &large, Duration::from_secs(3)));
+        assert!(problem.contains("did not end"), "{problem}");
+        let started = std::fs::read_to_string(started).unwrap();
+        // Whoever takes up orphans takes it up in a moment.
+        let is_gone = (0..200).any(|_| {
+            std::thread::sleep(POLL_EVERY);
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", started.trim())).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+        assert!(is_gone, "what it started goes on");
     }
 
     #[test]
@@ -134,9 +204,7 @@ mod tests {
         let told = std::fs::read_to_string(&file).unwrap();
         assert_eq!(told, "older|it's \"odd\" $(touch owned)|{\"seen\":\"older\"}\n");
         assert!(!place.path().join("owned").exists(), "what is told is no command");
-        assert!(call("exit 3", &alarm("older"), COMMAND_MAX).unwrap_err().contains("failed"));
-        assert!(
-            call("exec sleep 600", &alarm("older"), Duration::from_millis(200)).unwrap_err().contains("did not end")
-        );
+        assert!(ended(call("exit 3", &alarm("older"), COMMAND_MAX)).contains("failed"));
+        assert!(ended(call("exec sleep 600", &alarm("older"), Duration::from_millis(200))).contains("did not end"));
     }
 }

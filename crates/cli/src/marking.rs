@@ -79,6 +79,8 @@ struct Proposal {
     /// Columns that others determine. A marking leaves all of them alone, hangs on what determines its column (`by`), or names
     /// them in `keeps.breaks`.
     dependencies: Vec<Dependency>,
+    /// How many of them, the last ones, were seen in a sample alone: there were too many to hold against every row.
+    dependencies_of_a_sample: usize,
     /// Pairs of columns for which there was no time to look what they determine.
     pairs_left_out: u64,
     /// Pairs of columns that could carry a mark of places.
@@ -181,7 +183,7 @@ pub async fn run(arguments: MarkingArguments) -> Result<(), Failure> {
 
 impl Proposal {
     fn of(proposed: MarkingProposal) -> Self {
-        let MarkingProposal { table, rows, findings, moments, personal } = proposed;
+        let MarkingProposal { table, rows, findings, sampled_only, moments, personal } = proposed;
         let mut proposal = Self {
             table,
             rows,
@@ -189,6 +191,7 @@ impl Proposal {
             columns: Vec::new(),
             ties: Vec::new(),
             dependencies: Vec::new(),
+            dependencies_of_a_sample: sampled_only,
             pairs_left_out: 0,
             places: Vec::new(),
             categories: Vec::new(),
@@ -277,6 +280,12 @@ impl Proposal {
         }
         for Dependency { by, column, repeated } in &self.dependencies {
             text.push_str(&format!("  {} -> {column} ({repeated} rows)\n", by.join(" + ")));
+        }
+        if self.dependencies_of_a_sample > 0 {
+            text.push_str(&format!(
+                "\nthe last {} of these were seen in a sample alone: there are too many to hold against every row\n",
+                self.dependencies_of_a_sample
+            ));
         }
         if self.pairs_left_out > 0 {
             text.push_str(&format!(
@@ -457,6 +466,7 @@ mod tests {
             table: "drivers".to_owned(),
             rows: 0,
             findings,
+            sampled_only: 0,
             moments: MomentBounds::default(),
             personal: vec!["birth_on".to_owned()],
         };

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lingqu_app::{
-    Accused, App, ExplainedBy, ProductTrace, SourceTrace, TraceCheck, TraceReport, TraceSettings, TraceVerdict,
-    TraceWatch, trace_report_pdf, verify_trace, verify_trace_with,
+    Accused, App, ExplainedBy, HeldAgainst, ProductTrace, SourceTrace, TraceCheck, TraceReport, TraceSettings,
+    TraceVerdict, TraceWatch, trace_report_pdf, verify_trace, verify_trace_with,
 };
 use lingqu_domain::id::ProductId;
 use lingqu_engine::source::{Fragment, FragmentOptions, StopSignal, TextEncoding};
@@ -39,7 +39,7 @@ pub struct TraceArguments {
     /// Compare with this product alone: its id or its table name [default: all that were delivered]
     #[arg(long, value_name = "PRODUCT")]
     product: Option<String>,
-    /// The case, or who asked for the trace: stands in the journal's record of it
+    /// The case, or who asked for the trace: stands in the journal's record of it, and so in the evidence
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
     /// The encoding of a text [default: found out]
@@ -154,7 +154,7 @@ async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) 
         output::tell("gathering commitments, receipts and proofs");
         let bundle = app.export_trace(&trace).await?;
         // What is handed out has been verified as its reader will do it.
-        if let Some((item, problem)) = verify_trace(&bundle, &EvidenceTrust::default()).findings.first() {
+        if let Some((item, problem)) = verify_trace(&bundle, &EvidenceTrust::default()).problem() {
             return Err(Failure::Outcome(format!(
                 "the evidence does not verify ({item}: {problem}) and was not written; run `lingqu doctor` and `lingqu replay --check`"
             )));
@@ -253,7 +253,7 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
     } else {
         output::print(&check_words(&check))?;
     }
-    match check.findings.first() {
+    match check.problem() {
         None => Ok(()),
         Some((item, problem)) => Err(Failure::Outcome(format!(
             "{} does not verify: {item}: {problem}; ask for the evidence again where it came from",
@@ -422,6 +422,14 @@ fn source_words(source: &SourceTrace) -> String {
     if !source.never_delivered.is_empty() {
         line(&mut text, "  no order had", source.never_delivered.join(" "));
     }
+    if !source.marked.is_empty() {
+        let products: Vec<String> = source.marked.iter().map(ToString::to_string).collect();
+        line(
+            &mut text,
+            "  marks of",
+            format!("{} may be in it: a copy may have been joined to it", products.join(" ")),
+        );
+    }
     line(&mut text, "  held by", format!("{} {}, and this node", source.provider, source.provider_name));
     for order in source.orders.iter().take(SHOWN_MAX) {
         let columns = order.columns.join(" ");
@@ -514,7 +522,13 @@ fn product_words(product: &ProductTrace) -> String {
 fn check_words(check: &TraceCheck) -> String {
     let none = || "(none)".to_owned();
     let mut text = String::new();
-    line(&mut text, "verified", if check.verified { "yes" } else { "NO" });
+    let verified = match (check.findings.is_empty(), check.held) {
+        (true, HeldAgainst::Report) => "yes",
+        (true, HeldAgainst::Totals) => "without a record of this report",
+        (true, HeldAgainst::Nothing) => "without a record",
+        (false, _) => "NO",
+    };
+    line(&mut text, "verified", verified);
     line(&mut text, "node", check.node.clone().unwrap_or_else(none));
     line(
         &mut text,
@@ -531,7 +545,11 @@ fn check_words(check: &TraceCheck) -> String {
         let before = counted(tries.before, "trace");
         line(&mut text, "same file", format!("{before} before this one, which left {:.4} of the bound", tries.share));
     }
-    let recorded = check.recorded.as_deref().unwrap_or("(no record of the trace is in the bundle)");
+    let recorded = match (&check.recorded, check.held) {
+        (None, _) => "(no record of the trace is in the bundle, or it says otherwise)".to_owned(),
+        (Some(record), HeldAgainst::Report) => format!("{record}, which commits to this report and to what was tested"),
+        (Some(record), _) => format!("{record}, with the same totals; it commits to no report that is handed out"),
+    };
     line(&mut text, "in the journal", recorded);
     let observed = match &check.observed {
         Some(found) => format!(

@@ -22,6 +22,8 @@ const INTERVAL_S_MAX: u64 = 86_400;
 /// and 30 days.
 const ALERT_PAUSE_S: u64 = 3_600;
 const ALERT_PAUSE_S_MAX: u64 = 2_592_000;
+/// So much of a problem is told, in bytes: a log may put its name of any length and with anything in it into one.
+const PROBLEM_BYTES_MAX: usize = 4_096;
 /// Pause between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -109,18 +111,26 @@ pub async fn run(arguments: WatchArguments) -> Result<(), Failure> {
     let twin = twin(&arguments)?;
     let mut alert = Alert::new(arguments.alert_command.clone(), Duration::from_secs(arguments.alert_pause));
     let (mut told, mut told_of_entries) = (String::new(), String::new());
+    let interval = Duration::from_secs(arguments.interval);
+    let mut reading: Option<Progress> = None;
     loop {
         let looked = watch.look().await;
         let mut outcome = judge(&watch, looked, &arguments, &mut told, &mut alert).await?;
         if arguments.entries && outcome.is_none() {
-            let mut progress = Progress::begin();
-            let audited = watch.audit_entries_telling(twin.as_ref(), &mut |done, of| progress.tell(done, of)).await;
+            // However long the entries take, the log is looked at in time: reading them goes on after that.
+            let mut progress = reading.take().unwrap_or_else(Progress::begin);
+            let mut tell = |done, of| progress.tell(done, of);
+            let audited = watch.audit_entries_for(interval, twin.as_ref(), &mut tell).await;
+            if matches!(audited, Ok(Audited::Part { .. })) {
+                reading = Some(progress);
+                continue;
+            }
             outcome = judge_entries(&watch, audited, &arguments, &mut told_of_entries, &mut alert).await?;
         }
         if arguments.once {
             return outcome.map_or(Ok(()), |problem| Err(Failure::Outcome(problem)));
         }
-        tokio::time::sleep(Duration::from_secs(arguments.interval)).await;
+        tokio::time::sleep(interval).await;
     }
 }
 
@@ -180,6 +190,7 @@ async fn judge_entries(
     let mut line = Line { log: &name, ..Line::default() };
     match audited {
         Ok(Audited::Whole { size, .. }) => (line.seen, line.size) = ("entries", Some(size)),
+        Ok(Audited::Part { .. }) => return Ok(None),
         Ok(Audited::Misconduct(misconduct)) => return Err(convict(watch, &misconduct, arguments, alert).await),
         Err(error) => (line.seen, line.problem) = amiss(error)?,
     }
@@ -195,7 +206,9 @@ fn amiss(error: WatchError) -> Result<(&'static str, Option<String>), Failure> {
             ("not_proven", Some(problem))
         }
         WatchError::TwinBehind { .. } => ("twin_behind", Some(error.to_string())),
-        WatchError::Unreachable { .. } | WatchError::Status { .. } => ("unreachable", Some(error.to_string())),
+        WatchError::Unreachable { .. } | WatchError::Status { .. } | WatchError::TooSlow { .. } => {
+            ("unreachable", Some(error.to_string()))
+        }
         WatchError::BadUrl(_) | WatchError::NoClient(_) | WatchError::State { .. } | WatchError::Interrupted => {
             return Err(mend(error));
         }
@@ -211,15 +224,15 @@ async fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArg
     };
     let path = misconduct_path(&arguments.proof_dir, misconduct, watch.log(), twin.as_ref());
     if let Err(error) = write_misconduct(&path, misconduct) {
-        let problem = format!("the log {name} contradicts what it signed, and the proof can't be kept: {error}");
+        let problem = tidy(&format!("the log {name} contradicts what it signed, and the proof can't be kept: {error}"));
         let line = Line { seen: MISCONDUCT, log: name, problem: Some(problem.clone()), ..Line::default() };
         call(&line, alert).await;
         return Failure::Mend(problem);
     }
-    let problem = format!(
+    let problem = tidy(&format!(
         "the log {name} contradicts what it signed before; the proof is {}, which anyone checks with `lingqu audit verify-misconduct`",
         path.display()
-    );
+    ));
     let line = Line {
         seen: MISCONDUCT,
         log: name,
@@ -237,11 +250,12 @@ async fn convict(watch: &LogWatch, misconduct: &Misconduct, arguments: &WatchArg
 
 /// Says a line unless it was the last one. What is wrong comes back.
 async fn say_once(
-    line: Line<'_>,
+    mut line: Line<'_>,
     is_json: bool,
     told: &mut String,
     alert: &mut Alert,
 ) -> Result<Option<String>, Failure> {
+    line.problem = line.problem.as_deref().map(tidy);
     let this = format!("{} {:?} {:?}", line.seen, line.size, line.problem);
     if *told != this {
         say(&line, is_json)?;
@@ -249,6 +263,11 @@ async fn say_once(
     }
     call(&line, alert).await;
     Ok(line.problem)
+}
+
+/// A problem as it may be printed, given to a program, and put into its environment.
+fn tidy(problem: &str) -> String {
+    output::plain(problem, PROBLEM_BYTES_MAX)
 }
 
 /// Calls the alert command for a line that tells of a problem.
@@ -329,5 +348,5 @@ fn read_policy(path: &Path) -> Result<LogPolicy, Failure> {
 }
 
 fn mend(error: WatchError) -> Failure {
-    Failure::Mend(error.to_string())
+    Failure::Mend(tidy(&error.to_string()))
 }

@@ -37,10 +37,12 @@ impl RootsEntry {
     /// The roots that the log named `origin` and its twin have at a size.
     ///
     /// # Errors
-    /// Refused when the name is empty, longer than 255 bytes, or holds a newline.
+    /// Refused when the name is empty, longer than 255 bytes, or holds a control character.
     pub fn new(origin: &str, size: u64, international: Hash, national: Hash) -> Result<RootsEntry, TransparencyError> {
-        if origin.is_empty() || origin.len() > ORIGIN_BYTES_MAX || origin.contains('\n') {
-            return Err(malformed(WHAT, format!("the log's name must be one line of 1 to {ORIGIN_BYTES_MAX} bytes")));
+        if origin.is_empty() || origin.len() > ORIGIN_BYTES_MAX || origin.contains(char::is_control) {
+            let problem =
+                format!("the log's name must be one line of 1 to {ORIGIN_BYTES_MAX} bytes without control characters");
+            return Err(malformed(WHAT, problem));
         }
         Ok(RootsEntry { origin: origin.to_owned(), size, international, national })
     }
@@ -139,13 +141,17 @@ mod tests {
             assert!(RootsEntry::decode(&good[..length]).is_err());
         }
         assert!(RootsEntry::decode(&[&good[..], b"x"].concat()).is_err());
-        for (at, value) in [(0, b'l'), (3, 2), (76, 0), (76, 15), (77, b'\n'), (77, 0xff)] {
+        for (at, value) in
+            [(0, b'l'), (3, 2), (76, 0), (76, 15), (77, b'\n'), (77, 0), (77, 0x1b), (77, 0x7f), (77, 0xff)]
+        {
             let mut bytes = good.clone();
             bytes[at] = value;
             assert!(RootsEntry::decode(&bytes).is_err(), "byte {at} as {value}");
         }
         assert!(RootsEntry::new(&"x".repeat(256), 1, [1; 32], [2; 32]).is_err());
         assert!(RootsEntry::new("", 1, [1; 32], [2; 32]).is_err());
+        // A control character of two bytes, which a terminal takes for the beginning of a command.
+        assert!(RootsEntry::new("node.example/\u{9b}2J", 1, [1; 32], [2; 32]).is_err());
         // The other kind of entry is not mistaken for this one.
         assert!(!RootsEntry::is_named_by(b"LQE\x01"));
     }

@@ -122,7 +122,7 @@ impl LogFiles {
                 let existing = Handle::current().block_on(put_new(store, prefix, files))?;
                 for place in existing {
                     let (path, bytes) = &files[place];
-                    self.check_same(path, bytes)?;
+                    check_same(path, self.read(path)?, bytes)?;
                 }
                 Ok(())
             }
@@ -168,11 +168,17 @@ impl LogFiles {
             Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error).into()),
         }
     }
+}
 
-    fn check_same(&self, path: &str, bytes: &[u8]) -> Result<(), LogError> {
-        match self.read(path)? {
-            Some(found) if found == bytes => Ok(()),
-            _ => Err(LogError::FileDiffers { path: path.to_owned() }),
+/// Compares a file that a store says it had already with what it should hold. One that is not there then was a put of ours that
+/// the store gave up because another was under way: a fault of the store, and the next try puts it.
+fn check_same(path: &str, found: Option<Vec<u8>>, bytes: &[u8]) -> Result<(), LogError> {
+    match found {
+        Some(found) if found == bytes => Ok(()),
+        Some(_) => Err(LogError::FileDiffers { path: path.to_owned() }),
+        None => {
+            let problem = "the store refused it as one that is there, and has none; it is tried again";
+            Err(StoreError::file("write", path, std::io::Error::other(problem)).into())
         }
     }
 }
@@ -262,4 +268,19 @@ fn location(prefix: &str, path: &str) -> object_store::path::Path {
 
 fn object_fault(doing: &'static str, path: &str, error: object_store::Error) -> StoreError {
     StoreError::file(doing, path, std::io::Error::other(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_that_the_store_gave_up_is_no_other_content() {
+        assert!(check_same("tile/0/000", Some(b"same".to_vec()), b"same").is_ok());
+        assert!(matches!(
+            check_same("tile/0/000", Some(b"other".to_vec()), b"same"),
+            Err(LogError::FileDiffers { path }) if path == "tile/0/000"
+        ));
+        assert!(matches!(check_same("tile/0/000", None, b"same"), Err(LogError::Store(StoreError::File { .. }))));
+    }
 }

@@ -1,5 +1,6 @@
 //! The publisher: takes entries in order, grows the tiles of both logs, signs, and writes the checkpoints last.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use lingqu_crypto::Suite;
@@ -134,6 +135,8 @@ impl LogPublisher {
         }
         let mut trees = state.trees.clone();
         while trees.size() < target {
+            // A long backlog takes longer than a place is kept for one who is silent.
+            self.sequencer.keep().await?;
             // A step ends where a bundle is full.
             let count = (TILE_WIDTH - trees.size() % TILE_WIDTH).min(target - trees.size());
             let entries = read_entries(&self.store, trees.size(), count).await?;
@@ -182,26 +185,43 @@ impl LogPublisher {
     }
 
     /// Keeps the publisher's place while there is nothing to publish, and sees to it that the checkpoints that are served are
-    /// those that were published last. Call it every second or so.
+    /// those that were published last: an earlier one of this log is replaced. Call it every second or so.
     ///
     /// # Errors
-    /// [`LogError::SequencerLost`]; faults.
+    /// [`LogError::SequencerLost`]; [`LogError::RootDiffers`] when the checkpoint that is served is of another history and no
+    /// database says who publishes; faults.
     pub async fn keep(&self) -> Result<(), LogError> {
         if !self.sequencer.keep().await? {
             return Ok(());
         }
-        // A process that lost its place in the middle of writing may have put an older checkpoint back.
+        // A process that lost its place in the middle of writing may have put an older checkpoint back, and so may a request to an
+        // object store that arrives late.
         let state = self.state.lock().await;
         let Some(heads) = &state.published else { return Ok(()) };
-        let (reader, note) = (self.reader.clone(), heads.international.note.clone());
-        let twin = self.twin.clone().zip(heads.national.as_ref().map(|twin| twin.note.clone()));
+        let mut shown = vec![(self.reader.clone(), heads.international.clone())];
+        shown.extend(self.twin.clone().zip(heads.national.clone()));
+        let is_fenced = self.sequencer.is_fenced();
         let is_served = blocking(move || {
-            let served = |reader: &LogReader, note: &str| -> Result<bool, LogError> {
-                Ok(reader.read_published()?.is_some_and(|served| served.note == note))
-            };
-            Ok(served(&reader, &note)? && twin.map_or(Ok(true), |(twin, note)| served(&twin, &note))?)
+            let mut is_served = true;
+            for (reader, published) in shown {
+                let served = reader.read_published()?;
+                if served.as_ref().is_some_and(|served| served.note == published.note) {
+                    continue;
+                }
+                is_served = false;
+                if let Some(served) = served
+                    && !is_fenced
+                {
+                    check_earlier(&reader, &served.checkpoint, &published.checkpoint)?;
+                }
+            }
+            Ok(is_served)
         });
         if !is_served.await? {
+            tracing::warn!(
+                size = heads.size(),
+                "another checkpoint was served than was published last; putting that back"
+            );
             write_checkpoints(&self.reader, self.twin.as_ref(), &self.sequencer, heads).await?;
         }
         Ok(())
@@ -304,7 +324,7 @@ async fn take_up(
                     let (first, second) = (reader.clone(), twin.clone());
                     blocking(move || load_twin(&first, &second, size)).await?
                 }
-                None => begin_twin(store, &reader, twin, size).await?,
+                None => begin_twin(store, sequencer, &reader, twin, size).await?,
             };
             let mut trees = Trees::Twin(Box::new(log));
             for (reader, published) in [(&reader, &first), (twin, &second)] {
@@ -374,6 +394,16 @@ async fn compare_root(reader: &LogReader, trees: &Trees, checkpoint: &Checkpoint
         Some(blocking(move || reader.root_at(size, earlier)).await?)
     };
     if found == Some(checkpoint.root) { Ok(()) } else { Err(LogError::RootDiffers { size: earlier }) }
+}
+
+/// That a checkpoint that is served is of the log that was published last, or of its beginning.
+fn check_earlier(reader: &LogReader, served: &Checkpoint, published: &Checkpoint) -> Result<(), LogError> {
+    let found = match served.size.cmp(&published.size) {
+        Ordering::Less => Some(reader.root_at(published.size, served.size)?),
+        Ordering::Equal => Some(published.root),
+        Ordering::Greater => None,
+    };
+    if found == Some(served.root) { Ok(()) } else { Err(LogError::RootDiffers { size: served.size }) }
 }
 
 /// The heads of a size, of which a crash between the writes of both checkpoints, or the twin's first day, left one behind or

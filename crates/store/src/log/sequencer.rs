@@ -30,6 +30,8 @@ pub(super) enum Sequencer {
     Directory {
         /// Held until this is dropped.
         _lock: Option<File>,
+        /// When it was last looked what an object store serves: a request that arrives late is undone by nothing else there.
+        looked_at: Option<Mutex<Instant>>,
     },
     /// By the row of the database.
     Row(Holder),
@@ -51,7 +53,8 @@ impl Sequencer {
     pub(super) async fn claim(store: &Store, files: &LogFiles) -> Result<Sequencer, LogError> {
         if store.backend() == Backend::Sqlite {
             let files = files.clone();
-            return Ok(Sequencer::Directory { _lock: blocking(move || files.lock()).await? });
+            let looked_at = matches!(files, LogFiles::Objects { .. }).then(|| Mutex::new(Instant::now()));
+            return Ok(Sequencer::Directory { _lock: blocking(move || files.lock()).await?, looked_at });
         }
         const DOING: &str = "taking the sequencer's place";
         let name = format!("{:032x}", u128::from_be_bytes(random()?));
@@ -102,14 +105,32 @@ impl Sequencer {
         Ok(Some(transaction))
     }
 
-    /// Says that the holder is there, when it has not for a while; true when it did.
+    /// Whether the database says who publishes, so that whatever else is written is not the log's.
+    pub(super) fn is_fenced(&self) -> bool {
+        matches!(self, Sequencer::Row(_))
+    }
+
+    /// Says that the holder is there, when it has not for a while. True when what is served is to be looked at as well: every few
+    /// seconds, but for a directory beside SQLite, where nothing arrives late.
     pub(super) async fn keep(&self) -> Result<bool, LogError> {
-        let Sequencer::Row(holder) = self else { return Ok(false) };
-        if holder.renewed_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < RENEW_AFTER {
-            return Ok(false);
+        match self {
+            Sequencer::Directory { looked_at: None, .. } => Ok(false),
+            Sequencer::Directory { looked_at: Some(looked_at), .. } => {
+                let mut looked_at = looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_due = looked_at.elapsed() >= RENEW_AFTER;
+                if is_due {
+                    *looked_at = Instant::now();
+                }
+                Ok(is_due)
+            }
+            Sequencer::Row(holder) => {
+                if holder.renewed_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < RENEW_AFTER {
+                    return Ok(false);
+                }
+                holder.renew(holder.store.db()).await?;
+                Ok(true)
+            }
         }
-        holder.renew(holder.store.db()).await?;
-        Ok(true)
     }
 
     /// Gives the place up, so that another process need not wait.

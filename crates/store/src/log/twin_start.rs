@@ -4,6 +4,7 @@ use lingqu_crypto::Suite;
 use lingqu_transparency::{TILE_WIDTH, TilePath, TwinLog};
 
 use super::roots::RootsRows;
+use super::sequencer::Sequencer;
 use super::trees::{Files, full};
 use super::{LogError, LogReader, blocking};
 use crate::store::Store;
@@ -15,6 +16,7 @@ const TOLD_EVERY: u64 = 4_096 * TILE_WIDTH;
 /// checkpoint. It holds one bundle at a time. A process that ends meanwhile begins again, over tiles that are there already.
 pub(super) async fn begin_twin(
     store: &Store,
+    sequencer: &Sequencer,
     first: &LogReader,
     twin: &LogReader,
     size: u64,
@@ -23,6 +25,8 @@ pub(super) async fn begin_twin(
     // A twin that was published before has entries of both roots; each must be of the trees at its size.
     let mut rows = RootsRows::new(store);
     while log.size() < size {
+        // This takes longer than a place is kept for one who is silent.
+        sequencer.keep().await?;
         if log.size().is_multiple_of(TOLD_EVERY) && size > TOLD_EVERY {
             tracing::info!(entries = log.size(), of = size, "the twin log over SM3 is being made");
         }
