@@ -49,7 +49,7 @@ async fn evidence_is_checked_by_the_command_with_file_and_annex() {
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&told["verified"], &told["observed"]), (&Value::Bool(true), &Value::Null));
-    assert_eq!(told["recorded"], found.recorded.as_str());
+    assert_eq!((&told["held"], told["recorded"].as_str()), (&"report".into(), Some(found.recorded.as_str())));
 
     a_script_without_our_code_accuses_the_same(&bundle);
 
@@ -87,23 +87,44 @@ fn a_script_without_our_code_accuses_the_same(bundle: &str) {
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let told: Value = serde_json::from_str(&ended.stdout).unwrap();
     let accused = told["accused"].as_array().unwrap();
-    assert_eq!(accused.len(), 2, "{told}");
+    assert_eq!(
+        (accused.len(), &told["held"], told["not_checked"].as_array().unwrap().len()),
+        (2, &"report".into(), 3),
+        "{told}"
+    );
     assert!(accused.iter().all(|one| one["log10_p_value"].as_f64().unwrap() < -7.0), "{told}");
-    // A key that was exchanged, under a manifest that was made to fit it: the journal commits to another.
+    // A key that was exchanged: the journal commits to another.
     let bytes = std::fs::read(bundle).unwrap();
-    let evidence = Evidence::parse(&bytes).unwrap();
-    let keys = &evidence.item("trace/keys.json").unwrap().bytes;
-    let mut changed = keys.clone();
-    let key = keys.windows(8).position(|window| window == b"\"key\": \"").unwrap() + 8;
-    changed[key] = if changed[key] == b'0' { b'1' } else { b'0' };
-    let at = bytes.windows(keys.len()).position(|window| window == keys.as_slice()).unwrap();
-    let mut forged = bytes.clone();
-    forged[at..at + changed.len()].copy_from_slice(&changed);
-    let (old, new) = (sha256(keys).to_string(), sha256(&changed).to_string());
-    let digest = forged.windows(old.len()).position(|window| window == old.as_bytes()).unwrap();
-    forged[digest..digest + new.len()].copy_from_slice(new.as_bytes());
     let path = format!("{bundle}.forged");
-    std::fs::write(&path, forged).unwrap();
+    let digit = |digit: &mut u8| *digit = if *digit == b'0' { b'1' } else { b'0' };
+    std::fs::write(&path, exchanged(&bytes, "trace/keys.json", "\"key\": \"", digit)).unwrap();
     let ended = scripted(&path);
     assert!(ended.code == Some(1) && ended.stdout.contains("is not what the journal commits to"), "{}", ended.stderr);
+    // Another report, and more who are registered, than the record of the trace has.
+    let more = |digit: &mut u8| *digit += 1;
+    for (text, told) in [
+        ("\"reason_en\":\"", "says otherwise: report"),
+        ("\"registered\": ", "do not fit what was tested"),
+        ("\"recorded\": \"trc_", "\"held\": \"nothing\""),
+    ] {
+        std::fs::write(&path, exchanged(&bytes, "trace/case.json", text, more)).unwrap();
+        let ended = scripted(&path);
+        assert!(ended.code == Some(1) && ended.stdout.contains(told), "{text}: {}{}", ended.stdout, ended.stderr);
+    }
+}
+
+/// A bundle with the byte after a text of an item changed, under a manifest that was made to fit it.
+fn exchanged(bytes: &[u8], item: &str, text: &str, change: impl Fn(&mut u8)) -> Vec<u8> {
+    let evidence = Evidence::parse(bytes).unwrap();
+    let own = &evidence.item(item).unwrap().bytes;
+    let place = |all: &[u8], of: &[u8]| all.windows(of.len()).position(|window| window == of).unwrap();
+    let mut changed = own.clone();
+    change(&mut changed[place(own, text.as_bytes()) + text.len()]);
+    let mut forged = bytes.to_vec();
+    let at = place(bytes, own);
+    forged[at..at + changed.len()].copy_from_slice(&changed);
+    let (old, new) = (sha256(own).to_string(), sha256(&changed).to_string());
+    let digest = place(&forged, old.as_bytes());
+    forged[digest..digest + new.len()].copy_from_slice(new.as_bytes());
+    forged
 }

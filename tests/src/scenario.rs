@@ -55,7 +55,7 @@ pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
 pub use marked::{TRIP_MARKED, TRIP_MARKED_OMITTED};
 pub use noised::{NOISED_LINES, TRIP_NOISED};
 pub use shared::{PERSON_SHARED, TRIP_SHARED, TRIP_SHARED_ROWS};
-pub use sighted::{SIGHTED_AT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS};
+pub use sighted::{SIGHTED_AT, SIGHTED_EXACT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS};
 
 /// Verification of trips: key `trip_id`, columns `line` and `late`.
 pub const TRIP_CHECK: &str = "trip_check";

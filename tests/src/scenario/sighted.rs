@@ -1,5 +1,5 @@
 //! A resource whose columns carry marks of every kind but that of trips: places, moments, spellings, and numbers under the national
-//! ciphers. Each has a product of its own, which shows no column that another one marks.
+//! ciphers. Each has a product of its own, which shows no column that another one marks; one more shows all but the fare as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -30,12 +30,14 @@ pub const SIGHTED_AT: &str = "sighted_at";
 pub const SIGHTED_STREET: &str = "sighted_street";
 /// Sightings with a fare that is a fen off in each copy, drawn by SM4.
 pub const SIGHTED_FARE: &str = "sighted_fare";
+/// Sightings as they are, but for the fare.
+pub const SIGHTED_EXACT: &str = "sighted_exact";
 
 /// Sightings that there are.
 pub const SIGHTINGS: usize = 3_000;
 
 const TABLE: &str = "sightings";
-const PRODUCTS: [&str; 4] = [SIGHTED_PLACE, SIGHTED_AT, SIGHTED_STREET, SIGHTED_FARE];
+const PRODUCTS: [&str; 5] = [SIGHTED_PLACE, SIGHTED_AT, SIGHTED_STREET, SIGHTED_FARE, SIGHTED_EXACT];
 /// Spellings that are taken for each other, by twos.
 const STREETS: [&str; 4] = ["人民路", "人民大道", "Minzu Ave", "Minzu Avenue"];
 const COLUMNS: [(&str, DataType); 9] = [
@@ -167,6 +169,13 @@ impl Scenario {
 
     /// A product of sightings as its operator drafts it.
     pub fn sighted_details(&self, product: &str) -> ProductDetails {
+        let modes = BTreeSet::from([Mode::Rows, Mode::File]);
+        let narrowing = Narrowing { modes: Some(modes), ..Narrowing::default() };
+        let key = vec![column("sighting_id")];
+        if product == SIGHTED_EXACT {
+            let sql = format!("SELECT sighting_id, latitude, longitude, seen_at, street, width FROM {TABLE}");
+            return ProductDetails { key, ..self.product_details(product, TABLE, &sql, narrowing) };
+        }
         let (carrier, profile, columns) = marked_by(product);
         let mark = Mark { name: column("mark"), rate_per_million: 1_000_000, by: BTreeSet::new(), carrier };
         let marking = Marking {
@@ -176,11 +185,9 @@ impl Scenario {
             decoys_per_million: 0,
             keeps: Some(Keeps { moments: bounds(), ..Keeps::default() }),
         };
-        let modes = BTreeSet::from([Mode::Rows, Mode::File]);
-        let narrowing = Narrowing { modes: Some(modes), ..Narrowing::default() };
         let sql = format!("SELECT sighting_id, vehicle, reading, {columns} FROM {TABLE}");
         let details = self.product_details(product, TABLE, &sql, narrowing);
-        ProductDetails { key: vec![column("sighting_id")], marking: Some(marking), ..details }
+        ProductDetails { key, marking: Some(marking), ..details }
     }
 
     /// Places an order of a product of sightings whose keys the auditor gives its shares of.

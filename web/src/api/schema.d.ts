@@ -5693,6 +5693,19 @@ export interface components {
             /** @description The first moment after. */
             until: string;
         };
+        /** @description How many codes of a product were tested. */
+        TestedCodes: {
+            /**
+             * Format: int64
+             * @description Of orders, each with every epoch of its keys.
+             */
+            orders: number;
+            /**
+             * Format: int64
+             * @description Of recipients, each with every epoch of its code.
+             */
+            recipients: number;
+        };
         /** @description A quality problem. */
         Ticket: {
             /** @description By when it must be answered. */
@@ -5832,6 +5845,18 @@ export interface components {
             recipients_tested: number;
             /** @description SHA-256 of the canonical JSON of the report, hexadecimal. */
             report_digest: string;
+            /**
+             * @description SHA-256 of the canonical JSON of the report without the orders of those who are not accused, hexadecimal: of the report as
+             *     evidence hands it out. None in records from before they had it.
+             */
+            shown_report_digest?: string | null;
+            /**
+             * @description Codes that were tested, product by product, of the marked products that the file comes from: by these numbers the
+             *     p-values of evidence are multiplied. Empty in records from before they had it.
+             */
+            tested?: {
+                [key: string]: components["schemas"]["TestedCodes"];
+            };
             /**
              * Format: int64
              * @description Traces of the same file that were recorded before: each further one may use a smaller part of the bound.
