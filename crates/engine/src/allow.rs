@@ -214,6 +214,43 @@ const ONLY_SELECT: &str = "only a SELECT statement is allowed";
 const OPERATORS_MAX: usize = 256;
 /// Most times that EXPLAIN may stand in a statement, as a column's name as well: the parser nests as deep as it is repeated.
 const EXPLAINS_MAX: usize = 8;
+/// How deep calls of functions may stand within each other. To parse one takes up to two to the power of this many steps.
+const CALLS_DEEP_MAX: usize = 12;
+/// Words behind which a bracket opens no call.
+const NO_CALLS: [&str; 32] = [
+    "all",
+    "and",
+    "any",
+    "as",
+    "between",
+    "by",
+    "case",
+    "distinct",
+    "else",
+    "except",
+    "exists",
+    "from",
+    "having",
+    "ilike",
+    "in",
+    "intersect",
+    "join",
+    "lateral",
+    "like",
+    "not",
+    "on",
+    "or",
+    "over",
+    "select",
+    "some",
+    "then",
+    "union",
+    "using",
+    "values",
+    "when",
+    "where",
+    "with",
+];
 /// Words that chain expressions or queries as operators do.
 const CHAINING_WORDS: [&str; 16] = [
     "and",
@@ -408,7 +445,8 @@ fn passed_over(named: &[(bool, &str)]) -> ControlFlow<Refusal> {
 }
 
 /// Refuses a statement with more than [`OPERATORS_MAX`] operators. `1+1+…+1` is a tree as deep as it is long: the parser
-/// builds it in a loop, past its own limit of depth, but what walks it afterwards uses the stack.
+/// builds it in a loop, past its own limit of depth, but what walks it afterwards uses the stack. And one in which calls nest deeper than [`CALLS_DEEP_MAX`]:
+/// the parser reads the arguments of a call twice, and so those of thirty within each other a thousand million times.
 fn check_chains(sql: &str) -> Result<(), Refusal> {
     // What is no token is for the parser to name.
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
@@ -422,7 +460,39 @@ fn check_chains(sql: &str) -> Result<(), Refusal> {
             format!("the statement has {count} operators, at most {OPERATORS_MAX} are allowed; use IN for lists");
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
     }
+    let depth = calls_deep(&tokens);
+    if depth > CALLS_DEEP_MAX {
+        let what = format!(
+            "the statement nests calls of functions {depth} deep, at most {CALLS_DEEP_MAX} are allowed; compute the inner ones in a subquery"
+        );
+        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
+    }
     Ok(())
+}
+
+/// How deep calls of functions stand within each other: brackets behind a name that is no word of [`NO_CALLS`].
+fn calls_deep(tokens: &[Token]) -> usize {
+    let (mut open, mut deepest, mut is_behind_name) = (Vec::new(), 0, false);
+    for token in tokens {
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => {
+                open.push(is_behind_name);
+                deepest = deepest.max(open.iter().filter(|is_call| **is_call).count());
+            }
+            Token::RParen => {
+                open.pop();
+            }
+            _ => {}
+        }
+        is_behind_name = match token {
+            Token::Word(word) => {
+                word.quote_style.is_some() || !NO_CALLS.iter().any(|other| word.value.eq_ignore_ascii_case(other))
+            }
+            _ => false,
+        };
+    }
+    deepest
 }
 
 fn is_explain(token: &Token) -> bool {

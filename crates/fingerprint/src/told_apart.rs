@@ -84,11 +84,11 @@ pub(crate) fn told_apart(marking: &Marking, sample: &RecordBatch) -> Result<Vec<
             }
         }
         let others: Vec<&Buckets<'_>> = buckets.iter().filter(|buckets| buckets.name != column).collect();
-        let mut texts: Vec<(&BTreeMap<u128, Vec<usize>>, u128, usize)> = sets
-            .values()
-            .flat_map(|texts| texts.iter().map(move |(text, rows)| (texts, *text, rows.len())))
-            .filter(|(_, _, rows)| *rows >= ROWS_MIN)
-            .collect();
+        let mut texts = Vec::new();
+        for of_set in sets.values() {
+            texts.extend(of_set.iter().map(|(text, rows)| (of_set, *text, rows.len())));
+        }
+        texts.retain(|(_, _, rows)| *rows >= ROWS_MIN);
         texts.sort_by_key(|(_, text, rows)| (std::cmp::Reverse(*rows), *text));
         let told = texts.into_iter().take(TEXTS_MAX).filter_map(|(texts, text, _)| told(&others, texts, text));
         let worst = told.max_by(|one, other| one.excess().total_cmp(&other.excess()));

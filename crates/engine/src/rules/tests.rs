@@ -192,7 +192,7 @@ async fn a_key_that_may_fail_is_told_from_others() {
         ("SELECT p.id FROM t p LEFT JOIN t q ON CAST(p.a AS BIGINT) = q.id", true),
         ("SELECT p.id FROM t p, t q WHERE CAST(p.a AS BIGINT) = q.id", true),
         ("SELECT p.id FROM t p JOIN t q ON p.b = q.b AND CAST(p.a AS BIGINT) = q.id", false),
-        ("SELECT p.id FROM t p, t q, t r WHERE CAST(p.a AS BIGINT) = q.id AND q.id = r.id", true),
+        ("SELECT p.id FROM t p, t q, t r WHERE CAST(p.a AS BIGINT) = q.id AND q.id = r.id", false),
         ("SELECT p.id FROM t p JOIN t q ON p.b = q.b JOIN t r ON q.id = r.id WHERE CAST(p.a AS BIGINT) = q.id", false),
         (
             "SELECT p.id FROM t p JOIN t r ON p.b = r.b JOIN t q ON q.id = r.id JOIN t s ON s.id = r.id WHERE CAST(p.a AS BIGINT) = q.id",

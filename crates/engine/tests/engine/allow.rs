@@ -187,7 +187,7 @@ async fn what_doubles_while_it_is_planned_is_refused_where_it_is_deep() {
         assert!(batches(&session, &sql).await.is_ok(), "{sql}");
     }
     // The last argument stands once, and side by side nothing is multiplied.
-    let chained = nested("coalesce(salary, ", "1", ")", 20);
+    let chained = nested("coalesce(salary, ", "1", ")", 10);
     let beside: Vec<String> = (0..40).map(|at| format!("coalesce(salary, {at}) as c{at}")).collect();
     for sql in [format!("select {chained} as c from people"), format!("select {} from people", beside.join(", "))] {
         assert!(batches(&session, &sql).await.is_ok(), "{sql}");
