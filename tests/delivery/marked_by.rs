@@ -180,17 +180,16 @@ async fn a_leak_of_many_lines_names_its_order_and_one_of_few_nobody() {
     let product = &report.products[0];
     assert!(product.receipts.rows > 800, "{product:?}");
     let marks = product.marks.as_ref().unwrap();
-    // Three numbers without the key may be taken for another column in another unit, and the report says so.
+    // Three numbers without the key may be taken for another column in another unit, and the report says so; or for none.
     let versions = || product.versions.iter();
     let is_sure = versions().flat_map(|version| &version.columns).any(|column| {
         column.original == "delay"
             && column.place == DELAY
             && column.agreement.is_some_and(|agreement| agreement >= 0.5)
     });
-    assert!(
-        is_sure || versions().flat_map(|version| &version.deeds).any(|deed| deed.contains("may be another")),
-        "{product:?}"
-    );
+    let is_told = || versions().flat_map(|version| &version.columns).any(|column| column.place == DELAY);
+    let is_doubted = || versions().flat_map(|version| &version.deeds).any(|deed| deed.contains("may be another"));
+    assert!(is_sure || is_doubted() || (!is_told() && marks.positions == 0), "{product:?}");
     assert!(marks.positions + marks.order_positions <= 3 && !marks.possible, "{marks:?}");
     assert!(scenario.app.export_trace(&found).await.is_err());
 }

@@ -58,7 +58,6 @@ impl Prepared {
             bytes: Some(COUNTED_MAX),
             subjects: Some(VEHICLES),
             per_day: Some(per_day),
-            ..Quota::default()
         };
         let counted = scenario.order_with(Who::First, TRIP_VEHICLES, &[Mode::Rows, Mode::File], quota).await;
         let place_order = place_order(&scenario);

@@ -298,10 +298,12 @@ mod tests {
         }
     }
 
-    fn table(rows: &[(i64, i64, u8)]) -> RecordBatch {
-        let numbers = |of: &dyn Fn(&(i64, i64, u8)) -> Option<i64>| -> ArrayRef {
-            Arc::new(rows.iter().map(of).collect::<Int64Array>())
-        };
+    /// Line, toll and kind of a row.
+    type Row = (i64, i64, u8);
+
+    fn table(rows: &[Row]) -> RecordBatch {
+        let numbers =
+            |of: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int64Array>()) };
         let kinds = rows.iter().map(|row| ["甲", "乙", "丙", "丁"][usize::from(row.2 % 4)]);
         RecordBatch::try_from_iter_with_nullable([
             ("id", numbers(&|row| Some(row.0)), true),

@@ -179,8 +179,11 @@ mod tests {
         Marking { key: vec!["id".to_owned()], marks: vec![mark], order_share: 0, biases, presence: None }
     }
 
-    /// Rows with a kind, and columns that follow from the row's number and its kind.
-    fn table(kind: impl Fn(u64) -> &'static str, columns: &[(&str, &dyn Fn(u64, &str) -> u64)]) -> RecordBatch {
+    /// How a column follows from the row's number and its kind.
+    type Of<'a> = &'a dyn Fn(u64, &str) -> u64;
+
+    /// Rows with a kind, and columns that follow from it.
+    fn table(kind: impl Fn(u64) -> &'static str, columns: &[(&str, Of<'_>)]) -> RecordBatch {
         let kinds = Arc::new(StringArray::from_iter_values((0..ROWS).map(&kind))) as ArrayRef;
         let mut named = vec![("kind".to_owned(), kinds)];
         for (name, of) in columns {
@@ -233,8 +236,8 @@ mod tests {
         let part = |salt: u64| move |row: u64, kind: &str| u64::from((kind == "道") == (drawn(row, salt, 100) < 58));
         let parts: Vec<_> = (10..20).map(part).collect();
         let names: Vec<String> = (0..parts.len()).map(|at| format!("part{at}")).collect();
-        let columns: Vec<(&str, &dyn Fn(u64, &str) -> u64)> =
-            names.iter().zip(&parts).map(|(name, part)| (name.as_str(), part as &dyn Fn(u64, &str) -> u64)).collect();
+        let columns: Vec<(&str, Of<'_>)> =
+            names.iter().zip(&parts).map(|(name, part)| (name.as_str(), part as Of<'_>)).collect();
         let told = found(&[&["路", "道"]], &table(even, &columns));
         assert_eq!(told.by, None, "{told:?}");
         assert!(told.is_beyond(0.2) && told.advantage < 0.6, "{told:?}");
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn of_few_rows_nothing_is_said() {
-        let kind = |row: u64| if row % 400 == 0 { "道" } else { "路" };
+        let kind = |row: u64| if row.is_multiple_of(400) { "道" } else { "路" };
         let tells = |_, kind: &str| u64::from(kind == "道");
         assert_eq!(told_apart(&marking(&[&["路", "道"]]), &table(kind, &[("tells", &tells)])).unwrap(), []);
     }
