@@ -64,7 +64,7 @@ impl Section {
             Section::Keyed => 10 + 3 * (span + 1),
             Section::Export | Section::Stream => 5 + 3 * runs,
             Section::Crowd => 60,
-            Section::Gone => 55,
+            Section::Gone => 45,
             Section::Peers => 30 + 3 * (span + 1),
             Section::LookupTail => 20 + 4 * (span + 1),
             Section::ColdSession => 10 + 6 * runs,
