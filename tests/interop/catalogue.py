@@ -31,6 +31,7 @@ class Side:
         self.database = self.one("SELECT current_database()")
         self.table = self.one(f"SELECT oid FROM pg_catalog.pg_class WHERE relname = '{table}'")
         self.public = self.one("SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public'")
+        self.database_number = self.one("SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()")
 
     def one(self, sql):
         return self.connection.execute(sql).fetchone()[0]
@@ -62,7 +63,12 @@ class Side:
 
     def neutral(self, cell):
         """A cell without the numbers and names that are another's on each side."""
-        known = {str(self.table): "<table>", str(self.public): "<public>", self.database: "<database>"}
+        known = {
+            str(self.table): "<table>",
+            str(self.public): "<public>",
+            self.database: "<database>",
+            str(self.database_number): "<database's number>",
+        }
         return known.get(cell, cell)
 
 
