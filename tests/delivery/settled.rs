@@ -15,9 +15,9 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Admission, BatchRequest, Deliveries, FileRequest, Settings, StreamRequest};
 use lingqu_gateway::encode::{Format, JsonFrame};
-use lingqu_tests::PrivatePostgres;
 use lingqu_tests::quota::{differing_accounts, totals_of};
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_RECORDS, TRIP_VEHICLES, VEHICLES, Who, vehicle_of_row};
+use lingqu_tests::{Dice, PrivatePostgres};
 use roaring::RoaringTreemap;
 use sea_orm::{ConnectionTrait, Database};
 
@@ -96,19 +96,6 @@ async fn who_goes_away_from_his_batches_has_his_call_back() {
     is_exact(&served.scenario.app, &order).await;
     let refused = deliveries.batches(&admission, rows(1)).await.unwrap_err();
     assert_eq!(refused.problem().code, "quota_exceeded");
-}
-
-/// Seeded randomness (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
 }
 
 /// Many at once, who go away at any moment or stay to the end, until the quota is used up: no account holds otherwise than the

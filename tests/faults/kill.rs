@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use lingqu_tests::PrivatePostgres;
 use lingqu_tests::node::{self, Node};
+use lingqu_tests::{Dice, PrivatePostgres};
 use sea_orm::ConnectionTrait;
 
 use crate::check::{INTERRUPTED, Records};
@@ -46,7 +46,7 @@ async fn nothing_is_lost_by_kills_on_postgres() {
 
 /// Starts, hammers, kills, [`KILLS`] times; then starts once more. Checks everything after each start.
 async fn kill_again_and_again(prepared: &Prepared, database_url: Option<String>) -> (Records, Promises) {
-    let mut dice = Dice::from_environment();
+    let mut dice = dice_from_environment();
     let mut promises = Promises::default();
     let shown = Shown::default();
     let mut users: Option<Users> = None;
@@ -177,27 +177,15 @@ fn tell(records: &Records, promises: &Promises, starts: &mut [Duration], (again,
     assert!(unexpected.is_empty(), "{unexpected:?}");
 }
 
-/// Seeded randomness (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn from_environment() -> Dice {
-        let seed = match std::env::var(SEED_VARIABLE) {
-            Ok(text) => text.parse().expect("the seed is a number"),
-            Err(_) => {
-                let since_epoch = std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970");
-                since_epoch.as_nanos() as u64
-            }
-        };
-        println!("seed {seed}: {SEED_VARIABLE}={seed} kills at the same moments again");
-        Dice(seed)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
+/// Chance by the seed that is named, or by the clock.
+fn dice_from_environment() -> Dice {
+    let seed = match std::env::var(SEED_VARIABLE) {
+        Ok(text) => text.parse().expect("the seed is a number"),
+        Err(_) => {
+            let since_epoch = std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970");
+            since_epoch.as_nanos() as u64
+        }
+    };
+    println!("seed {seed}: {SEED_VARIABLE}={seed} kills at the same moments again");
+    Dice(seed)
 }

@@ -4,6 +4,7 @@
 //! How data passes through: a test calls [`both`] with its body; the body gets a [`StoreFactory`] for SQLite first and for
 //! a new database of the private server second, and opens as many stores on it as it likes.
 
+mod dice;
 pub mod manual;
 pub mod node;
 mod postgres;
@@ -19,6 +20,7 @@ use lingqu_store::{Backend, Store, StoreConfig};
 use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 
+pub use dice::Dice;
 pub use postgres::{PrivatePostgres, until_waiting};
 
 /// A fresh database and a fresh directory. Every store opened from one factory is on the same database, as several

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_store::quota::{Holder, Quota, QuotaError, SubjectAccount, SubjectDigest, SubjectSettlement};
 use lingqu_store::{Backend, Store};
-use lingqu_tests::{StoreFactory, both};
+use lingqu_tests::{Dice, StoreFactory, both};
 use sea_orm::{ConnectionTrait, Statement};
 
 fn digests(numbers: std::ops::Range<u8>) -> BTreeSet<SubjectDigest> {
@@ -113,19 +113,6 @@ async fn a_day_forgets_the_days_before_the_last_and_nothing_else() {
         assert_eq!(used(&store).await, [5, 5, 5, 1, 5]);
     })
     .await;
-}
-
-/// Seeded randomness (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
 }
 
 /// What an account should hold: of each subject who holds him and for which part; nobody holds who is used for good.
