@@ -60,6 +60,9 @@ fn people() -> String {
 }
 
 /// Runs a statement. None where it has no plan without the rules, or is refused: then nothing was evaluated.
+///
+/// Without the rules some functions can't be computed at all. Where one branch of a UNION holds such a function and the other
+/// fails on a row, either may end the statement first: so None and false both say only that it was not answered.
 async fn is_answered(engine: &Engine, state: &SessionState, sql: &str, granted: &Granted) -> Option<bool> {
     let plan = allow::plan(state, sql, granted).await.ok()?;
     let physical = state.create_physical_plan(&plan).await.ok()?;
@@ -135,7 +138,8 @@ async fn fails_alike(engine: &Engine, tables: (&SessionState, &SessionState), gr
         let sql = statements.statement();
         let here = is_answered(engine, governed, &sql, granted).await;
         let there = is_answered(engine, plain, &sql, granted).await;
-        assert_eq!(here, there, "answered on the governed table, answered on the plain one\nLINGQU_SEED={seed}\n{sql}");
+        let (is_here, is_there) = (here == Some(true), there == Some(true));
+        assert_eq!(is_here, is_there, "answered on the governed table, answered on the plain one\nLINGQU_SEED={seed}\n{sql}");
         answered += usize::from(here == Some(true));
         failed += usize::from(here == Some(false));
     }
