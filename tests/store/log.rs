@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use lingqu_crypto::{DigestPair, SigningKey};
 use lingqu_store::journal::committed_bytes;
 use lingqu_store::log::{LogError, LogFiles, LogKeys, LogPublisher, LogReader, Published, check_log};
@@ -128,6 +129,7 @@ async fn two_moments(store: &Store, directory: &Path) -> [(BTreeMap<PathBuf, Vec
     let early_files = files_of(directory);
     grow(store, 295).await;
     let late = publisher.publish().await.unwrap();
+    publisher.tidied().await;
     [(early_files, early), (files_of(directory), late)]
 }
 
@@ -162,6 +164,7 @@ async fn a_crash_between_any_two_writes_leads_to_the_same_log() {
             let publisher = open(&store, &crashed).await.unwrap();
             assert_eq!(publisher.reader().published().await.unwrap(), Some(early.clone()));
             assert_eq!(publisher.publish().await.unwrap(), late);
+            publisher.tidied().await;
             let mut files = files_of(&crashed);
             files.retain(|path, _| !path.to_str().unwrap().ends_with(".new"));
             assert_eq!(files, late_files);
@@ -177,7 +180,9 @@ async fn a_crash_between_any_two_writes_leads_to_the_same_log() {
 async fn damage_is_named() {
     let factory = StoreFactory::sqlite();
     let store = factory.open().await;
-    let [_, (files, late)] = two_moments(&store, &directory(&factory)).await;
+    let [(early_files, _), (mut files, late)] = two_moments(&store, &directory(&factory)).await;
+    // As a publisher leaves them that ends before it removes what is outgrown.
+    files.extend(early_files.into_iter().filter(|(path, _)| path.to_str().unwrap().contains(".p/5")));
     for (path, content) in &files {
         for damage in ["truncated", "changed", "missing"] {
             let damaged =
@@ -295,7 +300,7 @@ async fn an_object_store_holds_the_same_log() {
     assert_eq!(publisher.publish().await.unwrap(), late);
     drop(publisher);
     let publisher = LogPublisher::open(&store, objects, keys()).await.unwrap();
-    for (path, content) in files.iter().filter(|(path, _)| !path.to_str().unwrap().contains(".p/5")) {
+    for (path, content) in &files {
         assert_eq!(
             publisher.reader().file(path.to_str().unwrap()).await.unwrap().as_ref(),
             Some(content),
@@ -304,6 +309,65 @@ async fn an_object_store_holds_the_same_log() {
         );
     }
     assert_eq!(check_log(&store, publisher.reader(), None).await.unwrap(), 300);
+}
+
+/// What was written of a tile while it filled goes once it is published full, in either place and in both logs, also where a
+/// process ended before it could remove it. Proofs under the checkpoints of that time stand by the full tiles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_beginnings_of_full_tiles_are_removed() {
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let objects = LogFiles::Objects { store: Arc::clone(&memory), prefix: "node/log".into(), lock: None };
+    let places = [LogFiles::Directory(directory(&factory)), objects];
+    let listed = async || {
+        let mut names: Vec<String> =
+            files_of(&directory(&factory)).keys().map(|path| path.display().to_string()).collect();
+        names.retain(|name| name.contains(".p/"));
+        names.sort();
+        let objects: Vec<_> = memory.list(None).try_collect().await.unwrap();
+        let mut beside: Vec<String> = objects.iter().map(|found| found.location.to_string()).collect();
+        beside.retain(|name| name.contains(".p/"));
+        beside.sort();
+        let beside: Vec<&str> = beside.iter().map(|name| name.strip_prefix("node/log/").unwrap()).collect();
+        assert_eq!(names, beside);
+        names
+    };
+    let mut early = Vec::new();
+    for count in [5, 195] {
+        grow(&store, count).await;
+        early.clear();
+        for place in &places {
+            early.push(LogPublisher::open(&store, place.clone(), keys()).await.unwrap().publish().await.unwrap());
+        }
+    }
+    let while_it_fills =
+        ["tile/0/000.p/200", "tile/0/000.p/5", "tile/entries/000.p/200", "tile/entries/000.p/5"].map(str::to_owned);
+    assert_eq!(listed().await, while_it_fills);
+    let left = std::fs::read(directory(&factory).join("tile/entries/000.p/5")).unwrap();
+    for (count, width) in [(100, 44), (6, 50)] {
+        grow(&store, count).await;
+        for (place, early) in places.iter().zip(&early) {
+            let publisher = LogPublisher::open(&store, place.clone(), keys()).await.unwrap();
+            publisher.publish().await.unwrap();
+            publisher.tidied().await;
+            publisher.reader().prove_under(150, &early.note).await.unwrap();
+            assert_eq!(check_log(&store, publisher.reader(), None).await.unwrap(), 256 + width);
+        }
+        let mut at_the_edge: Vec<String> = [44, 50]
+            .iter()
+            .filter(|known| **known <= width)
+            .flat_map(|width| [format!("tile/0/001.p/{width}"), format!("tile/entries/001.p/{width}")])
+            .collect();
+        at_the_edge.push("tile/1/000.p/1".to_owned());
+        at_the_edge.sort();
+        assert_eq!(listed().await, at_the_edge);
+        // One that a killed process left goes when a publisher takes the log up again.
+        std::fs::create_dir(directory(&factory).join("tile/entries/000.p")).unwrap();
+        std::fs::write(directory(&factory).join("tile/entries/000.p/5"), &left).unwrap();
+        let place = object_store::path::Path::from("node/log/tile/entries/000.p/5");
+        memory.put(&place, left.clone().into()).await.unwrap();
+    }
 }
 
 /// A put that arrives late sets the checkpoint back. Beside SQLite no other process undoes that, so the publisher does, and stops where

@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use lingqu_store::quota::Quota;
 use lingqu_store::receipt::{
-    CLOSED, Fence, NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptCommit, ReceiptLog, Seen, check_receipts,
+    CLOSED, ENTRY_RECEIPTS, Fence, NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptCommit, ReceiptLog, Seen, check_receipts,
 };
 use lingqu_store::{Backend, Store, StoreError};
 use lingqu_tests::{StoreFactory, both};
-use lingqu_transparency::ENTRY_PAIRS_MAX;
 use sea_orm::ConnectionTrait;
 
 use crate::sample::{append, append_new};
@@ -82,7 +81,10 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
 /// A busy node commits to receipts while they come, in whole entries; what fills none is the publisher's.
 #[tokio::test]
 async fn receipts_are_committed_to_as_they_fill_entries() {
-    const RECEIPTS: u64 = 2 * ENTRY_PAIRS_MAX as u64 + 300;
+    // Of several transactions.
+    const ENTRIES: u64 = 41;
+    const ENTRY: u64 = ENTRY_RECEIPTS as u64;
+    const RECEIPTS: u64 = ENTRIES * ENTRY + 30;
     both(async |factory: StoreFactory| {
         let store = factory.open().await;
         let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
@@ -90,16 +92,22 @@ async fn receipts_are_committed_to_as_they_fill_entries() {
             let waiting = (0..count).map(|number| log.append(receipt(number)));
             futures::future::try_join_all(waiting).await.unwrap();
         };
-        append(ENTRY_PAIRS_MAX as u64 - 1).await;
+        append(ENTRY - 1).await;
         assert_eq!(log.commit_full_entries().await.unwrap(), 0);
-        append(RECEIPTS + 1 - ENTRY_PAIRS_MAX as u64).await;
-        for committed in [2 * ENTRY_PAIRS_MAX as u64, 0] {
+        append(RECEIPTS + 1 - ENTRY).await;
+        for committed in [ENTRIES * ENTRY, 0] {
             assert_eq!(log.commit_full_entries().await.unwrap(), committed);
         }
-        assert_eq!(store.log_size().await.unwrap(), 2);
-        assert_eq!(log.commit_of(2 * ENTRY_PAIRS_MAX as u64).await.unwrap().map(|commit| commit.log_entry), Some(1));
+        assert_eq!(store.log_size().await.unwrap(), ENTRIES);
+        for (receipt, log_entry, place) in
+            [(1, 0, 0), (ENTRY, 0, ENTRY - 1), (20 * ENTRY + 1, 20, 0), (ENTRIES * ENTRY, 40, ENTRY - 1)]
+        {
+            let commit = log.commit_of(receipt).await.unwrap();
+            assert_eq!(commit, Some(ReceiptCommit { log_entry, place }), "receipt {receipt}");
+        }
         assert_eq!(log.commit_of(RECEIPTS).await.unwrap(), None);
-        assert_eq!(log.commit_to_log().await.unwrap(), 300);
+        assert_eq!(log.commit_to_log().await.unwrap(), 30);
+        assert_eq!(store.log_size().await.unwrap(), ENTRIES + 1);
         // Another log over the same records begins with what the database says.
         let beside = ReceiptLog::open_for_reading(&store, factory.directory()).await.unwrap();
         assert_eq!(beside.commit_full_entries().await.unwrap(), 0);
@@ -218,9 +226,11 @@ async fn crowds_share_a_sync_and_positions_have_no_gap() {
         positions.sort_unstable();
         assert_eq!(positions, (1..=CALLERS * EACH).collect::<Vec<_>>());
         assert_eq!(log.commit_to_log().await.unwrap(), CALLERS * EACH);
-        assert_eq!(log.commit_of(1).await.unwrap(), Some(ReceiptCommit { log_entry: 0, place: 0 }));
-        assert_eq!(log.commit_of(1_001).await.unwrap(), Some(ReceiptCommit { log_entry: 1, place: 0 }));
-        assert_eq!(log.commit_of(CALLERS * EACH).await.unwrap(), Some(ReceiptCommit { log_entry: 2, place: 559 }));
+        let entry = ENTRY_RECEIPTS as u64;
+        for position in [1, entry, entry + 1, 1_001, CALLERS * EACH] {
+            let (log_entry, place) = ((position - 1) / entry, (position - 1) % entry);
+            assert_eq!(log.commit_of(position).await.unwrap(), Some(ReceiptCommit { log_entry, place }));
+        }
         assert_eq!(log.commit_of(CALLERS * EACH + 1).await.unwrap(), None);
     })
     .await;

@@ -44,6 +44,7 @@ pub async fn grow(store: &Store, count: u64) {
 async fn publish(publisher: &LogPublisher) -> Heads {
     let heads = publisher.sign().await.unwrap();
     publisher.release(heads.clone()).await.unwrap();
+    publisher.tidied().await;
     heads
 }
 
@@ -183,6 +184,7 @@ async fn a_log_that_was_there_before_gets_a_twin() {
         for count in [3, 510, 87] {
             grow(&store, count).await;
             alone.publish().await.unwrap();
+            alone.tidied().await;
         }
         alone.give_back().await.unwrap();
         // A twin that has not begun is no difference.

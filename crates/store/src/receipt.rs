@@ -7,8 +7,8 @@
 //! The first record of a delivery brings the text of its request, which is sealed and made durable with it and can be erased
 //! (see [`ReceiptLog::request`]); nothing else of the log ever changes.
 //!
-//! A follower calls [`ReceiptLog::commit_to_log`], which takes the receipts that no log entry holds yet, in order and at
-//! most 1,000 at a time, and writes one entry for them, exactly once, whatever crashed in between.
+//! A follower calls [`ReceiptLog::commit_to_log`], which takes the receipts that no log entry holds yet, in order, and writes
+//! entries of at most [`ENTRY_RECEIPTS`] for them, exactly once, whatever crashed in between.
 
 mod block;
 mod check;
@@ -19,6 +19,7 @@ mod index;
 mod request;
 mod segment;
 
+use std::cmp::min;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,13 @@ pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
 pub const QUEUE_MAX: usize = 4_096;
 /// Most receipts that one read returns.
 pub const READ_LIMIT_MAX: usize = 1_000;
+/// Receipts of one log entry. Fewer than an entry may have: while a bundle of 256 entries fills, it is written again with each
+/// checkpoint, and whoever wants the proof of one receipt reads its whole entry.
+pub const ENTRY_RECEIPTS: usize = 50;
+/// Entries that are written in one transaction.
+const GROUP_ENTRIES: usize = 20;
+// A group is read at once, and each of its entries is one that the log takes.
+const _: () = assert!(ENTRY_RECEIPTS * GROUP_ENTRIES <= READ_LIMIT_MAX && ENTRY_RECEIPTS <= ENTRY_PAIRS_MAX);
 
 /// A receipt to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +118,16 @@ impl Appending {
     ///
     /// # Errors
     /// As [`ReceiptLog::append`].
-    pub async fn durable(self) -> Result<u64, StoreError> {
-        self.answered.await.map_err(|_| closed())?
+    pub async fn durable(mut self) -> Result<u64, StoreError> {
+        self.arrives().await
+    }
+
+    /// The same for one who may stop waiting and leave it to another. Once it has answered it is not asked again.
+    ///
+    /// # Errors
+    /// As [`ReceiptLog::append`].
+    pub async fn arrives(&mut self) -> Result<u64, StoreError> {
+        (&mut self.answered).await.map_err(|_| closed())?
     }
 }
 
@@ -334,14 +350,20 @@ impl ReceiptLog {
     /// As [`ReceiptLog::commit_to_log`].
     pub async fn commit_full_entries(&self) -> Result<u64, StoreError> {
         let committed = self.inner.committed.load(Ordering::Relaxed);
-        if self.head().await?.saturating_sub(committed) < ENTRY_PAIRS_MAX as u64 {
+        if self.head().await?.saturating_sub(committed) < ENTRY_RECEIPTS as u64 {
             return Ok(0);
         }
-        self.commit_entries(ENTRY_PAIRS_MAX as u64).await
+        self.commit_entries(ENTRY_RECEIPTS as u64).await
     }
 
-    /// Writes entries, each of at least so many receipts and of at most [`ENTRY_PAIRS_MAX`], as long as there are as many.
+    /// Writes entries of at most [`ENTRY_RECEIPTS`] receipts, as long as there are `least`; with as many as an entry has, only full
+    /// ones.
     async fn commit_entries(&self, least: u64) -> Result<u64, StoreError> {
+        // How many receipts of those that are left a group takes.
+        let taken = |left: u64| {
+            let most = min(left, (ENTRY_RECEIPTS * GROUP_ENTRIES) as u64);
+            usize::try_from(most - most % least).unwrap_or(ENTRY_RECEIPTS)
+        };
         // In this order: another follower may commit to receipts that came meanwhile.
         let start = committed_head(self.inner.store.db()).await?;
         let head = self.head().await?;
@@ -358,12 +380,13 @@ impl ReceiptLog {
             let group = match following.take() {
                 Some((before, group)) if before == position => group,
                 // Another process committed to some of them meanwhile.
-                _ => self.digested(position, head).await?,
+                _ => self.digested(position, taken(head - position)).await?,
             };
             let next = position + group.receipts.len() as u64;
             position = if head.saturating_sub(next) >= least {
                 // The next group is read and digested while the database takes this one.
-                let (committed, digested) = tokio::join!(self.commit_group(group, position), self.digested(next, head));
+                let digesting = self.digested(next, taken(head - next));
+                let (committed, digested) = tokio::join!(self.commit_group(group, position), digesting);
                 following = Some((next, digested?));
                 committed?
             } else {
@@ -374,10 +397,9 @@ impl ReceiptLog {
         Ok(position.saturating_sub(start))
     }
 
-    /// The receipts after a position, at most an entry's and none after `head`, with their digests. Error: there is none.
-    async fn digested(&self, before: u64, head: u64) -> Result<Digested, StoreError> {
-        let limit = usize::try_from(head.saturating_sub(before)).unwrap_or(ENTRY_PAIRS_MAX).min(ENTRY_PAIRS_MAX);
-        let receipts = self.read_after(before, limit).await?;
+    /// So many receipts after a position, with their digests. Error: there is none.
+    async fn digested(&self, before: u64, count: usize) -> Result<Digested, StoreError> {
+        let receipts = self.read_after(before, count).await?;
         if receipts.first().map(|first| first.position) != Some(before + 1) {
             return Err(StoreError::Unreadable {
                 what: "the receipt log",
@@ -393,26 +415,33 @@ impl ReceiptLog {
         .await
     }
 
-    /// Commits to a group that follows `before`; gives the position up to which receipts are committed then.
+    /// Commits to a group that follows `before`, in one transaction; gives the position up to which receipts are committed then.
     async fn commit_group(&self, group: Digested, before: u64) -> Result<u64, StoreError> {
         const DOING: &str = "committing receipts to the log";
         let store = &self.inner.store;
-        let (Digested { receipts, digests }, position) = (group, before + 1);
-        let entry = LogEntry::new(RecordKind::Receipt, position, digests)
-            .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
+        let Digested { receipts, digests } = group;
+        let mut entries = Vec::with_capacity(GROUP_ENTRIES);
+        let mut first = before + 1;
+        for pairs in digests.chunks(ENTRY_RECEIPTS) {
+            let entry = LogEntry::new(RecordKind::Receipt, first, pairs.to_vec())
+                .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
+            entries.push((first, pairs.len() as u64, entry));
+            first += pairs.len() as u64;
+        }
         let write = store.begin_write(WriterLock::Journal, DOING).await?;
         let committed = committed_head(write.db()).await?;
         if committed != before {
             // Another process was quicker; go on after what it committed.
             return Ok(committed);
         }
-        let index = next_entry_index(write.db()).await?;
-        insert_entry(write.db(), index, &entry).await?;
-        let insert = Query::insert()
-            .into_table("receipt_commit")
-            .columns(["first_position", "count", "log_entry"])
-            .values_panic([to_sql(position).into(), to_sql(receipts.len() as u64).into(), to_sql(index).into()])
-            .take();
+        let mut index = next_entry_index(write.db()).await?;
+        let mut insert =
+            Query::insert().into_table("receipt_commit").columns(["first_position", "count", "log_entry"]).take();
+        for (first, count, entry) in &entries {
+            insert_entry(write.db(), index, entry).await?;
+            insert.values_panic([to_sql(*first).into(), to_sql(*count).into(), to_sql(index).into()]);
+            index += 1;
+        }
         write.db().execute(&insert).await.map_err(|error| StoreError::database(DOING, error))?;
         if self.inner.segments.is_some() {
             insert_index(write.db(), &receipts).await?;

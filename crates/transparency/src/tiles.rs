@@ -14,6 +14,9 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// How many tiles a [`TiledTree`] holds, 8 KiB each: more than any one proof needs.
 pub const TILES_HELD_MAX: usize = 64;
 
+/// Most paths that [`outgrown_tiles`] gives.
+pub const OUTGROWN_MAX: usize = 1_024;
+
 /// Reads the file at a path below the log's prefix, `None` when it is not there.
 ///
 /// A reader that fails for another reason keeps its error for itself and answers `None`.
@@ -114,6 +117,27 @@ pub(crate) fn width_at(count: u64, tile: u64) -> u16 {
 /// How many hashes a tile level has in a tree of `size` entries.
 pub(crate) fn level_count(size: u64, level: u8) -> u64 {
     size.checked_shr(8 * u32::from(level)).unwrap_or(0)
+}
+
+/// The full tiles, with the bundles, that were unfinished at a size from `old` on and are full at `new`, at most
+/// [`OUTGROWN_MAX`]: what was served of their beginnings may be dropped once a checkpoint of `new` is published (tlog-tiles,
+/// "Partial Tiles").
+pub fn outgrown_tiles(old: u64, new: u64) -> Vec<TilePath> {
+    let mut outgrown = Vec::new();
+    // The few of the upper levels first, so that none of these is left out.
+    let highest = (0..).take_while(|level| level_count(new, *level) >= TILE_WIDTH).count() as u8;
+    for level in (0..highest).rev() {
+        for index in level_count(old, level) / TILE_WIDTH..level_count(new, level) / TILE_WIDTH {
+            if outgrown.len() + 2 > OUTGROWN_MAX {
+                return outgrown;
+            }
+            outgrown.push(TilePath::hashes(level, index, TILE_WIDTH as u16));
+            if level == 0 {
+                outgrown.push(TilePath::entries(index, TILE_WIDTH as u16));
+            }
+        }
+    }
+    outgrown
 }
 
 /// Reads a tile, or the full tile it is a beginning of: a log may drop partial tiles once the full one exists.
@@ -271,6 +295,37 @@ mod tests {
     use super::*;
     use crate::TileKind;
     use crate::merkle::verify_inclusion;
+
+    /// Whatever was unfinished at a size on the way and is full at its end is named, and nothing else is.
+    #[test]
+    fn outgrown_tiles_are_those_that_were_unfinished_on_the_way() {
+        let mut rising = 7_u64;
+        for (old, new) in
+            [(0, 0), (0, 255), (0, 256), (255, 257), (256, 511), (300, 300), (65_000, 66_000), (0, 70_000)]
+        {
+            let mut expected = Vec::new();
+            for level in 0..3 {
+                for size in old..new {
+                    let index = level_count(size, level) / TILE_WIDTH;
+                    if level_count(new, level) / TILE_WIDTH > index {
+                        expected.push(TilePath::hashes(level, index, TILE_WIDTH as u16).to_string());
+                        if level == 0 {
+                            expected.push(TilePath::entries(index, TILE_WIDTH as u16).to_string());
+                        }
+                    }
+                }
+            }
+            expected.sort();
+            expected.dedup();
+            let mut found: Vec<String> = outgrown_tiles(old, new).iter().map(TilePath::to_string).collect();
+            found.sort();
+            assert_eq!(found, expected, "from {old} to {new}");
+            rising += found.len() as u64;
+        }
+        assert!(rising > 500, "only {rising} tiles were outgrown");
+        let bounded = outgrown_tiles(0, u64::MAX);
+        assert!(bounded.len() <= OUTGROWN_MAX && bounded.len() > OUTGROWN_MAX - 2);
+    }
 
     /// A log of any size without storing it: all entries are alike but one, so each tile follows from its place.
     struct Made {

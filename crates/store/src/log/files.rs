@@ -16,7 +16,7 @@ use super::LogError;
 use crate::error::StoreError;
 use crate::store::random;
 
-/// Files that are put into an object store at once.
+/// Files that are put into an object store, or deleted there, at once.
 const PUTS_AT_ONCE: usize = 16;
 /// Name of the checkpoint below the log's prefix (tlog-tiles, "Checkpoints").
 pub const CHECKPOINT_PATH: &str = "checkpoint";
@@ -127,6 +127,33 @@ impl LogFiles {
                 Ok(())
             }
         }
+    }
+
+    /// Removes what was written of the beginnings of full tiles. A reader who misses one finds the full tile; where that is
+    /// missing, what there is of it stays.
+    pub(super) fn drop_beginnings(&self, full: &[TilePath]) -> Result<(), StoreError> {
+        for path in full {
+            match self {
+                LogFiles::Directory(directory) => {
+                    let beside = directory.join(format!("{path}.p"));
+                    if !directory.join(path.to_string()).is_file() {
+                        continue;
+                    }
+                    match fs::remove_dir_all(&beside) {
+                        Ok(()) => {}
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(StoreError::file("remove", beside, error)),
+                    }
+                }
+                LogFiles::Objects { store, prefix, .. } => {
+                    let widths = self.partial_widths(&path.to_string())?;
+                    if !widths.is_empty() {
+                        Handle::current().block_on(delete_widths(store, prefix, *path, widths))?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the checkpoint durably and at once.
@@ -258,6 +285,36 @@ async fn put_new(
             Some(Err(_)) => {
                 return Err(StoreError::invalid("publishing the log was interrupted; the node is shutting down"));
             }
+        }
+    }
+}
+
+/// Deletes beginnings of a full tile, several at once; none where the store has no such tile.
+async fn delete_widths(
+    store: &Arc<dyn ObjectStore>,
+    prefix: &str,
+    full: TilePath,
+    widths: Vec<u16>,
+) -> Result<(), StoreError> {
+    match store.head(&location(prefix, &full.to_string())).await {
+        Ok(_) => {}
+        Err(object_store::Error::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(object_fault("look for", &full.to_string(), error)),
+    }
+    let (mut deleting, mut waiting) = (JoinSet::new(), widths.into_iter());
+    loop {
+        while deleting.len() < PUTS_AT_ONCE
+            && let Some(width) = waiting.next()
+        {
+            let (store, path) = (Arc::clone(store), TilePath { width, ..full }.to_string());
+            let location = location(prefix, &path);
+            deleting.spawn(async move { store.delete(&location).await.map_err(|error| (path, error)) });
+        }
+        match deleting.join_next().await {
+            None => return Ok(()),
+            Some(Ok(Ok(()) | Err((_, object_store::Error::NotFound { .. })))) => {}
+            Some(Ok(Err((path, error)))) => return Err(object_fault("remove", &path, error)),
+            Some(Err(_)) => return Err(StoreError::invalid("publishing was interrupted; the node is shutting down")),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use lingqu_crypto::Suite;
-use lingqu_transparency::{Checkpoint, NoteSigner, SignedNote, TILE_WIDTH, TreeState, TwinLog, entry_from_tiles};
+use lingqu_transparency::{
+    Checkpoint, NoteSigner, SignedNote, TILE_WIDTH, TileKind, TreeState, TwinLog, entry_from_tiles, outgrown_tiles,
+};
+use tokio::task::JoinHandle;
 
 use super::entries::read_entries;
 use super::reader::TWIN_PREFIX;
@@ -55,6 +58,16 @@ pub struct LogPublisher {
 struct State {
     trees: Trees,
     published: Option<Heads>,
+    tidying: Tidying,
+}
+
+/// The removal of tiles' beginnings, beside publishing.
+#[derive(Default)]
+struct Tidying {
+    /// What was full at this size is looked after.
+    cleared: u64,
+    /// The removal that may still run.
+    running: Option<JoinHandle<()>>,
 }
 
 impl LogPublisher {
@@ -81,14 +94,21 @@ impl LogPublisher {
                 return Err(error);
             }
         };
-        Ok(LogPublisher {
+        let publisher = LogPublisher {
             store: store.clone(),
             reader,
             twin,
             keys: Arc::new(keys),
             state: tokio::sync::Mutex::new(state),
             sequencer,
-        })
+        };
+        let mut state = publisher.state.lock().await;
+        // A process that ended right after publishing may have left those of the tiles before the edge.
+        let published = state.published.as_ref().map_or(0, Heads::size);
+        state.tidying.cleared = published.saturating_sub(TILE_WIDTH);
+        publisher.tidy(&mut state.tidying, published);
+        drop(state);
+        Ok(publisher)
     }
 
     /// The reader of the same log.
@@ -180,8 +200,44 @@ impl LogPublisher {
         }
         write_checkpoints(&self.reader, self.twin.as_ref(), &self.sequencer, &heads).await?;
         state.trees.set_published()?;
+        let size = heads.size();
         state.published = Some(heads);
+        self.tidy(&mut state.tidying, size);
         Ok(())
+    }
+
+    /// Begins to remove the beginnings of tiles that are published full at `size`: a bundle is written again with each checkpoint
+    /// while it grows, many times what it holds in the end. Nothing depends on it and nobody waits for it; where a store does not
+    /// let files be removed, they stay. While the last removal runs none is begun, and the next does its work too.
+    fn tidy(&self, tidying: &mut Tidying, size: u64) {
+        if tidying.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            return;
+        }
+        let full = outgrown_tiles(tidying.cleared, size);
+        tidying.cleared = size;
+        if full.is_empty() {
+            return;
+        }
+        let (files, twin) = (self.reader.files.clone(), self.twin.clone());
+        tidying.running = Some(tokio::task::spawn_blocking(move || {
+            let hashes: Vec<_> =
+                full.iter().filter(|path| matches!(path.kind, TileKind::Hashes { .. })).copied().collect();
+            let dropped = files
+                .drop_beginnings(&full)
+                .and_then(|()| twin.map_or(Ok(()), |twin| twin.files.drop_beginnings(&hashes)));
+            if let Err(error) = dropped {
+                tracing::warn!(%error, "unfinished tiles of the log that are full by now can't be removed; they take space only");
+            }
+        }));
+    }
+
+    /// Waits until what is being removed of the beginnings of full tiles is gone.
+    pub async fn tidied(&self) {
+        let running = self.state.lock().await.tidying.running.take();
+        if let Some(running) = running {
+            // It has said what went wrong.
+            drop(running.await);
+        }
     }
 
     /// Keeps the publisher's place while there is nothing to publish, and sees to it that the checkpoints that are served are
@@ -306,17 +362,23 @@ async fn take_up(
         return Err(LogError::FilesBehind { published: size.unwrap_or(0), database: known });
     }
     let state = match (&twin, size) {
-        (None, None) => State { trees: Trees::Single(TreeState::empty()), published: None },
+        (None, None) => {
+            State { trees: Trees::Single(TreeState::empty()), published: None, tidying: Tidying::default() }
+        }
         (None, Some(size)) => {
             let trees = load_single(&reader, size).await?;
             if let Some(first) = &first {
                 compare_root(&reader, &trees, &first.checkpoint).await?;
             }
-            State { trees, published: first.map(|international| Heads { international, national: None }) }
+            State {
+                trees,
+                published: first.map(|international| Heads { international, national: None }),
+                tidying: Tidying::default(),
+            }
         }
         (Some(_), None) => {
             let log = TwinLog::empty(reader.verifier.name())?;
-            State { trees: Trees::Twin(Box::new(log)), published: None }
+            State { trees: Trees::Twin(Box::new(log)), published: None, tidying: Tidying::default() }
         }
         (Some(twin), Some(size)) => {
             let log = match second {
@@ -337,7 +399,7 @@ async fn take_up(
                 write_checkpoints(&reader, Some(twin), sequencer, &heads).await?;
             }
             trees.set_published()?;
-            State { trees, published: Some(heads) }
+            State { trees, published: Some(heads), tidying: Tidying::default() }
         }
     };
     Ok((reader, twin, state))

@@ -346,9 +346,16 @@ impl Segments {
         let mut receipts: Vec<Receipt> = Vec::new();
         let mut after = position;
         let mut bytes = 0;
+        let mut open: Option<(PathBuf, File)> = None;
         while receipts.len() < limit && bytes < READ_BYTES_MAX {
             let Some(place) = self.place_of(after + 1)? else { break };
-            for receipt in read_group(&place)? {
+            // Most groups are few receipts, and all of a read lie in one file or two.
+            let file = match open.take() {
+                Some((path, file)) if path == place.path => file,
+                _ => open_segment(&place.path)?,
+            };
+            let (_, file) = open.insert((place.path.clone(), file));
+            for receipt in read_group(file, &place)? {
                 if receipt.position > after && receipts.len() < limit {
                     after = receipt.position;
                     receipts.push(receipt);
@@ -362,7 +369,7 @@ impl Segments {
     /// Where the request is kept that came with the receipt at `position`; none where none came with it.
     pub(super) fn request_place(&self, position: u64) -> Result<Option<RequestPlace>, StoreError> {
         let Some(FramePlace { path, form, group }) = self.place_of(position)? else { return Ok(None) };
-        let bytes = frame_bytes(&path, group)?;
+        let bytes = frame_bytes(&open_segment(&path)?, &path, group)?;
         let frame = frame::read(form, group.offset, &bytes).ok_or_else(|| damaged(&path, group.offset))?;
         let kept = frame.kept.iter().find(|kept| group.first_position + u64::from(kept.place) == position);
         Ok(kept.map(|kept| RequestPlace {
@@ -522,9 +529,9 @@ fn zeros_alone(file: &File, mut from: u64, to: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-fn read_group(place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {
+fn read_group(file: &File, place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {
     let FramePlace { path, form, group: place } = place;
-    let bytes = frame_bytes(path, *place)?;
+    let bytes = frame_bytes(file, path, *place)?;
     let frame = frame::read(*form, place.offset, &bytes);
     let receipts = frame.and_then(|frame| group::decode(frame.group)).ok_or_else(|| damaged(path, place.offset))?;
     if receipts.first().map(|receipt| receipt.position) != Some(place.first_position) {
@@ -533,8 +540,12 @@ fn read_group(place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {
     Ok(receipts)
 }
 
-fn frame_bytes(path: &Path, place: GroupPlace) -> Result<Vec<u8>, StoreError> {
-    let file = File::open(path).map_err(|error| StoreError::file("open", path, error))?;
+fn open_segment(path: &Path) -> Result<File, StoreError> {
+    File::open(path).map_err(|error| StoreError::file("open", path, error))
+}
+
+/// The bytes of a frame of the segment that is open as `file`.
+fn frame_bytes(file: &File, path: &Path, place: GroupPlace) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![0; place.frame_bytes];
     file.read_exact_at(&mut bytes, place.offset).map_err(|error| StoreError::file("read", path, error))?;
     Ok(bytes)
