@@ -10,9 +10,9 @@ use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Claim, Deliveries, Settings};
-use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{Ordered, PERSON_CHECK, Scenario, TRIP_CHECK, TRIP_RECORDS, Who, id_number};
-use sea_orm::{ConnectionTrait, Database};
+use lingqu_tests::{PrivatePostgres, until_waiting};
+use sea_orm::{ConnectionTrait, Database, TransactionTrait};
 use serde_json::json;
 
 use crate::changes::given_up_after;
@@ -146,6 +146,60 @@ async fn who_hangs_up_is_charged_for_what_the_receipts_say() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     panic!("{calls} calls by the receipts, and {:?} of {QUOTA} are left", app.quota().left(account).await);
+}
+
+/// Whoever hangs up while his record is on its way leaves it to others: the use stays open until it is known whether the record is
+/// there. Where it could not be written what was debited comes back, and the receipts are counted by whoever comes next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_nobody_waits_for_is_heard_of() {
+    /// The lock of whoever writes receipts, among PostgreSQL's advisory locks.
+    const RECEIPTS_LOCK: i64 = 0x4c51_0002;
+    let Some(server) = PrivatePostgres::needed("records that nobody waits for") else { return };
+    let url = server.create_database().await;
+    let served = Served::open(Some(url.clone()), 100).await;
+    let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (1_000, 0)).await;
+    let app = &served.scenario.app;
+    let deliveries = Deliveries::new(Arc::clone(app), Settings::default());
+    let ask = || {
+        let (deliveries, key) = (deliveries.clone(), order.key.clone());
+        let values = BTreeMap::from([("late".to_owned(), Some(Literal::Boolean(true)))]);
+        let claims = [Claim { key: vec![Literal::Integer(60)], values }];
+        async move {
+            let admission = deliveries.admit_order(Some(&key), "rest").await.unwrap();
+            let keyed = deliveries.keyed(admission, Mode::Verification).await.unwrap();
+            drop(deliveries.verify(&keyed, &claims, "asked".to_owned(), |_, _| Ok(b"answer".to_vec())).await);
+        }
+    };
+    ask().await;
+    let serving = deliveries.admit_order(Some(&order.key), "rest").await.unwrap().serving;
+    let places = app.quota_places(&serving, None);
+    let account = &places.iter().find(|place| place.unit == QuotaUnit::Calls).unwrap().account;
+    let database = Database::connect(url).await.unwrap();
+    for is_refused in [false, true] {
+        let before = app.quota().left(account).await.unwrap();
+        let lock = database.begin().await.unwrap();
+        lock.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({RECEIPTS_LOCK})")).await.unwrap();
+        let asking = tokio::spawn(ask());
+        until_waiting(&database, 1).await;
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+        assert_eq!(app.quota().open_uses(), 1, "nobody waits, and it is not known what became of it");
+        if is_refused {
+            // Who was taken for dead writes no record any more.
+            database.execute_unprepared("UPDATE quota_process SET seen_at_unix = 0").await.unwrap();
+        }
+        lock.commit().await.unwrap();
+        for _ in 0..500 {
+            if app.quota().open_uses() == 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(app.quota().open_uses(), 0);
+        assert_eq!(app.quota().is_left_to_receipts(), is_refused);
+        assert_eq!(app.quota().left(account).await, Some(before - u64::from(!is_refused)));
+    }
+    assert_eq!(app.order_receipts(&order.id, 0, 10).await.unwrap().len(), 2);
 }
 
 /// Quota of rows and bytes beside calls that are no limit.

@@ -119,6 +119,8 @@ struct Lease {
     granted: u64,
     /// Negative for what was taken back after it had been given back to the database as used.
     spent: i64,
+    /// What was given back as used so far, where the database keeps it.
+    settled: i64,
     /// What nobody had used or leased when this process last leased.
     free: u64,
 }
@@ -195,11 +197,13 @@ impl Quota {
         self.renew(&mut local).await
     }
 
-    /// Debits all accounts of one use, or none. Mostly in memory. Whoever stops waiting for it has debited none.
+    /// Debits all accounts of one use, or none. Mostly in memory. Whoever stops waiting for it has debited none. Answers the name
+    /// under which this process is registered and debited, by which it is taken back ([`Quota::refund`]): it may be another one than
+    /// it was before.
     ///
     /// # Errors
     /// [`QuotaError::Exhausted`] names the first account with too little left.
-    pub async fn spend(&self, debits: &[Debit]) -> Result<(), QuotaError> {
+    pub async fn spend(&self, debits: &[Debit]) -> Result<Arc<str>, QuotaError> {
         if debits.len() > DEBITS_MAX {
             return Err(StoreError::invalid(format!(
                 "one use debits {} accounts; the most is {DEBITS_MAX}",
@@ -208,7 +212,7 @@ impl Quota {
             .into());
         }
         if debits.is_empty() {
-            return Ok(());
+            return Ok(self.process());
         }
         let mut spending = Spending { local: self.local.lock().await, debited: &[] };
         self.renew(&mut spending.local).await?;
@@ -218,7 +222,7 @@ impl Quota {
         }
         // All of them: nothing is awaited between this and its caller.
         spending.debited = &[];
-        Ok(())
+        Ok(self.process())
     }
 
     /// What is left of an account as far as this process knows: what it has leased and not spent, and what was free in the
@@ -463,7 +467,8 @@ impl Quota {
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
         let (used, leased) = account_state(write.db(), account).await?;
         let free = limit.saturating_sub(used.saturating_add(leased));
-        let known = local.leases.entry(account.to_owned()).or_insert(Lease { limit, granted: 0, spent: 0, free });
+        let unknown = Lease { limit, granted: 0, spent: 0, settled: 0, free };
+        let known = local.leases.entry(account.to_owned()).or_insert(unknown);
         known.free = free;
         if want == 0 || free < want {
             return Ok(0);
@@ -475,7 +480,7 @@ impl Quota {
         let seen = local.seen.take();
         write.commit(DOING).await?;
         local.seen = seen;
-        let lease = local.leases.entry(account.to_owned()).or_insert(Lease { limit, granted: 0, spent: 0, free: 0 });
+        let lease = local.leases.entry(account.to_owned()).or_insert(unknown);
         lease.limit = limit;
         lease.granted += granted;
         lease.free = free - granted;
@@ -515,8 +520,12 @@ impl Quota {
         write.commit(DOING).await?;
         local.seen = seen;
         let free = lease.limit.saturating_sub(used.saturating_add(leased.saturating_sub(lease.granted)));
+        let settled = match self.store.backend() {
+            Backend::Sqlite => 0,
+            Backend::Postgres => lease.settled.saturating_add(lease.spent),
+        };
         // What is taken back later was given back as used.
-        local.leases.insert(account.to_owned(), Lease { limit: lease.limit, granted: 0, spent: 0, free });
+        local.leases.insert(account.to_owned(), Lease { limit: lease.limit, granted: 0, spent: 0, settled, free });
         Ok(())
     }
 
@@ -553,25 +562,24 @@ impl Quota {
             return Ok(());
         }
         let mine = Query::select()
-            .columns(["account", "granted"])
+            .columns(["account", "granted", "settled"])
             .from("quota_lease")
             .and_where(Expr::col("process").eq(&*process))
             .take();
-        let mut held = BTreeMap::new();
+        let mut held: BTreeMap<String, (u64, i64)> = BTreeMap::new();
         for row in write.db().query_all(&mine).await.map_err(fault)? {
             let account: String = row.try_get_by_index(0).map_err(fault)?;
-            held.insert(account, from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?);
+            let granted = from_sql(DOING, row.try_get_by_index(1).map_err(fault)?)?;
+            held.insert(account, (granted, row.try_get_by_index(2).map_err(fault)?));
         }
         write.commit(DOING).await?;
+        // What a row says is so, whatever is known here: a commit may have succeeded whose answer was lost. More was leased then, or
+        // what was spent is given back as used, and counted, although it may have been taken back a moment ago.
         local.leases.retain(|account, lease| match held.get(account) {
-            // Less is held than is known here when a giving back succeeded whose answer was lost: what was spent is counted.
-            Some(granted) if *granted < lease.granted => {
-                *lease = Lease { granted: *granted, spent: 0, ..*lease };
-                true
-            }
-            // More than is known here was granted when a commit succeeded whose answer was lost.
-            Some(granted) => {
-                lease.granted = max(lease.granted, *granted);
+            Some((granted, settled)) => {
+                lease.granted = *granted;
+                lease.spent = lease.spent.saturating_sub(settled.saturating_sub(lease.settled));
+                lease.settled = *settled;
                 true
             }
             None => false,

@@ -18,7 +18,7 @@ use lingqu_store::quota::{OpenUse, QuotaError};
 use lingqu_store::receipt::Appending;
 use roaring::RoaringTreemap;
 
-use super::reservation::leaving;
+use super::reservation::Further;
 use super::{Admission, receipt};
 
 /// Bytes are let out so many at a time, as long as the quota has them: each time costs a record, and a stop of the node in the
@@ -70,7 +70,8 @@ impl Parts {
         let counts = |unit| app.is_counted(&admission.serving, day, unit);
         Parts {
             app: Arc::clone(app),
-            process: app.quota().process(),
+            // The name under which its records are written or refused: what is debited under another one lets nothing out.
+            process: admission.process.as_deref().map_or_else(|| app.quota().process(), Arc::from),
             counts_rows: counts(QuotaUnit::Rows),
             counts_bytes: counts(QuotaUnit::Bytes),
             subjects: app.held_subjects(&admission.serving, day, receipt, admission.process.as_deref()),
@@ -124,7 +125,7 @@ impl Parts {
     async fn name_next(&self, rows: RoaringTreemap, answer_rows: u64) -> Result<u64, AppError> {
         let mut next = self.next.lock().await;
         let used = Use { rows: answer_rows, ..Use::default() };
-        leaving(&self.app, &self.admission.serving, self.day, used, &self.subjects, *next, &rows).await?;
+        self.further(used).debit_with(&self.subjects, *next, &rows).await?;
         self.debited_rows.fetch_add(answer_rows, Ordering::SeqCst);
         let mut sets = receipt::row_sets(rows);
         if sets.is_empty() && answer_rows > 0 && (self.counts_rows || self.subjects.is_counted()) {
@@ -231,9 +232,13 @@ impl Parts {
         Ok(Some(self.write(&mut next, 0, BYTES_AHEAD, no_rows()).await?))
     }
 
+    fn further(&self, used: Use) -> Further<'_> {
+        let (app, serving) = (&*self.app, &*self.admission.serving);
+        Further { app, serving, process: &self.process, day: self.day, used }
+    }
+
     async fn debit(&self, bytes: u64) -> Result<(), QuotaError> {
-        let used = Use { bytes, ..Use::default() };
-        self.app.quota().spend(&self.app.quota_debits(&self.admission.serving, self.day, &used)).await?;
+        self.further(Use { bytes, ..Use::default() }).debit().await?;
         self.debited.fetch_add(bytes, Ordering::SeqCst);
         Ok(())
     }

@@ -4,20 +4,35 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use lingqu_app::{App, AppError, HeldSubjects, Serving, Use};
-use lingqu_store::quota::{Debit, OpenUse};
+use lingqu_store::quota::{Debit, OpenUse, QuotaError};
 use roaring::RoaringTreemap;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::error::GatewayError;
 
+/// What was debited, and the name under which this process did.
+struct Debited {
+    process: Arc<str>,
+    debits: Vec<Debit>,
+}
+
+impl Debited {
+    async fn make(app: &App, debits: Vec<Debit>) -> Result<Debited, QuotaError> {
+        let process = app.quota().spend(&debits).await?;
+        Ok(Debited { process, debits })
+    }
+
+    async fn take_back(&self, app: &App) {
+        app.quota().refund(&self.process, &self.debits).await;
+    }
+}
+
 /// Reserved quota. Dropping it gives all of it back; [`Reservation::keep`] ends that.
 pub(crate) struct Reservation {
     app: Arc<App>,
-    /// The name under which this process debited.
-    process: Arc<str>,
     day: Option<Date>,
-    debits: Vec<Debit>,
+    debited: Vec<Debited>,
     subjects: Option<HeldSubjects>,
     open: Option<OpenUse>,
     runtime: Handle,
@@ -37,11 +52,9 @@ impl Reservation {
         used: Use,
     ) -> Result<Reservation, GatewayError> {
         let open = Some(app.quota().open_use());
-        let debits = app.quota_debits(serving, day, &used);
-        let process = app.quota().process();
-        app.quota().spend(&debits).await?;
+        let debited = vec![Debited::make(app, app.quota_debits(serving, day, &used)).await?];
         let runtime = Handle::current();
-        Ok(Reservation { app: Arc::clone(app), process, day, debits, subjects: None, open, runtime })
+        Ok(Reservation { app: Arc::clone(app), day, debited, subjects: None, open, runtime })
     }
 
     /// The day on whose quota it counts; none where the order has none.
@@ -61,8 +74,7 @@ impl Reservation {
         // Given back with the rest whatever becomes of it, so each is noted before anything else is awaited.
         let subjects = self.subjects.insert(subjects);
         let debits = self.app.quota_debits(serving, self.day, &used);
-        self.app.quota().spend(&debits).await?;
-        self.debits.extend(debits);
+        self.debited.push(Debited::make(&self.app, debits).await?);
         self.app.hold_subjects(serving, subjects, 0, rows).await?;
         Ok(())
     }
@@ -78,15 +90,17 @@ impl Reservation {
 
     /// Gives back what is reserved, in a task of its own. None where that is nothing.
     fn start_giving_back(&mut self) -> Option<JoinHandle<()>> {
-        let debits = std::mem::take(&mut self.debits);
+        let debited = std::mem::take(&mut self.debited);
         let (subjects, open) = (self.subjects.take(), self.open.take());
-        if debits.is_empty() && subjects.is_none() {
+        if debited.iter().all(|debited| debited.debits.is_empty()) && subjects.is_none() {
             return None;
         }
-        let (app, process) = (Arc::clone(&self.app), Arc::clone(&self.process));
+        let app = Arc::clone(&self.app);
         // A process that ends before this runs gives its leases back whole, by what the receipts tell.
         Some(self.runtime.spawn(async move {
-            app.quota().refund(&process, &debits).await;
+            for debited in debited {
+                debited.take_back(&app).await;
+            }
             if let Some(subjects) = subjects {
                 app.end_subjects(&subjects, 0).await;
             }
@@ -97,24 +111,18 @@ impl Reservation {
     /// The use happens. When it fails after all, what this gives says what to take back.
     pub(crate) fn keep(mut self) -> Kept {
         let (subjects, open) = (self.subjects.take(), self.open.take());
-        Kept { process: Arc::clone(&self.process), debits: std::mem::take(&mut self.debits), subjects, _open: open }
+        Kept { debited: std::mem::take(&mut self.debited), subjects, _open: open }
     }
 }
 
 /// Quota that was used. Dropping it changes nothing.
 pub(crate) struct Kept {
-    process: Arc<str>,
-    debits: Vec<Debit>,
+    debited: Vec<Debited>,
     subjects: Option<HeldSubjects>,
     _open: Option<OpenUse>,
 }
 
 impl Kept {
-    /// Whether subjects are held for it, which ends when it is known whether its record is durable.
-    pub(crate) fn holds_subjects(&self) -> bool {
-        self.subjects.as_ref().is_some_and(HeldSubjects::is_holding)
-    }
-
     /// Its record is durable.
     pub(crate) async fn settle(self, app: &App) {
         if let Some(subjects) = &self.subjects {
@@ -126,29 +134,57 @@ impl Kept {
     /// which they are.
     pub(crate) async fn take_back(self, app: &App) {
         app.quota().leave_to_receipts();
-        app.quota().refund(&self.process, &self.debits).await;
+        for debited in &self.debited {
+            debited.take_back(app).await;
+        }
     }
 }
 
-/// Debits what is about to leave with a part of a delivery. Called in a task that goes on whoever waits for it. Error:
-/// `quota_exceeded`; then nothing more is debited.
-pub(crate) async fn leaving(
-    app: &App,
-    serving: &Serving,
-    day: Option<Date>,
-    used: Use,
-    subjects: &HeldSubjects,
-    part: u64,
-    rows: &RoaringTreemap,
-) -> Result<(), AppError> {
-    let debits = app.quota_debits(serving, day, &used);
-    let process = app.quota().process();
-    app.quota().spend(&debits).await?;
-    if let Err(error) = app.hold_subjects(serving, subjects, part, rows).await {
-        app.quota().refund(&process, &debits).await;
-        return Err(error);
+/// A further debit of a delivery that has begun: of what is about to leave with one of its parts.
+pub(crate) struct Further<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) serving: &'a Serving,
+    /// The name under which this process debits for the delivery.
+    pub(crate) process: &'a str,
+    pub(crate) day: Option<Date>,
+    pub(crate) used: Use,
+}
+
+impl Further<'_> {
+    /// Error: `quota_exceeded`; then nothing more is debited.
+    pub(crate) async fn debit(self) -> Result<(), QuotaError> {
+        self.debited().await.map(|_| ())
     }
-    Ok(())
+
+    /// The same with the subjects of rows. Called in a task that goes on whoever waits for it.
+    pub(crate) async fn debit_with(
+        self,
+        subjects: &HeldSubjects,
+        part: u64,
+        rows: &RoaringTreemap,
+    ) -> Result<(), AppError> {
+        let (app, serving) = (self.app, self.serving);
+        let debited = self.debited().await?;
+        if let Err(error) = app.hold_subjects(serving, subjects, part, rows).await {
+            if let Some(debited) = debited {
+                debited.take_back(app).await;
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// None where what was debited is back already: this process was taken for dead since the delivery began and has another name. No
+    /// record lets anything more out then, and so what was debited under the new name would be nobody's.
+    async fn debited(self) -> Result<Option<Debited>, QuotaError> {
+        let debits = self.app.quota_debits(self.serving, self.day, &self.used);
+        let debited = Debited::make(self.app, debits).await?;
+        if *debited.process == *self.process {
+            return Ok(Some(debited));
+        }
+        debited.take_back(self.app).await;
+        Ok(None)
+    }
 }
 
 impl Drop for Reservation {

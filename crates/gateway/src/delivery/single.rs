@@ -21,6 +21,7 @@ use lingqu_engine::lookup::{Found, KEYS_MAX, LookupError, LookupTable, Verdict};
 use lingqu_store::receipt::Appending;
 use roaring::RoaringTreemap;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::reservation::{Kept, Reservation};
 use super::{Admission, Deliveries, receipt, task_lost};
@@ -311,15 +312,8 @@ impl Deliveries {
         };
         // The record will be there even if the client hangs up now, and so what it says was used is.
         let kept = reservation.keep();
-        if kept.holds_subjects() {
-            let app = Arc::clone(&self.app);
-            // A client that hangs up now leaves nobody held.
-            tokio::spawn(async move { settle(&app, written, kept).await })
-                .await
-                .map_err(|error| task_lost(&error))??;
-        } else {
-            settle(&self.app, written, kept).await?;
-        }
+        let settling = Settling { app: Arc::clone(&self.app), on_its_way: Some((written, kept)), is_alone: false };
+        settling.wait().await?;
         drop(place);
         Ok(Recorded { label, answer_salt: salted.answer_salt, body })
     }
@@ -339,16 +333,41 @@ impl Deliveries {
     }
 }
 
-/// Waits for the record of an answer, and settles what it used.
-async fn settle(app: &App, written: Appending, kept: Kept) -> Result<(), AppError> {
-    match written.durable().await {
-        Ok(_) => {
-            kept.settle(app).await;
-            Ok(())
+/// The record of an answer on its way, and what it says was used. Dropping it, as a client does who hangs up, leaves it to a task:
+/// nobody stays held, and that a record could not be written is known whoever waits for it.
+struct Settling {
+    app: Arc<App>,
+    /// None once it has arrived.
+    on_its_way: Option<(Appending, Kept)>,
+    /// Whether it has been left to a task.
+    is_alone: bool,
+}
+
+impl Settling {
+    /// Waits for the record, and settles what it used.
+    async fn wait(mut self) -> Result<(), AppError> {
+        let Some((written, _)) = &mut self.on_its_way else { return Ok(()) };
+        let arrived = written.arrives().await;
+        if let Some((_, kept)) = self.on_its_way.take() {
+            match &arrived {
+                Ok(_) => kept.settle(&self.app).await,
+                Err(_) => kept.take_back(&self.app).await,
+            }
         }
-        Err(error) => {
-            kept.take_back(app).await;
-            Err(error.into())
+        arrived.map(|_| ()).map_err(AppError::from)
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        let Some(on_its_way) = self.on_its_way.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) if !self.is_alone => {
+                let alone = Settling { app: Arc::clone(&self.app), on_its_way: Some(on_its_way), is_alone: true };
+                drop(runtime.spawn(alone.wait()));
+            }
+            // The runtime ends: whoever comes next counts the receipts.
+            _ => self.app.quota().leave_to_receipts(),
         }
     }
 }
