@@ -134,7 +134,8 @@ fn remove_old(kept: &Path) {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a directory with everything in it.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the temporary directory is writable");
     for entry in fs::read_dir(from).expect("the played node is there") {
         let entry = entry.expect("a directory can be read");
