@@ -31,6 +31,8 @@ class Side:
         self.database = self.one("SELECT current_database()")
         self.table = self.one(f"SELECT oid FROM pg_catalog.pg_class WHERE relname = '{table}'")
         self.public = self.one("SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public'")
+        self.index = self.one(f"SELECT oid FROM pg_catalog.pg_class WHERE relname = '{table}_pkey'")
+        self.constraint = self.one(f"SELECT oid FROM pg_catalog.pg_constraint WHERE conname = '{table}_pkey'")
         self.database_number = self.one("SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()")
 
     def one(self, sql):
@@ -40,6 +42,7 @@ class Side:
         number = str(self.table)
         for recorded in ("'16384'", "'16417'"):
             sql = sql.replace(recorded, f"'{number}'")
+        sql = sql.replace("'16390'", f"'{self.index}'")
         for recorded in ("indrelid=1\n", "conrelid=1\n"):
             sql = sql.replace(recorded, recorded.replace("=1", f"={number}"))
         for recorded in ("^(tt)$", "^(customer)$"):
@@ -65,6 +68,8 @@ class Side:
         """A cell without the numbers and names that are another's on each side."""
         known = {
             str(self.table): "<table>",
+            str(self.index): "<index>",
+            str(self.constraint): "<constraint>",
             str(self.public): "<public>",
             self.database: "<database>",
             str(self.database_number): "<database's number>",

@@ -7,8 +7,11 @@
 
 mod comments;
 mod functions;
+mod keys;
+mod overlay;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,15 +34,17 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Statement as SqlStatement, visit_expressions_mut};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog};
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use futures::StreamExt;
 use lingqu_app::Meanings;
-use lingqu_engine::SchemaView;
 use lingqu_engine::schema_session::{INFORMATION_SCHEMA, View};
+use lingqu_engine::{SchemaView, allow};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -49,8 +54,8 @@ use super::growth;
 use super::refusal::Refused;
 use super::statement::{DATABASE, SCHEMA};
 use crate::information_schema::{ShownTable, views};
-use comments::WithComments;
 use functions::{constant, restricted};
+use overlay::Overlaid;
 
 /// Questions that are answered at one time; others wait.
 const PLACES: usize = 4;
@@ -63,6 +68,8 @@ const ROWS_MAX: usize = 100_000;
 const BYTES_MAX: usize = 32 << 20;
 /// Longest time of an answer, waiting included.
 const TIME_MAX: Duration = Duration::from_secs(10);
+/// The table of settings.
+const SETTINGS: &str = "pg_settings";
 /// Orders whose catalogue is kept. One that is made anew is the same to its last number.
 const CATALOGUES_MAX: usize = 64;
 
@@ -79,6 +86,34 @@ const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
     ("'pg_class'::pg_catalog.regclass", "'1259'::regclass"),
     ("'pg_catalog.pg_class'::regclass", "'1259'::regclass"),
     ("'pg_catalog.pg_class'::pg_catalog.regclass", "'1259'::regclass"),
+    // The JDBC driver's keys and indexes: a function of rows of two fields, of which it takes the place of each column, and then
+    // those rows where the column is the one at the place.
+    ("(information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ", "key_place(i.indkey, a.attnum) AS KEY_SEQ"),
+    (
+        "(information_schema._pg_expandarray(i.indkey)).n AS ORDINAL_POSITION",
+        "unnest(key_places(i.indkey)) AS ORDINAL_POSITION",
+    ),
+    ("information_schema._pg_expandarray(i.indkey) AS", "i.indkey AS"),
+    ("result.A_ATTNUM = (result.KEYS).x", "result.KEY_SEQ IS NOT NULL"),
+    ("a.attnum = (i.keys).x", "key_place(i.keys, a.attnum) IS NOT NULL"),
+    // Its types: there are none of rows of fields.
+    ("(SELECT c.relkind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid)", "false"),
+    // Its procedures: columns without a name.
+    (
+        "NULL, NULL, NULL, d.description AS REMARKS",
+        "NULL AS none1, NULL AS none2, NULL AS none3, d.description AS REMARKS",
+    ),
+    // psql's `\\d` of an index: what is checked later, of which there is nothing.
+    (
+        "(NOT i.indimmediate) AND EXISTS (SELECT 1 FROM pg_catalog.pg_constraint WHERE conrelid = i.indrelid AND conindid = i.indexrelid AND contype IN ('p','u','x') AND condeferrable)",
+        "false",
+    ),
+    (
+        "(NOT i.indimmediate) AND EXISTS (SELECT 1 FROM pg_catalog.pg_constraint WHERE conrelid = i.indrelid AND conindid = i.indexrelid AND contype IN ('p','u','x') AND condeferred)",
+        "false",
+    ),
+    // Nothing is indexed in descending order.
+    ("tmp.I_INDOPTION[tmp.ORDINAL_POSITION - 1] & 1::smallint", "0"),
     // psql's `\\d+` of a table: its options, of which there are none.
     (
         "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
@@ -185,11 +220,15 @@ impl Catalogues {
         let context = SessionContext::new_with_state(state);
         let public = MemorySchemaProvider::new();
         public.register_table(table.name.clone(), Arc::new(EmptyTable::new(Arc::clone(&table.schema))))?;
-        let info = OneTable { table: table.name.clone(), schema: Arc::clone(&table.schema) };
+        let info = OneTable { table: table.name.clone(), schema: keys::columns_told(&table) };
         let of_postgres = PgCatalogSchemaProvider::try_new(info, Arc::clone(&self.tables), EmptyContextProvider)?;
         // Objects are numbered when they are first looked at; looked at in this order they always bear the same numbers.
-        let oid = comments::number_of_table(&context, &of_postgres).await?;
-        let comments = comments::descriptions(&self.tables.pg_description, oid, &table)?;
+        let relations = overlay::read(&context, &of_postgres, keys::RELATIONS).await?;
+        let oid = comments::number_of_table(&relations)?;
+        let columns = overlay::read(&context, &of_postgres, keys::COLUMNS).await?;
+        let mut own = keys::tables(&self.tables, (&relations, &columns), oid, &table)?;
+        own.push(settings(overlay::read(&context, &of_postgres, SETTINGS).await?)?);
+        own.push(comments::descriptions(&self.tables.pg_description, oid, &table)?);
         let information = MemorySchemaProvider::new();
         for (name, rows) in views_of(&table)? {
             information
@@ -197,11 +236,11 @@ impl Catalogues {
         }
         let database = MemoryCatalogProvider::new();
         database.register_schema(SCHEMA, Arc::new(public))?;
-        database.register_schema("pg_catalog", Arc::new(WithComments::new(Arc::new(of_postgres), comments)))?;
+        database.register_schema("pg_catalog", Arc::new(Overlaid::new(Arc::new(of_postgres), own)))?;
         database.register_schema(INFORMATION_SCHEMA, Arc::new(information))?;
         list.register_catalog(DATABASE.to_owned(), Arc::new(database));
         context.register_udf(constant("session_user", ScalarValue::from(order)));
-        for function in comments::functions(oid, &table) {
+        for function in comments::functions(oid, &table).into_iter().chain(keys::functions(&table)) {
             context.register_udf(function);
         }
         Ok(Catalogue { table, state: context.state() })
@@ -259,7 +298,10 @@ impl Catalogues {
         }
         let mut statements = self.parser.parse(&sql).map_err(|_| not_understood())?;
         match statements.pop() {
-            Some(statement @ SqlStatement::Query(_)) if statements.is_empty() => Ok(statement),
+            Some(mut statement @ SqlStatement::Query(_)) if statements.is_empty() => {
+                types_by_name(&mut statement);
+                Ok(statement)
+            }
             _ => Err(not_understood()),
         }
     }
@@ -298,6 +340,40 @@ impl Drop for Catalogues {
     }
 }
 
+/// The settings that clients look up, with the one that the JDBC driver reads keys with.
+fn settings(of_library: RecordBatch) -> DataFusionResult<overlay::Named> {
+    let schema = of_library.schema();
+    let columns_max = keys::INDEX_COLUMNS_MAX.to_string();
+    let further =
+        overlay::row(&schema, &[("name", "max_index_keys".into()), ("setting", columns_max.as_str().into())])?;
+    Ok((SETTINGS, overlay::table_of(schema, vec![of_library, further])?))
+}
+
+/// Puts the name of a type where a question casts its number to a text: the engine casts to the digits.
+fn types_by_name(statement: &mut SqlStatement) {
+    let _ = visit_expressions_mut(statement, |expression| {
+        if let Some(named) = type_by_name(expression) {
+            *expression = named;
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+/// `COLUMN::regtype::text` as a call of `format_type`; none for anything else.
+fn type_by_name(expression: &SqlExpr) -> Option<SqlExpr> {
+    let SqlExpr::Cast { expr: inner, data_type, .. } = expression else { return None };
+    let SqlExpr::Cast { expr: column, data_type: number, .. } = inner.as_ref() else { return None };
+    let is_column = matches!(column.as_ref(), SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_));
+    let is_named = |data_type: &str, name: &str| {
+        data_type.eq_ignore_ascii_case(name) || data_type.eq_ignore_ascii_case(&format!("pg_catalog.{name}"))
+    };
+    if !is_column || !is_named(&data_type.to_string(), "text") || !is_named(&number.to_string(), "regtype") {
+        return None;
+    }
+    let call = format!("format_type({column}, -1)");
+    Parser::new(&PostgreSqlDialect {}).try_with_sql(&call).ok()?.parse_expr().ok()
+}
+
 /// The information schema as this door shows it.
 fn views_of(table: &OrderTable) -> DataFusionResult<Vec<View>> {
     let columns = SchemaView::of_arrow(&table.schema).map(|schema| schema.columns).unwrap_or_default();
@@ -314,10 +390,13 @@ fn views_of(table: &OrderTable) -> DataFusionResult<Vec<View>> {
 }
 
 async fn plan(state: &SessionState, statement: SqlStatement) -> DataFusionResult<LogicalPlan> {
+    let too_large = |_| DataFusionError::ResourcesExhausted("the size of a question to the catalogue".to_owned());
+    allow::check_size(&statement).map_err(too_large)?;
     let plan = state.statement_to_plan(EngineStatement::Statement(Box::new(statement))).await?;
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     options.verify_plan(&plan)?;
     growth::check(&plan)?;
+    allow::check_conditions(&plan).map_err(too_large)?;
     Ok(plan)
 }
 

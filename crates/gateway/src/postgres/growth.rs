@@ -11,7 +11,7 @@ const GROWTH_MAX: u64 = 4_096;
 const JOINING: &[&str] = &["array_to_string", "concat", "concat_ws", "make_array"];
 
 /// Functions that answer a number with a text of up to some thousand bytes, and the most times that they may stand in a plan.
-const DESCRIBING: &[&str] = &["col_description", "obj_description"];
+const DESCRIBING: &[&str] = &["col_description", "obj_description", "pg_get_constraintdef", "pg_get_indexdef"];
 const DESCRIBING_MAX: usize = 32;
 
 /// Refuses a plan in which a text may grow by more than [`GROWTH_MAX`], or in which too many are made of numbers.

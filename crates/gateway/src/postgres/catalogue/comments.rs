@@ -3,70 +3,31 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
-use async_trait::async_trait;
-use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use arrow::datatypes::Int32Type;
 use datafusion::common::internal_err;
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility};
-use datafusion::prelude::SessionContext;
-use datafusion::scalar::ScalarValue;
+use datafusion::logical_expr::{ScalarUDF, Signature, TypeSignature, Volatility};
 use datafusion_pg_catalog::pg_catalog::ArrowTable;
 
 use super::OrderTable;
+use super::functions::{describing, number_at, text_at};
+use super::keys::RELATIONS;
+use super::overlay::{Named, table_of};
 
 /// The table of descriptions.
 const DESCRIPTIONS: &str = "pg_description";
-/// The table of relations, and its number in every PostgreSQL.
-const RELATIONS: &str = "pg_class";
+/// The number of the table of relations in every PostgreSQL.
 const RELATIONS_OID: i32 = 1259;
 
-/// PostgreSQL's tables, with the comments of the order's table among the descriptions of PostgreSQL's own objects.
-#[derive(Debug)]
-pub(super) struct WithComments {
-    of_postgres: Arc<dyn SchemaProvider>,
-    descriptions: Arc<dyn TableProvider>,
-}
-
-impl WithComments {
-    pub(super) fn new(of_postgres: Arc<dyn SchemaProvider>, descriptions: Arc<dyn TableProvider>) -> WithComments {
-        WithComments { of_postgres, descriptions }
-    }
-}
-
-#[async_trait]
-impl SchemaProvider for WithComments {
-    fn table_names(&self) -> Vec<String> {
-        self.of_postgres.table_names()
-    }
-
-    async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
-        if name.eq_ignore_ascii_case(DESCRIPTIONS) {
-            return Ok(Some(Arc::clone(&self.descriptions)));
-        }
-        self.of_postgres.table(name).await
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        self.of_postgres.table_exist(name)
-    }
-}
-
 /// The number of the one relation that there is.
-pub(super) async fn number_of_table(
-    context: &SessionContext,
-    of_postgres: &dyn SchemaProvider,
-) -> DataFusionResult<i32> {
-    let Some(relations) = of_postgres.table(RELATIONS).await? else { return internal_err!("there are no relations") };
-    for batch in context.read_table(relations)?.collect().await? {
-        let numbers = batch.column_by_name("oid").and_then(|column| column.as_primitive_opt::<Int32Type>());
-        if let Some(number) = numbers.and_then(|numbers| numbers.iter().flatten().next()) {
-            return Ok(number);
-        }
+pub(super) fn number_of_table(relations: &RecordBatch) -> DataFusionResult<i32> {
+    let numbers = relations.column_by_name("oid").and_then(|column| column.as_primitive_opt::<Int32Type>());
+    match numbers.and_then(|numbers| numbers.iter().flatten().next()) {
+        Some(number) => Ok(number),
+        None => internal_err!("the order's table is no relation"),
     }
-    internal_err!("the order's table is no relation")
 }
 
 /// The comments by the number of what they are about within the table: 0 for itself, then its columns from 1.
@@ -84,11 +45,7 @@ fn comments_of(table: &OrderTable) -> Vec<(i32, String)> {
 }
 
 /// The table of descriptions: PostgreSQL's own, and the comments.
-pub(super) fn descriptions(
-    of_postgres: &ArrowTable,
-    oid: i32,
-    table: &OrderTable,
-) -> DataFusionResult<Arc<dyn TableProvider>> {
+pub(super) fn descriptions(of_postgres: &ArrowTable, oid: i32, table: &OrderTable) -> DataFusionResult<Named> {
     let comments = comments_of(table);
     let schema = of_postgres.schema();
     let numbers = |number: i32| Arc::new(Int32Array::from(vec![number; comments.len()])) as ArrayRef;
@@ -106,7 +63,7 @@ pub(super) fn descriptions(
     }
     let mut batches = of_postgres.data().to_vec();
     batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
-    Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
+    Ok((DESCRIPTIONS, table_of(schema, batches)?))
 }
 
 /// `obj_description` and `col_description`, which know the order's table and nothing else.
@@ -133,34 +90,4 @@ pub(super) fn functions(oid: i32, table: &OrderTable) -> [ScalarUDF; 2] {
         describing("obj_description", Signature::one_of(one_or_two, Volatility::Immutable), Arc::new(object)),
         describing("col_description", Signature::any(2, Volatility::Immutable), Arc::new(column)),
     ]
-}
-
-type Describe = Arc<dyn Fn(&[ArrayRef], usize) -> Option<String> + Send + Sync>;
-
-fn describing(name: &str, signature: Signature, describe: Describe) -> ScalarUDF {
-    let answer = move |arguments: &[ColumnarValue]| {
-        let is_constant = arguments.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
-        let arguments = ColumnarValue::values_to_arrays(arguments)?;
-        let rows = arguments.first().map_or(0, |argument| argument.len());
-        let texts: StringArray = (0..rows).map(|row| describe(&arguments, row)).collect();
-        Ok(if is_constant {
-            ColumnarValue::Scalar(ScalarValue::try_from_array(&texts, 0)?)
-        } else {
-            ColumnarValue::Array(Arc::new(texts))
-        })
-    };
-    ScalarUDF::from(SimpleScalarUDF::new_with_signature(name, signature, DataType::Utf8, Arc::new(answer)))
-}
-
-/// A number, whatever type it has; none where it is none.
-fn number_at(column: &ArrayRef, row: usize) -> Option<i64> {
-    let one = cast(&column.slice(row, 1), &DataType::Int64).ok()?;
-    let one = one.as_primitive_opt::<Int64Type>()?;
-    one.is_valid(0).then(|| one.value(0))
-}
-
-fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
-    let one = cast(&column.slice(row, 1), &DataType::Utf8).ok()?;
-    let one = one.as_string_opt::<i32>()?;
-    one.is_valid(0).then(|| one.value(0).to_owned())
 }

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility};
@@ -56,7 +60,8 @@ const SCALAR_FUNCTIONS: &[&str] = &[
 
 /// Functions of PostgreSQL that have nothing to tell here.
 const UNTOLD: &[&str] = &[
-    "pg_get_indexdef",
+    "pg_get_expr",
+    "pg_get_function_result",
     "pg_get_viewdef",
     "pg_size_pretty",
     "pg_table_size",
@@ -95,4 +100,47 @@ pub(super) fn constant(name: &str, value: ScalarValue) -> ScalarUDF {
     let data_type = value.data_type();
     let answer = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
     ScalarUDF::from(SimpleScalarUDF::new_with_signature(name, signature, data_type, Arc::new(answer)))
+}
+
+/// What a function makes of its arguments, row by row.
+pub(super) type ByRows = Arc<dyn Fn(&[ArrayRef]) -> DataFusionResult<ArrayRef> + Send + Sync>;
+/// A text about a row of arguments.
+pub(super) type Describe = Arc<dyn Fn(&[ArrayRef], usize) -> Option<String> + Send + Sync>;
+
+/// A function of the rows of its arguments.
+pub(super) fn by_rows(name: &str, signature: Signature, data_type: DataType, make: ByRows) -> ScalarUDF {
+    let answer = move |arguments: &[ColumnarValue]| {
+        let is_constant = arguments.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let made = make(&ColumnarValue::values_to_arrays(arguments)?)?;
+        Ok(if is_constant {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&made, 0)?)
+        } else {
+            ColumnarValue::Array(made)
+        })
+    };
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature(name, signature, data_type, Arc::new(answer)))
+}
+
+/// A function that answers with texts.
+pub(super) fn describing(name: &str, signature: Signature, describe: Describe) -> ScalarUDF {
+    let make = move |arguments: &[ArrayRef]| {
+        let rows = arguments.first().map_or(0, |argument| argument.len());
+        let texts: StringArray = (0..rows).map(|row| describe(arguments, row)).collect();
+        Ok(Arc::new(texts) as ArrayRef)
+    };
+    by_rows(name, signature, DataType::Utf8, Arc::new(make))
+}
+
+/// A number, whatever type it has; none where it is none.
+pub(super) fn number_at(column: &ArrayRef, row: usize) -> Option<i64> {
+    let one = cast(&column.slice(row, 1), &DataType::Int64).ok()?;
+    let one = one.as_primitive_opt::<Int64Type>()?;
+    one.is_valid(0).then(|| one.value(0))
+}
+
+/// A text, whatever type it has; none where it is none.
+pub(super) fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
+    let one = cast(&column.slice(row, 1), &DataType::Utf8).ok()?;
+    let one = one.as_string_opt::<i32>()?;
+    one.is_valid(0).then(|| one.value(0).to_owned())
 }

@@ -35,8 +35,12 @@ struct Asked {
 
 impl Asked {
     async fn new() -> Asked {
+        Asked::about(table()).await
+    }
+
+    async fn about(table: OrderTable) -> Asked {
         let catalogues = Catalogues::new().unwrap();
-        let catalogue = catalogues.of("ord_1", table()).await.unwrap();
+        let catalogue = catalogues.of("ord_1", table).await.unwrap();
         Asked { catalogues, catalogue }
     }
 
@@ -77,16 +81,15 @@ async fn tools_get_answers_when_they_look_around() {
             other => failed.push(format!("{tool}: {sql}\n{other:?}")),
         }
     }
-    assert_eq!(count, 59);
+    assert_eq!(count, 67);
     assert!(failed.is_empty(), "{} of {count} failed\n{}", failed.len(), failed.join("\n\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_orders_table_and_its_columns_are_shown_and_no_other() {
     let asked = Asked::new().await;
-    let tables =
-        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'";
-    assert_eq!(asked.texts(tables).await, [TABLE]);
+    let tables = "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' ORDER BY 1";
+    assert_eq!(asked.texts(tables).await, [TABLE, "trip_records_pkey"]);
     let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'";
     assert_eq!(asked.texts(tables).await, [TABLE]);
     let tables = "SELECT table_schema || '.' || table_name || ' ' || table_comment FROM information_schema.tables";
@@ -135,21 +138,26 @@ async fn comments_are_found_by_every_way_that_tools_know() {
     let asked = Asked::new().await;
     let questions: Vec<(&str, &[&str])> = vec![
         // psql's `\\dt+` and `\\d+`.
-        ("SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c", &["出行记录：逐条"][..]),
         (
-            "SELECT pg_catalog.col_description(a.attrelid, a.attnum) FROM pg_catalog.pg_attribute a ORDER BY a.attnum",
-            &["行程编号", "NULL", "出行日期", "NULL", "NULL", "NULL", "NULL"],
+            "SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c ORDER BY c.oid",
+            &["出行记录：逐条", "NULL"][..],
+        ),
+        (
+            "SELECT pg_catalog.col_description(a.attrelid, a.attnum) FROM pg_catalog.pg_attribute a \
+             ORDER BY a.attrelid, a.attnum",
+            &["行程编号", "NULL", "出行日期", "NULL", "NULL", "NULL", "NULL", "NULL"],
         ),
         // The JDBC driver's tables.
         (
             "SELECT d.description FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_description d \
-             ON (c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass)",
-            &["出行记录：逐条"],
+             ON (c.oid = d.objoid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass) ORDER BY c.oid",
+            &["出行记录：逐条", "NULL"],
         ),
         // Its columns.
         (
             "SELECT dsc.description FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON (a.attrelid = c.oid) \
-             LEFT JOIN pg_catalog.pg_description dsc ON (c.oid = dsc.objoid AND a.attnum = dsc.objsubid) ORDER BY a.attnum",
+             LEFT JOIN pg_catalog.pg_description dsc ON (c.oid = dsc.objoid AND a.attnum = dsc.objsubid) \
+             WHERE c.relkind = 'r' ORDER BY a.attnum",
             &["行程编号", "NULL", "出行日期", "NULL", "NULL", "NULL", "NULL"],
         ),
         ("SELECT obj_description('trip_records'::regclass)", &["出行记录：逐条"]),
@@ -167,6 +175,93 @@ async fn comments_are_found_by_every_way_that_tools_know() {
     for (sql, expected) in questions {
         assert_eq!(asked.texts(sql).await, expected, "{sql}");
     }
+}
+
+/// The key of the table, of one column or of two, by each way that tools know; none where not all of it is granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_is_found_by_every_way_that_tools_know() {
+    let question = |tool: &str, part: &str| {
+        let mut questions =
+            include_str!("clients.sql").split("\n----").skip(1).filter_map(|text| text.split_once('\n'));
+        questions
+            .find(|(known, sql)| known.trim() == tool && sql.contains(part))
+            .expect("it is among them")
+            .1
+            .to_owned()
+    };
+    let of_driver = question("jdbc", "AS KEY_SEQ");
+    let indexes = question("jdbc", "AS ASC_OR_DESC").replacen(
+        "SELECT",
+        "SELECT tmp.COLUMN_NAME || ' ' || tmp.ASC_OR_DESC FROM (SELECT",
+        1,
+    );
+    let indexes = format!("{} ) tmp", indexes.split(" ORDER BY NON_UNIQUE").next().unwrap());
+    let questions: [(String, [&[&str]; 3]); 10] = [
+        (
+            "SELECT conname || ' ' || contype FROM pg_constraint WHERE conrelid = 'trip_records'::regclass".to_owned(),
+            [&["trip_records_pkey p"], &["trip_records_pkey p"], &[]],
+        ),
+        (
+            "SELECT pg_get_constraintdef(oid, true) FROM pg_constraint WHERE conrelid = 'trip_records'::regclass".to_owned(),
+            [&["PRIMARY KEY (trip_id)"], &["PRIMARY KEY (day, trip_id)"], &[]],
+        ),
+        (
+            "SELECT a.attname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey) \
+             WHERE c.contype = 'p' AND c.conrelid = 'trip_records'::regclass ORDER BY a.attnum"
+                .to_owned(),
+            [&["trip_id"], &["trip_id", "day"], &[]],
+        ),
+        (
+            "SELECT i.indkey FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname = 'trip_records_pkey'".to_owned(),
+            [&["1"], &["3 1"], &[]],
+        ),
+        (
+            "SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i WHERE i.indrelid = 'trip_records'::regclass".to_owned(),
+            [
+                &["CREATE UNIQUE INDEX trip_records_pkey ON public.trip_records USING btree (trip_id)"],
+                &["CREATE UNIQUE INDEX trip_records_pkey ON public.trip_records USING btree (day, trip_id)"],
+                &[],
+            ],
+        ),
+        ("SELECT relhasindex FROM pg_class WHERE relname = 'trip_records'".to_owned(), [&["true"], &["true"], &["false"]]),
+        (
+            "SELECT attname FROM pg_attribute WHERE attnotnull ORDER BY attnum".to_owned(),
+            [&["trip_id"], &["trip_id", "day"], &[]],
+        ),
+        (
+            format!("SELECT k.COLUMN_NAME || ' ' || k.KEY_SEQ || ' ' || k.PK_NAME FROM ({of_driver}) k ORDER BY k.KEY_SEQ"),
+            [&["trip_id 1 trip_records_pkey"], &["day 1 trip_records_pkey", "trip_id 2 trip_records_pkey"], &[]],
+        ),
+        (indexes, [&["trip_id A"], &["day A", "trip_id A"], &[]]),
+        (question("jdbc", "AS keys"), [&["trip_id"], &["trip_id", "day"], &[]]),
+    ];
+    let keys: [&[&str]; 3] = [&["trip_id"], &["day", "trip_id"], &[]];
+    for (at, key) in keys.into_iter().enumerate() {
+        let key = key.iter().map(|part| (*part).to_owned()).collect();
+        let asked = Asked::about(OrderTable { key, ..table() }).await;
+        for (sql, expected) in &questions {
+            assert_eq!(asked.texts(sql).await, expected[at], "{sql}");
+        }
+    }
+    let for_people = "SELECT pg_get_indexdef(i.indexrelid, 0, true) FROM pg_index i WHERE i.indrelid >= 16384";
+    let told = Asked::new().await.texts(for_people).await;
+    assert_eq!(told, ["CREATE UNIQUE INDEX trip_records_pkey ON trip_records USING btree (trip_id)"]);
+    // A name that is none of SQL's own is quoted, as in PostgreSQL.
+    let fields = vec![Field::new("编号", DataType::Utf8, true)];
+    let named = OrderTable { schema: Arc::new(Schema::new(fields)), key: vec!["编号".to_owned()], ..table() };
+    let told = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid >= 16384";
+    assert_eq!(Asked::about(named).await.texts(told).await, ["PRIMARY KEY (\"编号\")"]);
+}
+
+/// pgcli asks for the types of columns by their numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn types_are_told_by_their_names() {
+    let asked = Asked::new().await;
+    let sql = "SELECT a.attname || ' ' || (a.atttypid::regtype::text) FROM pg_attribute a \
+        WHERE a.attnum < 4 ORDER BY a.attrelid, a.attnum";
+    assert_eq!(asked.texts(sql).await, ["trip_id bigint", "line text", "day date", "trip_id bigint"]);
+    let sql = "SELECT atttypid::pg_catalog.regtype::pg_catalog.text FROM pg_attribute WHERE attnum = 5";
+    assert_eq!(asked.texts(sql).await, ["numeric"]);
 }
 
 /// A catalogue that was kept is not given for another grant, or for other words of the catalogue.
@@ -196,7 +291,8 @@ async fn numbers_of_objects_stay_when_a_catalogue_is_made_anew() {
     asked.ask("SELECT * FROM pg_namespace").await.unwrap();
     assert_eq!(asked.texts(sql).await, before);
     assert_eq!(Asked::new().await.texts(sql).await, before);
-    assert_eq!(asked.texts("SELECT 'trip_records'::regclass::oid").await, before);
+    assert_eq!(asked.texts("SELECT 'trip_records'::regclass::oid").await, before[..1]);
+    assert_eq!(asked.texts("SELECT 'trip_records_pkey'::regclass::oid").await, before[1..]);
 }
 
 /// The order's table has columns here and no rows, whatever is asked of it.
