@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lingqu_store::privacy::{ANSWER_BYTES_MAX, ANSWERS_MAX, Given, PrivacyAccount, PrivacyQuestion};
-use lingqu_store::{Backend, Store};
+use lingqu_store::{Backend, Store, StoreError};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use zeroize::Zeroizing;
@@ -225,6 +225,20 @@ async fn what_was_spent_is_never_changed_and_answers_are_sealed() {
         let row = raw.query_one_raw(Statement::from_string(raw.get_database_backend(), sql)).await.unwrap().unwrap();
         let sealed: Vec<u8> = row.try_get_by_index(0).unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"Nanning"));
+        // One that the disk changed, wherever, does not open either: nothing reads what it holds.
+        let kept = async |bytes: Vec<u8>| {
+            let sql = "UPDATE privacy_answer SET sealed = $1";
+            let statement = Statement::from_sql_and_values(raw.get_database_backend(), sql, [bytes.into()]);
+            raw.execute_raw(statement).await.unwrap();
+            store.privacy_answer(&asked).await
+        };
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1 << (at % 8);
+            assert!(matches!(kept(changed).await, Err(StoreError::Sealed { .. })), "{at}");
+        }
+        assert!(matches!(kept(sealed[..sealed.len() - 1].to_vec()).await, Err(StoreError::Sealed { .. })));
+        assert!(kept(sealed.clone()).await.unwrap().is_some());
         // An answer moved to another question or consumer opens no more.
         raw.execute_unprepared("UPDATE privacy_answer SET question = 'q2'").await.unwrap();
         assert!(store.privacy_answer(&question("pty_1", &[], "q2")).await.is_err());

@@ -100,7 +100,7 @@ pub enum Given {
 /// The accounts and answers of one order's consumer. Errors: [`EngineError::Record`].
 #[async_trait]
 pub trait PrivacyLedger: fmt::Debug + Send + Sync {
-    /// The answer that was given to a question, if there is one.
+    /// The answer that was given to a question, if there is one: to the byte as it was given, and an error where it was changed.
     async fn answer(&self, question: &str) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// The first account that has less left than a cost. Saves work; what counts is [`PrivacyLedger::give`].
@@ -164,7 +164,7 @@ pub(crate) async fn answer(
             }
         }
     };
-    left.record(table.name(), &answer.rows);
+    left.record_set(table.name(), &answer.rows);
     let shown = || {
         let schema = kept_schema(find_aggregate(plan).map_err(|_| {
             datafusion::common::internal_datafusion_err!("the statement was read as one aggregate before")

@@ -4,9 +4,14 @@
 //! blocks, each [`BLOCK_ROWS`] rows with their encoded keys, and `lookup-blocks.arrow` the first key and checksum of each
 //! block, of which the first keys stay in memory. So memory does not grow with the product: what is kept are a few bytes a
 //! block, and the blocks that were asked for last ([`BlockCache`]).
+//!
+//! A disk may give back other bytes than were written, and Arrow's readers panic over some of them. So nothing is read as Arrow
+//! before its checksum was found right: a block has its own, the end of `lookup.arrow` too, and `lookup-blocks.arrow` ends with
+//! one of everything before.
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::{Cursor, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,8 +43,12 @@ const BLOCKS_FILE: &str = "lookup-blocks.arrow";
 const KEY_COLUMN: &str = "__key";
 /// Metadata of the blocks file: which form it has, which product it was made from, how long the data file is.
 const META: [&str; 3] = ["lingqu.form", "lingqu.product", "lingqu.bytes"];
+/// Metadata of the blocks file: the checksum of the data file's end, which tells where its blocks are.
+const FOOTER_META: &str = "lingqu.footer";
 /// Raised when the form of the files changes; files of another form are made anew.
-const FORM: &str = "1";
+const FORM: &str = "2";
+/// Bytes of the checksum behind the blocks file.
+const CHECKSUM_BYTES: usize = size_of::<u32>();
 
 /// Blocks that were asked for last, of all products of a node, within a bound of bytes.
 #[derive(Debug)]
@@ -161,9 +170,14 @@ impl ProductIndex {
     /// The index as its files have it; nothing when there are none, or none of this product.
     fn read(product: &Product, directory: &Path, cache: &Arc<BlockCache>) -> Result<Option<ProductIndex>, LookupError> {
         let (path, blocks_path) = (directory.join(DATA_FILE), directory.join(BLOCKS_FILE));
-        let (Some(file), Some(blocks)) = (open_if_there(&path)?, open_if_there(&blocks_path)?) else { return Ok(None) };
+        let (Some(file), Some(mut blocks)) = (open_if_there(&path)?, open_if_there(&blocks_path)?) else {
+            return Ok(None);
+        };
         let file_bytes = file.metadata().map_err(|error| StorageError::io(&path, "read", &error))?.len();
-        let Ok(mut blocks) = FileReader::try_new(blocks, None) else { return Ok(None) };
+        let mut written = Vec::new();
+        blocks.read_to_end(&mut written).map_err(|error| StorageError::io(&blocks_path, "read", &error))?;
+        let Some(written) = checked(&written) else { return Ok(None) };
+        let Ok(mut blocks) = FileReader::try_new(Cursor::new(written), None) else { return Ok(None) };
         let told = blocks.schema();
         let bytes = file_bytes.to_string();
         let is_of_product = META
@@ -171,7 +185,11 @@ impl ProductIndex {
             .zip([FORM, product.digest.as_str(), &bytes])
             .all(|(name, expected)| told.metadata().get(*name).is_some_and(|found| found == expected));
         let Some(Ok(blocks)) = is_of_product.then(|| blocks.next()).flatten() else { return Ok(None) };
-        let (schema, places, decoder) = footer(&file, file_bytes).map_err(|error| damaged(&path, &error))?;
+        let end = footer_bytes(&file, file_bytes).map_err(|error| damaged(&path, &error))?;
+        if told.metadata().get(FOOTER_META) != Some(&crc32fast::hash(&end).to_string()) {
+            return Err(damaged(&path, &"its end has changed since it was written"));
+        }
+        let (schema, places, decoder) = footer(&end).map_err(|error| damaged(&path, &error))?;
         let (first_keys, checksums) =
             (blocks.column(0).as_binary::<i32>().clone(), blocks.column(1).as_primitive::<UInt32Type>().clone());
         let raw = product.files.arrow_schema();
@@ -307,8 +325,14 @@ fn bytes_of(file: &File, place: &BlockPlace) -> std::io::Result<Buffer> {
     Ok(bytes.into())
 }
 
-/// What the end of an Arrow file tells: its schema and where its blocks are.
-fn footer(file: &File, file_bytes: u64) -> Result<(SchemaRef, Vec<BlockPlace>, FileDecoder), ArrowError> {
+/// The bytes of the blocks file without the checksum behind them; nothing when they are not those that were written.
+fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (bytes, checksum) = bytes.split_last_chunk::<CHECKSUM_BYTES>()?;
+    (crc32fast::hash(bytes) == u32::from_be_bytes(*checksum)).then_some(bytes)
+}
+
+/// The end of an Arrow file, which tells its schema and where its blocks are.
+fn footer_bytes(file: &File, file_bytes: u64) -> Result<Vec<u8>, ArrowError> {
     let mut trailer = [0; 10];
     let tail = file_bytes.checked_sub(10).ok_or_else(|| ArrowError::ParseError("it is too short".to_owned()))?;
     file.read_exact_at(&mut trailer, tail)?;
@@ -316,7 +340,12 @@ fn footer(file: &File, file_bytes: u64) -> Result<(SchemaRef, Vec<BlockPlace>, F
     let begin = tail.checked_sub(length as u64).ok_or_else(|| ArrowError::ParseError("it is too short".to_owned()))?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, begin)?;
-    let footer = root_as_footer(&bytes).map_err(|_| ArrowError::ParseError("its footer can't be read".to_owned()))?;
+    Ok(bytes)
+}
+
+/// What the end of an Arrow file tells. Of bytes that were checked: Arrow panics over some others.
+fn footer(bytes: &[u8]) -> Result<(SchemaRef, Vec<BlockPlace>, FileDecoder), ArrowError> {
+    let footer = root_as_footer(bytes).map_err(|_| ArrowError::ParseError("its footer can't be read".to_owned()))?;
     let no_schema = || ArrowError::ParseError("it has no schema".to_owned());
     let schema = Arc::new(arrow::ipc::convert::fb_to_schema(footer.schema().ok_or_else(no_schema)?));
     let places = footer.recordBatches().map(|places| places.iter().copied().collect()).unwrap_or_default();
@@ -363,7 +392,8 @@ fn make(product: &Product, directory: &Path) -> Result<(), LookupError> {
     drop(writer);
     let file = data.file()?;
     let file_bytes = file.metadata().map_err(|error| StorageError::io(&data.path, "read", &error))?.len();
-    let (_, places, _) = footer(&file, file_bytes).map_err(written)?;
+    let end = footer_bytes(&file, file_bytes).map_err(written)?;
+    let (_, places, _) = footer(&end).map_err(written)?;
     let mut checksums = Vec::with_capacity(places.len());
     for place in &places {
         let bytes = bytes_of(&file, place).map_err(|error| StorageError::io(&data.path, "read", &error))?;
@@ -372,7 +402,8 @@ fn make(product: &Product, directory: &Path) -> Result<(), LookupError> {
     data.finish()?;
 
     let bytes = file_bytes.to_string();
-    let told = META.iter().zip([FORM, product.digest.as_str(), &bytes]);
+    let footer_checksum = crc32fast::hash(&end).to_string();
+    let told = META.iter().zip([FORM, product.digest.as_str(), &bytes]).chain([(&FOOTER_META, &*footer_checksum)]);
     let told = told.map(|(name, value)| ((*name).to_owned(), value.to_owned())).collect();
     let fields = vec![Field::new("first_key", DataType::Binary, false), Field::new("crc32", DataType::UInt32, false)];
     let schema = Arc::new(Schema::new_with_metadata(fields, told));
@@ -381,9 +412,13 @@ fn make(product: &Product, directory: &Path) -> Result<(), LookupError> {
     let columns: Vec<ArrayRef> =
         vec![Arc::new(BinaryArray::from_iter_values(first_keys)), Arc::new(UInt32Array::from(checksums))];
     let all = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(written)?;
-    let mut writer = FileWriter::try_new_buffered(blocks.file()?, &schema).map_err(written)?;
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut writer = FileWriter::try_new(&mut bytes, &schema).map_err(written)?;
     writer.write(&all).and_then(|()| writer.finish()).map_err(written)?;
     drop(writer);
+    let checksum = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&checksum.to_be_bytes());
+    blocks.file()?.write_all(&bytes).map_err(|error| StorageError::io(&blocks.path, "written", &error))?;
     Ok(blocks.finish()?)
 }
 

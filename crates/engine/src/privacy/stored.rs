@@ -1,5 +1,8 @@
 //! A noised answer in the form in which it is kept: its groups and parts as an Arrow stream, and the rows that crossed the
 //! barrier for it, which the receipt of every repetition names again.
+//!
+//! Arrow's reader panics over some streams that it did not write. What is read here came out of a seal that nobody but this node
+//! makes, so it is what was written, to the last byte: whatever keeps an answer opens none that was changed.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
