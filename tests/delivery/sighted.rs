@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use lingqu_app::{TraceVerdict, verify_trace};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::Settings;
@@ -123,6 +125,31 @@ async fn copies_marked_in_places_moments_spellings_and_by_national_ciphers_name_
     assert!(apart.iter().all(|fen| *fen == 0.0 || *fen == 2.0) && apart.contains(&2.0));
 }
 
+/// Another time zone hides no mark of a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn moments_in_another_time_zone_name_their_recipient() {
+    const HOURS: i64 = 8;
+    let served = Served::of(Scenario::open_sighted().await, Settings::default()).await;
+    let scenario = &served.scenario;
+    let Copies { texts, .. } = delivered(&served, SIGHTED_AT).await;
+    let elsewhere = |row: &str| {
+        let (kept, moment) = row.rsplit_once(',').unwrap();
+        let moment: DateTime = moment.parse().unwrap();
+        format!("{kept},{}", moment.checked_add(SignedDuration::from_hours(HOURS)).unwrap())
+    };
+    let (names, rows) = texts[1].split_once('\n').unwrap();
+    let rows: Vec<String> = rows.lines().map(elsewhere).collect();
+    let found = trace(scenario, &stripped(&format!("{names}\n{}\n", rows.join("\n")))).await;
+    let report = &found.report;
+    let accused: Vec<_> = report.accused.iter().map(|accused| accused.consumer.clone()).collect();
+    assert_eq!(accused, [scenario.party(Who::Second).clone()], "{report:?}");
+    let deeds = &report.products[0].versions[0].deeds;
+    assert!(deeds.iter().any(|deed| deed.contains("seen_at was shifted (by 28800)")), "{deeds:?}");
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{:?}", check.findings);
+}
+
 /// A file that nobody ever was delivered is known by the snapshot that it is rows of, and by nobody's order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaked_source_is_told_as_the_source_itself_and_accuses_nobody() {
@@ -196,6 +223,38 @@ async fn a_copy_that_is_joined_to_an_exact_product_of_the_same_resource_names_it
     let bundle = scenario.app.export_trace(&found).await.unwrap();
     let check = verify_trace(&bundle, &EvidenceTrust::default());
     assert!(check.verified, "{:?}", check.findings);
+}
+
+/// Nor does he who leaves out its key too: the other product's rows are known, and by them the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marked_column_that_is_joined_without_its_key_names_its_recipient() {
+    let served = Served::of(Scenario::open_sighted().await, Settings::default()).await;
+    let scenario = &served.scenario;
+    let Copies { texts, .. } = delivered(&served, SIGHTED_FARE).await;
+    let exact = scenario.order(Who::First, SIGHTED_EXACT, &[Mode::Rows, Mode::File], (1_000, 100)).await;
+    let other = download(&served, &exact, "/export?format=csv").await;
+    // Of the marked copy the fare alone.
+    let found = trace(scenario, &joined((&texts[1], &[3]), (&other, &[1, 2, 3, 4, 5]), LEAKED)).await;
+    let report = &found.report;
+    assert_eq!(report.verdict, TraceVerdict::Accused, "{report:?}");
+    let accused: Vec<_> = report.accused.iter().map(|accused| accused.consumer.clone()).collect();
+    assert_eq!((accused, report.tested), (vec![scenario.party(Who::Second).clone()], 2), "{report:?}");
+    let of_fares = report.products.iter().find(|product| product.table == SIGHTED_FARE).expect("it is found");
+    assert!(of_fares.versions[0].deeds.iter().any(|deed| deed.contains("joined")), "{of_fares:?}");
+    assert!(of_fares.receipts.rows > LEAKED as u64 * 9 / 10, "{of_fares:?}");
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{:?}", check.findings);
+    // The same columns with another row's fare name nobody.
+    let mut turned = texts[1].lines().skip(1).map(str::to_owned).collect::<Vec<String>>();
+    let fares: Vec<String> = turned.iter().map(|row| row.rsplit(',').next().unwrap().to_owned()).collect();
+    for (place, row) in turned.iter_mut().enumerate() {
+        let (kept, _) = row.rsplit_once(',').unwrap();
+        *row = format!("{kept},{}", fares[(place + 11) % fares.len()]);
+    }
+    let turned = format!("\n{}", turned.join("\n"));
+    let found = trace(scenario, &joined((&turned, &[3]), (&other, &[1, 2, 3, 4, 5]), LEAKED)).await;
+    assert!(found.report.accused.is_empty(), "{:?}", found.report);
 }
 
 /// A few cells of a copy in a file that is else the source's accuse nobody, and the file is not said to be no copy.

@@ -85,8 +85,8 @@ pub use trace::{
     Accused, AccusedOrder, Assumption, ChannelTrace, CheckedAccusation, ColumnTrace, DeliveryTrace, ExplainedBy,
     Explanation, FragmentFacts, HadRows, HeldAgainst, MarksTrace, ObservedAgain, ProductTrace, ReceiptsTrace,
     SourceOrder, SourceTrace, Support, TRACED_SNAPSHOTS_MAX, TRACED_VERSIONS_MAX, Trace, TraceCheck, TraceReport,
-    TraceSettings, TraceVerdict, TraceWatch, TriesTrace, VersionTrace, trace_report_pdf, verify_trace,
-    verify_trace_with,
+    TraceSettings, TraceVerdict, TraceWatch, TriesTrace, VersionTrace, sealed_by_place_alone, trace_report_pdf,
+    verify_trace, verify_trace_with,
 };
 pub use uses::{PAGE_USES_MAX, PASS_LIFE, Person, PersonPass, PersonUse, UsePage, UseRecord, row_set_text};
 pub use watch::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct};

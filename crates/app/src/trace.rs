@@ -11,6 +11,7 @@
 mod accusation;
 mod cover;
 mod evidence;
+mod joined;
 mod paper;
 mod record;
 mod report;
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
-use lingqu_domain::product::ProductDetails;
+use lingqu_domain::product::{ProductDetails, SourceColumn};
 use lingqu_domain::trace::{TEXT_CHARS_MAX, is_one_line};
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::product::ProductError;
@@ -49,7 +50,7 @@ pub use report::{
     FragmentFacts, HadRows, MarksTrace, ProductTrace, ReceiptsTrace, SourceOrder, SourceTrace, Support, TraceReport,
     TraceVerdict, TriesTrace, VersionTrace,
 };
-pub use sealed::ObservedAgain;
+pub use sealed::{ObservedAgain, sealed_by_place_alone};
 pub use sources::TRACED_SNAPSHOTS_MAX;
 pub use verify::{CheckedAccusation, HeldAgainst, TraceCheck, verify_trace, verify_trace_with};
 
@@ -134,6 +135,8 @@ pub struct Trace {
     /// The id of the journal's record of it.
     pub recorded: String,
     keeps_originals: bool,
+    /// Whether the fragment's sample hangs on its digest.
+    seeded: bool,
     cases: Vec<Case>,
     /// Positions of receipt records of deliveries to the accused that name rows of the fragment.
     receipts: Vec<u64>,
@@ -233,8 +236,9 @@ impl App {
         let named: BTreeSet<_> = listed.map(|delivery| &delivery.receipt).collect();
         let shown = had.deliveries.iter().filter(|delivery| named.contains(&delivery.receipt));
         let receipts = shown.flat_map(|delivery| delivery.positions.iter().copied()).collect();
+        let seeded = computed.fragment.seeded;
         let cases = computed.judged.into_iter().map(|(case, _)| case).collect();
-        Ok(Trace { report, recorded, keeps_originals, cases, receipts })
+        Ok(Trace { report, recorded, keeps_originals, seeded, cases, receipts })
     }
 
     /// Opens the originals of versions; one whose files this node has no more is left out.
@@ -258,9 +262,17 @@ impl App {
                 Some(decoyed) => (ProductOriginals::with_decoys(&made, &decoyed), decoyed.numbers()?),
                 None => (ProductOriginals::new(&made), RoaringTreemap::new()),
             };
-            candidates.push(Comparable { originals, decoys, marking, version });
+            let plain = self.plain_columns(product);
+            candidates.push(Comparable { originals, decoys, marking, plain, version });
         }
         Ok(candidates)
+    }
+
+    /// The columns of a product that are a resource's as they stand, each with that one.
+    fn plain_columns(&self, product: &ProductId) -> BTreeMap<String, SourceColumn> {
+        let columns = self.product_details(product).map(|details| details.shape.columns).unwrap_or_default();
+        let plain = columns.into_iter().filter(|column| !column.computed && column.lineage.len() == 1);
+        plain.filter_map(|column| Some((column.name.to_string(), column.lineage.into_iter().next()?))).collect()
     }
 
     fn product_details(&self, product: &ProductId) -> Option<ProductDetails> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lingqu_app::{
     Accused, App, ExplainedBy, HeldAgainst, ProductTrace, SourceTrace, TraceCheck, TraceReport, TraceSettings,
-    TraceVerdict, TraceWatch, trace_report_pdf, verify_trace, verify_trace_with,
+    TraceVerdict, TraceWatch, sealed_by_place_alone, trace_report_pdf, verify_trace, verify_trace_with,
 };
 use lingqu_domain::id::ProductId;
 use lingqu_engine::source::{Fragment, FragmentOptions, StopSignal, TextEncoding};
@@ -88,7 +88,7 @@ pub async fn run(arguments: TraceArguments) -> Result<(), Failure> {
 async fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
     let configuration = arguments.node.configuration()?;
     telemetry::start("warn", configuration.log_format)?;
-    let fragment = fragment_of(arguments)?;
+    let fragment = fragment_of(arguments, false)?;
     output::tell(&format!(
         "{} rows and {} columns read{}",
         fragment.rows_read,
@@ -191,11 +191,12 @@ fn product_of(app: &App, name: &str) -> Result<ProductId, Failure> {
     })
 }
 
-fn fragment_of(arguments: &TraceArguments) -> Result<Fragment, Failure> {
+fn fragment_of(arguments: &TraceArguments, by_place_alone: bool) -> Result<Fragment, Failure> {
     let options = FragmentOptions {
         encoding: arguments.encoding.map(TextEncoding::from),
         sheet: arguments.sheet.clone(),
         has_header: arguments.no_header.then_some(false),
+        by_place_alone,
     };
     let path = arguments.file.clone().unwrap_or_default();
     let read = |path: &Path| Fragment::read(path, &options).map_err(|error| Failure::Mend(error.to_string()));
@@ -230,7 +231,8 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
                 return Err(Failure::Mend("`--sealed` looks at the file that was traced; give it too".to_owned()));
             }
             let annex = audit::read_bounded(sealed)?;
-            verify_trace_with(&bundle, &trust, Some((&annex, &fragment_of(arguments)?)))
+            let fragment = fragment_of(arguments, sealed_by_place_alone(&annex))?;
+            verify_trace_with(&bundle, &trust, Some((&annex, &fragment)))
         }
     };
     if let Some(file) = &arguments.file {

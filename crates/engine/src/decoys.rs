@@ -15,6 +15,7 @@ mod groups;
 mod invent;
 mod keys;
 mod lots;
+mod room;
 mod written;
 
 use std::fmt;
@@ -22,7 +23,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use lingqu_domain::scope::ColumnName;
 use lingqu_fingerprint::FingerprintError;
@@ -37,10 +38,10 @@ use crate::files::{DataFile, StorageError, TableFiles, sync_directory, write_dur
 use crate::originals::ProductOriginals;
 use crate::product::{Product, ProductError, ProductStore};
 
+pub use room::{Room, RoomTried};
+
 /// Most decoys of one product; a copy has about half of them.
 pub const DECOYS_MAX: usize = 10_000;
-/// Decoys that are tried to see whether there is room.
-const TRIED: usize = 32;
 /// A whole, in millionths.
 const MILLION: u64 = 1_000_000;
 /// The folder beside a product's files.
@@ -190,15 +191,6 @@ fn decoyed_of(folder: PathBuf, manifest: Manifest, schema: &SchemaView) -> Decoy
     let stored = stored_schema(schema);
     let table = |file: DataFile| Arc::new(TableFiles::new(folder.clone(), vec![file], Arc::clone(&stored)));
     Decoyed { files: table(manifest.files), decoys: table(manifest.decoys), rows: manifest.rows }
-}
-
-/// Whether the keys of these rows leave room for others: of so many decoys most could be made. Error: its key is none that
-/// marks hang on.
-pub fn leaves_room(rows: &RecordBatch, key: &[ColumnName]) -> Result<bool, FingerprintError> {
-    let key: Vec<String> = key.iter().map(ColumnName::to_string).collect();
-    let count = rows.num_rows() as u64;
-    let made = invent::invent(&vec![rows.clone()], &rows.schema(), &key, count, TRIED, &[0; 32])?;
-    Ok(2 * made.num_rows() > TRIED)
 }
 
 /// An error of Arrow's without its message, which may quote a value.

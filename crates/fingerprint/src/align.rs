@@ -7,9 +7,12 @@
 //! Mathematics and limits are in `docs/fingerprinting.md`.
 
 mod blocking;
+mod by_way;
 mod cell;
 mod columns;
+mod rivals;
 mod rows;
+mod shifted;
 mod sketch;
 mod tolerance;
 
@@ -21,8 +24,10 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, TimestampMicrosecondArra
 use arrow::compute::{concat_batches, take, take_record_batch};
 use arrow::datatypes::DataType;
 
+pub use by_way::{OtherWay, align_by_way};
 pub use cell::Reading;
 use cell::{Cells, mix};
+use columns::Taken;
 pub use columns::{Agreement, MatchedColumn};
 use rows::{Column, Linked};
 use sketch::Sketch;
@@ -51,6 +56,11 @@ const EXPECTED_OUTSIDE: f64 = 0.1;
 /// here, and the most of one that doesn't.
 const FOUND_INSIDE: f64 = 0.5;
 const FOUND_OUTSIDE: f64 = 0.1;
+
+/// How sure it has to be that a fragment doesn't come from here, in nats, and how many rows it then has at least where none was
+/// found: of a few rows columns may be told wrongly, by which nothing is found.
+const OUTSIDE_NATS: f64 = 7.0;
+const UNFOUND_ROWS_MIN: u64 = 100;
 
 /// Rows of a table, read as often as is asked, in the same order each time. A row's number is its place in that order.
 pub trait Originals {
@@ -114,7 +124,7 @@ pub enum Provenance {
     Inside(f64),
     /// It doesn't, with this logarithm of the odds that it did. No row is matched.
     Outside(f64),
-    /// No column is left that could tell. Rows that were matched may still be right.
+    /// No column is left that could tell, or too few rows. Rows that were matched may still be right.
     Unverified,
 }
 
@@ -145,6 +155,13 @@ pub enum Deed {
         /// What they must be multiplied by.
         factor: f64,
     },
+    /// To a column's numbers something was added.
+    Shifted {
+        /// Its name in the originals.
+        column: String,
+        /// What has to be added to have the originals, in their unit.
+        offset: f64,
+    },
     /// A column's dates were written otherwise.
     Rewritten {
         /// Its name in the originals.
@@ -164,6 +181,23 @@ pub enum Deed {
         /// How many there are too many.
         rows: u64,
     },
+    /// Columns were joined to the rows of another table, by whose originals they were found.
+    Joined,
+}
+
+impl Deed {
+    /// The column that it was done to; none where it was done to rows.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Deed::Renamed { column }
+            | Deed::Dropped { column }
+            | Deed::Rounded { column, .. }
+            | Deed::Scaled { column, .. }
+            | Deed::Shifted { column, .. }
+            | Deed::Rewritten { column, .. } => Some(column),
+            Deed::Sampled { .. } | Deed::Shuffled | Deed::Duplicated { .. } | Deed::Joined => None,
+        }
+    }
 }
 
 /// A fragment beside its originals.
@@ -203,13 +237,19 @@ pub fn align(
     if fragment.num_columns() > COLUMNS_MAX {
         return Err(FingerprintError::TooMany { what: "columns of the fragment", count_max: COLUMNS_MAX });
     }
-    let (variants, asked) = columns::variants(fragment)?;
+    let contents = contents(fragment);
+    let sampled = Sampled::of(&contents);
+    let (variants, asked) = columns::variants(fragment, &sampled)?;
     let sketch = Sketch::read(originals, &asked, watch)?;
-    let mut matched = columns::assign(fragment, &variants, &asked, &sketch);
+    let (mut matched, rivals) = columns::assign(fragment, &variants, &asked, &sketch);
     drop((variants, asked));
+    if !rivals.is_empty() {
+        let sample = rivals::Sample { fragment, sampled: &sampled };
+        matched = rivals::settled(marking, &sample, originals, &sketch, (matched, rivals), watch)?;
+    }
     let mut tolerances = Tolerance::of_columns(marking);
     let mut read = Vec::with_capacity(matched.len());
-    for (_, original, column) in &matched {
+    for Taken { original, column, .. } in &matched {
         let tolerance = tolerances.remove(&column.original).unwrap_or_default();
         let sample = &sketch.sample[*original];
         read.push(Column::read(fragment, column, *original, tolerance, sample));
@@ -220,12 +260,24 @@ pub fn align(
     let (places, mut compared): (Vec<usize>, Vec<Column>) = by_worth.into_iter().unzip();
     let mut linked = rows::link(originals, &mut compared, fragment.num_rows(), sketch.rows, log_odds_min, watch)?;
     // A column that agrees by chance only was taken for another one. Rows hardly asked it: its weights were learned too.
-    let wrong: Vec<bool> =
-        linked.agreements.iter().map(|a| a.beyond_chance().is_some_and(|beyond| beyond < AGREEMENT_MIN)).collect();
+    let is_wrong = |agreement: &Agreement| agreement.beyond_chance().is_some_and(|beyond| beyond < AGREEMENT_MIN);
+    let wrong: Vec<bool> = linked.agreements.iter().map(is_wrong).collect();
     for (place, agreement) in places.iter().zip(&linked.agreements) {
-        matched[*place].2.agreement = *agreement;
+        matched[*place].column.agreement = *agreement;
     }
-    let provenance = match provenance(&linked.agreements) {
+    let kept: Vec<&Taken> = matched.iter().filter(|taken| !is_wrong(&taken.column.agreement)).collect();
+    let shifted =
+        shifted::found(marking, (fragment, &sampled), originals, &sketch.names, (&kept, &linked.rows), watch)?;
+    // What was taken for nothing or another column agrees where it is taken for what it is.
+    let agreements: Vec<Agreement> = places
+        .iter()
+        .zip(&linked.agreements)
+        .map(|(place, agreement)| {
+            let as_shifted = shifted.iter().find(|taken| taken.leaked == matched[*place].leaked);
+            as_shifted.map_or(*agreement, |taken| taken.column.agreement)
+        })
+        .collect();
+    let provenance = match provenance(&agreements) {
         Provenance::Unverified => unfound(linked.found, fragment.num_rows() as u64),
         verified => verified,
     };
@@ -235,9 +287,12 @@ pub fn align(
     let dropped: HashSet<usize> = places.iter().zip(&wrong).filter(|(_, wrong)| **wrong).map(|(p, _)| *p).collect();
     let mut place = 0..;
     matched.retain(|_| place.next().is_some_and(|place| !dropped.contains(&place)));
+    if !linked.rows.is_empty() {
+        matched.extend(shifted);
+    }
     let unmatched = fragment.num_rows() as u64 - linked.rows.len() as u64;
-    let (rows, duplicates) = distinct(fragment, linked.rows);
-    let columns: Vec<MatchedColumn> = matched.into_iter().map(|(_, _, column)| column).collect();
+    let (rows, duplicates) = distinct(&contents, linked.rows);
+    let columns: Vec<MatchedColumn> = matched.into_iter().map(|taken| taken.column).collect();
     let deeds = deeds(&sketch, &columns, &rows, duplicates);
     Ok(Alignment { columns, rows, unmatched, provenance, deeds, originals: sketch.rows })
 }
@@ -256,28 +311,72 @@ fn provenance(agreements: &[Agreement]) -> Provenance {
     let (inside, outside) = (agreeing(EXPECTED_INSIDE), agreeing(EXPECTED_OUTSIDE));
     let agree = middle.agreeing as f64;
     let log_odds = agree * (inside / outside).ln() + (rows - agree) * ((1.0 - inside) / (1.0 - outside)).ln();
-    if log_odds > 0.0 { Provenance::Inside(log_odds) } else { Provenance::Outside(log_odds) }
+    match log_odds {
+        odds if odds > 0.0 => Provenance::Inside(odds),
+        odds if odds < -OUTSIDE_NATS => Provenance::Outside(odds),
+        _ => Provenance::Unverified,
+    }
 }
 
-/// When no pair could verify a column: a fragment of which hardly a row shares a telling combination of columns with any
-/// original doesn't come from here, if a fragment that does has at least half of its rows left in one of them.
+/// When no pair could verify a column: a fragment of many rows of which hardly one shares a telling combination of columns with
+/// any original doesn't come from here, if a fragment that does has at least half of its rows left in one of them.
 fn unfound(found: Option<u64>, rows: u64) -> Provenance {
-    let Some(found) = found else {
+    let Some(found) = found.filter(|_| rows >= UNFOUND_ROWS_MIN) else {
         return Provenance::Unverified;
     };
     let missing = rows.saturating_sub(found) as f64;
     let log_odds = found as f64 * (FOUND_INSIDE / FOUND_OUTSIDE).ln()
         + missing * ((1.0 - FOUND_INSIDE) / (1.0 - FOUND_OUTSIDE)).ln();
-    if log_odds < 0.0 { Provenance::Outside(log_odds) } else { Provenance::Unverified }
+    if log_odds < -OUTSIDE_NATS { Provenance::Outside(log_odds) } else { Provenance::Unverified }
+}
+
+/// A number for what each row says in all columns.
+fn contents(fragment: &RecordBatch) -> Vec<u64> {
+    let mut contents = vec![0u64; fragment.num_rows()];
+    for array in fragment.columns() {
+        let cells = Cells::read(array, Reading::Plain, 1.0);
+        contents.iter_mut().zip(cells.digests).for_each(|(content, digest)| *content = mix(*content, digest));
+    }
+    contents
+}
+
+/// Which rows are looked at where not all are. It hangs on what all of them say, so whoever puts made-up rows where they would be
+/// looked at moves that elsewhere.
+pub(crate) struct Sampled {
+    seed: u64,
+    rows: usize,
+}
+
+impl Sampled {
+    fn of(contents: &[u64]) -> Self {
+        Self { seed: contents.iter().fold(0, |seed, content| mix(seed, *content)), rows: contents.len() }
+    }
+
+    /// The places of so many rows at most, in their order.
+    pub(crate) fn places(&self, rows_max: usize) -> UInt64Array {
+        let mut places: Vec<u64> = (0..self.rows as u64).collect();
+        if self.rows > rows_max {
+            places.sort_by_cached_key(|place| mix(self.seed, *place));
+            places.truncate(rows_max);
+            places.sort_unstable();
+        }
+        UInt64Array::from(places)
+    }
+
+    /// So many of these rows at most, in their order.
+    pub(crate) fn of_rows(&self, rows: &[MatchedRow], rows_max: usize) -> Vec<MatchedRow> {
+        let mut drawn: Vec<(usize, MatchedRow)> = rows.iter().copied().enumerate().collect();
+        if drawn.len() > rows_max {
+            drawn.sort_by_cached_key(|(_, row)| mix(self.seed, u64::from(row.leaked)));
+            drawn.truncate(rows_max);
+            drawn.sort_unstable_by_key(|(place, _)| *place);
+        }
+        drawn.into_iter().map(|(_, row)| row).collect()
+    }
 }
 
 /// Rows of one original that say the same in all columns count once; where they differ they may come of several leaks.
-fn distinct(fragment: &RecordBatch, rows: Vec<MatchedRow>) -> (Vec<MatchedRow>, u64) {
-    let mut content = vec![0u64; fragment.num_rows()];
-    for array in fragment.columns() {
-        let cells = Cells::read(array, Reading::Plain, 1.0);
-        content.iter_mut().zip(cells.digests).for_each(|(content, digest)| *content = mix(*content, digest));
-    }
+fn distinct(content: &[u64], rows: Vec<MatchedRow>) -> (Vec<MatchedRow>, u64) {
     let (mut seen, before) = (HashSet::new(), rows.len());
     let kept: Vec<MatchedRow> =
         rows.into_iter().filter(|row| seen.insert((row.original, content[row.leaked as usize]))).collect();
@@ -301,6 +400,9 @@ fn deeds(sketch: &Sketch, columns: &[MatchedColumn], rows: &[MatchedRow], duplic
         }
         if matched.factor != 1.0 {
             out.push(Deed::Scaled { column: column(), factor: matched.factor });
+        }
+        if matched.offset != 0.0 {
+            out.push(Deed::Shifted { column: column(), offset: matched.offset });
         }
         if matched.reading != Reading::Plain {
             out.push(Deed::Rewritten { column: column(), reading: matched.reading });
@@ -361,7 +463,10 @@ impl Alignment {
             let array = fragment.columns().get(column.place).ok_or_else(missing)?;
             let array = take(array, &rows, None).map_err(|_| missing())?;
             let kind = originals.column_by_name(&column.original).map(|array| array.data_type().clone());
-            let numbers = || Cells::read(&array, column.reading, column.factor).numbers;
+            let numbers = || -> Vec<f64> {
+                let read = Cells::read(&array, column.reading, column.factor).numbers;
+                read.into_iter().map(|number| number + column.offset).collect()
+            };
             let array: ArrayRef = match kind {
                 Some(kind) if kind.is_numeric() => Arc::new(Float64Array::from(numbers())),
                 Some(DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)) => {

@@ -1,5 +1,6 @@
 //! A mark laid over the columns of one batch: which cells can carry it, and where each bit would move them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
@@ -28,7 +29,17 @@ pub(crate) struct LaidColumn<'a> {
     pub(crate) name: &'a str,
     pub(crate) array: &'a ArrayRef,
     pub(crate) units: Option<Units>,
-    pub(crate) values: Vec<i64>,
+    pub(crate) values: Cow<'a, [i64]>,
+}
+
+impl LaidColumn<'_> {
+    /// The column with cells moved by some units; none of a category.
+    pub(crate) fn write(&self, moves: impl Iterator<Item = (usize, i64)>) -> Result<ArrayRef, FingerprintError> {
+        match &self.units {
+            Some(units) => units.write(self.name, self.array, &self.values, moves),
+            None => Ok(self.array.clone()),
+        }
+    }
 }
 
 enum Kind<'a> {
@@ -74,6 +85,11 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// Row, point and secret of each of the first cells that were drawn.
+    pub(crate) fn cells(&self, count: usize) -> impl Iterator<Item = (usize, &Block, &Block)> + Clone {
+        self.places[..count].iter().map(|at| (self.rows[*at], &self.points[*at], &self.drawn[*at]))
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             rows: [0; CHUNK_BLOCKS],
@@ -112,7 +128,7 @@ impl<'a> Laid<'a> {
                         least.saturating_add(far.saturating_abs()),
                         greatest.saturating_sub(far.saturating_abs()),
                     ));
-                    let values = units.read(array);
+                    let values = units.read_in_place(array);
                     columns.push(LaidColumn { name: &member.column, array, units: Some(units), values });
                 }
                 Ok(Self { columns, kind: Kind::Number { reach, within } })
@@ -130,7 +146,7 @@ impl<'a> Laid<'a> {
                         });
                     }
                     let units = Units::of(name, array.data_type(), encoding)?;
-                    let values = units.read(array);
+                    let values = units.read_in_place(array);
                     columns.push(LaidColumn { name, array, units: Some(units), values });
                 }
                 let per_degree = 10f64.powi(i32::from(*decimals));
@@ -146,7 +162,7 @@ impl<'a> Laid<'a> {
                 }
                 let values = texts(name, array)?;
                 let values = values.iter().map(|text| text.and_then(|text| members.get(text)).copied());
-                let values = values.map(|member| member.unwrap_or(ABSENT)).collect();
+                let values = Cow::Owned(values.map(|member| member.unwrap_or(ABSENT)).collect());
                 let columns = vec![LaidColumn { name, array, units: None, values }];
                 Ok(Self { columns, kind: Kind::Category { sets } })
             }
@@ -178,8 +194,29 @@ impl<'a> Laid<'a> {
         }
     }
 
+    /// How far a bit of one moves each column, where it is as far in every row: of numbers.
+    pub(crate) fn even_reach(&self) -> Option<&[i64]> {
+        match &self.kind {
+            Kind::Number { reach, .. } => Some(reach),
+            Kind::Place { .. } | Kind::Category { .. } => None,
+        }
+    }
+
     /// The marked cells among up to [`CHUNK_BLOCKS`] rows from `from` on.
     pub(crate) fn select(&self, drawing: &Drawing<'_>, from: usize, scratch: &mut Scratch) {
+        let count = self.draw(drawing, from, scratch);
+        scratch.selected.clear();
+        for at in &scratch.places[..count] {
+            scratch.selected.push(Selected {
+                row: scratch.rows[*at],
+                point: scratch.points[*at],
+                position: Position::read(&scratch.drawn[*at]),
+            });
+        }
+    }
+
+    /// The same as places among [`Scratch::cells`], of which it answers how many.
+    pub(crate) fn draw(&self, drawing: &Drawing<'_>, from: usize, scratch: &mut Scratch) -> usize {
         let to = drawing.row_ids.len().min(from + CHUNK_BLOCKS);
         let count = self.points(drawing, from, to, scratch);
         let drawn = &mut scratch.drawn[..count];
@@ -191,28 +228,26 @@ impl<'a> Laid<'a> {
             scratch.places[selected] = at;
             selected += usize::from(number(secret) < drawing.rate);
         }
-        scratch.selected.clear();
-        for at in &scratch.places[..selected] {
-            scratch.selected.push(Selected {
-                row: scratch.rows[*at],
-                point: scratch.points[*at],
-                position: Position::read(&scratch.drawn[*at]),
-            });
-        }
+        selected
     }
 
     /// Rows and points of the cells that could be marked; answers how many.
     fn points(&self, drawing: &Drawing<'_>, from: usize, to: usize, scratch: &mut Scratch) -> usize {
         let mut count = 0;
         match &self.kind {
-            // One column, by far the most frequent case. An absent cell is below every range.
-            Kind::Number { within, .. } if self.columns.len() == 1 => {
-                let (least, greatest) = within[0];
+            // By far the most frequent case: column by column. An absent cell is below every range.
+            Kind::Number { within, .. } => {
+                let mut fits = [true; CHUNK_BLOCKS];
+                for (column, (least, greatest)) in self.columns.iter().zip(within) {
+                    for (fits, value) in fits.iter_mut().zip(&column.values[from..to]) {
+                        *fits &= value >= least && value <= greatest;
+                    }
+                }
                 let cells = self.columns[0].values[from..to].iter().zip(&drawing.row_ids[from..to]);
-                for (at, (value, id)) in cells.enumerate() {
+                for (at, ((value, id), fits)) in cells.zip(&fits).enumerate() {
                     scratch.rows[count] = from + at;
                     scratch.points[count] = point(id, &drawing.tweak, u128::from(value.cast_unsigned()));
-                    count += usize::from(*value >= least && *value <= greatest);
+                    count += usize::from(*fits);
                 }
             }
             _ => {

@@ -27,6 +27,7 @@ mod holding;
 mod keys;
 mod laid;
 mod marking;
+mod moves;
 mod observe;
 mod power;
 mod presence;
@@ -43,8 +44,8 @@ mod units;
 
 pub use accuse::{Accusation, Possibility, Settings, Verdict, accuse};
 pub use align::{
-    Agreement, Alignment, COLUMNS_MAX, Deed, FRAGMENT_ROWS_MAX, MatchedColumn, MatchedRow, Originals, Provenance,
-    Reading, Stage, Watch, align,
+    Agreement, Alignment, COLUMNS_MAX, Deed, FRAGMENT_ROWS_MAX, MatchedColumn, MatchedRow, Originals, OtherWay,
+    Provenance, Reading, Stage, Watch, align, align_by_way,
 };
 pub use bounds::{MomentBounds, rate_within_moments};
 pub use channel::{Channel, fit_channel};
@@ -60,6 +61,7 @@ pub use keys::{HalfKey, KeyShare, KeyUse, MarkKey, Profile};
 pub use marking::{
     Carrier, Encoding, HOURS_MINUTES_LAST, MARKS_MAX, MEMBERS_MAX, Mark, Marking, Member, RATE_ONE, Step, share_to_rate,
 };
+pub use moves::Moves;
 pub use observe::{Observation, Source, observe, observe_presence};
 pub use power::{Power, cells_needed, power};
 pub use presence::Presence;

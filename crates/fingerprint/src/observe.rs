@@ -64,7 +64,7 @@ pub fn observe(
     if rows != leaked.num_rows() {
         return Err(FingerprintError::NotAligned { originals: rows, leaked: leaked.num_rows() });
     }
-    let ids = secrets.row_ids(&RowKeys::of_columns(originals, &marking.key)?);
+    let ids = secrets.ids_of_rows(originals, &marking.key)?;
     let mut out = Vec::new();
     for ((number, mark), tweak) in marking.marks.iter().enumerate().zip(tweaks(marking, secrets)) {
         if mark.columns().iter().all(|column| leaked.column_by_name(column).is_none()) {

@@ -7,6 +7,10 @@ const SAMPLE_MAX: usize = 4_096;
 const LEAKED_SHARE_MIN: f64 = 0.97;
 const ORIGINAL_SHARE_MAX: f64 = 0.6;
 
+/// How likely it may be at most that so many values lie on the lattice by chance, when each does as often as the originals: a few
+/// numbers are all even.
+const BY_CHANCE_MAX: f64 = 1e-4;
+
 /// Mantissas of the steps that are tried, times powers of ten: decimal rounding, and minutes of a clock.
 const MANTISSAS: [f64; 9] = [1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 1.5, 1.2];
 
@@ -36,19 +40,28 @@ impl Rounding {
         if pairs.is_empty() {
             return Self::NONE;
         }
-        let share = |step: f64, leaked: bool| {
+        let count = pairs.len() as f64;
+        let on_lattice = |step: f64, leaked: bool| {
             let on = |pair: &&(f64, f64)| {
                 let value = if leaked { pair.0 } else { pair.1 };
                 (value / step - (value / step).round()).abs() * step < 1e-6 * step.max(1.0)
             };
-            pairs.iter().filter(on).count() as f64 / pairs.len() as f64
+            pairs.iter().filter(on).count() as f64
+        };
+        let is_rounded = |step: f64| {
+            let leaked = on_lattice(step, true);
+            if leaked < LEAKED_SHARE_MIN * count {
+                return false;
+            }
+            let originals = on_lattice(step, false);
+            let by_chance = (leaked * ((originals + 1.0) / (count + 2.0)).ln()).exp();
+            originals <= ORIGINAL_SHARE_MAX * count && by_chance <= BY_CHANCE_MAX
         };
         let mut found = 0.0f64;
         for power in POWERS {
             for mantissa in MANTISSAS {
                 let step = mantissa * 10f64.powi(power);
-                let rounded = step > 1.0 && share(step, true) >= LEAKED_SHARE_MIN;
-                if step > found && rounded && share(step, false) <= ORIGINAL_SHARE_MAX {
+                if step > found && step > 1.0 && is_rounded(step) {
                     found = step;
                 }
             }
@@ -91,5 +104,14 @@ mod tests {
         let heaped: Vec<f64> = originals.iter().map(|v| v * 10.0).collect();
         assert_eq!(Rounding::detect(&heaped, &heaped), Rounding::NONE);
         assert_eq!(Rounding::detect(&[f64::NAN], &[1.0]), Rounding::NONE);
+    }
+
+    #[test]
+    fn a_few_values_that_happen_to_be_even_are_not_rounded() {
+        let originals = [3.0, 8.0, 15.0, 22.0, 41.0, 56.0];
+        let even = [4.0, 8.0, 14.0, 22.0, 42.0, 56.0];
+        assert_eq!(Rounding::detect(&even, &originals), Rounding::NONE);
+        let tens = [0.0, 10.0, 20.0, 20.0, 40.0, 60.0];
+        assert_eq!(Rounding::detect(&tens, &originals), Rounding { step: 10.0, offset: 0.5 });
     }
 }

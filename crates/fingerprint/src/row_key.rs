@@ -11,7 +11,7 @@ pub const ROW_KEY_BYTES_MAX: usize = 4_096;
 
 /// What opens each part of a key. 255 is kept for names (see `PositionSecrets::tweak`).
 const NULL: u8 = 0;
-const INTEGER: u8 = 1;
+pub(crate) const INTEGER: u8 = 1;
 const TEXT: u8 = 2;
 const TIME: u8 = 3;
 const DECIMAL: u8 = 4;
@@ -48,6 +48,13 @@ impl RowKeys {
             keys.close()?;
         }
         Ok(keys)
+    }
+
+    /// The numbers of keys that are one whole number each, of which none is missing; none where keys are anything else.
+    pub(crate) fn whole_numbers<'a>(batch: &'a RecordBatch, columns: &[String]) -> Option<&'a [i64]> {
+        let [column] = columns else { return None };
+        let array = batch.column_by_name(column)?.as_primitive_opt::<Int64Type>()?;
+        (array.null_count() == 0).then(|| &**array.values())
     }
 
     /// Keys whose bytes are made elsewhere. Their first byte must not be 255.

@@ -1,5 +1,6 @@
 //! Columns as whole numbers of small units, and back: the lattice on which number marks move.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, Decimal128Array, Float32Array, Float64Array, Int64Array};
@@ -94,11 +95,26 @@ impl Units {
         Ok(Self { kind, data_type: data_type.clone(), step, range })
     }
 
+    /// The same as [`Units::read`], and where values are units already these themselves.
+    pub(crate) fn read_in_place<'a>(&self, array: &'a ArrayRef) -> Cow<'a, [i64]> {
+        match array.as_primitive_opt::<Int64Type>() {
+            Some(integers) if self.kind == Kind::Integer && integers.null_count() == 0 => {
+                Cow::Borrowed(integers.values())
+            }
+            _ => Cow::Owned(self.read(array)),
+        }
+    }
+
     /// The values in units, [`ABSENT`] where there is nothing to mark. The array has the type that the units are of.
     pub(crate) fn read(&self, array: &ArrayRef) -> Vec<i64> {
+        // A cast that failed shows as a null of the result, so its nulls are asked.
+        let mut nulls = array.nulls().cloned();
         let mut units = match self.kind {
             Kind::Integer | Kind::Time | Kind::HoursMinutes => match integers(array) {
-                Some(integers) => integers.as_primitive::<Int64Type>().values().to_vec(),
+                Some(integers) => {
+                    nulls = integers.nulls().cloned();
+                    integers.as_primitive::<Int64Type>().values().to_vec()
+                }
                 None => vec![ABSENT; array.len()],
             },
             Kind::Float(per_one) if self.data_type == DataType::Float32 => {
@@ -127,11 +143,6 @@ impl Units {
                 *value = minutes(*value);
             }
         }
-        // A cast that failed shows as a null of the result, so both are asked.
-        let nulls = match self.kind {
-            Kind::Float(_) | Kind::Decimal(_) => array.nulls().cloned(),
-            _ => integers(array).and_then(|integers| integers.nulls().cloned()),
-        };
         if let Some(nulls) = nulls {
             for (row, value) in units.iter_mut().enumerate() {
                 if nulls.is_null(row) {
@@ -142,49 +153,44 @@ impl Units {
         units
     }
 
-    /// The array with moved cells: `units` as they were read, `moves` in units, zero for cells that stay bit for bit.
+    /// The array with moved cells: `units` as they were read, `moves` the rows of cells with their moves in units. A cell that is
+    /// not moved, or by nothing, stays bit for bit.
     pub(crate) fn write(
         &self,
         column: &str,
         array: &ArrayRef,
         units: &[i64],
-        moves: &[i64],
+        moves: impl Iterator<Item = (usize, i64)>,
     ) -> Result<ArrayRef, FingerprintError> {
-        let moved = units.iter().zip(moves).map(|(units, moved)| units.wrapping_add(*moved));
-        let cells = moved.zip(moves);
+        let moved = moves.filter(|(_, by)| *by != 0).map(|(row, by)| (row, units[row].wrapping_add(by)));
         let nulls = array.nulls().cloned();
         let failed = || FingerprintError::Assembly { column: column.to_string() };
         match self.kind {
             Kind::Integer | Kind::Time | Kind::HoursMinutes => {
                 let integers = integers(array).ok_or_else(failed)?;
                 let old = integers.as_primitive::<Int64Type>();
-                let clock = self.kind == Kind::HoursMinutes;
-                let values = old.values().iter().zip(cells).map(|(old, (new, moved))| match (*moved, clock) {
-                    (0, _) => *old,
-                    (_, true) => new / 60 * 100 + new % 60,
-                    (_, false) => new,
-                });
-                let array: ArrayRef = Arc::new(Int64Array::new(values.collect(), old.nulls().cloned()));
+                let new = match self.kind {
+                    // Sixty minutes more are a hundred more.
+                    Kind::HoursMinutes => written(old.values(), moved.map(|(row, new)| (row, new + new / 60 * 40))),
+                    _ => written(old.values(), moved),
+                };
+                let array: ArrayRef = Arc::new(Int64Array::new(new.into(), old.nulls().cloned()));
                 from_integers(&array, &self.data_type).ok_or_else(failed)
             }
             Kind::Float(per_one) if self.data_type == DataType::Float32 => {
                 let old = array.as_primitive::<Float32Type>();
-                let values = old.values().iter().zip(cells);
-                let values =
-                    values.map(|(old, (new, moved))| if *moved == 0 { *old } else { (new as f64 / per_one) as f32 });
-                Ok(Arc::new(Float32Array::new(values.collect(), nulls)))
+                let new = written(old.values(), moved.map(|(row, new)| (row, (new as f64 / per_one) as f32)));
+                Ok(Arc::new(Float32Array::new(new.into(), nulls)))
             }
             Kind::Float(per_one) => {
                 let old = array.as_primitive::<Float64Type>();
-                let values = old.values().iter().zip(cells);
-                let values = values.map(|(old, (new, moved))| if *moved == 0 { *old } else { new as f64 / per_one });
-                Ok(Arc::new(Float64Array::new(values.collect(), nulls)))
+                let new = written(old.values(), moved.map(|(row, new)| (row, new as f64 / per_one)));
+                Ok(Arc::new(Float64Array::new(new.into(), nulls)))
             }
             Kind::Decimal(_) => {
                 let old = array.as_primitive::<Decimal128Type>();
-                let values = old.values().iter().zip(cells);
-                let values = values.map(|(old, (new, moved))| if *moved == 0 { *old } else { i128::from(new) });
-                let array = Decimal128Array::new(values.collect(), nulls).with_data_type(self.data_type.clone());
+                let new = written(old.values(), moved.map(|(row, new)| (row, i128::from(new))));
+                let array = Decimal128Array::new(new.into(), nulls).with_data_type(self.data_type.clone());
                 Ok(Arc::new(array))
             }
         }
@@ -217,12 +223,22 @@ impl Units {
 
 /// Minutes of the day from hours and minutes read as one number.
 fn minutes(value: i64) -> i64 {
-    let (hours, minutes) = (value / 100, value % 100);
-    if (0..=24).contains(&hours) && (0..60).contains(&minutes) && (0..=2_400).contains(&value) {
-        hours * 60 + minutes
-    } else {
-        ABSENT
+    if !(0..=2_400).contains(&value) {
+        return ABSENT;
     }
+    // In 32 bits a division takes a fraction of the time.
+    let clock = value as u32;
+    let (hours, minutes) = (clock / 100, clock % 100);
+    if minutes < 60 { i64::from(hours * 60 + minutes) } else { ABSENT }
+}
+
+/// Values with some of them written over.
+fn written<T: Copy>(old: &[T], new: impl Iterator<Item = (usize, T)>) -> Vec<T> {
+    let mut values = old.to_vec();
+    for (row, value) in new {
+        values[row] = value;
+    }
+    values
 }
 
 /// Any integer or time column as 64-bit integers of its own unit.
@@ -288,7 +304,7 @@ mod tests {
     fn moved(array: ArrayRef, encoding: Encoding, by: i64) -> (Vec<i64>, ArrayRef) {
         let units = Units::of("c", array.data_type(), encoding).unwrap();
         let read = units.read(&array);
-        let written = units.write("c", &array, &read, &[0, by * units.step, 0]).unwrap();
+        let written = units.write("c", &array, &read, [(0, 0), (1, by * units.step)].into_iter()).unwrap();
         assert_eq!(written.data_type(), array.data_type());
         (read, written)
     }

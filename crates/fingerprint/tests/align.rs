@@ -11,8 +11,8 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
 use lingqu_fingerprint::{
     Alignment, BiasTable, Carrier, Deed, Encoding, FingerprintError, HalfKey, KeyUse, Mark, MarkKey, Marker, Marking,
-    Member, PositionSecrets, Profile, Provenance, RATE_ONE, Reading, RecipientCode, Settings, Step, Watch, accuse,
-    align, observe, score_each,
+    Member, OtherWay, PositionSecrets, Profile, Provenance, RATE_ONE, Reading, RecipientCode, Settings, Step, Watch,
+    accuse, align, align_by_way, observe, score_each,
 };
 
 const LOG_ODDS_MIN: f64 = 7.0;
@@ -200,6 +200,158 @@ fn keys_in_other_clothes_are_found() {
     let alignment = aligned(&fragment, flights());
     assert_columns(&alignment, &names);
     assert_right("key in full width with separators, one marked column", &alignment, &truth, 0.9);
+}
+
+/// Of few rows too each key that is there is believed once nearly all are, and one marked column beside it is enough.
+#[test]
+fn a_few_rows_of_a_key_and_one_marked_column_are_found() {
+    for (rows, recall_min) in [(40, 0.8), (300, 0.9)] {
+        let (copy, truth) = leak("a", rows, 60);
+        let (fragment, names) = anonymous(&only(&copy, &["id", "air_time"]));
+        let alignment = aligned(&fragment, flights());
+        assert_columns(&alignment, &names);
+        assert_right(&format!("{rows} rows of a key and one marked column"), &alignment, &truth, recall_min);
+    }
+}
+
+/// An hour more, thirty minutes added, a unit of nobody's: beside the originals of rows that others found the numbers lie on a line.
+#[test]
+fn marked_columns_that_were_shifted_or_scaled_are_found_and_name_their_recipient() {
+    let (copy, truth) = leak("a", 1_500, 67);
+    let copy = without(&copy, &["id", "dep_time", "dep_delay", "arr_time"]);
+    let copy = changed(&copy, "arr_delay", |value| value.map(|v| (v + 3_000).to_string()));
+    let copy = changed(&copy, "air_time", |value| value.map(|v| format!("{:.2}", v as f64 * 1.37 - 9.0)));
+    let (fragment, names) = anonymous(&copy);
+    let alignment = aligned(&fragment, flights());
+    assert_columns(&alignment, &names);
+    assert_right("shifted and scaled", &alignment, &truth, 0.95);
+    let of = |name: &str| alignment.columns.iter().find(|column| column.original == name).unwrap();
+    assert_eq!((of("arr_delay").factor, of("arr_delay").offset), (1.0, -3_000.0));
+    assert!((of("air_time").factor * 1.37 - 1.0).abs() < 1e-9 && (of("air_time").offset * 1.37 - 9.0).abs() < 0.3);
+    assert!(alignment.deeds.contains(&Deed::Shifted { column: "arr_delay".to_string(), offset: -3_000.0 }));
+    let parts = batches(flights());
+    let originals = alignment.gather(&parts, &mut Watch(&mut |_, _| ControlFlow::Continue(()))).unwrap();
+    let leaked = alignment.leaked(&fragment, &originals).unwrap();
+    let observations = observe(&marking(), &secrets(), &originals, &leaked).unwrap();
+    let candidates: Vec<RecipientCode> = ["b", "c", "a", "d"].map(code).into();
+    let verdict = accuse(&observations, &candidates, &Settings::of_recipients(10_000), &score_each).unwrap();
+    let accused: Vec<(usize, usize)> =
+        verdict.accused.iter().map(|found| (found.candidate, found.support.len())).collect();
+    // By both marks, each by a column that was shifted.
+    assert_eq!(accused, [(2, 2)]);
+}
+
+/// Columns with the values of others in another order look like these by themselves, and are borne out by nothing.
+#[test]
+fn columns_that_were_added_to_hide_the_true_ones_hide_nothing() {
+    let (copy, truth) = leak("a", 1_500, 63);
+    let copy = without(&copy, &["id", "year"]);
+    let mut below = numbers(64);
+    let mut columns: Vec<(String, ArrayRef, bool)> = Vec::new();
+    let mut names = HashMap::new();
+    for (at, (field, array)) in copy.schema_ref().fields().iter().zip(copy.columns()).enumerate() {
+        let rows = UInt64Array::from_iter_values((0..array.len()).map(|_| below(array.len() as u64)));
+        let turned = arrow::compute::take(array, &rows, None).unwrap();
+        names.insert(format!("f{at}"), field.name().clone());
+        let both = [(format!("f{at}"), array.clone(), true), (format!("g{at}"), turned, true)];
+        // Before or after the true one.
+        let (first, second) = if below(2) == 0 { (0, 1) } else { (1, 0) };
+        columns.extend([both[first].clone(), both[second].clone()]);
+    }
+    let fragment = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let alignment = aligned(&fragment, flights());
+    assert_right("among as many columns of the same values", &alignment, &truth, 0.9);
+    for column in &alignment.columns {
+        assert_eq!(names.get(&column.leaked), Some(&column.original), "{:?}", alignment.columns);
+    }
+    assert!(alignment.columns.len() >= names.len() - 1, "{:?}", alignment.columns);
+}
+
+/// Rows that somebody made up, of values that occur nowhere, hide none of the others, however many there are.
+#[test]
+fn rows_that_were_made_up_hide_none_of_the_others() {
+    let (copy, truth) = leak("a", 1_000, 65);
+    let copy = without(&copy, &["id"]);
+    let mut below = numbers(66);
+    // Two for each true one, behind it.
+    let columns = copy.schema_ref().fields().iter().zip(copy.columns()).map(|(field, array)| {
+        let texts = arrow::compute::cast(array, &arrow::datatypes::DataType::Utf8).unwrap();
+        let cells = texts.as_string::<i32>().iter().flat_map(|text| {
+            let mut made_up = || Some((50_000_000 + below(40_000_000)).to_string());
+            [text.map(str::to_string), made_up(), made_up()]
+        });
+        (field.name().clone(), Arc::new(cells.collect::<StringArray>()) as ArrayRef, true)
+    });
+    let fragment = RecordBatch::try_from_iter_with_nullable(columns.collect::<Vec<_>>()).unwrap();
+    let (fragment, names) = anonymous(&fragment);
+    let alignment = aligned(&fragment, flights());
+    for column in &alignment.columns {
+        assert_eq!(names.get(&column.leaked), Some(&column.original), "{:?}", alignment.columns);
+    }
+    assert!(matches!(alignment.provenance, Provenance::Inside(_)), "{:?}", alignment.provenance);
+    let is_right =
+        |row: &&lingqu_fingerprint::MatchedRow| row.leaked % 3 == 0 && truth[row.leaked as usize / 3] == row.original;
+    let right = alignment.rows.iter().filter(is_right).count();
+    println!("among 2,000 rows that were made up: {right} of {} right", alignment.rows.len());
+    assert!(right >= 900 && right as f64 >= 0.999 * alignment.rows.len() as f64, "{right} {}", alignment.rows.len());
+}
+
+/// A dozen rows are too few to say that they come from elsewhere, wherever they come from.
+#[test]
+fn a_dozen_rows_are_too_few_to_come_from_elsewhere() {
+    let (copy, _) = leak("a", 12, 61);
+    let copy = without(&copy, &["id"]);
+    let columns = copy.schema_ref().fields().iter().zip(copy.columns()).enumerate().map(|(at, (field, array))| {
+        let rows = UInt64Array::from_iter_values((0..12).map(|row| (row * 5 + at as u64) % 12));
+        (field.name().clone(), arrow::compute::take(array, &rows, None).unwrap(), true)
+    });
+    let strangers = RecordBatch::try_from_iter_with_nullable(columns.collect::<Vec<_>>()).unwrap();
+    for fragment in [copy, strangers] {
+        let alignment = aligned(&anonymous(&fragment).0, flights());
+        assert!(!matches!(alignment.provenance, Provenance::Outside(_)), "{:?}", alignment.provenance);
+    }
+}
+
+/// A marked column that was joined to another table's rows, without its key: these rows are known, and by them the key.
+#[test]
+fn a_marked_column_that_was_joined_without_its_key_is_found_by_way_of_the_other_table() {
+    const MARKED: [&str; 5] = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"];
+    let watch = &mut |_, _| ControlFlow::Continue(());
+    let mut of_air = marking();
+    of_air.marks.retain(|mark| mark.name == "air");
+    let exact = Marking { marks: Vec::new(), ..marking() };
+    let (copy, truth) = leak("a", 2_000, 62);
+    let (fragment, names) = anonymous(&without(&copy, &["id", "dep_time", "dep_delay", "arr_time", "arr_delay"]));
+    let (others, own) = (batches(&without(flights(), &MARKED)), batches(&only(flights(), &["id", "air_time"])));
+    let by = align(&exact, &fragment, &others, LOG_ODDS_MIN, &mut Watch(watch)).unwrap();
+    assert_right("rows of the other table", &by, &truth, 0.95);
+    let air = fragment.schema().fields().iter().position(|field| names[field.name()] == "air_time").unwrap();
+    assert!(by.columns.iter().all(|column| column.place != air), "{:?}", by.columns);
+    let same = [("id".to_string(), "id".to_string())];
+    let way = OtherWay { alignment: &by, originals: &others, same: &same, open: &[air] };
+    let found = align_by_way(&of_air, &fragment, &way, &own, LOG_ODDS_MIN, &mut Watch(watch)).unwrap().unwrap();
+    assert_right("by way of it", &found, &truth, 0.9);
+    let columns: Vec<_> = found.columns.iter().map(|column| (column.place, column.original.as_str())).collect();
+    assert_eq!(columns, [(air, "air_time")]);
+    assert_eq!(found.unmatched, 2_000 - found.rows.len() as u64);
+    assert!(found.deeds.contains(&Deed::Joined) && found.deeds.contains(&Deed::Dropped { column: "id".to_string() }));
+    // From here to an accusation.
+    let originals = found.gather(&own, &mut Watch(watch)).unwrap();
+    let leaked = found.leaked(&fragment, &originals).unwrap();
+    let observations = observe(&of_air, &secrets(), &originals, &leaked).unwrap();
+    assert!(observations.len() > 1_500, "{}", observations.len());
+
+    // Another row's values beside the same rows are nobody's copy: that both tables have the key says nothing.
+    let turned = UInt64Array::from_iter_values((0..2_000).map(|row| (row + 7) % 2_000));
+    let columns =
+        fragment.schema_ref().fields().iter().zip(fragment.columns()).enumerate().map(|(at, (field, array))| {
+            let array = if at == air { arrow::compute::take(array, &turned, None).unwrap() } else { array.clone() };
+            (field.name().clone(), array, true)
+        });
+    let fragment = RecordBatch::try_from_iter_with_nullable(columns.collect::<Vec<_>>()).unwrap();
+    let by = align(&exact, &fragment, &others, LOG_ODDS_MIN, &mut Watch(watch)).unwrap();
+    let way = OtherWay { alignment: &by, originals: &others, same: &same, open: &[air] };
+    assert!(align_by_way(&of_air, &fragment, &way, &own, LOG_ODDS_MIN, &mut Watch(watch)).unwrap().is_none());
 }
 
 #[test]

@@ -252,6 +252,33 @@ fn what_is_observed_is_what_was_drawn() {
     ));
 }
 
+/// Where all marks are in numbers, two bits a row and mark make the same copy again.
+#[test]
+fn what_was_told_of_a_copy_makes_it_again() {
+    for profile in [Profile::Aes, Profile::Sm4] {
+        let (mut marking, secrets, batch) = (marking(), secrets(profile), batch());
+        let all_kinds = marking.clone();
+        marking.marks.retain(|mark| matches!(mark.carrier, Carrier::Number { .. }));
+        (marking.marks[0].rate, marking.marks[1].by) = (share_to_rate(0.4), vec!["street".to_string()]);
+        let one = marker(&marking, &secrets, profile, "a", "o");
+        assert!(one.is_told_by_moves());
+        let (copy, moves) = one.mark_and_tell(&batch).unwrap();
+        assert_eq!((moves.len(), moves[0].rows()), (3, ROWS));
+        assert_eq!(copy, one.mark(&batch).unwrap());
+        assert_eq!(Some(&copy), one.mark_by(&batch, &moves).unwrap().as_ref());
+        assert_ne!(copy, batch);
+        assert_eq!(one.mark_by(&batch, &moves[1..]).unwrap(), None, "they are of other marks");
+        let (_, moves) = one.mark_and_tell(&batch.slice(0, ROWS - 1)).unwrap();
+        for others in [batch.slice(1, ROWS - 1), batch.slice(0, ROWS - 2), batch.slice(0, 0)] {
+            assert_eq!(one.mark_by(&others, &moves).unwrap(), None, "they are of other rows");
+        }
+        let others = marker(&all_kinds, &secrets, profile, "a", "o");
+        assert!(!others.is_told_by_moves());
+        marking.presence = Some(Presence::of_share(0.02));
+        assert!(!marker(&marking, &secrets, profile, "a", "o").is_told_by_moves());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

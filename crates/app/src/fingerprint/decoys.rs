@@ -5,23 +5,21 @@ use std::sync::Arc;
 use lingqu_domain::grant::Grant;
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
-use lingqu_engine::decoys::{DecoyPlan, Decoyed, leaves_room};
+use lingqu_engine::TableFiles;
+use lingqu_engine::decoys::{DecoyPlan, Decoyed, Room};
 use lingqu_engine::internal::internal_session;
 use lingqu_engine::product::Product;
-use lingqu_engine::{Limits, TableFiles};
 
 use crate::app::App;
 use crate::error::AppError;
-use crate::fingerprint::layings::ended_early;
+use crate::fingerprint::survey::{WAIT_MAX, limits, taken_in, unfit};
 
-/// Most rows that are looked at for room.
-const ROWS_MAX: u64 = 400_000;
 /// Names the use of the node's secret.
 const SECRET_OF: &str = "lingqu decoys v1";
 
 impl App {
-    /// Refuses decoys for a product whose keys leave no room: every key between the least and the greatest is a row's. Error:
-    /// `invalid` with how to mend it.
+    /// Refuses decoys for a product whose keys leave no room: every key between the least and the greatest is a row's. All rows
+    /// are read, twice. Error: `invalid` with how to mend it; another table is looked at for too long.
     pub(crate) async fn must_have_room_for_decoys(&self, details: &ProductDetails) -> Result<(), AppError> {
         if details.marking.as_ref().is_none_or(|marking| marking.decoys_per_million == 0) {
             return Ok(());
@@ -36,14 +34,22 @@ impl App {
             let Some((name, files)) = tables.get_key_value(input) else { return Ok(()) };
             named.push((name, Arc::clone(files)));
         }
-        let session = internal_session(&self.engine, &named, Limits::default())?;
-        let sql = format!("SELECT * FROM ({}) AS decoyed LIMIT {ROWS_MAX}", details.sql);
-        let found = session.query_whole(&sql).await?.filter(|batch| batch.num_rows() > 0);
-        let Some(batch) = found else { return Ok(()) };
-        let key = details.key.clone();
-        let tried = tokio::task::spawn_blocking(move || leaves_room(&batch, &key)).await;
-        let room = tried.map_err(|error| ended_early(&error))?;
-        match room.map_err(|error| Refusal::invalid("marking", &error, &error))? {
+        let turn = self.surveys.turn(WAIT_MAX).await?;
+        let session = internal_session(&self.engine, &named, limits())?;
+        let mut room = Room::new(&details.key);
+        let all = format!("SELECT * FROM ({}) AS decoyed", details.sql);
+        let first = taken_in(&session, &all, &turn, move |batches| {
+            batches.each(|rows| room.add(rows).map_err(unfit))?;
+            room.finish().map_err(unfit)
+        });
+        let Some(mut tried) = first.await? else { return Ok(()) };
+        let key: Vec<String> = details.key.iter().map(|column| format!("\"{column}\"")).collect();
+        let keys = format!("SELECT {} FROM ({}) AS decoyed", key.join(", "), details.sql);
+        let second = taken_in(&session, &keys, &turn, move |batches| {
+            batches.each(|rows| tried.add(rows).map_err(unfit))?;
+            Ok(tried.leaves_room())
+        });
+        match second.await? {
             true => Ok(()),
             false => Err(Refusal::invalid(
                 "marking",

@@ -23,7 +23,7 @@ const ROWS_MAX: u64 = 100_000_000;
 const BYTES_MAX: u64 = 1 << 40;
 const TIME_MAX: Duration = Duration::from_secs(600);
 /// How long a request waits for another one's reading before it is refused.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
 /// Batches that are read ahead of what is taken in.
 const BATCHES_AHEAD: usize = 4;
 
@@ -63,7 +63,7 @@ impl Surveys {
     }
 
     /// Waits for the reading that is under way. Error: it goes on for longer.
-    async fn turn(&self, wait_max: Duration) -> Result<Turn, AppError> {
+    pub(super) async fn turn(&self, wait_max: Duration) -> Result<Turn, AppError> {
         let turn = tokio::time::timeout(wait_max, Arc::clone(&self.place).acquire_owned()).await;
         turn.ok().and_then(Result::ok).map(Arc::new).ok_or(AppError::TooManySurveys)
     }
@@ -83,7 +83,7 @@ async fn on_worker<T: Send + 'static>(
 }
 
 /// Reads a statement's rows, which a worker takes in. Where the reading fails nothing of what was taken in is told.
-async fn taken_in<T: Send + 'static>(
+pub(super) async fn taken_in<T: Send + 'static>(
     session: &InternalSession,
     sql: &str,
     turn: &Turn,
@@ -112,8 +112,7 @@ impl App {
             let Some((name, files)) = tables.get_key_value(input) else { return Ok(None) };
             named.push((name, Arc::clone(files)));
         }
-        let limits = Limits { rows_max: ROWS_MAX, bytes_max: BYTES_MAX, time_max: TIME_MAX, ..Limits::default() };
-        let session = internal_session(&self.engine, &named, limits)?;
+        let session = internal_session(&self.engine, &named, limits())?;
         let sql = format!("SELECT * FROM ({sql}) AS marked");
         let bounds = drawn.as_ref().map(|drawn| (drawn.moments, drawn.share_change));
         let marking: Option<Arc<Marking>> = drawn.map(|drawn| Arc::new(drawn.marking.clone()));
@@ -149,7 +148,12 @@ impl App {
     }
 }
 
-fn unfit(error: FingerprintError) -> AppError {
+/// What one reading of a table may take.
+pub(super) fn limits() -> Limits {
+    Limits { rows_max: ROWS_MAX, bytes_max: BYTES_MAX, time_max: TIME_MAX, ..Limits::default() }
+}
+
+pub(super) fn unfit(error: FingerprintError) -> AppError {
     Refusal::invalid("marking", &error, &error).into()
 }
 

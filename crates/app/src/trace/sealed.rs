@@ -40,7 +40,24 @@ struct SealedFile {
     format: String,
     /// SHA-256 of the file that was traced, hexadecimal.
     fragment: String,
+    /// Whether the rows of a file too large to be traced whole are numbered in a sample that hangs on its digest. An annex from
+    /// before there was such a sample does not say it.
+    #[serde(default)]
+    seeded: bool,
     products: Vec<SealedProduct>,
+}
+
+/// Of an annex only how the file's sample was drawn.
+#[derive(Deserialize)]
+struct SealedSample {
+    #[serde(default)]
+    seeded: bool,
+}
+
+/// Whether the file must be read with [`FragmentOptions::by_place_alone`](lingqu_engine::source::FragmentOptions) to be held
+/// against this annex. What is no annex is told when it is opened.
+pub fn sealed_by_place_alone(annex: &[u8]) -> bool {
+    serde_json::from_slice::<SealedSample>(annex).is_ok_and(|sample| !sample.seeded)
 }
 
 /// The key of positions of a product, and the rows of its versions that were found in the file.
@@ -96,6 +113,9 @@ struct SealedColumn {
     reading: String,
     /// As text, which keeps every bit.
     factor: String,
+    /// The same; of a column that was not shifted it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offset: Option<String>,
 }
 
 /// What the expert's check found.
@@ -155,6 +175,7 @@ pub(super) fn sealed_version(
                 original: column.original.clone(),
                 reading: name_of(column.reading).to_owned(),
                 factor: column.factor.to_string(),
+                offset: (column.offset != 0.0).then(|| column.offset.to_string()),
             })
             .collect(),
         rows: alignment.rows.iter().map(|row| (row.original, row.leaked)).collect(),
@@ -192,6 +213,7 @@ impl Trace {
         let file = SealedFile {
             format: FORMAT.to_owned(),
             fragment: self.report.fragment.digest.clone(),
+            seeded: self.seeded,
             products: super::evidence::accusing(self).map(sealed).collect(),
         };
         let bytes = serde_json::to_vec(&file);
@@ -223,6 +245,10 @@ impl<'e> Expert<'e> {
         }
         if file.fragment != digest || fragment.digest != digest {
             return Err("it is about another file".to_owned());
+        }
+        // Of a file that is there whole both samples are all rows.
+        if file.seeded != fragment.seeded && fragment.rows_read > fragment.row_count() as u64 {
+            return Err("the file was read with another sample than the annex is about".to_owned());
         }
         Ok(Expert { file, fragment })
     }
@@ -281,13 +307,15 @@ impl SealedVersion {
         for column in &self.columns {
             let reading = READINGS.into_iter().find(|(_, name)| *name == column.reading);
             let (reading, _) = reading.ok_or("it names a reading of a column that is not known")?;
-            let factor = column.factor.parse::<f64>().ok().filter(|factor| factor.is_finite());
+            let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
             columns.push(MatchedColumn {
                 place: column.place,
                 leaked: String::new(),
                 original: column.original.clone(),
                 reading,
-                factor: factor.ok_or("it names a factor of a column that is no number")?,
+                factor: number(&column.factor).ok_or("it names a factor of a column that is no number")?,
+                offset: number(column.offset.as_deref().unwrap_or("0"))
+                    .ok_or("it names an offset of a column that is no number")?,
                 found: 0.0,
                 margin: 0.0,
                 rounded_to: 0.0,
@@ -402,6 +430,39 @@ mod tests {
         ] {
             let told = told(&[found[0], found[1], moved]);
             assert!(told.contains("1 are not") && told.contains("1 that the file shows"), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_annex_from_before_samples_hung_on_the_file_is_held_against_the_sample_of_its_time() {
+        use lingqu_engine::source::FragmentOptions;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("found.csv");
+        std::fs::write(&path, "line,delay\nL1,12\nL2,-3\n").unwrap();
+        let of_digest = Fragment::read(&path, &FragmentOptions::default()).unwrap();
+        let by_place_alone = FragmentOptions { by_place_alone: true, ..FragmentOptions::default() };
+        let by_place = Fragment::read(&path, &by_place_alone).unwrap();
+        let digest = &of_digest.digest;
+        let before = format!(r#"{{"format":"{FORMAT}","fragment":"{digest}","products":[]}}"#).into_bytes();
+        let file =
+            SealedFile { format: FORMAT.to_owned(), fragment: digest.clone(), seeded: true, products: Vec::new() };
+        let today = serde_json::to_vec(&file).unwrap();
+        assert!(
+            sealed_by_place_alone(&before) && !sealed_by_place_alone(&today) && !sealed_by_place_alone(b"no annex")
+        );
+        let opens = |annex: &[u8], fragment: &Fragment| {
+            Expert::open(annex, Some(&sha256(annex).to_string()), digest, fragment).map(|_| ())
+        };
+        // Of a whole file it is the same.
+        for annex in [&before, &today] {
+            assert_eq!([opens(annex, &of_digest), opens(annex, &by_place)], [Ok(()), Ok(())]);
+        }
+        let thinned = |fragment: &Fragment| Fragment { rows_read: 700_000, ..fragment.clone() };
+        let (of_digest, by_place) = (thinned(&of_digest), thinned(&by_place));
+        assert_eq!([opens(&before, &by_place), opens(&today, &of_digest)], [Ok(()), Ok(())]);
+        for told in [opens(&before, &of_digest), opens(&today, &by_place)] {
+            assert!(told.unwrap_err().contains("another sample"));
         }
     }
 

@@ -1,23 +1,25 @@
 //! Which of the delivered versions a fragment comes from: each is compared with a sample, those that explain rows then with all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lingqu_domain::id::ProductId;
+use lingqu_domain::product::SourceColumn;
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{Alignment, FingerprintError, Marking, Provenance, Stage, Watch, align};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::TraceWatch;
+use super::joined::{self, Ways};
 use super::versions::DeliveredVersion;
 
 /// Rows of the sample that versions are tried with.
 pub(super) const SAMPLE_ROWS: usize = 4_000;
 /// Logarithm of the odds that a match has: by the model one in a thousand is wrong.
-const LOG_ODDS_MIN: f64 = 7.0;
+pub(super) const LOG_ODDS_MIN: f64 = 7.0;
 /// A further version is taken when it explains something of so many rows of the sample that no other does, and of such a share of
 /// it: the row, one of its cells, or the marks of its product in it.
 const FURTHER_ROWS_MIN: usize = 5;
@@ -27,8 +29,10 @@ const FURTHER_SHARE_MIN: f64 = 0.01;
 const TELLING_ROWS_MIN: usize = 100;
 const TELLING_COLUMNS_MIN: usize = 2;
 const TELLING_SHARE_MIN: f64 = 0.5;
-/// Most versions that one fragment is taken to come from.
+/// Most versions that one fragment is taken to come from, and most where the further ones are of marked products: who joins many
+/// copies keeps none of them from being tested.
 const MATCHED_MAX: usize = 16;
+const MATCHED_MARKED_MAX: usize = 64;
 /// Of versions that explain as many rows but for so many in a thousand, the one that explains most columns is taken: rows of one
 /// resource stand in several products, and which one leaked shows by what only it has.
 const EQUAL_PER_MILLE: u64 = 5;
@@ -43,6 +47,8 @@ pub(super) struct Comparable {
     pub(super) decoys: RoaringTreemap,
     /// The product's marking, or one without marks.
     pub(super) marking: Marking,
+    /// The product's columns that are a resource's as they stand, each with that one.
+    pub(super) plain: BTreeMap<String, SourceColumn>,
 }
 
 /// A table that a fragment is laid beside.
@@ -54,9 +60,14 @@ pub(super) struct Beside<'c> {
 }
 
 impl Comparable {
-    fn beside(&self) -> Beside<'_> {
+    pub(super) fn beside(&self) -> Beside<'_> {
         let Comparable { version, originals, marking, .. } = self;
         Beside { originals, marking, name: version.name.0.to_string() }
+    }
+
+    /// Whether its copies bear marks of any kind.
+    fn is_marked(&self) -> bool {
+        !self.marking.marks.is_empty() || self.marking.presence.is_some() || !self.decoys.is_empty()
     }
 }
 
@@ -100,20 +111,22 @@ pub(super) fn search(
     let sample = fragment.rows(&sample_places);
     let beside: Vec<Beside<'_>> = candidates.iter().map(Comparable::beside).collect();
     let all: Vec<usize> = (0..candidates.len()).collect();
-    let tried = align_each(&sample, &beside, &all, threads, watch)?;
+    let mut tried = align_each(&sample, &beside, &all, threads, watch)?;
     let is_foreign = tried.iter().all(|alignment| matches!(alignment.provenance, Provenance::Outside(_)))
         || (tried.iter().all(|alignment| alignment.rows.is_empty()) && is_telling(&sample));
-    let chosen = chosen(&tried, candidates, sample.row_count());
+    let by_themselves = chosen(&tried, candidates, sample.row_count());
+    let ways = joined::by_way_of_others(&sample, candidates, &by_themselves, &mut tried, threads, watch)?;
+    let chosen = if ways.is_empty() { by_themselves } else { chosen(&tried, candidates, sample.row_count()) };
     let mut further = further(&tried, candidates, &chosen);
-    let versions_more = (chosen.len() + further.len()).saturating_sub(MATCHED_MAX);
-    further.truncate(MATCHED_MAX - chosen.len());
+    let versions_more = (chosen.len() + further.len()).saturating_sub(MATCHED_MAX.max(chosen.len()));
+    further.truncate(MATCHED_MAX.saturating_sub(chosen.len()));
     let places: Vec<usize> = chosen.iter().chain(&further).copied().collect();
     // What was compared with the whole fragment need not be compared again.
     let whole: Vec<Alignment> = if sample_places.len() == fragment.row_count() {
         let mut tried: Vec<Option<Alignment>> = tried.into_iter().map(Some).collect();
         places.iter().filter_map(|place| tried.get_mut(*place)?.take()).collect()
     } else {
-        align_each(fragment, &beside, &places, threads, watch)?
+        whole_of(fragment, candidates, &places, &ways, threads, watch)?
     };
     let rows_of = |(place, alignment): (&usize, &Alignment)| {
         let rows = alignment.rows.iter().map(|row| (row.original, row.leaked)).collect();
@@ -137,6 +150,45 @@ pub(super) fn search(
     }
     matched.retain(|matched| !matched.alignment.rows.is_empty());
     Ok(Searched { matched, rows, versions_more, is_foreign })
+}
+
+/// Aligns the whole fragment with some versions: by their own columns, or by way of another one's.
+fn whole_of(
+    fragment: &Fragment,
+    candidates: &[Comparable],
+    places: &[usize],
+    ways: &Ways,
+    threads: usize,
+    watch: &TraceWatch,
+) -> Result<Vec<Alignment>, FingerprintError> {
+    let beside: Vec<Beside<'_>> = candidates.iter().map(Comparable::beside).collect();
+    let mut direct: Vec<usize> = places.iter().map(|place| ways.get(place).map_or(*place, |way| way.by)).collect();
+    direct.sort_unstable();
+    direct.dedup();
+    let aligned = align_each(fragment, &beside, &direct, threads, watch)?;
+    let aligned: HashMap<usize, Alignment> = direct.into_iter().zip(aligned).collect();
+    on_threads(places, threads, |place| {
+        let way = ways.get(&place).and_then(|way| Some((way, aligned.get(&way.by)?)));
+        match way {
+            Some((way, by)) => {
+                let found = joined::aligned(fragment, candidates, place, (way, by), watch)?;
+                Ok(found.unwrap_or_else(|| nothing_of(&candidates[place], fragment)))
+            }
+            None => aligned.get(&place).cloned().map_or_else(|| align_one(fragment, &beside[place], watch), Ok),
+        }
+    })
+}
+
+/// An alignment of which nothing is known.
+fn nothing_of(candidate: &Comparable, fragment: &Fragment) -> Alignment {
+    Alignment {
+        columns: Vec::new(),
+        rows: Vec::new(),
+        unmatched: fragment.row_count() as u64,
+        provenance: Provenance::Unverified,
+        deeds: Vec::new(),
+        originals: candidate.originals.rows(),
+    }
 }
 
 /// Whether a fragment says so much that where it matches nothing it comes from elsewhere.
@@ -213,11 +265,12 @@ fn chosen(tried: &[Alignment], candidates: &[Comparable], rows: usize) -> Vec<us
     let rows_of: Vec<RoaringBitmap> = tried.iter().map(rows_in).collect();
     let claims_of: Vec<Vec<Claim<'_>>> =
         candidates.iter().zip(tried).map(|(candidate, alignment)| claims(candidate, alignment)).collect();
-    let further_min = FURTHER_ROWS_MIN.max((rows as f64 * FURTHER_SHARE_MIN).ceil() as usize) as u64;
+    let further_min = further_min(rows);
     let (mut chosen, mut explained): (Vec<usize>, Explained<'_>) = (Vec::new(), Explained::default());
-    while chosen.len() < MATCHED_MAX {
+    while chosen.len() < MATCHED_MARKED_MAX {
+        let has_place = |place: usize| chosen.len() < MATCHED_MAX || candidates[place].is_marked();
         let left: Vec<(usize, u64)> = (0..tried.len())
-            .filter(|place| !chosen.contains(place) && (is_confirmed(*place) || !any_confirmed))
+            .filter(|place| !chosen.contains(place) && has_place(*place) && (is_confirmed(*place) || !any_confirmed))
             .map(|place| (place, explained.beyond(&rows_of[place], &claims_of[place]).len()))
             .collect();
         let most = left.iter().map(|(_, rows)| *rows).max().unwrap_or_default();
@@ -239,12 +292,17 @@ fn chosen(tried: &[Alignment], candidates: &[Comparable], rows: usize) -> Vec<us
             _ => None,
         });
         let is_alone = marked.any(|column| explained.beyond(&rows_of[place], &column).len() >= further_min);
-        if is_alone && chosen.len() < MATCHED_MAX {
+        if is_alone && chosen.len() < MATCHED_MARKED_MAX {
             explained.add(&rows_of[place], &claims_of[place]);
             chosen.push(place);
         }
     }
     chosen
+}
+
+/// Of how many rows of a sample something has to be explained that no other version explains.
+pub(super) fn further_min(rows: usize) -> u64 {
+    FURTHER_ROWS_MIN.max((rows as f64 * FURTHER_SHARE_MIN).ceil() as usize) as u64
 }
 
 /// Further versions of the chosen products that have rows of the sample, those with most first: an unchanged row stands in many
@@ -268,14 +326,22 @@ pub(super) fn align_each(
     threads: usize,
     watch: &TraceWatch,
 ) -> Result<Vec<Alignment>, FingerprintError> {
+    on_threads(places, threads, |place| align_one(fragment, &candidates[place], watch))
+}
+
+/// Does something with each of some places, on so many threads, and hands back what came of it in their order.
+pub(super) fn on_threads<T: Send>(
+    places: &[usize],
+    threads: usize,
+    each: impl Fn(usize) -> Result<T, FingerprintError> + Sync,
+) -> Result<Vec<T>, FingerprintError> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<Result<Alignment, FingerprintError>>>> =
-        Mutex::new(places.iter().map(|_| None).collect());
+    let done: Mutex<Vec<Option<Result<T, FingerprintError>>>> = Mutex::new(places.iter().map(|_| None).collect());
     let work = || {
         loop {
             let turn = next.fetch_add(1, Ordering::Relaxed);
-            let Some(candidate) = places.get(turn).map(|place| &candidates[*place]) else { return };
-            let result = align_one(fragment, candidate, watch);
+            let Some(place) = places.get(turn) else { return };
+            let result = each(*place);
             let has_failed = result.is_err();
             if let Some(slot) = done.lock().unwrap_or_else(PoisonError::into_inner).get_mut(turn) {
                 *slot = Some(result);
@@ -299,9 +365,18 @@ pub(super) fn align_each(
 }
 
 fn align_one(fragment: &Fragment, candidate: &Beside<'_>, watch: &TraceWatch) -> Result<Alignment, FingerprintError> {
+    let mut tell = telling(candidate, watch);
+    align(candidate.marking, &fragment.batch, candidate.originals, LOG_ODDS_MIN, &mut Watch(&mut tell))
+}
+
+/// Tells how much of a table was read, and ends it when the trace is stopped.
+pub(super) fn telling<'w>(
+    candidate: &'w Beside<'_>,
+    watch: &'w TraceWatch,
+) -> impl FnMut(Stage, u64) -> ControlFlow<()> + 'w {
     let all = candidate.originals.rows();
     let mut told = 0;
-    let mut tell = |stage: Stage, rows: u64| {
+    move |stage: Stage, rows: u64| {
         if rows < told {
             told = 0;
         }
@@ -315,6 +390,5 @@ fn align_one(fragment: &Fragment, candidate: &Beside<'_>, watch: &TraceWatch) ->
             watch.tell(&format!("{} of {all} rows of {}: {doing}", rows, candidate.name));
         }
         if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    align(candidate.marking, &fragment.batch, candidate.originals, LOG_ODDS_MIN, &mut Watch(&mut tell))
+    }
 }

@@ -341,10 +341,14 @@ fn deed(deed: &Deed) -> String {
         Deed::Dropped { column } => format!("{column} is not there"),
         Deed::Rounded { column, step } => format!("{column} was rounded to {step}"),
         Deed::Scaled { column, factor } => format!("{column} is in another unit (times {factor})"),
+        Deed::Shifted { column, offset } => format!("{column} was shifted (by {})", -offset),
         Deed::Rewritten { column, .. } => format!("the dates of {column} were written otherwise"),
         Deed::Sampled { missing } => format!("{missing} rows are not there"),
         Deed::Shuffled => "rows are in another order".to_owned(),
         Deed::Duplicated { rows } => format!("{rows} rows are there more than once"),
+        Deed::Joined => {
+            "its columns were joined to another product's rows, by whose originals they were found".to_owned()
+        }
     }
 }
 
@@ -354,10 +358,12 @@ fn deed_zh(deed: &Deed) -> String {
         Deed::Dropped { column } => format!("缺少 {column}"),
         Deed::Rounded { column, step } => format!("{column} 被取整到 {step}"),
         Deed::Scaled { column, factor } => format!("{column} 换了单位（乘以 {factor}）"),
+        Deed::Shifted { column, offset } => format!("{column} 整体平移（{}）", -offset),
         Deed::Rewritten { column, .. } => format!("{column} 的日期改了写法"),
         Deed::Sampled { missing } => format!("缺少 {missing} 行"),
         Deed::Shuffled => "行的次序被打乱".to_owned(),
         Deed::Duplicated { rows } => format!("{rows} 行重复出现"),
+        Deed::Joined => "其列被拼接到另一产品的行上，并经该产品的原始行找回".to_owned(),
     }
 }
 

@@ -34,10 +34,31 @@ pub(super) fn invent(
         return Ok(nothing());
     }
     let lots = Lots::of(secret);
-    let drawing = Drawing { wanted, groups: Groups::of(originals, schema, key, rows)? };
     let type_of = |column: &str| schema.column_with_name(column).map(|(_, field)| field.data_type().clone());
-    let mut twisted = Twisted::of(key, &type_of);
-    let mut circle = Circle::new(&drawing.drawn(&lots)?);
+    let asked = asked(originals, schema, key, rows, wanted, &lots, Twisted::of(key, &type_of))?;
+    let Some((drawn, tries)) = asked else { return Ok(nothing()) };
+    let mut taken = Taken::of(&tries);
+    originals.visit(&mut |batch: &RecordBatch| taken.meet(&lots, key, batch))?;
+    let chosen = chosen(wanted, &tries, taken);
+    if chosen.is_empty() {
+        return Ok(nothing());
+    }
+    assembled(&drawn, schema, &tries, &chosen).and_then(|made| sorted(&made, key))
+}
+
+/// What is drawn for so many decoys out of a table's rows, and all keys that are tried for them; none where it has no row. What is
+/// known of the part of a key that can be changed may be of more rows than these.
+pub(super) fn asked(
+    originals: &dyn Originals,
+    schema: &SchemaRef,
+    key: &[String],
+    rows: u64,
+    wanted: usize,
+    lots: &Lots,
+    mut twisted: Option<Twisted>,
+) -> Result<Option<(Drawn, Vec<Try>)>, FingerprintError> {
+    let drawing = Drawing { wanted, groups: Groups::of(originals, schema, key, rows)? };
+    let mut circle = Circle::new(&drawing.drawn(lots)?);
     let mut row = 0;
     originals.visit(&mut |batch: &RecordBatch| {
         for id in lots.ids(&RowKeys::of_columns(batch, key)?) {
@@ -46,16 +67,11 @@ pub(super) fn invent(
         }
         twisted.as_mut().map_or(Ok(()), |twisted| twisted.meet(batch))
     })?;
-    let Some(found) = circle.rows() else { return Ok(nothing()) };
+    let Some(found) = circle.rows() else { return Ok(None) };
     let donors = Donors::read(originals, schema, &found)?;
     let drawn = Drawn { places: found.iter().map(|row| donors.place(*row)).collect(), drawing, donors: donors.rows };
-    let tries = tries(&drawn, &lots, key, twisted.as_ref())?;
-    let taken = taken(originals, &lots, key, &tries)?;
-    let chosen = chosen(wanted, &tries, taken);
-    if chosen.is_empty() {
-        return Ok(nothing());
-    }
-    assembled(&drawn, schema, &tries, &chosen).and_then(|made| sorted(&made, key))
+    let tries = tries(&drawn, lots, key, twisted.as_ref())?;
+    Ok(Some((drawn, tries)))
 }
 
 /// What is drawn for each decoy, in this order: a row for each group that is free, then for each try one for each group with a
@@ -109,7 +125,7 @@ impl Drawing {
 }
 
 /// The rows that were drawn.
-struct Drawn {
+pub(super) struct Drawn {
     drawing: Drawing,
     /// For each draw the place of its row among the donors.
     places: Vec<usize>,
@@ -136,7 +152,7 @@ impl Drawn {
 }
 
 /// One key for each decoy.
-struct Try {
+pub(super) struct Try {
     /// Whose key it is made of.
     attempt: usize,
     /// The column that was changed, as it is then.
@@ -199,25 +215,28 @@ fn id_of(block: &Block) -> [u8; 16] {
     id
 }
 
-/// Which of the keys a row of the table has.
-fn taken(
-    originals: &dyn Originals,
-    lots: &Lots,
-    key: &[String],
-    tries: &[Try],
-) -> Result<HashSet<[u8; 16]>, FingerprintError> {
-    let asked: HashSet<[u8; 16]> = tries.iter().flat_map(|of| of.ids.iter().flatten().copied()).collect();
-    let mut taken = HashSet::new();
-    originals.visit(&mut |batch: &RecordBatch| {
+/// Which of the keys that are tried a row of the table has.
+pub(super) struct Taken {
+    asked: HashSet<[u8; 16]>,
+    taken: HashSet<[u8; 16]>,
+}
+
+impl Taken {
+    pub(super) fn of(tries: &[Try]) -> Taken {
+        let asked = tries.iter().flat_map(|of| of.ids.iter().flatten().copied()).collect();
+        Taken { asked, taken: HashSet::new() }
+    }
+
+    /// Meets some rows.
+    pub(super) fn meet(&mut self, lots: &Lots, key: &[String], batch: &RecordBatch) -> Result<(), FingerprintError> {
         let ids = lots.ids(&RowKeys::of_columns(batch, key)?);
-        taken.extend(ids.iter().map(id_of).filter(|id| asked.contains(id)));
+        self.taken.extend(ids.iter().map(id_of).filter(|id| self.asked.contains(id)));
         Ok(())
-    })?;
-    Ok(taken)
+    }
 }
 
 /// For each decoy the first try whose key nobody has, neither a row nor another decoy; those without one are left out.
-fn chosen(wanted: usize, tries: &[Try], mut taken: HashSet<[u8; 16]>) -> Vec<(usize, usize)> {
+pub(super) fn chosen(wanted: usize, tries: &[Try], Taken { mut taken, .. }: Taken) -> Vec<(usize, usize)> {
     let mut chosen = Vec::with_capacity(wanted);
     for decoy in 0..wanted {
         let is_free = |of: &Try| of.ids[decoy].is_some_and(|id| !taken.contains(&id));

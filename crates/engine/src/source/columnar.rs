@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -42,8 +43,14 @@ pub(super) fn inspect(file: &SourceFile) -> Result<Inspected, SourceError> {
     Ok(Inspected { headers, types, rows })
 }
 
-fn open(file: &SourceFile) -> Result<ParquetRecordBatchReaderBuilder<File>, SourceError> {
-    ParquetRecordBatchReaderBuilder::try_new(file.handle()?).map_err(|error| file.unreadable(&error))
+/// Opens a Parquet file. What Arrow types its columns had is read by a reader that panics over some bytes (arrow-ipc 59.3), and they
+/// are of whoever wrote the file.
+pub(super) fn open(file: &SourceFile) -> Result<ParquetRecordBatchReaderBuilder<File>, SourceError> {
+    let handle = file.handle()?;
+    match catch_unwind(AssertUnwindSafe(|| ParquetRecordBatchReaderBuilder::try_new(handle))) {
+        Ok(opened) => opened.map_err(|error| file.unreadable(&error)),
+        Err(_) => Err(file.unreadable(&"the Arrow schema that it names can't be read; write it without, or anew")),
+    }
 }
 
 pub(super) struct ColumnarBatches {

@@ -3,13 +3,12 @@
 //! A source is refused when it is not what was declared; a fragment has nothing to be held against. Its form is told by its
 //! bytes, not by its name; a line that does not fit is left out and counted; all cells of a text form stay text, and those
 //! of a Parquet file keep their types. More rows than a trace takes are thinned to a sample that hangs on the rows' places
-//! alone, so that the same file gives the same sample.
+//! and on the file's digest, so that the same file gives the same sample and nobody can make one whose sample he chose.
 
 mod lines;
 mod whole_json;
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,10 +18,10 @@ use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use lingqu_fingerprint::{COLUMNS_MAX, FRAGMENT_ROWS_MAX};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::columnar;
 use super::delimited::DelimitedRecords;
 use super::encoding::{self, EncodingOrigin, FoundEncoding, TextEncoding};
 use super::error::SourceError;
@@ -63,6 +62,9 @@ pub struct FragmentOptions {
     pub sheet: Option<String>,
     /// Whether the first line names the columns; none: it does unless a number, a day or a moment stands in it.
     pub has_header: Option<bool>,
+    /// Whether a sample is drawn by the rows' places alone, as programs did before it hung on the file's digest: so are the rows
+    /// of a large file numbered in an annex from then.
+    pub by_place_alone: bool,
 }
 
 /// The form that a fragment was found in.
@@ -136,6 +138,8 @@ pub struct Fragment {
     pub lines_left_out: u64,
     /// SHA-256 of the file's bytes, hexadecimal.
     pub digest: String,
+    /// Whether its sample, if it is one, hangs on that digest: unless [`FragmentOptions::by_place_alone`] was asked for.
+    pub seeded: bool,
 }
 
 impl Fragment {
@@ -146,33 +150,8 @@ impl Fragment {
 
     /// Reads a fragment. Errors name the file without its folder, and never a value.
     pub fn read(path: &Path, options: &FragmentOptions) -> Result<Fragment, FragmentError> {
-        let mut file = bounded(path);
-        let digest = digest_of(&file)?;
-        let head = head_of(&file)?;
-        if head.starts_with(b"PAR1") {
-            let (batch, rows_read) = parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX)?;
-            return finished(&file, batch, FragmentForm::Parquet, None, (rows_read, 0), digest);
-        }
-        if head.starts_with(b"PK\x03\x04") {
-            let names_optional = options.has_header != Some(true);
-            let choice =
-                SheetChoice { sheet: options.sheet.clone(), header_row: None, fills_merged: true, names_optional };
-            let records = SheetRecords::open(&file, &choice)?;
-            let headers = records.headers().to_vec();
-            let read = text_rows(&file, Box::new(records), headers, options.has_header)?;
-            return finished(&file, read.batch, FragmentForm::Xlsx, None, (read.rows, read.left_out), digest);
-        }
-        let found = match options.encoding {
-            Some(encoding) => FoundEncoding { encoding, origin: EncodingOrigin::Declared },
-            None => match unmarked_utf16(&head) {
-                Some(encoding) => FoundEncoding { encoding, origin: EncodingOrigin::Guessed },
-                None => encoding::detect(&mut || file.open_bytes(), &|error| file.io_fault(error))?,
-            },
-        };
-        file.encoding = found.encoding;
-        let (form, records, headers) = open_text(&file)?;
-        let read = text_rows(&file, records, headers, options.has_header)?;
-        finished(&file, read.batch, form, Some(found), (read.rows, read.left_out), digest)
+        let fragment = read_drawn(path, options)?;
+        Ok(Fragment { seeded: !options.by_place_alone, ..fragment })
     }
 
     /// Some of its rows, by their places in [`Fragment::batch`], in the order given. A place beyond the end is left out.
@@ -184,14 +163,16 @@ impl Fragment {
         Fragment { batch, ..self.clone() }
     }
 
-    /// The places of at most so many rows, spread evenly by a number that hangs on the place alone.
+    /// The places of at most so many rows, spread evenly by a number that hangs on the place and on the file's digest: whoever made
+    /// the file can't have put rows of his choice there.
     pub fn sample(&self, rows_max: usize) -> Vec<u32> {
         let count = u32::try_from(self.batch.num_rows()).unwrap_or(u32::MAX);
         if count as usize <= rows_max {
             return (0..count).collect();
         }
         let mut places: Vec<u32> = (0..count).collect();
-        places.sort_unstable_by_key(|place| scattered(u64::from(*place)));
+        let seed = seed_of(&self.digest);
+        places.sort_unstable_by_key(|place| scattered(seed, u64::from(*place)));
         places.truncate(rows_max);
         places.sort_unstable();
         places
@@ -228,6 +209,37 @@ impl Fragment {
     }
 }
 
+/// A fragment whose sample is drawn as the options say.
+fn read_drawn(path: &Path, options: &FragmentOptions) -> Result<Fragment, FragmentError> {
+    let mut file = bounded(path);
+    let digest = digest_of(&file)?;
+    let seed = if options.by_place_alone { 0 } else { seed_of(&digest) };
+    let head = head_of(&file)?;
+    if head.starts_with(b"PAR1") {
+        let (batch, rows_read) = parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX, Kept::of(seed))?;
+        return finished(&file, batch, FragmentForm::Parquet, None, (rows_read, 0), digest);
+    }
+    if head.starts_with(b"PK\x03\x04") {
+        let names_optional = options.has_header != Some(true);
+        let choice = SheetChoice { sheet: options.sheet.clone(), header_row: None, fills_merged: true, names_optional };
+        let records = SheetRecords::open(&file, &choice)?;
+        let headers = records.headers().to_vec();
+        let read = text_rows(&file, Box::new(records), headers, options.has_header, Kept::of(seed))?;
+        return finished(&file, read.batch, FragmentForm::Xlsx, None, (read.rows, read.left_out), digest);
+    }
+    let found = match options.encoding {
+        Some(encoding) => FoundEncoding { encoding, origin: EncodingOrigin::Declared },
+        None => match unmarked_utf16(&head) {
+            Some(encoding) => FoundEncoding { encoding, origin: EncodingOrigin::Guessed },
+            None => encoding::detect(&mut || file.open_bytes(), &|error| file.io_fault(error))?,
+        },
+    };
+    file.encoding = found.encoding;
+    let (form, records, headers) = open_text(&file)?;
+    let read = text_rows(&file, records, headers, options.has_header, Kept::of(seed))?;
+    finished(&file, read.batch, form, Some(found), (read.rows, read.left_out), digest)
+}
+
 fn finished(
     file: &SourceFile,
     batch: Option<RecordBatch>,
@@ -238,7 +250,7 @@ fn finished(
 ) -> Result<Fragment, FragmentError> {
     match batch {
         Some(batch) if batch.num_rows() > 0 => {
-            Ok(Fragment { batch, form, encoding, rows_read, lines_left_out, digest })
+            Ok(Fragment { batch, form, encoding, rows_read, lines_left_out, digest, seeded: true })
         }
         _ => Err(FragmentError::NoRows { file: file.name() }),
     }
@@ -336,6 +348,7 @@ fn text_rows(
     mut records: Box<dyn Records + Send>,
     headers: Vec<String>,
     has_header: Option<bool>,
+    mut kept: Kept,
 ) -> Result<TextRows, FragmentError> {
     if headers.is_empty() {
         return Err(SourceError::NoColumns { file: file.name() }.into());
@@ -345,7 +358,6 @@ fn text_rows(
     }
     let has_header = has_header.unwrap_or_else(|| !headers.iter().any(|header| is_value(header)));
     let schema = schema_of(if has_header { Some(&headers) } else { None }, headers.len());
-    let mut kept = Kept::default();
     let mut left_out = 0;
     let mut first = (!has_header).then_some(headers);
     let mut has_ended = false;
@@ -414,9 +426,12 @@ fn schema_of(headers: Option<&Vec<String>>, count: usize) -> SchemaRef {
 }
 
 /// The rows of a Parquet file, a few at a time, which together hold at most so many bytes.
-fn parquet_rows(file: &SourceFile, bytes_max: usize) -> Result<(Option<RecordBatch>, u64), FragmentError> {
-    let handle: File = file.handle()?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|error| file.unreadable(&error))?;
+fn parquet_rows(
+    file: &SourceFile,
+    bytes_max: usize,
+    mut kept: Kept,
+) -> Result<(Option<RecordBatch>, u64), FragmentError> {
+    let reader = columnar::open(file)?;
     let columns = reader.schema().fields().len();
     if columns > COLUMNS_MAX {
         return Err(FragmentError::TooManyColumns { file: file.name(), found: columns });
@@ -425,7 +440,6 @@ fn parquet_rows(file: &SourceFile, bytes_max: usize) -> Result<(Option<RecordBat
     let leaves = reader.parquet_schema().num_columns().max(1);
     let at_once = (PARQUET_CELLS_AT_ONCE / leaves).clamp(1, PARQUET_ROWS_AT_ONCE);
     let reader = reader.with_batch_size(at_once).build().map_err(|error| file.unreadable(&error))?;
-    let mut kept = Kept::default();
     let mut schema = None;
     for batch in reader {
         let batch = batch.map_err(|error| file.unreadable(&error))?;
@@ -440,9 +454,14 @@ fn parquet_rows(file: &SourceFile, bytes_max: usize) -> Result<(Option<RecordBat
     Ok((schema.and_then(|schema| kept.joined(&schema)), rows))
 }
 
-/// A number that hangs on a row's place alone and is spread evenly (the finaliser of SplitMix64).
-fn scattered(place: u64) -> u64 {
-    let mut z = place.wrapping_add(0x9e37_79b9_7f4a_7c15);
+/// The first bits of a file's digest.
+fn seed_of(digest: &str) -> u64 {
+    digest.get(..16).and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or_default()
+}
+
+/// A number that hangs on a row's place and a seed and is spread evenly (the finaliser of SplitMix64). Seed 0 is the place alone.
+fn scattered(seed: u64, place: u64) -> u64 {
+    let mut z = (seed ^ place).wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -450,6 +469,7 @@ fn scattered(place: u64) -> u64 {
 
 /// Rows that are kept: all, until there are too many; then those whose number is below a threshold that is halved.
 struct Kept {
+    seed: u64,
     seen: u64,
     threshold: u64,
     /// The places of rows that were taken and are not in a batch yet.
@@ -459,18 +479,18 @@ struct Kept {
     bytes: usize,
 }
 
-impl Default for Kept {
-    fn default() -> Self {
-        Self { seen: 0, threshold: u64::MAX, open: Vec::new(), batches: Vec::new(), rows: 0, bytes: 0 }
-    }
-}
-
 impl Kept {
+    /// Drawn by this seed.
+    fn of(seed: u64) -> Self {
+        let (open, batches) = (Vec::new(), Vec::new());
+        Self { seed, seen: 0, threshold: u64::MAX, open, batches, rows: 0, bytes: 0 }
+    }
+
     /// Whether the next row is kept.
     fn takes(&mut self) -> bool {
         let place = self.seen;
         self.seen += 1;
-        let takes = scattered(place) <= self.threshold;
+        let takes = scattered(self.seed, place) <= self.threshold;
         if takes {
             self.open.push(place);
         }
@@ -493,7 +513,7 @@ impl Kept {
         self.threshold /= 2;
         (self.rows, self.bytes) = (0, 0);
         for (batch, places) in &mut self.batches {
-            let stays: Vec<bool> = places.iter().map(|place| scattered(*place) <= self.threshold).collect();
+            let stays: Vec<bool> = places.iter().map(|place| scattered(self.seed, *place) <= self.threshold).collect();
             *batch = filter_record_batch(batch, &BooleanArray::from(stays.clone())).expect("an entry for each row");
             let mut stay = stays.iter();
             places.retain(|_| stay.next().is_some_and(|stays| *stays));

@@ -49,6 +49,8 @@ pub enum Change {
     Rounded(f64),
     /// Normal noise of the reach times this.
     Noise(f64),
+    /// Times the first, and as many reaches as the second says added.
+    OnLine(f64, f64),
     /// This share of cells takes the value of another row.
     Replaced(f64),
     /// This share of cells flips by twice the reach, up or down.
@@ -63,6 +65,8 @@ pub enum Change {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
     NoKey,
+    /// No key, and beside each column the same one in another order.
+    AmongShuffled,
     /// Neither the key nor other columns that tell a row nearly alone.
     NothingTelling,
     KeyAndOne,
@@ -157,6 +161,8 @@ impl Attack {
         let replaced = kept("keys dropped, half of the cells replaced", Kept::NoKey, goal);
         let mixed = kept("keys dropped, 3 collude, random pick", Kept::NoKey, goal);
         let many = kept("keys dropped, up to 100,000 rows", Kept::NoKey, Goal::None);
+        let on_line =
+            kept("keys dropped, marked columns times 1.37 and thirty times the reach more", Kept::NoKey, Goal::None);
         vec![
             kept("keys dropped, other columns kept", Kept::NoKey, goal),
             kept("key and one marked column", Kept::KeyAndOne, goal),
@@ -165,6 +171,8 @@ impl Attack {
             Self { change: Change::Noise(1.0), ..bare },
             Self { change: Change::Replaced(0.5), ..replaced },
             Self { coalition: 3, mixing: Mixing::RandomPick, ..mixed },
+            kept("keys dropped, a shuffled copy beside each column", Kept::AmongShuffled, Goal::None),
+            Self { change: Change::OnLine(1.37, 30.0), ..on_line },
             Self { share: (ROWS_FOUND_MAX / rows).min(1.0), ..many },
         ]
     }
@@ -220,6 +228,9 @@ impl Attack {
             Change::Rounded(times) => {
                 let step = reach * times;
                 values.iter_mut().for_each(|value| *value = (*value / step).round() * step);
+            }
+            Change::OnLine(times, reaches) => {
+                values.iter_mut().for_each(|value| *value = *value * times + reach * reaches);
             }
             Change::Noise(times) => values.iter_mut().for_each(|value| *value += reach * times * chance.normal()),
             Change::Replaced(share) => {

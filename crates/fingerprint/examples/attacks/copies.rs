@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array as _, ArrayRef, Float64Array, RecordBatch, UInt64Array};
+use arrow::compute::{take, take_record_batch};
 use lingqu_fingerprint::{Profile, Sheet, observe, power};
 
 use crate::attack::{Attack, Change, Kept};
@@ -107,13 +107,13 @@ impl Office {
     }
 
     /// Columns under names that say nothing. Where pirates altered marked columns they leave out those that would tell.
-    fn fragment(&self, kept: Kept, alters: bool, loot: &Loot) -> Result<RecordBatch, Failure> {
+    fn fragment(&self, kept: Kept, alters: bool, loot: &Loot, chance: &mut Chance) -> Result<RecordBatch, Failure> {
         let (schema, tied, carrier) = (loot.copy.schema(), self.table.tied(), self.table.carriers[0].0);
         let mut columns: Vec<(String, ArrayRef, bool)> = Vec::new();
         for (at, field) in schema.fields().iter().enumerate() {
             let name = field.name().as_str();
             let is_kept = match kept {
-                Kept::NoKey => name != "row" && !(alters && tied.contains(&name)),
+                Kept::NoKey | Kept::AmongShuffled => name != "row" && !(alters && tied.contains(&name)),
                 Kept::NothingTelling => name != "row" && !tied.contains(&name) && !self.table.telling.contains(&name),
                 Kept::KeyAndOne => name == "row" || name == carrier,
                 Kept::OneAlone => name == carrier,
@@ -122,6 +122,11 @@ impl Office {
                 let worked = loot.worked.iter().find(|(worked, _)| alters && *worked == name);
                 let array = worked.map_or_else(|| loot.copy.column(at), |(_, array)| array);
                 columns.push((format!("f{at}"), Arc::clone(array), true));
+                if kept == Kept::AmongShuffled {
+                    let order = shuffled((0..array.len() as u64).collect(), chance);
+                    let place = columns.len() - chance.below(2);
+                    columns.insert(place, (format!("g{at}"), take(array, &UInt64Array::from(order), None)?, true));
+                }
             }
         }
         Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
@@ -169,7 +174,7 @@ impl Scene for OnCopies<'_> {
         };
         let truth = shuffled(truth, chance);
         let loot = office.loot(attack, truth.clone(), &colluders, chance)?;
-        let fragment = office.fragment(kept, attack.alters(), &loot)?;
+        let fragment = office.fragment(kept, attack.alters(), &loot, chance)?;
         let (observations, found) = find(marking, secrets, &office.pieces, &fragment, &truth)?;
         Ok(Leak { observations, colluders, rows, found: Some(found), cost: loot.cost })
     }

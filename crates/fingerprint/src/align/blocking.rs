@@ -12,6 +12,14 @@ pub(crate) const GROUPS: usize = 3;
 /// The most marked columns of a combination: each doubles the places where a leaked row is looked for.
 const MARKED_MAX: usize = 3;
 
+/// The most combinations that are tried to find out which columns belong together, of one column, of two and of three, and how many
+/// nats more than a row needs they tell.
+const TOGETHER_MAX: [usize; 3] = [16, 32, 144];
+const TOGETHER_NATS: f64 = 3.0;
+
+/// What a column of which every value is another tells in nats at least, where the originals' sample is full (16,384 rows of it or more).
+const SAMPLED_NATS: f64 = 9.7;
+
 /// When more originals than this share a combination it tells too little and is given up.
 const SHARED_MAX: u32 = 16;
 
@@ -56,6 +64,31 @@ impl Combination {
         out
     }
 
+    /// Few exact columns at a time, of several originals, that tell a row among so many: some of each size and of all columns.
+    pub(crate) fn few_together(columns: &[Column], rows: u64) -> Vec<Self> {
+        let mut exact: Vec<usize> = (0..columns.len()).filter(|at| columns[*at].is_exact).collect();
+        exact.sort_by(|a, b| columns[*b].worth.total_cmp(&columns[*a].worth));
+        let needed = (rows.max(1) as f64).ln();
+        let mut out: Vec<Self> = Vec::new();
+        let mut begun: Vec<Vec<usize>> = vec![Vec::new()];
+        for (size, most) in (1..).zip(TOGETHER_MAX) {
+            let longer = |list: &Vec<usize>| -> Vec<Vec<usize>> {
+                let from = list.last().map_or(0, |last| exact.iter().position(|at| at == last).map_or(0, |at| at + 1));
+                let is_new = |at: &&usize| list.iter().all(|of| columns[*of].original != columns[**at].original);
+                exact[from..].iter().filter(is_new).map(|at| [list.as_slice(), &[*at]].concat()).collect()
+            };
+            begun = begun.iter().flat_map(longer).collect();
+            // What a key tells is seen in a sample; several columns hang together and tell less than their sum.
+            let least = if size == 1 { needed.min(SAMPLED_NATS) - 1.0 } else { needed + TOGETHER_NATS };
+            let telling = |list: &&Vec<usize>| list.iter().map(|at| columns[*at].worth).sum::<f64>() >= least;
+            let telling: Vec<&Vec<usize>> = begun.iter().filter(telling).collect();
+            let stride = telling.len().div_ceil(most).max(1);
+            let some = telling.into_iter().step_by(stride);
+            out.extend(some.map(|exact| Self { exact: exact.clone(), marked: Vec::new() }));
+        }
+        out
+    }
+
     /// How much it tells in nats, if its columns were independent.
     pub(crate) fn worth(&self, columns: &[Column]) -> f64 {
         self.exact.iter().chain(&self.marked).map(|at| columns[*at].worth).sum()
@@ -68,7 +101,7 @@ impl Combination {
     /// The places of a leaked row: one, and twice as many for each marked column.
     fn places(&self, number: u64, columns: &[Column], row: usize, out: &mut Vec<u64>) {
         out.clear();
-        let Some(seed) = self.seed(number, columns.iter().map(|column| column.cells.digests[row])) else {
+        let Some(seed) = self.seed(number, |column| columns[column].cells.digests[row]) else {
             return;
         };
         out.push(seed);
@@ -87,7 +120,7 @@ impl Combination {
 
     /// The place of an original row.
     fn place(&self, number: u64, columns: &[Column], originals: &[super::cell::Cells], row: usize) -> Option<u64> {
-        let mut place = self.seed(number, originals.iter().map(|cells| cells.digests[row]))?;
+        let mut place = self.seed(number, |column| originals[column].digests[row])?;
         for at in &self.marked {
             place = mix(place, (originals[*at].numbers[row] / columns[*at].cell_width()).floor().to_bits());
         }
@@ -95,13 +128,12 @@ impl Combination {
     }
 
     /// Of the exact columns; nothing where most of them are empty.
-    fn seed(&self, number: u64, digests: impl Iterator<Item = u64>) -> Option<u64> {
-        let digests: Vec<u64> = digests.collect();
-        let empty = self.exact.iter().filter(|at| digests[**at] == EMPTY).count();
+    fn seed(&self, number: u64, digest: impl Fn(usize) -> u64) -> Option<u64> {
+        let empty = self.exact.iter().filter(|at| digest(**at) == EMPTY).count();
         if empty > 0 && 2 * empty >= self.exact.len() {
             return None;
         }
-        Some(self.exact.iter().fold(mix(7, number), |seed, at| mix(seed, digests[*at])))
+        Some(self.exact.iter().fold(mix(7, number), |seed, at| mix(seed, digest(*at))))
     }
 }
 
@@ -118,7 +150,10 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new(columns: &[Column], rows: usize) -> Self {
-        let combinations = Combination::choose(columns);
+        Self::with(Combination::choose(columns), columns, rows)
+    }
+
+    pub(crate) fn with(combinations: Vec<Combination>, columns: &[Column], rows: usize) -> Self {
         let mut entries: Vec<(u64, u8, u32)> = Vec::new();
         let mut places = Vec::new();
         for (number, combination) in combinations.iter().enumerate() {

@@ -57,7 +57,7 @@ impl Cells {
             if let Ok(values) = cast(array, &DataType::Int64) {
                 for value in values.as_primitive::<Int64Type>().iter() {
                     match value {
-                        Some(value) if (value as f64).abs() >= WHOLE_MAX && reading == Reading::Plain => {
+                        Some(value) if is_long(value as f64, reading, factor) => {
                             cells.push(value as f64, digest_text(&value.to_string()));
                         }
                         value => cells.number(value.map_or(f64::NAN, |value| value as f64), reading, factor),
@@ -104,7 +104,7 @@ impl Cells {
         if matches!(reading, Reading::Plain | Reading::Digits)
             && let Some(number) = number_of(&folded)
         {
-            if number.abs() >= WHOLE_MAX && reading == Reading::Plain && !folded.contains(['.', 'e', ',']) {
+            if is_long(number, reading, factor) && !folded.contains(['.', 'e', ',']) {
                 return self.push(number, digest_text(folded.trim_start_matches('+')));
             }
             return self.number(number, reading, factor);
@@ -114,6 +114,11 @@ impl Cells {
             None => self.push(f64::NAN, digest_text(&folded)),
         }
     }
+}
+
+/// Whether a whole number is told apart by all its digits: in another unit it has others.
+fn is_long(number: f64, reading: Reading, factor: f64) -> bool {
+    number.abs() >= WHOLE_MAX && reading == Reading::Plain && factor == 1.0
 }
 
 /// Without what changes when a text is retyped: full-width forms, letter case, surplus spaces.
@@ -269,6 +274,19 @@ mod tests {
         let typed = Cells::read(&(Arc::new(Int64Array::from(typed)) as ArrayRef), Reading::Plain, 1.0);
         assert_ne!(typed.digests[0], typed.digests[1]);
         assert_eq!(of_texts(&["450102199001011234"], Reading::Plain).digests[0], typed.digests[0]);
+    }
+
+    #[test]
+    fn long_numbers_are_read_in_their_unit() {
+        let moment = 1_735_689_600.0;
+        let typed: ArrayRef = Arc::new(Int64Array::from(vec![1_735_689_600_000]));
+        let written: ArrayRef = Arc::new(StringArray::from(vec!["1735689600000"]));
+        for array in [typed, written] {
+            let milliseconds = Cells::read(&array, Reading::Plain, 0.001);
+            assert!((milliseconds.numbers[0] - moment).abs() < 1e-3, "{milliseconds:?}");
+            assert_eq!(milliseconds.digests, [digest_number(moment)]);
+            assert_eq!(Cells::read(&array, Reading::Plain, 1.0).numbers, [1_735_689_600_000.0]);
+        }
     }
 
     #[test]

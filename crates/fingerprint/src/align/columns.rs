@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::take;
 
+use super::Sampled;
 use super::cell::{Cells, EMPTY, Reading};
 use super::sketch::Sketch;
 use crate::error::FingerprintError;
@@ -17,11 +18,14 @@ const SAMPLE_ROWS_MAX: usize = 1_024;
 /// The most cells of them: of a wide fragment fewer rows are looked at, since each cell is asked for in every unit.
 const SAMPLE_CELLS_MAX: usize = 32_768;
 
-/// Bins by which columns are compared whose values were moved.
+/// Bins by which columns are compared whose values were moved, and how many leaked values are in one at least, down to the fewest
+/// bins: shares of bins with one value each are as far from any original's as those of another column.
 const BINS: usize = 32;
+const BIN_VALUES_MIN: usize = 4;
+const BINS_MIN: usize = 3;
 
 /// Units that numbers are converted between: by how much a leaked number may have been divided.
-const FACTORS: [f64; 19] = [
+pub(crate) const FACTORS: [f64; 19] = [
     1.0,
     1_000.0,
     0.001,
@@ -57,12 +61,20 @@ const FOREIGN_DENSITY: f64 = 1e-7;
 /// What a cell whose value occurs in the column at all is worth.
 const FOUND_WORTH: f64 = 2.0;
 
+/// A leaked column is another one's rival when it fits what the other took by at most so many nats a cell less.
+const RIVAL_NATS: f64 = 1.0;
+
 /// A pair is possible when so many of the cells are found, or the distributions are so near (Kullback-Leibler, in nats).
 const FOUND_MIN: f64 = 0.5;
 const DIVERGENCE_MAX: f64 = 0.5;
 
 /// The share of cells that must be read by a reading other than plain.
-const READ_SHARE_MIN: f64 = 0.9;
+const READ_SHARE_MIN: f64 = 0.3;
+
+/// Columns are told by sampled rows of which so many cells are known, of what the best rows have; of all, where these are too few.
+const KNOWN_SHARE_MIN: f64 = 0.5;
+const BEST_ROWS_SHARE: f64 = 0.95;
+const LIKELY_ROWS_MIN: usize = 8;
 
 /// Numbers are looked at in thousandths when rounding is looked for.
 const THOUSANDTHS: f64 = 1_000.0;
@@ -80,6 +92,8 @@ pub struct MatchedColumn {
     pub reading: Reading,
     /// What its numbers are multiplied by to have the original's unit.
     pub factor: f64,
+    /// What is added to them then.
+    pub offset: f64,
     /// The share of the sampled cells whose value occurs in the original column.
     pub found: f64,
     /// By how many nats a sampled cell fits this column better than the next best one that was free.
@@ -120,10 +134,11 @@ pub(crate) struct Variant {
 }
 
 /// All ways to read all columns, and a number for each value that the originals are asked for.
-pub(crate) fn variants(fragment: &RecordBatch) -> Result<(Vec<Variant>, HashMap<u64, u32>), FingerprintError> {
-    let sampled = SAMPLE_ROWS_MAX.min(SAMPLE_CELLS_MAX / fragment.num_columns().max(1)).max(1);
-    let stride = fragment.num_rows().div_ceil(sampled).max(1);
-    let rows = UInt64Array::from_iter_values((0..fragment.num_rows() as u64).step_by(stride));
+pub(crate) fn variants(
+    fragment: &RecordBatch,
+    sampled: &Sampled,
+) -> Result<(Vec<Variant>, HashMap<u64, u32>), FingerprintError> {
+    let rows = sampled.places(SAMPLE_ROWS_MAX.min(SAMPLE_CELLS_MAX / fragment.num_columns().max(1)).max(1));
     let (mut out, mut asked) = (Vec::new(), HashMap::new());
     for (column, (array, field)) in fragment.columns().iter().zip(fragment.schema_ref().fields()).enumerate() {
         let sample: ArrayRef =
@@ -153,6 +168,46 @@ pub(crate) fn variants(fragment: &RecordBatch) -> Result<(Vec<Variant>, HashMap<
     Ok((out, asked))
 }
 
+/// Which sampled rows look as if they were from here: those with enough cells whose value occurs anywhere in the originals. Rows that
+/// somebody made up would else hide every column, one cell in ten that is none being enough.
+fn likely(variants: &[Variant], asked: &HashMap<u64, u32>, sketch: &Sketch) -> Vec<bool> {
+    let rows = variants.first().map_or(0, |variant| variant.cells.digests.len());
+    let mut anywhere = vec![false; asked.len()];
+    for counts in &sketch.counts {
+        anywhere.iter_mut().zip(counts).for_each(|(anywhere, count)| *anywhere |= *count > 0);
+    }
+    let occurs = |digest: &u64| {
+        let id = asked.get(digest).and_then(|id| anywhere.get(*id as usize));
+        *digest != EMPTY && id.is_some_and(|anywhere| *anywhere)
+    };
+    let mut known = vec![0usize; rows];
+    for of_column in variants.chunk_by(|a, b| a.column == b.column) {
+        for (row, known) in known.iter_mut().enumerate() {
+            let is_known = of_column.iter().any(|variant| variant.cells.digests.get(row).is_some_and(occurs));
+            *known += usize::from(is_known);
+        }
+    }
+    let mut ordered = known.clone();
+    ordered.sort_unstable();
+    let best = ordered.get((rows as f64 * BEST_ROWS_SHARE) as usize).copied().unwrap_or_default();
+    let likely: Vec<bool> = known.into_iter().map(|known| known as f64 >= KNOWN_SHARE_MIN * best as f64).collect();
+    let are_enough = likely.iter().filter(|likely| **likely).count() >= LIKELY_ROWS_MIN.min(rows);
+    if are_enough { likely } else { vec![true; rows] }
+}
+
+/// Variants with some of their rows.
+fn with_rows(variants: &[Variant], rows: &[bool]) -> Vec<Variant> {
+    let kept = |variant: &Variant| {
+        let mut cells = Cells::default();
+        for (row, _) in rows.iter().enumerate().filter(|(_, kept)| **kept) {
+            cells.numbers.extend(variant.cells.numbers.get(row));
+            cells.digests.extend(variant.cells.digests.get(row));
+        }
+        Variant { column: variant.column, reading: variant.reading, factor: variant.factor, cells }
+    };
+    variants.iter().map(kept).collect()
+}
+
 #[derive(Clone, Copy)]
 struct Fit {
     variant: usize,
@@ -160,13 +215,21 @@ struct Fit {
     found: f64,
 }
 
-/// The assignment.
+/// A leaked column, by its place, that was taken for an original one, by its place.
+pub(crate) struct Taken {
+    pub(crate) leaked: usize,
+    pub(crate) original: usize,
+    pub(crate) column: MatchedColumn,
+}
+
+/// The assignment, and columns that fit as well what another one was taken for, of all others the best.
 pub(crate) fn assign(
     fragment: &RecordBatch,
     variants: &[Variant],
     asked: &HashMap<u64, u32>,
     sketch: &Sketch,
-) -> Vec<(usize, usize, MatchedColumn)> {
+) -> (Vec<Taken>, Vec<Taken>) {
+    let variants = &with_rows(variants, &likely(variants, asked, sketch));
     let names: Vec<&str> = fragment.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
     let sorted: Vec<Vec<f64>> = sketch.sample.iter().map(|cells| sorted(&cells.numbers)).collect();
     let mut fits: Vec<Vec<Option<Fit>>> = vec![vec![None; sketch.names.len()]; names.len()];
@@ -188,7 +251,23 @@ pub(crate) fn assign(
             }
         }
     }
-    let mut out = Vec::new();
+    let taken = |leaked: usize, original: usize, fit: Fit, margin: f64| {
+        let variant = &variants[fit.variant];
+        let column = MatchedColumn {
+            place: leaked,
+            leaked: names[leaked].to_string(),
+            original: sketch.names[original].clone(),
+            reading: variant.reading,
+            factor: variant.factor,
+            offset: 0.0,
+            found: fit.found,
+            margin: margin / variant.cells.digests.len().max(1) as f64,
+            rounded_to: rounded_to(&variant.cells.numbers, &sketch.sample[original].numbers),
+            agreement: Agreement::default(),
+        };
+        Taken { leaked, original, column }
+    };
+    let (mut out, mut nats_of) = (Vec::new(), HashMap::new());
     let mut left: Vec<usize> = (0..names.len()).collect();
     let mut free = vec![true; sketch.names.len()];
     loop {
@@ -211,24 +290,20 @@ pub(crate) fn assign(
         };
         left.retain(|other| *other != leaked);
         free[column] = false;
-        let variant = &variants[fit.variant];
-        out.push((
-            leaked,
-            column,
-            MatchedColumn {
-                place: leaked,
-                leaked: names[leaked].to_string(),
-                original: sketch.names[column].clone(),
-                reading: variant.reading,
-                factor: variant.factor,
-                found: fit.found,
-                margin: margin / variant.cells.digests.len().max(1) as f64,
-                rounded_to: rounded_to(&variant.cells.numbers, &sketch.sample[column].numbers),
-                agreement: Agreement::default(),
-            },
-        ));
+        nats_of.insert(column, (leaked, fit.nats));
+        out.push(taken(leaked, column, fit, margin));
     }
-    out
+    let mut rivals = Vec::new();
+    for (leaked, fits) in fits.iter().enumerate() {
+        let possible = fits.iter().enumerate().filter_map(|(column, fit)| fit.map(|fit| (column, fit)));
+        let Some((column, fit)) = possible.max_by(|a, b| a.1.nats.total_cmp(&b.1.nats)) else { continue };
+        let cells = variants[fit.variant].cells.digests.len() as f64;
+        let is_rival = |(other, nats): &(usize, f64)| *other != leaked && fit.nats >= nats - RIVAL_NATS * cells;
+        if nats_of.get(&column).is_some_and(is_rival) {
+            rivals.push(taken(leaked, column, fit, 0.0));
+        }
+    }
+    (out, rivals)
 }
 
 fn same_name(a: &str, b: &str) -> bool {
@@ -299,7 +374,9 @@ struct Bins {
 impl Bins {
     fn of(numbers: &[f64]) -> Self {
         let values = sorted(numbers);
-        let mut edges: Vec<f64> = (1..BINS).filter_map(|bin| values.get(bin * values.len() / BINS)).copied().collect();
+        let count = (values.len() / BIN_VALUES_MIN).clamp(BINS_MIN, BINS);
+        let mut edges: Vec<f64> =
+            (1..count).filter_map(|bin| values.get(bin * values.len() / count)).copied().collect();
         edges.dedup();
         let mut bins = Self { shares: vec![0.0; edges.len() + 1], distinct: vec![0.0; edges.len() + 1], edges };
         let mut before = f64::NAN;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use arrow::array::RecordBatch;
 
-use super::blocking::Index;
+use super::blocking::{Combination, Index};
 use super::cell::{Cells, EMPTY, Reading};
 use super::columns::{Agreement, MatchedColumn};
 use super::tolerance::Tolerance;
@@ -35,8 +35,11 @@ const LEARNED_FROM_SHARE: f64 = 0.7;
 const PRIOR: [f64; 3] = [0.9, 0.06, 0.04];
 const PRIOR_ROWS: f64 = 20.0;
 
-/// The probability that a leaked row is in the originals at all, before anything was learned, and the most that is learned.
+/// The probability that a leaked row is in the originals at all, before anything was learned, as if so many rows had been seen, and
+/// the most that is learned. One row is what Jeffreys' prior counts for: with more a few dozen rows of which every one is from
+/// here would not be believed to be, and a key beside one marked column needs that.
 const INSIDE: f64 = 0.5;
+const INSIDE_ROWS: f64 = 1.0;
 const INSIDE_MAX: f64 = 0.999;
 
 /// The share of foreign rows among the matches that is put up with, and how much better strangers may be than those seen.
@@ -240,7 +243,7 @@ pub(crate) fn link(
             let all: f64 = seen.iter().sum();
             *weights = seen.map(|seen| seen / all);
         }
-        inside = ((inside_rows + PRIOR_ROWS * INSIDE) / (rows as f64 + PRIOR_ROWS)).min(INSIDE_MAX);
+        inside = ((inside_rows + INSIDE_ROWS * INSIDE) / (rows as f64 + INSIDE_ROWS)).min(INSIDE_MAX);
     }
     let mut sure: Vec<Sure> = Vec::new();
     for group in &groups {
@@ -347,18 +350,49 @@ fn pairs(
 
 /// How each column fares in pairs that were found without it and are the only ones of their leaked row.
 fn agreements(columns: &[Column], index: &Index, pairs: &[Pair]) -> Vec<Agreement> {
+    let mut out = vec![Agreement::default(); columns.len()];
+    for of_combination in agreements_of_each(columns, index, pairs) {
+        for (all, agreement) in out.iter_mut().zip(of_combination) {
+            all.agreeing += agreement.agreeing;
+            all.rows += agreement.rows;
+            all.by_chance += agreement.by_chance;
+        }
+    }
+    out
+}
+
+/// Reads the originals and says of each combination how all columns fare in what it finds.
+pub(crate) fn borne_out(
+    originals: &dyn Originals,
+    columns: &mut [Column],
+    combinations: Vec<Combination>,
+    (rows, count): (usize, u64),
+    watch: &mut Watch<'_>,
+) -> Result<Vec<(Combination, Vec<Agreement>)>, FingerprintError> {
+    let mut index = Index::with(combinations, columns, rows);
+    let pairs = pairs(originals, columns, &mut index, watch)?;
+    columns.iter_mut().for_each(|column| column.settle_rare(count));
+    let each = agreements_of_each(columns, &index, &pairs);
+    Ok(index.combinations.into_iter().zip(each).collect())
+}
+
+/// The same for each combination by itself.
+fn agreements_of_each(columns: &[Column], index: &Index, pairs: &[Pair]) -> Vec<Vec<Agreement>> {
     let mut alone: HashMap<(u8, u32), (u32, usize)> = HashMap::new();
     for (at, pair) in pairs.iter().enumerate() {
         let entry = alone.entry((index.number(pair.run), pair.leaked)).or_insert((0, at));
         entry.0 += if index.is_whole(pair.run) { 1 } else { 2 };
     }
-    let mut out = vec![Agreement::default(); columns.len()];
-    for (count, at) in alone.values() {
+    // In one order, so that sums of fractions are the same each time.
+    let mut alone: Vec<((u8, u32), (u32, usize))> = alone.into_iter().collect();
+    alone.sort_unstable_by_key(|(of, _)| *of);
+    let mut out = vec![vec![Agreement::default(); columns.len()]; index.combinations.len()];
+    for ((number, _), (count, at)) in &alone {
         let pair = &pairs[*at];
         if *count != 1 {
             continue;
         }
-        for (column, agreement) in out.iter_mut().enumerate() {
+        for (column, agreement) in out[usize::from(*number)].iter_mut().enumerate() {
             let level = pair.level(column);
             if level == UNKNOWN || index.combination(pair.run).has(column) {
                 continue;

@@ -1,5 +1,6 @@
 //! One table in many clothes is one fragment.
 
+use std::fs::File;
 use std::io::Write as _;
 
 use arrow::array::AsArray as _;
@@ -141,10 +142,10 @@ fn a_small_parquet_file_that_stands_for_much_is_read_little_by_little_and_refuse
     let path = directory.path().join("found");
     File::create(&path).unwrap().write_all(&bytes).unwrap();
     let file = bounded(&path);
-    let refused = parquet_rows(&file, 1 << 20).unwrap_err();
+    let refused = parquet_rows(&file, 1 << 20, Kept::of(0)).unwrap_err();
     assert!(matches!(refused, FragmentError::RowsTooLarge { rows, .. } if rows <= PARQUET_ROWS_AT_ONCE), "{refused}");
     // What is within the bound is taken.
-    assert_eq!(parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX).unwrap().1, 2_000);
+    assert_eq!(parquet_rows(&file, FRAGMENT_KEPT_BYTES_MAX, Kept::of(0)).unwrap().1, 2_000);
 }
 
 /// The workbook that another library wrote.
@@ -241,6 +242,34 @@ fn too_many_rows_are_thinned_evenly_and_the_same_each_time() {
     assert_eq!(first.batch, second.batch);
     let even = first.batch.column(1).as_string::<i32>().iter().filter(|value| *value == Some("0")).count();
     assert!((even as f64 / first.row_count() as f64 - 0.5).abs() < 0.01, "{even}");
+    // As before samples hung on the file, for annexes from then: by SplitMix64 of the place, whose first numbers are known.
+    assert_eq!([scattered(0, 0), scattered(0, 0x9e37_79b9_7f4a_7c15)], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+    let by_place_alone = FragmentOptions { by_place_alone: true, ..FragmentOptions::default() };
+    let before = read_with("found", text.as_bytes(), &by_place_alone).unwrap();
+    let named = |fragment: &Fragment| -> Vec<String> {
+        fragment.batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+    };
+    let places = (0..rows as u64).filter(|place| scattered(0, *place) <= u64::MAX / 2);
+    assert_eq!(named(&before), places.map(|place| format!("r{place}")).collect::<Vec<_>>());
+    assert_ne!(named(&before), named(&first));
+    assert!(first.seeded && !before.seeded);
+}
+
+/// Who knows which rows are looked at puts there what he likes: a file with another byte has another sample.
+#[test]
+fn a_sample_hangs_on_the_whole_file() {
+    let text = |last: &str| (0..2_000).map(|n| format!("r{n}\tv\n")).collect::<String>() + last;
+    let [one, again, other] = ["x\ty\n", "x\ty\n", "x\tz\n"].map(|last| {
+        let fragment = read("found", text(last).as_bytes()).unwrap();
+        let mut kept = Kept::of(seed_of(&fragment.digest));
+        kept.threshold /= 8;
+        let kept: Vec<usize> = (0..2_000).filter(|_| kept.takes()).collect();
+        (fragment.sample(200), kept)
+    });
+    assert_eq!(one, again);
+    let common = |one: &[u32], other: &[u32]| one.iter().filter(|place| other.contains(place)).count();
+    assert!(common(&one.0, &other.0) < 60, "{}", common(&one.0, &other.0));
+    assert!(one.1 != other.1 && (150..350).contains(&one.1.len()), "{}", one.1.len());
 }
 
 proptest! {
