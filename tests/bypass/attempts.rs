@@ -279,6 +279,23 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("SELECT to_timestamp('x') FROM trip_guarded", Refused),
     ("SELECT uuid() FROM trip_guarded", Refused),
     ("SELECT version() FROM trip_guarded", Refused),
+    // What doubles with each level, so that a few hundred bytes fill memory before anything is read.
+    (
+        "WITH a AS (SELECT 1 AS v), b AS (SELECT x.v FROM a x, a y), c AS (SELECT x.v FROM b x, b y), d AS (SELECT x.v FROM c x, c y), e AS (SELECT x.v FROM d x, d y), f AS (SELECT x.v FROM e x, e y), g AS (SELECT x.v FROM f x, f y), h AS (SELECT x.v FROM g x, g y), i AS (SELECT x.v FROM h x, h y), j AS (SELECT x.v FROM i x, i y) SELECT count(*) FROM j",
+        Refused,
+    ),
+    (
+        "WITH a AS (SELECT trip_id AS v FROM trip_guarded), b AS (SELECT greatest(v, v, v) AS v FROM a), c AS (SELECT greatest(v, v, v) AS v FROM b), d AS (SELECT greatest(v, v, v) AS v FROM c), e AS (SELECT greatest(v, v, v) AS v FROM d), f AS (SELECT greatest(v, v, v) AS v FROM e), g AS (SELECT greatest(v, v, v) AS v FROM f), h AS (SELECT greatest(v, v, v) AS v FROM g), i AS (SELECT greatest(v, v, v) AS v FROM h), j AS (SELECT greatest(v, v, v) AS v FROM i) SELECT count(*) FROM j WHERE v > 0",
+        Refused,
+    ),
+    (
+        "SELECT count(*) FROM trip_guarded GROUP BY CUBE (line, day, vehicle), CUBE (trip_id, line, day, vehicle), CUBE (trip_id, line, day, vehicle), CUBE (line, day)",
+        Refused,
+    ),
+    (
+        "SELECT count(*) FROM trip_guarded WHERE CASE WHEN CASE WHEN CASE WHEN CASE WHEN CASE WHEN CASE WHEN line = 'L0' THEN line = 'L1' END THEN line = 'L2' END THEN line = 'L3' END THEN line = 'L4' END THEN line = 'L5' END THEN line = 'L6' END",
+        Refused,
+    ),
     // Shapes in which a barrier may be lost.
     ("SELECT count(*) FROM trip_guarded a, trip_guarded b WHERE a.trip_id = b.trip_id", Cell("400")),
     ("SELECT count(*) FROM trip_guarded a LEFT JOIN trip_guarded b ON a.trip_id = b.trip_id + 1", Cell("400")),
@@ -418,10 +435,11 @@ pub const ATTEMPTS: &[(&str, Outcome)] = &[
     ("SELECT * FROM \"information_schema\".\"trip_guarded\"", Refused),
     ("SELECT repeat(column_comment, 100000000) FROM information_schema.columns", Refused),
     ("SELECT * FROM information_schema.df_settings", Refused),
-    ("SELECT relname FROM pg_catalog.pg_class", ByDoor(&[Refused, Refused, Cell("trip_guarded")])),
-    ("SELECT attname FROM pg_catalog.pg_attribute", ByDoor(&[Refused, Refused, Rows(5)])),
+    ("SELECT relname FROM pg_catalog.pg_class WHERE relkind = 'r'", ByDoor(&[Refused, Refused, Cell("trip_guarded")])),
+    ("SELECT relname FROM pg_catalog.pg_class", ByDoor(&[Refused, Refused, Rows(2)])),
+    ("SELECT attname FROM pg_catalog.pg_attribute", ByDoor(&[Refused, Refused, Rows(6)])),
     ("SELECT * FROM pg_catalog.pg_stats", Refused),
-    ("SELECT * FROM pg_catalog.pg_settings", ByDoor(&[Refused, Refused, Rows(1)])),
+    ("SELECT * FROM pg_catalog.pg_settings", ByDoor(&[Refused, Refused, Rows(2)])),
     ("SELECT attname FROM pg_catalog.pg_attribute WHERE attname LIKE '%decoy%'", ByDoor(&[Refused, Refused, Rows(0)])),
     ("SELECT column_name FROM information_schema.columns WHERE column_name LIKE '\\_\\_%'", Rows(0)),
     ("SELECT definition FROM pg_catalog.pg_views", ByDoor(&[Refused, Refused, Rows(0)])),

@@ -50,6 +50,7 @@ const CODES: &[(&str, Stage, &str, &str, &str)] = &[
     ("function_not_allowed", Stage::Planned, "422", "INVALID_ARGUMENT", "42883"),
     ("statement_not_understood", Stage::Planned, "422", "INVALID_ARGUMENT", "42601"),
     ("statement_not_allowed", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
+    ("statement_too_large", Stage::Planned, "422", "INVALID_ARGUMENT", "54001"),
     ("clause_not_allowed", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
     ("schema_asked_with_data", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),
     ("not_an_aggregate", Stage::Planned, "422", "INVALID_ARGUMENT", "0A000"),

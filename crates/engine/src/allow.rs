@@ -2,7 +2,11 @@
 //!
 //! A statement is parsed to exactly one query, planned against the session's tables, and its plan is walked, subqueries
 //! included: every node, expression, operator and function must be on the list. What is not is refused by a code; a
-//! column or table that was not granted reads the same as one that does not exist.
+//! column or table that was not granted reads the same as one that does not exist. What would grow beyond all bounds while it is
+//! planned or optimised is refused before: [`written_out`] looks at the words, [`inlined`] at the plan.
+
+mod inlined;
+mod written_out;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,12 +40,10 @@ pub const TABLES_MAX: usize = 16;
 /// Largest factor by which text-building functions of one statement may multiply a text. Their memory is outside the
 /// pool that bounds the operators.
 const TEXT_GROWTH_MAX: u64 = 4_096;
-/// Largest factor by which a part of a statement may be multiplied while it is planned: eight times COALESCE, NVL or BETWEEN of one another.
+/// Largest factor by which a part of a statement may be multiplied while it is planned: eight times COALESCE, NVL or BETWEEN of one another,
+/// or five times a CASE of truth values in a WHEN of another.
 /// Their memory is that of planning, which no pool bounds.
 const COPIES_MAX: u64 = 256;
-
-/// Functions of which a CASE is made that has their arguments twice.
-const DOUBLING: &[&str] = &["coalesce", "nvl"];
 
 const SCALAR_FUNCTIONS: &[&str] = &[
     "abs",
@@ -326,6 +328,9 @@ pub(crate) async fn plan_in(
     unqualify(&mut statement, schemas);
     let canonical = canonical::text(&statement, is_explained);
     check_tables(state, &statement, granted)?;
+    if let Statement::Statement(statement) = &statement {
+        check_size(statement)?;
+    }
     let plan = state.statement_to_plan(statement).await.map_err(|error| planning_refusal(&error, granted))?;
     check_plan(&plan)?;
     if let Parameters::Values(_) = parameters
@@ -567,6 +572,17 @@ fn function_named_in(message: &str) -> &str {
     message.split('\'').nth(1).unwrap_or("unknown")
 }
 
+/// Refuses a query that is too large once everything that it names is written out, before it is planned. For a door that plans
+/// questions of its own.
+pub fn check_size(statement: &SqlStatement) -> Result<(), Refusal> {
+    written_out::check(statement)
+}
+
+/// Refuses a plan that the optimiser would make too large, as [`check_size`] does before it is planned.
+pub fn check_conditions(plan: &LogicalPlan) -> Result<(), Refusal> {
+    inlined::check(plan)
+}
+
 /// Walks a plan, subqueries included.
 pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Refusal> {
     let mut refusal: Option<Refusal> = None;
@@ -588,23 +604,16 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Refusal> {
     if walked.is_err() {
         return Err(Refusal::new(RefusalCode::StatementNotUnderstood, "the statement can't be walked; simplify it"));
     }
-    Ok(())
+    check_conditions(plan)
 }
 
-/// How often the innermost part of an expression stands in its plan, at most: of COALESCE, and NVL which is the same, a CASE is made that
-/// has each argument twice but for the last, of BETWEEN two comparisons.
+/// How often the innermost part of an expression stands in its plan, at most.
 fn copies(expr: &Expr) -> DataFusionResult<u64> {
     let mut largest = 1;
-    let mut at = 0;
-    let last = match expr {
-        Expr::Between(_) => 1,
-        Expr::ScalarFunction(call) if DOUBLING.contains(&call.func.name()) => call.args.len().saturating_sub(1),
-        _ => 0,
-    };
+    let mut place = 0;
     expr.apply_children(|child| {
-        let factor = if at < last { 2 } else { 1 };
-        largest = copies(child)?.saturating_mul(factor).max(largest);
-        at += 1;
+        largest = copies(child)?.saturating_mul(inlined::copied(expr, place)).max(largest);
+        place += 1;
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(largest)
@@ -663,7 +672,7 @@ fn check_expressions(node: &LogicalPlan, growth: &mut u64) -> Result<(), Refusal
     let mut refusal = None;
     let walked: DataFusionResult<TreeNodeRecursion> = node.apply_expressions(|expression| {
         if copies(expression)? > COPIES_MAX {
-            let what = "the statement has too many of COALESCE, NVL and BETWEEN one within another; compute some in a subquery";
+            let what = "the statement has too many of COALESCE, NVL, BETWEEN and conditions of CASE one within another; compute some in a subquery";
             refusal = Some(Refusal::new(RefusalCode::StatementTooLarge, what));
             return Ok(TreeNodeRecursion::Stop);
         }

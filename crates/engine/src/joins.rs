@@ -1,17 +1,19 @@
 //! How joins are made: by hashing the side that is expected to be smaller, and where that does not fit into a query's memory by
-//! sorting both sides, which spills.
+//! sorting both sides, which spills ([`sorted`], with [`keys`] that make no difference, and [`not_in`]).
 //!
 //! Of governed tables nothing is told but how many rows are visible. DataFusion 55 takes each row for another key then, and believes
 //! joins of joins to be far smaller than they are. [`SmallerSide`] chooses again, by what [`expected`] makes of the same figure.
-//! Joins that compare each row with each do not spill: [`once`].
+//! Joins that compare each row with each end where one side does not fit ([`once`]), and are made again block by block ([`pairs`]).
 
 mod expected;
+mod keys;
+mod not_in;
 mod once;
+mod pairs;
+mod sorted;
 
 use std::sync::Arc;
 
-use arrow::compute::SortOptions;
-use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result as DataFusionResult;
@@ -19,12 +21,13 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 
 use crate::BATCH_ROWS;
 use crate::rules::kept;
 use expected::{expected, rows};
 use once::LeftOnce;
+use sorted::SortedJoins;
 
 /// The rule after which ours run: it chooses sides by statistics, and what follows it puts sorts and partitions where the joins
 /// need them.
@@ -39,7 +42,7 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
     with_rule(Arc::new(SmallerSide))
 }
 
-/// The same state with joins by sorting, on one thread: each partition would take a part of the memory for sorts of its own.
+/// The same state with joins that spill, on one thread: each partition would take a part of the memory for sorts of its own.
 pub(crate) fn by_sorting(state: &SessionState) -> SessionState {
     // The states share their catalogue. A state that is built with a default catalogue would put an empty one in its place,
     // and the session's next statement would find no table.
@@ -123,53 +126,5 @@ fn side_chosen(join: &HashJoinExec, few: f64) -> DataFusionResult<Option<Arc<dyn
     Ok(Some(Arc::new(join.builder().with_partition_mode(mode).build()?)))
 }
 
-/// Makes joins by sorting both sides, whatever their number of partitions. DataFusion 55 itself does so only where there are several.
-#[derive(Debug)]
-struct SortedJoins;
-
-impl PhysicalOptimizerRule for SortedJoins {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| match node.downcast_ref::<HashJoinExec>() {
-            Some(join) if can_be_sorted(join) => {
-                let sorting = vec![SortOptions::default(); join.on().len()];
-                let sorted = SortMergeJoinExec::try_new(
-                    Arc::clone(join.left()),
-                    Arc::clone(join.right()),
-                    join.on().to_vec(),
-                    join.filter().cloned(),
-                    *join.join_type(),
-                    sorting,
-                    join.null_equality(),
-                )?;
-                Ok(Transformed::yes(Arc::new(sorted) as Arc<dyn ExecutionPlan>))
-            }
-            _ => Ok(Transformed::no(node)),
-        })
-        .data()
-    }
-
-    fn name(&self) -> &'static str {
-        "sorted_joins"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-/// Whether a join by sorting gives what the join by hashing does. `NOT IN` over what may be missing has rules of its own, and of
-/// floating-point numbers the two do not call the same ones equal.
-fn can_be_sorted(join: &HashJoinExec) -> bool {
-    let schema = join.left().schema();
-    let is_ordered = |kind: DataType| match kind {
-        DataType::Timestamp(_, zone) => zone.is_none(),
-        DataType::Decimal128(..) | DataType::Date32 | DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 => true,
-        kind => kind.is_integer(),
-    };
-    let keys_are_ordered = join.on().iter().all(|(left, _)| left.data_type(&schema).is_ok_and(is_ordered));
-    keys_are_ordered && !join.null_aware && !join.contains_projection()
-}
+#[cfg(test)]
+mod tests;

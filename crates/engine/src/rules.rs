@@ -30,9 +30,10 @@ mod shared;
 
 use std::sync::Arc;
 
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Join, LogicalPlan};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 
 use conditions::{Apart, Conditions};
@@ -89,6 +90,11 @@ pub(crate) fn word_by_word(state: &SessionState) -> SessionState {
         .with_config(config)
         .with_optimizer_rules(logical_rules(FallibleKeys::Reached))
         .build()
+}
+
+/// Whether a part of an expression can't fail on any row, given that those it is made of don't.
+pub(crate) fn is_total(part: &Expr, schema: &DFSchema) -> bool {
+    fallible::is_total(part, schema)
 }
 
 /// Whether an optimised plan computes a key that may fail on each row of a join's side.

@@ -3,7 +3,8 @@
 //! DataFusion 55.2 collects the left side of such a join, and where it does not fit executes the plan of that side a second time, to
 //! spill it and to go over the other side as often as needed. A plan with an exchange between threads can't be executed twice: it
 //! panics. Where it can, joins that keep rows without a partner may give such a row more than once, as the library's own comment
-//! says, and rows that leave a governed table would be named by two readings. So the second time is out of memory.
+//! says, and rows that leave a governed table would be named by two readings. So the second time is out of memory, and such a join is
+//! made by [`super::pairs`] then.
 
 use std::fmt;
 use std::sync::Arc;

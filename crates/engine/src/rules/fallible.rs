@@ -38,7 +38,7 @@ fn computes(part: &Expr) -> bool {
 }
 
 /// Whether a part can't fail, given that those it is made of don't.
-fn is_total(part: &Expr, schema: &DFSchema) -> bool {
+pub(super) fn is_total(part: &Expr, schema: &DFSchema) -> bool {
     if computes(part) && known(part, CONSTANT_DEPTH_MAX).is_some() {
         return true;
     }

@@ -194,6 +194,119 @@ async fn what_doubles_while_it_is_planned_is_refused_where_it_is_deep() {
     }
 }
 
+/// Forty names of WITH, each of which uses the one before twice, as it is written there, with something behind each.
+fn doubling(name: &str, used: &str, beside: &str) -> String {
+    let at = |text: &str, level: usize| text.replace('#', &level.to_string());
+    let step = |level: usize| {
+        let before = at(used, level - 1);
+        format!(", {} as (select x.v from {before} x, {before} y){}", at(name, level), at(beside, level))
+    };
+    let steps: String = (1..=40).map(step).collect();
+    format!("with {} as (select 1 as v){steps} select v from {}", at(name, 0), at(used, 40))
+}
+
+/// A chain of names of WITH, each of which is made of the one before.
+fn chain(first: &str, step: &str, levels: usize, last: &str) -> String {
+    let steps = (1..=levels).map(|level| format!(", c{level} as ({})", step.replace('#', &format!("c{}", level - 1))));
+    format!("with c0 as ({first}){} {}", steps.collect::<String>(), last.replace('#', &format!("c{levels}")))
+}
+
+/// What a name stands for is in the plan as often as it is used. Each of these is a few hundred bytes, and was a plan of more nodes than there
+/// is memory for, made before anybody looked at it.
+#[tokio::test]
+async fn what_doubles_with_each_name_is_refused_before_it_is_planned() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, ALL_EXACT)]);
+    let from_people = "select id as v from people";
+    let list = |part: &str, count: usize| vec![part; count].join(", ");
+    let names: Vec<String> = (0..60).map(|at| format!("id + {at} as c{at}")).collect();
+    let columns: Vec<String> = (0..60).map(|at| format!("c{at}")).collect();
+    for sql in [
+        chain("select 1 as v", "select x.v from # x, # y", 40, "select * from #"),
+        chain(from_people, "select x.v from # x join # y on x.v = y.v", 40, "select * from #"),
+        chain("select 1 as v", "select v from # union all select v from #", 40, "select * from #"),
+        chain("select 1 as v", "select v from # where v in (select v from #)", 40, "select * from #"),
+        chain("select 1 as v", "select (select max(v) from #) + (select min(v) from #) as v", 40, "select * from #"),
+        // Deep enough to use up the stack.
+        chain("select 1 as v", "select v from #", 300, "select * from #"),
+        // A name that is used nowhere is planned all the same.
+        chain("select 1 as v", "select x.v from # x, # y", 40, "select 1"),
+        // Conditions grow on their way down through what computes their columns.
+        chain(from_people, "select v + v as v from #", 28, "select count(*) as c from # where v > 0"),
+        chain(from_people, "select case v when 1 then v else v end as v from #", 28, "select * from # where v > 0"),
+        chain(from_people, "select greatest(v, v, v) as v from #", 28, "select x.v from # x join # y on x.v = y.v"),
+        chain(
+            from_people,
+            "select case when v in (1, 2, 3) then 1 else 2 end as v from #",
+            28,
+            "select * from # where v > 0",
+        ),
+        chain(
+            from_people,
+            "select case when floor(v) = 1 then 1 else 2 end as v from #",
+            28,
+            "select * from # where v > 0",
+        ),
+        // Only letters of ASCII have a small form.
+        doubling("Ä#", "\"Ä#\"", ""),
+        doubling("Ä#", "Ä#", ", ä# as (select 1 as v)"),
+        chain(
+            "select active as v from people",
+            "select (v and v) or (v and v) as v from # union all select v from people where id < 0",
+            12,
+            "select * from # where v",
+        )
+        .replace("select v from people", "select active from people"),
+        // Grouping sets, and names of columns and windows.
+        format!(
+            "select 1 as n from (select {} from people) t group by cube ({})",
+            names.join(", "),
+            columns.join(", ")
+        ),
+        format!("select 1 as n from people group by {}", list("rollup (id, code)", 20)),
+        format!("select greatest({}) as d from people group by {}", list("id", 1_500), list("d", 1_500)),
+        format!("select greatest({}) as d from people group by {}", list("id", 1_500), list("1", 1_500)),
+        format!("select {} from people window w as (partition by {})", list("sum(id) over w", 400), list("id", 1_500)),
+        // A CASE of truth values asks its condition three times.
+        format!(
+            "select id from people where {}active{}",
+            "case when ".repeat(12),
+            " then active else id > 3 end".repeat(12)
+        ),
+        // A subquery that stands in what doubles, and subqueries one within another.
+        format!(
+            "select {}1{} as n",
+            "coalesce(coalesce(coalesce((select max(id) from people where id < ".repeat(3),
+            "), 1), 1), 1)".repeat(3)
+        ),
+        format!("select {}1{} as n", "(select max(id) from people where id < ".repeat(6), ")".repeat(6)),
+    ] {
+        let refused = batches(&session, &sql).await;
+        let is_refused = matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == StatementTooLarge);
+        assert!(is_refused, "{sql}: {:?}", refused.map(|_| ()));
+    }
+    for sql in [
+        chain("select 1 as v", "select x.v from # x, # y", 6, "select * from #"),
+        format!("select {}1{} as n", "(select max(id) from people where id < ".repeat(5), ")".repeat(5)),
+        chain(from_people, "select v from #", 30, "select count(*) as c from #"),
+        ["select 1 as v"; 60].join(" union all "),
+        chain(from_people, "select v + v as v from #", 9, "select count(*) as c from # where v > 0"),
+        chain(from_people, "select v + 1 as v from #", 30, "select count(*) as c from # where v > 0"),
+        // Nothing is multiplied where no condition goes down.
+        chain(from_people, "select v + v as v from #", 28, "select count(v) as c from #"),
+        "select division, active, count(*) from people group by cube (division, active, born)".to_owned(),
+        "select sum(id) over w as a, min(id) over w as b from people window w as (partition by division)".to_owned(),
+        "select case when id > 3 then case when active then 'a' else 'b' end else 'c' end as d, count(*) from people \
+         group by d order by d"
+            .to_owned(),
+    ] {
+        if let Err(error) = batches(&session, &sql).await {
+            panic!("{sql}: {error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn ordinary_statements_are_answered() {
     let place = Place::new();

@@ -28,6 +28,13 @@ fn session(engine: &Arc<Engine>, table: &Arc<GovernedTable>, memory_bytes_max: u
     GovernedSession::new(engine, &[Arc::clone(table)], limits, AnswerShape::Rows).expect("a session")
 }
 
+/// The rows of an answer, and how many rows of the table it names.
+async fn told(session: &GovernedSession, sql: &str) -> (Vec<String>, u64) {
+    let answer = session.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let (batches, rows) = answer.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    (text_rows(&batches), rows["wide"].len())
+}
+
 fn spilled(place: &Place) -> usize {
     let directory = place.directory.path().join("spill");
     let entries = std::fs::read_dir(directory).expect("the spill directory");
@@ -50,26 +57,89 @@ async fn a_join_that_does_not_fit_into_memory_is_made_all_the_same() {
     little.query("select count(*) from wide").await.expect("the session still has its tables");
 }
 
-/// Where nothing tells which rows go together each is compared with each, and one side is held in memory. Where it does not fit, the
-/// query says so; no thread of the engine panics, and no row is answered twice.
+/// Numbers among which are zeros of either sign and some that are none.
+const FLOATING: &str = "(select id, text, case when id % 3000 = 0 then 0.0 * -1.0 when id % 3000 = 1 then 0.0 \
+    when id % 3000 = 2 then cast(0 as double) / cast(0 as double) else cast(id as double) / 4 end as k from wide)";
+
+/// Keys that are not merged as they are, and `NOT IN` over what may be missing.
 #[tokio::test]
-async fn pairs_that_do_not_fit_into_memory_end_a_query() {
+async fn joins_of_other_keys_that_do_not_fit_are_made_all_the_same() {
     let place = Place::new();
     let table = wide(&place).await;
-    let little = session(&place.engine, &table, 16 << 20);
-    for sql in [
-        "select count(*) from wide a join wide b on a.text < b.text",
-        "select count(*) from wide a left join wide b on a.text < b.text",
-        "select count(*) from wide a full join wide b on a.text < b.text",
+    let (much, little) = (session(&place.engine, &table, 512 << 20), session(&place.engine, &table, 24 << 20));
+    let counted = "select count(*) as c, sum(a.id * 3 + b.id) as s, max(a.text) as l, max(b.text) as r from";
+    let moments =
+        |name: &str| format!("(select id, text, cast(id / 2 as timestamp with time zone) as k from wide) {name}");
+    let not_in = |value: &str, among: &str| {
+        format!("select count(*) as c, sum(id) as s, max(text) as l from wide where {value} not in (select {among})")
+    };
+    for (sql, count) in [
+        (format!("{counted} {FLOATING} a join {FLOATING} b on a.k = b.k"), None),
+        (format!("{counted} {FLOATING} a full join {FLOATING} b on a.k = b.k and a.id < b.id"), None),
+        (format!("{counted} {} join {} on a.k = b.k", moments("a"), moments("b")), Some("600000")),
+        (not_in("id", "id from wide where id % 3 <> 0"), Some("100000")),
+        (not_in("nullif(id, 6)", "id from wide where id % 3 <> 0"), Some("99999")),
+        (not_in("id", "nullif(id, 4) from wide where id % 3 <> 0"), Some("0")),
+        (not_in("nullif(id, 6)", "id from wide where id < 0"), Some("300000")),
     ] {
-        let answer = async { little.query(sql).await?.collect().await };
-        let answer = answer.await.map(|(batches, _)| text_rows(&batches));
-        assert!(matches!(answer, Err(EngineError::OutOfMemory)), "{sql}: {answer:?}");
+        let (expected, found) = (told(&much, &sql).await, told(&little, &sql).await);
+        assert_eq!(found, expected, "{sql}");
+        if let Some(count) = count {
+            assert_eq!(found.0[0].split('|').next(), Some(count), "{sql}");
+        }
     }
-    // A side that fits is compared as ever.
-    let few = "select count(*) from wide a join wide b on a.text < b.text where a.id < 10 and b.id < 10";
-    let answer = little.query(few).await.expect("an answer");
-    assert_eq!(text_rows(&answer.collect().await.expect("batches").0), ["45"]);
+    assert_eq!(spilled(&place), 0, "spill files outlive the query");
+}
+
+/// Where nothing tells which rows go together each is compared with each. Where no side fits into memory they are compared block by
+/// block: no row is answered twice, and each is named by one reading.
+#[tokio::test]
+async fn pairs_that_do_not_fit_into_memory_are_compared_block_by_block() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    // The left side alone is 7 MB.
+    let (much, little) = (session(&place.engine, &table, 512 << 20), session(&place.engine, &table, 3 << 20));
+    let (many, few) = ("(select * from wide where id < 60000) a", "(select * from wide where id < 30) b");
+    let counted = "select count(*) as c, sum(a.id) as s, sum(b.id) as t, max(a.text) as l from";
+    let alone = "select count(*) as c, sum(a.id) as s, max(a.text) as l from";
+    let meets = "a.text < b.text and a.id % 5 <> b.id % 3";
+    for sql in [
+        format!("{counted} {many} join {few} on {meets}"),
+        format!("{counted} {many} left join {few} on {meets}"),
+        format!("{counted} {many} right join {few} on {meets} and b.id > 2"),
+        format!("{counted} {many} full join {few} on {meets} and b.id > 2"),
+        format!("{counted} {many} cross join {few}"),
+        format!("{alone} {many} where exists (select 1 from {few} where {meets})"),
+        format!("{alone} {many} where not exists (select 1 from {few} where {meets})"),
+        // First its key fails, on a row that it does not reach, and then the pairs do not fit.
+        format!("{alone} {many} left join (select * from wide where id < 0) b on 7 / (a.id - 7) = b.id"),
+    ] {
+        let (expected, found) = (told(&much, &sql).await, told(&little, &sql).await);
+        assert_eq!(found, expected, "{sql}");
+        assert_eq!(found.1, 60_000, "{sql}");
+    }
+    assert_eq!(spilled(&place), 0, "spill files outlive the query");
+}
+
+/// The other side goes to disk on the way, within the query's part of the space there.
+#[tokio::test]
+async fn pairs_of_which_the_other_side_does_not_fit_on_disk_end_a_query() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    // Either side is 340 kB.
+    let sql = "select count(*) as c, max(a.text) as l from (select * from wide where id < 3000) a \
+        left join (select * from wide where id < 3000) b on a.text > b.text and a.id < b.id + 10";
+    let answered = async |spill_bytes_max: u64| {
+        let spill = place.directory.path().join(format!("spill-{spill_bytes_max}"));
+        let settings = EngineSettings { queries_max: 1, spill_bytes_max, ..EngineSettings::moderate(spill) };
+        let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+        let (batches, _) = session(&engine, &table, 200 << 10).query(sql).await?.collect().await?;
+        Ok::<_, EngineError>(text_rows(&batches))
+    };
+    let narrow = answered(64 << 10).await;
+    assert!(matches!(narrow, Err(EngineError::OutOfMemory)), "{narrow:?}");
+    let (expected, _) = told(&session(&place.engine, &table, 512 << 20), sql).await;
+    assert_eq!(answered(16 << 20).await.expect("an answer"), expected);
 }
 
 #[tokio::test]

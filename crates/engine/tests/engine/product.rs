@@ -64,9 +64,31 @@ async fn a_product_larger_than_a_querys_share_of_memory_and_space_is_made() {
     let engine = Arc::new(Engine::new(&settings).expect("an engine"));
     // 32 MB to sort with 24 MiB of memory, where a query has 2 MiB on disk.
     let limits = Limits { memory_bytes_max: 24 << 20, ..Limits::default() };
-    let spec = spec("select id, text from wide", &["id"]);
-    let made = store(&place).materialise(&engine, "prd_1", "set_1", &spec, &[input], limits).await;
-    assert_eq!(made.expect("a product").rows, ROWS as u64);
+    let joined = "select a.id, a.text, b.text as other from wide a join wide b on a.id = b.id";
+    for (version, sql) in [("prd_1", "select id, text from wide"), ("prd_2", joined)] {
+        let spec = spec(sql, &["id"]);
+        let made = store(&place).materialise(&engine, version, "set_1", &spec, &[Arc::clone(&input)], limits).await;
+        assert_eq!(made.unwrap_or_else(|error| panic!("{sql}: {error}")).rows, ROWS as u64);
+    }
+}
+
+/// A key that is computed ahead of its join, and fails on a row that the join does not reach, fails no product.
+#[tokio::test]
+async fn a_product_is_made_though_a_key_fails_that_no_row_comes_to() {
+    let place = Place::new();
+    let people = place.people().await;
+    let input = tenant_a(&people, ALL_EXACT);
+    let on = "on 7 / (p.divisor - 1) = q.id";
+    let unreached = format!("select p.id, q.code from people p left join (select * from people where id < 0) q {on}");
+    let reached = format!("select p.id, q.code from people p left join people q {on}");
+    let store = store(&place);
+    let made = |version: &'static str, sql: &str| {
+        let (store, engine, input, spec) = (&store, &place.engine, Arc::clone(&input), spec(sql, &["id"]));
+        async move { store.materialise(engine, version, "set_1", &spec, &[input], Limits::default()).await }
+    };
+    assert_eq!(made("prd_1", &unreached).await.expect("a product").rows, 900);
+    let failed = made("prd_2", &reached).await;
+    assert!(matches!(failed, Err(ProductError::Engine(EngineError::Execution { .. }))), "{failed:?}");
 }
 
 #[tokio::test]
