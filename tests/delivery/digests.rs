@@ -189,18 +189,25 @@ async fn a_script_without_our_code_makes_the_same_digests() {
     }
     writer.close().unwrap();
     let (_, digest) = told(&served, &receipt).await;
-    let printed = scripted(&[&salt.to_string(), "--values", file_text]);
+    let printed = scripted(&[&salt.to_string(), "--value-blocks", file_text]);
     assert_eq!(printed, digest.map(|digest| digest.sha256));
 }
 
 /// The digest of one column of integers, made by the manual's words alone.
 fn digest_of_integers(name: &str, values: &[i64]) -> lingqu_crypto::Sha256Digest {
     let mut column = Sha256Hasher::default();
-    for value in values {
-        column.update(&[2]);
-        column.update(&value.to_be_bytes());
+    for block in values.chunks(1_024) {
+        // The kind, that none is missing, and how many bytes a number of the block takes.
+        let bytes = [1_u32, 2, 4, 8].into_iter().find(|bytes| {
+            block.iter().all(|value| i128::from(*value).unsigned_abs() < 1 << (8 * bytes - 1))
+        });
+        let bytes = bytes.unwrap();
+        column.update(&[2, 0, u8::try_from(bytes).unwrap()]);
+        for value in block {
+            column.update(&value.to_le_bytes()[..bytes as usize]);
+        }
     }
-    let mut whole = b"lingqu answer values v1\n".to_vec();
+    let mut whole = b"lingqu answer value blocks v1\n".to_vec();
     whole.extend_from_slice(&(values.len() as u64).to_be_bytes());
     whole.extend_from_slice(&1_u64.to_be_bytes());
     whole.extend_from_slice(&(name.len() as u64).to_be_bytes());
@@ -230,7 +237,7 @@ async fn answers_in_batches_have_a_digest_of_their_values_and_every_question_its
         batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert_eq!(values.len(), 8_500);
     let (_, digest) = told(&served, &receipt).await;
-    assert_eq!(digest, Some(salt.digest(AnswerForm::Values, &digest_of_integers("trip_id", &values))));
+    assert_eq!(digest, Some(salt.digest(AnswerForm::ValueBlocks, &digest_of_integers("trip_id", &values))));
     let form = canonical(&served, &receipt).await;
     assert_eq!(form, "SELECT \"trip_id\" FROM \"trip_records\" WHERE \"trip_id\" < 8500 ORDER BY \"trip_id\"");
     // In another spelling by another protocol it is the same question.
@@ -242,7 +249,7 @@ async fn answers_in_batches_have_a_digest_of_their_values_and_every_question_its
     let answer = deliveries.batches(&admission, ask(Mode::Lookup, sql)).await.unwrap();
     let (receipt, salt) = (answer.receipt.to_string(), answer.answer_salt);
     let (_, digest) = told(&served, &receipt).await;
-    assert_eq!(digest, Some(salt.digest(AnswerForm::Values, &digest_of_integers("trip_id", &[61]))));
+    assert_eq!(digest, Some(salt.digest(AnswerForm::ValueBlocks, &digest_of_integers("trip_id", &[61]))));
     let keyed = canonical(&served, &receipt).await;
     assert_eq!(keyed, r#"{"lookup":{"columns":["trip_id"],"keys":[[{"integer":61}]]}}"#);
     let by_path = served.get(&order, "/lookup/61").await.ok();

@@ -130,7 +130,16 @@ async fn every_refusal() {
     let html = served.request(Method::GET, &set, "/rows").header("accept", "text/html");
     assert_eq!(Reply::of(html).await.problem(), refused(406, "not_acceptable"));
     // HEAD would be a delivery whose body is thrown away.
-    assert_eq!(Reply::of(served.request(Method::HEAD, &set, "/rows")).await.status, 405);
+    for (method, path, allowed) in [
+        (Method::HEAD, "/rows", "GET"),
+        (Method::DELETE, "/rows", "GET"),
+        (Method::HEAD, "/lookup", "GET, POST"),
+        (Method::GET, "/query", "POST"),
+        (Method::PUT, "/openapi.json", "GET, HEAD"),
+    ] {
+        let reply = Reply::of(served.request(method.clone(), &set, path)).await;
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(allowed)), "{method} {path}");
+    }
 
     // None of it left a receipt or cost anything: the one call and the one data set of each order are still there.
     assert_eq!(served.receipt_head().await, head);

@@ -60,6 +60,30 @@ public class Jdbc {
         check(
             List.of("int8", "text", "date", "int8", "text", "text"),
             column(metadata.getColumns(null, "public", TABLE, "%"), "TYPE_NAME"));
+        // What identifies a row, and that nothing else does.
+        check(List.of("trip_id"), column(metadata.getPrimaryKeys(null, "public", TABLE), "COLUMN_NAME"));
+        check(List.of("1"), column(metadata.getPrimaryKeys("lingqu", null, TABLE), "KEY_SEQ"));
+        check(List.of(TABLE + "_pkey"), column(metadata.getPrimaryKeys(null, "public", TABLE), "PK_NAME"));
+        check(List.of("trip_id"), column(metadata.getIndexInfo(null, "public", TABLE, true, true), "COLUMN_NAME"));
+        check(List.of(TABLE + "_pkey"), column(metadata.getIndexInfo(null, "public", TABLE, false, false), "INDEX_NAME"));
+        check(
+            List.of("trip_id"),
+            column(
+                metadata.getBestRowIdentifier(null, "public", TABLE, DatabaseMetaData.bestRowSession, false), "COLUMN_NAME"));
+        check(
+            List.of("NO", "YES", "YES", "YES", "YES", "YES"),
+            column(metadata.getColumns(null, "public", TABLE, "%"), "IS_NULLABLE"));
+        check(List.of(), column(metadata.getPrimaryKeys(null, "public", "other"), "COLUMN_NAME"));
+        check(32, metadata.getMaxColumnsInIndex());
+        // What tools ask as well when they look at a table.
+        check(List.of(), column(metadata.getImportedKeys(null, "public", TABLE), "FK_NAME"));
+        check(List.of(), column(metadata.getExportedKeys(null, "public", TABLE), "FK_NAME"));
+        check(List.of(), column(metadata.getCrossReference(null, "public", TABLE, null, "public", TABLE), "FK_NAME"));
+        check(true, column(metadata.getTypeInfo(), "TYPE_NAME").containsAll(List.of("int8", "text", "date", "numeric")));
+        check(List.of(), column(metadata.getTablePrivileges(null, "public", TABLE), "GRANTEE"));
+        check(List.of(), column(metadata.getColumnPrivileges(null, "public", TABLE, "%"), "GRANTEE"));
+        check(true, column(metadata.getFunctions(null, "pg_catalog", "abs"), "FUNCTION_NAME").contains("abs"));
+        check(List.of(), column(metadata.getProcedures(null, "public", "%"), "PROCEDURE_NAME"));
         // The comments of the catalogue, in escapes: the compiler may take this file for ASCII.
         List<String> meanings = new ArrayList<>();
         for (String name : List.of("trip_id", "line", "day", "delay", "vehicle", "note")) {

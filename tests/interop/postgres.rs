@@ -144,10 +144,17 @@ async fn psql_looks_around_and_asks() {
     let looked =
         psql(&dsn, &[r"\d", r"\dt", r"\dt+", r"\d trip_records", r"\d+ trip_records", r"\dn", r"\l", r"\conninfo"])
             .await;
+    let index = psql(&dsn, &[r"\d trip_records_pkey", r"\di"]).await;
+    assert_eq!(index.code, Some(0), "{index:?}");
+    for shown in ["trip_id | bigint | yes  | trip_id", "primary key, btree, for table \"public.trip_records\""] {
+        assert!(index.stdout.contains(shown), "{shown}: {index:?}");
+    }
     assert_eq!(looked.code, Some(0), "{looked:?}");
     for shown in ["public | trip_records | table", "trip_id | bigint", "day     | date", "vehicle | text"] {
         assert!(looked.stdout.contains(shown), "{shown}: {looked:?}");
     }
+    // What identifies a row.
+    assert!(looked.stdout.contains("\"trip_records_pkey\" PRIMARY KEY, btree (trip_id)"), "{looked:?}");
     // Comments of the table and of each of its columns.
     for shown in ["trip_records：测试产品", "| trip_id 的含义", "| vehicle 的含义"] {
         assert!(looked.stdout.contains(shown), "{shown}: {looked:?}");

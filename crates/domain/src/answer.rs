@@ -25,8 +25,10 @@ const SALT_BYTES: usize = 16;
 pub enum AnswerForm {
     /// The bytes that were sent, as they are before any compression of the connection: of a file its contents.
     Bytes,
-    /// The values that were sent, whatever the protocol makes of them: `docs/manual/receipts.md` has their form.
+    /// The values that were sent, one by one; in receipts of earlier versions.
     Values,
+    /// The values that were sent, in blocks, whatever the protocol makes of them: `docs/manual/receipts.md` has their form.
+    ValueBlocks,
 }
 
 impl AnswerForm {
@@ -35,6 +37,7 @@ impl AnswerForm {
         match self {
             AnswerForm::Bytes => "bytes",
             AnswerForm::Values => "values",
+            AnswerForm::ValueBlocks => "value_blocks",
         }
     }
 }

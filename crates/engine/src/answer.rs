@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::engine::Place;
 use crate::execution::{EngineError, LimitedBatches, slice_bytes};
 use crate::export::ExportError;
-use crate::rows_left::{RowsExactness, RowsLeft, row_numbers};
+use crate::rows_left::{RowsExactness, RowsLeft};
 
 /// Most rows of one part, but for what a last batch brings beyond it.
 const PART_ROWS_MAX: usize = 131_072;
@@ -32,9 +32,15 @@ pub struct AnswerPart {
     pub batches: Vec<RecordBatch>,
     /// Numbers of rows, by table, that no earlier part of this answer named.
     pub rows: BTreeMap<String, RoaringTreemap>,
+    /// Bytes of the batches in Arrow's form.
+    bytes: u64,
 }
 
 impl AnswerPart {
+    fn of(batch: RecordBatch, rows: BTreeMap<String, RoaringTreemap>) -> AnswerPart {
+        AnswerPart { bytes: slice_bytes(&batch), batches: vec![batch], rows }
+    }
+
     /// How many rows of the answer the part has.
     pub fn answer_rows(&self) -> u64 {
         self.batches.iter().map(|batch| batch.num_rows() as u64).sum()
@@ -47,14 +53,14 @@ impl AnswerPart {
 
     pub(crate) fn append(&mut self, next: AnswerPart) {
         self.batches.extend(next.batches);
+        self.bytes += next.bytes;
         for (table, rows) in next.rows {
             *self.rows.entry(table).or_default() |= rows;
         }
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.answer_rows() >= PART_ROWS_MAX as u64
-            || self.batches.iter().map(slice_bytes).sum::<u64>() >= PART_BYTES_MAX
+        self.answer_rows() >= PART_ROWS_MAX as u64 || self.bytes >= PART_BYTES_MAX
     }
 }
 
@@ -139,7 +145,7 @@ impl Answer {
                 if rows.is_empty() {
                     return None;
                 }
-                Some(Ok(AnswerPart { batches: Vec::new(), rows }))
+                Some(Ok(AnswerPart { rows, ..AnswerPart::default() }))
             }
         }
     }
@@ -154,18 +160,16 @@ impl Answer {
     }
 
     fn part_of(&self, batch: RecordBatch) -> AnswerPart {
-        let batch = match &self.carried_from {
-            None => batch,
-            Some(table) => {
-                let mut columns = batch.columns().to_vec();
-                let rows = columns.pop().expect("a carrying plan ends in the row number");
-                self.left.record(table, &row_numbers(rows.as_primitive::<Int64Type>().values()));
-                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-                RecordBatch::try_new_with_options(self.schema(), columns, &options)
-                    .expect("the schema is that of the batch without its last column")
-            }
+        let Some(table) = &self.carried_from else {
+            return AnswerPart::of(batch, self.left.take_untold());
         };
-        AnswerPart { batches: vec![batch], rows: self.left.take_untold() }
+        let mut columns = batch.columns().to_vec();
+        let numbers = columns.pop().expect("a carrying plan ends in the row number");
+        let rows = self.left.tell(table, numbers.as_primitive::<Int64Type>().values());
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.schema(), columns, &options)
+            .expect("the schema is that of the batch without its last column");
+        AnswerPart::of(batch, rows)
     }
 }
 

@@ -28,7 +28,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 
 use crate::governed::GovernedTable;
-use crate::rows_left::{RowsLeft, row_numbers};
+use crate::rows_left::RowsLeft;
 
 /// A governed table's plan as a leaf. The inner plan yields the columns of `schema` and, last, the row number.
 #[derive(Clone)]
@@ -180,7 +180,7 @@ impl ExecutionPlan for BarrierExec {
                 Some((rows, columns)) => (rows, columns.to_vec()),
                 None => return internal_err!("a governed plan yields its row numbers"),
             };
-            left.record(&table, &row_numbers(rows.as_primitive::<Int64Type>().values()));
+            left.record(&table, rows.as_primitive::<Int64Type>().values());
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             Ok(RecordBatch::try_new_with_options(Arc::clone(&passed_schema), columns, &options)?)
         });

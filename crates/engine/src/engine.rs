@@ -26,7 +26,7 @@ use crate::BATCH_ROWS;
 use crate::allow;
 use crate::execution::EngineError;
 use crate::joins;
-use crate::memory::{KeptMemory, SharedMemory};
+use crate::memory::{KeptMemory, QueryMemory, SharedMemory};
 use crate::rows_left::RowsLeft;
 use crate::rules::{self, FallibleKeys};
 
@@ -219,29 +219,31 @@ impl Engine {
         memory_bytes: usize,
         left: &RowsLeft,
     ) -> Result<Arc<TaskContext>, EngineError> {
-        self.task_within(state, memory_bytes, self.spill_bytes_max, left)
+        // A plan whose joins sort has many operators that can spill.
+        let evenly = !state.config().options().optimizer.prefer_hash_join;
+        self.task_within(state, self.memory.of_query(memory_bytes, evenly), self.spill_bytes_max, left)
     }
 
-    /// The same for the making of a product: no row leaves, and it has the space that sorting it takes.
+    /// The same for the making of a product: no row leaves, and it has the space that sorting it takes. Its sorts, one for each
+    /// partition, have equal parts of the memory: of two that take it as they come, one may leave the other nothing to begin with.
     pub(crate) fn making_task(
         &self,
         state: &SessionState,
         memory_bytes: usize,
     ) -> Result<Arc<TaskContext>, EngineError> {
-        self.task_within(state, memory_bytes, MAKING_SPILL_BYTES_MAX, &RowsLeft::default())
+        let memory = self.memory.of_query(memory_bytes, true);
+        self.task_within(state, memory, MAKING_SPILL_BYTES_MAX, &RowsLeft::unread())
     }
 
     fn task_within(
         &self,
         state: &SessionState,
-        memory_bytes: usize,
+        memory: Arc<QueryMemory>,
         spill_bytes: u64,
         left: &RowsLeft,
     ) -> Result<Arc<TaskContext>, EngineError> {
-        // A plan whose joins sort has many operators that can spill.
-        let evenly = !state.config().options().optimizer.prefer_hash_join;
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_memory_pool(self.memory.of_query(memory_bytes, evenly))
+            .with_memory_pool(memory)
             .with_disk_manager_builder(
                 DiskManagerBuilder::default()
                     .with_mode(DiskManagerMode::Directories(vec![self.spill_directory.clone()]))
@@ -349,5 +351,26 @@ impl ObjectStoreRegistry for LocalOnly {
             let error: DataFusionError = not_impl_datafusion_err!("no such store");
             Err(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::memory_pool::MemoryConsumer;
+
+    use super::*;
+
+    /// Of the sorts of a product that is being made none can leave another without memory.
+    #[tokio::test]
+    async fn sorts_of_a_product_have_equal_parts_of_its_memory() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = Engine::new(&EngineSettings::moderate(directory.path().join("spill"))).expect("an engine");
+        let task = engine.making_task(&engine.trusted_state(), 1_000).expect("a task");
+        let sorts = [0, 1].map(|partition| {
+            MemoryConsumer::new(format!("sort {partition}")).with_can_spill(true).register(task.memory_pool())
+        });
+        sorts[0].try_grow(500).expect("its half");
+        assert!(sorts[0].try_grow(1).is_err(), "the other half is the other's");
+        sorts[1].try_grow(500).expect("its half");
     }
 }

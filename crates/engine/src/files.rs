@@ -136,6 +136,16 @@ impl TableFiles {
         &self.directory
     }
 
+    /// The same files, some columns of whose texts are read as views.
+    pub(crate) fn reading_views(&self, columns: &[usize]) -> TableFiles {
+        let mut fields = self.schema.fields().to_vec();
+        for column in columns {
+            fields[*column] = Arc::new(fields[*column].as_ref().clone().with_data_type(DataType::Utf8View));
+        }
+        let schema = Schema::new_with_metadata(fields, self.schema.metadata().clone());
+        TableFiles { schema: Arc::new(schema), ..self.clone() }
+    }
+
     /// The files.
     pub fn files(&self) -> &[DataFile] {
         &self.files

@@ -27,12 +27,12 @@ use lingqu_domain::scope::{ColumnName, Mode, Precision, Scope};
 use crate::barrier::BarrierExec;
 use crate::columns::{ColumnType, ColumnView, SchemaView, row_field, subject_columns};
 use crate::consent::ConsentSet;
-use crate::marks::{Copying, MarkExec, Marks};
+use crate::marks::{Copying, MarkExec, Marks, RememberedMarks};
 use crate::mask::{Mask, MaskUnfit, PseudonymKeys};
 use crate::predicate::{column, compile, is_leak_proof};
 use crate::raw::RawTable;
 use crate::{DECOY_COLUMN, ROW_COLUMN};
-use covered::CoveredRows;
+use covered::{Coverage, CoveredRows, NeededConsent};
 
 /// Why a grant can't be applied to a table. The table is then not served at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -194,6 +194,10 @@ pub struct GovernedTable {
     gives_decoys: bool,
     /// How many rows exist under the grant, once they were counted.
     counted: OnceLock<usize>,
+    /// Which rows have everybody's consent, as far as scans have found it out; none where there is no room to remember it.
+    coverage: OnceLock<Option<Arc<Coverage>>>,
+    /// Marks that were drawn before.
+    drawn: RememberedMarks,
 }
 
 impl GovernedTable {
@@ -273,6 +277,8 @@ impl GovernedTable {
             subject_columns,
             gives_decoys,
             counted: OnceLock::new(),
+            coverage: OnceLock::new(),
+            drawn: RememberedMarks::default(),
         }))
     }
 
@@ -357,11 +363,28 @@ impl GovernedTable {
                 None => condition,
             });
         }
-        let consent = self.consent.as_ref().map(|subjects| (subjects, self.subject_columns.as_slice()));
+        let consent = self.consent.as_ref().map(|members| NeededConsent {
+            members,
+            subjects: &self.subject_columns,
+            coverage: self.coverage(),
+        });
         if consent.is_some() || asked.is_some() {
-            raw = CoveredRows::of(raw, consent, asked)?;
+            raw = CoveredRows::of(raw, consent.as_ref(), asked, expected::share_of(conditions))?;
         }
         LogicalPlanBuilder::scan("raw", provider_as_source(raw), None)
+    }
+
+    /// What is remembered of which rows have everybody's consent.
+    fn coverage(&self) -> Option<&Arc<Coverage>> {
+        self.coverage.get_or_init(|| Coverage::of_rows(self.rows_of_files()?)).as_ref()
+    }
+
+    /// How many rows there are whose numbers never change; none of a live table.
+    fn rows_of_files(&self) -> Option<usize> {
+        match &self.raw {
+            RawTable::Files(files) => usize::try_from(files.rows()).ok(),
+            RawTable::Live(_) | RawTable::Chosen(_) => None,
+        }
     }
 
     /// The expression that yields a visible column from the raw table.
@@ -398,7 +421,10 @@ impl GovernedTable {
         outputs.push(column(ROW_COLUMN).alias(BARRIER_ROW_COLUMN));
         let plan = state.create_physical_plan(&rows.project(outputs)?.build()?).await?;
         Ok(match copying {
-            Some(copying) => Arc::new(MarkExec::new(plan, copying)?),
+            Some(copying) => {
+                let before = self.rows_of_files().and_then(|rows| self.drawn.of(copying.marks(), rows));
+                Arc::new(MarkExec::new(plan, copying, before)?)
+            }
             None => plan,
         })
     }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use datafusion::execution::session_state::SessionState;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -116,15 +115,6 @@ impl InternalSession {
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
         let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &RowsLeft::default())?;
         Ok(LimitedBatches::new(start(&self.engine, &self.state, &plan, task).await?, self.limits, deadline))
-    }
-
-    /// Runs a query and returns its rows as one batch; none where it has no batch. Errors as [`InternalSession::query`].
-    pub async fn query_whole(&self, sql: &str) -> Result<Option<RecordBatch>, EngineError> {
-        let batches = self.query(sql).await?;
-        let Some(first) = batches.first() else { return Ok(None) };
-        let whole = concat_batches(&first.schema(), &batches);
-        // Its message may quote a value.
-        whole.map(Some).map_err(|_| EngineError::Settings { reason: "the rows don't fit into one batch".to_owned() })
     }
 }
 

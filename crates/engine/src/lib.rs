@@ -18,9 +18,12 @@
 //! What is not here: who may have a grant (domain), receipts, quotas and money (app), protocols (gateway). The engine
 //! is told what a grant allows and enforces it; it never decides it.
 
+mod ahead;
 pub mod allow;
 mod answer;
+mod attempts;
 mod barrier;
+mod blocks;
 mod canonical;
 mod columns;
 pub mod consent;

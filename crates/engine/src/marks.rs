@@ -12,6 +12,7 @@
 
 mod copy;
 mod exec;
+mod remembered;
 
 use std::fmt;
 
@@ -22,6 +23,7 @@ use lingqu_fingerprint::{FingerprintError, Marker, Marking, PositionSecrets, Rec
 
 pub(crate) use copy::Copying;
 pub(crate) use exec::MarkExec;
+pub(crate) use remembered::{DrawnBefore, RememberedMarks};
 
 use crate::governed::GovernError;
 

@@ -16,6 +16,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, Int64Builder, RecordBat
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use lingqu_domain::scope::ColumnName;
 use lingqu_fingerprint::FingerprintError;
@@ -27,13 +28,13 @@ use tokio::time::Instant;
 
 use crate::BATCH_ROWS;
 use crate::allow::{self, Granted};
+use crate::attempts;
 use crate::columns::{SchemaView, row_field, subject_column, subject_columns};
 use crate::engine::{Engine, register};
-use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
+use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
 use crate::files::{DataFile, DataFileWriter, StorageError, TableFiles, write_durably};
 use crate::governed::{GovernedTable, HiddenColumns};
 use crate::lineage::{ProductShape, shape_of};
-use crate::session::start;
 
 /// Most subjects of a product; their names are held in memory while it is made.
 pub const SUBJECTS_MAX: usize = 20_000_000;
@@ -400,8 +401,10 @@ async fn make(
     }
     let sorted = LogicalPlanBuilder::from(plan).sort(keys).and_then(LogicalPlanBuilder::build);
     let sorted = sorted.map_err(|error| sanitise(&error))?;
-    let task = engine.making_task(&state, limits.memory_bytes_max)?;
-    let stream = start(engine, &state, &sorted, task).await?;
+    // The sort yields nothing before all is computed, so what fails fails here.
+    let task = |state: &SessionState| Ok((engine.making_task(state, limits.memory_bytes_max)?, ()));
+    let started = attempts::started(engine, &state, &sorted, task);
+    let (stream, ()) = tokio::time::timeout_at(deadline, started).await.map_err(|_| timed_out(&limits))??;
     let mut batches = LimitedBatches::new(stream, limits, deadline);
     let mut maker = Maker::new(directory, spec, &schema)?;
     while let Some(batch) = batches.next().await {

@@ -1,15 +1,17 @@
 //! Which rows left the governed tables: what a receipt names.
+//!
+//! A batch's numbers are kept as they come, in a short form each, and put together when somebody asks: a set of millions of
+//! rows that is changed batch by batch costs more than the batches themselves.
+
+mod piece;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use roaring::{RoaringBitmap, RoaringTreemap};
+use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
-/// Row numbers that stand in runs shorter than this, on average, are put into the set bit by bit.
-const RUN_MIN: usize = 64;
-/// Most bits that this may take for each row number.
-const SPREAD_MAX: u64 = 64;
+use piece::{Piece, Pieces};
 
 /// How the rows named for an answer relate to the rows the answer was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,85 +25,137 @@ pub enum RowsExactness {
 }
 
 /// The numbers of the rows that left the governed tables of one query, by table name. Clones share one record.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RowsLeft {
-    state: Arc<Mutex<RowsLeftState>>,
+    /// None where nobody reads the record.
+    state: Option<Arc<Mutex<BTreeMap<String, TableRows>>>>,
 }
 
 #[derive(Debug, Default)]
-struct RowsLeftState {
-    total: BTreeMap<String, RoaringTreemap>,
-    untold: BTreeMap<String, RoaringTreemap>,
+struct TableRows {
+    total: RoaringTreemap,
+    untold: RoaringTreemap,
+    /// Came since, and is in neither of them yet.
+    recorded: Pieces,
+    /// The same, of rows that were told when they came.
+    told: Pieces,
+    /// The greatest number that came.
+    most: Option<u64>,
+}
+
+impl Default for RowsLeft {
+    fn default() -> Self {
+        RowsLeft { state: Some(Arc::default()) }
+    }
 }
 
 impl RowsLeft {
-    /// Records rows of a table. Called before the batch that holds them is passed on.
-    pub fn record(&self, table: &str, rows: &RoaringTreemap) {
-        if rows.is_empty() {
-            return;
-        }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let RowsLeftState { total, untold } = &mut *state;
-        let known = total.entry(table.to_owned()).or_default();
-        let fresh = rows - &*known;
-        *known |= &fresh;
-        *untold.entry(table.to_owned()).or_default() |= fresh;
+    /// A record that nobody reads: of rows that stay in the engine, and where they are named by another record.
+    pub(crate) fn unread() -> RowsLeft {
+        RowsLeft { state: None }
     }
 
-    /// The rows recorded since the last call, each row once.
+    /// Records rows of a table. Called before the batch that holds them is passed on.
+    pub(crate) fn record(&self, table: &str, numbers: &[i64]) {
+        if self.state.is_none() {
+            return;
+        }
+        if let Some(piece) = Piece::of(numbers) {
+            self.of_table(table, |rows| rows.take(piece));
+        }
+    }
+
+    /// The same of rows that are a set already.
+    pub(crate) fn record_set(&self, table: &str, rows: &RoaringTreemap) {
+        if !rows.is_empty() {
+            self.of_table(table, |of_table| of_table.take(Piece::Set(rows.clone())));
+        }
+    }
+
+    /// Records rows of a table and tells those of them that were not told before.
+    pub(crate) fn tell(&self, table: &str, numbers: &[i64]) -> BTreeMap<String, RoaringTreemap> {
+        let mut told = BTreeMap::new();
+        if let Some(piece) = Piece::of(numbers) {
+            self.of_table(table, |rows| {
+                let rows = rows.tell(piece);
+                if !rows.is_empty() {
+                    told.insert(table.to_owned(), rows);
+                }
+            });
+        }
+        told
+    }
+
+    /// The rows recorded since the last call and not told when they came, each row once.
     pub fn take_untold(&self) -> BTreeMap<String, RoaringTreemap> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut state.untold)
+        let Some(mut state) = self.state() else { return BTreeMap::new() };
+        let mut untold = BTreeMap::new();
+        for (table, rows) in &mut *state {
+            rows.settle();
+            if !rows.untold.is_empty() {
+                untold.insert(table.clone(), std::mem::take(&mut rows.untold));
+            }
+        }
+        untold
     }
 
     /// All rows recorded so far.
     pub fn total(&self) -> BTreeMap<String, RoaringTreemap> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).total.clone()
-    }
-}
-
-/// A set of row numbers. Scans mostly yield them in long runs, which are inserted as ranges; where many rows are left out,
-/// the numbers are bits of a short piece, which costs a tenth of as many short ranges.
-pub(crate) fn row_numbers(values: &[i64]) -> RoaringTreemap {
-    let breaks = values.windows(2).filter(|pair| pair[1] != pair[0].wrapping_add(1)).count();
-    if breaks > values.len() / RUN_MIN
-        && let Some(rows) = piece(values)
-    {
-        return rows;
-    }
-    let mut rows = RoaringTreemap::new();
-    let mut start = 0;
-    while start < values.len() {
-        let mut end = start;
-        while end + 1 < values.len() && values[end + 1] == values[end] + 1 {
-            end += 1;
+        let Some(mut state) = self.state() else { return BTreeMap::new() };
+        let mut total = BTreeMap::new();
+        for (table, rows) in &mut *state {
+            rows.settle();
+            total.insert(table.clone(), rows.total.clone());
         }
-        rows.insert_range(number(values[start])..=number(values[end]));
-        start = end + 1;
+        total
     }
-    rows
+
+    fn state(&self) -> Option<MutexGuard<'_, BTreeMap<String, TableRows>>> {
+        Some(self.state.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn of_table(&self, table: &str, take: impl FnOnce(&mut TableRows)) {
+        let Some(mut state) = self.state() else { return };
+        match state.get_mut(table) {
+            Some(rows) => take(rows),
+            None => take(state.entry(table.to_owned()).or_default()),
+        }
+    }
 }
 
-/// The numbers as bits of one piece; none where they lie too far apart for that.
-fn piece(values: &[i64]) -> Option<RoaringTreemap> {
-    let (least, most) = (number(*values.iter().min()?), number(*values.iter().max()?));
-    let first = least - least % u64::from(u8::BITS);
-    let (high, highest) = (u32::try_from(first >> 32).ok()?, u32::try_from(most >> 32).ok()?);
-    if high != highest || most - first >= SPREAD_MAX * values.len() as u64 {
-        return None;
+impl TableRows {
+    fn take(&mut self, piece: Piece) {
+        self.most = self.most.max(Some(piece.most()));
+        self.recorded.push(piece);
+        if self.recorded.are_many() {
+            self.settle();
+        }
     }
-    let mut bytes = vec![0_u8; usize::try_from((most - first) / u64::from(u8::BITS)).ok()? + 1];
-    for value in values {
-        let bit = number(*value) - first;
-        let place = usize::try_from(bit / u64::from(u8::BITS)).ok()?;
-        bytes[place] |= 1 << (bit % u64::from(u8::BITS));
-    }
-    let low = u32::try_from(first & u64::from(u32::MAX)).ok()?;
-    Some(RoaringTreemap::from_bitmaps([(high, RoaringBitmap::from_lsb0_bytes(low, &bytes))]))
-}
 
-fn number(value: i64) -> u64 {
-    u64::try_from(value).expect("row numbers are counted from 0")
+    /// Takes rows and gives those that were not given before. In the order of the table none was, and nothing is to be looked
+    /// up.
+    fn tell(&mut self, piece: Piece) -> RoaringTreemap {
+        if self.most.is_some_and(|most| piece.least() <= most) {
+            self.take(piece);
+            self.settle();
+            return std::mem::take(&mut self.untold);
+        }
+        self.most = Some(piece.most());
+        let rows = piece.rows();
+        self.told.push(piece);
+        if self.told.are_many() {
+            self.settle();
+        }
+        rows
+    }
+
+    /// Puts together what came since.
+    fn settle(&mut self) {
+        self.total |= self.told.take();
+        let fresh = self.recorded.take() - &self.total;
+        self.total |= &fresh;
+        self.untold |= fresh;
+    }
 }
 
 #[cfg(test)]
@@ -110,37 +164,68 @@ mod tests {
 
     use super::*;
 
-    /// Numbers with holes, close together or far apart, within one half of the numbers or across both.
-    fn numbers() -> impl Strategy<Value = Vec<i64>> {
-        let begin = prop_oneof![0_i64..70_000, (1_i64 << 32) - 5_000..(1_i64 << 32) + 5_000];
-        let steps = proptest::collection::vec(prop_oneof![9 => 1_i64..2, 3 => 1_i64..5, 1 => 1_i64..100_000], 0..3_000);
-        (begin, steps, any::<bool>()).prop_map(|(begin, steps, is_turned)| {
-            let mut values = vec![begin];
-            for step in steps {
-                values.push(values[values.len() - 1] + step);
-            }
-            if is_turned {
-                values.reverse();
-            }
-            values
-        })
-    }
-
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Each row is told once, whatever is asked between, and in the end all of them were.
         #[test]
-        fn a_set_holds_the_numbers_that_were_given_and_no_other(values in numbers()) {
-            let plain: RoaringTreemap = values.iter().map(|value| number(*value)).collect();
-            prop_assert_eq!(row_numbers(&values), plain.clone());
-            // Where both ways can be gone they come to the same.
-            if let Some(piece) = piece(&values) {
-                prop_assert_eq!(piece, plain);
+        fn each_row_is_told_once(
+            batches in proptest::collection::vec(
+                (0_i64..200_000, proptest::collection::vec(prop_oneof![5 => 1_i64..2, 1 => 1_i64..9], 0..300), any::<bool>()),
+                0..60,
+            ),
+        ) {
+            let (left, mut plain, mut told) = (RowsLeft::default(), RoaringTreemap::new(), RoaringTreemap::new());
+            for (first, steps, is_asked) in batches {
+                let mut numbers = vec![first];
+                for step in steps {
+                    numbers.push(numbers[numbers.len() - 1] + step);
+                }
+                left.record("a", &numbers);
+                plain.extend(numbers.iter().map(|number| number.unsigned_abs()));
+                if is_asked {
+                    let rows = left.take_untold().remove("a").unwrap_or_default();
+                    prop_assert!(rows.is_disjoint(&told), "a row is told twice");
+                    told |= rows;
+                    prop_assert_eq!(told.iter().collect::<Vec<_>>(), plain.iter().collect::<Vec<_>>());
+                }
             }
+            told |= left.take_untold().remove("a").unwrap_or_default();
+            prop_assert_eq!(told.iter().collect::<Vec<_>>(), plain.iter().collect::<Vec<_>>());
+            let total = left.total().remove("a").unwrap_or_default();
+            prop_assert_eq!(total.iter().collect::<Vec<_>>(), plain.iter().collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn of_no_rows_the_set_is_empty() {
-        assert!(row_numbers(&[]).is_empty());
-        assert_eq!(row_numbers(&[7, 7]).len(), 1);
+    fn what_is_told_when_it_comes_is_not_told_again() {
+        let left = RowsLeft::default();
+        let listed = |rows: &BTreeMap<String, RoaringTreemap>| rows["a"].iter().collect::<Vec<_>>();
+        assert_eq!(listed(&left.tell("a", &[4, 5, 9])), [4, 5, 9]);
+        left.record("a", &[5, 6]);
+        assert_eq!(listed(&left.take_untold()), [6]);
+        assert!(left.take_untold().is_empty() && left.tell("a", &[]).is_empty());
+        assert_eq!(listed(&left.tell("a", &[3, 9, 10])), [3, 10]);
+        assert!(left.tell("a", &[4, 10]).is_empty(), "each of them was told");
+        assert_eq!(listed(&left.tell("a", &[11])), [11]);
+        assert_eq!(listed(&left.total()), [3, 4, 5, 6, 9, 10, 11]);
+    }
+
+    #[test]
+    fn of_many_batches_what_waits_stays_small() {
+        let left = RowsLeft::default();
+        for batch in 0..20_000_i64 {
+            left.record("a", &[batch * 1_000, batch * 1_000 + 2]);
+        }
+        let waiting = left.state().map(|state| state["a"].recorded.len()).unwrap_or_default();
+        assert!(waiting < 5_000, "{waiting}");
+        assert_eq!(left.total()["a"].len(), 40_000);
+    }
+
+    #[test]
+    fn a_record_that_nobody_reads_holds_nothing() {
+        let left = RowsLeft::unread();
+        left.record("a", &[1, 2, 3]);
+        assert!(left.total().is_empty() && left.take_untold().is_empty());
     }
 }

@@ -21,7 +21,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
 use futures::{FutureExt, StreamExt};
 use lingqu_domain::lineage::AnswerLineage;
@@ -32,14 +32,14 @@ use tokio::time::Instant;
 use crate::ROW_COLUMN;
 use crate::allow::{self, Granted, Parameters, Planned, Refusal, RefusalCode};
 use crate::engine::{Engine, register};
-use crate::execution::{EngineError, LimitedBatches, Limits, is_of_a_value, sanitise, timed_out};
+use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
 use crate::governed::visible::count_visible;
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::keyed::{self, KeyedStatement};
 use crate::privacy::NoisedRules;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
-use crate::{explain, guard, joins, lineage, parameters, privacy, rules};
+use crate::{attempts, explain, guard, lineage, parameters, privacy};
 
 pub use crate::answer::{Answer, AnswerPart, named};
 pub use crate::guard::contributor::Contributors;
@@ -320,8 +320,8 @@ impl GovernedSession {
                 let left = RowsLeft::default();
                 if let Some(table) = linear_table(plan) {
                     let carrying = carry_row(plan).map_err(|error| sanitise(&error))?;
-                    // The barrier writes to a record that nobody reads: the rows are those of the answer.
-                    let crossed = RowsLeft::default();
+                    // What crosses the barrier is not recorded: the rows are those of the answer.
+                    let crossed = RowsLeft::unread();
                     let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &crossed)?;
                     let stream = start(&self.engine, &self.ordered, &carrying, task).await?;
                     let exactness = RowsExactness::Exact;
@@ -342,42 +342,14 @@ impl GovernedSession {
         }
     }
 
-    /// Starts a plan that is not linear. Joins are by hashing, which holds one side in memory; where memory does not suffice
-    /// they are made by sorting, which spills, and where a key fails by comparing rows, word by word. The first batch tells: by then
-    /// one side has been read.
+    /// Starts a plan that is not linear, in whichever way it can be answered.
     async fn start_wide(&self, plan: &LogicalPlan) -> Result<(SendableRecordBatchStream, RowsLeft), EngineError> {
         count_visible(&self.engine, &self.wide, plan, self.limits.memory_bytes_max).await;
-        let left = RowsLeft::default();
-        let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
-        let mut stream = start(&self.engine, &self.wide, plan, task).await?;
-        let first = stream.next().await;
-        if let Some(Err(error)) = &first
-            && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
-            && has_join(&self.wide.optimize(plan).map_err(|error| sanitise(&error))?)
-        {
-            tracing::debug!("a join does not fit into memory and is made by sorting");
-            drop(stream);
-            let sorting = joins::by_sorting(&self.wide);
+        let task = |state: &SessionState| -> Result<_, EngineError> {
             let left = RowsLeft::default();
-            let task = self.engine.task(&sorting, self.limits.memory_bytes_max, &left)?;
-            return Ok((start(&self.engine, &sorting, plan, task).await?, left));
-        }
-        if let Some(Err(error)) = &first
-            && is_of_a_value(error)
-            && rules::has_early_key(&self.wide.optimize(plan).map_err(|error| sanitise(&error))?)
-        {
-            tracing::debug!(
-                "a key may have failed on a row that its join does not reach, so rows are compared one by one"
-            );
-            drop(stream);
-            let literal = rules::word_by_word(&self.wide);
-            let left = RowsLeft::default();
-            let task = self.engine.task(&literal, self.limits.memory_bytes_max, &left)?;
-            return Ok((start(&self.engine, &literal, plan, task).await?, left));
-        }
-        let schema = stream.schema();
-        let whole = futures::stream::iter(first).chain(stream);
-        Ok((Box::pin(RecordBatchStreamAdapter::new(schema, whole)), left))
+            Ok((self.engine.task(state, self.limits.memory_bytes_max, &left)?, left))
+        };
+        attempts::started(&self.engine, &self.wide, plan, task).await
     }
 
     /// The tables and columns of the session.
@@ -454,11 +426,6 @@ pub(crate) fn running(
     };
     ahead.spawn_on(computing, engine.threads());
     ahead.build()
-}
-
-/// Whether a plan has a join that can be made by sorting: one with keys. Where it only compares each row with each, nothing would change.
-fn has_join(plan: &LogicalPlan) -> bool {
-    plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(join) if !join.on.is_empty()))).unwrap_or(true)
 }
 
 /// Lets a plan be stopped inside its joins. Operators yield where they read; a join that makes millions of rows of one

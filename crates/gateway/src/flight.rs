@@ -10,6 +10,8 @@ mod access;
 mod answer;
 mod catalogue;
 mod connection;
+mod door;
+mod messages;
 mod prepared;
 mod running;
 mod service;
@@ -20,13 +22,13 @@ mod ticket;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 use tonic::transport::Server;
 
 use crate::delivery::Deliveries;
+use door::Door;
 use service::FlightService;
 
 /// The name of the protocol in receipts.
@@ -50,7 +52,7 @@ pub async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let incoming = connection::incoming(listener, tls, connections_max, stopped.clone());
-    let service = FlightServiceServer::new(FlightService::new(deliveries)).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let service = Door::new(FlightService::new(deliveries));
     let until_stopped = async move {
         // An error means that the server is gone, which is the same.
         let _ = stopped.wait_for(|is_stopped| *is_stopped).await;

@@ -36,7 +36,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, MatchedPath};
+use axum::http::header::ALLOW;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lingqu_app::App;
 
@@ -80,6 +82,14 @@ async fn no_route() -> GatewayError {
     GatewayError::NoRoute
 }
 
-async fn no_method() -> GatewayError {
-    GatewayError::MethodNotAllowed
+/// Tells which methods there are (RFC 9110, section 15.5.6).
+async fn no_method(matched: Option<MatchedPath>) -> Response {
+    let path = matched.as_ref().map_or("", MatchedPath::as_str);
+    let allowed = match path.rsplit('/').next() {
+        Some("verify" | "query") => "POST",
+        Some("lookup") => "GET, POST",
+        Some("openapi.json") => "GET, HEAD",
+        _ => "GET",
+    };
+    ([(ALLOW, allowed)], GatewayError::MethodNotAllowed).into_response()
 }

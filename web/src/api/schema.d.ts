@@ -1415,7 +1415,7 @@ export interface components {
          * @description What the digest of an answer is of.
          * @enum {string}
          */
-        AnswerForm: "bytes" | "values";
+        AnswerForm: "bytes" | "values" | "value_blocks";
         /** @description Where an answer comes from. */
         AnswerLineage: {
             /** @description True where the plan could not be followed: then every column that the session shows stands in both. */

@@ -264,6 +264,7 @@ fn receipts() -> Vec<ReceiptRecord> {
         record(11, 13, ReceiptBody::Closed { outcome: Outcome::Delivered, totals: digested(AnswerForm::Values) }),
         record(10, 11, ReceiptBody::Opened(by_day)),
         record(10, 12, part(2, 1_048_576, row_set)),
+        record(11, 14, ReceiptBody::Closed { outcome: Outcome::Delivered, totals: digested(AnswerForm::ValueBlocks) }),
     ]
 }
 

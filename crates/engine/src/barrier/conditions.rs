@@ -61,8 +61,10 @@ pub(super) fn handed_to_scan(
         let schema = node.schema();
         let mut parent_filters = Vec::with_capacity(conditions.len());
         for condition in conditions {
-            // Exact columns bear the same names below; a scan that lacks one of them takes nothing.
-            if let Ok(filter) = reassign_expr_columns(Arc::clone(condition), &schema) {
+            // Exact columns bear the same names below; a scan that lacks one of them, or reads it as another type, takes nothing.
+            if let Ok(filter) = reassign_expr_columns(Arc::clone(condition), &schema)
+                && is_let_through(&filter, &schema, exact)
+            {
                 let filter = Arc::new(Sieve { condition: filter, exact: Arc::clone(exact) });
                 parent_filters.push(ChildFilterPushdownResult { filter, child_results: Vec::new() });
             }

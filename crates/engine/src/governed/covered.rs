@@ -5,13 +5,17 @@
 //! moved below it, and it can't be taken apart. A batch all of whose rows exist is passed on as it is, and of one of which some
 //! do not, what is kept is copied once; a filter of DataFusion copies always, and the columns that are only asked for as well.
 
+mod coverage;
+mod kept;
+mod viewed;
+
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{BatchCoalescer, filter_record_batch};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::compute::BatchCoalescer;
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
@@ -24,17 +28,19 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, split_conjunction as parts_of};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::filter_pushdown::{ChildFilterDescription, FilterDescription, FilterPushdownPhase};
-use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
 use futures::StreamExt;
 
-use crate::BATCH_ROWS;
 use crate::consent::ConsentSet;
+use crate::files::TableFiles;
+use crate::{BATCH_ROWS, ROW_COLUMN, ahead};
+pub(crate) use coverage::Coverage;
+use kept::Kept;
+use viewed::{Viewed, in_texts, texts_among, without_views};
 
-/// Batches that a scan on one thread reads ahead of those that are decided on.
-const BATCHES_AHEAD: usize = 2;
 /// What is kept of a batch goes on by itself if it is at least one row in so many; less is gathered, since small batches cost
 /// everything above.
 const GATHERED_BELOW: usize = 2;
@@ -43,28 +49,79 @@ const GATHERED_BELOW: usize = 2;
 #[derive(Debug)]
 pub(crate) struct CoveredRows {
     raw: Arc<dyn TableProvider>,
-    /// Who consented, and the places of the columns that name a row's subjects, each of whom must have.
-    consent: Option<(Arc<ConsentSet>, Vec<usize>)>,
+    consent: Option<AskedConsent>,
     /// What is asked of a row. Its evaluation fails on no row whatever.
     condition: Option<Expr>,
+    /// What share of the rows the consumer's own part of it is expected to leave.
+    share: f64,
+}
+
+/// Whose consent is asked for the rows of a raw table.
+pub(crate) struct NeededConsent<'a> {
+    /// Who consented.
+    pub(crate) members: &'a Arc<ConsentSet>,
+    /// The hidden columns that name a row's subjects, each of whom must have.
+    pub(crate) subjects: &'a [String],
+    /// What is remembered of the rows, of this raw table and these members alone.
+    pub(crate) coverage: Option<&'a Arc<Coverage>>,
+}
+
+/// The same, with the places of columns in the raw table.
+#[derive(Debug)]
+struct AskedConsent {
+    members: Arc<ConsentSet>,
+    subjects: Vec<usize>,
+    /// With the place of the row's number.
+    coverage: Option<(Arc<Coverage>, usize)>,
+}
+
+impl AskedConsent {
+    fn of(raw: &SchemaRef, needed: &NeededConsent<'_>) -> DataFusionResult<AskedConsent> {
+        let subjects = needed.subjects.iter().map(|name| raw.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let coverage = match needed.coverage {
+            Some(coverage) => Some((Arc::clone(coverage), raw.index_of(ROW_COLUMN)?)),
+            None => None,
+        };
+        Ok(AskedConsent { members: Arc::clone(needed.members), subjects, coverage })
+    }
+
+    /// How a scan of some columns decides; it reads more of them for that where it must.
+    fn decided(&self, read: &mut Vec<usize>) -> Consent {
+        if let Some((coverage, number)) = &self.coverage
+            && coverage.is_whole()
+        {
+            return Consent::ByNumber { coverage: Arc::clone(coverage), number: place_in(read, *number) };
+        }
+        // A row's number is not read to remember it.
+        let learnt = self.coverage.as_ref().and_then(|(coverage, number)| {
+            let place = read.iter().position(|column| column == number)?;
+            Some((Arc::clone(coverage), place))
+        });
+        let subjects = self.subjects.iter().map(|column| place_in(read, *column)).collect();
+        Consent::BySubjects { members: Arc::clone(&self.members), subjects, learnt }
+    }
+}
+
+/// The place of a column among those that are read, with which it is from now on.
+fn place_in(read: &mut Vec<usize>, column: usize) -> usize {
+    read.iter().position(|found| *found == column).unwrap_or_else(|| {
+        read.push(column);
+        read.len() - 1
+    })
 }
 
 impl CoveredRows {
-    /// The rows of a raw table. `consent`: who consented, and its hidden columns that name subjects. Error: it lacks one of them.
+    /// The rows of a raw table. `share`: what the consumer's own conditions are expected to leave of them. Error: it lacks a column
+    /// that is needed.
     pub(crate) fn of(
         raw: Arc<dyn TableProvider>,
-        consent: Option<(&Arc<ConsentSet>, &[String])>,
+        consent: Option<&NeededConsent<'_>>,
         condition: Option<Expr>,
+        share: f64,
     ) -> DataFusionResult<Arc<dyn TableProvider>> {
-        let consent = match consent {
-            None => None,
-            Some((subjects, columns)) => {
-                let schema = raw.schema();
-                let places = columns.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
-                Some((Arc::clone(subjects), places))
-            }
-        };
-        Ok(Arc::new(CoveredRows { raw, consent, condition }))
+        let schema = raw.schema();
+        let consent = consent.map(|needed| AskedConsent::of(&schema, needed)).transpose()?;
+        Ok(Arc::new(CoveredRows { raw, consent, condition, share }))
     }
 
     /// Those parts of the condition that the raw table can do something with. All of them are asked here all the same.
@@ -100,15 +157,7 @@ impl TableProvider for CoveredRows {
             None => (0..schema.fields().len()).collect(),
         };
         let shown = read.len();
-        let mut place_of = |column: usize| {
-            read.iter().position(|found| *found == column).unwrap_or_else(|| {
-                read.push(column);
-                read.len() - 1
-            })
-        };
-        let consent = self.consent.as_ref().map(|(subjects, columns)| {
-            (Arc::clone(subjects), columns.iter().map(|column| place_of(*column)).collect::<Vec<_>>())
-        });
+        let consent = self.consent.as_ref().map(|consent| consent.decided(&mut read));
         if let Some(condition) = &self.condition {
             let mut asked = std::collections::HashSet::new();
             expr_to_columns(condition, &mut asked)?;
@@ -116,15 +165,28 @@ impl TableProvider for CoveredRows {
             let mut asked = asked.iter().map(|column| schema.index_of(&column.name)).collect::<Result<Vec<_>, _>>()?;
             asked.sort_unstable();
             for column in asked {
-                place_of(column);
+                place_in(&mut read, column);
             }
         }
         // So many rows of the raw table may be fewer that exist, so no limit goes down.
-        let input = self.raw.scan(state, Some(&read), &self.told()?, None).await?;
-        let condition = match &self.condition {
+        let (mut raw, mut condition) = (Arc::clone(&self.raw), self.condition.clone());
+        // Where consent leaves rows out, texts of their own are made of those that are kept.
+        let share = if consent.is_some() { 0.0 } else { self.share };
+        match (self.raw.downcast_ref::<TableFiles>(), &self.condition) {
+            (Some(files), Some(asked)) => {
+                if let Some(viewed) = Viewed::of(asked, &schema, &read, shown, share) {
+                    raw = Arc::new(files.reading_views(&viewed.columns));
+                    condition = Some(viewed.condition);
+                }
+            }
+            (Some(files), None) => raw = Arc::new(files.reading_views(&texts_among(&schema, &read))),
+            (None, _) => {}
+        }
+        let input = raw.scan(state, Some(&read), &self.told()?, None).await?;
+        let condition = match condition {
             Some(condition) => {
                 let known = DFSchema::try_from(input.schema().as_ref().clone())?;
-                Some(state.create_physical_expr(condition.clone(), &known)?)
+                Some(state.create_physical_expr(condition, &known)?)
             }
             None => None,
         };
@@ -135,11 +197,19 @@ impl TableProvider for CoveredRows {
 /// What decides on a row, over the columns of a scan.
 #[derive(Clone)]
 struct Covering {
-    /// The set, and the places of the columns that name subjects.
-    consent: Option<(Arc<ConsentSet>, Vec<usize>)>,
+    consent: Option<Consent>,
     condition: Option<Arc<dyn PhysicalExpr>>,
     /// The first columns of the input, as many as this, are passed on.
     shown: usize,
+}
+
+/// How consent is asked, with the places of columns among those that are read.
+#[derive(Clone)]
+enum Consent {
+    /// All subjects of a row must be members. What is found is remembered where the row's number is read.
+    BySubjects { members: Arc<ConsentSet>, subjects: Vec<usize>, learnt: Option<(Arc<Coverage>, usize)> },
+    /// It is remembered of every row.
+    ByNumber { coverage: Arc<Coverage>, number: usize },
 }
 
 /// Leaves out the rows that do not exist, and the columns that were only read to know it.
@@ -151,7 +221,7 @@ struct CoveredExec {
 
 impl CoveredExec {
     fn new(input: Arc<dyn ExecutionPlan>, covering: Covering) -> DataFusionResult<CoveredExec> {
-        let schema = Arc::new(input.schema().project(&(0..covering.shown).collect::<Vec<_>>())?);
+        let schema = Arc::new(without_views(&covering.shown_schema(&input)?));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
@@ -226,7 +296,11 @@ impl ExecutionPlan for CoveredExec {
         conditions: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> DataFusionResult<FilterDescription> {
-        let mut input = ChildFilterDescription::from_child(&conditions, &self.input)?;
+        // What is asked of texts above is not asked of views.
+        let shown = self.covering.shown_schema(&self.input)?;
+        let is_told = |place: &usize| shown.field(*place).data_type() != &DataType::Utf8View;
+        let told = (0..shown.fields().len()).filter(is_told).collect();
+        let mut input = ChildFilterDescription::from_child_with_allowed_indices(&conditions, told, &self.input)?;
         if let (FilterPushdownPhase::Pre, Some(condition)) = (phase, &self.covering.condition) {
             input = input.with_self_filters(parts_of(condition).into_iter().cloned().collect());
         }
@@ -235,12 +309,9 @@ impl ExecutionPlan for CoveredExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         let schema = Arc::clone(self.properties.eq_properties.schema());
-        let mut gathered = BatchCoalescer::new(Arc::clone(&schema), BATCH_ROWS);
-        let is_alone = context.session_config().target_partitions() == 1;
-        let (covering, mut input) = (self.covering.clone(), self.input.execute(partition, context)?);
-        if is_alone {
-            input = ahead(input);
-        }
+        let mut gathered = BatchCoalescer::new(Arc::new(self.covering.shown_schema(&self.input)?), BATCH_ROWS);
+        let (covering, told) = (self.covering.clone(), Arc::clone(&schema));
+        let mut input = ahead::of(&self.input, partition, context)?;
         let batches = async_stream::try_stream! {
             while let Some(batch) = input.next().await {
                 let batch = batch?;
@@ -266,36 +337,21 @@ impl ExecutionPlan for CoveredExec {
                 while let Some(batch) = gathered.next_completed_batch() {
                     yield batch;
                 }
-                yield match rows {
-                    Some(rows) if kept < batch.num_rows() => filter_record_batch(&batch, &BooleanArray::new(rows, None))?,
+                let batch = match rows {
+                    Some(rows) if kept < batch.num_rows() => Kept::of(rows).of_batch(&batch, &told)?,
                     _ => batch,
                 };
+                yield batch;
             }
             gathered.finish_buffered_batch()?;
             while let Some(batch) = gathered.next_completed_batch() {
                 yield batch;
             }
         };
+        let told = Arc::clone(&schema);
+        let batches = batches.map(move |batch: DataFusionResult<RecordBatch>| in_texts(batch?, &told));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
-}
-
-/// In the order of the table nothing is read in parts. So that another core has something to do, reading goes on while it is
-/// decided on what was read, and while that is masked and marked.
-fn ahead(mut input: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    let mut ahead = RecordBatchReceiverStream::builder(input.schema(), BATCHES_AHEAD);
-    let sender = ahead.tx();
-    ahead.spawn(async move {
-        while let Some(batch) = input.next().await {
-            let is_last = batch.is_err();
-            // When the receiver is gone, nobody wants the rest.
-            if sender.send(batch).await.is_err() || is_last {
-                break;
-            }
-        }
-        Ok(())
-    });
-    ahead.build()
 }
 
 impl Covering {
@@ -303,7 +359,7 @@ impl Covering {
     fn covered(&self, batch: &RecordBatch) -> DataFusionResult<Option<BooleanBuffer>> {
         let consenting = match &self.consent {
             None => None,
-            Some((subjects, places)) => Some(consenting(batch, subjects, places)?),
+            Some(consent) => Some(consent.covered(batch)?),
         };
         let Some(condition) = &self.condition else { return Ok(consenting) };
         let met = condition.evaluate(batch)?.into_array(batch.num_rows())?;
@@ -321,6 +377,11 @@ impl Covering {
         }))
     }
 
+    /// The columns that are passed on, as they are read.
+    fn shown_schema(&self, input: &Arc<dyn ExecutionPlan>) -> DataFusionResult<Schema> {
+        Ok(input.schema().project(&(0..self.shown).collect::<Vec<_>>())?)
+    }
+
     fn shown_of(&self, batch: RecordBatch) -> DataFusionResult<RecordBatch> {
         if self.shown == batch.num_columns() {
             return Ok(batch);
@@ -329,14 +390,35 @@ impl Covering {
     }
 }
 
+impl Consent {
+    /// Which rows of a batch have it.
+    fn covered(&self, batch: &RecordBatch) -> DataFusionResult<BooleanBuffer> {
+        match self {
+            Consent::BySubjects { members, subjects, learnt } => {
+                let rows = consenting(batch, members, subjects)?;
+                if let Some((coverage, number)) = learnt {
+                    coverage.learn(numbers(batch, *number)?, &rows);
+                }
+                Ok(rows)
+            }
+            Consent::ByNumber { coverage, number } => Ok(coverage.existing(numbers(batch, *number)?)),
+        }
+    }
+}
+
+/// A column of row numbers or ordinals.
+fn numbers(batch: &RecordBatch, place: usize) -> DataFusionResult<&Int64Array> {
+    match batch.column(place).as_primitive_opt::<Int64Type>() {
+        Some(numbers) => Ok(numbers),
+        None => internal_err!("a column of rows or subjects holds no numbers"),
+    }
+}
+
 /// The rows all of whose subjects are members. Without a column of subjects nobody has consented.
 fn consenting(batch: &RecordBatch, subjects: &ConsentSet, places: &[usize]) -> DataFusionResult<BooleanBuffer> {
     let mut rows: Option<BooleanBuffer> = None;
     for place in places {
-        let Some(ordinals) = batch.column(*place).as_primitive_opt::<Int64Type>() else {
-            return internal_err!("a column of subjects holds no ordinals");
-        };
-        let (members, _) = subjects.covered(ordinals).into_parts();
+        let (members, _) = subjects.covered(numbers(batch, *place)?).into_parts();
         rows = Some(match rows {
             Some(rows) => &rows & &members,
             None => members,

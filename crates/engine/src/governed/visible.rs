@@ -86,7 +86,7 @@ async fn counted(
     table: &GovernedTable,
     memory_bytes: usize,
 ) -> Result<usize, EngineError> {
-    let task = engine.task(state, memory_bytes, &RowsLeft::default())?;
+    let task = engine.task(state, memory_bytes, &RowsLeft::unread())?;
     if table.copy_lacks_rows() {
         // Which rows they are is known only where the copy is made.
         let rows = table.rows(&[], &[]).map_err(|error| sanitise(&error))?;

@@ -60,6 +60,11 @@ impl Copying {
         &self.read
     }
 
+    /// The names of the marks that bear on the shown columns, in their order.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = &str> {
+        self.marking.marks.iter().map(|mark| mark.name.as_str())
+    }
+
     /// The name of such a column in a batch.
     pub(crate) fn read_name(column: &str) -> String {
         format!("{READ_PREFIX}{column}")

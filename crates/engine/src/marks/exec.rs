@@ -1,5 +1,6 @@
 //! Marks as a step of the governed plan, between its masks and its barrier. Batch by batch, each by itself: a copy does not
-//! depend on how its rows were cut into batches, nor on their order or on how many threads read them.
+//! depend on how its rows were cut into batches, nor on their order or on how many threads read them, nor on what is remembered of
+//! statements before.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +19,16 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use lingqu_fingerprint::{FingerprintError, Marker};
 
-use super::Copying;
+use super::{Copying, DrawnBefore};
+use crate::ahead;
 
 /// Turns the columns of its input into the recipient's. The input yields the columns that are shown, those that are read for
 /// the marks alone, and last the row number; what is passed on are the shown ones and the row number.
 pub(crate) struct MarkExec {
     input: Arc<dyn ExecutionPlan>,
     copying: Arc<Copying>,
+    /// What is remembered of the marks, where anything is.
+    before: Option<DrawnBefore>,
     /// Places of the input's columns that are passed on.
     passed: Arc<[usize]>,
     properties: Arc<PlanProperties>,
@@ -32,7 +36,11 @@ pub(crate) struct MarkExec {
 
 impl MarkExec {
     /// Error: the input has fewer columns than it must.
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, copying: Arc<Copying>) -> DataFusionResult<MarkExec> {
+    pub(crate) fn new(
+        input: Arc<dyn ExecutionPlan>,
+        copying: Arc<Copying>,
+        before: Option<DrawnBefore>,
+    ) -> DataFusionResult<MarkExec> {
         let columns = input.schema().fields().len();
         let Some(shown) = columns.checked_sub(copying.read().len() + 1) else {
             return internal_err!("marks need the key of a row and its number");
@@ -45,7 +53,7 @@ impl MarkExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(MarkExec { input, copying, passed, properties: Arc::new(properties) })
+        Ok(MarkExec { input, copying, before, passed, properties: Arc::new(properties) })
     }
 }
 
@@ -86,18 +94,18 @@ impl ExecutionPlan for MarkExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(MarkExec::new(input, Arc::clone(&self.copying))?)),
+            (Some(input), true) => Ok(Arc::new(MarkExec::new(input, Arc::clone(&self.copying), self.before.clone())?)),
             _ => internal_err!("marks are laid into one input"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
-        let mut input = self.input.execute(partition, context)?;
-        let (copying, passed) = (Arc::clone(&self.copying), Arc::clone(&self.passed));
+        let mut input = ahead::of(&self.input, partition, context)?;
+        let (copying, before, passed) = (Arc::clone(&self.copying), self.before.clone(), Arc::clone(&self.passed));
         let batches = async_stream::try_stream! {
             let marker = copying.marker().map_err(fault)?;
             while let Some(batch) = input.next().await {
-                let copy = copied(&marker, &batch?, &passed)?;
+                let copy = copied(&marker, before.as_ref(), &batch?, &passed)?;
                 if copy.num_rows() > 0 {
                     yield copy;
                 }
@@ -107,8 +115,17 @@ impl ExecutionPlan for MarkExec {
     }
 }
 
-fn copied(marker: &Marker<'_>, batch: &RecordBatch, passed: &[usize]) -> DataFusionResult<RecordBatch> {
-    Ok(marker.mark(batch).map_err(fault)?.project(passed)?)
+fn copied(
+    marker: &Marker<'_>,
+    before: Option<&DrawnBefore>,
+    batch: &RecordBatch,
+    passed: &[usize],
+) -> DataFusionResult<RecordBatch> {
+    let copy = match before {
+        Some(before) => before.marked(marker, batch),
+        None => marker.mark(batch),
+    };
+    Ok(copy.map_err(fault)?.project(passed)?)
 }
 
 /// The cause is logged here, where it is still known; it names columns and limits, and no value.

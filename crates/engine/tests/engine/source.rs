@@ -5,7 +5,11 @@ use std::io::Write;
 use std::path::Path;
 
 use lingqu_engine::ColumnType;
-use lingqu_engine::source::{DeclaredColumn, FoundKind, Source, SourceError, SourceOptions};
+use lingqu_engine::source::{DeclaredColumn, FoundKind, Fragment, FragmentOptions, Source, SourceError, SourceOptions};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
 
 use crate::data::{Place, name, text_rows};
 
@@ -108,6 +112,50 @@ fn a_parquet_source_reads_as_the_csv_it_was_made_from() {
     let bytes = fs::read(&path).expect("read");
     fs::write(&path, &bytes[..bytes.len() / 2]).expect("cut");
     assert!(matches!(open(&path), Err(SourceError::Unreadable { .. })));
+}
+
+/// The schema of Arrow that a Parquet file names is base64 of whoever wrote it: what is no schema is refused, as a source and as a
+/// leaked file, and brings nobody down.
+#[test]
+fn a_parquet_file_that_names_no_arrow_schema_is_refused() {
+    const ROUNDS: usize = 400;
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let place = Place::new();
+    let csv = open(&place.file("plain.csv", CSV)).expect("good");
+    let batch = csv.batches().expect("good").next().expect("a batch").expect("good");
+    let named = parquet::arrow::encode_arrow_schema(&batch.schema());
+    let path = place.directory.path().join("plain.parquet");
+    let write = |named: String| {
+        let named = KeyValue::new("ARROW:schema".to_owned(), named);
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![named])).build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let file = fs::File::create(&path).expect("a file");
+        let mut writer = ArrowWriter::try_new_with_options(file, batch.schema(), options).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.close().expect("closed");
+    };
+    write(named.clone());
+    assert_eq!(read(&open(&path).expect("good")).expect("good"), read(&csv).expect("good"));
+    let mut state: u64 = 0x2545_f491;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % limit
+    };
+    let mut refused = 0;
+    for _ in 0..ROUNDS {
+        let mut damaged = named.clone().into_bytes();
+        for _ in 0..=below(2) {
+            let at = below(damaged.len());
+            damaged[at] = LETTERS[below(LETTERS.len())];
+        }
+        write(String::from_utf8(damaged).expect("letters"));
+        match open(&path) {
+            Ok(source) => drop(read(&source)),
+            Err(_) => refused += 1,
+        }
+        drop(Fragment::read(&path, &FragmentOptions::default()));
+    }
+    assert!(refused > ROUNDS / 10, "{refused} of {ROUNDS} were refused");
 }
 
 fn declared(header: &str, column: &str, column_type: ColumnType) -> DeclaredColumn {

@@ -1,23 +1,20 @@
 //! Digests of answers, made while they leave.
 //!
 //! An answer that leaves as bytes is digested as the bytes that it is. One that leaves as batches reaches clients in other
-//! messages with each protocol and each cutting, so what is digested is its values, column by column: `docs/manual/receipts.md`
-//! gives the form, for whoever wants to make the digest of what he has.
+//! messages with each protocol and each cutting, so what is digested is its values, column by column ([`blocks`]):
+//! `docs/manual/receipts.md` gives the form, for whoever wants to make the digest of what he has.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
-};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+mod blocks;
+
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use lingqu_crypto::{Sha256Digest, Sha256Hasher};
 use lingqu_domain::answer::AnswerForm;
 
+use blocks::ColumnHasher;
+
 /// What stands before the digests of columns.
-const VALUES_CONTEXT: &[u8] = b"lingqu answer values v1\n";
+const VALUES_CONTEXT: &[u8] = b"lingqu answer value blocks v1\n";
 
 /// Digests an answer whose pieces leave one after another.
 pub(super) trait AnswerHasher<P>: Default + Send + 'static {
@@ -54,13 +51,13 @@ pub(super) fn values_digest(batch: &RecordBatch) -> Sha256Digest {
 #[derive(Debug, Default)]
 pub(super) struct ValuesHasher {
     rows: u64,
-    columns: Vec<(String, Sha256Hasher)>,
-    /// The values of a column's piece in their form; kept for the next one.
+    columns: Vec<(String, ColumnHasher)>,
+    /// What is being written; kept for the next piece.
     written: Vec<u8>,
 }
 
 impl AnswerHasher<RecordBatch> for ValuesHasher {
-    const FORM: AnswerForm = AnswerForm::Values;
+    const FORM: AnswerForm = AnswerForm::ValueBlocks;
 
     fn take(&mut self, piece: &RecordBatch) {
         if piece.num_rows() == 0 {
@@ -68,17 +65,15 @@ impl AnswerHasher<RecordBatch> for ValuesHasher {
         }
         if self.rows == 0 {
             let names = piece.schema_ref().fields().iter().map(|field| field.name().clone());
-            self.columns = names.map(|name| (name, Sha256Hasher::default())).collect();
+            self.columns = names.map(|name| (name, ColumnHasher::default())).collect();
         }
         self.rows += piece.num_rows() as u64;
         for ((_, hasher), column) in self.columns.iter_mut().zip(piece.columns()) {
-            self.written.clear();
-            put_column(column, &mut self.written);
-            hasher.update(&self.written);
+            hasher.take(column, &mut self.written);
         }
     }
 
-    fn digest(self) -> Sha256Digest {
+    fn digest(mut self) -> Sha256Digest {
         let mut whole = Sha256Hasher::default();
         whole.update(VALUES_CONTEXT);
         whole.update(&self.rows.to_be_bytes());
@@ -86,153 +81,9 @@ impl AnswerHasher<RecordBatch> for ValuesHasher {
         for (name, hasher) in self.columns {
             whole.update(&(name.len() as u64).to_be_bytes());
             whole.update(name.as_bytes());
-            whole.update(&hasher.finish().0);
+            whole.update(&hasher.digest(&mut self.written).0);
         }
         whole.finish()
-    }
-}
-
-/// A missing value is one byte of 0; every other begins with the byte of its kind.
-const MISSING: u8 = 0;
-const BOOLEAN: u8 = 1;
-const INTEGER: u8 = 2;
-const FLOAT: u8 = 3;
-const DECIMAL: u8 = 4;
-const TEXT: u8 = 5;
-const BINARY: u8 = 6;
-const DATE: u8 = 7;
-const LOCAL_TIME: u8 = 8;
-const MOMENT: u8 = 9;
-/// As the text that Arrow prints.
-const PRINTED: u8 = 10;
-
-/// Writes the values of a column one behind the other.
-fn put_column(column: &ArrayRef, into: &mut Vec<u8>) {
-    match column.data_type() {
-        DataType::Null => into.resize(into.len() + column.len(), MISSING),
-        DataType::Boolean => {
-            for value in column.as_boolean() {
-                match value {
-                    Some(value) => into.extend_from_slice(&[BOOLEAN, u8::from(value)]),
-                    None => into.push(MISSING),
-                }
-            }
-        }
-        DataType::Int8 => put_eight::<Int8Type>(column, INTEGER, into, |value| i64::from(value).to_be_bytes()),
-        DataType::Int16 => put_eight::<Int16Type>(column, INTEGER, into, |value| i64::from(value).to_be_bytes()),
-        DataType::Int32 => put_eight::<Int32Type>(column, INTEGER, into, |value| i64::from(value).to_be_bytes()),
-        DataType::Int64 => put_eight::<Int64Type>(column, INTEGER, into, i64::to_be_bytes),
-        DataType::UInt8 => put_eight::<UInt8Type>(column, INTEGER, into, |value| i64::from(value).to_be_bytes()),
-        DataType::UInt16 => put_eight::<UInt16Type>(column, INTEGER, into, |value| i64::from(value).to_be_bytes()),
-        DataType::UInt32 => put_eight::<UInt32Type>(column, INTEGER, into, |value| i64::from(value).to_be_bytes()),
-        DataType::Float32 => put_eight::<Float32Type>(column, FLOAT, into, |value| f64::from(value).to_be_bytes()),
-        DataType::Float64 => put_eight::<Float64Type>(column, FLOAT, into, f64::to_be_bytes),
-        DataType::Date32 => put_eight::<Date32Type>(column, DATE, into, |days| i64::from(days).to_be_bytes()),
-        DataType::Decimal128(_, scale) => put_decimals(column, *scale, into),
-        DataType::Utf8 => put_texts(column.as_string::<i32>().iter().map(|text| text.map(str::as_bytes)), TEXT, into),
-        DataType::LargeUtf8 => {
-            put_texts(column.as_string::<i64>().iter().map(|text| text.map(str::as_bytes)), TEXT, into);
-        }
-        DataType::Utf8View => {
-            put_texts(column.as_string_view().iter().map(|text| text.map(str::as_bytes)), TEXT, into);
-        }
-        DataType::Binary => put_texts(column.as_binary::<i32>().iter(), BINARY, into),
-        DataType::LargeBinary => put_texts(column.as_binary::<i64>().iter(), BINARY, into),
-        DataType::BinaryView => put_texts(column.as_binary_view().iter(), BINARY, into),
-        DataType::Timestamp(unit, zone) => {
-            put_times(column, *unit, if zone.is_some() { MOMENT } else { LOCAL_TIME }, into);
-        }
-        DataType::Dictionary(_, values) => match cast(column, values) {
-            Ok(plain) => put_column(&plain, into),
-            Err(_) => put_printed(column, into),
-        },
-        _ => put_printed(column, into),
-    }
-}
-
-/// Values of eight bytes, the greatest first.
-fn put_eight<T: ArrowPrimitiveType>(
-    column: &ArrayRef,
-    kind: u8,
-    into: &mut Vec<u8>,
-    bytes: impl Fn(T::Native) -> [u8; 8],
-) {
-    let values = column.as_primitive::<T>();
-    into.reserve(9 * values.len());
-    let written = |value| {
-        let mut written = [kind; 9];
-        written[1..].copy_from_slice(&bytes(value));
-        written
-    };
-    if values.null_count() == 0 {
-        for value in values.values() {
-            into.extend_from_slice(&written(*value));
-        }
-        return;
-    }
-    for value in values {
-        match value {
-            Some(value) => into.extend_from_slice(&written(value)),
-            None => into.push(MISSING),
-        }
-    }
-}
-
-/// The scale, and the number without its point in sixteen bytes.
-fn put_decimals(column: &ArrayRef, scale: i8, into: &mut Vec<u8>) {
-    for value in column.as_primitive::<Decimal128Type>() {
-        match value {
-            Some(value) => {
-                into.push(DECIMAL);
-                into.extend_from_slice(&scale.to_be_bytes());
-                into.extend_from_slice(&value.to_be_bytes());
-            }
-            None => into.push(MISSING),
-        }
-    }
-}
-
-/// Bytes behind their length.
-fn put_texts<'a>(values: impl Iterator<Item = Option<&'a [u8]>>, kind: u8, into: &mut Vec<u8>) {
-    for value in values {
-        match value {
-            Some(value) => {
-                into.push(kind);
-                into.extend_from_slice(&(value.len() as u64).to_be_bytes());
-                into.extend_from_slice(value);
-            }
-            None => into.push(MISSING),
-        }
-    }
-}
-
-/// Microseconds since 1970, rounded down; at its end where they are more than there can be.
-fn put_times(column: &ArrayRef, unit: TimeUnit, kind: u8, into: &mut Vec<u8>) {
-    match unit {
-        TimeUnit::Second => {
-            put_eight::<TimestampSecondType>(column, kind, into, |value| value.saturating_mul(1_000_000).to_be_bytes())
-        }
-        TimeUnit::Millisecond => {
-            put_eight::<TimestampMillisecondType>(column, kind, into, |value| value.saturating_mul(1_000).to_be_bytes())
-        }
-        TimeUnit::Microsecond => put_eight::<TimestampMicrosecondType>(column, kind, into, i64::to_be_bytes),
-        TimeUnit::Nanosecond => {
-            put_eight::<TimestampNanosecondType>(column, kind, into, |value| value.div_euclid(1_000).to_be_bytes());
-        }
-    }
-}
-
-/// Types that no column of a product has and few expressions make: as Arrow prints them.
-fn put_printed(column: &ArrayRef, into: &mut Vec<u8>) {
-    let options = FormatOptions::default();
-    let formatter = ArrayFormatter::try_new(column.as_ref(), &options).ok();
-    for at in 0..column.len() {
-        if column.is_null(at) {
-            into.push(MISSING);
-            continue;
-        }
-        let text = formatter.as_ref().and_then(|formatter| formatter.value(at).try_to_string().ok());
-        put_texts(std::iter::once(Some(text.unwrap_or_default().as_bytes())), PRINTED, into);
     }
 }
 
@@ -241,10 +92,13 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array, Int64Array, NullArray,
-        StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array,
+        Int64Array, NullArray, StringArray, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        UInt64Array,
     };
-    use arrow::datatypes::{Field, Schema};
+    use arrow::buffer::NullBuffer;
+    use arrow::datatypes::{Field, Int32Type, Schema};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -276,12 +130,61 @@ mod tests {
     fn the_form_never_changes() {
         assert_eq!(
             values_digest(&batch()).to_string(),
-            "78ac581b19263a520dcb5e10f4461f524e5222474ac40246e0e1e66c08f02289"
+            "2a7ccb1d3bcc0a00c3d4e4a8e544ba972c7c5ebe504d3ef27149b8fc6d0654fa"
         );
         assert_eq!(
             values_digest(&batch().slice(0, 0)).to_string(),
-            "b209919e6d5634f8e8afb3306f0b0d7fb35c16d9ccb776903380307372b03a7f"
+            "7d766db09b2ce27f989f98e0ceabc3aa7b90f1785818f90af6ab6d2f17cc1e63"
         );
+        assert_eq!(
+            values_digest(&long()).to_string(),
+            "952a53d0882626954acefbe1f4bb7108f0b5642e0155fd2a94f601e4e902faa2"
+        );
+    }
+
+    /// Two blocks and a part of one: numbers of two, four and eight bytes, missing values, a block of nothing else.
+    fn long() -> RecordBatch {
+        let numbers = (0_i64..3_000)
+            .map(|row| (row % 7 != 0).then_some((row - 1_500) * if row < 1_024 { row } else { 1 }))
+            .collect::<Int64Array>();
+        let texts = (0_usize..3_000)
+            .map(|row| (row % 5 != 0).then(|| format!("{}{}", "t".repeat(row % 4), row % 11)))
+            .collect::<StringArray>();
+        let decimals = (0_i128..3_000)
+            .map(|row| (row >= 1_024).then_some(10_i128.pow(20) * (row % 2) + row))
+            .collect::<Decimal128Array>();
+        batch_of(vec![
+            ("number", Arc::new(numbers)),
+            ("text", Arc::new(texts)),
+            ("decimal", Arc::new(decimals.with_precision_and_scale(30, 2).unwrap())),
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn however_an_answer_is_cut_its_digest_is_the_same(cuts in proptest::collection::vec(0_usize..3_000, 0..12)) {
+            let whole = long();
+            let (mut hasher, mut cuts, mut from) = (ValuesHasher::default(), cuts, 0);
+            cuts.sort_unstable();
+            for to in cuts.into_iter().chain([3_000]) {
+                hasher.take(&whole.slice(from, to - from));
+                from = to;
+            }
+            prop_assert_eq!(hasher.digest(), values_digest(&whole));
+        }
+    }
+
+    #[test]
+    fn what_lies_where_a_value_is_missing_does_not_bear_on_it() {
+        let one = |column: ArrayRef| values_digest(&batch_of(vec![("c", column)]));
+        let there = || Some(NullBuffer::from(vec![true, false, true]));
+        let hidden = Int64Array::new(vec![1, 77, 3].into(), there());
+        assert_eq!(one(Arc::new(hidden)), one(Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]))));
+        let texts = StringArray::from(vec!["a", "hidden", "c"]);
+        let hidden = StringArray::new(texts.offsets().clone(), texts.values().clone(), there());
+        assert_eq!(one(Arc::new(hidden)), one(Arc::new(StringArray::from(vec![Some("a"), None, Some("c")]))));
+        let decimals = Decimal128Array::new(vec![1, i128::MAX, 3].into(), there());
+        assert_eq!(one(Arc::new(decimals)), one(Arc::new(Decimal128Array::from(vec![Some(1), None, Some(3)]))));
     }
 
     #[test]
@@ -294,6 +197,8 @@ mod tests {
         assert_eq!(cut.digest(), values_digest(&whole));
         let one = |column: ArrayRef| values_digest(&batch_of(vec![("c", column)]));
         assert_eq!(one(Arc::new(Int32Array::from(vec![3]))), one(Arc::new(Int64Array::from(vec![3]))));
+        let unsigned = UInt64Array::from(vec![Some(3), None]);
+        assert_eq!(one(Arc::new(unsigned)), one(Arc::new(Int64Array::from(vec![Some(3), None]))));
         let text: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "a"]));
         assert_eq!(one(Arc::new(StringViewArray::from(vec!["a", "b", "a"]))), one(Arc::clone(&text)));
         assert_eq!(one(Arc::new(vec!["a", "b", "a"].into_iter().collect::<DictionaryArray<Int32Type>>())), one(text));
@@ -322,6 +227,14 @@ mod tests {
             vec![("a", texts(vec!["ab", "c"]))],
             vec![("a", texts(vec!["a", "bc"]))],
             vec![("a", texts(vec!["", "abc"]))],
+            vec![("a", texts(vec!["", ""]))],
+            vec![("a", Arc::new(BinaryArray::from(vec![b"1".as_slice()])) as ArrayRef)],
+            vec![("a", numbers(vec![Some(0), None]))],
+            vec![("a", numbers(vec![Some(127), Some(127)]))],
+            vec![("a", numbers(vec![Some(-128), Some(127)]))],
+            vec![("a", numbers(vec![Some(128), Some(127)]))],
+            vec![("a", numbers(vec![Some(-129), Some(127)]))],
+            vec![("a", numbers(vec![Some(i64::MIN), Some(i64::MAX)]))],
             vec![("a", Arc::new(UInt64Array::from(vec![u64::MAX])) as ArrayRef)],
             vec![("a", Arc::new(UInt64Array::from(vec![u64::MAX - 1])) as ArrayRef)],
         ] {

@@ -44,7 +44,7 @@ impl Deliveries {
             let encode = |_: &Label, found: &LookedUp| {
                 let batch = row_of(&statement, found)?;
                 let bytes = arrow_stream(&batch)?;
-                let digest = (AnswerForm::Values, values_digest(&batch));
+                let digest = (AnswerForm::ValueBlocks, values_digest(&batch));
                 answer = Some(batch);
                 Ok(Encoded { bytes, digest })
             };

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use lingqu_app::AppError;
-use lingqu_domain::scope::Mode;
+use lingqu_domain::scope::{ColumnName, Mode, Precision};
 use lingqu_engine::ColumnView;
 use lingqu_engine::engine::{CATALOG, SCHEMA};
 use lingqu_engine::export::ExportError;
@@ -117,10 +117,31 @@ impl Admission {
         modes.into_iter().find(|mode| self.serving.must_allow(*mode).is_ok()).unwrap_or(Mode::Verification)
     }
 
-    /// The parts of the key, if all of them are among these columns.
+    /// The parts of the key, if all of them are among these columns of the mode that is shown, each as fine that it tells rows
+    /// apart: a number that is rounded, or the month of a day, is the same in many rows.
     pub(crate) fn key_among(&self, columns: &[ColumnView]) -> Vec<String> {
-        let key: Vec<String> = self.serving.details.key.iter().map(ToString::to_string).collect();
-        let is_shown = key.iter().all(|part| columns.iter().any(|column| column.name.as_str() == part));
-        if is_shown { key } else { Vec::new() }
+        let (scope, mode) = (&self.serving.grant.scope, self.shown_mode());
+        let is_shown = |part: &ColumnName| {
+            let precision = scope.columns.get(part).map_or(Precision::Hidden, |precisions| precisions.in_mode(mode));
+            tells_rows_apart(precision) && columns.iter().any(|column| column.name == *part)
+        };
+        let key = &self.serving.details.key;
+        if key.iter().all(is_shown) { key.iter().map(ToString::to_string).collect() } else { Vec::new() }
+    }
+}
+
+/// Whether two values that differ still differ at a precision.
+fn tells_rows_apart(precision: Precision) -> bool {
+    match precision {
+        Precision::Exact
+        | Precision::PseudonymOfPermit
+        | Precision::PseudonymOfConsumer
+        | Precision::PseudonymOfOrder => true,
+        Precision::Month
+        | Precision::Year
+        | Precision::County
+        | Precision::City
+        | Precision::Rounded(_)
+        | Precision::Hidden => false,
     }
 }

@@ -24,7 +24,7 @@ use arrow_flight::{
 };
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
 use lingqu_app::AppError;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::schema_session::Concern;
@@ -34,9 +34,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::PROTOCOL;
 use super::access::{self, Attempts};
-use super::answer::{asked, encoded, information, parameters_of, schema_bytes, sent};
+use super::answer::{asked, information, parameters_of, schema_bytes, sent};
 use super::catalogue::{self, Question};
 use super::connection::Peer;
+use super::messages::{Messages, Sent, encoded};
 use super::prepared::PreparedStatements;
 use super::running::{Run, Running};
 use super::status::refused;
@@ -52,7 +53,7 @@ const SESSION_CLOSED: &[u8] = &[0x08, 0x01];
 const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 const CLOSE_SESSION: &str = "CloseSession";
 
-pub(super) type DoGet = <FlightService as FlightCalls>::DoGetStream;
+type DoGet = <FlightService as FlightCalls>::DoGetStream;
 type DoAction = <FlightService as FlightCalls>::DoActionStream;
 type Handshake = Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>;
 
@@ -106,7 +107,7 @@ impl FlightService {
         parameters: Vec<ScalarValue>,
         told: Option<&Told>,
         run: Option<Run>,
-    ) -> Result<Response<DoGet>, GatewayError> {
+    ) -> Result<Response<Messages>, GatewayError> {
         if let Some(question) = self.deliveries.schema_question(admission, &sql).await? {
             let (schema, batches) = question.batches(&parameters).await?;
             return Ok(Response::new(encoded(
@@ -134,7 +135,47 @@ impl FlightService {
         let admission = self.admit(metadata).await?;
         let answered = catalogue::answer(&self.deliveries, &admission, question).await;
         let batch = answered.map_err(|error| refused(Some(&admission.order), &error))?;
-        Ok(Response::new(encoded(batch.schema(), Bytes::new(), futures::stream::iter([Ok(batch)]))))
+        let messages = encoded(batch.schema(), Bytes::new(), futures::stream::iter([Ok(batch)]));
+        Ok(in_whole(Response::new(messages)))
+    }
+
+    /// Answers a ticket, whatever it is of.
+    pub(super) async fn answer_ticket(&self, request: Request<FlightTicket>) -> Result<Response<Messages>, Status> {
+        let any = Any::decode(&*request.get_ref().ticket).ok();
+        if let Some(command) = any.as_ref().and_then(|any| any.unpack::<TicketStatementQuery>().ok().flatten()) {
+            return self.statement(command, request.metadata()).await;
+        }
+        if let Some(query) = any.as_ref().and_then(|any| any.unpack::<CommandPreparedStatementQuery>().ok().flatten()) {
+            return self.prepared_statement(query, request.metadata()).await;
+        }
+        let answered = FlightCalls::do_get(self, request).await?;
+        Ok(answered.map(|messages| -> Messages { Box::pin(messages.map_ok(Sent::Whole)) }))
+    }
+
+    async fn statement(
+        &self,
+        command: TicketStatementQuery,
+        metadata: &MetadataMap,
+    ) -> Result<Response<Messages>, Status> {
+        let admission = self.admit(metadata).await?;
+        let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
+        let app = self.deliveries.app();
+        let opened = Ticket::open(&command.statement_handle, app.address_key(), &admission.order, app.now());
+        let Ticket { id, mode, sql, parameters, told } = opened.map_err(refuse)?;
+        let run = self.running.begin(id).map_err(refuse)?;
+        self.drawn(&admission, mode, sql, parameters, Some(&told), Some(run)).await.map_err(refuse)
+    }
+
+    async fn prepared_statement(
+        &self,
+        query: CommandPreparedStatementQuery,
+        metadata: &MetadataMap,
+    ) -> Result<Response<Messages>, Status> {
+        let admission = self.admit(metadata).await?;
+        let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
+        let prepared = self.prepared.get(&admission.order, &query.prepared_statement_handle).map_err(refuse)?;
+        let mode = mode_of(&admission, prepared.mode, &prepared.sql).map_err(refuse)?;
+        self.drawn(&admission, mode, prepared.sql, prepared.parameters, None, None).await.map_err(refuse)
     }
 
     /// The ticket of a question about what there is: the question itself. It is answered for whoever redeems it.
@@ -255,13 +296,7 @@ impl FlightSqlService for FlightService {
         command: TicketStatementQuery,
         request: Request<FlightTicket>,
     ) -> Result<Response<DoGet>, Status> {
-        let admission = self.admit(request.metadata()).await?;
-        let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
-        let app = self.deliveries.app();
-        let opened = Ticket::open(&command.statement_handle, app.address_key(), &admission.order, app.now());
-        let Ticket { id, mode, sql, parameters, told } = opened.map_err(refuse)?;
-        let run = self.running.begin(id).map_err(refuse)?;
-        self.drawn(&admission, mode, sql, parameters, Some(&told), Some(run)).await.map_err(refuse)
+        Ok(in_whole(self.statement(command, request.metadata()).await?))
     }
 
     async fn do_get_prepared_statement(
@@ -269,11 +304,7 @@ impl FlightSqlService for FlightService {
         query: CommandPreparedStatementQuery,
         request: Request<FlightTicket>,
     ) -> Result<Response<DoGet>, Status> {
-        let admission = self.admit(request.metadata()).await?;
-        let refuse = |error: GatewayError| refused(Some(&admission.order), &error);
-        let prepared = self.prepared.get(&admission.order, &query.prepared_statement_handle).map_err(refuse)?;
-        let mode = mode_of(&admission, prepared.mode, &prepared.sql).map_err(refuse)?;
-        self.drawn(&admission, mode, prepared.sql, prepared.parameters, None, None).await.map_err(refuse)
+        Ok(in_whole(self.prepared_statement(query, request.metadata()).await?))
     }
 
     async fn do_action_create_prepared_statement(
@@ -614,6 +645,11 @@ impl FlightSqlService for FlightService {
     async fn register_sql_info(&self, _id: i32, _result: &SqlInfo) {
         // What the server says of itself is fixed.
     }
+}
+
+/// The messages of an answer as the generated service has them.
+fn in_whole(answer: Response<Messages>) -> Response<DoGet> {
+    answer.map(|messages| -> DoGet { Box::pin(messages.map_ok(Sent::whole)) })
 }
 
 /// The mode by which a statement is answered. One about what there is is answered whatever is granted.

@@ -129,7 +129,8 @@ fn columns(table: &ShownTable<'_>) -> Written {
     view.texts("column_name", columns.iter().map(|column| Some(column.name.as_str())));
     view.numbers("ordinal_position", (1..).take(columns.len()).map(Some));
     view.same("column_default", None);
-    view.same("is_nullable", Some("YES"));
+    let is_of_key = |column: &ColumnView| table.key.iter().any(|part| part == column.name.as_str());
+    view.texts("is_nullable", columns.iter().map(|column| Some(if is_of_key(column) { "NO" } else { "YES" })));
     view.texts("data_type", types.iter().map(|found| Some(found.name)));
     view.numbers("character_maximum_length", columns.iter().map(|_| None));
     view.numbers("character_octet_length", columns.iter().map(|_| None));
@@ -322,6 +323,8 @@ mod tests {
         assert_eq!(texts(of_columns, "column_comment"), [some("编号"), None, None]);
         let types = [some("bigint"), some("numeric"), some("timestamp with time zone")];
         assert_eq!(texts(of_columns, "data_type"), types);
+        // What identifies a row is never missing.
+        assert_eq!(texts(of_columns, "is_nullable"), [some("NO"), some("YES"), some("YES")]);
         let precisions = of_columns.column_by_name("numeric_precision").unwrap();
         let precisions = precisions.as_primitive::<arrow::datatypes::Int32Type>();
         assert_eq!((precisions.value(0), precisions.value(1), precisions.is_null(2)), (64, 12, true));

@@ -29,11 +29,11 @@ fn batch(rows: &[Row], first_number: usize) -> RecordBatch {
 /// The texts of the rows that a scan of `text` lets out, and the batches they came in.
 fn let_out(
     batches: Vec<RecordBatch>,
-    consent: Option<(&Arc<ConsentSet>, &[String])>,
+    consent: Option<&NeededConsent<'_>>,
     condition: Option<Expr>,
 ) -> DataFusionResult<(Vec<String>, Vec<RecordBatch>)> {
     let raw = MemTable::try_new(batches[0].schema(), vec![batches])?;
-    let rows = CoveredRows::of(Arc::new(raw), consent, condition)?;
+    let rows = CoveredRows::of(Arc::new(raw), consent, condition, 1.0)?;
     let context = SessionContext::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let batches = runtime.block_on(async {
@@ -80,7 +80,8 @@ proptest! {
             }
         }
         let subjects = ["first".to_owned(), "second".to_owned()];
-        let consent = needs_consent.then_some((&set, subjects.as_slice()));
+        let needed = NeededConsent { members: &set, subjects: &subjects, coverage: None };
+        let consent = needs_consent.then_some(&needed);
         let condition = below.map(|below| column("number").lt(lit(below)));
         let (texts, _) = let_out(batches, consent, condition)?;
         prop_assert_eq!(texts, expected);
@@ -90,7 +91,8 @@ proptest! {
 #[test]
 fn without_subjects_there_is_no_consent() -> DataFusionResult<()> {
     let everybody: Arc<ConsentSet> = Arc::new((0..6).collect());
-    let (texts, _) = let_out(vec![batch(&[(Some(1), Some(1), None)], 0)], Some((&everybody, &[])), None)?;
+    let needed = NeededConsent { members: &everybody, subjects: &[], coverage: None };
+    let (texts, _) = let_out(vec![batch(&[(Some(1), Some(1), None)], 0)], Some(&needed), None)?;
     assert!(texts.is_empty(), "{texts:?}");
     Ok(())
 }
@@ -103,7 +105,8 @@ fn conditions_go_on_to_the_scan() -> DataFusionResult<()> {
     let less = |than: i64| -> Arc<dyn PhysicalExpr> {
         Arc::new(BinaryExpr::new(Arc::clone(&number), Operator::Lt, constant(than)))
     };
-    let consent = Some((Arc::new((0..8).collect::<ConsentSet>()), vec![1]));
+    let members = Arc::new((0..8).collect::<ConsentSet>());
+    let consent = Some(Consent::BySubjects { members, subjects: vec![1], learnt: None });
     let covering = Covering { consent, condition: Some(less(3)), shown: 1 };
     let covered = CoveredExec::new(input, covering)?;
     let phase = FilterPushdownPhase::Pre;
@@ -125,7 +128,8 @@ fn a_batch_of_rows_that_all_exist_is_passed_on_as_it_is() -> DataFusionResult<()
     let given = pointer(&whole);
     let subjects = ["first".to_owned(), "second".to_owned()];
     let condition = column("number").lt(lit(3_i64));
-    let (_, batches) = let_out(vec![whole], Some((&set, &subjects)), Some(condition))?;
+    let needed = NeededConsent { members: &set, subjects: &subjects, coverage: None };
+    let (_, batches) = let_out(vec![whole], Some(&needed), Some(condition))?;
     assert_eq!((batches.len(), pointer(&batches[0])), (1, given), "nothing was copied");
     Ok(())
 }
@@ -136,5 +140,88 @@ fn what_little_is_kept_of_many_batches_comes_in_few() -> DataFusionResult<()> {
     let batches: Vec<RecordBatch> = (0..50).map(|place| batch(&rows, place * 100)).collect();
     let (texts, batches) = let_out(batches, None, Some(column("number").lt(lit(10_i64))))?;
     assert_eq!((texts.len(), batches.len()), (500, 1));
+    Ok(())
+}
+
+/// Three blocks of rows, the last of them short, with their numbers; every third row's subject consents, and one row has none.
+fn numbered() -> (Vec<RecordBatch>, Arc<ConsentSet>, usize) {
+    let rows = 2 * BATCH_ROWS + 500;
+    let mut batches = Vec::new();
+    for begin in (0..rows).step_by(BATCH_ROWS) {
+        let numbers: Vec<i64> =
+            (begin..rows.min(begin + BATCH_ROWS)).map(|row| i64::try_from(row).expect("few")).collect();
+        let subjects: Int64Array = numbers.iter().map(|row| (*row != 9_000).then_some(row % 3)).collect();
+        let columns: [(&str, ArrayRef, bool); 3] = [
+            ("text", Arc::new(StringArray::from_iter_values(numbers.iter().map(|row| format!("row {row}")))), false),
+            ("first", Arc::new(subjects), true),
+            (ROW_COLUMN, Arc::new(Int64Array::from(numbers)), false),
+        ];
+        batches.push(RecordBatch::try_from_iter_with_nullable(columns).expect("a batch"));
+    }
+    (batches, Arc::new([0_u32].into_iter().collect()), rows)
+}
+
+/// The texts that a scan of some columns lets out, and the columns that it read.
+fn scanned(
+    raw: &Arc<MemTable>,
+    needed: &NeededConsent<'_>,
+    shown: &[usize],
+) -> DataFusionResult<(Vec<String>, Vec<String>)> {
+    let raw = Arc::clone(raw) as Arc<dyn TableProvider>;
+    let rows = CoveredRows::of(raw, Some(needed), None, 1.0)?;
+    let context = SessionContext::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let (batches, read) = runtime.block_on(async {
+        let plan = rows.scan(&context.state(), Some(&shown.to_vec()), &[], None).await?;
+        let read = plan.children()[0].schema();
+        Ok::<_, datafusion::error::DataFusionError>((collect(plan, context.task_ctx()).await?, read))
+    })?;
+    let texts = |batch: &RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().map(str::to_owned).collect();
+    let read = read.fields().iter().map(|field| field.name().clone()).collect();
+    Ok((batches.iter().flat_map(|batch| -> Vec<String> { texts(batch) }).collect(), read))
+}
+
+#[test]
+fn what_scans_found_of_every_row_is_not_asked_again() -> DataFusionResult<()> {
+    let (batches, members, rows) = numbered();
+    let raw = Arc::new(MemTable::try_new(batches[0].schema(), vec![batches])?);
+    let coverage = Coverage::of_rows(rows).expect("room");
+    let subjects = ["first".to_owned()];
+    let needed = NeededConsent { members: &members, subjects: &subjects, coverage: Some(&coverage) };
+    let expected: Vec<String> =
+        (0..rows).step_by(3).filter(|row| *row != 9_000).map(|row| format!("row {row}")).collect();
+
+    // A scan that does not read the numbers remembers nothing.
+    let (texts, read) = scanned(&raw, &needed, &[0])?;
+    assert_eq!((texts, coverage.is_whole()), (expected.clone(), false));
+    assert_eq!(read, ["text", "first"]);
+
+    let (texts, read) = scanned(&raw, &needed, &[0, 2])?;
+    assert_eq!((texts, coverage.is_whole()), (expected.clone(), true));
+    assert_eq!(read, ["text", ROW_COLUMN, "first"]);
+
+    // From then on subjects are not read, whether the numbers are shown or not.
+    for shown in [&[0, 2][..], &[0]] {
+        let (texts, read) = scanned(&raw, &needed, shown)?;
+        assert_eq!(texts, expected);
+        assert_eq!(read, ["text", ROW_COLUMN]);
+    }
+    Ok(())
+}
+
+/// What is remembered is of one table and one set: others are asked for themselves.
+#[test]
+fn another_set_is_asked_for_itself() -> DataFusionResult<()> {
+    let (batches, members, rows) = numbered();
+    let raw = Arc::new(MemTable::try_new(batches[0].schema(), vec![batches])?);
+    let subjects = ["first".to_owned()];
+    let nobody = Arc::new(ConsentSet::default());
+    for (members, expected) in [(&members, rows.div_ceil(3) - 1), (&nobody, 0)] {
+        let coverage = Coverage::of_rows(rows).expect("room");
+        let needed = NeededConsent { members, subjects: &subjects, coverage: Some(&coverage) };
+        for _ in 0..2 {
+            assert_eq!(scanned(&raw, &needed, &[0, 2])?.0.len(), expected);
+        }
+    }
     Ok(())
 }

@@ -203,6 +203,36 @@ async fn the_row_of_a_key_is_that_of_the_copy() {
     assert!((5..40).contains(&absent) && moved > 300, "{absent} rows lack, {moved} delays are moved");
 }
 
+/// Statements over a table that has marked its rows before give what those over one that has not give, whatever of them they
+/// show, in whatever turn; and the table of another order is asked for itself.
+#[tokio::test]
+async fn what_was_drawn_before_changes_no_copy() {
+    let place = Place::new();
+    let product = trips(&place).await;
+    let mut marking = trip_marking(None);
+    marking.marks.push(number("distance", vec![member("distance", 1, 0)], 2));
+    let original = whole(&place.session(&[copy_of(&product, TRIP_COLUMNS, None)]), "select * from trips").await;
+    let session = |order| place.session(&[copy_of(&product, TRIP_COLUMNS, Some((&marking, 2, order)))]);
+    let (remembering, other) = (session(3), session(4));
+    for round in 0..2 {
+        for sql in [
+            "select id, delay from trips where id > 30000",
+            "select distance from trips",
+            "select id, arrived, planned from trips where planned < 900",
+            "select line, count(*), sum(delay), sum(distance) from trips group by line order by line",
+            "select * from trips",
+        ] {
+            assert!(whole(&remembering, sql).await == whole(&session(3), sql).await, "{round}: {sql}");
+            assert!(whole(&other, sql).await == whole(&session(4), sql).await, "{round}: {sql}");
+        }
+        for (session, order) in [(&remembering, 3), (&other, 4)] {
+            let (found, expected) =
+                (whole(session, "select * from trips").await, copied(&marking, &original, 2, order));
+            assert!(found.columns() == expected.columns(), "{round}, order {order}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_would_tell_a_marked_cell_is_not_served() {
     let place = Place::new();

@@ -1,0 +1,76 @@
+//! The door of the service: all its calls as they are generated, and `DoGet`, by which answers leave, with messages of our own.
+
+use std::convert::Infallible;
+
+use arrow_flight::Ticket;
+use arrow_flight::flight_service_server::FlightServiceServer;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status};
+
+use super::MESSAGE_BYTES_MAX;
+use super::messages::{MessageCodec, Messages};
+use super::service::FlightService;
+
+/// The path of the call that answers a ticket.
+const DO_GET: &str = "/arrow.flight.protocol.FlightService/DoGet";
+
+/// The service as requests reach it.
+#[derive(Clone)]
+pub(super) struct Door {
+    service: FlightService,
+    calls: FlightServiceServer<FlightService>,
+}
+
+impl Door {
+    pub(super) fn new(service: FlightService) -> Door {
+        let calls = FlightServiceServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Door { service, calls }
+    }
+}
+
+impl NamedService for Door {
+    const NAME: &'static str = FlightServiceServer::<FlightService>::NAME;
+}
+
+impl Service<http::Request<Body>> for Door {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<http::Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != DO_GET {
+            return self.calls.call(request);
+        }
+        let answering = Answering { service: self.service.clone() };
+        Box::pin(async move {
+            let mut call = Grpc::new(MessageCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            Ok(call.server_streaming(answering, request).await)
+        })
+    }
+}
+
+/// Answers a ticket.
+struct Answering {
+    service: FlightService,
+}
+
+impl Service<Request<Ticket>> for Answering {
+    type Response = Response<Messages>;
+    type Error = Status;
+    type Future = BoxFuture<Response<Messages>, Status>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Ticket>) -> Self::Future {
+        let service = self.service.clone();
+        Box::pin(async move { service.answer_ticket(request).await })
+    }
+}
