@@ -289,8 +289,9 @@ fn rows_that_were_made_up_hide_none_of_the_others() {
         assert_eq!(names.get(&column.leaked), Some(&column.original), "{:?}", alignment.columns);
     }
     assert!(matches!(alignment.provenance, Provenance::Inside(_)), "{:?}", alignment.provenance);
-    let is_right =
-        |row: &&lingqu_fingerprint::MatchedRow| row.leaked % 3 == 0 && truth[row.leaked as usize / 3] == row.original;
+    let is_right = |row: &&lingqu_fingerprint::MatchedRow| {
+        row.leaked.is_multiple_of(3) && truth[row.leaked as usize / 3] == row.original
+    };
     let right = alignment.rows.iter().filter(is_right).count();
     println!("among 2,000 rows that were made up: {right} of {} right", alignment.rows.len());
     assert!(right >= 900 && right as f64 >= 0.999 * alignment.rows.len() as f64, "{right} {}", alignment.rows.len());

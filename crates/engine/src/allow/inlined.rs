@@ -76,7 +76,7 @@ fn is_comparison(operator: Operator) -> bool {
 
 /// Whether a WHEN stands at a place of a CASE that compares with nothing.
 fn is_condition(case: &Case, place: usize) -> bool {
-    case.expr.is_none() && place % 2 == 0 && place / 2 < case.when_then_expr.len()
+    case.expr.is_none() && place.is_multiple_of(2) && place / 2 < case.when_then_expr.len()
 }
 
 fn may_be_taken_apart(case: &Case) -> bool {
