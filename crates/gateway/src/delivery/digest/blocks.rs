@@ -292,10 +292,10 @@ fn length(bytes: usize) -> i64 {
 fn put_narrow(numbers: &[i64], written: &mut Vec<u8>) {
     // Of a negative number what counts are the bits that are not set.
     let used = numbers.iter().fold(0, |used, number| used | (number ^ (number >> 63)));
-    match used {
-        ..0x80 => put_wide::<1>(numbers, written),
-        ..0x8000 => put_wide::<2>(numbers, written),
-        ..0x8000_0000 => put_wide::<4>(numbers, written),
+    match used.checked_ilog2().map_or(0, |highest| highest + 1) {
+        ..8 => put_wide::<1>(numbers, written),
+        8..16 => put_wide::<2>(numbers, written),
+        16..32 => put_wide::<4>(numbers, written),
         _ => put_wide::<8>(numbers, written),
     }
 }
