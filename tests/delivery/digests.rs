@@ -198,9 +198,9 @@ fn digest_of_integers(name: &str, values: &[i64]) -> lingqu_crypto::Sha256Digest
     let mut column = Sha256Hasher::default();
     for block in values.chunks(1_024) {
         // The kind, that none is missing, and how many bytes a number of the block takes.
-        let bytes = [1_u32, 2, 4, 8].into_iter().find(|bytes| {
-            block.iter().all(|value| i128::from(*value).unsigned_abs() < 1 << (8 * bytes - 1))
-        });
+        let bytes = [1_u32, 2, 4, 8]
+            .into_iter()
+            .find(|bytes| block.iter().all(|value| i128::from(*value).unsigned_abs() < 1 << (8 * bytes - 1)));
         let bytes = bytes.unwrap();
         column.update(&[2, 0, u8::try_from(bytes).unwrap()]);
         for value in block {

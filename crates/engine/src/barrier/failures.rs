@@ -139,7 +139,10 @@ async fn fails_alike(engine: &Engine, tables: (&SessionState, &SessionState), gr
         let here = is_answered(engine, governed, &sql, granted).await;
         let there = is_answered(engine, plain, &sql, granted).await;
         let (is_here, is_there) = (here == Some(true), there == Some(true));
-        assert_eq!(is_here, is_there, "answered on the governed table, answered on the plain one\nLINGQU_SEED={seed}\n{sql}");
+        assert_eq!(
+            is_here, is_there,
+            "answered on the governed table, answered on the plain one\nLINGQU_SEED={seed}\n{sql}"
+        );
         answered += usize::from(here == Some(true));
         failed += usize::from(here == Some(false));
     }
