@@ -55,7 +55,7 @@ pub struct Settings {
     pub streams_per_order_max: u32,
     /// Most verifications and lookups of one order at a time.
     pub singles_per_order_max: u32,
-    /// How long a client may leave a piece of an answer (at most 256 KiB of bytes, about 2 MiB of batches) untaken.
+    /// How long a client may leave a piece of an answer (at most 256 KiB of bytes, about 1 MiB of batches) untaken.
     pub receiver_patience: Duration,
     /// Most bytes of finished files on the node's disk.
     pub finished_bytes_max: u64,

@@ -11,7 +11,6 @@ use futures::{Stream, StreamExt};
 use lingqu_app::AppError;
 use lingqu_domain::answer::AnswerSalt;
 use lingqu_domain::id::ReceiptId;
-use lingqu_domain::order::QuotaUnit;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::export::ExportError;
@@ -28,11 +27,8 @@ use crate::error::GatewayError;
 pub use lingqu_engine::session::Described;
 
 /// Most bytes of a batch that is handed over, so that a slow client still takes one before patience ends and no message
-/// grows past what clients take. Each message costs them something, so an ordinary batch of the engine stays whole. Batches are
-/// cut by rows, so one row may be larger.
-const BATCH_BYTES_MAX: u64 = 2 * 1024 * 1024;
-/// The same where a quota counts bytes: as many as are let out at a time, or each batch would wait for a record of its own.
-const COUNTED_BATCH_BYTES_MAX: u64 = 1024 * 1024;
+/// grows past what clients take. Batches are cut by rows, so one row may be larger.
+const BATCH_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An answer to draw as batches.
 #[derive(Clone, Debug)]
@@ -101,16 +97,11 @@ impl Deliveries {
         }
         let BatchRequest { mode, sql, parameters, request, limits } = request;
         let question = Question { mode, sql, parameters, request, limits };
-        let day = self.app.quota_day(&admission.serving);
-        let bytes_max = match self.app.is_counted(&admission.serving, day, QuotaUnit::Bytes) {
-            true => COUNTED_BATCH_BYTES_MAX,
-            false => BATCH_BYTES_MAX,
-        };
         let mut schema = None;
         let written = |answer: Answer, _head: &JsonHead<'_>, hook: Hook| -> Pieces<RecordBatch> {
             let told = told(&answer.schema());
             schema = Some(SchemaRef::clone(&told));
-            Box::pin(drawn(answer, told, hook, bytes_max))
+            Box::pin(drawn(answer, told, hook))
         };
         let Begun { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, pieces } =
             self.begin(admission, question, written).await?;
@@ -170,13 +161,10 @@ fn drawn(
     answer: Answer,
     schema: SchemaRef,
     hook: Hook,
-    bytes_max: u64,
 ) -> impl Stream<Item = Result<Drawn<RecordBatch>, ExportError<AppError>>> + Send {
     named(answer, hook).flat_map(move |batches| {
         let pieces: Vec<_> = match batches {
-            Ok(batches) => {
-                batches.iter().flat_map(|batch| cut_small(batch, &schema, bytes_max)).map(counted).map(Ok).collect()
-            }
+            Ok(batches) => batches.iter().flat_map(|batch| cut_small(batch, &schema)).map(counted).map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
         futures::stream::iter(pieces)
@@ -187,8 +175,8 @@ fn counted(piece: RecordBatch) -> Drawn<RecordBatch> {
     Drawn { rows: piece.num_rows() as u64, piece }
 }
 
-/// A batch in pieces of about so many bytes, under the schema that is told. Values are shared, not copied.
-fn cut_small(batch: &RecordBatch, schema: &SchemaRef, bytes_max: u64) -> Vec<RecordBatch> {
+/// A batch in pieces of about [`BATCH_BYTES_MAX`], under the schema that is told. Values are shared, not copied.
+fn cut_small(batch: &RecordBatch, schema: &SchemaRef) -> Vec<RecordBatch> {
     let rows = batch.num_rows();
     if rows == 0 {
         return Vec::new();
@@ -196,7 +184,7 @@ fn cut_small(batch: &RecordBatch, schema: &SchemaRef, bytes_max: u64) -> Vec<Rec
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(SchemaRef::clone(schema), batch.columns().to_vec(), &options)
         .expect("the schema is the batch's own, with every column nullable");
-    let count = usize::try_from(batch.bytes().div_ceil(bytes_max)).unwrap_or(rows).clamp(1, rows);
+    let count = usize::try_from(batch.bytes().div_ceil(BATCH_BYTES_MAX)).unwrap_or(rows).clamp(1, rows);
     let rows_each = rows.div_ceil(count);
     (0..rows).step_by(rows_each).map(|from| batch.slice(from, rows_each.min(rows - from))).collect()
 }
@@ -221,19 +209,18 @@ mod tests {
     fn a_large_batch_is_cut_by_rows_and_nothing_is_lost() {
         let whole = batch(4_000, &"x".repeat(1_000));
         let schema = told(&whole.schema());
-        let pieces = cut_small(&whole, &schema, COUNTED_BATCH_BYTES_MAX);
+        let pieces = cut_small(&whole, &schema);
         assert!(pieces.len() >= 4, "{}", pieces.len());
-        assert_eq!(cut_small(&whole, &schema, BATCH_BYTES_MAX).len(), pieces.len() / 2);
         let mut next = 0;
         for piece in &pieces {
-            assert!(piece.bytes() <= COUNTED_BATCH_BYTES_MAX + 2_000, "{}", piece.bytes());
+            assert!(piece.bytes() <= BATCH_BYTES_MAX + 2_000, "{}", piece.bytes());
             assert_eq!(piece.schema(), schema);
             let numbers = piece.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
             assert_eq!(numbers.value(0), next);
             next += i64::try_from(piece.num_rows()).unwrap();
         }
         assert_eq!(next, 4_000);
-        assert_eq!(cut_small(&batch(3, "a"), &schema, BATCH_BYTES_MAX).len(), 1);
-        assert!(cut_small(&batch(0, "a"), &schema, BATCH_BYTES_MAX).is_empty());
+        assert_eq!(cut_small(&batch(3, "a"), &schema).len(), 1);
+        assert!(cut_small(&batch(0, "a"), &schema).is_empty());
     }
 }
