@@ -21,7 +21,7 @@ async fn exported_lineage_is_valid_and_holds_no_text_of_a_query() {
     // Beside the running node, with a delivery whose statement has a literal and an alias of its own.
     let served = demo.serve();
     let order = demo.order_by("rows");
-    let asked = format!("SELECT count(*) AS alias_4711 FROM {} WHERE 'literal-4711' <> 'other-4711'", order.product);
+    let asked = format!("SELECT count(*) AS alias_kumquat FROM {} WHERE 'literal-kumquat' <> 'other-kumquat'", order.product);
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let request = client.post(format!("{}/data/v1/{}/query", served.node.url, order.product)).bearer_auth(&order.key);
     let body = json!({ "sql": asked }).to_string();
@@ -30,7 +30,7 @@ async fn exported_lineage_is_valid_and_holds_no_text_of_a_query() {
     reply.bytes().await.expect("the whole answer");
     let directory = served.directory.path().display().to_string();
     let exported = export(&directory, &[]).stdout;
-    assert!(!exported.contains("4711"), "what a consumer wrote is in the lineage");
+    assert!(!exported.contains("kumquat"), "what a consumer wrote is in the lineage");
     for secret in ["SELECT", "select ", "lqk_"] {
         assert!(!exported.contains(secret), "{secret} is in the lineage");
     }
