@@ -74,8 +74,9 @@ fn texts(items: &[Value], field: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_is_found_from_the_column_that_it_used_and_from_no_other() {
     let node = Delivering::open().await;
-    let by_value = node.query(&node.first, "SELECT delay * 2 AS secret_4711 FROM trip_records WHERE trip_id = 5").await;
-    let by_filter = node.query(&node.first, "SELECT line FROM trip_records WHERE delay = 4711").await;
+    let by_value =
+        node.query(&node.first, "SELECT delay * 2 AS secret_kumquat FROM trip_records WHERE trip_id = 5").await;
+    let by_filter = node.query(&node.first, "SELECT line FROM trip_records WHERE delay = kumquat").await;
     let without = node.query(&node.first, "SELECT line FROM trip_records LIMIT 3").await;
     let of_second = node.query(&node.second, "SELECT delay FROM trip_records").await;
     let check = node.verify(&node.served.order).await;
@@ -158,11 +159,11 @@ async fn a_page_looks_at_a_bounded_number_of_orders() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_leads_back_to_the_columns_of_the_resource() {
     let node = Delivering::open().await;
-    let sql = "SELECT line AS secret_4711, count(*) FROM trip_records WHERE delay > 4711 GROUP BY line";
+    let sql = "SELECT line AS secret_kumquat, count(*) FROM trip_records WHERE delay > kumquat GROUP BY line";
     let receipt = node.query(&node.first, sql).await;
     let consumer = node.served.sign_in("clerk8").await;
     let reply = consumer.get(&format!("/api/v1/lineage/receipts/{receipt}")).await;
-    assert!(!reply.text.contains("4711"), "what the consumer wrote is not in it: {}", reply.text);
+    assert!(!reply.text.contains("kumquat"), "what the consumer wrote is not in it: {}", reply.text);
     let told = reply.json();
     assert_eq!((&told["recorded"], &told["at_most"]), (&json!(true), &json!(false)));
     assert_eq!(told["order"], node.first.id.to_string());
@@ -248,7 +249,7 @@ async fn lineage_is_seen_by_those_who_may_open_the_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_for_those_who_supervise_and_come_page_by_page() {
     let node = Delivering::open().await;
-    node.query(&node.first, "SELECT delay AS secret_4711 FROM trip_records WHERE line = 'secret-4711'").await;
+    node.query(&node.first, "SELECT delay AS secret_kumquat FROM trip_records WHERE line = 'secret-kumquat'").await;
     node.verify(&node.served.order).await;
     for login in ["clerk4", "clerk8", "clerk3"] {
         let client = node.served.sign_in(login).await;
@@ -256,7 +257,7 @@ async fn events_are_for_those_who_supervise_and_come_page_by_page() {
     }
     let authority = node.served.sign_in("chief0").await;
     let whole = authority.get("/api/v1/lineage/events?limit=500").await;
-    assert!(!whole.text.contains("4711"), "what a consumer wrote is in an event");
+    assert!(!whole.text.contains("kumquat"), "what a consumer wrote is in an event");
     let whole = whole.json()["items"].as_array().unwrap().clone();
     let count = |kind: &str| whole.iter().filter(|event| event["eventType"] == kind).count();
     // Two snapshots and two deliveries; the closing of a stream may be a moment behind.

@@ -21,7 +21,8 @@ async fn exported_lineage_is_valid_and_holds_no_text_of_a_query() {
     // Beside the running node, with a delivery whose statement has a literal and an alias of its own.
     let served = demo.serve();
     let order = demo.order_by("rows");
-    let asked = format!("SELECT count(*) AS alias_kumquat FROM {} WHERE 'literal-kumquat' <> 'other-kumquat'", order.product);
+    let asked =
+        format!("SELECT count(*) AS alias_kumquat FROM {} WHERE 'literal-kumquat' <> 'other-kumquat'", order.product);
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let request = client.post(format!("{}/data/v1/{}/query", served.node.url, order.product)).bearer_auth(&order.key);
     let body = json!({ "sql": asked }).to_string();
