@@ -19,7 +19,12 @@ async fn offences(place: &Place) -> Product {
         let driver = if offence % 50 == 0 { String::new() } else { format!("driver-{}", offence % 20) };
         csv.push_str(&format!("{offence},{driver},{}\n", offence % 7));
     }
-    let snapshot = place.snapshot("res_offences", &csv).await;
+    product_of(place, &csv).await
+}
+
+/// The product of some offences, each of which is about its driver.
+async fn product_of(place: &Place, csv: &str) -> Product {
+    let snapshot = place.snapshot("res_offences", csv).await;
     let columns = [("offence", "exact"), ("driver", "exact"), ("points", "exact")];
     let input = GovernedTable::new(snapshot.files, &governance("offences", &columns, vec![], None)).expect("a table");
     let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
@@ -139,18 +144,7 @@ async fn what_scans_found_before_changes_no_answer() {
         };
         csv.push_str(&format!("{offence},{driver},{}\n", offence % 7));
     }
-    let snapshot = place.snapshot("res_offences", &csv).await;
-    let columns = [("offence", "exact"), ("driver", "exact"), ("points", "exact")];
-    let input = GovernedTable::new(snapshot.files, &governance("offences", &columns, vec![], None)).expect("a table");
-    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
-    let spec = ProductSpec {
-        sql: "select offence, driver, points from offences".to_owned(),
-        key: vec![name("offence")],
-        subject: Some(name("driver")),
-        further_subjects: Vec::new(),
-    };
-    let made = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
-    let product = made.expect("a product");
+    let product = product_of(&place, &csv).await;
     let subjects = product.subject_names().expect("the subjects");
     // All but one of the drivers, and one of the two with long runs.
     let consents = (0..).zip(&subjects).filter(|(_, subject)| *subject != "driver-3" && *subject != "b");

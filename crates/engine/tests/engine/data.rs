@@ -182,3 +182,16 @@ pub async fn left(session: &GovernedSession, sql: &str) -> RoaringTreemap {
 pub fn claim(values: &[(&str, Literal)]) -> BTreeMap<String, Option<Literal>> {
     values.iter().map(|(column, value)| ((*column).to_owned(), Some(value.clone()))).collect()
 }
+
+/// Numbers that follow from a seed (xorshift64*, Vigna 2016).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// One of 0 to `limit` less one.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
+    }
+}

@@ -9,6 +9,7 @@ use lingqu_engine::source::{Fragment, FragmentForm, FragmentOptions};
 use lingqu_fingerprint::{COLUMNS_MAX, FRAGMENT_ROWS_MAX};
 use parquet::arrow::ArrowWriter;
 
+use crate::data::Numbers;
 use crate::source_sheets::workbook_of;
 
 /// How many damaged files of each form are read.
@@ -44,46 +45,34 @@ const PIECES: [&[u8]; 24] = [
     b"PK\x05\x06",
 ];
 
-/// Numbers that follow from a seed (xorshift64*, Vigna 2016).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
-
-    fn damage(&mut self, sample: &[u8], others: &[(FragmentForm, Vec<u8>)]) -> Vec<u8> {
-        let mut bytes = sample.to_vec();
-        for _ in 0..=self.below(3) {
-            let at = self.below(bytes.len() + 1);
-            let end = (at + self.below(24)).min(bytes.len());
-            match self.below(8) {
-                0 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
-                1 if at < bytes.len() => bytes[at] = u8::try_from(self.below(256)).unwrap(),
-                2 => drop(bytes.drain(at..end)),
-                3 => bytes.truncate(at),
-                4 => {
-                    let piece = bytes[at..end].to_vec();
-                    let to = self.below(bytes.len() + 1);
-                    bytes.splice(to..to, piece);
-                }
-                5 => {
-                    let (_, other) = &others[self.below(others.len())];
-                    let from = self.below(other.len() + 1);
-                    bytes.truncate(at);
-                    bytes.extend_from_slice(&other[from..]);
-                }
-                _ => {
-                    let piece = PIECES[self.below(PIECES.len())];
-                    bytes.splice(at..end.min(at + self.below(2)), piece.iter().copied());
-                }
+fn damage(numbers: &mut Numbers, sample: &[u8], others: &[(FragmentForm, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = sample.to_vec();
+    for _ in 0..=numbers.below(3) {
+        let at = numbers.below(bytes.len() + 1);
+        let end = (at + numbers.below(24)).min(bytes.len());
+        match numbers.below(8) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << numbers.below(8),
+            1 if at < bytes.len() => bytes[at] = u8::try_from(numbers.below(256)).unwrap(),
+            2 => drop(bytes.drain(at..end)),
+            3 => bytes.truncate(at),
+            4 => {
+                let piece = bytes[at..end].to_vec();
+                let to = numbers.below(bytes.len() + 1);
+                bytes.splice(to..to, piece);
+            }
+            5 => {
+                let (_, other) = &others[numbers.below(others.len())];
+                let from = numbers.below(other.len() + 1);
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[from..]);
+            }
+            _ => {
+                let piece = PIECES[numbers.below(PIECES.len())];
+                bytes.splice(at..end.min(at + numbers.below(2)), piece.iter().copied());
             }
         }
-        bytes
     }
+    bytes
 }
 
 /// A small table in every form.
@@ -162,7 +151,7 @@ fn damaged_files_never_bring_the_reader_down_and_no_value_is_told() {
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1));
         let (mut taken, mut refused) = (0, 0);
         for _ in 0..ROUNDS {
-            match read(&path, &numbers.damage(sample, &samples)) {
+            match read(&path, &damage(&mut numbers, sample, &samples)) {
                 true => taken += 1,
                 false => refused += 1,
             }

@@ -12,7 +12,7 @@ use lingqu_engine::session::GovernedSession;
 use lingqu_engine::{Limits, StorageError};
 use proptest::prelude::*;
 
-use crate::data::{ALL_EXACT, Place, claim, equals, governance, name, rows, text_rows};
+use crate::data::{ALL_EXACT, Numbers, Place, claim, equals, governance, name, rows, text_rows};
 
 struct Served {
     place: Place,
@@ -225,35 +225,23 @@ async fn a_changed_index_is_noticed_and_one_of_another_product_is_made_anew() {
 /// How many damaged indexes are opened.
 const DAMAGED: usize = 300;
 
-/// Numbers that follow from a seed (xorshift64*, Vigna 2016).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
-
-    /// Bytes as a disk might give them back. Every other time they differ where an Arrow file tells what it is made of.
-    fn damage(&mut self, good: &[u8]) -> Vec<u8> {
-        let mut bytes = good.to_vec();
-        let from = if self.below(2) == 0 { bytes.len().saturating_sub(1_200) } else { 0 };
-        let at = from + self.below(bytes.len() - from);
-        let end = (at + 1 + self.below(64)).min(bytes.len());
-        match self.below(5) {
-            0 => bytes[at] ^= 1 << self.below(8),
-            1 => bytes[at..end].fill(0),
-            2 => bytes[at..end].fill(0xff),
-            3 => drop(bytes.drain(at..end)),
-            _ => {
-                let other = good[self.below(good.len() - 64)..][..end - at].to_vec();
-                bytes[at..end].copy_from_slice(&other);
-            }
+/// Bytes as a disk might give them back. Every other time they differ where an Arrow file tells what it is made of.
+fn damage(numbers: &mut Numbers, good: &[u8]) -> Vec<u8> {
+    let mut bytes = good.to_vec();
+    let from = if numbers.below(2) == 0 { bytes.len().saturating_sub(1_200) } else { 0 };
+    let at = from + numbers.below(bytes.len() - from);
+    let end = (at + 1 + numbers.below(64)).min(bytes.len());
+    match numbers.below(5) {
+        0 => bytes[at] ^= 1 << numbers.below(8),
+        1 => bytes[at..end].fill(0),
+        2 => bytes[at..end].fill(0xff),
+        3 => drop(bytes.drain(at..end)),
+        _ => {
+            let other = good[numbers.below(good.len() - 64)..][..end - at].to_vec();
+            bytes[at..end].copy_from_slice(&other);
         }
-        bytes
     }
+    bytes
 }
 
 /// Whatever the disk gives back, the index is made anew, tells how it is mended, or answers rightly. Arrow's own readers panic.
@@ -275,7 +263,7 @@ async fn an_index_that_the_disk_changed_never_panics_and_never_lies() {
             std::fs::write(path, bytes).expect("written");
         }
         let which = numbers.below(2);
-        std::fs::write(&files[which], numbers.damage(&good[which])).expect("written");
+        std::fs::write(&files[which], damage(&mut numbers, &good[which])).expect("written");
         let index = match ProductIndex::open(&product, &cache) {
             Ok(index) => index,
             Err(LookupError::Storage(StorageError::MadeDamaged { .. })) => {
