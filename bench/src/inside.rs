@@ -88,6 +88,8 @@ struct Logged {
     plain_per_second: f64,
     ratio: f64,
     appended: u64,
+    group_receipts: f64,
+    receipt_bytes: f64,
     published_entries: u64,
     check_ms: f64,
     proof_ms_worst: f64,
@@ -253,7 +255,10 @@ pub fn log(bench: &Bench) -> Result<Figures, BenchError> {
     let appends = Row::new(
         "durable receipts a second, both logs published meanwhile",
         format!("{:.0} /s", found.appends_per_second),
-        format!("plain group-committed writes of the same bytes, {:.0} /s", found.plain_per_second),
+        format!(
+            "plain group-committed writes of the same bytes ({:.0} receipts of {:.0} bytes to a group), {:.0} /s",
+            found.group_receipts, found.receipt_bytes, found.plain_per_second
+        ),
     );
     let share = Row::new(
         "their share of plain writes",

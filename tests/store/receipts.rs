@@ -82,7 +82,7 @@ async fn receipts_are_read_back_by_position_order_and_delivery() {
 #[tokio::test]
 async fn receipts_are_committed_to_as_they_fill_entries() {
     // Of several transactions.
-    const ENTRIES: u64 = 41;
+    const ENTRIES: u64 = 81;
     const ENTRY: u64 = ENTRY_RECEIPTS as u64;
     const RECEIPTS: u64 = ENTRIES * ENTRY + 30;
     both(async |factory: StoreFactory| {
@@ -100,7 +100,7 @@ async fn receipts_are_committed_to_as_they_fill_entries() {
         }
         assert_eq!(store.log_size().await.unwrap(), ENTRIES);
         for (receipt, log_entry, place) in
-            [(1, 0, 0), (ENTRY, 0, ENTRY - 1), (20 * ENTRY + 1, 20, 0), (ENTRIES * ENTRY, 40, ENTRY - 1)]
+            [(1, 0, 0), (ENTRY, 0, ENTRY - 1), (80 * ENTRY + 1, 80, 0), (ENTRIES * ENTRY, 80, ENTRY - 1)]
         {
             let commit = log.commit_of(receipt).await.unwrap();
             assert_eq!(commit, Some(ReceiptCommit { log_entry, place }), "receipt {receipt}");
@@ -377,6 +377,25 @@ async fn zeros_ahead_of_the_frames_are_no_damage() {
     std::fs::write(&file, &zeroed).unwrap();
     let message = ReceiptLog::open(&store, factory.directory()).await.err().unwrap().to_string();
     assert!(message.contains(&format!("00000001.seg is damaged at offset {last_begins};")), "{message}");
+}
+
+/// Zeros behind a large frame would be overwritten by the next one: twice the bytes for nothing.
+#[tokio::test]
+async fn no_zeros_are_written_behind_a_large_frame() {
+    let (factory, file, _) = segment_with(3).await;
+    let store = factory.open().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    let large = |number| NewReceipt { record: vec![b'x'; 100_000], ..receipt(number) };
+    for number in 3..5 {
+        log.append(large(number)).await.unwrap();
+        assert!(std::fs::read(&file).unwrap().ends_with(b"xx"), "something follows receipt {number}");
+    }
+    append_many(&log, 5..6).await;
+    assert!(std::fs::read(&file).unwrap().ends_with(&[0; 1_024]));
+    assert_eq!(log.read(5).await.unwrap().map(|found| found.receipt), Some(large(4)));
+    log.close().await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    assert_eq!(log.head().await.unwrap(), 6);
 }
 
 fn begin_of_last_frame(segment: &[u8]) -> usize {

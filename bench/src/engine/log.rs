@@ -1,5 +1,5 @@
-//! What the transparency log costs, with both suites: receipts that are durable in a second while the log is published beside plain
-//! group-committed writes of the same bytes; a proof in a log of 10^8 entries and its verification; what an entry costs in logs
+//! What the transparency log costs, with both suites: receipts that are durable in a second while the log is published, beside plain
+//! writes of as many bytes in groups of the same size, each synced; a proof in a log of 10^8 entries and its verification; what an entry costs in logs
 //! of 10^5 to 10^8 entries; how long an auditor takes for ten million, from the disk and over HTTP.
 //!
 //! The logs in which proofs are made and an entry's cost is measured are made up: all their entries are alike, so each tile follows
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use lingqu_crypto::{DigestPair, SealKey, SigningKey, Suite};
 use lingqu_store::log::{LogFiles, LogKeys, LogPublisher, check_log};
-use lingqu_store::receipt::{GROUP_RECORDS_MAX, NewReceipt, ReceiptLog};
+use lingqu_store::receipt::{NewReceipt, ReceiptLog};
 use lingqu_store::{Store, StoreConfig};
 use lingqu_transparency::{
     Hash, LogEntry, NoteSigner, RecordKind, TILE_WIDTH, TileKind, TilePath, TiledTree, TreeHasher, TwinAudit, TwinLog,
@@ -72,6 +72,9 @@ struct Measured {
     plain_per_second: f64,
     ratio: f64,
     appended: u64,
+    /// Receipts that were made durable at a time, and bytes for each, on average.
+    group_receipts: f64,
+    receipt_bytes: f64,
     published_entries: u64,
     check_ms: f64,
     proof_ms_worst: f64,
@@ -95,7 +98,7 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
     let span = Duration::from_secs(arguments.span.clamp(1, 600));
     let runs = arguments.runs.clamp(1, 50);
     let appends = appends(&arguments.out.join("node"), span).await?;
-    let plain_per_second = plain(&arguments.out.join("plain"), span)?;
+    let plain_per_second = plain(&arguments.out.join("plain"), span, &appends)?;
     let (proof_ms_worst, proof_ms_middle, verify_ms_worst) = proofs(&arguments.out.join("tiles"))?;
     let mut costs = Vec::new();
     for size in SIZES {
@@ -115,6 +118,8 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
         plain_per_second,
         ratio: appends.per_second / plain_per_second,
         appended: appends.count,
+        group_receipts: appends.group_receipts,
+        receipt_bytes: appends.receipt_bytes,
         published_entries: appends.entries,
         check_ms: appends.check_ms,
         proof_ms_worst,
@@ -130,11 +135,13 @@ pub async fn measure(arguments: &LogArguments) -> Result<(), Failed> {
     };
     let mut text = format!(
         "{:.0} receipts durable a second with both logs published, {:.2} of plain group-committed writes, {:.0} a second (goal: 50,000 and 0.5)\n\
-         {} receipts in {} entries checked against files of both logs in {:.0} ms, at which rate ten million take {:.0} s\n\
+         groups of {:.0} receipts with {:.0} bytes each; {} receipts in {} entries checked against files of both logs in {:.0} ms, at which rate ten million take {:.0} s\n\
          a cold proof in 10^8 entries: {:.3} ms in the middle, {:.3} ms at worst (goal: 20); its verification {:.3} ms at worst (goal: 1)\n",
         measured.appends_per_second,
         measured.ratio,
         measured.plain_per_second,
+        measured.group_receipts,
+        measured.receipt_bytes,
         measured.appended,
         measured.published_entries,
         measured.check_ms,
@@ -173,6 +180,8 @@ struct Appends {
     count: u64,
     entries: u64,
     check_ms: f64,
+    group_receipts: f64,
+    receipt_bytes: f64,
 }
 
 /// Appends from many callers at once, as deliveries do, while a publisher commits to them and publishes.
@@ -218,21 +227,48 @@ async fn appends(directory: &Path, span: Duration) -> Result<Appends, Failed> {
     let check_ms = ms(checked.elapsed());
     receipts.close().await;
     store.close().await?;
-    Ok(Appends { per_second: count as f64 / taken.as_secs_f64(), count, entries, check_ms })
+    let (frames, bytes) = frames(&directory.join("receipts"))?;
+    let written = ids.load(Ordering::Relaxed) as f64;
+    Ok(Appends {
+        per_second: count as f64 / taken.as_secs_f64(),
+        count,
+        entries,
+        check_ms,
+        group_receipts: written / frames as f64,
+        receipt_bytes: bytes as f64 / written,
+    })
 }
 
-/// The same bytes in groups of the same size, each synced, by a program that does nothing else.
-fn plain(directory: &Path, span: Duration) -> Result<f64, Failed> {
+/// How many groups the segments hold, and their bytes: a frame has a header of 20 bytes, which says how long its three parts are.
+fn frames(directory: &Path) -> Result<(u64, u64), Failed> {
+    const HEADER_BYTES: usize = 20;
+    let (mut frames, mut bytes) = (0, 0);
+    for path in files_below(directory)?.iter().filter(|path| path.extension().is_some_and(|found| found == "seg")) {
+        let segment = fs::read(path)?;
+        let mut rest = segment.get(HEADER_BYTES..).unwrap_or_default();
+        while let Some(header) = rest.get(..HEADER_BYTES).filter(|header| header.starts_with(b"LQRG")) {
+            let parts = header[4..16].as_chunks::<4>().0.iter().map(|length| u32::from_be_bytes(*length) as usize);
+            let frame_bytes = HEADER_BYTES + parts.sum::<usize>();
+            rest = rest.get(frame_bytes..).ok_or("a frame is longer than its segment")?;
+            frames += 1;
+            bytes += frame_bytes as u64;
+        }
+    }
+    Ok((frames, bytes))
+}
+
+/// The same bytes in groups of the same size, each synced, by a program that does nothing else; in receipts a second.
+fn plain(directory: &Path, span: Duration, appends: &Appends) -> Result<f64, Failed> {
     fs::create_dir_all(directory)?;
     let mut file = File::create(directory.join("plain"))?;
-    let group = vec![b'x'; GROUP_RECORDS_MAX * RECEIPT_BYTES];
+    let group = vec![b'x'; (appends.group_receipts * appends.receipt_bytes) as usize];
     let (begun, mut groups) = (Instant::now(), 0_u64);
     while begun.elapsed() < span {
         file.write_all(&group)?;
         file.sync_data()?;
         groups += 1;
     }
-    Ok((groups * GROUP_RECORDS_MAX as u64) as f64 / begun.elapsed().as_secs_f64())
+    Ok(groups as f64 * appends.group_receipts / begun.elapsed().as_secs_f64())
 }
 
 /// An entry as a group commit of one receipt leaves it.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use sha2::Digest as _;
 
 use crate::CryptoError;
+use crate::signing::Suite;
 use crate::text::{bytes_from_hex, serde_as_text};
 
 /// The SHA-256 digest of `bytes` (FIPS 180-4).
@@ -110,6 +111,13 @@ impl DigestPair {
         Self { sha256: sha256.finalize().into(), sm3: sm3.finalize().into() }
     }
 
+    /// As [`DigestPair::of_salted`], of many records at once, which costs half.
+    pub fn of_salted_all(records: &[(Salt, &[u8])]) -> Vec<Self> {
+        let messages: Vec<[&[u8]; 2]> = records.iter().map(|(salt, record)| [&salt.0[..], *record]).collect();
+        let pairs = Suite::International.digest_all(&messages).into_iter().zip(Suite::National.digest_all(&messages));
+        pairs.map(|(sha256, sm3)| Self { sha256, sm3 }).collect()
+    }
+
     /// The binary form: SHA-256, then SM3.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
@@ -203,6 +211,7 @@ mod tests {
             hasher.update(left);
             hasher.update(right);
             prop_assert_eq!(hasher.finish(), sha256(&record));
+            prop_assert_eq!(DigestPair::of_salted_all(&[(salt, &record), (salt, b""), (salt, &record)])[2], pair);
             let json = serde_json::to_string(&(pair, salt, sha256(&record))).unwrap();
             let back: (DigestPair, Salt, Sha256Digest) = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(back, (pair, salt, sha256(&record)));

@@ -16,6 +16,7 @@ mod scram;
 mod seal;
 mod service_key;
 mod signing;
+mod sm3_lanes;
 mod sm4;
 mod text;
 

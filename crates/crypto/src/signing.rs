@@ -5,6 +5,7 @@ use ed25519_dalek::Signer as _;
 
 use crate::CryptoError;
 use crate::national::{PUBLIC_KEY_BYTES, PrivateKey, PublicForm};
+use crate::sm3_lanes;
 use crate::text::{bytes_from_hex, serde_as_text};
 
 /// A family of algorithms that are used together.
@@ -32,6 +33,15 @@ impl Suite {
         match self {
             Suite::International => digest_of::<sha2::Sha256>(parts),
             Suite::National => digest_of::<sm3::Sm3>(parts),
+        }
+    }
+
+    /// The digests of messages that are given in two parts each, as [`Suite::digest`] gives them one by one. SM3 takes a third of the
+    /// time so.
+    pub fn digest_all(self, messages: &[[&[u8]; 2]]) -> Vec<[u8; 32]> {
+        match self {
+            Suite::International => messages.iter().map(|parts| self.digest(parts)).collect(),
+            Suite::National => sm3_lanes::digest_all(messages),
         }
     }
 

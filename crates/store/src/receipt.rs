@@ -31,17 +31,18 @@ use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::log::{insert_entry, next_entry_index};
-use crate::store::{Backend, Store, WriterLock, from_sql, random, to_sql};
-use index::insert_index;
+use crate::log::{insert_entries, next_entry_index};
+use crate::store::{Backend, Store, WriterLock, fill_random, from_sql, to_sql};
+use index::{IndexRow, insert_index};
 use request::NewRequest;
-use segment::Segments;
+use segment::{ReadFrame, Segments};
 
 pub use check::{Seen, check_receipts};
 pub use fence::{CLOSED, Fence};
 pub use group::{ID_BYTES_MAX, RECORD_BYTES_MAX};
 pub use request::REQUEST_BYTES_MAX;
 
+const SALT_BYTES: usize = 16;
 /// Most receipts of one group.
 pub const GROUP_RECORDS_MAX: usize = 1_000;
 /// A group takes no further receipt once it has so many bytes.
@@ -53,10 +54,11 @@ pub const READ_LIMIT_MAX: usize = 1_000;
 /// Receipts of one log entry. Fewer than an entry may have: while a bundle of 256 entries fills, it is written again with each
 /// checkpoint, and whoever wants the proof of one receipt reads its whole entry.
 pub const ENTRY_RECEIPTS: usize = 50;
-/// Entries that are written in one transaction.
-const GROUP_ENTRIES: usize = 20;
-// A group is read at once, and each of its entries is one that the log takes.
-const _: () = assert!(ENTRY_RECEIPTS * GROUP_ENTRIES <= READ_LIMIT_MAX && ENTRY_RECEIPTS <= ENTRY_PAIRS_MAX);
+/// Entries that are written in one transaction, where so many are due: its beginning, its end and its sync cost the same for one as
+/// for all, and whoever else writes to the database waits some milliseconds for it.
+const GROUP_ENTRIES: usize = 80;
+// Each entry is one that the log takes.
+const _: () = assert!(ENTRY_RECEIPTS <= ENTRY_PAIRS_MAX);
 
 /// A receipt to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,15 +133,15 @@ impl Appending {
     }
 }
 
-/// Receipts that follow each other, with their digests.
+/// What a log entry and the index hold of receipts that follow each other.
 struct Digested {
-    receipts: Vec<Receipt>,
     digests: Vec<DigestPair>,
+    /// On a SQLite node, where the follower writes the index.
+    rows: Vec<IndexRow>,
 }
 
 /// A receipt that waits for the writer, and the one who waits for it.
 struct Waiting {
-    salt: Salt,
     receipt: NewReceipt,
     request: Option<NewRequest>,
     /// Looked at where several processes write.
@@ -263,7 +265,7 @@ impl ReceiptLog {
         group::check(&receipt)?;
         let sender = self.inner.sender().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { salt: Salt(random()?), receipt, request, fence, answer };
+        let waiting = Waiting { receipt, request, fence, answer };
         // The sender is gone after this: kept while waiting for the answer it would keep the queue open after close().
         sender.send(waiting).await.map_err(|_| closed())?;
         Ok(Appending { answered })
@@ -382,7 +384,7 @@ impl ReceiptLog {
                 // Another process committed to some of them meanwhile.
                 _ => self.digested(position, taken(head - position)).await?,
             };
-            let next = position + group.receipts.len() as u64;
+            let next = position + group.digests.len() as u64;
             position = if head.saturating_sub(next) >= least {
                 // The next group is read and digested while the database takes this one.
                 let digesting = self.digested(next, taken(head - next));
@@ -397,35 +399,45 @@ impl ReceiptLog {
         Ok(position.saturating_sub(start))
     }
 
-    /// So many receipts after a position, with their digests. Error: there is none.
+    /// Reads and digests so many receipts after a position, or fewer when they are large, and then those of full entries if there are
+    /// any. Error: there is none.
     async fn digested(&self, before: u64, count: usize) -> Result<Digested, StoreError> {
-        let receipts = self.read_after(before, count).await?;
-        if receipts.first().map(|first| first.position) != Some(before + 1) {
+        // Milliseconds of one core, which no async thread is held up for.
+        let mut digested = match &self.inner.segments {
+            Some(segments) => {
+                let segments = segments.clone();
+                blocking((), move |()| digested_frames(&segments.frames_after(before, count)?, before, count)).await?
+            }
+            None => {
+                let receipts = block::read_after(self.inner.store.db(), before, count).await?;
+                blocking(receipts, move |receipts| Ok(digested_receipts(&receipts, before))).await?
+            }
+        };
+        if digested.digests.is_empty() {
             return Err(StoreError::Unreadable {
                 what: "the receipt log",
                 problem: format!("there is no receipt at position {}", before + 1),
             });
         }
-        // Milliseconds of one core, which no async thread is held up for.
-        blocking(receipts, |receipts| {
-            let pair = |found: &Receipt| DigestPair::of_salted(&found.salt, &found.receipt.record);
-            let digests = receipts.iter().map(pair).collect();
-            Ok(Digested { receipts, digests })
-        })
-        .await
+        let found = digested.digests.len();
+        if found < count && found > ENTRY_RECEIPTS {
+            digested.digests.truncate(found - found % ENTRY_RECEIPTS);
+            digested.rows.truncate(found - found % ENTRY_RECEIPTS);
+        }
+        Ok(digested)
     }
 
     /// Commits to a group that follows `before`, in one transaction; gives the position up to which receipts are committed then.
     async fn commit_group(&self, group: Digested, before: u64) -> Result<u64, StoreError> {
         const DOING: &str = "committing receipts to the log";
         let store = &self.inner.store;
-        let Digested { receipts, digests } = group;
+        let Digested { digests, rows } = group;
         let mut entries = Vec::with_capacity(GROUP_ENTRIES);
         let mut first = before + 1;
         for pairs in digests.chunks(ENTRY_RECEIPTS) {
             let entry = LogEntry::new(RecordKind::Receipt, first, pairs.to_vec())
                 .map_err(|error| StoreError::invalid(format!("a log entry can't be made: {error}")))?;
-            entries.push((first, pairs.len() as u64, entry));
+            entries.push(entry);
             first += pairs.len() as u64;
         }
         let write = store.begin_write(WriterLock::Journal, DOING).await?;
@@ -434,20 +446,18 @@ impl ReceiptLog {
             // Another process was quicker; go on after what it committed.
             return Ok(committed);
         }
-        let mut index = next_entry_index(write.db()).await?;
+        let next = next_entry_index(write.db()).await?;
+        insert_entries(write.db(), next, &entries).await?;
         let mut insert =
             Query::insert().into_table("receipt_commit").columns(["first_position", "count", "log_entry"]).take();
-        for (first, count, entry) in &entries {
-            insert_entry(write.db(), index, entry).await?;
-            insert.values_panic([to_sql(*first).into(), to_sql(*count).into(), to_sql(index).into()]);
-            index += 1;
+        for (index, entry) in (next..).zip(&entries) {
+            let (first, count) = (entry.first_position(), entry.pairs().len() as u64);
+            insert.values_panic([to_sql(first).into(), to_sql(count).into(), to_sql(index).into()]);
         }
         write.db().execute(&insert).await.map_err(|error| StoreError::database(DOING, error))?;
-        if self.inner.segments.is_some() {
-            insert_index(write.db(), &receipts).await?;
-        }
+        insert_index(write.db(), rows).await?;
         write.commit(DOING).await?;
-        Ok(before + receipts.len() as u64)
+        Ok(before + digests.len() as u64)
     }
 
     /// Ends the writer after everything that waits has been written. Appends after this are refused.
@@ -477,6 +487,40 @@ impl Waiting {
     fn bytes(&self) -> usize {
         group::record_bytes(&self.receipt) + self.request.as_ref().map_or(0, NewRequest::bytes)
     }
+}
+
+/// Digests of the receipts after a position, at most so many; none where the first is not the next.
+fn digested_frames(frames: &[ReadFrame], before: u64, count: usize) -> Result<Digested, StoreError> {
+    let (mut digested, mut salted) = (Digested { digests: Vec::new(), rows: Vec::with_capacity(count) }, Vec::new());
+    for frame in frames {
+        for record in frame.records()? {
+            if record.position == before + 1 + salted.len() as u64 && salted.len() < count {
+                salted.push((record.salt, record.record));
+                digested.rows.push(IndexRow {
+                    position: record.position,
+                    order_id: record.order_id.to_owned(),
+                    receipt_id: record.receipt_id.to_owned(),
+                    kind: record.kind.to_owned(),
+                });
+            }
+        }
+    }
+    digested.digests = DigestPair::of_salted_all(&salted);
+    Ok(digested)
+}
+
+/// The same of receipts that stand in the database, with their index.
+fn digested_receipts(receipts: &[Receipt], before: u64) -> Digested {
+    let following = receipts.iter().zip(before + 1..).take_while(|(found, position)| found.position == *position);
+    let salted: Vec<_> = following.map(|(found, _)| (found.salt, found.receipt.record.as_slice())).collect();
+    Digested { digests: DigestPair::of_salted_all(&salted), rows: Vec::new() }
+}
+
+/// As many salts as a group has receipts. The system is asked once for all of them.
+fn salts(count: usize) -> Result<Vec<Salt>, StoreError> {
+    let mut bytes = vec![0; count * SALT_BYTES];
+    fill_random(&mut bytes)?;
+    Ok(bytes.as_chunks().0.iter().map(|salt| Salt(*salt)).collect())
 }
 
 fn closed() -> StoreError {
@@ -531,7 +575,8 @@ async fn last_committed<C: ConnectionTrait>(db: &C, condition: Expr) -> Result<u
 /// Takes what waits, without waiting for more, up to the limits of a group. `first` has been received already.
 fn gather(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
     let mut bytes = first.bytes();
-    let mut waiting = vec![first];
+    let mut waiting = Vec::with_capacity(min(1 + queue.len(), GROUP_RECORDS_MAX));
+    waiting.push(first);
     while waiting.len() < GROUP_RECORDS_MAX && bytes < GROUP_BYTES_MAX {
         let Ok(next) = queue.try_recv() else { break };
         bytes += next.bytes();

@@ -210,8 +210,13 @@ impl WriteTransaction<'_> {
 /// Fills an array with random bytes of the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::NoRandom { problem: error.to_string() })?;
+    fill_random(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Fills bytes that are to be so many, at one call of the system.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), StoreError> {
+    getrandom::fill(bytes).map_err(|error| StoreError::NoRandom { problem: error.to_string() })
 }
 
 /// A position or count as SQL holds it. Positions start at 1 and grow by one, so they never leave the range.

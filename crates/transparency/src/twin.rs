@@ -101,9 +101,9 @@ impl TwinLog {
         let Growth { state, files, .. } = self.international.append(entries)?;
         let mut log = TwinLog { international: state, national: self.national.clone(), rule: self.rule.clone() };
         let mut tiles = Vec::new();
-        for entry in entries {
+        for (entry, leaf) in entries.iter().zip(TreeHasher::SM3.leaf_hashes(entries)) {
             log.rule.read(entry, log.national.size())?;
-            log.national.push(TreeHasher::SM3.leaf_hash(entry), &mut tiles);
+            log.national.push(leaf, &mut tiles);
         }
         log.national.partial_files(self.size(), &mut tiles);
         Ok(TwinGrowth { log, international: files, national: tiles })

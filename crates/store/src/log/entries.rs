@@ -5,6 +5,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use crate::error::StoreError;
+use crate::journal::INSERT_ROWS_MAX;
 use crate::store::{Store, from_sql, to_sql};
 
 impl Store {
@@ -49,6 +50,24 @@ impl Store {
     pub async fn log_entry(&self, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(read_entries(self, index, 1).await?.pop())
     }
+}
+
+/// Writes entries that follow each other from an index on, many with each statement.
+pub(crate) async fn insert_entries(
+    db: &DatabaseTransaction,
+    first: u64,
+    entries: &[LogEntry],
+) -> Result<(), StoreError> {
+    let mut index = first;
+    for chunk in entries.chunks(INSERT_ROWS_MAX) {
+        let mut insert = Query::insert().into_table("log_entry").columns(["idx", "bytes"]).take();
+        for entry in chunk {
+            insert.values_panic([to_sql(index).into(), entry.encode().into()]);
+            index += 1;
+        }
+        db.execute(&insert).await.map_err(|error| StoreError::database("writing log entries", error))?;
+    }
+    Ok(())
 }
 
 /// At most `count` encoded entries from `index` on.

@@ -4,8 +4,9 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use tokio::sync::mpsc;
 
+use super::index::{IndexRow, insert_index};
 use super::request::NewRequest;
-use super::{Receipt, Waiting, fence, gather, group, insert_index};
+use super::{Receipt, Waiting, fence, gather, group, salts};
 use crate::error::{AppendError, StoreError};
 use crate::store::{Store, WriteTransaction, WriterLock, from_sql, to_sql};
 use crate::vault::{self, VaultItem};
@@ -55,7 +56,8 @@ async fn write(store: &Store, waiting: &[Waiting]) -> Result<Vec<Option<u64>>, S
     if waiting.is_empty() {
         return Ok(positions);
     }
-    let encoded = group::encode(first_position, waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt)));
+    let salts = salts(waiting.len())?;
+    let encoded = group::encode(first_position, salts.iter().zip(waiting.iter().map(|waiting| &waiting.receipt)));
     let block = zstd::bulk::compress(&encoded, COMPRESSION_LEVEL)
         .map_err(|error| StoreError::invalid(format!("receipts can't be compressed ({error}); restart the node")))?;
     let insert = Query::insert()
@@ -64,13 +66,17 @@ async fn write(store: &Store, waiting: &[Waiting]) -> Result<Vec<Option<u64>>, S
         .values_panic([to_sql(first_position).into(), to_sql(waiting.len() as u64).into(), block.into()])
         .take();
     write.db().execute(&insert).await.map_err(|error| StoreError::database(DOING, error))?;
-    let mut receipts = Vec::with_capacity(waiting.len());
-    for (index, waiting) in waiting.iter().enumerate() {
-        // The index needs ids only; the records stay where they are.
-        let receipt = ids_of(&waiting.receipt);
-        receipts.push(Receipt { position: first_position + index as u64, salt: waiting.salt, receipt });
+    let mut rows = Vec::with_capacity(waiting.len());
+    for (position, waiting) in (first_position..).zip(&waiting) {
+        let receipt = &waiting.receipt;
+        rows.push(IndexRow {
+            position,
+            order_id: receipt.order_id.clone(),
+            receipt_id: receipt.receipt_id.clone(),
+            kind: receipt.kind.clone(),
+        });
     }
-    insert_index(write.db(), &receipts).await?;
+    insert_index(write.db(), rows).await?;
     keep_requests(store, &write, &waiting, DOING).await?;
     write.commit(DOING).await?;
     Ok(positions)
@@ -98,15 +104,6 @@ async fn keep_requests(
         Err(AppendError::Store(error)) => Err(error),
         // Each delivery has an id of its own, so nobody can have erased its request before.
         Err(error) => Err(StoreError::invalid(format!("a request can't be kept: {error}"))),
-    }
-}
-
-fn ids_of(receipt: &super::NewReceipt) -> super::NewReceipt {
-    super::NewReceipt {
-        receipt_id: receipt.receipt_id.clone(),
-        order_id: receipt.order_id.clone(),
-        kind: receipt.kind.clone(),
-        record: Vec::new(),
     }
 }
 
@@ -160,10 +157,10 @@ pub(super) async fn read_after<C: ConnectionTrait>(
             };
             let group = zstd::bulk::decompress(&block, group::ENCODED_BYTES_MAX).map_err(|_| damaged())?;
             bytes += group.len();
-            for receipt in group::decode(&group).ok_or_else(damaged)? {
-                if receipt.position > after && receipts.len() < limit {
-                    after = receipt.position;
-                    receipts.push(receipt);
+            for record in group::decode(&group).ok_or_else(damaged)? {
+                if record.position > after && receipts.len() < limit {
+                    after = record.position;
+                    receipts.push(record.to_receipt());
                 }
             }
         }

@@ -16,8 +16,6 @@
 
 use std::ops::Range;
 
-use crc::{CRC_32_ISCSI, Crc, Table};
-
 use super::request::{SEALED_BYTES_MAX, SLOT_BYTES, SealedRequest, Slot};
 use super::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, group};
 
@@ -29,9 +27,6 @@ const TABLE_BYTES_MAX: usize = GROUP_RECORDS_MAX * TABLE_ROW_BYTES;
 /// No group keeps more: it closes at [`GROUP_BYTES_MAX`], and one request may come on top of that.
 const KEPT_BYTES_MAX: usize = SLOT_BYTES + GROUP_RECORDS_MAX * SLOT_BYTES + GROUP_BYTES_MAX + SEALED_BYTES_MAX;
 
-/// CRC-32C, as iSCSI and most storage formats use it; sixteen bytes at a time.
-static CRC32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
-
 /// What the frames of a segment are; the segment's header tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -39,6 +34,16 @@ pub(super) enum Form {
     Plain,
     /// Receipts and the sealed requests that they name.
     WithRequests,
+}
+
+impl Form {
+    /// Where the group begins in a frame.
+    pub(super) fn group_at(self) -> usize {
+        match self {
+            Form::Plain => PLAIN_HEADER_BYTES,
+            Form::WithRequests => HEADER_BYTES,
+        }
+    }
 }
 
 /// A frame whose checksum holds.
@@ -61,9 +66,9 @@ pub(super) struct KeptPlace {
     pub(super) sealed: Range<usize>,
 }
 
-/// The checksum of some bytes.
+/// The checksum of some bytes: CRC-32C, as iSCSI and most storage formats use it.
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    CRC32C.checksum(bytes)
+    crc32c::crc32c(bytes)
 }
 
 /// A frame with requests, for writing at `offset` of its segment. `requests` are sealed requests by the places of their
@@ -191,10 +196,7 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 fn frame_crc(lengths: &[u8], fixed: &[u8]) -> u32 {
-    let mut digest = CRC32C.digest();
-    digest.update(lengths);
-    digest.update(fixed);
-    digest.finalize()
+    crc32c::crc32c_append(checksum(lengths), fixed)
 }
 
 #[cfg(test)]

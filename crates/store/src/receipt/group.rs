@@ -47,9 +47,10 @@ pub(super) fn record_bytes(receipt: &NewReceipt) -> usize {
 /// Encodes a group of checked receipts.
 pub(super) fn encode<'a>(
     first_position: u64,
-    records: impl ExactSizeIterator<Item = (&'a Salt, &'a NewReceipt)>,
+    records: impl ExactSizeIterator<Item = (&'a Salt, &'a NewReceipt)> + Clone,
 ) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes =
+        Vec::with_capacity(HEADER_BYTES + records.clone().map(|(_, receipt)| record_bytes(receipt)).sum::<usize>());
     bytes.extend(first_position.to_be_bytes());
     bytes.extend(u16::try_from(records.len()).expect("a group has at most GROUP_RECORDS_MAX records").to_be_bytes());
     for (salt, receipt) in records {
@@ -73,22 +74,45 @@ pub(super) fn header(bytes: &[u8]) -> Option<(u64, u16)> {
     (first > 0 && count > 0).then_some((first, count))
 }
 
+/// A receipt where it stands in an encoded group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) position: u64,
+    pub(super) salt: Salt,
+    pub(super) kind: &'a str,
+    pub(super) order_id: &'a str,
+    pub(super) receipt_id: &'a str,
+    pub(super) record: &'a [u8],
+}
+
+impl Record<'_> {
+    /// The same, to keep.
+    pub(super) fn to_receipt(self) -> Receipt {
+        let receipt = NewReceipt {
+            receipt_id: self.receipt_id.to_owned(),
+            order_id: self.order_id.to_owned(),
+            kind: self.kind.to_owned(),
+            record: self.record.to_vec(),
+        };
+        Receipt { position: self.position, salt: self.salt, receipt }
+    }
+}
+
 /// Decodes a group; `None` when it isn't exactly what [`encode`] writes.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Receipt>> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Record<'_>>> {
     let (first, count) = header(bytes)?;
     let mut rest = &bytes[HEADER_BYTES..];
-    let mut receipts = Vec::with_capacity(usize::from(count));
+    let mut records = Vec::with_capacity(usize::from(count));
     for index in 0..u64::from(count) {
         let salt = Salt(take(&mut rest, 16)?.try_into().ok()?);
         let kind = take_id(&mut rest)?;
         let order_id = take_id(&mut rest)?;
         let receipt_id = take_id(&mut rest)?;
         let length = u32::from_be_bytes(take(&mut rest, 4)?.try_into().ok()?);
-        let record = take(&mut rest, usize::try_from(length).ok()?)?.to_vec();
-        let position = first.checked_add(index)?;
-        receipts.push(Receipt { position, salt, receipt: NewReceipt { receipt_id, order_id, kind, record } });
+        let record = take(&mut rest, usize::try_from(length).ok()?)?;
+        records.push(Record { position: first.checked_add(index)?, salt, kind, order_id, receipt_id, record });
     }
-    rest.is_empty().then_some(receipts)
+    rest.is_empty().then_some(records)
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
@@ -97,9 +121,9 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn take_id(rest: &mut &[u8]) -> Option<String> {
+fn take_id<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let length = usize::from(take(rest, 1)?[0]);
-    String::from_utf8(take(rest, length)?.to_vec()).ok()
+    std::str::from_utf8(take(rest, length)?).ok()
 }
 
 #[cfg(test)]
@@ -121,7 +145,7 @@ mod tests {
         let bytes = encode(41, receipts.iter().map(|(salt, receipt)| (salt, receipt)));
         let read = decode(&bytes).unwrap();
         assert_eq!(read.iter().map(|receipt| receipt.position).collect::<Vec<_>>(), [41, 42]);
-        assert_eq!(read[0].receipt, receipts[0].1);
+        assert_eq!(read[0].to_receipt().receipt, receipts[0].1);
         assert_eq!(read[1].salt, receipts[1].0);
         for length in 0..bytes.len() {
             assert!(decode(&bytes[..length]).is_none(), "{length} bytes of {} decode", bytes.len());

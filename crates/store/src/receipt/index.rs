@@ -6,7 +6,7 @@ use std::cmp::max;
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
-use super::{READ_LIMIT_MAX, Receipt, ReceiptLog, committed_head};
+use super::{READ_LIMIT_MAX, ReceiptLog, committed_head};
 use crate::error::StoreError;
 use crate::journal::INSERT_ROWS_MAX;
 use crate::store::{from_sql, to_sql};
@@ -120,17 +120,15 @@ impl ReceiptLog {
     }
 }
 
-pub(super) async fn insert_index(db: &DatabaseTransaction, receipts: &[Receipt]) -> Result<(), StoreError> {
-    for chunk in receipts.chunks(INSERT_ROWS_MAX) {
+/// Writes rows, many with each statement.
+pub(super) async fn insert_index(db: &DatabaseTransaction, rows: Vec<IndexRow>) -> Result<(), StoreError> {
+    let mut rows = rows.into_iter();
+    while rows.len() > 0 {
+        let chunk = rows.by_ref().take(INSERT_ROWS_MAX);
         let mut insert =
             Query::insert().into_table("receipt_index").columns(["position", "order_id", "receipt_id", "kind"]).take();
-        for found in chunk {
-            insert.values_panic([
-                to_sql(found.position).into(),
-                found.receipt.order_id.as_str().into(),
-                found.receipt.receipt_id.as_str().into(),
-                found.receipt.kind.as_str().into(),
-            ]);
+        for IndexRow { position, order_id, receipt_id, kind } in chunk {
+            insert.values_panic([to_sql(position).into(), order_id.into(), receipt_id.into(), kind.into()]);
         }
         db.execute(&insert).await.map_err(|error| StoreError::database("indexing receipts", error))?;
     }

@@ -14,7 +14,8 @@
 //!
 //! A segment is made longer ahead of its frames, by zeros that are written ([`AHEAD_BYTES`]): a sync that need not make a new length
 //! durable costs the disk and the processor half. So a segment ends with zeros while it is appended to, and after a crash; whoever
-//! appends next, begins another segment or ends in good order cuts them off. No frame begins with a zero, so zeros up to the end are no
+//! appends next, begins another segment or ends in good order cuts them off. Behind a large frame ([`AHEAD_FRAME_BYTES_MAX`]) no zeros
+//! are written: they would cost more than they save. No frame begins with a zero, so zeros up to the end are no
 //! torn end; the frame before them may be one, as that at the end of the file.
 //!
 //! Segments with the first name are from before requests stood in them. They are read and not written to: a node that opens
@@ -22,6 +23,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -30,14 +32,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::frame::{self, Form, checksum};
+use super::group::Record;
 use super::request::{NewRequest, RequestPlace};
-use super::{Receipt, Waiting, gather, group};
+use super::{Receipt, Waiting, gather, group, salts};
 use crate::error::StoreError;
 
 /// A segment takes no further group once it has so many bytes.
 const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// So far a segment is written ahead of its frames when it has to be made longer.
 const AHEAD_BYTES: usize = 512 * 1024;
+/// A frame with more bytes makes the file longer by itself: beside what it takes to write it, the new length costs little, and zeros as
+/// many as the next such frame overwrites would double what is written.
+const AHEAD_FRAME_BYTES_MAX: usize = AHEAD_BYTES / 8;
 /// How often a segment that looks damaged is read, and the pause between two looks.
 const LOOKS_MAX: usize = 3;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);
@@ -87,6 +93,23 @@ struct FramePlace {
     path: PathBuf,
     form: Form,
     group: GroupPlace,
+}
+
+/// A frame that was read and whose checksum holds.
+pub(super) struct ReadFrame {
+    path: PathBuf,
+    offset: u64,
+    bytes: Vec<u8>,
+    /// Where in the bytes the encoded group stands.
+    group: Range<usize>,
+    last_position: u64,
+}
+
+impl ReadFrame {
+    /// Its receipts.
+    pub(super) fn records(&self) -> Result<Vec<Record<'_>>, StoreError> {
+        group::decode(&self.bytes[self.group.clone()]).ok_or_else(|| damaged(&self.path, self.offset))
+    }
 }
 
 /// The one who appends.
@@ -236,7 +259,8 @@ impl Writer {
             self.begin_next_segment()?;
         }
         let first_position = self.next_position;
-        let group = group::encode(first_position, waiting.iter().map(|waiting| (&waiting.salt, &waiting.receipt)));
+        let salts = salts(waiting.len())?;
+        let group = group::encode(first_position, salts.iter().zip(waiting.iter().map(|waiting| &waiting.receipt)));
         let mut requests = Vec::with_capacity(waiting.len());
         for (place, waiting) in (0u16..).zip(waiting) {
             if let Some(NewRequest::Sealed(request)) = &waiting.request {
@@ -272,7 +296,7 @@ impl Writer {
         let end = self.length + frame.len() as u64;
         if end > self.file_bytes {
             self.file_bytes = end;
-            if self.has_room {
+            if self.has_room && frame.len() <= AHEAD_FRAME_BYTES_MAX {
                 self.has_room = self.file.write_all_at(&ZEROS, end).is_ok();
                 if self.has_room {
                     self.file_bytes += AHEAD_BYTES as u64;
@@ -344,10 +368,23 @@ impl Segments {
     /// At most `limit` receipts after `position`, and fewer when they are large, but at least one if there is one.
     pub(super) fn read_after(&self, position: u64, limit: usize) -> Result<Vec<Receipt>, StoreError> {
         let mut receipts: Vec<Receipt> = Vec::new();
+        for frame in self.frames_after(position, limit)? {
+            for record in frame.records()? {
+                if record.position > position && receipts.len() < limit {
+                    receipts.push(record.to_receipt());
+                }
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// The frames that hold those receipts. The first may begin before them, and the last end after them.
+    pub(super) fn frames_after(&self, position: u64, limit: usize) -> Result<Vec<ReadFrame>, StoreError> {
+        let mut frames = Vec::new();
         let mut after = position;
         let mut bytes = 0;
         let mut open: Option<(PathBuf, File)> = None;
-        while receipts.len() < limit && bytes < READ_BYTES_MAX {
+        while after - position < limit as u64 && bytes < READ_BYTES_MAX {
             let Some(place) = self.place_of(after + 1)? else { break };
             // Most groups are few receipts, and all of a read lie in one file or two.
             let file = match open.take() {
@@ -355,15 +392,12 @@ impl Segments {
                 _ => open_segment(&place.path)?,
             };
             let (_, file) = open.insert((place.path.clone(), file));
-            for receipt in read_group(file, &place)? {
-                if receipt.position > after && receipts.len() < limit {
-                    after = receipt.position;
-                    receipts.push(receipt);
-                }
-            }
             bytes += place.group.frame_bytes;
+            let frame = read_frame(file, place)?;
+            after = frame.last_position;
+            frames.push(frame);
         }
-        Ok(receipts)
+        Ok(frames)
     }
 
     /// Where the request is kept that came with the receipt at `position`; none where none came with it.
@@ -529,15 +563,18 @@ fn zeros_alone(file: &File, mut from: u64, to: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-fn read_group(file: &File, place: &FramePlace) -> Result<Vec<Receipt>, StoreError> {
-    let FramePlace { path, form, group: place } = place;
-    let bytes = frame_bytes(file, path, *place)?;
-    let frame = frame::read(*form, place.offset, &bytes);
-    let receipts = frame.and_then(|frame| group::decode(frame.group)).ok_or_else(|| damaged(path, place.offset))?;
-    if receipts.first().map(|receipt| receipt.position) != Some(place.first_position) {
-        return Err(damaged(path, place.offset));
+fn read_frame(file: &File, place: FramePlace) -> Result<ReadFrame, StoreError> {
+    let FramePlace { path, form, group: GroupPlace { first_position, offset, .. } } = place;
+    let bytes = frame_bytes(file, &path, place.group)?;
+    let frame = frame::read(form, offset, &bytes);
+    let found = frame.and_then(|frame| Some((group::header(frame.group)?, frame.group.len())));
+    match found {
+        Some(((first, count), group_bytes)) if first == first_position => {
+            let group = form.group_at()..form.group_at() + group_bytes;
+            Ok(ReadFrame { path, offset, bytes, group, last_position: first + u64::from(count) - 1 })
+        }
+        _ => Err(damaged(&path, offset)),
     }
-    Ok(receipts)
 }
 
 fn open_segment(path: &Path) -> Result<File, StoreError> {
