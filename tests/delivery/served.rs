@@ -47,7 +47,8 @@ impl Reply {
 
     /// The answer, when it is one.
     pub fn ok(self) -> Reply {
-        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        let Reply { status, headers, body } = &self;
+        assert_eq!(*status, 200, "answered {status}: {}\n{headers:?}", String::from_utf8_lossy(body));
         self
     }
 
@@ -72,18 +73,13 @@ impl Served {
     }
 
     pub async fn open_with(database_url: Option<String>, trips: usize, settings: Settings) -> Served {
-        // A failed test shows what the node said; of several tests in one process the first one sets it up.
-        drop(
-            tracing_subscriber::fmt()
-                .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-                .with_test_writer()
-                .try_init(),
-        );
+        show_log();
         Served::of(Scenario::open(database_url, trips).await, settings).await
     }
 
     /// Serves a scenario.
     pub async fn of(scenario: Scenario, settings: Settings) -> Served {
+        show_log();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut served = Served { scenario, base: String::new(), sharing: String::new(), client };
         served.serve_anew(settings).await;
@@ -169,6 +165,16 @@ impl Served {
             self.closed(receipt).await;
         }
     }
+}
+
+/// A failed test shows what the node said; of several tests in one process the first one sets it up.
+fn show_log() {
+    drop(
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .with_test_writer()
+            .try_init(),
+    );
 }
 
 /// Rows that the parts of a delivery name.

@@ -5,7 +5,7 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Admission, Deliveries, Settings, StreamRequest};
 use lingqu_gateway::encode::{Format, JsonFrame};
-use lingqu_tests::scenario::{Ordered, TRIP_RECORDS, Who};
+use lingqu_tests::scenario::{Ordered, Scenario, TRIP_GUARDED, TRIP_RECORDS, Trip, Who};
 
 use crate::served::{Served, receipt_of, rows_named};
 
@@ -105,6 +105,45 @@ async fn a_data_set_is_paid_when_half_of_it_left() {
             assert!(rows_named(&records) * 2 >= ROWS as u64, "most of it was named: {}", rows_named(&records));
         }
         assert_eq!(totals.data_sets, u64::from(is_paid), "{lines} lines of {ROWS} left, {totals:?}");
+    }
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// The same of an order that sees a fifth of the product's rows: it is half of these that are charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_set_of_which_a_part_is_granted_is_paid_when_half_of_that_left() {
+    let scenario = Scenario::open_guarded(TRIPS).await;
+    let served = Served::of(scenario, Settings::default()).await;
+    let granted = (0..TRIPS).filter(|trip| Trip::of(*trip).line == "L1").count();
+    assert!(granted * 4 < TRIPS);
+    let order = served.scenario.order(Who::First, TRIP_GUARDED, &[Mode::File], (0, 9)).await;
+    let deliveries = Deliveries::new(served.scenario.app.clone(), Settings::default());
+    let admission = deliveries.admit(Some(&order.key), TRIP_GUARDED, "rest").await.unwrap();
+    // Wide rows, so that there are many pieces.
+    let columns: Vec<String> = (0..20).map(|number| format!("vehicle AS vehicle_{number}")).collect();
+    for (lines_wanted, is_paid) in [(1, false), (granted / 3, false), (granted * 2 / 3, true)] {
+        let request = StreamRequest {
+            mode: Mode::File,
+            sql: format!("SELECT trip_id, {} FROM {TRIP_GUARDED}", columns.join(", ")),
+            request: "test".to_owned(),
+            format: Format::Csv,
+            limits: Admission::limits(Mode::File),
+            frame: JsonFrame::default(),
+        };
+        let mut streamed = deliveries.stream(&admission, request).await.unwrap();
+        let mut lines = 0;
+        while lines < lines_wanted {
+            let piece = streamed.body.next().await.unwrap().unwrap();
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        }
+        // One more, so that what came before is taken.
+        drop(streamed.body.next().await);
+        drop(streamed.body);
+        let (_, outcome, totals) = served.closed(streamed.receipt.as_str()).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "cancelled".to_owned() });
+        assert!(totals.answer_rows as usize <= granted, "{totals:?}");
+        assert_eq!(totals.data_sets, u64::from(is_paid), "{lines} lines of {granted} left, {totals:?}");
     }
     let report = served.scenario.app.replay_check().await.unwrap();
     assert!(report.agrees, "{:?}", report.differences);

@@ -94,7 +94,7 @@ async fn records_and_receipts_are_proven_by_the_published_log() {
     .await;
 }
 
-/// Every file below a directory but the lock.
+/// Every file of a log below a directory: not the lock, nor the note of how far it was tidied.
 pub fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut waiting = vec![directory.to_owned()];
@@ -103,7 +103,7 @@ pub fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 waiting.push(path);
-            } else if path.file_name().unwrap() != "lock" {
+            } else if path.file_name().unwrap() != "lock" && path.file_name().unwrap() != "tidied" {
                 let content = std::fs::read(&path).unwrap();
                 files.insert(path.strip_prefix(directory).unwrap().to_owned(), content);
             }

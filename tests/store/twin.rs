@@ -2,14 +2,20 @@
 //! what a check finds.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures::TryStreamExt;
 use lingqu_crypto::{SigningKey, Suite};
 use lingqu_store::Store;
 use lingqu_store::log::{Heads, LogError, LogFiles, LogKeys, LogPublisher, LogReader, check_log};
 use lingqu_tests::{StoreFactory, both};
 use lingqu_transparency::{
-    Checkpoint, LogEntry, NoteSigner, RootsEntry, TransparencyError, TreeHasher, TwinAudit, twin_origin,
+    Checkpoint, LogEntry, NoteSigner, OUTGROWN_BUNDLES_MAX, RootsEntry, TILE_WIDTH, TransparencyError, TreeHasher,
+    TwinAudit, twin_origin,
 };
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 use sea_orm::ConnectionTrait;
 
 use crate::log::{files_of, write_files};
@@ -338,4 +344,97 @@ async fn heads_are_published_with_the_lines_that_they_were_given() {
     assert!(publisher.release(torn).await.is_err());
     publisher.release(later).await.unwrap();
     assert!(LogEntry::decode(&store.log_entry(4).await.unwrap().unwrap()).is_err());
+}
+
+/// A publisher that waited for its witnesses while more bundles filled than are tidied at once removes their beginnings all the same,
+/// in both logs and in either place: some with each pass, by whichever process, and those that an earlier version left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beginnings_of_more_tiles_than_are_tidied_at_once_go_in_the_end() {
+    const PASSES: u64 = 3;
+    /// Entries of one signing, of which each ends in another bundle.
+    const STEP: u64 = 700;
+    const LEFT: &str = "tile/entries/001.p/188";
+    let size = (PASSES - 1) * OUTGROWN_BUNDLES_MAX * TILE_WIDTH + 5_000;
+    for is_directory in [true, false] {
+        let factory = StoreFactory::sqlite();
+        let store = factory.open().await;
+        let directory = factory.directory().join("log");
+        let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let place = match is_directory {
+            true => LogFiles::Directory(directory.clone()),
+            false => LogFiles::Objects { store: Arc::clone(&memory), prefix: "log".into(), lock: None },
+        };
+        let beginnings = async || {
+            let mut names: Vec<String> = match is_directory {
+                true => files_of(&directory).keys().map(|path| path.display().to_string()).collect(),
+                false => {
+                    let objects: Vec<_> = memory.list(None).try_collect().await.unwrap();
+                    let name = |location: &ObjectPath| location.as_ref().strip_prefix("log/").unwrap().to_owned();
+                    objects.iter().map(|found| name(&found.location)).collect()
+                }
+            };
+            names.retain(|name| name.contains(".p/"));
+            names.sort();
+            names
+        };
+        let opened = async || LogPublisher::open(&store, place.clone(), keys(true)).await.unwrap();
+
+        let publisher = opened().await;
+        let raw = factory.raw().await;
+        let mut heads = None;
+        for first in (0..size).step_by(STEP as usize) {
+            let last = (first + STEP).min(size) - 1;
+            let grown = format!(
+                "WITH RECURSIVE number(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM number WHERE i < {last}) \
+                 INSERT INTO log_entry (idx, bytes) SELECT i, CAST('entry ' || i AS BLOB) FROM number"
+            );
+            raw.execute_unprepared(&grown).await.unwrap();
+            heads = Some(publisher.sign().await.unwrap());
+        }
+        let signings = size.div_ceil(STEP) as usize;
+        let waiting = beginnings().await;
+        assert!(waiting.len() > 3 * signings, "{} beginnings of {signings} signings", waiting.len());
+        let (edge, bundles) = (size % TILE_WIDTH, size / TILE_WIDTH);
+        let mut at_the_edge = vec![
+            format!("sm3/tile/0/{bundles:03}.p/{edge}"),
+            format!("sm3/tile/1/000.p/{bundles}"),
+            format!("tile/0/{bundles:03}.p/{edge}"),
+            format!("tile/1/000.p/{bundles}"),
+            format!("tile/entries/{bundles:03}.p/{edge}"),
+        ];
+        // Tiles of the upper level are not full yet, so all beginnings of theirs stay.
+        at_the_edge.extend(waiting.iter().filter(|name| name.contains("tile/1/")).cloned());
+        at_the_edge.sort();
+        at_the_edge.dedup();
+
+        publisher.release(heads.unwrap()).await.unwrap();
+        publisher.tidied().await;
+        let mut left = vec![waiting.len(), beginnings().await.len()];
+        drop(publisher);
+        let publisher = opened().await;
+        publisher.tidied().await;
+        left.push(beginnings().await.len());
+        publisher.keep().await.unwrap();
+        publisher.tidied().await;
+        assert_eq!(beginnings().await, at_the_edge, "{left:?} before");
+        assert!(left[0] > left[1] && left[1] > left[2] && left[2] > at_the_edge.len(), "{left:?}");
+
+        // What an earlier version left, which noted nothing.
+        drop(publisher);
+        let bundle: Vec<u8> = (256..256 + 188).flat_map(|index| format!("\0\u{9}entry {index}").into_bytes()).collect();
+        match is_directory {
+            true => {
+                std::fs::remove_file(directory.join("tidied")).unwrap();
+                write_files(&directory, [(&PathBuf::from(LEFT), &bundle)]);
+            }
+            false => {
+                memory.delete(&ObjectPath::from("log/tidied")).await.unwrap();
+                memory.put(&ObjectPath::from(format!("log/{LEFT}")), bundle.into()).await.unwrap();
+            }
+        }
+        assert_eq!(beginnings().await.len(), at_the_edge.len() + 1);
+        let publisher = opened().await;
+        publisher.tidied().await;
+        assert_eq!(beginnings().await, at_the_edge);
+    }
 }

@@ -142,6 +142,8 @@ pub struct Serving {
     /// Key of the digests that stand in it.
     contributor_key: [u8; 16],
     lookups: RwLock<BTreeMap<Mode, Arc<LookupTable>>>,
+    /// Rows of a copy of the whole, once they were counted.
+    rows_of_copy: tokio::sync::OnceCell<Option<u64>>,
     /// Journal position at which the grant was last found unchanged.
     checked_position: AtomicU64,
     /// The first moment at which time alone changes it.
@@ -185,6 +187,14 @@ impl Serving {
             ServedData::Made(product) => Some(product.rows),
             ServedData::Live(..) => None,
         }
+    }
+
+    /// How many rows the order's copy of the whole data set has: those that its grant, the consents and its marks leave of this
+    /// version. Counted once, when it is first asked for; none of live data, of which there is no copy. Errors: `mode_not_granted`
+    /// without the mode of files; `busy`, or what the scan failed of.
+    pub async fn rows_of_copy(&self) -> Result<Option<u64>, AppError> {
+        let count = || async { Ok::<_, AppError>(self.table(Mode::File)?.count_rows(&self.engine).await?) };
+        self.rows_of_copy.get_or_try_init(count).await.copied()
     }
 
     /// Whether the data stays in its department's database and is read for each answer.
@@ -534,6 +544,7 @@ impl App {
             record: Arc::new(ConsumerRecord::new(&self.store, &self.clock, recipient)),
             contributor_key,
             lookups: RwLock::new(BTreeMap::new()),
+            rows_of_copy: tokio::sync::OnceCell::new(),
             checked_position: AtomicU64::new(position),
         })
     }
@@ -657,7 +668,7 @@ fn inputs_digest(inputs: &BTreeMap<lingqu_domain::id::ResourceId, GrantInput>) -
     sha256(canonical(&named).as_bytes()).to_string()[..32].to_owned()
 }
 
-fn right_digest(grant: &Grant) -> String {
+pub(crate) fn right_digest(grant: &Grant) -> String {
     let inputs: BTreeMap<&str, &Scope> =
         grant.inputs.iter().map(|(resource, input)| (resource.as_str(), &input.scope)).collect();
     sha256(canonical(&(&grant.scope, inputs)).as_bytes()).to_string()

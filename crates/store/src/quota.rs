@@ -7,9 +7,10 @@
 //! for dead; the gap between the two is what clocks may differ in speed. One that was taken for dead ([`Quota::bury`]) stays so:
 //! when it comes back it is another process.
 //!
-//! Where several processes serve one node, a row keeps of each what it gave back as used of each account, also when it holds
-//! nothing of it any more. So what a dead process used and nobody counted is what its receipts come to less that, whatever others
-//! do meanwhile ([`Quota::fold`]).
+//! A row keeps of each process what it gave back as used of each account, also when it holds nothing of it any more. So a process
+//! whose giving back was cut off knows whether it happened, what it takes back later is found by whoever comes after it, and where
+//! several processes serve one node, what a dead one used and nobody counted is what its receipts come to less that, whatever
+//! others do meanwhile ([`Quota::fold`]).
 
 mod subject;
 
@@ -119,7 +120,7 @@ struct Lease {
     granted: u64,
     /// Negative for what was taken back after it had been given back to the database as used.
     spent: i64,
-    /// What was given back as used so far, where the database keeps it.
+    /// What was given back as used so far, as the row has it.
     settled: i64,
     /// What nobody had used or leased when this process last leased.
     free: u64,
@@ -271,6 +272,26 @@ impl Quota {
         let accounts: Vec<String> = local.leases.keys().cloned().collect();
         for account in accounts {
             self.give_back_one(&mut local, &account).await?;
+        }
+        match self.store.backend() {
+            Backend::Sqlite => self.forget_leases(&mut local).await,
+            Backend::Postgres => Ok(()),
+        }
+    }
+
+    /// Where a node has one process at a time, the next start counts all receipts when it finds a lease: of one that holds nothing
+    /// and was settled it finds none.
+    async fn forget_leases(&self, local: &mut Local) -> Result<(), StoreError> {
+        const DOING: &str = "forgetting leases that were given back";
+        let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
+        let forget =
+            Query::delete().from_table("quota_lease").and_where(Expr::col("process").eq(&*self.process())).take();
+        write.db().execute(&forget).await.map_err(|error| StoreError::database(DOING, error))?;
+        let seen = local.seen.take();
+        write.commit(DOING).await?;
+        local.seen = seen;
+        for lease in local.leases.values_mut() {
+            lease.settled = 0;
         }
         Ok(())
     }
@@ -490,40 +511,33 @@ impl Quota {
     async fn give_back_one(&self, local: &mut Local, account: &str) -> Result<(), StoreError> {
         const DOING: &str = "giving quota back";
         let Some(lease) = local.leases.get(account).copied() else { return Ok(()) };
+        if lease.granted == 0 && lease.spent == 0 {
+            return Ok(());
+        }
         let write = self.store.begin_write(WriterLock::Journal, DOING).await?;
         let fault = |error| StoreError::database(DOING, error);
         let (used, leased) = account_state(write.db(), account).await?;
         let used = used.saturating_add_signed(lease.spent);
         set_used(write.db(), account, used).await?;
+        // The row stays and says what was given back as used, so that it is known also where this is cut off.
         let process = self.process();
-        match self.store.backend() {
-            Backend::Sqlite => {
-                let delete = Query::delete()
-                    .from_table("quota_lease")
-                    .and_where(Expr::col("account").eq(account))
-                    .and_where(Expr::col("process").eq(&*process))
-                    .take();
-                write.db().execute(&delete).await.map_err(fault)?;
-            }
-            Backend::Postgres => {
-                let settle = Query::update()
-                    .table("quota_lease")
+        let given_back = Query::insert()
+            .into_table("quota_lease")
+            .columns(["account", "process", "granted", "settled"])
+            .values_panic([account.into(), (&*process).into(), 0i64.into(), lease.spent.into()])
+            .on_conflict(
+                OnConflict::columns(["account", "process"])
                     .value("granted", 0i64)
-                    .value("settled", Expr::col("settled").add(lease.spent))
-                    .and_where(Expr::col("account").eq(account))
-                    .and_where(Expr::col("process").eq(&*process))
-                    .take();
-                write.db().execute(&settle).await.map_err(fault)?;
-            }
-        }
+                    .value("settled", Expr::col(("quota_lease", "settled")).add(lease.spent))
+                    .to_owned(),
+            )
+            .take();
+        write.db().execute(&given_back).await.map_err(fault)?;
         let seen = local.seen.take();
         write.commit(DOING).await?;
         local.seen = seen;
         let free = lease.limit.saturating_sub(used.saturating_add(leased.saturating_sub(lease.granted)));
-        let settled = match self.store.backend() {
-            Backend::Sqlite => 0,
-            Backend::Postgres => lease.settled.saturating_add(lease.spent),
-        };
+        let settled = lease.settled.saturating_add(lease.spent);
         // What is taken back later was given back as used.
         local.leases.insert(account.to_owned(), Lease { limit: lease.limit, granted: 0, spent: 0, settled, free });
         Ok(())
@@ -574,7 +588,8 @@ impl Quota {
         }
         write.commit(DOING).await?;
         // What a row says is so, whatever is known here: a commit may have succeeded whose answer was lost. More was leased then, or
-        // what was spent is given back as used, and counted, although it may have been taken back a moment ago.
+        // what was spent is given back as used, and counted, although it may have been taken back a moment ago. Without a row nothing
+        // is held; what was taken back of what had been given back as used still is to be taken out of the account.
         local.leases.retain(|account, lease| match held.get(account) {
             Some((granted, settled)) => {
                 lease.granted = *granted;
@@ -582,7 +597,11 @@ impl Quota {
                 lease.settled = *settled;
                 true
             }
-            None => false,
+            None => {
+                lease.granted = 0;
+                lease.settled = 0;
+                lease.spent != 0
+            }
         });
         local.seen = Some(before);
         Ok(())
@@ -610,9 +629,10 @@ fn buried() -> SelectStatement {
 }
 
 fn credit(local: &mut Local, debit: &Debit) {
-    if let Some(lease) = local.leases.get_mut(&debit.account) {
-        lease.spent = lease.spent.saturating_sub_unsigned(debit.amount);
-    }
+    // One that was given back and forgotten may be gone; the account has as used what is taken back here.
+    let forgotten = Lease { limit: debit.limit, granted: 0, spent: 0, settled: 0, free: 0 };
+    let lease = local.leases.entry(debit.account.clone()).or_insert(forgotten);
+    lease.spent = lease.spent.saturating_sub_unsigned(debit.amount);
 }
 
 /// Used and leased amounts of an account; zeros when it doesn't exist yet.

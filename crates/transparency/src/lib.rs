@@ -60,8 +60,8 @@ pub use proof::LogProof;
 pub use roots_entry::{RootsEntry, twin_origin};
 pub use tile_path::{TILE_WIDTH, TileKind, TilePath};
 pub use tiles::{
-    ENTRY_BYTES_MAX, OUTGROWN_MAX, TILES_HELD_MAX, TileRead, TiledTree, consistency_proof_from_tiles, decode_bundle,
-    encode_bundle, entry_from_tiles, inclusion_proof_from_tiles, outgrown_tiles, root_from_tiles,
+    ENTRY_BYTES_MAX, OUTGROWN_BUNDLES_MAX, TILES_HELD_MAX, TileRead, TiledTree, consistency_proof_from_tiles,
+    decode_bundle, encode_bundle, entry_from_tiles, inclusion_proof_from_tiles, outgrown_tiles, root_from_tiles,
 };
 pub use twin::{TwinAudit, TwinGrowth, TwinLog};
 pub use witness::{LOG_KEYS_MAX, WITNESSED_LOGS_MAX, Witness, WitnessAnswer, WitnessError, WitnessMemory, Witnessed};

@@ -14,8 +14,8 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// How many tiles a [`TiledTree`] holds, 8 KiB each: more than any one proof needs.
 pub const TILES_HELD_MAX: usize = 64;
 
-/// Most paths that [`outgrown_tiles`] gives.
-pub const OUTGROWN_MAX: usize = 1_024;
+/// Most bundles among what [`outgrown_tiles`] gives.
+pub const OUTGROWN_BUNDLES_MAX: u64 = 64;
 
 /// Reads the file at a path below the log's prefix, `None` when it is not there.
 ///
@@ -119,25 +119,23 @@ pub(crate) fn level_count(size: u64, level: u8) -> u64 {
     size.checked_shr(8 * u32::from(level)).unwrap_or(0)
 }
 
-/// The full tiles, with the bundles, that were unfinished at a size from `old` on and are full at `new`, at most
-/// [`OUTGROWN_MAX`]: what was served of their beginnings may be dropped once a checkpoint of `new` is published (tlog-tiles,
+/// The full tiles, with the bundles, that were unfinished at a size from `old` on and are full at the size that is given with them: it
+/// is `new`, or where that is more than [`OUTGROWN_BUNDLES_MAX`] bundles further one on the way to it, from which the others
+/// follow. What was served of their beginnings may be dropped once a checkpoint of that size is published (tlog-tiles,
 /// "Partial Tiles").
-pub fn outgrown_tiles(old: u64, new: u64) -> Vec<TilePath> {
+pub fn outgrown_tiles(old: u64, new: u64) -> (Vec<TilePath>, u64) {
+    let until = new.min((old / TILE_WIDTH).saturating_add(OUTGROWN_BUNDLES_MAX).saturating_mul(TILE_WIDTH));
     let mut outgrown = Vec::new();
-    // The few of the upper levels first, so that none of these is left out.
-    let highest = (0..).take_while(|level| level_count(new, *level) >= TILE_WIDTH).count() as u8;
-    for level in (0..highest).rev() {
-        for index in level_count(old, level) / TILE_WIDTH..level_count(new, level) / TILE_WIDTH {
-            if outgrown.len() + 2 > OUTGROWN_MAX {
-                return outgrown;
-            }
+    let highest = (0..).take_while(|level| level_count(until, *level) >= TILE_WIDTH).count() as u8;
+    for level in 0..highest {
+        for index in level_count(old, level) / TILE_WIDTH..level_count(until, level) / TILE_WIDTH {
             outgrown.push(TilePath::hashes(level, index, TILE_WIDTH as u16));
             if level == 0 {
                 outgrown.push(TilePath::entries(index, TILE_WIDTH as u16));
             }
         }
     }
-    outgrown
+    (outgrown, until)
 }
 
 /// Reads a tile, or the full tile it is a beginning of: a log may drop partial tiles once the full one exists.
@@ -296,10 +294,10 @@ mod tests {
     use crate::TileKind;
     use crate::merkle::verify_inclusion;
 
-    /// Whatever was unfinished at a size on the way and is full at its end is named, and nothing else is.
+    /// Whatever was unfinished at a size on the way and is full at its end is named, and nothing else is, in as many steps as it takes.
     #[test]
     fn outgrown_tiles_are_those_that_were_unfinished_on_the_way() {
-        let mut rising = 7_u64;
+        let mut named = 0;
         for (old, new) in
             [(0, 0), (0, 255), (0, 256), (255, 257), (256, 511), (300, 300), (65_000, 66_000), (0, 70_000)]
         {
@@ -317,14 +315,21 @@ mod tests {
             }
             expected.sort();
             expected.dedup();
-            let mut found: Vec<String> = outgrown_tiles(old, new).iter().map(TilePath::to_string).collect();
+            let (mut found, mut at, mut steps) = (Vec::new(), old, 0);
+            while at < new {
+                let (tiles, until) = outgrown_tiles(at, new);
+                found.extend(tiles.iter().map(TilePath::to_string));
+                (at, steps) = (until, steps + 1);
+            }
+            assert_eq!(outgrown_tiles(new, new), (Vec::new(), new));
+            assert!(steps <= (new - old).div_ceil(OUTGROWN_BUNDLES_MAX * TILE_WIDTH) + 1, "{steps} steps");
             found.sort();
             assert_eq!(found, expected, "from {old} to {new}");
-            rising += found.len() as u64;
+            named += found.len();
         }
-        assert!(rising > 500, "only {rising} tiles were outgrown");
-        let bounded = outgrown_tiles(0, u64::MAX);
-        assert!(bounded.len() <= OUTGROWN_MAX && bounded.len() > OUTGROWN_MAX - 2);
+        assert!(named > 500, "only {named} tiles were outgrown");
+        let (bounded, until) = outgrown_tiles(300, u64::MAX);
+        assert_eq!((bounded.len() as u64, until), (2 * OUTGROWN_BUNDLES_MAX, (1 + OUTGROWN_BUNDLES_MAX) * TILE_WIDTH));
     }
 
     /// A log of any size without storing it: all entries are alike but one, so each tile follows from its place.

@@ -19,7 +19,7 @@ use futures::StreamExt;
 
 use super::{GovernedProvider, GovernedTable};
 use crate::engine::Engine;
-use crate::execution::{EngineError, sanitise};
+use crate::execution::{EngineError, Limits, sanitise, timed_out};
 use crate::rows_left::RowsLeft;
 use crate::session::{running, start};
 
@@ -27,6 +27,22 @@ use crate::session::{running, start};
 const PLACES_MIN: usize = 2;
 
 impl GovernedTable {
+    /// How many rows a copy of the whole table has under the grant, counted where that is not known yet; none of a live table. For
+    /// what the node itself has to know: no receipt names them. Errors: [`EngineError::Busy`] and those of a scan, which may take
+    /// a minute.
+    pub async fn count_rows(&self, engine: &Engine) -> Result<Option<u64>, EngineError> {
+        if self.is_to_be_counted() {
+            let limits = Limits::default();
+            let _place = engine.place().await?;
+            let state = engine.governed_state(engine.partitions());
+            let counting = counted(engine, &state, self, limits.memory_bytes_max);
+            let rows = tokio::time::timeout(limits.time_max, counting).await.map_err(|_| timed_out(&limits))??;
+            // Counted twice at once it is the same.
+            self.counted.get_or_init(|| rows);
+        }
+        Ok(self.rows_visible().map(|rows| rows as u64))
+    }
+
     /// How many rows exist under the grant, where that is known. May be a little behind where consents change.
     pub(crate) fn rows_visible(&self) -> Option<usize> {
         let all = self.raw.rows_at_most()?;

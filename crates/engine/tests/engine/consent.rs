@@ -49,6 +49,7 @@ async fn rows_without_consent_do_not_exist() {
     let columns = [("offence", "exact"), ("points", "exact")];
     let governed = governance("offences", &columns, vec![], Some(consent));
     let table = GovernedTable::new(Arc::clone(&product.files), &governed).expect("a table");
+    assert_eq!(table.count_rows(&place.engine).await.expect("a count"), Some(15));
     let session = place.session(&[Arc::clone(&table)]);
     assert_eq!(rows(&session, "select count(*), count(distinct offence % 20) from offences").await, ["15|1"]);
     assert_eq!(rows(&session, "select count(*) from offences where offence = 8").await, ["0"]);

@@ -296,7 +296,6 @@ async fn carry<P: Piece>(
     pieces: mpsc::Sender<Drawn<P>>,
     verdict: oneshot::Sender<Result<(), Box<Problem>>>,
 ) {
-    let _place = place;
     let answer_salt = opening.salted.answer_salt;
     let told = match delivery.open(opening).await {
         Err(error) => {
@@ -323,6 +322,8 @@ async fn carry<P: Piece>(
     if let Err(problem) = &told {
         tracing::info!(receipt = %delivery.receipt, code = problem.code, "a delivery was stopped");
     }
+    // Before the client knows: what he asks for next may need it.
+    drop(place);
     // Nobody may be there to hear it.
     drop(verdict.send(told.map_err(Box::new)));
 }
@@ -472,6 +473,23 @@ impl Delivery {
         written.await.map_err(|error| task_lost(&error))?
     }
 
+    /// Whether so many rows are half of what is paid for: of a data set the rows that the order's copy of it has, of a call the product's.
+    async fn is_half(&self, rows: u64) -> bool {
+        let serving = &self.admission.serving;
+        let is_half_of = |all: u64| rows >= all.div_ceil(2);
+        let Some(of_product) = serving.rows().filter(|_| rows > 0) else { return false };
+        if is_half_of(of_product) || self.price.data_sets == 0 {
+            return is_half_of(of_product);
+        }
+        match serving.rows_of_copy().await {
+            Ok(of_copy) => of_copy.is_some_and(is_half_of),
+            Err(error) => {
+                tracing::warn!(%error, receipt = %self.receipt, "the rows of a copy can't be counted; its consumer is not charged");
+                false
+            }
+        }
+    }
+
     /// Writes the closing record, and when it is durable settles by it what was reserved.
     async fn close(
         &self,
@@ -488,8 +506,7 @@ impl Delivery {
         // otherwise the last byte would be the price. Rows are named ahead of what leaves, so it is the rows in pieces that the
         // connection took which tell.
         let rows_left = self.rows_taken.load(Ordering::SeqCst).min(rows);
-        let is_taken =
-            is_by_receiver && self.admission.serving.rows().is_some_and(|all| all > 0 && rows_left >= all.div_ceil(2));
+        let is_taken = is_by_receiver && self.is_half(rows_left).await;
         let is_charged = is_whole || is_taken;
         let totals = Totals {
             answer: (is_whole || bytes > 0).then_some(answer),

@@ -7,7 +7,7 @@ use lingqu_crypto::Suite;
 use lingqu_transparency::{
     Checkpoint, NoteSigner, SignedNote, TILE_WIDTH, TileKind, TreeState, TwinLog, entry_from_tiles, outgrown_tiles,
 };
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::entries::read_entries;
 use super::reader::TWIN_PREFIX;
@@ -18,6 +18,9 @@ use super::twin_start::begin_twin;
 use super::{CHECKPOINT_PATH, LogError, LogFiles, LogReader, Published, blocking};
 use crate::error::StoreError;
 use crate::store::Store;
+
+/// Where it is noted how far the beginnings of full tiles were removed, below the log's prefix. It is never served.
+const TIDIED_PATH: &str = "tidied";
 
 /// What signs a node's checkpoints.
 #[derive(Debug)]
@@ -64,10 +67,34 @@ struct State {
 /// The removal of tiles' beginnings, beside publishing.
 #[derive(Default)]
 struct Tidying {
-    /// What was full at this size is looked after.
+    /// Of what was full at this size no beginning is left.
     cleared: u64,
-    /// The removal that may still run.
-    running: Option<JoinHandle<()>>,
+    /// The pass that may still run; it gives the size to which it came.
+    running: Option<JoinHandle<Result<u64, LogError>>>,
+    /// Where the last pass failed, what was published then.
+    failed_at: Option<u64>,
+}
+
+impl Tidying {
+    /// Notes how far a pass came. `size` is published.
+    fn end(&mut self, pass: Result<Result<u64, LogError>, JoinError>, size: u64) {
+        let problem = match pass {
+            Ok(Ok(cleared)) => {
+                self.cleared = cleared;
+                self.failed_at = None;
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        // Each bundle tries again; once is enough to say it.
+        if self.failed_at.replace(size).is_none() {
+            tracing::warn!(
+                error = %problem,
+                "unfinished tiles of the log that are full by now can't be removed; they take space only"
+            );
+        }
+    }
 }
 
 impl LogPublisher {
@@ -103,10 +130,7 @@ impl LogPublisher {
             sequencer,
         };
         let mut state = publisher.state.lock().await;
-        // A process that ended right after publishing may have left those of the tiles before the edge.
-        let published = state.published.as_ref().map_or(0, Heads::size);
-        state.tidying.cleared = published.saturating_sub(TILE_WIDTH);
-        publisher.tidy(&mut state.tidying, published);
+        publisher.tidy(&mut state).await;
         drop(state);
         Ok(publisher)
     }
@@ -200,59 +224,65 @@ impl LogPublisher {
         }
         write_checkpoints(&self.reader, self.twin.as_ref(), &self.sequencer, &heads).await?;
         state.trees.set_published()?;
-        let size = heads.size();
         state.published = Some(heads);
-        self.tidy(&mut state.tidying, size);
+        self.tidy(&mut state).await;
         Ok(())
     }
 
-    /// Begins to remove the beginnings of tiles that are published full at `size`: a bundle is written again with each checkpoint
-    /// while it grows, many times what it holds in the end. Nothing depends on it and nobody waits for it; where a store does not
-    /// let files be removed, they stay. While the last removal runs none is begun, and the next does its work too.
-    fn tidy(&self, tidying: &mut Tidying, size: u64) {
-        if tidying.running.as_ref().is_some_and(|running| !running.is_finished()) {
-            return;
+    /// Begins to remove the beginnings of tiles that are published full: a bundle is written again with each checkpoint while it
+    /// grows, many times what it holds in the end. Nothing depends on it and nobody waits for it. A pass takes so many tiles and no
+    /// more ([`outgrown_tiles`]), one runs at a time, and how far it came is kept beside the log: however many have become full
+    /// since, while witnesses were waited for or by a process that was killed, the passes come to them. Where a store does not let
+    /// files be removed, they stay; it is asked again with each bundle.
+    async fn tidy(&self, state: &mut State) {
+        let State { published, tidying, .. } = state;
+        let size = published.as_ref().map_or(0, Heads::size);
+        if let Some(pass) = tidying.running.take_if(|pass| pass.is_finished()) {
+            tidying.end(pass.await, size);
         }
-        let full = outgrown_tiles(tidying.cleared, size);
-        tidying.cleared = size;
-        if full.is_empty() {
+        let has_failed = tidying.failed_at.is_some_and(|failed| failed / TILE_WIDTH == size / TILE_WIDTH);
+        let (full, until) = outgrown_tiles(tidying.cleared, size);
+        if tidying.running.is_some() || has_failed || full.is_empty() {
             return;
         }
         let (files, twin) = (self.reader.files.clone(), self.twin.clone());
         tidying.running = Some(tokio::task::spawn_blocking(move || {
-            let hashes: Vec<_> =
-                full.iter().filter(|path| matches!(path.kind, TileKind::Hashes { .. })).copied().collect();
-            let dropped = files
-                .drop_beginnings(&full)
-                .and_then(|()| twin.map_or(Ok(()), |twin| twin.files.drop_beginnings(&hashes)));
-            if let Err(error) = dropped {
-                tracing::warn!(%error, "unfinished tiles of the log that are full by now can't be removed; they take space only");
+            files.drop_beginnings(&full)?;
+            if let Some(twin) = twin {
+                let hashes: Vec<_> =
+                    full.iter().filter(|path| matches!(path.kind, TileKind::Hashes { .. })).copied().collect();
+                twin.files.drop_beginnings(&hashes)?;
             }
+            files.write_note(TIDIED_PATH, &format!("{}\n", until - until % TILE_WIDTH))?;
+            Ok(until)
         }));
     }
 
-    /// Waits until what is being removed of the beginnings of full tiles is gone.
+    /// Waits until the pass that removes beginnings of full tiles is through, where one runs.
     pub async fn tidied(&self) {
-        let running = self.state.lock().await.tidying.running.take();
-        if let Some(running) = running {
-            // It has said what went wrong.
-            drop(running.await);
+        let mut state = self.state.lock().await;
+        let size = state.published.as_ref().map_or(0, Heads::size);
+        if let Some(pass) = state.tidying.running.take() {
+            state.tidying.end(pass.await, size);
         }
     }
 
-    /// Keeps the publisher's place while there is nothing to publish, and sees to it that the checkpoints that are served are
-    /// those that were published last: an earlier one of this log is replaced. Call it every second or so.
+    /// Keeps the publisher's place while there is nothing to publish, goes on removing what is outgrown, and sees to it that the
+    /// checkpoints that are served are those that were published last: an earlier one of this log is replaced. Call it every second
+    /// or so.
     ///
     /// # Errors
     /// [`LogError::SequencerLost`]; [`LogError::RootDiffers`] when the checkpoint that is served is of another history and no
     /// database says who publishes; faults.
     pub async fn keep(&self) -> Result<(), LogError> {
-        if !self.sequencer.keep().await? {
+        let is_due = self.sequencer.keep().await?;
+        let mut state = self.state.lock().await;
+        self.tidy(&mut state).await;
+        if !is_due {
             return Ok(());
         }
         // A process that lost its place in the middle of writing may have put an older checkpoint back, and so may a request to an
         // object store that arrives late.
-        let state = self.state.lock().await;
         let Some(heads) = &state.published else { return Ok(()) };
         let mut shown = vec![(self.reader.clone(), heads.international.clone())];
         shown.extend(self.twin.clone().zip(heads.national.clone()));
@@ -361,7 +391,7 @@ async fn take_up(
     if size.map_or(known > 0 || roots.is_some(), |size| size < known) {
         return Err(LogError::FilesBehind { published: size.unwrap_or(0), database: known });
     }
-    let state = match (&twin, size) {
+    let mut state = match (&twin, size) {
         (None, None) => {
             State { trees: Trees::Single(TreeState::empty()), published: None, tidying: Tidying::default() }
         }
@@ -402,7 +432,18 @@ async fn take_up(
             State { trees, published: Some(heads), tidying: Tidying::default() }
         }
     };
+    // Of the tiles before the edge a process that lost its place may have written some again.
+    let published = state.published.as_ref().map_or(0, Heads::size);
+    state.tidying.cleared = read_tidied(&reader).await?.min(published.saturating_sub(TILE_WIDTH));
     Ok((reader, twin, state))
+}
+
+/// The size up to which beginnings of tiles were removed; 0 where nobody has noted one.
+async fn read_tidied(reader: &LogReader) -> Result<u64, LogError> {
+    let files = reader.files.clone();
+    let noted = blocking(move || Ok(files.read(TIDIED_PATH)?)).await?;
+    let noted = noted.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
+    Ok(noted.unwrap_or(0))
 }
 
 /// Whether a log may be published without its twin: only while it never had one.

@@ -150,13 +150,17 @@ async fn each_copy_holds_its_own_decoys_by_every_way_to_ask() {
     assert_eq!(whole(&narrow, "select distance from trips").await.num_rows(), copied.len());
     let sampled = governance("trips", COLUMNS, vec![], None);
     let sampled = sampled.with_marks(Some(marks(&delays(Some(Presence::of_share(0.05))), true, 2, 3)));
-    let sampled = whole(&trips.place.session(&[trips.over_decoys(&sampled)]), "select * from trips").await;
+    let table = trips.over_decoys(&sampled);
+    let sampled = whole(&trips.place.session(&[Arc::clone(&table)]), "select * from trips").await;
+    assert_eq!(table.count_rows(&trips.place.engine).await.expect("a count"), Some(sampled.num_rows() as u64));
     assert!(decoys_of(&ids(&sampled)).is_subset(&own) && sampled.num_rows() < copied.len());
     // A condition of the grant holds for decoys as for rows.
     let near =
         Predicate::Compare { column: name("distance"), comparison: Comparison::Less, value: Literal::Integer(2_500) };
-    let near = trips.place.session(&[trips.copy(true, 2, 3, vec![near], COLUMNS)]);
+    let table = trips.copy(true, 2, 3, vec![near], COLUMNS);
+    let near = trips.place.session(&[Arc::clone(&table)]);
     let expected = ids(&whole(&session, "select id from trips where distance < 2500").await);
+    assert_eq!(table.count_rows(&trips.place.engine).await.expect("a count"), Some(expected.len() as u64));
     assert_eq!(ids(&whole(&near, "select id from trips").await), expected);
 
     // Another order of the recipient has the same, another recipient others, of which they share some.
