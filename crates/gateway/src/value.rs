@@ -3,7 +3,7 @@
 //! A constant is read by its column's type and by nothing else, so `"450100"` is a text for a column of text and an error
 //! for a column of numbers. Messages name the column and what it is, never the value.
 
-use std::str::FromStr;
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -12,43 +12,55 @@ use lingqu_domain::predicate::Literal;
 use lingqu_engine::lookup::LookupError;
 use lingqu_engine::{ColumnType, ColumnView};
 use rust_decimal::Decimal;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::GatewayError;
 
-/// A value of JSON for a column; `None` for null. Numbers stand for numbers and decimals (decimals may be written as text,
-/// which keeps every digit), texts for texts, dates and times. Error: `invalid`, naming the column and what it is.
-pub fn from_json(column: &ColumnView, value: &Value) -> Result<Option<Literal>, GatewayError> {
-    let literal = match (value, column.column_type) {
-        (Value::Null, _) => return Ok(None),
-        (Value::Bool(value), ColumnType::Boolean) => Some(Literal::Boolean(*value)),
-        (Value::Number(number), ColumnType::Integer | ColumnType::Float | ColumnType::Decimal { .. }) => {
-            parse(column.column_type, &number.to_string())
+/// What is said of a number that was not compared because it would have had to be rounded.
+const NUMBER_IN_FULL: &str = "a number of at most 28 digits, at most 28 of them after the point";
+
+/// A value of JSON for a column, as it is written; `None` for null. Numbers stand for numbers and decimals (decimals may be
+/// written as text), texts for texts, dates and times. Error: `invalid`, naming the column and what it is.
+pub fn from_json(column: &ColumnView, value: &RawValue) -> Result<Option<Literal>, GatewayError> {
+    let written = value.get();
+    let text = match (written.as_bytes(), column.column_type) {
+        ([b'n', ..], _) => return Ok(None),
+        ([b't' | b'f', ..], ColumnType::Boolean)
+        | ([b'-' | b'0'..=b'9', ..], ColumnType::Integer | ColumnType::Float | ColumnType::Decimal { .. }) => {
+            Cow::Borrowed(written)
         }
         (
-            Value::String(text),
+            [b'"', ..],
             ColumnType::Text
             | ColumnType::Decimal { .. }
             | ColumnType::Date
             | ColumnType::LocalTimestamp
             | ColumnType::Timestamp,
-        ) => parse(column.column_type, text),
-        _ => None,
+        ) => Cow::Owned(serde_json::from_str(written).map_err(|_| wrong_type(column, column.column_type.describe()))?),
+        _ => return Err(wrong_type(column, column.column_type.describe())),
     };
-    literal.map(Some).ok_or_else(|| wrong_type(column))
+    from_text(column, &text).map(Some)
 }
 
 /// A value of an address for a column. Error: `invalid`, naming the column and what it is.
 pub fn from_text(column: &ColumnView, text: &str) -> Result<Literal, GatewayError> {
-    parse(column.column_type, text).ok_or_else(|| wrong_type(column))
+    parse(column.column_type, text).ok_or_else(|| {
+        let is_number = matches!(column.column_type, ColumnType::Float | ColumnType::Decimal { .. });
+        wrong_type(
+            column,
+            if is_number && text.parse::<f64>().is_ok_and(f64::is_finite) {
+                NUMBER_IN_FULL
+            } else {
+                column.column_type.describe()
+            },
+        )
+    })
 }
 
 fn parse(column_type: ColumnType, text: &str) -> Option<Literal> {
     match column_type {
         ColumnType::Integer => text.parse().ok().map(Literal::Integer),
-        ColumnType::Float | ColumnType::Decimal { .. } => {
-            Decimal::from_str(text).or_else(|_| Decimal::from_scientific(text)).ok().map(Literal::Decimal)
-        }
+        ColumnType::Float | ColumnType::Decimal { .. } => decimal(text).map(Literal::Decimal),
         ColumnType::Date => text.parse::<Date>().ok().map(Literal::Date),
         // A time without an offset is kept as if it were in UTC.
         ColumnType::LocalTimestamp => {
@@ -61,9 +73,16 @@ fn parse(column_type: ColumnType, text: &str) -> Option<Literal> {
     }
 }
 
-fn wrong_type(column: &ColumnView) -> GatewayError {
-    LookupError::WrongType { column: column.name.to_string(), expected: column.column_type.describe().to_owned() }
-        .into()
+/// A number with all its digits, with or without an exponent; none that would have to be rounded.
+fn decimal(text: &str) -> Option<Decimal> {
+    match text.split_once(['e', 'E']) {
+        None => Decimal::from_str_exact(text).ok(),
+        Some((digits, _)) => Decimal::from_str_exact(digits).and_then(|_| Decimal::from_scientific(text)).ok(),
+    }
+}
+
+fn wrong_type(column: &ColumnView, expected: &str) -> GatewayError {
+    LookupError::WrongType { column: column.name.to_string(), expected: expected.to_owned() }.into()
 }
 
 /// A constant as SQL. Text is quoted and its quotes doubled; nothing that a client wrote reaches SQL in another way.
@@ -86,6 +105,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use lingqu_domain::scope::ColumnName;
     use serde_json::json;
+    use serde_json::value::to_raw_value;
 
     use super::*;
 
@@ -93,8 +113,8 @@ mod tests {
         ColumnView { name: ColumnName::new("c").unwrap(), column_type }
     }
 
-    fn read(column_type: ColumnType, value: Value) -> Option<Literal> {
-        from_json(&column(column_type), &value).ok().flatten()
+    fn read(column_type: ColumnType, value: serde_json::Value) -> Option<Literal> {
+        from_json(&column(column_type), &to_raw_value(&value).unwrap()).ok().flatten()
     }
 
     #[test]
@@ -118,12 +138,33 @@ mod tests {
         assert_eq!(read(ColumnType::Timestamp, json!("2013-01-01T13:00:00")), None);
         assert_eq!(read(ColumnType::LocalTimestamp, json!("2013-01-01 05:00:00")), Some(moment));
         assert_eq!(read(ColumnType::Text, json!({"a": 1})), None);
-        assert_eq!(from_json(&column(ColumnType::Text), &Value::Null).unwrap(), None);
+        assert_eq!(from_json(&column(ColumnType::Text), &to_raw_value(&()).unwrap()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_number_keeps_every_digit_or_is_refused() {
+        let read = |column_type, written: &str| {
+            let raw = RawValue::from_string(written.to_owned()).unwrap();
+            from_json(&column(column_type), &raw).map_err(|error| error.problem().detail_en)
+        };
+        let number = |text: &str| Ok(Some(Literal::Decimal(text.parse().unwrap())));
+        let decimal = ColumnType::Decimal { precision: 38, scale: 6 };
+        for column_type in [decimal, ColumnType::Float] {
+            // As a float it would be 12345678901234568 and 0.30000000000000004.
+            assert_eq!(read(column_type, "12345678901234567.89"), number("12345678901234567.89"));
+            assert_eq!(read(column_type, "0.3000000000000000444"), number("0.3000000000000000444"));
+            assert_eq!(read(column_type, "1.25e2"), number("125"));
+            // It would be rounded to one.
+            for written in ["0.99999999999999999999999999999", "9.9999999999999999999999999999999e-1", "1e-29"] {
+                let told = read(column_type, written).unwrap_err();
+                assert!(told.contains("at most 28 digits") && !told.contains("99999"), "{told}");
+            }
+        }
     }
 
     #[test]
     fn an_error_names_the_column_and_not_the_value() {
-        let error = from_json(&column(ColumnType::Integer), &json!("a secret")).unwrap_err();
+        let error = from_json(&column(ColumnType::Integer), &to_raw_value("a secret").unwrap()).unwrap_err();
         let problem = error.problem();
         assert_eq!((problem.status, problem.code.as_str()), (422, "invalid"));
         assert!(problem.detail_en.contains("`c` is a whole number"), "{}", problem.detail_en);

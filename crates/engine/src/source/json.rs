@@ -5,9 +5,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::StreamDeserializer;
 use serde_json::de::IoRead;
+use serde_json::value::RawValue;
 
 use super::error::WHOLE_LINE;
 use super::file::SourceFile;
@@ -174,8 +175,7 @@ impl Records for JsonRecords {
         Ok(match &self.record[index] {
             JsonValue::Null => Cell::Null,
             JsonValue::Boolean(value) => Cell::Boolean(*value),
-            JsonValue::Integer(value) => Cell::Integer(*value),
-            JsonValue::Float(value) => Cell::Float(*value),
+            JsonValue::Number(text) => Cell::Number(text),
             JsonValue::Text(text) => Cell::Text(text),
             JsonValue::Nested => Cell::Nested,
         })
@@ -189,10 +189,23 @@ struct JsonObject(Vec<(String, JsonValue)>);
 enum JsonValue {
     Null,
     Boolean(bool),
-    Integer(i64),
-    Float(f64),
+    /// As it is written: a float in between would change decimals, and numbers that are kept as text.
+    Number(String),
     Text(String),
     Nested,
+}
+
+impl JsonValue {
+    fn read(raw: &RawValue) -> serde_json::Result<JsonValue> {
+        Ok(match raw.get().as_bytes() {
+            [b'n', ..] => JsonValue::Null,
+            [b't', ..] => JsonValue::Boolean(true),
+            [b'f', ..] => JsonValue::Boolean(false),
+            [b'"', ..] => JsonValue::Text(serde_json::from_str(raw.get())?),
+            [b'{' | b'[', ..] => JsonValue::Nested,
+            _ => JsonValue::Number(raw.get().to_owned()),
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for JsonObject {
@@ -205,56 +218,13 @@ impl<'de> Deserialize<'de> for JsonObject {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry::<String, JsonValue>()? {
-                    members.push(member);
+                while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
+                    members.push((name, JsonValue::read(&raw).map_err(A::Error::custom)?));
                 }
                 Ok(JsonObject(members))
             }
         }
         deserializer.deserialize_map(Members)
-    }
-}
-
-impl<'de> Deserialize<'de> for JsonValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyValue;
-        impl<'de> Visitor<'de> for AnyValue {
-            type Value = JsonValue;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a value")
-            }
-            fn visit_unit<E>(self) -> Result<JsonValue, E> {
-                Ok(JsonValue::Null)
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<JsonValue, E> {
-                Ok(JsonValue::Boolean(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<JsonValue, E> {
-                Ok(JsonValue::Integer(value))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<JsonValue, E> {
-                #[expect(clippy::cast_precision_loss, reason = "a number beyond 64 signed bits can only be a float")]
-                Ok(i64::try_from(value).map_or(JsonValue::Float(value as f64), JsonValue::Integer))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<JsonValue, E> {
-                Ok(JsonValue::Float(value))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<JsonValue, E> {
-                Ok(JsonValue::Text(value.to_owned()))
-            }
-            fn visit_string<E>(self, value: String) -> Result<JsonValue, E> {
-                Ok(JsonValue::Text(value))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonValue, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(JsonValue::Nested)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<JsonValue, A::Error> {
-                while sequence.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(JsonValue::Nested)
-            }
-        }
-        deserializer.deserialize_any(AnyValue)
     }
 }
 

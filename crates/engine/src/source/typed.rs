@@ -20,6 +20,8 @@ pub(super) enum Cell<'a> {
     Raw(&'a str),
     /// Text that is meant as text (a JSON string); it may still be a date.
     Text(&'a str),
+    /// A number as it is written (JSON): it may have more digits than a float keeps.
+    Number(&'a str),
     Integer(i64),
     Float(f64),
     Boolean(bool),
@@ -35,7 +37,7 @@ impl Cell<'_> {
     /// What a text takes; other values are small.
     pub(super) fn text_bytes(&self) -> u64 {
         match self {
-            Cell::Raw(text) | Cell::Text(text) => text.len() as u64,
+            Cell::Raw(text) | Cell::Text(text) | Cell::Number(text) => text.len() as u64,
             _ => 0,
         }
     }
@@ -48,6 +50,8 @@ const DAY_MICROSECONDS: i64 = 86_400_000_000;
 const DECIMAL_SCALE_MAX: usize = 4;
 /// Most digits of a column that is taken for an exact decimal.
 const DECIMAL_DIGITS_MAX: usize = 18;
+/// No decimal needs a larger exponent, and none makes room for so many zeros.
+const EXPONENT_MAX: isize = 100;
 
 /// The types that all values of a column seen so far would fit.
 #[derive(Clone, Debug)]
@@ -107,6 +111,10 @@ impl Candidate {
             }
             Cell::Integer(_) => *self = Candidate { integer: self.integer, float: self.float, ..none },
             Cell::Float(_) => *self = Candidate { float: self.float, ..none },
+            Cell::Number(text) => {
+                let integer = self.integer && parse_integer(text).is_some();
+                *self = Candidate { integer, float: self.float && parse_float(text).is_some(), ..none };
+            }
             Cell::Boolean(_) => *self = Candidate { boolean: self.boolean, ..none },
             Cell::Text(text) => {
                 self.observe_text(text);
@@ -189,6 +197,8 @@ impl Misfit {
                 let is_number = matches!(cell, Cell::Raw(_)) && parse_float(text).is_some();
                 (if is_number { FoundKind::Number } else { FoundKind::Text }, text.chars().count())
             }
+            Cell::Number(text) if parse_float(text).is_none() => (FoundKind::NotFinite, text.len()),
+            Cell::Number(text) => (FoundKind::Number, text.len()),
             Cell::Integer(value) => (FoundKind::Number, value.to_string().len()),
             Cell::Float(value) if !value.is_finite() => (FoundKind::NotFinite, value.to_string().len()),
             Cell::Float(value) => (FoundKind::Number, value.to_string().len()),
@@ -238,13 +248,13 @@ impl ColumnBuilder {
         match self {
             ColumnBuilder::Integer(builder) => builder.append_option(match cell {
                 Cell::Null => None,
-                Cell::Raw(text) => Some(parse_integer(text).ok_or_else(|| misfit(cell))?),
+                Cell::Raw(text) | Cell::Number(text) => Some(parse_integer(text).ok_or_else(|| misfit(cell))?),
                 Cell::Integer(value) => Some(value),
                 other => return Err(misfit(other)),
             }),
             ColumnBuilder::Float(builder) => builder.append_option(match cell {
                 Cell::Null => None,
-                Cell::Raw(text) => Some(parse_float(text).ok_or_else(|| misfit(cell))?),
+                Cell::Raw(text) | Cell::Number(text) => Some(parse_float(text).ok_or_else(|| misfit(cell))?),
                 #[expect(clippy::cast_precision_loss, reason = "a float column takes whole numbers as floats")]
                 Cell::Integer(value) => Some(value as f64),
                 Cell::Float(value) if value.is_finite() => Some(value),
@@ -253,6 +263,7 @@ impl ColumnBuilder {
             ColumnBuilder::Decimal(builder, precision, scale) => builder.append_option(match cell {
                 Cell::Null => None,
                 Cell::Raw(text) => Some(parse_decimal(text, *precision, *scale).ok_or_else(|| misfit(cell))?),
+                Cell::Number(text) => Some(decimal_of_number(text, *precision, *scale).ok_or_else(|| misfit(cell))?),
                 Cell::Integer(value) => {
                     Some(parse_decimal(&value.to_string(), *precision, *scale).ok_or_else(|| misfit(cell))?)
                 }
@@ -286,7 +297,7 @@ impl ColumnBuilder {
             }),
             ColumnBuilder::Text(builder) => match cell {
                 Cell::Null => builder.append_null(),
-                Cell::Raw(text) | Cell::Text(text) => builder.append_value(text),
+                Cell::Raw(text) | Cell::Text(text) | Cell::Number(text) => builder.append_value(text),
                 Cell::Integer(value) => builder.append_value(value.to_string()),
                 Cell::Float(value) => builder.append_value(value.to_string()),
                 Cell::Boolean(value) => builder.append_value(value.to_string()),
@@ -389,6 +400,28 @@ fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     (value < 10_i128.checked_pow(u32::from(precision))?).then_some(sign * value)
 }
 
+/// The same of a JSON number, which may have an exponent and zeros at its end: writers of JSON choose them, not departments.
+fn decimal_of_number(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, unsigned) = mantissa.strip_prefix('-').map_or(("", mantissa), |unsigned| ("-", unsigned));
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let exponent: isize = exponent.parse().ok().filter(|exponent: &isize| exponent.abs() <= EXPONENT_MAX)?;
+    let digits = format!("{whole}{fraction}");
+    let point = isize::try_from(whole.len()).ok()? + exponent;
+    let padding = "0".repeat(point.min(0).unsigned_abs());
+    let plain = match usize::try_from(point) {
+        Ok(point) if point >= digits.len() => format!("{digits:0<point$}."),
+        Ok(point) => format!("{}.{}", &digits[..point], &digits[point..]),
+        Err(_) => format!("0.{padding}{digits}"),
+    };
+    let (whole, fraction) = plain.split_once('.')?;
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    parse_decimal(&format!("{sign}{whole}.{}", fraction.trim_end_matches('0')), precision, scale)
+}
+
 fn parse_boolean(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)
@@ -463,6 +496,8 @@ pub(super) fn parse_timestamp(text: &str) -> Option<(i64, bool)> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray as _;
+
     use super::*;
 
     fn decide(values: &[&str]) -> ColumnType {
@@ -514,5 +549,23 @@ mod tests {
         assert_eq!(parse_decimal("-12.5", 5, 2), Some(-1250));
         assert_eq!(parse_decimal("1000.00", 5, 2), None);
         assert_eq!(parse_decimal("0.125", 5, 2), None);
+    }
+
+    #[test]
+    fn numbers_of_json_keep_every_digit() {
+        let decimal = |text| decimal_of_number(text, 38, 6);
+        assert_eq!(decimal("12345678901234567.89"), Some(12_345_678_901_234_567_890_000));
+        assert_eq!(decimal("-1.50e1"), Some(-15_000_000));
+        assert_eq!((decimal("1E+3"), decimal("2.5e-6"), decimal("-0.0")), (Some(1_000_000_000), None, Some(0)));
+        assert_eq!((decimal("25e-7"), decimal("25E-6"), decimal("0.00000100")), (None, Some(25), Some(1)));
+        assert_eq!((decimal("1e99"), decimal("1e-99"), decimal("1e999999999999")), (None, None, None));
+        assert_eq!((decimal_of_number("15.0", 5, 0), decimal_of_number("15.5", 5, 0)), (Some(15), None));
+        let mut column = ColumnBuilder::new(ColumnType::Text);
+        assert!(column.append(Cell::Number("1.10")).is_ok());
+        let text = column.finish();
+        assert_eq!(text.as_string::<i32>().value(0), "1.10");
+        let mut column = ColumnBuilder::new(ColumnType::Float);
+        let misfit = column.append(Cell::Number("1e999")).err().map(|misfit| misfit.kind);
+        assert_eq!(misfit, Some(FoundKind::NotFinite));
     }
 }

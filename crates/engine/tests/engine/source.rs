@@ -93,6 +93,31 @@ fn json_lines_and_arrays_read_the_same() {
     assert_eq!(read(&of_lines).expect("good").len(), 2);
 }
 
+/// Through a float the amount would be ….00, the code 1.1 and the number of the case 12345678901234567000.
+#[test]
+fn numbers_of_json_are_kept_as_they_are_written() {
+    let place = Place::new();
+    let object = "{\"amount\": 12345678901234567.89, \"code\": 1.10, \"case\": 12345678901234567890, \
+        \"ratio\": 0.30000000000000004, \"note\": \"\\u5357\\/\"}";
+    let decimal = ColumnType::Decimal { precision: 38, scale: 6 };
+    let declared = Some(vec![
+        declared("amount", "amount", decimal),
+        declared("code", "code", ColumnType::Text),
+        declared("case", "case", ColumnType::Text),
+        declared("ratio", "ratio", ColumnType::Float),
+        declared("note", "note", ColumnType::Text),
+    ]);
+    let options = SourceOptions { declared, ..SourceOptions::default() };
+    for (file, text) in [("a.ndjson", format!("{object}\n")), ("a.json", format!("[\n{object}\n]\n"))] {
+        let source = Source::open(&place.file(file, &text), options.clone()).expect("good");
+        let expected = "12345678901234567.890000|1.10|12345678901234567890|0.30000000000000004|南/";
+        assert_eq!(read(&source).expect("good"), [expected], "{file}");
+    }
+    let lone = place.file("lone.ndjson", "{\"note\": \"a\"}\n{\"note\": \"\\ud800\"}\n");
+    let error = open(&lone).and_then(|source| read(&source)).expect_err("half of a character");
+    assert!(matches!(error, SourceError::BadJson { line: 2, .. }), "{error}");
+}
+
 #[test]
 fn a_parquet_source_reads_as_the_csv_it_was_made_from() {
     let place = Place::new();

@@ -11,12 +11,11 @@ use lingqu_engine::ColumnView;
 use lingqu_engine::export::{ExportFormat, file_of};
 use lingqu_engine::lookup::{LookupError, joined};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::accept::choose;
 use super::request::{Sent, Words, admitted, json, parameters, text};
 use super::response::{etag, not_modified, recorded};
-use super::verify::key_of;
+use super::verify::{Members, key_of};
 use crate::delivery::{Admission, Deliveries, Keyed, Label, LookedUp};
 use crate::encode::{Format, arrow_stream, json_rows};
 use crate::error::GatewayError;
@@ -27,7 +26,7 @@ const FORM: &str = "{\"keys\": [{…}, …]}";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LookupForm {
-    keys: Vec<Map<String, Value>>,
+    keys: Vec<Members>,
 }
 
 /// The key's parts joined by `,`. A part that has a comma in it must be given by name.

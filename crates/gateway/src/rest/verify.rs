@@ -13,7 +13,7 @@ use lingqu_domain::scope::Mode;
 use lingqu_engine::ColumnView;
 use lingqu_engine::lookup::{LookupError, Verdict};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::request::{Sent, Words, admitted, json, text};
 use super::response::recorded;
@@ -24,19 +24,22 @@ use crate::value;
 
 const FORM: &str = "{\"key\": {…}, \"claim\": {…}} or {\"claims\": [{\"key\": {…}, \"claim\": {…}}, …]}";
 
+/// Values by name, as they are written: through a float a number would lose digits.
+pub(super) type Members = BTreeMap<String, Box<RawValue>>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClaimForm {
-    key: Map<String, Value>,
-    claim: Map<String, Value>,
+    key: Members,
+    claim: Members,
 }
 
 /// One claim, or a list of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct VerifyForm {
-    key: Option<Map<String, Value>>,
-    claim: Option<Map<String, Value>>,
+    key: Option<Members>,
+    claim: Option<Members>,
     claims: Option<Vec<ClaimForm>>,
 }
 
@@ -93,7 +96,7 @@ fn written(label: &Label, verdicts: &[Verdict], is_batch: bool) -> Result<Vec<u8
 }
 
 /// The parts of a key in their order. Errors name the parts, never their values.
-pub(super) fn key_of(key: &[&ColumnView], form: &Map<String, Value>) -> Result<Vec<Literal>, GatewayError> {
+pub(super) fn key_of(key: &[&ColumnView], form: &Members) -> Result<Vec<Literal>, GatewayError> {
     let mut parts = Vec::with_capacity(key.len());
     for column in key {
         if let Some(value) = form.get(column.name.as_str()) {
@@ -108,10 +111,7 @@ pub(super) fn key_of(key: &[&ColumnView], form: &Map<String, Value>) -> Result<V
     Ok(parts)
 }
 
-fn values_of(
-    columns: &[ColumnView],
-    form: &Map<String, Value>,
-) -> Result<BTreeMap<String, Option<Literal>>, GatewayError> {
+fn values_of(columns: &[ColumnView], form: &Members) -> Result<BTreeMap<String, Option<Literal>>, GatewayError> {
     let mut values = BTreeMap::new();
     for (name, value) in form {
         let Some(column) = columns.iter().find(|column| column.name.as_str() == name) else {

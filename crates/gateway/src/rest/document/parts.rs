@@ -4,6 +4,9 @@ use lingqu_app::Meanings;
 use lingqu_engine::{ColumnType, ColumnView};
 use serde_json::{Map, Value, json};
 
+/// Digits that a float keeps whatever they are.
+const FLOAT_DIGITS: u8 = 15;
+
 /// The JSON type of a column's values.
 pub(super) fn type_of(column_type: ColumnType) -> Value {
     match column_type {
@@ -29,6 +32,8 @@ pub(super) fn example_of(column_type: ColumnType) -> Value {
         ColumnType::Integer => json!(42),
         ColumnType::Float => json!(0.5),
         ColumnType::Decimal { scale, .. } if scale <= 0 => json!(1),
+        // All its digits may stand behind the point.
+        ColumnType::Decimal { precision, scale } if i16::from(precision) <= i16::from(scale) => json!(0.5),
         ColumnType::Decimal { .. } => json!(1.5),
         ColumnType::Date => json!("2026-01-31"),
         ColumnType::LocalTimestamp => json!("2026-01-31T08:00:00"),
@@ -46,25 +51,37 @@ pub(super) fn example_text(column_type: ColumnType) -> String {
     }
 }
 
-fn nullable(column_type: ColumnType) -> Value {
+/// The JSON type in which clients send a column's values: as text too, where a float would lose digits.
+fn sent_type_of(column_type: ColumnType) -> Value {
     let mut schema = type_of(column_type);
-    schema["type"] = json!([schema["type"], "null"]);
+    if matches!(column_type, ColumnType::Decimal { precision, .. } if precision > FLOAT_DIGITS) {
+        schema["type"] = json!(["number", "string"]);
+    }
+    schema
+}
+
+fn or_null(mut schema: Value) -> Value {
+    let types = match schema["type"].take() {
+        Value::Array(types) => types,
+        one => vec![one],
+    };
+    schema["type"] = types.into_iter().chain([json!("null")]).collect();
     schema
 }
 
 /// A row: every column is there, and may be null.
 pub(super) fn row(columns: &[ColumnView], meanings: &Meanings) -> Value {
-    object(columns, meanings, true, true)
+    object(columns, meanings, true, |column_type| or_null(type_of(column_type)))
 }
 
 /// A row of which columns may have been chosen: any of them may be left out, and one that is there may be null.
 pub(super) fn chosen_row(columns: &[ColumnView], meanings: &Meanings) -> Value {
-    object(columns, meanings, true, false)
+    object(columns, meanings, false, |column_type| or_null(type_of(column_type)))
 }
 
 /// What may be claimed of a row: at least one column; null claims that the value is missing.
 pub(super) fn claim(columns: &[ColumnView], meanings: &Meanings) -> Value {
-    let mut schema = object(columns, meanings, true, false);
+    let mut schema = object(columns, meanings, false, |column_type| or_null(sent_type_of(column_type)));
     schema["minProperties"] = json!(1);
     if let Some(first) = columns.iter().find(|column| column.column_type == ColumnType::Boolean).or(columns.last()) {
         schema["examples"] = json!([{first.name.as_str(): example_of(first.column_type)}]);
@@ -74,13 +91,18 @@ pub(super) fn claim(columns: &[ColumnView], meanings: &Meanings) -> Value {
 
 /// A key: every part is there.
 pub(super) fn key(columns: &[ColumnView], meanings: &Meanings) -> Value {
-    object(columns, meanings, false, true)
+    object(columns, meanings, true, sent_type_of)
 }
 
-fn object(columns: &[ColumnView], meanings: &Meanings, may_be_null: bool, all_required: bool) -> Value {
+fn object(
+    columns: &[ColumnView],
+    meanings: &Meanings,
+    all_required: bool,
+    schema_of: impl Fn(ColumnType) -> Value,
+) -> Value {
     let (mut properties, mut example) = (Map::new(), Map::new());
     for column in columns {
-        let mut schema = if may_be_null { nullable(column.column_type) } else { type_of(column.column_type) };
+        let mut schema = schema_of(column.column_type);
         if let Some(meaning) = meanings.column(column.name.as_str()) {
             // The form of the type stays behind it.
             schema["description"] = match schema["description"].as_str() {
