@@ -110,6 +110,17 @@ async fn rows_and_statistics_of_live_data_are_governed_and_receipted() {
     let counts: Vec<_> = reply.json()["rows"].as_array().unwrap().iter().map(|row| row["n"].clone()).collect();
     assert_eq!(counts, [50, 50, 50]);
 
+    // Decimals by the numbers that they are.
+    let dear = "UPDATE public.fleet SET cost = 7654321.89 WHERE id = 157";
+    department.admin.execute_unprepared(dear).await.unwrap();
+    for filter in ["cost:eq:7654321.89", "cost:in:7654321.89,1.005", "cost:gt:7654320.75"] {
+        let reply = served.get(&order, &format!("/rows?filter={filter}&columns=id")).await.ok();
+        assert_eq!(ids(&reply.json()), [157], "{filter}");
+    }
+    let sql = "SELECT id FROM fleet_now WHERE cost = 7654321.89";
+    let reply = served.post(&order, "/query", json!({"sql": sql, "mode": "rows"})).await.ok();
+    assert_eq!(ids(&reply.json()), [157]);
+
     let (log, statements) = department.statements("fleet", begin);
     assert!(statements.len() >= 6, "{log}");
     for statement in &statements {
@@ -121,7 +132,9 @@ async fn rows_and_statistics_of_live_data_are_governed_and_receipted() {
     for kept_here in ["424242424", "515151515", "919191919"] {
         assert!(!log.contains(kept_here), "{kept_here} reached the database: {log}");
     }
-    assert!(log.contains("1501"), "a comparison of an unmasked column with a constant goes along");
+    for gone_along in ["1501", "7654320.75"] {
+        assert!(log.contains(gone_along), "a comparison of an unmasked column with a constant goes along: {log}");
+    }
 
     // The journal with the agreement, and receipts that hold digests, fold again to the same.
     served.scenario.app.publish_log().await.unwrap();

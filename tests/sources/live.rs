@@ -14,7 +14,7 @@ use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::snapshot::SnapshotStore;
 use lingqu_engine::{ColumnType, Engine, EngineError, EngineSettings, Limits, PseudonymKeys, RawTable};
 use lingqu_tests::{PrivatePostgres, until_waiting};
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use tempfile::TempDir;
 
 use crate::{Department, civil, connections, read, view};
@@ -121,6 +121,8 @@ const QUERIES: &[&str] = &[
     "SELECT id FROM people WHERE id IN (10, 11, 12) OR code = '99'",
     "SELECT id FROM people WHERE code > '5' AND code <= '77'",
     "SELECT id FROM people WHERE balance >= 500.25 AND balance < 700",
+    "SELECT id FROM people WHERE balance IN (137.37, 7.07) OR balance = 991.91 OR balance BETWEEN 3.035 AND 5.05",
+    "SELECT id FROM people WHERE balance = score OR balance < 1e300 AND balance > 990.905",
     "SELECT id FROM people WHERE born BETWEEN DATE '1961-01-01' AND DATE '1961-02-01'",
     "SELECT id FROM people WHERE score > 100.5 AND score <= 120",
     "SELECT id FROM people WHERE score IS NULL AND active",
@@ -179,6 +181,57 @@ async fn answers_are_those_of_a_copy() {
     assert!(answered > 80, "{answered}");
 }
 
+/// Decimals beside numbers that are written plainly, and beside floats: as many rows as the database itself finds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_mean_what_they_mean_to_the_database() {
+    let department = department!();
+    department.run(PEOPLE).await;
+    department
+        .run("UPDATE public.people SET balance = balance + 7654000, score = balance + 7654000 WHERE id % 3 = 0")
+        .await;
+    department.run("UPDATE public.people SET score = 1e300 WHERE id % 20 = 1").await;
+    let place = Place::new();
+    let source = department.open(("public", "people"), &COLUMNS, None, None).await.unwrap();
+    let batches = read(source).await.unwrap();
+    let copy = place.snapshots.write("res_people", &view(&COLUMNS), batches.into_iter().map(Ok)).await.unwrap();
+    let over_copy = place.session(governed(Arc::clone(&copy.files), &exact(), vec![]));
+    let over_live = place.session(governed(live(&department.url, "people").await, &exact(), vec![]));
+    for condition in [
+        "balance = 7654321.21",
+        "balance <> 7654321.21",
+        "7654321.21 <= balance",
+        "balance IN (137.37, 7.07, 7654033.33, 0.001)",
+        "balance NOT IN (137.37, 7.07, 0.001)",
+        "balance BETWEEN 3.035 AND 7654005.055",
+        "balance NOT BETWEEN -0.001 AND 7654033.33",
+        "balance > 0.06 + 1.01",
+        "balance = 0.1 * 30 + 4.07",
+        "balance < 1e30 AND balance > -1e30",
+        "balance IS DISTINCT FROM 7654033.33",
+        "nullif(balance, 7654033.33) IS NULL",
+        "CASE balance WHEN 7654033.33 THEN true WHEN 7.07 THEN true ELSE false END",
+        "coalesce(nullif(balance, 7.07), 8.125) = 8.125",
+        "greatest(balance, 7654033.331) = 7654033.331",
+        "balance = score",
+        "balance < score",
+        "score = CAST(7654033.33 AS NUMERIC(38, 2))",
+        "score BETWEEN balance AND 7654500.5",
+        "balance IN (score, 7654033.33)",
+        "id IN (SELECT p.id FROM people p JOIN people q ON p.balance = q.score)",
+        "balance IN (SELECT score FROM people)",
+        "score IN (SELECT balance FROM people)",
+        "7654033.33 IN (SELECT balance FROM people WHERE id > 30)",
+    ] {
+        let sql = format!("SELECT count(*) FROM people WHERE {condition}");
+        let expected = Statement::from_string(DbBackend::Postgres, &sql);
+        let expected = department.admin.query_one_raw(expected).await.unwrap().unwrap();
+        let expected = [expected.try_get_by_index::<i64>(0).unwrap().to_string()];
+        for session in [&over_copy, &over_live] {
+            assert_eq!(rows(session, &sql).await.unwrap(), expected, "{condition}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_columns_the_row_filter_and_safe_conditions_reach_the_database() {
     let Some(server) = PrivatePostgres::needed_alone("what reaches a live database") else { return };
@@ -202,13 +255,14 @@ async fn only_columns_the_row_filter_and_safe_conditions_reach_the_database() {
             0,
         ),
         ("SELECT id FROM people ORDER BY code LIMIT 1", 1),
+        ("SELECT id FROM people WHERE balance > 424242424.42 AND balance + 1 > 5353535353.53", 0),
     ] {
         assert_eq!(rows(&session, sql).await.unwrap().len(), expected, "{sql}");
     }
     let log = server.log().unwrap()[begin..].to_owned();
     let is_reading = |line: &&str| line.contains("\"people\"") && !line.contains("LOCK TABLE");
     let statements: Vec<&str> = log.lines().filter(is_reading).collect();
-    assert_eq!(statements.len(), 5, "{log}");
+    assert_eq!(statements.len(), 6, "{log}");
     for statement in &statements {
         assert!(statement.contains("(\"tenant\" = $1)"), "{statement}");
         let upper = statement.to_uppercase();
@@ -218,8 +272,8 @@ async fn only_columns_the_row_filter_and_safe_conditions_reach_the_database() {
         assert!(!statement.contains("score") && !statement.contains("active"), "columns nobody needs: {statement}");
     }
     // What could not fail went along, as a value beside the statement; everything else stayed here.
-    assert!(log.contains("424241424") && log.contains("616161616"), "{log}");
-    for kept_here in ["515151515", "717171717", "818181818", "2919-01-01", "919191919"] {
+    assert!(log.contains("424241424") && log.contains("616161616") && log.contains("424242424.42"), "{log}");
+    for kept_here in ["5353535353", "515151515", "717171717", "818181818", "2919-01-01", "919191919"] {
         assert!(!log.contains(kept_here), "{kept_here} reached the database: {log}");
     }
     assert!(log.contains("READ ONLY"), "{log}");
@@ -470,6 +524,30 @@ async fn rows_are_named_by_digests_of_their_keys() {
         let left = &left["people"];
         assert_eq!(left.len(), 2, "{sql}");
         assert!(expected.iter().all(|name| left.contains(*name)), "{sql}");
+    }
+}
+
+/// A database sends rows in any order, and in another each time. Here the second half of the rows is written anew between pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_together_the_table_once_however_its_rows_come() {
+    let department = department!();
+    department.run(PEOPLE).await;
+    let place = Place::new();
+    // Without the key nothing that is granted tells rows apart.
+    let columns = [("divisor", "exact"), ("code", "exact")];
+    let session = place.session(governed(live(&department.url, "people").await, &columns, vec![tenant_a()]));
+    for order in ["", " ORDER BY divisor", " ORDER BY divisor DESC"] {
+        let (mut paged, mut named) = (Vec::new(), 0);
+        for page in 0..9 {
+            let sql = format!("SELECT code, divisor FROM people{order} LIMIT 100 OFFSET {}", page * 100);
+            let (batches, left) = session.query(&sql).await.unwrap().collect().await.unwrap();
+            paged.extend(text_rows(&batches));
+            named += left["people"].len();
+            department.run("UPDATE public.people SET score = score WHERE id % 18 > 8").await;
+        }
+        paged.sort();
+        let whole = rows(&session, "SELECT code, divisor FROM people").await.unwrap();
+        assert_eq!((paged, named), (whole, 900), "{order}");
     }
 }
 

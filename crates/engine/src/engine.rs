@@ -194,6 +194,7 @@ impl Engine {
             .with_scalar_functions(scalar)
             .with_aggregate_functions(aggregate)
             .with_window_functions(window)
+            .with_analyzer_rules(rules::analyzer_rules())
             .with_optimizer_rules(rules::logical_rules(FallibleKeys::Early))
             .with_physical_optimizer_rules(joins::physical_rules())
             .build()
@@ -208,6 +209,7 @@ impl Engine {
             .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_analyzer_rules(rules::analyzer_rules())
             .build()
     }
 

@@ -16,6 +16,9 @@
 //! | `FilterPushdown` | to merge conditions again | [`physical`] |
 //! | `ProjectionPushdown` | to compute a column before the condition or the LIMIT above which it stands | [`physical`] |
 //!
+//! Before all of them [`numbers`] writes a constant beside decimals as a decimal (decision 0071): a rule of the analyser's, which brings
+//! types together.
+//!
 //! The other rules of the pinned version only leave rows out earlier, or compute on the same ones. What can't fail, which is nearly
 //! everything, is moved as ever. What is promised and what is not stands in decision 0053.
 
@@ -25,6 +28,7 @@ mod fallible;
 mod guards;
 mod keys;
 mod links;
+mod numbers;
 mod physical;
 mod shared;
 
@@ -34,11 +38,12 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan};
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 
 use conditions::{Apart, Conditions};
 use constants::Constants;
 use keys::Keys;
+use numbers::Numbers;
 use shared::Shared;
 
 pub(crate) use physical::kept;
@@ -61,6 +66,13 @@ pub(crate) enum FallibleKeys {
     Early,
     /// On pairs of rows alone, as the words have it. Such a join compares each row with each.
     Reached,
+}
+
+/// The rules by which the types of a plan are brought together: ours before DataFusion's.
+pub(crate) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(Numbers)];
+    rules.extend(Analyzer::new().rules);
+    rules
 }
 
 /// The rules of a session's logical optimiser, in DataFusion's order.

@@ -18,7 +18,9 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, Filter, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScanBuilder};
+use datafusion::logical_expr::{
+    Expr, Filter, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias, TableScanBuilder,
+};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
@@ -37,6 +39,7 @@ use crate::governed::visible::count_visible;
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::keyed::{self, KeyedStatement};
 use crate::privacy::NoisedRules;
+use crate::raw::RawTable;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
 use crate::{attempts, explain, guard, lineage, parameters, privacy};
@@ -484,21 +487,39 @@ fn carry_row(plan: &LogicalPlan) -> DataFusionResult<LogicalPlan> {
             expressions.push(Expr::Column(Column::from((qualifier, field))));
             LogicalPlan::Projection(Projection::try_new(expressions, Arc::new(input))?)
         }
-        LogicalPlan::Sort(sort) => LogicalPlan::Sort(Sort {
-            expr: sort.expr.clone(),
-            input: Arc::new(carry_row(&sort.input)?),
-            fetch: sort.fetch,
-        }),
-        LogicalPlan::Limit(limit) => LogicalPlan::Limit(Limit {
-            skip: limit.skip.clone(),
-            fetch: limit.fetch.clone(),
-            input: Arc::new(carry_row(&limit.input)?),
-        }),
+        LogicalPlan::Sort(sort) => by_row(sort.expr.clone(), Arc::new(carry_row(&sort.input)?), sort.fetch)?,
+        LogicalPlan::Limit(limit) => {
+            let mut input = carry_row(&limit.input)?;
+            if limit.skip.is_some() && is_live_unsorted(&limit.input) {
+                input = by_row(Vec::new(), Arc::new(input), None)?;
+            }
+            LogicalPlan::Limit(Limit { skip: limit.skip.clone(), fetch: limit.fetch.clone(), input: Arc::new(input) })
+        }
         LogicalPlan::SubqueryAlias(alias) => {
             LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(carry_row(&alias.input)?), alias.alias.clone())?)
         }
         _ => return datafusion::common::internal_err!("only linear plans carry row numbers"),
     })
+}
+
+/// A plan that carries row numbers, sorted by expressions and where they are equal by the row: parts of one order, each asked for by
+/// itself, are together the whole.
+fn by_row(mut sort: Vec<SortExpr>, input: Arc<LogicalPlan>, fetch: Option<usize>) -> DataFusionResult<LogicalPlan> {
+    let (qualifier, field) = input.schema().qualified_field_with_unqualified_name(ROW_COLUMN)?;
+    sort.push(Expr::Column(Column::from((qualifier, field))).sort(true, false));
+    Ok(LogicalPlan::Sort(Sort { expr: sort, input, fetch }))
+}
+
+/// Whether a linear plan reads a live table, which comes in no order of its own, and does not sort it.
+fn is_live_unsorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => false,
+        LogicalPlan::TableScan(scan) => source_as_provider(&scan.source).is_ok_and(|provider| {
+            let governed = provider.downcast_ref::<GovernedProvider>();
+            governed.is_some_and(|governed| !matches!(governed.table().raw(), RawTable::Files(_)))
+        }),
+        other => other.inputs().into_iter().all(is_live_unsorted),
+    }
 }
 
 /// A scan of a governed table that also yields an engine column.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::metrics::MetricValue;
@@ -39,12 +39,15 @@ fn trips(count: i64) -> RecordBatch {
     // A step that has no factor with the count visits every plate once.
     let plates = (0..count).map(|id| format!("P{:06}", id * 7_919 % count));
     let tenants = (0..count).map(|id| if id % 2 == 0 { "visible" } else { "hidden" });
+    // As many hundredths as the id is.
+    let fares = Decimal128Array::from_iter_values((0..count).map(i128::from));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from_iter_values(0..count))),
         ("day", Arc::new(Date32Array::from_iter_values((0..count).map(days)))),
         ("plate", Arc::new(StringArray::from_iter_values(plates))),
         ("tenant", Arc::new(StringArray::from_iter_values(tenants))),
         ("doubled", Arc::new(Int64Array::from_iter_values((0..count).map(|id| id * 2)))),
+        ("fare", Arc::new(fares.with_precision_and_scale(10, 2).expect("they fit"))),
     ];
     RecordBatch::try_from_iter(columns).expect("a batch")
 }
@@ -102,12 +105,15 @@ impl Stand {
 
     fn table_with(&self, day: Shown, plate: Shown, marks: Option<Arc<Marks>>) -> (Arc<GovernedTable>, SessionState) {
         let name = |text: &str| ColumnName::new(text).expect("a name");
-        let columns = vec![
+        let mut columns = vec![
             (name("id"), Shown::Exact),
             (name("day"), day),
             (name("plate"), plate),
             (name("doubled"), Shown::Exact),
         ];
+        if self.snapshot.files.arrow_schema().column_with_name("fare").is_some() {
+            columns.push((name("fare"), Shown::Exact));
+        }
         let rows = vec![Predicate::Compare {
             column: name("tenant"),
             comparison: Comparison::Equal,
@@ -185,6 +191,19 @@ async fn what_is_exact_skips_row_groups_and_pages_and_what_is_masked_skips_nothi
     assert!(skipped(&plan, BY_TEXTS) >= 2, "{}", skipped(&plan, BY_TEXTS));
     let (count, plan) = stand.ask(&masked, by_plate).await;
     assert_eq!((count, skipped(&plan, BY_STATISTICS), skipped(&plan, BY_TEXTS)), (0, 0, 0));
+
+    // Decimals by numbers that are written plainly, of more places than they have as well.
+    for (condition, expected) in [
+        ("fare < 1.0", 50),
+        ("fare = 600.04", 1),
+        ("fare in (600.04, 600.045, 0.001)", 1),
+        ("fare between 600.035 and 600.064999", 2),
+        ("3999.975 <= fare", 1),
+        ("fare <= 0.06 + 0.01", 4),
+    ] {
+        let (count, plan) = stand.ask(&exact, &format!("select count(*) from trips where {condition}")).await;
+        assert_eq!((count, skipped(&plan, BY_STATISTICS)), (expected, 3), "{condition}");
+    }
 
     // What can fail skips nothing, whatever it stands beside.
     let (count, plan) = stand.ask(&exact, "select count(*) from trips where 1000 / (id + 1) >= 10").await;

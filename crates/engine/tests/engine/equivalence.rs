@@ -21,13 +21,15 @@ use lingqu_engine::EngineError;
 use lingqu_engine::session::GovernedSession;
 use lingqu_fingerprint::Marking;
 
-use crate::data::{Place, batches, tenant_a};
+use crate::data::{Numbers, Place, batches, tenant_a};
 use crate::marks::{copied, of_people, people_of, with_decoys};
-use crate::statements::Statements;
+use crate::statements::{PLAIN_DECIMALS, Statements};
 
 /// What is run unless another seed is asked for.
 const SEEDS: [u64; 3] = [1, 1_281, 7_345];
 const STATEMENTS: usize = 200;
+/// Statements of a seed that ask whether a value is among others.
+const QUESTIONS: usize = 6;
 const RELATIVE: f64 = 1e-9;
 /// One in so many statements is made to fail, since few random ones do.
 const FAILING_EVERY: usize = 25;
@@ -132,7 +134,7 @@ impl Reference {
 
     /// What becomes of a statement with the rules off; with those that planning needs, where it has no plan without.
     async fn verdict(&self, sql: &str) -> Verdict {
-        let sql = &without_coalesce(sql);
+        let sql = &without_coalesce(&with_typed_decimals(sql));
         for context in [&self.literal, &self.planned, &self.simplified] {
             match verdict(context, sql).await {
                 Verdict::HasNoPlan => {}
@@ -144,6 +146,7 @@ impl Reference {
 
     /// The answer; where an optimised statement fails, that of one which is not.
     async fn answer(&self, sql: &str) -> Result<Vec<RecordBatch>, String> {
+        let sql = &with_typed_decimals(sql);
         match answer(&self.optimised, sql).await {
             Err(_) => answer(&self.planned, sql).await,
             answered => answered,
@@ -154,6 +157,13 @@ impl Reference {
 async fn answer(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>, String> {
     let frame = context.sql(sql).await.map_err(|error| error.to_string())?;
     frame.collect().await.map_err(|error| error.to_string())
+}
+
+/// A statement in which decimals that were written plainly say that they are: plain DataFusion (55.2) compares floats in their place.
+fn with_typed_decimals(sql: &str) -> String {
+    PLAIN_DECIMALS
+        .iter()
+        .fold(sql.to_owned(), |sql, plain| sql.replace(plain, &format!("CAST('{plain}' AS DECIMAL(20,3))")))
 }
 
 /// A statement with each `coalesce` as the CASE that it stands for: DataFusion (55.2) has no other way to compute it than by the
@@ -301,6 +311,59 @@ async fn a_copy_with_decoys_answers_as_a_table_that_holds_them() {
     let found: Vec<RecordBatch> = found.iter().map(|batch| with_types(batch, &schema)).collect();
     let reference = Reference::holding(&schema, &found);
     answers_alike(&session, &reference).await;
+}
+
+/// What is not known leaves a row out, wherever it is asked whether a value is among others. Plain DataFusion is asked in words that name
+/// missing values, since of the others it knows this in one place alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_among_others_is_what_equals_none_and_is_known() {
+    let place = Place::new();
+    let people = place.people().await;
+    let session = place.session(&[tenant_a(&people, GRANTED)]);
+    let reference = Reference::new(&place, &schema_of(&session).await, None).await;
+    for seed in SEEDS {
+        let mut numbers = Numbers(seed);
+        for _ in 0..QUESTIONS {
+            let (asked, written) = not_among(&mut numbers);
+            let context = format!("LINGQU_SEED={seed}\n{asked}\n{written}");
+            let governed = batches(&session, &asked).await.unwrap_or_else(|error| panic!("{error}\n{context}"));
+            let plain = reference.answer(&written).await.unwrap_or_else(|error| panic!("{error}\n{context}"));
+            compare(&rows_of(&governed), &rows_of(&plain), &context);
+        }
+    }
+}
+
+/// A statement that asks whether a value is not among others, beside other conditions and of rows that may depend on the one outside,
+/// and the same in words that ask for missing values themselves.
+fn not_among(numbers: &mut Numbers) -> (String, String) {
+    const NUMBERS: [&str; 8] = [
+        "@.id",
+        "@.divisor",
+        "@.salary",
+        "@.id % 9",
+        "nullif(@.divisor, 3)",
+        "nullif(@.id % 5, 0)",
+        "CASE WHEN @.active THEN @.id END",
+        "CASE WHEN @.score > 30 THEN @.divisor END",
+    ];
+    const LINKS: [&str; 4] = ["", " AND q.divisor = p.divisor", " AND q.id < p.divisor", " AND q.code <> p.division"];
+    const SHAPES: [&str; 5] = [
+        "p.id % 7 = 1 OR asked",
+        "asked",
+        "NOT (p.active AND NOT asked)",
+        "CASE WHEN p.divisor < 5 THEN asked ELSE p.active END",
+        "(p.id < 900 OR asked) AND p.divisor > 2",
+    ];
+    let value = NUMBERS[numbers.below(NUMBERS.len())].replace('@', "p");
+    let other = NUMBERS[numbers.below(NUMBERS.len())].replace('@', "q");
+    let (link, shape) = (LINKS[numbers.below(LINKS.len())], SHAPES[numbers.below(SHAPES.len())]);
+    let (from, rows) = (numbers.below(40), numbers.below(60));
+    let others = format!("FROM people q WHERE q.id BETWEEN {from} AND {}{link}", from + rows);
+    let asked = format!("{value} NOT IN (SELECT {other} {others})");
+    let missing = format!("{other} = {value} OR {other} IS NULL OR {value} IS NULL");
+    let written = format!("NOT EXISTS (SELECT 1 {others} AND ({missing}))");
+    let statement = |words: &str| format!("SELECT p.id, p.code FROM people p WHERE {}", shape.replace("asked", words));
+    (statement(&asked), statement(&written))
 }
 
 /// What failed once and was not to, by a rule that moved what can fail.

@@ -13,6 +13,8 @@ mod limits;
 mod lineage;
 mod lookup;
 mod marks;
+mod numbers;
+mod pages;
 mod parameters;
 mod privacy;
 mod product;

@@ -30,6 +30,9 @@ const COLUMNS: &[(&str, Kind)] = &[
     ("active", Kind::Boolean),
 ];
 
+/// Decimals that are written plainly, as nothing else of a statement is. An engine that takes them for floats must be given others.
+pub const PLAIN_DECIMALS: [&str; 5] = ["150.50", "707.07", "33.335", "-0.005", "4000000000000.5"];
+
 /// In the place of a prefix: a column of either side of a join.
 const EITHER: &str = "?";
 
@@ -414,9 +417,26 @@ impl Statements {
         }
     }
 
+    /// A decimal beside numbers that are written plainly.
+    fn beside_plain_decimals(&mut self, decimal: &str) -> String {
+        let (first, second) = (self.pick(&PLAIN_DECIMALS), self.pick(&PLAIN_DECIMALS));
+        let comparison = self.pick(&["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM"]);
+        match self.below(6) {
+            0 => format!("{decimal} {comparison} {first}"),
+            1 => format!("{first} {comparison} {decimal}"),
+            2 => format!("{decimal} IN ({first}, {second})"),
+            3 => format!("{decimal} NOT BETWEEN {first} AND {second}"),
+            4 => format!("CASE {decimal} WHEN {first} THEN true WHEN {second} THEN false END"),
+            _ => format!("(nullif({decimal}, {first}) IS NULL OR least({decimal}, {second}) = {second})"),
+        }
+    }
+
     fn boolean(&mut self, below: usize, prefix: &str) -> String {
         let kind = self.pick(&KINDS);
         let left = self.expression(kind, below, prefix);
+        if kind == Kind::Decimal && self.one_in(2) {
+            return self.beside_plain_decimals(&left);
+        }
         match self.below(10) {
             0 => format!("{left} IS NULL"),
             1 => format!("{left} IS NOT NULL"),

@@ -1,6 +1,7 @@
 //! `GET /{product}/rows`: pages of rows.
 //!
-//! Pages follow the table's own order, or `sort` with the key behind it. A full page says where the next one begins
+//! Pages follow the table's own order, or `sort` with the granted parts of the key behind it. Where that leaves rows equal the engine
+//! orders them by their number, so that pages together are the table once. A full page says where the next one begins
 //! (`next_cursor` in JSON, the header `Next-Cursor` in every format); a page with fewer rows than its `limit` is the last.
 
 use axum::extract::{RawQuery, State};
@@ -44,7 +45,7 @@ async fn answer(
     let mut selection = Selection::read(details.table.as_str(), &granted, &key, &given)?;
     let is_live = admission.serving.is_live();
     if is_live {
-        // Live data comes in no order of its own.
+        // Live data comes in no order of its own. Where nothing of the key is granted the engine has one.
         selection.sort_by_key(&granted, &key);
     }
     let limit = limit_of(parameter(&given, "limit"))?;

@@ -12,6 +12,7 @@
 //! granted columns and values of their types, so the statement is made of nothing but known names and typed constants; it
 //! then goes the way of every other statement.
 
+use lingqu_domain::predicate::Literal;
 use lingqu_engine::lookup::LookupError;
 use lingqu_engine::{ColumnType, ColumnView};
 
@@ -82,7 +83,7 @@ impl Selection {
         }
         let mut selection = Selection { table: table.to_owned(), columns: columns.join(", "), conditions, sort };
         if !selection.sort.is_empty() {
-            // Equal rows would change places from page to page.
+            // Rows that are equal by what was asked for stand in the order of the key, as far as it is granted.
             selection.sort_by_key(granted, key);
         }
         Ok(selection)
@@ -185,10 +186,16 @@ fn condition(granted: &[ColumnView], text: &str) -> Result<String, GatewayError>
 }
 
 fn constant(column: &ColumnView, text: &str) -> Result<String, GatewayError> {
-    let literal = value::to_sql(&value::from_text(column, text)?);
+    let value = value::from_text(column, text)?;
+    let literal = value::to_sql(&value);
     // Said of the constant, never of the column: what is compared is of the column's own type.
-    Ok(match column.column_type {
-        ColumnType::Date => format!("CAST({literal} AS DATE)"),
+    Ok(match (column.column_type, &value) {
+        (ColumnType::Date, _) => format!("CAST({literal} AS DATE)"),
+        // Written plainly it would be read as a float, which has fewer digits.
+        (ColumnType::Decimal { .. }, Literal::Decimal(number)) => {
+            let digits = number.mantissa().unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
+            format!("CAST('{literal}' AS DECIMAL({},{}))", digits.max(number.scale()), number.scale())
+        }
         _ => literal,
     })
 }
@@ -213,7 +220,12 @@ mod tests {
 
     fn read(query: &[(&str, &str)]) -> Result<String, String> {
         let column = |name: &str, column_type| ColumnView { name: ColumnName::new(name).unwrap(), column_type };
-        let granted = [column("a", ColumnType::Integer), column("t", ColumnType::Text), column("d", ColumnType::Date)];
+        let granted = [
+            column("a", ColumnType::Integer),
+            column("t", ColumnType::Text),
+            column("d", ColumnType::Date),
+            column("m", ColumnType::Decimal { precision: 38, scale: 6 }),
+        ];
         let parameters: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let slice = Slice { offset: 20, limit: 10 };
         match Selection::read("p", &granted, &["a", "hidden"], &parameters) {
@@ -224,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_selection_becomes_a_statement_of_known_names_and_typed_constants() {
-        assert_eq!(read(&[]).unwrap(), "SELECT \"a\", \"t\", \"d\" FROM \"p\" LIMIT 10 OFFSET 20");
+        assert_eq!(read(&[]).unwrap(), "SELECT \"a\", \"t\", \"d\", \"m\" FROM \"p\" LIMIT 10 OFFSET 20");
         assert_eq!(
             read(&[("columns", "t"), ("filter", "a:ge:-5"), ("filter", "t:eq:x':y"), ("sort", "-t")]).unwrap(),
             "SELECT \"t\" FROM \"p\" WHERE \"a\" >= -5 AND \"t\" = 'x'':y' \
@@ -235,6 +247,11 @@ mod tests {
                 .unwrap(),
             "SELECT \"a\" FROM \"p\" WHERE \"t\" IN ('x', 'y') AND \"a\" IS NULL AND \"d\" < CAST('2013-02-01' AS DATE) \
              LIMIT 10 OFFSET 20"
+        );
+        assert_eq!(
+            read(&[("columns", "m"), ("filter", "m:ge:-0.005"), ("filter", "m:in:1234567890123456789.25,0")]).unwrap(),
+            "SELECT \"m\" FROM \"p\" WHERE \"m\" >= CAST('-0.005' AS DECIMAL(3,3)) AND \
+             \"m\" IN (CAST('1234567890123456789.25' AS DECIMAL(21,2)), CAST('0' AS DECIMAL(1,0))) LIMIT 10 OFFSET 20"
         );
         let name_by_name = [("columns", "t"), ("sort", "-t"), ("columns", "a"), ("sort", "d")];
         assert_eq!(read(&name_by_name).unwrap(), read(&[("columns", "t,a"), ("sort", "-t,d")]).unwrap());

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use lingqu_engine::{Limits, TableFiles};
+use lingqu_domain::scope::ColumnName;
+use lingqu_engine::snapshot::SnapshotStore;
+use lingqu_engine::source::{DeclaredColumn, Source, SourceOptions};
+use lingqu_engine::{ColumnType, Limits, TableFiles};
 use lingqu_quality::{Dimension, QualityError, RuleSet, run};
 use serde_json::{Value, json};
 
@@ -176,6 +179,28 @@ async fn each_demand_counts_what_it_says_and_leaves_missing_values_alone() {
     ];
     for (rule, checked, failing, keys, examples) in cases {
         expect(&bench, rule, checked, failing, keys, &examples).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bound_beside_decimals_is_the_number_that_it_says() {
+    let mut bench = Bench::new();
+    let path = bench.directory.path().join("people.csv");
+    std::fs::write(&path, "amount\n1234567.88\n1234567.89\n1234567.90\n").unwrap();
+    let amount = DeclaredColumn {
+        header: "amount".to_owned(),
+        aliases: Vec::new(),
+        name: ColumnName::new("amount").unwrap(),
+        column_type: ColumnType::Decimal { precision: 38, scale: 6 },
+    };
+    let source =
+        Source::open(&path, SourceOptions { declared: Some(vec![amount]), ..SourceOptions::default() }).unwrap();
+    let store = SnapshotStore::open(&bench.directory.path().join("snapshots")).unwrap();
+    bench.tables.push(("people".to_owned(), store.write_source("people", &source).await.unwrap().files));
+    for (range, example) in
+        [(json!({"max": {"number": 1_234_567.89}}), 2), (json!({"min": {"number": 1_234_567.89}}), 0)]
+    {
+        expect(&bench, rule("r", json!(["amount"]), json!({"in_range": range})), 3, 1, None, &[example]).await;
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) const QUESTIONS: &[Question] = &[
     question("select id from people where coalesce(1 / divisor, 0) < 424242", 1),
     question("select id from people where nullif(cast(code as bigint), 424242) is not null", 1),
     question("select id from people where concat(code, '424242') <> code", 1),
+    question("select id from people where cast(code as decimal(10, 2)) in (1.5, 424242.25) and id < 17171717", 1),
+    question("select id from people where cast(code as decimal(10, 2)) between 0.005 and 424242.25", 1),
     question("select id from people where code like '%424242%' or cast(code as bigint) < 424242", 1),
     question("select id from people where code like '1%' and code not like '424242%x' and 1 / divisor < 424242", 1),
     question("select id from people where code like '1_424242%' and starts_with(code, '1')", 1),
