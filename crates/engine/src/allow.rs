@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::Serialize;
 
 use crate::engine::{CATALOG, SCHEMA};
-use crate::{canonical, explain, parameters};
+use crate::{canonical, explain, membership, parameters};
 
 /// The name by which tools of PostgreSQL know the schema.
 const POSTGRES_SCHEMA: &str = "public";
@@ -284,9 +284,9 @@ pub(crate) enum Parameters<'a> {
 
 /// A statement that may be answered, or, where its parameters are open, described.
 pub(crate) struct Planned {
-    /// Its plan, not optimised.
+    /// Its plan, not optimised, with questions for membership as they are answered ([`membership`]).
     pub(crate) plan: LogicalPlan,
-    /// The same with its types brought together: what it has for a schema is the schema of the answer.
+    /// Its plan as it was written, with its types brought together: what it has for a schema is the schema of the answer.
     pub(crate) analysed: LogicalPlan,
     /// For an `EXPLAIN` of the statement what is answered instead: the text of its plan.
     pub(crate) explained: Option<LogicalPlan>,
@@ -343,7 +343,11 @@ pub(crate) async fn plan_in(
         true => Some(explain::told(state, &plan, &analysed).map_err(|error| planning_refusal(&error, granted))?),
         false => None,
     };
-    Ok(Planned { plan, analysed, explained, canonical })
+    let written = membership::written_out(plan)?;
+    if written.transformed {
+        check_conditions(&written.data)?;
+    }
+    Ok(Planned { plan: written.data, analysed, explained, canonical })
 }
 
 /// Types that do not fit together, found here where the planner's message is about the statement alone. Later errors

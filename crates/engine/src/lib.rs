@@ -43,6 +43,7 @@ pub mod lineage;
 pub mod lookup;
 pub mod marks;
 mod mask;
+mod membership;
 mod memory;
 pub mod object_place;
 mod original_rows;
