@@ -1,5 +1,8 @@
-// What the PostgreSQL JDBC driver gets of an order. Arguments: the address, the order, its key. Prints the receipts.
+// What the PostgreSQL JDBC driver gets of an order. Arguments: the address, the order, its key. Prints the receipts. With `metadata` as
+// a fourth it asks for whatever the metadata can be asked, and nothing else.
 
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
 import java.sql.Connection;
 import java.sql.DatabaseMetaData;
 import java.sql.Date;
@@ -7,6 +10,7 @@ import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.SQLFeatureNotSupportedException;
 import java.sql.Statement;
 import java.sql.Types;
 import java.util.ArrayList;
@@ -23,6 +27,10 @@ public class Jdbc {
         // Named statements and binary values from the first use on.
         properties.setProperty("prepareThreshold", "1");
         try (Connection connection = DriverManager.getConnection(arguments[0], properties)) {
+            if (arguments.length > 3) {
+                everyMethod(connection.getMetaData());
+                return;
+            }
             metadata(connection);
             prepared(connection);
             fetchSize(connection);
@@ -93,6 +101,49 @@ public class Jdbc {
         check(
             List.of(TABLE + "\uff1a\u6d4b\u8bd5\u4ea7\u54c1"),
             column(metadata.getTables(null, "public", "%", new String[] {"TABLE"}), "REMARKS"));
+    }
+
+    /** Whatever the metadata can be asked is answered, to the last cell; none fails but by the driver's own word that it has not got it. */
+    static void everyMethod(DatabaseMetaData metadata) throws Exception {
+        int answered = 0;
+        // A catalogue, a schema and a table, in this order wherever a method takes names; then whatever there is.
+        for (List<String> names : List.of(List.of("lingqu", "public", TABLE, "%"), List.of("", "", "%", "%"))) {
+            for (Method method : DatabaseMetaData.class.getDeclaredMethods()) {
+                Object[] arguments = new Object[method.getParameterCount()];
+                int named = 0;
+                for (int at = 0; at < arguments.length; at++) {
+                    Class<?> type = method.getParameterTypes()[at];
+                    if (type == String.class) {
+                        String name = names.get(named++ % names.size());
+                        arguments[at] = name.isEmpty() ? null : name;
+                    } else if (type == int.class) {
+                        arguments[at] = 1;
+                    } else if (type == boolean.class) {
+                        arguments[at] = false;
+                    }
+                }
+                try {
+                    if (method.invoke(metadata, arguments) instanceof ResultSet results) {
+                        while (results.next()) {
+                            for (int column = 1; column <= results.getMetaData().getColumnCount(); column++) {
+                                results.getString(column);
+                            }
+                        }
+                        results.close();
+                    }
+                    answered++;
+                } catch (InvocationTargetException error) {
+                    if (!(error.getCause() instanceof SQLFeatureNotSupportedException)) {
+                        throw new AssertionError(method + " of " + names, error.getCause());
+                    }
+                }
+            }
+        }
+        check(true, answered > 300);
+        // The type of the table's rows is the one that there is besides PostgreSQL's own, also once the driver knows every type.
+        check(List.of(TABLE), column(metadata.getUDTs(null, "public", "%", null), "type_name"));
+        check(List.of(String.valueOf(Types.STRUCT)), column(metadata.getUDTs(null, null, TABLE, null), "data_type"));
+        check(List.of(), column(metadata.getUDTs(null, "public", "%", new int[] {Types.DISTINCT}), "type_name"));
     }
 
     static void prepared(Connection connection) throws SQLException {

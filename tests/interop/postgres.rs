@@ -160,6 +160,17 @@ async fn psql_looks_around_and_asks() {
         assert!(looked.stdout.contains(shown), "{shown}: {looked:?}");
     }
     assert!(!looked.stderr.contains("ERROR"), "{looked:?}");
+    // Each list is answered, if only by that there is nothing of the kind.
+    let mut lists = Vec::new();
+    for letter in ["", "t", "v", "i", "n", "u", "f", "T", "p", "m", "s", "E"] {
+        lists.push(format!(r"\d{letter}"));
+        lists.push(format!(r"\d{letter}+"));
+    }
+    lists.extend([r"\l", r"\l+", r"\z", r"\dD"].map(str::to_owned));
+    for list in &lists {
+        let listed = psql(&dsn, &[list.as_str()]).await;
+        assert_eq!((listed.code, listed.stderr.contains("ERROR")), (Some(0), false), "{list}: {listed:?}");
+    }
     assert_eq!(wired.head().await, head, "looking around leaves no receipt");
 
     let sql = "SELECT trip_id, line, day, delay FROM trip_records WHERE trip_id IN (3, 4) ORDER BY trip_id";
@@ -337,20 +348,37 @@ async fn a_suspension_is_met_by_the_next_statement_and_the_next_batch() {
     assert!(taken < 9_900 && taken <= named, "{taken} rows were given and {named} named");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn jdbc_reads_metadata_and_fetches_a_few_rows_at_a_time() {
+/// Runs the JDBC driver's program with what it is to do.
+async fn jdbc(wired: &Wired, order: &Ordered, parts: &[&str]) -> Option<Ended> {
     if !has("the JDBC driver", Path::new(JDBC_DRIVER).is_file() && runs("java", "-version")) {
-        return;
+        return None;
     }
-    let wired = Wired::open(3_000).await;
-    let order = wired.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
-    let head = wired.head().await;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/Jdbc.java");
     let mut command = Command::new("java");
     command.args(["-cp", JDBC_DRIVER]).arg(source);
     command.args([&format!("jdbc:postgresql://{}/lingqu", wired.address), &order.id.to_string(), &order.key]);
+    command.args(parts);
     let ended = tokio::task::spawn_blocking(|| run_command(command)).await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    Some(ended)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jdbc_is_answered_whatever_its_metadata_can_be_asked() {
+    let wired = Wired::open(100).await;
+    let order = wired.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
+    let head = wired.head().await;
+    if jdbc(&wired, &order, &["metadata"]).await.is_some() {
+        assert_eq!(wired.head().await, head, "looking around leaves no receipt");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jdbc_reads_metadata_and_fetches_a_few_rows_at_a_time() {
+    let wired = Wired::open(3_000).await;
+    let order = wired.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
+    let head = wired.head().await;
+    let Some(ended) = jdbc(&wired, &order, &[]).await else { return };
     let told: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(wired.deliveries_since(head).await, told);
     assert_eq!(told.len(), 4);

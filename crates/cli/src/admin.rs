@@ -12,6 +12,7 @@ use axum::routing::get;
 use lingqu_app::{App, AppError, WitnessStanding};
 
 use crate::metrics::Counters;
+use crate::tls::Certificate;
 
 /// What the administrative listener looks at.
 pub struct Admin {
@@ -19,6 +20,8 @@ pub struct Admin {
     pub app: Arc<App>,
     /// Its requests.
     pub counters: Arc<Counters>,
+    /// What its listeners present; none where they speak plaintext.
+    pub certificate: Option<Arc<Certificate>>,
     /// True once the node is shutting down.
     pub stopping: AtomicBool,
 }
@@ -90,6 +93,10 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         gauge("lingqu_log_entries_unpublished", "Log entries that no checkpoint covers yet.", lag.entries_unpublished);
         let help = "Milliseconds since the published log held everything that was recorded.";
         gauge("lingqu_log_behind_milliseconds", help, lag.behind_ms);
+    }
+    if let Some(at) = admin.certificate.as_ref().and_then(|certificate| certificate.expires_at()) {
+        let help = "When the certificate in use expires, in seconds since 1970.";
+        gauge("lingqu_tls_certificate_expires_at_seconds", help, u64::try_from(at.as_second()).unwrap_or_default());
     }
     if let Some(bytes) = resident_memory_bytes() {
         gauge("process_resident_memory_bytes", "Resident memory size in bytes.", bytes);

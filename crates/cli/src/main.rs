@@ -14,6 +14,7 @@ mod connection;
 mod demo;
 mod descriptors;
 mod doctor;
+mod expiry;
 mod failure;
 mod http;
 mod ingest;

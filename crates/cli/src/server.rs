@@ -22,7 +22,7 @@ use crate::http;
 use crate::jobs::{self, JobSettings};
 use crate::metrics::{self, Counters};
 use crate::signals::Signals;
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 
 /// How long running requests may take to finish when the server stops.
 const FINISH_MAX: Duration = Duration::from_secs(10);
@@ -92,11 +92,15 @@ impl Server {
             .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()))
             .merge(lingqu_api::router(Arc::clone(&app), api))
             .layer(middleware::from_fn_with_state(Arc::clone(&counters), metrics::count));
-        let state = Arc::new(Admin { app: Arc::clone(&app), counters, stopping: AtomicBool::new(false) });
+        let certificate = tls.certificate.clone();
+        let state = Arc::new(Admin { app: Arc::clone(&app), counters, certificate, stopping: AtomicBool::new(false) });
         let (stop, stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut admin_tasks = JoinSet::new();
+        if let Some(certificate) = tls.certificate {
+            tasks.spawn(tls::follow(certificate, app.clock().clone(), stopped.clone()));
+        }
         let (flight_stopped, postgres_stopped) = (stopped.clone(), stopped.clone());
         let (over_flight, over_postgres) = (deliveries.clone(), deliveries);
         tasks.spawn(async move {

@@ -6,6 +6,7 @@
 //! cost nothing, and what they may use is bounded here.
 
 mod comments;
+mod derived;
 mod functions;
 mod keys;
 mod overlay;
@@ -34,7 +35,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Statement as SqlStatement, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, FunctionArguments, SetExpr, Statement as SqlStatement, TableFactor, visit_expressions_mut,
+};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
@@ -54,13 +57,15 @@ use super::growth;
 use super::refusal::Refused;
 use super::statement::{DATABASE, SCHEMA};
 use crate::information_schema::{ShownTable, views};
-use functions::{constant, restricted};
+use functions::{NO_TEXTS, constant, restricted};
 use overlay::Overlaid;
 
 /// Questions that are answered at one time; others wait.
 const PLACES: usize = 4;
 /// Threads that they are answered on, apart from those that serve.
 const THREADS: usize = 2;
+/// Stack of each, in bytes, as the other threads that plan statements have it: plans are walked by recursion.
+const STACK_BYTES: usize = 8 << 20;
 /// Memory of all operators together, in bytes.
 const MEMORY_BYTES_MAX: usize = 128 << 20;
 /// Most rows and bytes of an answer.
@@ -86,6 +91,7 @@ const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
     ("'pg_class'::pg_catalog.regclass", "'1259'::regclass"),
     ("'pg_catalog.pg_class'::regclass", "'1259'::regclass"),
     ("'pg_catalog.pg_class'::pg_catalog.regclass", "'1259'::regclass"),
+    ("'pg_catalog.pg_extension'::pg_catalog.regclass", "'3079'::regclass"),
     // The JDBC driver's keys and indexes: a function of rows of two fields, of which it takes the place of each column, and then
     // those rows where the column is the one at the place.
     ("(information_schema._pg_expandarray(i.indkey)).n AS KEY_SEQ", "key_place(i.indkey, a.attnum) AS KEY_SEQ"),
@@ -98,6 +104,12 @@ const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
     ("a.attnum = (i.keys).x", "key_place(i.keys, a.attnum) IS NOT NULL"),
     // Its types: there are none of rows of fields.
     ("(SELECT c.relkind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid)", "false"),
+    // Its types of the user's own: what a domain is made of is one row at most, which the engine believes of a maximum alone.
+    ("CASE WHEN t.typtype = 'd' then  (select CASE", "CASE WHEN t.typtype = 'd' then  (select max(CASE"),
+    (
+        " else 1111 end from pg_type base_type where base_type.oid=t.typbasetype)",
+        " else 1111 end) from pg_type base_type where base_type.oid=t.typbasetype)",
+    ),
     // Its procedures: columns without a name.
     (
         "NULL, NULL, NULL, d.description AS REMARKS",
@@ -119,6 +131,16 @@ const ANSWERED_OTHERWISE: &[(&str, &str)] = &[
         "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
         "''",
     ),
+];
+
+/// Tables, and what must stand in the condition, of which nothing is found about what the order sees: enumerations, policies, who is a
+/// member of whose role, rights to single columns, and constraints of domains.
+const EMPTY: &[(&str, &str)] = &[
+    ("pg_enum", ""),
+    ("pg_policy", ""),
+    ("pg_auth_members", ""),
+    ("pg_attribute", "attacl IS NOT NULL"),
+    ("pg_constraint", "contypid"),
 ];
 
 /// Everything that the catalogues of orders share.
@@ -180,6 +202,7 @@ impl Catalogues {
         let tables = Arc::new(PgCatalogStaticTables::try_new().map_err(told)?);
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
+            .thread_stack_size(STACK_BYTES)
             .thread_name("lingqu-catalogue")
             .enable_all()
             .build()
@@ -227,6 +250,7 @@ impl Catalogues {
         let oid = comments::number_of_table(&relations)?;
         let columns = overlay::read(&context, &of_postgres, keys::COLUMNS).await?;
         let mut own = keys::tables(&self.tables, (&relations, &columns), oid, &table)?;
+        own.extend(derived::tables(&self.tables.pg_type, (oid, keys::namespace(&relations)), &table)?);
         own.push(settings(overlay::read(&context, &of_postgres, SETTINGS).await?)?);
         own.push(comments::descriptions(&self.tables.pg_description, oid, &table)?);
         let information = MemorySchemaProvider::new();
@@ -274,7 +298,13 @@ impl Catalogues {
         let catalogue = Arc::clone(catalogue);
         self.worked(async move {
             let plan = plan(&catalogue.state, statement).await?;
-            let plan = if values.is_empty() { plan } else { plan.with_param_values(values)? };
+            let plan = if values.is_empty() {
+                plan
+            } else {
+                let plan = plan.with_param_values(values)?;
+                growth::check(&plan)?;
+                plan
+            };
             let mut stream = DataFrame::new(catalogue.state.clone(), plan).execute_stream().await?;
             let schema = stream.schema();
             let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
@@ -299,7 +329,7 @@ impl Catalogues {
         let mut statements = self.parser.parse(&sql).map_err(|_| not_understood())?;
         match statements.pop() {
             Some(mut statement @ SqlStatement::Query(_)) if statements.is_empty() => {
-                types_by_name(&mut statement);
+                put_otherwise(&mut statement);
                 Ok(statement)
             }
             _ => Err(not_understood()),
@@ -349,18 +379,22 @@ fn settings(of_library: RecordBatch) -> DataFusionResult<overlay::Named> {
     Ok((SETTINGS, overlay::table_of(schema, vec![of_library, further])?))
 }
 
-/// Puts the name of a type where a question casts its number to a text: the engine casts to the digits.
-fn types_by_name(statement: &mut SqlStatement) {
+/// Puts what the engine has no form for in other words, wherever it stands.
+fn put_otherwise(statement: &mut SqlStatement) {
     let _ = visit_expressions_mut(statement, |expression| {
-        if let Some(named) = type_by_name(expression) {
-            *expression = named;
+        if let Some(call) = type_by_name(expression).or_else(|| array_of_nothing(expression)) {
+            let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&call);
+            if let Ok(otherwise) = parsed.and_then(|mut parser| parser.parse_expr()) {
+                *expression = otherwise;
+            }
         }
         ControlFlow::<()>::Continue(())
     });
 }
 
-/// `COLUMN::regtype::text` as a call of `format_type`; none for anything else.
-fn type_by_name(expression: &SqlExpr) -> Option<SqlExpr> {
+/// The name of a type where a question casts its number to a text, since the engine casts to the digits: `COLUMN::regtype::text` as a
+/// call of `format_type`; none for anything else.
+fn type_by_name(expression: &SqlExpr) -> Option<String> {
     let SqlExpr::Cast { expr: inner, data_type, .. } = expression else { return None };
     let SqlExpr::Cast { expr: column, data_type: number, .. } = inner.as_ref() else { return None };
     let is_column = matches!(column.as_ref(), SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_));
@@ -370,8 +404,20 @@ fn type_by_name(expression: &SqlExpr) -> Option<SqlExpr> {
     if !is_column || !is_named(&data_type.to_string(), "text") || !is_named(&number.to_string(), "regtype") {
         return None;
     }
-    let call = format!("format_type({column}, -1)");
-    Parser::new(&PostgreSqlDialect {}).try_with_sql(&call).ok()?.parse_expr().ok()
+    Some(format!("format_type({column}, -1)"))
+}
+
+/// An array of what a query finds in a table that holds nothing about what the order sees, as a call of [`NO_TEXTS`]; none for anything
+/// else. The engine makes no arrays of queries.
+fn array_of_nothing(expression: &SqlExpr) -> Option<String> {
+    let SqlExpr::Function(call) = expression else { return None };
+    let FunctionArguments::Subquery(query) = &call.args else { return None };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let TableFactor::Table { name, .. } = &select.from.first()?.relation else { return None };
+    let name = name.0.last()?.as_ident()?.value.to_ascii_lowercase();
+    let condition = select.selection.as_ref().map(ToString::to_string).unwrap_or_default();
+    let is_empty = EMPTY.iter().any(|(table, condition_part)| *table == name && condition.contains(condition_part));
+    (is_empty && call.name.to_string().eq_ignore_ascii_case("array")).then(|| format!("{NO_TEXTS}()"))
 }
 
 /// The information schema as this door shows it.

@@ -15,8 +15,9 @@ use super::command::{self, Command};
 use super::refusal::Refused;
 use crate::error::GatewayError;
 
-/// Longest text of statements, in bytes; the governed session takes no longer one either.
-const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Longest text of statements, in bytes. The JDBC driver asks for types with the number of every type that it knows; the governed session
+/// takes none of this length.
+const TEXT_BYTES_MAX: usize = 48 * 1024;
 /// Most words and signs that make a statement's tree deeper. What parses and walks it uses the stack.
 const OPERATORS_MAX: usize = 1_024;
 /// Most statements of one message of the simple protocol.

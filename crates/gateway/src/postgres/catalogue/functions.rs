@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::{internal_err, resources_err};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -25,7 +26,6 @@ const SCALAR_FUNCTIONS: &[&str] = &[
     "array_length",
     "array_position",
     "array_positions",
-    "array_to_string",
     "btrim",
     "cardinality",
     "character_length",
@@ -60,14 +60,38 @@ const SCALAR_FUNCTIONS: &[&str] = &[
 
 /// Functions of PostgreSQL that have nothing to tell here.
 const UNTOLD: &[&str] = &[
+    "pg_database_size",
     "pg_get_expr",
+    "pg_get_function_arguments",
     "pg_get_function_result",
+    "pg_get_function_sqlbody",
     "pg_get_viewdef",
     "pg_size_pretty",
     "pg_table_size",
     "pg_tablespace_location",
     "shobj_description",
 ];
+
+/// Whether an object is found without its schema: all of them are.
+const VISIBLE: &[&str] = &[
+    "pg_collation_is_visible",
+    "pg_conversion_is_visible",
+    "pg_function_is_visible",
+    "pg_opclass_is_visible",
+    "pg_operator_is_visible",
+    "pg_opfamily_is_visible",
+    "pg_statistics_obj_is_visible",
+    "pg_ts_config_is_visible",
+    "pg_ts_dict_is_visible",
+    "pg_ts_parser_is_visible",
+    "pg_ts_template_is_visible",
+    "pg_type_is_visible",
+];
+
+/// The function that stands for an array of texts of which there are none.
+pub(super) const NO_TEXTS: &str = "no_texts";
+/// Longest text that is made of an array, in bytes.
+const JOINED_BYTES_MAX: usize = 16 << 10;
 
 /// The state with those functions that clients use, and with what PostgreSQL has and the engine has not.
 pub(super) fn restricted(state: SessionState) -> SessionState {
@@ -82,9 +106,15 @@ pub(super) fn restricted(state: SessionState) -> SessionState {
     }
     scalar.insert("version".to_owned(), Arc::new(constant("version", ScalarValue::from(version::long().as_str()))));
     // There is one owner of everything, all of it is in sight, and there is nothing that the others could tell of.
+    let none = ScalarValue::List(ScalarValue::new_list(&[], &DataType::Utf8, true));
+    scalar.insert(NO_TEXTS.to_owned(), Arc::new(constant(NO_TEXTS, none)));
+    let two_or_three = vec![TypeSignature::Any(2), TypeSignature::Any(3)];
+    let signature = Signature::one_of(two_or_three, Volatility::Immutable);
+    let joining = by_rows("array_to_string", signature, DataType::Utf8, Arc::new(array_to_string));
+    scalar.insert("array_to_string".to_owned(), Arc::new(joining));
     scalar.insert("pg_get_userbyid".to_owned(), Arc::new(constant("pg_get_userbyid", ScalarValue::from(DATABASE))));
-    for name in ["pg_function_is_visible", "pg_type_is_visible"] {
-        scalar.insert(name.to_owned(), Arc::new(constant(name, ScalarValue::from(true))));
+    for name in VISIBLE {
+        scalar.insert((*name).to_owned(), Arc::new(constant(name, ScalarValue::from(true))));
     }
     for name in UNTOLD {
         scalar.insert((*name).to_owned(), Arc::new(constant(name, ScalarValue::Utf8(None))));
@@ -143,4 +173,41 @@ pub(super) fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
     let one = cast(&column.slice(row, 1), &DataType::Utf8).ok()?;
     let one = one.as_string_opt::<i32>()?;
     one.is_valid(0).then(|| one.value(0).to_owned())
+}
+
+/// `array_to_string`, also of arrays that the library's tables have as texts, such as `{a,b}`. Error: the text is too long.
+fn array_to_string(arguments: &[ArrayRef]) -> DataFusionResult<ArrayRef> {
+    let [array, separator, for_nothing @ ..] = arguments else { return internal_err!("an array and what parts it") };
+    let mut texts = Vec::with_capacity(array.len());
+    for row in 0..array.len() {
+        let (Some(items), Some(separator)) = (items_at(array, row), text_at(separator, row)) else {
+            texts.push(None);
+            continue;
+        };
+        let for_nothing = for_nothing.first().and_then(|text| text_at(text, row));
+        let mut text = String::new();
+        let items = items.into_iter().filter_map(|item| item.or_else(|| for_nothing.clone()));
+        for (at, item) in items.enumerate() {
+            if at > 0 {
+                text.push_str(&separator);
+            }
+            text.push_str(&item);
+            if text.len() > JOINED_BYTES_MAX {
+                return resources_err!("the text of an array");
+            }
+        }
+        texts.push(Some(text));
+    }
+    Ok(Arc::new(StringArray::from(texts)))
+}
+
+/// The items of an array as texts; none where there is no array.
+fn items_at(column: &ArrayRef, row: usize) -> Option<Vec<Option<String>>> {
+    if let Some(lists) = column.as_list_opt::<i32>() {
+        let items = lists.is_valid(row).then(|| lists.value(row))?;
+        return Some((0..items.len()).map(|at| text_at(&items, at)).collect());
+    }
+    let text = text_at(column, row)?;
+    let items = text.trim_start_matches('{').trim_end_matches('}').split(',').filter(|item| !item.is_empty());
+    Some(items.map(|item| Some(item.to_owned())).collect())
 }

@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, ListBuilder, RecordBatch, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int32Builder, ListBuilder, RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use arrow_pg::datatypes::field_into_pg_type;
@@ -17,6 +15,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion_pg_catalog::pg_catalog::{ArrowTable, PgCatalogStaticTables};
 
 use super::OrderTable;
+use super::derived::ROW_TYPE_OID;
 use super::functions::{by_rows, describing, number_at, text_at};
 use super::overlay::{Named, row, table_of};
 use crate::postgres::statement::SCHEMA;
@@ -96,6 +95,24 @@ impl Key {
     }
 }
 
+/// The index of a key in words.
+pub(super) struct Index {
+    pub(super) name: String,
+    /// The statement that would make it.
+    pub(super) definition: String,
+    /// The same without the schema that is looked through by default.
+    for_people: String,
+}
+
+/// The index of a table's key; none where the table has none.
+pub(super) fn index_of(table: &OrderTable) -> Option<Index> {
+    let key = Key::of(table)?;
+    let (name, on, columns) = (quoted(&key.name), quoted(&table.name), key.columns());
+    let made = |schema: &str| format!("CREATE UNIQUE INDEX {name} ON {schema}{on} USING btree {columns}");
+    let (definition, for_people) = (made(&format!("{SCHEMA}.")), made(""));
+    Some(Index { name: key.name, definition, for_people })
+}
+
 /// The table's columns as PostgreSQL's tables tell of them: those of a key are never missing.
 pub(super) fn columns_told(table: &OrderTable) -> SchemaRef {
     let told = |field: &Arc<Field>| {
@@ -124,7 +141,7 @@ pub(super) fn tables(
 }
 
 /// The number of the schema that the order's table is in.
-fn namespace(relations: &RecordBatch) -> i32 {
+pub(super) fn namespace(relations: &RecordBatch) -> i32 {
     let numbers = relations.column_by_name("relnamespace").and_then(|column| column.as_primitive_opt::<Int32Type>());
     numbers.and_then(|numbers| numbers.iter().flatten().next()).unwrap_or_default()
 }
@@ -170,12 +187,16 @@ fn columns_with(columns: &RecordBatch, key: Option<&Key>) -> DataFusionResult<Ar
 
 fn relations_with(relations: &RecordBatch, key: Option<&Key>) -> DataFusionResult<Arc<dyn TableProvider>> {
     let schema = relations.schema();
-    let Some(key) = key else { return table_of(schema, vec![relations.clone()]) };
     let mut columns = relations.columns().to_vec();
-    if let Ok(place) = schema.index_of("relhasindex") {
-        columns[place] = Arc::new(BooleanArray::from(vec![true; relations.num_rows()]));
+    for (name, value) in
+        [("reltype", ScalarValue::from(ROW_TYPE_OID)), ("relhasindex", ScalarValue::from(key.is_some()))]
+    {
+        if let Ok(place) = schema.index_of(name) {
+            columns[place] = value.to_array_of_size(relations.num_rows())?;
+        }
     }
-    let indexed = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let told = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+    let Some(key) = key else { return table_of(schema, vec![told]) };
     let index = row(
         &schema,
         &[
@@ -192,7 +213,7 @@ fn relations_with(relations: &RecordBatch, key: Option<&Key>) -> DataFusionResul
             ("relreplident", "n".into()),
         ],
     )?;
-    table_of(schema, vec![indexed, index])
+    table_of(schema, vec![told, index])
 }
 
 fn constraints_with(
@@ -332,11 +353,7 @@ pub(super) fn functions(table: &OrderTable) -> [ScalarUDF; 4] {
     let key = Key::of(table);
     let columns = key.as_ref().map(Key::columns).unwrap_or_default();
     let constraint = key.as_ref().map(|_| format!("PRIMARY KEY {columns}"));
-    let index = key.as_ref().map(|key| {
-        let (name, on) = (quoted(&key.name), quoted(&table.name));
-        let on = |schema: &str| format!("CREATE UNIQUE INDEX {name} ON {schema}{on} USING btree {columns}");
-        (on(&format!("{SCHEMA}.")), on(""))
-    });
+    let index = index_of(table);
     let names: Vec<String> = key.iter().flat_map(|key| &key.parts).map(|part| quoted(&part.name)).collect();
     let tell_constraint = move |arguments: &[ArrayRef], row: usize| {
         if number_at(arguments.first()?, row)? == i64::from(CONSTRAINT_OID) { constraint.clone() } else { None }
@@ -351,11 +368,11 @@ pub(super) fn functions(table: &OrderTable) -> [ScalarUDF; 4] {
             None => 0,
         };
         let Some(at) = usize::try_from(place).ok()?.checked_sub(1) else {
-            let (whole, for_people) = index.as_ref()?;
+            let index = index.as_ref()?;
             // The schema that is looked through by default is left out for people.
             let is_for_people =
                 arguments.get(2).is_some_and(|told| text_at(told, row).is_some_and(|told| told == "true"));
-            return Some(if is_for_people { for_people.clone() } else { whole.clone() });
+            return Some(if is_for_people { index.for_people.clone() } else { index.definition.clone() });
         };
         names.get(at).cloned()
     };

@@ -17,7 +17,7 @@ use datafusion::scalar::ScalarValue;
 /// A table by its name.
 pub(super) type Named = (&'static str, Arc<dyn TableProvider>);
 
-/// PostgreSQL's tables, some of them replaced.
+/// PostgreSQL's tables, some of them replaced or added.
 #[derive(Debug)]
 pub(super) struct Overlaid {
     of_postgres: Arc<dyn SchemaProvider>,
@@ -33,7 +33,9 @@ impl Overlaid {
 #[async_trait]
 impl SchemaProvider for Overlaid {
     fn table_names(&self) -> Vec<String> {
-        self.of_postgres.table_names()
+        let mut names = self.of_postgres.table_names();
+        names.extend(self.own.keys().filter(|name| !self.of_postgres.table_exist(name)).map(|name| (*name).to_owned()));
+        names
     }
 
     async fn table(&self, name: &str) -> DataFusionResult<Option<Arc<dyn TableProvider>>> {
@@ -44,7 +46,7 @@ impl SchemaProvider for Overlaid {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.of_postgres.table_exist(name)
+        self.own.contains_key(name.to_ascii_lowercase().as_str()) || self.of_postgres.table_exist(name)
     }
 }
 

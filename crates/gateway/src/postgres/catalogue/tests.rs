@@ -81,7 +81,7 @@ async fn tools_get_answers_when_they_look_around() {
             other => failed.push(format!("{tool}: {sql}\n{other:?}")),
         }
     }
-    assert_eq!(count, 67);
+    assert_eq!(count, 86);
     assert!(failed.is_empty(), "{} of {count} failed\n{}", failed.len(), failed.join("\n\n"));
 }
 
@@ -251,6 +251,63 @@ async fn the_key_is_found_by_every_way_that_tools_know() {
     let named = OrderTable { schema: Arc::new(Schema::new(fields)), key: vec!["编号".to_owned()], ..table() };
     let told = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid >= 16384";
     assert_eq!(Asked::about(named).await.texts(told).await, ["PRIMARY KEY (\"编号\")"]);
+}
+
+/// What PostgreSQL makes of a table by itself: lines in its views, and types of its rows and of their arrays.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_has_its_line_in_the_views_and_its_rows_a_type() {
+    let keyed = Asked::new().await;
+    let keyless = Asked::about(OrderTable { key: Vec::new(), ..table() }).await;
+    let tables = "SELECT schemaname || ' ' || tablename || ' ' || tableowner || ' ' || hasindexes::text FROM pg_tables";
+    assert_eq!(keyed.texts(tables).await, ["public trip_records lingqu true"]);
+    assert_eq!(keyless.texts(tables).await, ["public trip_records lingqu false"]);
+    let indexes =
+        "SELECT schemaname || ' ' || tablename || ' ' || indexname || ': ' || indexdef FROM pg_catalog.pg_indexes";
+    let made = "CREATE UNIQUE INDEX trip_records_pkey ON public.trip_records USING btree (trip_id)";
+    assert_eq!(keyed.texts(indexes).await, [format!("public trip_records trip_records_pkey: {made}")]);
+    assert!(keyless.texts(indexes).await.is_empty());
+    for asked in [&keyed, &keyless] {
+        let by_relation = "SELECT t.typname || ' ' || t.typtype || ' ' || n.nspname FROM pg_class c \
+            JOIN pg_type t ON t.oid = c.reltype AND t.typrelid = c.oid JOIN pg_namespace n ON n.oid = t.typnamespace";
+        assert_eq!(asked.texts(by_relation).await, ["trip_records c public"]);
+        let array = "SELECT a.typname FROM pg_type t JOIN pg_type a ON a.oid = t.typarray AND a.typelem = t.oid \
+            WHERE t.typname = 'trip_records'";
+        assert_eq!(asked.texts(array).await, ["_trip_records"]);
+    }
+}
+
+/// Names of WITH are written out before anything is planned here too: each of these is short, and what is a little too large or too
+/// deep would be answered if nobody reckoned it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_measured_as_it_is_written_out() {
+    let asked = Asked::new().await;
+    let levels = |from: &str, count: usize| {
+        let mut sql = "WITH c0 AS (SELECT oid AS v FROM pg_catalog.pg_namespace WHERE nspname = 'public')".to_owned();
+        for level in 1..=count {
+            let from = from.replace('#', &format!("c{}", level - 1));
+            sql.push_str(&format!(", c{level} AS (SELECT x.v AS v FROM {from})"));
+        }
+        sql + &format!(" SELECT count(v) FROM c{count}")
+    };
+    // On the catalogue's own threads, whose stack is made for it, and however long it takes.
+    let threads = asked.catalogues.threads.as_ref().expect("they are there until it is dropped").handle();
+    let planned = async |sql: &str| {
+        let (catalogue, statement) = (Arc::clone(&asked.catalogue), asked.catalogues.parse(sql).unwrap());
+        threads.spawn(async move { plan(&catalogue.state, statement).await.map(|_| ()) }).await.unwrap()
+    };
+    for (from, count) in [("# x", 29), ("# x, # y", 2)] {
+        planned(&levels(from, count)).await.unwrap_or_else(|error| panic!("{from} {count}: {error}"));
+    }
+    for (from, count) in [("# x", 31), ("# x, # y", 6), ("# x, # y", 60)] {
+        let sql = levels(from, count);
+        assert_eq!(statement::read_one(&sql, TABLE).unwrap(), Statement::Catalogue(sql.clone()));
+        let error = planned(&sql).await.expect_err(&sql).to_string();
+        assert!(error.contains("the size of a question to the catalogue"), "{from} {count}: {error}");
+        let mut outbox = crate::postgres::frame::Outbox::default();
+        asked.ask(&sql).await.expect_err(&sql).put(&mut outbox);
+        let said = String::from_utf8_lossy(&outbox.bytes).into_owned();
+        assert!(said.contains("54000") && said.contains("the question to the catalogue takes too long"), "{said}");
+    }
 }
 
 /// pgcli asks for the types of columns by their numbers.
