@@ -21,9 +21,9 @@ check: setup ## format, structure, licences, unused dependencies, lints, web che
 bench: setup-build web ## measurements with the machine's description, one table (ONLY=lookup-tail,crowd measures these alone)
 	@bench/run $(if $(ONLY),--only '$(ONLY)')
 
-# MINUTES=… and TRIALS=… trade time for trials; LINES=… makes those alone whose names have these words.
+# MINUTES=… and TRIALS=… trade time for trials; LINES=… makes those alone whose names have these words; STATE=file goes on with the trials of runs before.
 bench-trace: setup-build ## attacks on fingerprints: who is named, whether anybody innocent is, what copies are off by; then the speed
-	@cargo run --release --quiet --package lingqu-fingerprint --example attacks -- $(or $(MINUTES),25) $(or $(TRIALS),200) '$(LINES)'
+	@cargo run --release --quiet --package lingqu-fingerprint --example attacks -- $(or $(MINUTES),25) $(or $(TRIALS),200) '$(LINES)' '$(STATE)'
 	@cargo run --release --quiet --package lingqu-fingerprint --example speed
 
 fix: setup ## mend what machines can mend: format and lint suggestions

@@ -3,6 +3,7 @@
 mod categories;
 mod decoys;
 mod half;
+mod kept;
 mod keys;
 mod layings;
 mod marking;
@@ -22,6 +23,7 @@ use lingqu_fingerprint::{Marking, Opening, PositionSecrets, RecipientCode};
 use crate::app::App;
 use crate::error::AppError;
 pub use crate::fingerprint::half::RegulatorHalf;
+pub use crate::fingerprint::kept::{BrokenPromise, KeptPromises};
 pub(crate) use crate::fingerprint::keys::committed_keys;
 pub use crate::fingerprint::keys::{KeyRequest, KeyShares};
 use crate::fingerprint::keys::{missing, request_of};

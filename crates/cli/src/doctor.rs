@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use lingqu_app::App;
+use lingqu_app::{App, Clock};
 use serde::Serialize;
 
 use crate::config::{self, Configuration, NodeArguments};
@@ -19,6 +19,8 @@ use crate::{output, telemetry};
 
 /// How far the journal's last event may lie ahead of the clock without the clock being wrong.
 const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_secs(2);
+/// A certificate that expires sooner should have been renewed.
+const CERTIFICATE_LEFT_MIN: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Look at a node: configuration, directory, keys, database, clock, receipts, log, data files, addresses; say what is
 /// wrong and how to mend it
@@ -77,6 +79,7 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
     match node::open(&configuration, Access::Reading).await {
         Ok(app) => {
             look_inside(&mut findings, &app).await;
+            look_at_promises(&mut findings, &app);
             look_at_connections(&mut findings, &app, &arguments.node, &configuration).await;
             if let Err(error) = app.close().await {
                 findings.add("database", Health::Bad, error.to_string());
@@ -85,17 +88,13 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
         Err(failure) => findings.add("node", Health::Bad, failure.to_string()),
     }
     let identity = configuration.identity();
-    let is_encrypted = match Tls::of(identity.as_ref()) {
-        Ok(tls) => {
-            let words = if tls.is_on() { "certificate and key fit" } else { "off: clients are spoken to in plaintext" };
-            findings.add("tls", Health::Good, words.to_owned());
-            tls.is_on()
+    match Tls::of(identity.as_ref()) {
+        Ok(Tls { certificate: Some(certificate), .. }) => {
+            look_at_certificate(&mut findings, certificate.expires_at(), Clock::system().now());
         }
-        Err(failure) => {
-            findings.add("tls", Health::Bad, failure.to_string());
-            true
-        }
-    };
+        Ok(_) => findings.add("tls", Health::Good, "off: clients are spoken to in plaintext"),
+        Err(failure) => findings.add("tls", Health::Bad, failure.to_string()),
+    }
     let descriptors = Descriptors::raise();
     match descriptors.advice() {
         Some(advice) => findings.add("client connections", Health::Note, advice),
@@ -104,7 +103,7 @@ pub async fn run(arguments: DoctorArguments) -> Result<(), Failure> {
             findings.add("client connections", Health::Good, words);
         }
     }
-    let may_be_open = configuration.allow_plaintext || is_encrypted;
+    let may_be_open = configuration.allow_plaintext || identity.is_some();
     for (part, address, key, may_be_open) in [
         ("address", configuration.listen, "listen", may_be_open),
         ("admin address", configuration.admin_listen, "admin_listen", configuration.allow_plaintext),
@@ -156,6 +155,23 @@ fn look_at_keys(findings: &mut Findings, directory: &Path) {
         }
     }
     findings.add("keys", Health::Good, format!("{} ({} bytes, its owner's alone)", path.display(), metadata.len()));
+}
+
+/// A certificate that fits its key, by when it expires.
+fn look_at_certificate(findings: &mut Findings, expires_at: Option<Timestamp>, now: Timestamp) {
+    let Some(at) = expires_at else {
+        return findings.add(
+            "tls",
+            Health::Note,
+            "certificate and key fit; when the certificate expires can't be read",
+        );
+    };
+    let (health, advice) = match at.duration_since(now) {
+        left if left <= SignedDuration::ZERO => (Health::Bad, "it has expired; put a valid one into its file"),
+        left if left < CERTIFICATE_LEFT_MIN => (Health::Note, "renew it"),
+        _ => (Health::Good, "a running node takes a renewed one from its files by itself"),
+    };
+    findings.add("tls", health, format!("certificate and key fit, until {at}; {advice}"));
 }
 
 /// Departments' databases let the node in, their folders are there, and the file that names them is its owner's alone.
@@ -219,6 +235,28 @@ async fn look_inside(findings: &mut Findings, app: &App) {
         Ok(count) => findings.add("data files", Health::Good, format!("{count} newest snapshots as they were written")),
         Err(failure) => findings.add("data files", Health::Bad, failure.to_string()),
     }
+}
+
+/// What marked products promise, by what a serving node found when it held it against their newest data.
+fn look_at_promises(findings: &mut Findings, app: &App) {
+    const PART: &str = "promises of copies";
+    let kept = match app.kept_promises() {
+        Ok(kept) => kept,
+        Err(error) => return findings.add(PART, Health::Bad, error.to_string()),
+    };
+    let broken = kept.iter().filter_map(|kept| Some((kept, kept.broken.as_ref()?)));
+    let words = broken.map(|(kept, broken)| {
+        format!(
+            "{}: since its newest snapshot its data no longer bears what its marking promises ({}). Deliveries go on; \
+             have the source mended, or agree on a product whose terms hold",
+            kept.product, broken.en
+        )
+    });
+    let words: Vec<String> = words.collect();
+    if words.is_empty() {
+        findings.add(PART, Health::Good, format!("{} marked products were held against their data", kept.len()));
+    }
+    words.into_iter().for_each(|words| findings.add(PART, Health::Note, words));
 }
 
 fn look_at_clock(findings: &mut Findings, now: Timestamp, last_at: Option<Timestamp>) {

@@ -19,6 +19,8 @@ const COMMIT_EVERY: Duration = Duration::from_millis(100);
 const INDEX_USES_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two looks whether deliveries ended, for the table of receipts.
 const TABULATE_EVERY: Duration = Duration::from_secs(300);
+/// Pause between two looks whether marked products have a new version, to hold what they promise against it.
+const LOOK_AT_PROMISES_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two looks for ingestions that nobody runs.
 const RESUME_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two looks for cosignatures that are missing, also after a failure; what is published is to be witnessed within a
@@ -56,6 +58,7 @@ pub fn start(
     tasks.spawn(take_up(Arc::clone(app), stopped.clone()));
     tasks.spawn(index_uses(Arc::clone(app), stopped.clone()));
     tasks.spawn(tabulate(Arc::clone(app), stopped.clone()));
+    tasks.spawn(look_at_promises(Arc::clone(app), stopped.clone()));
 }
 
 /// Publishes the log whenever journal or receipts have grown.
@@ -226,6 +229,22 @@ async fn tabulate(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static
         }
     }
     "table of receipts"
+}
+
+/// Holds what marked products promise against their data whenever that is new.
+async fn look_at_promises(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    while !pause_or_stop(LOOK_AT_PROMISES_EVERY, &mut stopped).await {
+        let looked = tokio::select! {
+            looked = app.check_promises() => looked,
+            // Many rows may have to be read for it, and no node that is to end waits for that.
+            _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
+        };
+        match looked {
+            Ok(count) => tracing::debug!(count, "promises of marked products looked at"),
+            Err(error) => tracing::error!(%error, "promises of marked products could not be looked at; trying again"),
+        }
+    }
+    "promises"
 }
 
 /// Waits; true when the node stops meanwhile.

@@ -9,6 +9,7 @@ use crate::observe::{Observation, Source};
 use crate::power::{Power, power};
 use crate::prf::RecipientCode;
 use crate::sheet::{Scores, Sheet};
+use crate::tail::Law;
 
 /// How often the fragment is looked at again with those who are accused as known sources. Each pass has half the bound of
 /// the one before.
@@ -151,35 +152,30 @@ fn one_pass(
     pass: u32,
 ) -> Vec<Accusation> {
     let scores = score(sheet, codes);
-    let mut best: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
-    for decoder in 0..DECODERS {
-        let law = sheet.innocent(decoder);
+    let mut looked_at: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let laws: [Law; DECODERS] = std::array::from_fn(|decoder| sheet.innocent(decoder));
+    for (decoder, law) in laws.iter().enumerate() {
         // A score below this has a tail above the bound, by a wide margin.
-        let sample = law.clone().thinned(CANDIDATE_TERMS_MAX);
+        let sample = law.thinned(CANDIDATE_TERMS_MAX);
         let Some(candidate_from) = sample.threshold((log_bound + CANDIDATE_SLACK).min(-0.5)) else {
             continue;
         };
-        for (candidate, (code, scores)) in codes.iter().zip(&scores).enumerate() {
-            let is_new = before.iter().all(|accusation| accusation.candidate != candidate);
-            if !is_new || f64::from(scores[decoder]) < candidate_from {
-                continue;
-            }
-            let exact: f64 = sheet.support(code, decoder).values().map(|(_, part)| part).sum();
-            let tail = law.log_tail(exact);
-            let entry = best.entry(candidate).or_insert((tail, decoder));
-            if tail < entry.0 {
-                *entry = (tail, decoder);
+        for (candidate, scores) in scores.iter().enumerate().take(codes.len()) {
+            if f64::from(scores[decoder]) >= candidate_from {
+                looked_at.entry(candidate).or_default().push(decoder);
             }
         }
     }
-    let reached = best.into_iter().filter(|(_, (tail, _))| *tail <= log_bound);
+    let is_new = |candidate: &usize| before.iter().all(|accusation| accusation.candidate != *candidate);
+    let mut reached = Vec::new();
+    for (candidate, decoders) in looked_at.into_iter().filter(|(candidate, _)| is_new(candidate)) {
+        let ones = sheet.ones(&codes[candidate]);
+        let tails = decoders.into_iter().map(|decoder| (laws[decoder].log_tail(sheet.exact(&ones, decoder)), decoder));
+        let Some((tail, decoder)) = tails.min_by(|left, right| left.0.total_cmp(&right.0)) else { continue };
+        if tail <= log_bound {
+            let support = sheet.support(&ones, decoder);
+            reached.push(Accusation { candidate, log_p_value: tail, decoder, pass, support });
+        }
+    }
     reached
-        .map(|(candidate, (tail, decoder))| Accusation {
-            candidate,
-            log_p_value: tail,
-            decoder,
-            pass,
-            support: sheet.support(&codes[candidate], decoder),
-        })
-        .collect()
 }

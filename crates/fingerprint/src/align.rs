@@ -7,6 +7,7 @@
 //! Mathematics and limits are in `docs/fingerprinting.md`.
 
 mod blocking;
+mod by_digest;
 mod by_way;
 mod cell;
 mod columns;
@@ -241,7 +242,7 @@ pub fn align(
     let sampled = Sampled::of(&contents);
     let (variants, asked) = columns::variants(fragment, &sampled)?;
     let sketch = Sketch::read(originals, &asked, watch)?;
-    let (mut matched, rivals) = columns::assign(fragment, &variants, &asked, &sketch);
+    let (mut matched, rivals) = columns::assign(fragment, &variants, &sketch);
     drop((variants, asked));
     if !rivals.is_empty() {
         let sample = rivals::Sample { fragment, sampled: &sampled };

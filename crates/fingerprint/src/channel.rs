@@ -65,14 +65,14 @@ impl Channel {
 
 /// Fits a channel to residuals with their biases by expectation and maximisation (Dempster, Laird, Rubin 1977).
 pub fn fit_channel(observed: &[(f64, f64)]) -> Channel {
+    let alike = alike(observed.iter().step_by(observed.len().div_ceil(SAMPLE_MAX).max(1)));
     let mut channel = Channel { sigma: 0.3, flipped: 0.02, replaced: 0.1 };
-    let stride = observed.len().div_ceil(SAMPLE_MAX).max(1);
     for _ in 0..ROUNDS {
         let (mut count, mut replaced, mut flipped, mut square) = (0.0, 0.0, 0.0, 0.0);
-        for (residual, bias) in observed.iter().step_by(stride) {
-            count += 1.0;
+        for ((residual, bias), times) in &alike {
+            count += times;
             if residual.abs() > RESIDUAL_MAX {
-                replaced += 1.0;
+                replaced += times;
                 continue;
             }
             let kept = 1.0 - channel.replaced;
@@ -82,21 +82,33 @@ pub fn fit_channel(observed: &[(f64, f64)]) -> Channel {
             let (wrong_down, wrong_up) =
                 (kept * bias * channel.flipped * down, kept * (1.0 - bias) * channel.flipped * up);
             let background = channel.replaced * REPLACED_DENSITY;
-            let total = right_up + right_down + wrong_down + wrong_up + background;
-            replaced += background / total;
-            flipped += (wrong_down + wrong_up) / total;
+            let each = times / (right_up + right_down + wrong_down + wrong_up + background);
+            replaced += background * each;
+            flipped += (wrong_down + wrong_up) * each;
             square += ((right_up + wrong_up) * (residual - 1.0).powi(2)
                 + (right_down + wrong_down) * (residual + 1.0).powi(2))
-                / total;
+                * each;
         }
         let kept = (count - replaced).max(1e-9);
+        let before = channel;
         channel = Channel {
             sigma: (square / kept).sqrt().clamp(SIGMA.0, SIGMA.1),
             flipped: ((flipped + 0.02 * PRIOR_COUNT) / (kept + PRIOR_COUNT)).clamp(FLIPPED.0, FLIPPED.1),
             replaced: ((replaced + 0.02 * PRIOR_COUNT) / (count + PRIOR_COUNT)).clamp(REPLACED.0, REPLACED.1),
         };
+        if channel == before {
+            break;
+        }
     }
     channel
+}
+
+/// Different observations, each with how often it is there.
+fn alike<'o>(observed: impl Iterator<Item = &'o (f64, f64)>) -> Vec<((f64, f64), f64)> {
+    let mut bits: Vec<(u64, u64)> = observed.map(|(residual, bias)| (residual.to_bits(), bias.to_bits())).collect();
+    bits.sort_unstable();
+    let runs = bits.chunk_by(|a, b| a == b);
+    runs.map(|run| ((f64::from_bits(run[0].0), f64::from_bits(run[0].1)), run.len() as f64)).collect()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod dependency;
 mod effect;
 mod embed;
 mod error;
+mod given_others;
 mod holding;
 mod keys;
 mod laid;

@@ -117,10 +117,10 @@ pub fn observe_presence(presence: &Presence, secrets: &PositionSecrets, keys: &R
 /// One observation of each point. A position that stands there several times, in copied rows or in mixed leaks, counts once,
 /// with the mean of what it shows: two observations of one bit are not independent.
 pub(crate) fn once_each(observations: impl Iterator<Item = Observation>) -> Vec<Observation> {
-    let mut places: HashMap<Block, usize> = HashMap::new();
+    let mut places: HashMap<u128, usize> = HashMap::new();
     let mut out: Vec<(Observation, f64)> = Vec::new();
     for observation in observations {
-        let place = *places.entry(observation.point).or_insert(out.len());
+        let place = *places.entry(u128::from_ne_bytes(observation.point.into())).or_insert(out.len());
         match out.get_mut(place) {
             Some((kept, count)) => {
                 *count += 1.0;

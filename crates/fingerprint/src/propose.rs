@@ -10,6 +10,7 @@ use crate::bounds::{MomentBounds, rate_within_moments};
 use crate::carriers::{categories, places};
 use crate::dependency::{Shown, dependencies, values};
 use crate::error::FingerprintError;
+use crate::given_others::left_given_others;
 use crate::marking::{Encoding, Step};
 use crate::units::{ABSENT, Units};
 
@@ -24,10 +25,6 @@ const SAMPLE_ROWS: usize = 64;
 
 /// A day in minutes, by which clock times are tied.
 const DAY_MINUTES: i64 = 1_440;
-
-/// Rows that regressions are made from, and what is added to the diagonal.
-const REGRESSION_ROWS_MAX: usize = 20_000;
-const RIDGE: f64 = 1e-9;
 
 /// Decimals that are tried for floating-point columns.
 const DECIMALS_MAX: u8 = 9;
@@ -52,8 +49,8 @@ pub struct ColumnProposal {
     pub mean: f64,
     /// Standard deviation in units; zero for a constant, which can't be marked.
     pub deviation: f64,
-    /// What is left of the standard deviation when all other columns are known, by linear regression, tied ones left out. A
-    /// mark that reaches farther than a fifth of it can be found by whoever knows how the columns hang together.
+    /// What is left of the standard deviation when all other columns are known, tied ones left out: by a regression on them or, where
+    /// less is left then, of logarithms, by which products and quotients of columns are found. A mark that reaches farther than a fifth of it can be found by whoever knows how the columns hang together.
     pub deviation_given_others: f64,
     /// The share of values that are multiples of five and ten lattice steps, above what chance gives, from 0 to 1. A column
     /// where people round (ages, prices) shows marks of single steps.
@@ -163,7 +160,11 @@ pub(crate) fn propose_from_sample(batch: &RecordBatch, share: f64) -> Result<Vec
     sums_of(&mixed, Some(DAY_MINUTES), clocks.len(), &mut findings);
     let read: Vec<&View<'_>> =
         views.iter().map(|view| clocks.iter().find(|clock| clock.name == view.name).unwrap_or(view)).collect();
-    let left = left_given_others(&read, &findings);
+    let read_values: Vec<&[i64]> = read.iter().map(|view| view.values.as_slice()).collect();
+    // Columns that are tied move together, so none of them is known exactly.
+    let is_tied =
+        |one: usize, other: usize| findings.iter().any(|finding| finding.ties_all(&[read[one].name, read[other].name]));
+    let left = left_given_others(&read_values, |column, other| !is_tied(column, other));
     let mut columns = Vec::new();
     for (view, left) in read.iter().zip(left) {
         if let Some(mut column) = describe(view) {
@@ -218,59 +219,6 @@ impl Finding {
             _ => false,
         })
     }
-}
-
-/// For each column the share of its standard deviation that is left when the others are known, by linear regression.
-fn left_given_others(views: &[&View<'_>], findings: &[Finding]) -> Vec<f64> {
-    let rows = views.first().map_or(0, |view| view.values.len());
-    let stride = rows.div_ceil(REGRESSION_ROWS_MAX).max(1);
-    // Centred and scaled; what is missing is taken as the mean.
-    let columns: Vec<Vec<f64>> = views.iter().map(|view| standardised(&view.values, stride)).collect();
-    let count = rows.div_ceil(stride).max(1) as f64;
-    let correlation = |i: usize, j: usize| columns[i].iter().zip(&columns[j]).map(|(a, b)| a * b).sum::<f64>() / count;
-    let table: Vec<Vec<f64>> =
-        (0..views.len()).map(|i| (0..views.len()).map(|j| correlation(i, j)).collect()).collect();
-    (0..views.len())
-        .map(|i| {
-            let is_tied = |j: usize| findings.iter().any(|finding| finding.ties_all(&[views[i].name, views[j].name]));
-            let others: Vec<usize> = (0..views.len()).filter(|j| *j != i && !is_tied(*j)).collect();
-            (1.0 - explained(&table, i, &others)).clamp(0.0, 1.0).sqrt()
-        })
-        .collect()
-}
-
-fn standardised(values: &[i64], stride: usize) -> Vec<f64> {
-    let sample: Vec<Option<f64>> =
-        values.iter().step_by(stride).map(|value| (*value != ABSENT).then_some(*value as f64)).collect();
-    let present = || sample.iter().flatten();
-    let count = (present().count() as f64).max(1.0);
-    let mean = present().sum::<f64>() / count;
-    let deviation = (present().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    let scale = if deviation > 0.0 { deviation } else { 1.0 };
-    sample.into_iter().map(|value| value.map_or(0.0, |value| (value - mean) / scale)).collect()
-}
-
-/// The share of a column's variance that others explain: c' R^-1 c with their correlations, by elimination with a ridge
-/// that keeps ties among the others from dividing by zero.
-fn explained(table: &[Vec<f64>], column: usize, others: &[usize]) -> f64 {
-    let mut system: Vec<Vec<f64>> = others
-        .iter()
-        .map(|i| {
-            let ridge = |j: &usize| table[*i][*j] + if i == j { RIDGE } else { 0.0 };
-            others.iter().map(ridge).chain([table[*i][column]]).collect()
-        })
-        .collect();
-    for pivot in 0..others.len() {
-        let above = system[pivot].clone();
-        for below in system.iter_mut().skip(pivot + 1) {
-            let factor = below[pivot] / above[pivot];
-            for (cell, over) in below.iter_mut().zip(&above).skip(pivot) {
-                *cell -= factor * over;
-            }
-        }
-    }
-    // After elimination the explained share is the sum of squares of the right side over the pivots.
-    system.iter().enumerate().map(|(i, row)| row[others.len()].powi(2) / row[i]).sum()
 }
 
 /// The finest decimal lattice that the values lie on, if there is one.
@@ -527,5 +475,43 @@ mod tests {
         // The noise is even from -50 to 50: standard deviation 29.2, and a third of it the other way round.
         assert!((left("y") - 29.2).abs() < 1.0, "{}", left("y"));
         assert!((left("x") - 9.7).abs() < 0.5, "{}", left("x"));
+    }
+
+    /// What is a product or a quotient of other columns, rounded or not, can be computed from them again.
+    #[test]
+    fn products_and_quotients_leave_nothing() {
+        let drawn = |row: i64, factor: i64, below: i64| row * factor % below;
+        let rows = 0..6_000i64;
+        let quantity: Vec<f64> = rows.clone().map(|row| (1 + drawn(row, 7_919, 40)) as f64).collect();
+        let price: Vec<f64> = rows.clone().map(|row| (50 + drawn(row, 104_729, 99_991)) as f64 / 100.0).collect();
+        let weight: Vec<f64> = rows.map(|row| (200 + drawn(row, 31_337, 1_009)) as f64 / 1_000.0).collect();
+        let cents = |value: f64| (value * 100.0).round() / 100.0;
+        let of_rows =
+            |of: &dyn Fn(usize) -> f64| -> ArrayRef { Arc::new((0..6_000).map(of).collect::<Float64Array>()) };
+        let batch = RecordBatch::try_from_iter([
+            ("quantity", of_rows(&|row| quantity[row])),
+            ("price", of_rows(&|row| price[row])),
+            ("amount", of_rows(&|row| cents(quantity[row] * price[row]))),
+            ("weight", of_rows(&|row| weight[row])),
+        ])
+        .unwrap();
+        let left = |batch: &RecordBatch, name: &str| {
+            let findings = propose(batch).unwrap();
+            let column = findings.into_iter().find_map(|finding| match finding {
+                Finding::Column(column) if column.column == name => Some(column),
+                _ => None,
+            });
+            let column = column.unwrap();
+            column.deviation_given_others / column.deviation
+        };
+        for name in ["amount", "price", "quantity"] {
+            assert!(left(&batch, name) < 1e-3, "{name}: {}", left(&batch, name));
+        }
+        // What is no part of it is left, and so is an amount of which a part is not there.
+        assert!(left(&batch, "weight") > 0.9, "{}", left(&batch, "weight"));
+        let without = |place: usize| batch.project(&(0..4).filter(|at| *at != place).collect::<Vec<_>>()).unwrap();
+        for place in [0, 1] {
+            assert!(left(&without(place), "amount") > 0.3, "{place}: {}", left(&without(place), "amount"));
+        }
     }
 }

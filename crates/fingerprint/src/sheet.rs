@@ -1,11 +1,15 @@
 //! A fragment ready to be scored: its positions once, with the weights of every decoder. Scoring a recipient reads nothing
 //! else, so many recipients can be scored side by side.
+//!
+//! Positions of one channel and one bias that show the same have the same weights and the same law. They lie together, so that of a
+//! recipient only his ones are counted, and laws have as many terms as there are different ones. Of a copy that was not noised
+//! these are some hundreds, however large it is.
 
 use std::collections::BTreeMap;
 
 use crate::channel::{Channel, fit_channel};
 use crate::code::bias;
-use crate::decoder::{DECODERS, Known, LANES, weights};
+use crate::decoder::{DECODERS, Known, LANES, Weights, weights};
 use crate::observe::{Observation, Source, once_each};
 use crate::prf::{Block, CHUNK_BLOCKS, RecipientCode, number};
 use crate::tail::{Law, Term};
@@ -18,11 +22,26 @@ pub struct Sheet {
     observations: Vec<Observation>,
     channels: BTreeMap<Source, Channel>,
     points: Vec<Block>,
-    thresholds: Vec<u32>,
-    /// Weight of a one less weight of a zero.
-    spans: Vec<[f32; LANES]>,
-    zeros: Vec<[f32; LANES]>,
+    runs: Vec<Run>,
+    /// What each run shows.
+    shown: Vec<Shown>,
     base: [f64; LANES],
+}
+
+/// Positions side by side that have one channel and one bias, show the same, and at which as many known sources have a one: what
+/// scoring asks of them.
+struct Run {
+    count: u32,
+    threshold: u32,
+    /// Weight of a one less weight of a zero.
+    span: [f32; LANES],
+}
+
+/// What the positions of a run show, and the weight of a zero.
+struct Shown {
+    source: Source,
+    residual: f64,
+    zero: [f32; LANES],
 }
 
 impl Sheet {
@@ -38,36 +57,52 @@ impl Sheet {
             Source::Mark(_) => (source, fit_channel(&residuals)),
             Source::Presence | Source::Decoy => (source, Channel::PRESENCE),
         };
-        let channels = residuals.into_iter().map(fit).collect();
-        let mut sheet = Self {
-            points: observations.iter().map(|observation| observation.point).collect(),
-            thresholds: observations.iter().map(|observation| observation.threshold).collect(),
-            spans: Vec::new(),
-            zeros: Vec::new(),
-            base: [0.0; LANES],
-            observations,
-            channels,
-        };
-        sheet.weigh(|_| Known::default());
-        sheet
+        Self::laid(&observations, residuals.into_iter().map(fit).collect(), |_| Known::default())
     }
 
     /// The same fragment, when these are known to be among its sources.
-    pub(crate) fn knowing(mut self, colluders: &[&RecipientCode]) -> Self {
+    pub(crate) fn knowing(self, colluders: &[&RecipientCode]) -> Self {
         let mut ones = vec![0u32; self.points.len()];
         for code in colluders {
-            for (count, bit) in ones.iter_mut().zip(code.bits(&self.points, &self.thresholds)) {
+            for (count, bit) in ones.iter_mut().zip(self.bits(code)) {
                 *count += u32::from(bit);
             }
         }
         let count = u32::try_from(colluders.len()).unwrap_or(u32::MAX);
-        self.weigh(|at| Known { count, ones: ones[at] });
-        self
+        Self::laid(&self.observations, self.channels, |at| Known { count, ones: ones[at] })
+    }
+
+    fn laid(observations: &[Observation], channels: BTreeMap<Source, Channel>, known: impl Fn(usize) -> Known) -> Self {
+        let mut order: Vec<(u128, Known, usize)> =
+            observations.iter().enumerate().map(|(at, of)| (alike(of), known(at), at)).collect();
+        order.sort_unstable_by_key(|(alike, known, _)| (*alike, known.ones));
+        let observations: Vec<Observation> = order.iter().map(|(.., at)| observations[*at]).collect();
+        let points = observations.iter().map(|observation| observation.point).collect();
+        let mut sheet =
+            Self { observations, channels, points, runs: Vec::new(), shown: Vec::new(), base: [0.0; LANES] };
+        let mut from = 0;
+        for run in order.chunk_by(|a, b| (a.0, a.1.ones) == (b.0, b.1.ones)) {
+            let Observation { source, threshold, residual, .. } = sheet.observations[from];
+            let seen = sheet.channel(source).likelihoods(residual);
+            let Weights { one, zero } = weights(bias(threshold), residual, &seen, run[0].1);
+            for (base, zero) in sheet.base.iter_mut().zip(zero) {
+                *base += run.len() as f64 * f64::from(zero);
+            }
+            let span = std::array::from_fn(|lane| one[lane] - zero[lane]);
+            sheet.runs.push(Run { count: u32::try_from(run.len()).unwrap_or(u32::MAX), threshold, span });
+            sheet.shown.push(Shown { source, residual, zero });
+            from += run.len();
+        }
+        sheet
+    }
+
+    fn channel(&self, source: Source) -> Channel {
+        self.channels.get(&source).copied().unwrap_or(Channel::PRESENCE)
     }
 
     /// The share of clear observations that these sources don't explain: none of them has the bit that shows.
     pub(crate) fn unexplained(&self, colluders: &[&RecipientCode]) -> f64 {
-        let bits: Vec<Vec<bool>> = colluders.iter().map(|code| code.bits(&self.points, &self.thresholds)).collect();
+        let bits: Vec<Vec<bool>> = colluders.iter().map(|code| self.bits(code)).collect();
         let (mut clear, mut unexplained) = (0.0, 0.0);
         for (at, observation) in self.observations.iter().enumerate() {
             if observation.residual.abs() > 1.5 || observation.source == Source::Presence {
@@ -80,22 +115,6 @@ impl Sheet {
             }
         }
         if clear > 0.0 { unexplained / clear } else { 0.0 }
-    }
-
-    fn weigh(&mut self, known: impl Fn(usize) -> Known) {
-        self.spans.clear();
-        self.zeros.clear();
-        self.base = [0.0; LANES];
-        for (at, observation) in self.observations.iter().enumerate() {
-            let channel = self.channels.get(&observation.source).copied().unwrap_or(Channel::PRESENCE);
-            let seen = channel.likelihoods(observation.residual);
-            let weights = weights(bias(observation.threshold), observation.residual, &seen, known(at));
-            for (base, zero) in self.base.iter_mut().zip(weights.zero) {
-                *base += f64::from(zero);
-            }
-            self.spans.push(std::array::from_fn(|lane| weights.one[lane] - weights.zero[lane]));
-            self.zeros.push(weights.zero);
-        }
     }
 
     /// How many positions there are.
@@ -120,19 +139,13 @@ impl Sheet {
 
     /// One recipient's scores.
     pub fn scores(&self, code: &RecipientCode) -> Scores {
-        let mut sums = self.base;
-        let mut drawn = [Block::default(); CHUNK_BLOCKS];
-        let chunks = self.points.chunks(CHUNK_BLOCKS);
-        let rest = self.thresholds.chunks(CHUNK_BLOCKS).zip(self.spans.chunks(CHUNK_BLOCKS));
-        for (points, (thresholds, spans)) in chunks.zip(rest) {
-            let drawn = &mut drawn[..points.len()];
-            drawn.copy_from_slice(points);
-            code.draw(drawn);
+        let (mut sums, ones) = (self.base, self.ones(code));
+        for (runs, ones) in self.runs.chunks(CHUNK_BLOCKS).zip(ones.chunks(CHUNK_BLOCKS)) {
             let mut part = [0.0f32; LANES];
-            for ((block, threshold), span) in drawn.iter().zip(thresholds).zip(spans) {
-                let bit = f32::from(u8::from(number(block) < *threshold));
+            for (run, ones) in runs.iter().zip(ones) {
+                let ones = *ones as f32;
                 for lane in 0..LANES {
-                    part[lane] += bit * span[lane];
+                    part[lane] += ones * run.span[lane];
                 }
             }
             for lane in 0..LANES {
@@ -142,21 +155,62 @@ impl Sheet {
         std::array::from_fn(|lane| sums[lane] as f32)
     }
 
-    /// One recipient's exact score by one decoder, source by source with the number of positions.
-    pub(crate) fn support(&self, code: &RecipientCode, decoder: usize) -> BTreeMap<Source, (u64, f64)> {
+    /// At how many positions of each run a recipient's bit is one.
+    pub(crate) fn ones(&self, code: &RecipientCode) -> Vec<u32> {
+        let mut ones = Vec::with_capacity(self.runs.len());
+        let mut chunks = self.points.chunks(CHUNK_BLOCKS);
+        let mut drawn = [Block::default(); CHUNK_BLOCKS];
+        let (mut from, mut to) = (0, 0);
+        for run in &self.runs {
+            let (mut left, mut count) = (run.count as usize, 0);
+            while left > 0 {
+                if from == to {
+                    let Some(points) = chunks.next() else { break };
+                    (from, to) = (0, points.len());
+                    drawn[..to].copy_from_slice(points);
+                    code.draw(&mut drawn[..to]);
+                }
+                let part = &drawn[from..to.min(from + left)];
+                count += part.iter().map(|block| u32::from(number(block) < run.threshold)).sum::<u32>();
+                from += part.len();
+                left -= part.len();
+            }
+            ones.push(count);
+        }
+        ones
+    }
+
+    /// A recipient's bits, position by position.
+    fn bits(&self, code: &RecipientCode) -> Vec<bool> {
+        let thresholds: Vec<u32> = self.observations.iter().map(|observation| observation.threshold).collect();
+        code.bits(&self.points, &thresholds)
+    }
+
+    /// The exact score by one decoder of who has so many ones in each run.
+    pub(crate) fn exact(&self, ones: &[u32], decoder: usize) -> f64 {
+        (0..self.runs.len()).map(|run| self.part(run, ones[run], decoder)).sum()
+    }
+
+    /// The same source by source, with the number of positions.
+    pub(crate) fn support(&self, ones: &[u32], decoder: usize) -> BTreeMap<Source, (u64, f64)> {
         let mut support: BTreeMap<Source, (u64, f64)> = BTreeMap::new();
-        let bits = code.bits(&self.points, &self.thresholds);
-        for (at, observation) in self.observations.iter().enumerate() {
-            let entry = support.entry(observation.source).or_default();
-            entry.0 += 1;
-            entry.1 += self.weight(at, decoder, bits[at]);
+        for (run, Shown { source, .. }) in self.shown.iter().enumerate() {
+            let entry = support.entry(*source).or_default();
+            entry.0 += u64::from(self.runs[run].count);
+            entry.1 += self.part(run, ones[run], decoder);
         }
         support
     }
 
-    fn weight(&self, at: usize, decoder: usize, bit: bool) -> f64 {
-        let zero = f64::from(self.zeros[at][decoder]);
-        if bit { zero + f64::from(self.spans[at][decoder]) } else { zero }
+    fn part(&self, run: usize, ones: u32, decoder: usize) -> f64 {
+        let (one, zero) = self.weights(run, decoder);
+        f64::from(ones) * one + f64::from(self.runs[run].count - ones) * zero
+    }
+
+    /// The weights of a one and of a zero.
+    fn weights(&self, run: usize, decoder: usize) -> (f64, f64) {
+        let zero = f64::from(self.shown[run].zero[decoder]);
+        (zero + f64::from(self.runs[run].span[decoder]), zero)
     }
 
     /// The law of an innocent's score by one decoder.
@@ -166,22 +220,29 @@ impl Sheet {
 
     /// The law of the score of whoever leaked alone, as far as the fitted channel tells.
     pub(crate) fn leaker(&self, decoder: usize) -> Law {
-        self.law(decoder, |observation, p| {
-            let channel = self.channels.get(&observation.source).copied().unwrap_or(Channel::PRESENCE);
-            let seen = channel.likelihoods(observation.residual);
+        self.law(decoder, |shown, p| {
+            let seen = self.channel(shown.source).likelihoods(shown.residual);
             let (one, zero) = (p * seen.one, (1.0 - p) * seen.zero);
             if one + zero > 0.0 { one / (one + zero) } else { p }
         })
     }
 
-    fn law(&self, decoder: usize, probability: impl Fn(&Observation, f64) -> f64) -> Law {
-        let term = |(at, observation): (usize, &Observation)| Term {
-            p: probability(observation, bias(observation.threshold)),
-            one: self.weight(at, decoder, true),
-            zero: self.weight(at, decoder, false),
-        };
-        Law::new(self.observations.iter().enumerate().map(term).collect())
+    fn law(&self, decoder: usize, probability: impl Fn(&Shown, f64) -> f64) -> Law {
+        Law::of_alike(self.runs.iter().enumerate().map(|(at, run)| {
+            let (one, zero) = self.weights(at, decoder);
+            (Term { p: probability(&self.shown[at], bias(run.threshold)), one, zero }, run.count)
+        }))
     }
+}
+
+/// The same number for positions of one source and bias that show the same.
+fn alike(observation: &Observation) -> u128 {
+    let source = match observation.source {
+        Source::Mark(number) => u128::from(number),
+        Source::Presence => 1 << 16,
+        Source::Decoy => 2 << 16,
+    };
+    source << 96 | u128::from(observation.threshold) << 64 | u128::from(observation.residual.to_bits())
 }
 
 /// Scores recipients one after the other. Who has several processors splits the list and does the same on each.
@@ -243,12 +304,37 @@ mod tests {
     }
 
     #[test]
+    fn runs_say_what_their_positions_say_one_by_one() {
+        let sheet = Sheet::new(two_sources(3_000).into_iter());
+        assert!(sheet.runs.len() <= 512, "{}", sheet.runs.len());
+        let runs = sheet.runs.iter().enumerate();
+        let run_of: Vec<usize> = runs.flat_map(|(at, run)| std::iter::repeat_n(at, run.count as usize)).collect();
+        let code = code(5);
+        let (bits, ones) = (sheet.bits(&code), sheet.ones(&code));
+        for decoder in 0..DECODERS {
+            let term = |at: usize| {
+                let (one, zero) = sheet.weights(run_of[at], decoder);
+                Term { p: bias(sheet.observations[at].threshold), one, zero }
+            };
+            let score: f64 = (0..bits.len()).map(|at| if bits[at] { term(at).one } else { term(at).zero }).sum();
+            assert!((sheet.exact(&ones, decoder) - score).abs() < 1e-9 * (1.0 + score.abs()), "{decoder}");
+            let (law, alone) = (sheet.innocent(decoder), Law::new((0..bits.len()).map(term).collect()));
+            assert!((law.mean() - alone.mean()).abs() < 1e-9 * (1.0 + law.mean().abs()), "{decoder}");
+            for share in [0.1, 0.3, 0.6] {
+                let score = law.mean() + share * (law.maximum().0 - law.mean());
+                let (together, one_by_one) = (law.log_tail(score), alone.log_tail(score));
+                assert!(together < -1.0 && (together - one_by_one).abs() < 1e-6, "{decoder}: {together} {one_by_one}");
+            }
+        }
+    }
+
+    #[test]
     fn quick_scores_and_exact_ones_agree() {
         let sheet = Sheet::new(two_sources(3_000).into_iter());
         for seed in 0..5 {
             let (quick, code) = (sheet.scores(&code(seed)), code(seed));
             for (decoder, quick) in quick.into_iter().enumerate() {
-                let exact: f64 = sheet.support(&code, decoder).values().map(|(_, part)| part).sum();
+                let exact = sheet.exact(&sheet.ones(&code), decoder);
                 assert!((f64::from(quick) - exact).abs() < 1e-3 * (1.0 + exact.abs()), "{decoder}: {quick} {exact}");
             }
         }

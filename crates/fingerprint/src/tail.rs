@@ -22,8 +22,9 @@ const LAMBDA_PRECISION: f64 = 1e-3;
 /// Terms of the sample on which the search for λ begins.
 const SAMPLE_TERMS_MAX: usize = 4_096;
 
-/// How near a threshold's λ is found; the threshold that is answered keeps its bound whatever this is.
+/// How near a threshold's λ is found, or its bound in nats; the threshold that is answered keeps its bound whatever this is.
 const THRESHOLD_PRECISION: f64 = 1e-4;
+const THRESHOLD_NATS: f64 = 1e-3;
 
 /// The largest λ: scores are within a few rounding errors of their maximum beyond it.
 const LAMBDA_MAX: f64 = 1e6;
@@ -42,7 +43,10 @@ pub struct Term {
 /// The law of a sum of independent terms, each taken `copies` times (not always a whole number: for planning).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Law {
-    terms: Vec<Term>,
+    /// Different ones, each with how many there are of it.
+    terms: Vec<(Term, u32)>,
+    /// How many there are of all.
+    count: usize,
     copies: f64,
 }
 
@@ -57,10 +61,32 @@ struct Tilted {
     third: f64,
 }
 
+/// The sum that is the mean of the law tilted by a λ, and the logarithm of the bound on its tail by that λ.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    lambda: f64,
+    sum: f64,
+    log: f64,
+}
+
+impl Reached {
+    /// Nearly a straight line over λ, since the logarithm falls with its square.
+    fn root(&self) -> f64 {
+        (-self.log).max(0.0).sqrt()
+    }
+}
+
 impl Law {
     /// The law of the sum of these terms.
     pub fn new(terms: Vec<Term>) -> Self {
-        Self { terms, copies: 1.0 }
+        Self::of_alike(terms.into_iter().map(|term| (term, 1)))
+    }
+
+    /// The same of terms of which there are so many each: it takes the time of different ones.
+    pub(crate) fn of_alike(terms: impl Iterator<Item = (Term, u32)>) -> Self {
+        let terms: Vec<(Term, u32)> = terms.collect();
+        let count = terms.iter().map(|(_, count)| *count as usize).sum();
+        Self { terms, count, copies: 1.0 }
     }
 
     /// The law of a fragment that is so many times as large.
@@ -68,33 +94,47 @@ impl Law {
         Self { copies: self.copies * copies, ..self }
     }
 
-    /// About the same law with fewer terms, every so manieth of them so many times: for planning and for choosing who is looked at,
-    /// never for a bound.
-    pub(crate) fn thinned(self, terms_max: usize) -> Self {
-        let stride = self.terms.len().div_ceil(terms_max).max(1);
-        let terms: Vec<Term> = self.terms.iter().step_by(stride).copied().collect();
-        let copies = self.copies * self.terms.len() as f64 / terms.len().max(1) as f64;
-        Self { terms, copies }
+    /// About the same law with no more different terms than this, every so manieth of all of them so many times: for planning and
+    /// for choosing who is looked at, never for a bound.
+    pub(crate) fn thinned(&self, terms_max: usize) -> Self {
+        if self.terms.len() <= terms_max {
+            return self.clone();
+        }
+        let stride = self.count.div_ceil(terms_max).max(1);
+        let (mut terms, mut before) = (Vec::with_capacity(terms_max), 0usize);
+        for (term, count) in &self.terms {
+            let after = before + *count as usize;
+            let taken = after.div_ceil(stride) - before.div_ceil(stride);
+            if taken > 0 {
+                terms.push((*term, u32::try_from(taken).unwrap_or(u32::MAX)));
+            }
+            before = after;
+        }
+        let thinned = Self::of_alike(terms.into_iter());
+        let copies = self.copies * self.count as f64 / thinned.count.max(1) as f64;
+        thinned.scaled(copies)
     }
 
     /// The law of the negative sum.
     pub fn mirrored(&self) -> Self {
-        let mirror = |term: &Term| Term { p: term.p, one: -term.one, zero: -term.zero };
-        Self { terms: self.terms.iter().map(mirror).collect(), copies: self.copies }
+        let mirror = |(term, count): &(Term, u32)| (Term { p: term.p, one: -term.one, zero: -term.zero }, *count);
+        Self { terms: self.terms.iter().map(mirror).collect(), ..*self }
     }
 
     /// The mean of the sum.
     pub fn mean(&self) -> f64 {
-        self.copies * self.terms.iter().map(|t| t.p * t.one + (1.0 - t.p) * t.zero).sum::<f64>()
+        let mean = |(t, count): &(Term, u32)| f64::from(*count) * (t.p * t.one + (1.0 - t.p) * t.zero);
+        self.copies * self.terms.iter().map(mean).sum::<f64>()
     }
 
     /// The largest possible sum, and the logarithm of its probability.
     pub fn maximum(&self) -> (f64, f64) {
         let (mut sum, mut log_probability) = (0.0, 0.0);
-        for term in &self.terms {
-            sum += term.one.max(term.zero);
+        for (term, count) in &self.terms {
+            let count = f64::from(*count);
+            sum += count * term.one.max(term.zero);
             if term.one != term.zero {
-                log_probability += if term.one > term.zero { term.p } else { 1.0 - term.p }.ln();
+                log_probability += count * if term.one > term.zero { term.p } else { 1.0 - term.p }.ln();
             }
         }
         (self.copies * sum, self.copies * log_probability)
@@ -103,31 +143,31 @@ impl Law {
     /// Mean and variance of the tilted law: what the search for λ needs, at the cost of one exponential a term.
     fn moments(&self, lambda: f64) -> (f64, f64) {
         let (mut mean, mut variance) = (0.0, 0.0);
-        for Term { p, one, zero } in &self.terms {
-            let span = one - zero;
-            let q = tilted_probability(*p, lambda * span);
-            mean += zero + q * span;
-            variance += q * (1.0 - q) * span * span;
+        for (Term { p, one, zero }, count) in &self.terms {
+            let (span, count) = (one - zero, f64::from(*count));
+            let (q, _) = tilted(*p, lambda * span);
+            mean += count * (zero + q * span);
+            variance += count * q * (1.0 - q) * span * span;
         }
         (mean * self.copies, variance * self.copies)
     }
 
     fn tilted(&self, lambda: f64) -> Tilted {
         let mut sum = Tilted::default();
-        for Term { p, one, zero } in &self.terms {
-            let span = one - zero;
+        for (Term { p, one, zero }, count) in &self.terms {
+            let (span, count) = (one - zero, f64::from(*count));
             if span == 0.0 {
-                sum.log_moment += lambda * zero;
-                sum.mean += zero;
+                sum.log_moment += count * lambda * zero;
+                sum.mean += count * zero;
                 continue;
             }
-            // log(1 - p + p e^x), without overflow on either side.
             let x = lambda * span;
-            let log = if x <= 0.0 { (p * x.exp_m1()).ln_1p() } else { x + ((1.0 - p) * (-x).exp_m1()).ln_1p() };
-            let q = tilted_probability(*p, x);
-            let spread = q * (1.0 - q);
-            sum.log_moment += lambda * zero + log;
-            sum.mean += zero + q * span;
+            let (q, share) = tilted(*p, x);
+            // log(1 - p + p e^x), without overflow on either side. It is off by a rounding error of one, for which there is room.
+            let log = x.max(0.0) + share.ln();
+            let spread = count * q * (1.0 - q);
+            sum.log_moment += count * (lambda * zero + log);
+            sum.mean += count * (zero + q * span);
             sum.variance += spread * span * span;
             sum.third += spread * (q * q + (1.0 - q) * (1.0 - q)) * (span * span * span).abs();
         }
@@ -152,7 +192,7 @@ impl Law {
             let error = BERRY_ESSEEN * tilted.third / (tilted.variance * sigma);
             factor = factor.min(normal + 2.0 * error);
         }
-        let margin = ROUNDING_MARGIN + ROUNDING_MARGIN_PER_TERM * self.copies * self.terms.len() as f64;
+        let margin = ROUNDING_MARGIN + ROUNDING_MARGIN_PER_TERM * self.copies * self.count as f64;
         (chernoff + factor.ln() + margin).min(0.0)
     }
 
@@ -163,7 +203,7 @@ impl Law {
         }
         // The best λ is about where the tilted mean is `s`. A sample's best is near it.
         let start = match self.terms.len() > SAMPLE_TERMS_MAX {
-            true => self.clone().thinned(SAMPLE_TERMS_MAX).best_lambda(s, 1.0),
+            true => self.thinned(SAMPLE_TERMS_MAX).best_lambda(s, 1.0),
             false => 1.0,
         };
         let lambda = self.best_lambda(s, start);
@@ -191,44 +231,53 @@ impl Law {
         lambda
     }
 
-    /// The smallest sum whose tail is bounded by e^`log_bound`; nothing when no sum is.
+    /// A sum whose tail is bounded by e^`log_bound`, within a thousandth of a nat or a ten-thousandth of λ the smallest; nothing
+    /// when no sum is.
     pub fn threshold(&self, log_bound: f64) -> Option<f64> {
         let reach = |lambda: f64| {
             let tilted = self.tilted(lambda);
-            (self.bound_at(&tilted, lambda, tilted.mean), tilted.mean)
+            Reached { lambda, sum: tilted.mean, log: self.bound_at(&tilted, lambda, tilted.mean) }
         };
-        let (mut low, mut high) = (0.0f64, 1e-3f64);
-        while reach(high).0 > log_bound {
-            if high > LAMBDA_MAX {
+        // By the normal law; from there on twice as far until it is far enough.
+        let normal = (-2.0 * log_bound / self.moments(0.0).1).sqrt();
+        let mut high = reach(if normal.is_finite() { normal.clamp(1.0 / LAMBDA_MAX, LAMBDA_MAX) } else { 1.0 });
+        let mut low = Reached { lambda: 0.0, sum: 0.0, log: 0.0 };
+        while high.log > log_bound {
+            if high.lambda > LAMBDA_MAX {
                 return None;
             }
             low = high;
-            high *= 2.0;
+            high = reach(2.0 * high.lambda);
         }
+        // The rule of false position; an end that stays twice counts half (Dowell and Jarratt 1971).
+        let aim = (0.5 * THRESHOLD_NATS - log_bound).sqrt();
+        let (mut below, mut above, mut was_short) = (aim - low.root(), high.root() - aim, None);
         for _ in 0..SEARCH_ROUNDS {
-            let middle = 0.5 * (low + high);
-            if reach(middle).0 > log_bound {
-                low = middle;
-            } else {
-                high = middle;
-            }
-            if high - low < THRESHOLD_PRECISION * high {
+            let width = high.lambda - low.lambda;
+            if log_bound - high.log <= THRESHOLD_NATS || width < THRESHOLD_PRECISION * high.lambda {
                 break;
             }
+            let share = below / (below + above);
+            let middle = reach(low.lambda + if share.is_nan() { 0.5 } else { share.clamp(0.01, 0.99) } * width);
+            let is_short = middle.log > log_bound;
+            let stays_twice = was_short.replace(is_short) == Some(is_short);
+            let weight = if stays_twice { 0.5 } else { 1.0 };
+            if is_short {
+                (low, below, above) = (middle, (aim - middle.root()).max(0.0), weight * above);
+            } else {
+                (high, above, below) = (middle, (middle.root() - aim).max(0.0), weight * below);
+            }
         }
-        Some(reach(high).1)
+        Some(high.sum)
     }
 }
 
-/// The probability of a one under the tilted law, p e^x / (1 - p + p e^x), without overflow on either side.
-fn tilted_probability(p: f64, x: f64) -> f64 {
-    if x <= 0.0 {
-        let e = p * x.exp();
-        e / (1.0 - p + e)
-    } else {
-        let e = (1.0 - p) * (-x).exp();
-        p / (p + e)
-    }
+/// The probability of a one under the tilted law, p e^x / (1 - p + p e^x), without overflow on either side; and what it is divided
+/// by, 1 - p + p e^x up to x = 0 and that over e^x beyond.
+fn tilted(p: f64, x: f64) -> (f64, f64) {
+    let e = (-x.abs()).exp();
+    let (one, zero) = if x <= 0.0 { (p * e, 1.0 - p) } else { (p, (1.0 - p) * e) };
+    (one / (one + zero), one + zero)
 }
 
 #[cfg(test)]

@@ -241,6 +241,77 @@ fn marked_columns_that_were_shifted_or_scaled_are_found_and_name_their_recipient
     assert_eq!(accused, [(2, 2)]);
 }
 
+/// A sign of currency, a unit, a decimal comma, a clock: by these the values are not lost.
+#[test]
+fn numbers_with_units_and_clocks_are_read_and_name_their_recipient() {
+    let clock = |value: i64| format!("{}:{:02}", value / 100, value % 100);
+    let rewritten = |copy: &RecordBatch, column: &str, spelled: &dyn Fn(i64, usize) -> String| {
+        let mut row = 0;
+        changed(copy, column, |value| {
+            row += 1;
+            value.map(|value| spelled(value, row))
+        })
+    };
+    let (copy, truth) = leak("a", 1_500, 68);
+    let copy = without(&copy, &["id", "hour", "minute"]);
+    let copy = rewritten(&copy, "dep_time", &|value, _| clock(value));
+    let copy = rewritten(&copy, "arr_time", &|value, row| {
+        if row % 2 == 0 { format!("2013-01-15 {}:00", clock(value)) } else { format!("{}:00", clock(value)) }
+    });
+    let copy = rewritten(&copy, "dep_delay", &|value, row| {
+        let sign = if value < 0 { "−" } else { "" };
+        if row % 3 == 0 { value.to_string() } else { format!("{sign}{} 分钟", value.abs()) }
+    });
+    let copy = rewritten(&copy, "arr_delay", &|value, _| format!("约{value}min"));
+    // Hours, and miles in thousands with a comma.
+    let copy = rewritten(&copy, "air_time", &|value, _| format!("{}:{:02}", value / 60, value % 60));
+    let copy = rewritten(&copy, "distance", &|value, _| {
+        let digits = format!("{:.3}", value as f64 / 1_000.0);
+        format!("${}", digits.trim_end_matches('0').replace('.', ","))
+    });
+    let (fragment, names) = anonymous(&copy);
+    let alignment = aligned(&fragment, flights());
+    assert_columns(&alignment, &names);
+    assert_right("units, signs, commas and clocks", &alignment, &truth, 0.95);
+    let reading = |name: &str| {
+        let column = alignment.columns.iter().find(|column| column.original == name).unwrap();
+        assert!(alignment.deeds.contains(&Deed::Rewritten { column: name.to_string(), reading: column.reading }));
+        (column.reading, column.factor)
+    };
+    assert_eq!([reading("dep_time"), reading("arr_time")], [(Reading::Clock, 1.0); 2]);
+    assert_eq!([reading("dep_delay"), reading("arr_delay")], [(Reading::Measured, 1.0); 2]);
+    assert_eq!(reading("air_time"), (Reading::Duration, 1.0 / 60.0));
+    assert_eq!(reading("distance").1, 1_000.0);
+    let parts = batches(flights());
+    let originals = alignment.gather(&parts, &mut Watch(&mut |_, _| ControlFlow::Continue(()))).unwrap();
+    let leaked = alignment.leaked(&fragment, &originals).unwrap();
+    let observations = observe(&marking(), &secrets(), &originals, &leaked).unwrap();
+    let candidates: Vec<RecipientCode> = ["b", "c", "a", "d"].map(code).into();
+    let verdict = accuse(&observations, &candidates, &Settings::of_recipients(10_000), &score_each).unwrap();
+    let accused: Vec<(usize, usize)> =
+        verdict.accused.iter().map(|found| (found.candidate, found.support.len())).collect();
+    // By all three marks.
+    assert_eq!(accused, [(2, 3)]);
+}
+
+/// A code that has a number in it stays a code, beside a number of the same digits.
+#[test]
+fn a_code_with_a_number_in_it_is_no_number() {
+    let rows = 4_000i64;
+    let number = |row: i64, factor: i64| row * factor % 1_009;
+    let table = RecordBatch::try_from_iter([
+        ("quantity", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| number(row, 7)))) as ArrayRef),
+        ("code", Arc::new((0..rows).map(|row| Some(format!("C{} pcs", number(row, 31)))).collect::<StringArray>())),
+        ("other", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row * 104_729 % 100_003)))),
+        ("air_time", Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row * 31 % 977)))),
+    ])
+    .unwrap();
+    let (fragment, names) = anonymous(&without(&table.slice(0, 900), &["quantity"]));
+    let alignment = aligned(&fragment, &table);
+    assert_columns(&alignment, &names);
+    assert!(alignment.columns.iter().all(|column| column.reading == Reading::Plain), "{:?}", alignment.columns);
+}
+
 /// Columns with the values of others in another order look like these by themselves, and are borne out by nothing.
 #[test]
 fn columns_that_were_added_to_hide_the_true_ones_hide_nothing() {

@@ -1,13 +1,16 @@
-//! What `make bench-trace` calls met: the limits of a rate and the verdicts that hang on them.
+//! What `make bench-trace` calls met: the limits of a rate and the verdicts that hang on them; and what it keeps from run to run.
 
 #[path = "../examples/attacks/confidence.rs"]
 mod confidence;
 #[path = "../examples/attacks/goal.rs"]
 mod goal;
+#[path = "../examples/attacks/state.rs"]
+mod state;
 
 use confidence::{CONFIDENCE, lower_limit, upper_limit};
 use goal::{Goal, INNOCENTS_ASKED, INNOCENTS_LIMIT, TRIALS_ASKED, innocents_in_words, within};
 use proptest::prelude::*;
+use state::State;
 
 /// P(at most so many events) by adding up the binomial law, outcome by outcome.
 fn at_most(events: u64, trials: u64, rate: f64) -> f64 {
@@ -78,4 +81,31 @@ fn innocents_keep_a_bound_when_their_limit_and_their_number_say_so() {
 #[test]
 fn what_is_beyond_or_not_a_number_is_missed() {
     assert_eq!((within(0.0, 0.0), within(1.0, 0.0), within(f64::NAN, 1.0)), ("met", "MISSED", "MISSED"));
+}
+
+#[test]
+fn what_is_kept_is_there_in_the_next_run_and_another_program_refuses_it() {
+    let path = std::env::temp_dir().join(format!("lingqu-attacks-{}", std::process::id()));
+    let open = || State::open(path.to_str());
+    let (records, names) = ([vec![1.0, -0.1, f64::INFINITY], vec![2.0, 1e-300]], ["flights: 1 % of rows", "census"]);
+    for record in &records {
+        // Each by a run of its own.
+        open().unwrap().keep(names[0], record).unwrap();
+    }
+    assert_eq!(open().unwrap().before(names[0]), records);
+    assert!(open().unwrap().before(names[1]).is_empty());
+    // A run that was killed while it wrote.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}{}\t3", names[0])).unwrap();
+    open().unwrap().keep(names[1], &records[0]).unwrap();
+    let again = open().unwrap();
+    assert_eq!((again.before(names[0]), again.before(names[1])), (&records[..], &records[..1]));
+    std::fs::write(&path, text.replacen("attacks\t", "attacks\tof before ", 1)).unwrap();
+    let refusal = open().map(|_| ()).unwrap_err().to_string();
+    assert!(refusal.contains("another program"), "{refusal}");
+    std::fs::remove_file(&path).unwrap();
+    // Without a file nothing is kept.
+    let none = State::open(Some("")).unwrap();
+    none.keep(names[0], &records[0]).unwrap();
+    assert!(none.before(names[0]).is_empty());
 }

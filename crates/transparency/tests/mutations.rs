@@ -4,8 +4,8 @@ mod parsers;
 
 use lingqu_crypto::{DigestPair, Salt, SigningKey};
 use lingqu_transparency::{
-    AddCheckpoint, Checkpoint, Cosigner, EvidenceBuilder, EvidenceRecord, LogEntry, LogProof, Misconduct, NoteSigner,
-    RecordKind, RootsEntry, SignedNote, TilePath, encode_bundle,
+    AddCheckpoint, COSIGNED_AT_MAX, Checkpoint, Cosigner, EvidenceBuilder, EvidenceRecord, LogEntry, LogProof,
+    Misconduct, NoteSigner, RecordKind, RootsEntry, SignedNote, TilePath, encode_bundle,
 };
 
 /// How many damaged inputs each parser is given.
@@ -111,6 +111,10 @@ fn samples(name: &str) -> Vec<Vec<u8>> {
             let lines: Vec<String> =
                 SignedNote::parse(&note).unwrap().signatures().iter().map(|line| line.to_line()).collect();
             texts(vec![lines.concat(), lines[0].clone()])
+        }
+        "cosignature" => {
+            let text = checkpoint(11, 1).to_text();
+            [1, 7, 1_679_315_147, COSIGNED_AT_MAX].map(|at| cosigner.cosign(&text, at).unwrap().bytes).to_vec()
         }
         "vkey" => {
             let keys = [log.verifier(), twin.verifier(), cosigner.verifier()];

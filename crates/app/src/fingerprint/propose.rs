@@ -115,7 +115,14 @@ impl App {
     /// that does more to the data than it promises. All rows are looked at; where there is none, nothing could be held against it,
     /// and it is refused as well. Of live data the node looks at nothing. Error: `invalid` with the columns and how to mend it.
     pub(crate) async fn must_bear_marking(&self, details: &ProductDetails) -> Result<(), AppError> {
-        let Some(marking) = details.marking.as_ref().filter(|marking| !marking.marks.is_empty()) else { return Ok(()) };
+        if self.bears_marking(details).await? { Ok(()) } else { Err(unseen().into()) }
+    }
+
+    /// The same of whatever rows there are; false where there is none.
+    pub(super) async fn bears_marking(&self, details: &ProductDetails) -> Result<bool, AppError> {
+        let Some(marking) = details.marking.as_ref().filter(|marking| !marking.marks.is_empty()) else {
+            return Ok(true);
+        };
         let (inputs, is_live) = self.read(|state| {
             let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
             let mut snapshots = inputs.clone().filter_map(|resource| resource.value.snapshot.as_ref());
@@ -125,7 +132,7 @@ impl App {
         });
         if is_live {
             // It is refused by what the catalogue says, before anybody would ask the data.
-            return Ok(());
+            return Ok(true);
         }
         let keeps = marking.keeps.clone().unwrap_or_default();
         let drawn = marking_of(&details.key, marking)?;
@@ -134,14 +141,13 @@ impl App {
             moments: promises::bounds_of(&keeps),
             share_change: promises::share_change_of(&keeps),
         };
-        let Some(seen) = self.surveyed(&details.sql, &inputs, Some(drawn)).await? else {
-            return Err(unseen().into());
-        };
+        let Some(seen) = self.surveyed(&details.sql, &inputs, Some(drawn)).await? else { return Ok(false) };
         if let Some(finding) = seen.findings.iter().find(|finding| !keeps_tie(marking, finding)) {
             return Err(tied(finding).into());
         }
         promises::check(marking, &seen.findings, &seen.effects, &seen.whole)?;
-        Ok(categories::check(marking, &seen.swaps, &seen.told_apart)?)
+        categories::check(marking, &seen.swaps, &seen.told_apart)?;
+        Ok(true)
     }
 }
 

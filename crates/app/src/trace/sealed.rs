@@ -184,15 +184,29 @@ pub(super) fn sealed_version(
     })
 }
 
-const READINGS: [(Reading, &str); 4] = [
-    (Reading::Plain, "plain"),
-    (Reading::DayFirst, "day_first"),
-    (Reading::MonthFirst, "month_first"),
-    (Reading::Digits, "digits"),
+const READINGS: [Reading; 8] = [
+    Reading::Plain,
+    Reading::DayFirst,
+    Reading::MonthFirst,
+    Reading::Digits,
+    Reading::Measured,
+    Reading::DecimalComma,
+    Reading::Clock,
+    Reading::Duration,
 ];
 
+/// What an annex calls a reading, for good.
 fn name_of(reading: Reading) -> &'static str {
-    READINGS.into_iter().find(|(known, _)| *known == reading).map_or("plain", |(_, name)| name)
+    match reading {
+        Reading::Plain => "plain",
+        Reading::DayFirst => "day_first",
+        Reading::MonthFirst => "month_first",
+        Reading::Digits => "digits",
+        Reading::Measured => "measured",
+        Reading::DecimalComma => "decimal_comma",
+        Reading::Clock => "clock",
+        Reading::Duration => "duration",
+    }
 }
 
 impl Trace {
@@ -305,8 +319,8 @@ impl SealedVersion {
         }
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            let reading = READINGS.into_iter().find(|(_, name)| *name == column.reading);
-            let (reading, _) = reading.ok_or("it names a reading of a column that is not known")?;
+            let reading = READINGS.into_iter().find(|reading| name_of(*reading) == column.reading);
+            let reading = reading.ok_or("it names a reading of a column that is not known")?;
             let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
             columns.push(MatchedColumn {
                 place: column.place,
@@ -397,6 +411,7 @@ fn is_same(one: &Observation, other: &Observation) -> bool {
 mod tests {
     use lingqu_fingerprint::Block;
 
+    use super::super::damage::damaged;
     use super::*;
 
     #[test]
@@ -468,8 +483,86 @@ mod tests {
 
     #[test]
     fn every_reading_has_its_name() {
-        for (reading, name) in READINGS {
-            assert_eq!(name_of(reading), name);
+        // Annexes that were written say these.
+        let names = READINGS.map(name_of);
+        assert_eq!(
+            names,
+            ["plain", "day_first", "month_first", "digits", "measured", "decimal_comma", "clock", "duration"]
+        );
+    }
+
+    /// An annex comes from the accuser: whatever is in it, the expert's program says what is wrong and goes on.
+    #[test]
+    fn a_damaged_annex_stops_nothing() {
+        use lingqu_engine::source::FragmentOptions;
+        use lingqu_fingerprint::{BiasTable, Carrier, Encoding, Mark, Member, RATE_ONE, Step};
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("found.csv");
+        std::fs::write(&path, "line,delay\nL1,12\nL2,-3\nL3,5:17\n").unwrap();
+        let fragment = Fragment::read(&path, &FragmentOptions::default()).unwrap();
+        let originals = br#"[{"name":"line","kind":"text","values":["L1","L2","L3"]},
+            {"name":"delay","kind":"int64","values":["12","-3","317"]}]"#;
+        let encoding = Encoding::Lattice(Step { unscaled: 1, decimals: 0 });
+        let member = Member { column: "delay".to_owned(), encoding, coefficient: 1, domain: None };
+        let carrier = Carrier::Number { members: vec![member], amplitude: 1, tolerance: 1 };
+        let marking = Marking {
+            key: vec!["line".to_owned()],
+            marks: vec![Mark { name: "delay".to_owned(), rate: RATE_ONE, by: Vec::new(), carrier }],
+            order_share: 0,
+            biases: BiasTable::default(),
+            presence: None,
+        };
+        let column = |place, original: &str, reading| SealedColumn {
+            place,
+            original: original.to_owned(),
+            reading: name_of(reading).to_owned(),
+            factor: "1".to_owned(),
+            offset: Some("0".to_owned()),
+        };
+        let version = SealedVersion {
+            made_from: "ab".to_owned(),
+            snapshots: vec!["res_1@1".to_owned()],
+            columns: vec![column(0, "line", Reading::Plain), column(1, "delay", Reading::Measured)],
+            rows: vec![(4, 0), (5, 1), (9, 2)],
+            decoys: vec![1],
+            originals: STANDARD.encode(originals),
+        };
+        let product = SealedProduct {
+            product: format!("prd_{:032x}", 1).parse().unwrap(),
+            epoch: 1,
+            profile: Profile::Aes.name().to_owned(),
+            key: "00".repeat(32),
+            salt: "11".repeat(16),
+            versions: vec![version],
+        };
+        let digest = fragment.digest.clone();
+        let file =
+            SealedFile { format: FORMAT.to_owned(), fragment: digest.clone(), seeded: true, products: vec![product] };
+        let secrets = PositionSecrets::new(&MarkKey::from_bytes(Profile::Aes, [7; 32]));
+        let looks = |annex: &[u8]| -> Result<usize, String> {
+            let expert = Expert::open(annex, Some(&sha256(annex).to_string()), &digest, &fragment)?;
+            let mut found = 0;
+            for version in expert.file.products.iter().flat_map(|product| &product.versions) {
+                let (alignment, originals) = version.beside(&fragment)?;
+                let of_version = shown(&marking, &secrets, &fragment, &alignment, &originals, &version.decoys);
+                found += of_version.map_err(|error| error.to_string())?.len();
+            }
+            Ok(found)
+        };
+        let whole = serde_json::to_vec(&file).unwrap();
+        assert!(looks(&whole).unwrap() > 0);
+        let mut refused = damaged(&whole, 6_000).filter(|annex| looks(annex).is_err()).count();
+        // The originals stand there in a form in which a damaged letter says nothing, so they are damaged by themselves too.
+        for originals in damaged(originals, 6_000) {
+            let version = &file.products[0].versions[0];
+            let version = SealedVersion { originals: STANDARD.encode(originals), ..version.clone() };
+            let Ok((alignment, originals)) = version.beside(&fragment) else {
+                refused += 1;
+                continue;
+            };
+            drop(shown(&marking, &secrets, &fragment, &alignment, &originals, &version.decoys));
         }
+        assert!(refused > 3_000, "{refused}");
     }
 }

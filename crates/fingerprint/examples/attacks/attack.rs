@@ -137,6 +137,8 @@ impl Attack {
         let goal = Goal::Share(0.99);
         vec![
             changed("rounded to the tolerance", goal, Change::Rounded(1.0)),
+            // Where values are whole and may move by one the line above changes nothing.
+            changed("rounded to twice the tolerance", goal, Change::Rounded(2.0)),
             changed("rounded to five times the tolerance", Goal::None, Change::Rounded(5.0)),
             changed("noise of the tolerance", goal, Change::Noise(1.0)),
             changed("noise of three times the tolerance", Goal::None, Change::Noise(3.0)),
@@ -195,6 +197,9 @@ impl Attack {
 
     /// One column of the pirates' copy from that column in each of theirs. `picks` says whose row it is.
     pub fn mix(&self, copies: &[Vec<f64>], picks: &[usize], chance: &mut Chance) -> Vec<f64> {
+        if let [alone] = copies {
+            return alone.clone();
+        }
         let rows = copies[0].len();
         let mut out = Vec::with_capacity(rows);
         let mut values = Vec::with_capacity(copies.len());
@@ -271,18 +276,26 @@ fn replace_worst(values: &mut [f64], predicted: &[f64], share: f64) {
 /// Least squares on all other columns, by the normal equations.
 fn regression(values: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
     let size = others.len() + 1;
-    let inputs = |row: usize| -> Vec<f64> {
-        let other = others.iter().map(|column| if column[row].is_finite() { column[row] } else { 0.0 });
-        std::iter::once(1.0).chain(other).collect()
+    let read = |row: usize, inputs: &mut [f64]| {
+        inputs[0] = 1.0;
+        for (input, column) in inputs[1..].iter_mut().zip(others) {
+            *input = if column[row].is_finite() { column[row] } else { 0.0 };
+        }
     };
+    let mut x = vec![0.0; size];
     let mut normal = vec![vec![0.0; size + 1]; size];
     for (row, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
-        let x = inputs(row);
+        read(row, &mut x);
         for i in 0..size {
-            for j in 0..size {
+            for j in i..size {
                 normal[i][j] += x[i] * x[j];
             }
             normal[i][size] += x[i] * value;
+        }
+    }
+    for i in 1..size {
+        for j in 0..i {
+            normal[i][j] = normal[j][i];
         }
     }
     for i in 0..size {
@@ -299,16 +312,30 @@ fn regression(values: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
     }
     let solution: Vec<f64> =
         (0..size).map(|i| normal[i][size] / normal[i][i].abs().max(1e-9) * normal[i][i].signum()).collect();
-    (0..values.len()).map(|row| inputs(row).iter().zip(&solution).map(|(x, b)| x * b).sum()).collect()
+    let predicted = |row| {
+        read(row, &mut x);
+        x.iter().zip(&solution).map(|(x, b)| x * b).sum()
+    };
+    (0..values.len()).map(predicted).collect()
 }
 
 /// The mean of the three rows before and after, in the order of the other columns.
 fn neighbours(values: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| {
-        let key = |row: usize| others.iter().map(move |column| column[row]);
-        key(*a).zip(key(*b)).map(|(a, b)| a.total_cmp(&b)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+    // Numbers in the order of `total_cmp`, two columns in one; the others where these are the same, and rows where all are.
+    let ordered = |number: f64| {
+        let bits = number.to_bits();
+        u128::from(if bits >> 63 == 1 { !bits } else { bits | 1 << 63 })
+    };
+    let two = |row: usize, from: usize| {
+        let of = |place: usize| others.get(place).map_or(0, |column| ordered(column[row]));
+        of(from) << 64 | of(from + 1)
+    };
+    let mut keys: Vec<(u128, usize)> = (0..values.len()).map(|row| (two(row, 0), row)).collect();
+    let rest = |row: usize| (2..others.len()).step_by(2).map(move |from| two(row, from));
+    keys.sort_unstable_by(|(key, row), (other_key, other)| {
+        key.cmp(other_key).then_with(|| rest(*row).cmp(rest(*other))).then(row.cmp(other))
     });
+    let order: Vec<usize> = keys.into_iter().map(|(_, row)| row).collect();
     let mut out = vec![f64::NAN; values.len()];
     for at in 0..order.len() {
         let near = at.saturating_sub(3)..(at + 4).min(order.len());

@@ -27,6 +27,8 @@ pub struct Office {
     pub table: Table,
     pub registry: Registry,
     pieces: Vec<RecordBatch>,
+    /// The columns of keys and of marks.
+    marked: RecordBatch,
 }
 
 /// An attack on copies of a table.
@@ -47,10 +49,15 @@ struct Loot {
 }
 
 impl Office {
-    pub fn open(table: Table) -> Self {
+    pub fn open(table: Table) -> Result<Self, Failure> {
         let registry = Registry::open(table.name, Profile::Aes);
         let pieces = pieces(&table.batch);
-        Self { table, registry, pieces }
+        let (schema, marks) = (table.batch.schema(), &table.marking.marks);
+        let is_marked = |name: &str| name == "row" || marks.iter().any(|mark| mark.columns().contains(&name));
+        let names = schema.fields().iter().map(|field| field.name());
+        let places: Vec<usize> = names.enumerate().filter(|(_, name)| is_marked(name)).map(|(at, _)| at).collect();
+        let marked = table.batch.project(&places)?;
+        Ok(Self { table, registry, pieces, marked })
     }
 
     pub fn scenes(&self, needed: f64) -> Vec<Box<dyn Scene + '_>> {
@@ -72,7 +79,11 @@ impl Office {
     }
 
     fn loot(&self, attack: &Attack, rows: Vec<u64>, colluders: &[usize], chance: &mut Chance) -> Result<Loot, Failure> {
-        let originals = take_record_batch(&self.table.batch, &UInt64Array::from(rows))?;
+        let looks_beside =
+            attack.kept.is_some() || matches!(attack.change, Change::Regressed(_) | Change::Neighbours(_));
+        let table = if looks_beside { &self.table.batch } else { &self.marked };
+        let is_whole = rows.len() == table.num_rows() && rows.is_sorted();
+        let originals = if is_whole { table.clone() } else { take_record_batch(table, &UInt64Array::from(rows))? };
         let mut copies = Vec::new();
         for colluder in colluders {
             copies.push(self.registry.marker(&self.table.marking, *colluder)?.mark(&originals)?);

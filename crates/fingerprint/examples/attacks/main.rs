@@ -4,7 +4,7 @@
 //! others they come aligned.
 //!
 //! ```text
-//! cargo run --release -p lingqu-fingerprint --example attacks -- [minutes] [most trials of a line] [words of the lines that are wanted]
+//! cargo run --release -p lingqu-fingerprint --example attacks -- [minutes] [most trials of a line] [words of the lines that are wanted] [file]
 //! ```
 
 mod attack;
@@ -20,6 +20,7 @@ mod line;
 mod models;
 mod registry;
 mod rows;
+mod state;
 mod tables;
 mod trial;
 
@@ -29,10 +30,11 @@ use copies::Office;
 use goal::TRIALS_ASKED;
 use innocents::Innocents;
 use kinds::Stops;
-use line::{Line, advance_all};
+use line::{Line, advance_all, title};
 use lingqu_fingerprint::Profile;
 use registry::REGISTERED;
 use rows::Rows;
+use state::State;
 use trial::{Failure, Scene, processors};
 
 /// How long it takes unless told otherwise.
@@ -51,10 +53,10 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    fn new(heading: String, scenes: Vec<Box<dyn Scene + 'a>>, wanted: &str) -> Self {
-        let is_wanted = |scene: &dyn Scene| format!("{}: {}", scene.registry().table, scene.name()).contains(wanted);
-        let lines = scenes.into_iter().filter(|scene| is_wanted(&**scene)).map(Line::new).collect();
-        Self { heading, lines }
+    fn new(heading: String, scenes: Vec<Box<dyn Scene + 'a>>, wanted: &str, state: &'a State) -> Result<Self, Failure> {
+        let scenes = scenes.into_iter().filter(|scene| title(&**scene).contains(wanted));
+        let lines = scenes.map(|scene| Line::new(scene, state)).collect::<Result<_, _>>()?;
+        Ok(Self { heading, lines })
     }
 }
 
@@ -63,13 +65,14 @@ fn main() -> Result<(), Failure> {
     let minutes: f64 = arguments.next().map_or(Ok(MINUTES), |text| text.parse())?;
     let trials: usize = arguments.next().map_or(Ok(TRIALS_ASKED), |text| text.parse())?;
     let wanted = arguments.next().unwrap_or_default();
+    let state = State::open(arguments.next().as_deref())?;
     let (begun, time) = (Instant::now(), Duration::try_from_secs_f64(60.0 * minutes)?);
     println!(
         "{REGISTERED} registered recipients, bound 1e-6 for a case; {minutes} minutes on {} processors, {trials} trials of a \
          line at most",
         processors()
     );
-    let offices = [Office::open(tables::flights()?), Office::open(tables::census()?)];
+    let offices = [Office::open(tables::flights()?)?, Office::open(tables::census()?)?];
     let rows = offices.each_ref().map(|office| {
         Rows::open(
             if office.table.name.starts_with("flights") { "flights by rows" } else { "census by rows" },
@@ -87,7 +90,7 @@ fn main() -> Result<(), Failure> {
         }
         let needed = office.rows_needed()?;
         println!("\nrows at which the Neyman-Pearson test of one recipient has power 0.99 (upper bound): {needed:.0}");
-        sections.push(Section::new(table.name.to_owned(), office.scenes(needed), &wanted));
+        sections.push(Section::new(table.name.to_owned(), office.scenes(needed), &wanted, &state)?);
     }
     for rows in &rows {
         let heading = format!(
@@ -97,12 +100,12 @@ fn main() -> Result<(), Failure> {
             rows.decoys,
             100.0 * rows::LEFT_OUT
         );
-        sections.push(Section::new(heading, rows.scenes(), &wanted));
+        sections.push(Section::new(heading, rows.scenes(), &wanted, &state)?);
     }
     for stops in &stops {
-        sections.push(Section::new(stops.in_words(), stops.scenes(), &wanted));
+        sections.push(Section::new(stops.in_words(), stops.scenes(), &wanted, &state)?);
     }
-    print_innocents(&sections, begun + time.mul_f64(INNOCENTS_SHARE))?;
+    print_innocents(&sections, &state, begun + time.mul_f64(INNOCENTS_SHARE))?;
     advance_all(
         &mut sections.iter_mut().flat_map(|section| &mut section.lines).collect::<Vec<_>>(),
         trials,
@@ -122,9 +125,11 @@ fn main() -> Result<(), Failure> {
 }
 
 /// Innocents by all kinds of leaks: a turn for each, then the rest of the time for those that are not done.
-fn print_innocents(sections: &[Section<'_>], deadline: Instant) -> Result<(), Failure> {
+fn print_innocents(sections: &[Section<'_>], state: &State, deadline: Instant) -> Result<(), Failure> {
     let lines = sections.iter().flat_map(|section| &section.lines);
-    let mut innocents: Vec<Innocents<'_>> = lines.map(|line| Innocents::new(line.scene())).collect();
+    let innocents: Result<Vec<Innocents<'_>>, Failure> =
+        lines.map(|line| Innocents::new(line.scene(), state)).collect();
+    let mut innocents = innocents?;
     let count = innocents.len();
     for turns in [INNOCENT_TURNS, u32::try_from(count).unwrap_or(u32::MAX)] {
         for (at, innocents) in innocents.iter_mut().enumerate().filter(|(_, innocents)| !innocents.is_complete()) {

@@ -21,7 +21,7 @@ pub enum Size {
 }
 
 /// One way to leak.
-pub trait Scene: Sync {
+pub trait Scene: Send + Sync {
     fn name(&self) -> &str;
     fn goal(&self) -> Goal;
     fn registry(&self) -> &Registry;
@@ -64,6 +64,36 @@ pub struct Trial {
     pub rows: usize,
     pub found: Option<Found>,
     pub cost: f64,
+}
+
+impl Trial {
+    /// As a record of [`State`](crate::state::State).
+    pub fn record(&self) -> Vec<f64> {
+        let counts =
+            [self.caught, self.colluders, self.innocents_accused, self.innocents_tested, self.positions, self.rows];
+        let mut record: Vec<f64> = counts.map(|count| count as f64).to_vec();
+        record.extend([self.log_p_value, self.cost]);
+        if let Some(Found { matched, mistaken, seconds }) = self.found {
+            record.extend([matched as f64, mistaken as f64, seconds]);
+        }
+        record
+    }
+
+    pub fn of_record(record: &[f64]) -> Option<Self> {
+        let (counts, rest) = record.split_first_chunk::<6>()?;
+        let [caught, colluders, innocents_accused, innocents_tested, positions, rows] =
+            counts.map(|count| count as usize);
+        let ([log_p_value, cost], found) = rest.split_first_chunk::<2>()?;
+        let found = match found {
+            [] => None,
+            [matched, mistaken, seconds] => {
+                Some(Found { matched: *matched as usize, mistaken: *mistaken as usize, seconds: *seconds })
+            }
+            _ => return None,
+        };
+        let (log_p_value, cost) = (*log_p_value, *cost);
+        Some(Self { caught, colluders, innocents_accused, innocents_tested, log_p_value, positions, rows, found, cost })
+    }
 }
 
 /// The trial of this number, the same whoever makes it and whenever. `everybody`: all who are registered are tested, on all

@@ -1,9 +1,8 @@
 //! Which pairs of rows are looked at: those that agree in a combination of columns. Several combinations are tried, each
 //! leaving out a third of the columns, so that no single altered cell hides a row and each third is a check of the rest.
 
-use std::collections::HashMap;
-
-use super::cell::{EMPTY, mix};
+use super::by_digest::ByDigest;
+use super::cell::{Cells, EMPTY, mix};
 use super::rows::Column;
 
 /// Combinations leave out one of so many groups of columns.
@@ -22,6 +21,9 @@ const SAMPLED_NATS: f64 = 9.7;
 
 /// When more originals than this share a combination it tells too little and is given up.
 const SHARED_MAX: u32 = 16;
+
+/// Bits by which an original without a run is told: they fit in the second cache.
+const TAKEN_BITS: usize = 1 << 20;
 
 /// One combination of columns.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,13 +120,31 @@ impl Combination {
         }
     }
 
-    /// The place of an original row.
-    fn place(&self, number: u64, columns: &[Column], originals: &[super::cell::Cells], row: usize) -> Option<u64> {
-        let mut place = self.seed(number, |column| originals[column].digests[row])?;
-        for at in &self.marked {
-            place = mix(place, (originals[*at].numbers[row] / columns[*at].cell_width()).floor().to_bits());
+    /// The places of so many original rows, as [`Combination::places`] of a leaked one; nothing where most exact columns are empty.
+    fn places_of_originals(
+        &self,
+        number: u64,
+        columns: &[Column],
+        originals: &[Cells],
+        rows: usize,
+    ) -> Vec<Option<u64>> {
+        // Column by column, since a row's next number waits for the one before.
+        let (mut places, mut empty) = (vec![mix(7, number); rows], vec![0usize; rows]);
+        for at in &self.exact {
+            for ((place, empty), digest) in places.iter_mut().zip(&mut empty).zip(&originals[*at].digests) {
+                *place = mix(*place, *digest);
+                *empty += usize::from(*digest == EMPTY);
+            }
         }
-        Some(place)
+        for at in &self.marked {
+            let width = columns[*at].cell_width();
+            for (place, value) in places.iter_mut().zip(&originals[*at].numbers) {
+                *place = mix(*place, (value / width).floor().to_bits());
+            }
+        }
+        let exact = self.exact.len();
+        let place = |(place, empty)| (empty == 0 || 2 * empty < exact).then_some(place);
+        places.into_iter().zip(empty).map(place).collect()
     }
 
     /// Of the exact columns; nothing where most of them are empty.
@@ -140,7 +160,9 @@ impl Combination {
 /// The leaked rows by the places at which originals are looked for.
 pub(crate) struct Index {
     pub(crate) combinations: Vec<Combination>,
-    runs: HashMap<u64, u32>,
+    runs: ByDigest<u32>,
+    /// A bit for each of so many remainders of places, set where there is a run: nearly all originals are of none.
+    taken: Vec<u64>,
     /// For each run: where its rows stand, its combination, and how many originals came by.
     starts: Vec<u32>,
     numbers: Vec<u8>,
@@ -166,7 +188,8 @@ impl Index {
         entries.dedup();
         let mut index = Self {
             combinations,
-            runs: HashMap::new(),
+            runs: ByDigest::default(),
+            taken: vec![0; TAKEN_BITS / 64],
             starts: Vec::new(),
             numbers: Vec::new(),
             shared: Vec::new(),
@@ -176,6 +199,8 @@ impl Index {
         for (place, number, row) in entries {
             if before != Some(place) {
                 index.runs.insert(place, index.starts.len() as u32);
+                let bit = place as usize % TAKEN_BITS;
+                index.taken[bit / 64] |= 1 << (bit % 64);
                 index.starts.push(index.rows.len() as u32);
                 index.numbers.push(number);
                 index.shared.push(0);
@@ -187,15 +212,23 @@ impl Index {
         index
     }
 
-    /// The run and the leaked rows that may be this original.
-    pub(crate) fn find(
-        &mut self,
+    /// The places of so many originals by the combination with this number.
+    pub(crate) fn places(
+        &self,
         number: usize,
         columns: &[Column],
-        originals: &[super::cell::Cells],
-        row: usize,
-    ) -> Option<(u32, &[u32])> {
-        let place = self.combinations[number].place(number as u64, columns, originals, row)?;
+        originals: &[Cells],
+        rows: usize,
+    ) -> Vec<Option<u64>> {
+        self.combinations[number].places_of_originals(number as u64, columns, originals, rows)
+    }
+
+    /// The run and the leaked rows that may be the original with this place.
+    pub(crate) fn find(&mut self, place: u64) -> Option<(u32, &[u32])> {
+        let bit = place as usize % TAKEN_BITS;
+        if self.taken[bit / 64] >> (bit % 64) & 1 == 0 {
+            return None;
+        }
         let run = *self.runs.get(&place)?;
         let at = run as usize;
         self.shared[at] = self.shared[at].saturating_add(1);

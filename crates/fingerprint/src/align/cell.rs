@@ -24,6 +24,9 @@ const WHOLE_MAX: f64 = 4_294_967_296.0;
 /// The longest text of which anything is looked at; a longer one is cut.
 const TEXT_BYTES_MAX: usize = 4_096;
 
+/// The most characters before a number, and behind it, for what it is a number of.
+const UNIT_CHARS_MAX: usize = 16;
+
 const SECONDS_OF_DAY: f64 = 86_400.0;
 
 /// How the cells of a leaked column are read.
@@ -37,6 +40,41 @@ pub enum Reading {
     MonthFirst,
     /// Numbers that are dates, 20130115.
     Digits,
+    /// Numbers with something about them: a sign of currency, a unit. A comma where no separator of thousands can stand is a decimal
+    /// one.
+    Measured,
+    /// The same, where a comma is always a decimal one and a point before it separates thousands.
+    DecimalComma,
+    /// Times of day as originals have them, 5:17 as 517, behind a day or not.
+    Clock,
+    /// Lengths of time in hours, minutes and seconds, as seconds.
+    Duration,
+}
+
+impl Reading {
+    /// Whether it is tried for leaked columns only where what their cells say plainly is not known here.
+    pub(crate) fn is_of_leaks(self) -> bool {
+        matches!(self, Reading::Measured | Reading::DecimalComma | Reading::Clock | Reading::Duration)
+    }
+
+    /// The reading by which most cells of a leaked column are numbers; the plain one unless another reads so many more of those
+    /// that are there.
+    pub(crate) fn of_numbers(array: &ArrayRef, more_min: f64) -> Self {
+        let (plain, measured) = (Cells::read(array, Reading::Plain, 1.0), Cells::read(array, Reading::Measured, 1.0));
+        let present = plain.digests.iter().filter(|digest| **digest != EMPTY).count();
+        let more = plain
+            .numbers
+            .iter()
+            .zip(&measured.numbers)
+            .filter(|(plain, measured)| !plain.is_finite() && measured.is_finite());
+        if present == 0 || (more.count() as f64) < more_min * present as f64 {
+            return Reading::Plain;
+        }
+        let array = cast(array, &DataType::LargeUtf8).ok();
+        let texts = array.as_ref().and_then(|array| texts("", array).ok()).unwrap_or_default();
+        let of_comma = |text: &Option<&str>| -> i64 { text.map_or(0, |text| decimal_comma(&fold(text))) };
+        if texts.iter().map(of_comma).sum::<i64>() > 0 { Reading::DecimalComma } else { Reading::Measured }
+    }
 }
 
 /// One column of one batch.
@@ -52,6 +90,7 @@ impl Cells {
     /// Reads a column; a leaked number is multiplied by the factor.
     pub(crate) fn read(array: &ArrayRef, reading: Reading, factor: f64) -> Self {
         let mut cells = Self { numbers: Vec::with_capacity(array.len()), digests: Vec::with_capacity(array.len()) };
+        let mut memory = Memory::new();
         let kind = array.data_type();
         if kind.is_signed_integer() || matches!(kind, DataType::UInt8 | DataType::UInt16 | DataType::UInt32) {
             if let Ok(values) = cast(array, &DataType::Int64) {
@@ -60,7 +99,9 @@ impl Cells {
                         Some(value) if is_long(value as f64, reading, factor) => {
                             cells.push(value as f64, digest_text(&value.to_string()));
                         }
-                        value => cells.number(value.map_or(f64::NAN, |value| value as f64), reading, factor),
+                        value => {
+                            cells.number(value.map_or(f64::NAN, |value| value as f64), reading, factor, &mut memory);
+                        }
                     }
                 }
                 return cells;
@@ -68,19 +109,23 @@ impl Cells {
         } else if kind.is_numeric() {
             if let Ok(values) = cast(array, &DataType::Float64) {
                 let values = values.as_primitive::<Float64Type>();
-                values.iter().for_each(|value| cells.number(value.unwrap_or(f64::NAN), reading, factor));
+                values.iter().for_each(|value| cells.number(value.unwrap_or(f64::NAN), reading, factor, &mut memory));
                 return cells;
             }
         } else if matches!(kind, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
+            && !matches!(reading, Reading::Clock | Reading::Duration)
             && let Ok(values) = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))
         {
             let values = values.as_primitive::<TimestampMicrosecondType>();
-            values.iter().for_each(|v| cells.number(v.map_or(f64::NAN, |v| v as f64 / 1e6), Reading::Plain, factor));
+            let seconds = values.iter().map(|value| value.map_or(f64::NAN, |value| value as f64 / 1e6));
+            seconds.for_each(|seconds| cells.number(seconds, Reading::Plain, factor, &mut memory));
             return cells;
         }
         let as_text = cast(array, &DataType::LargeUtf8).ok();
         match as_text.as_ref().and_then(|array| texts("", array).ok()) {
-            Some(texts) => texts.into_iter().for_each(|text| cells.text(text.unwrap_or(""), reading, factor)),
+            Some(texts) => {
+                texts.into_iter().for_each(|text| cells.text(text.unwrap_or(""), reading, factor, &mut memory));
+            }
             None => (0..array.len()).for_each(|_| cells.push(f64::NAN, EMPTY)),
         }
         cells
@@ -91,12 +136,17 @@ impl Cells {
         self.digests.push(digest);
     }
 
-    fn number(&mut self, value: f64, reading: Reading, factor: f64) {
-        let value = if reading == Reading::Digits { date_of_digits(value) } else { value * factor };
-        self.push(value, digest_number(value));
+    fn number(&mut self, value: f64, reading: Reading, factor: f64, memory: &mut Memory) {
+        let value = match reading {
+            Reading::Digits => date_of_digits(value),
+            Reading::Plain | Reading::Measured | Reading::DecimalComma => value * factor,
+            // These are readings of texts.
+            Reading::DayFirst | Reading::MonthFirst | Reading::Clock | Reading::Duration => f64::NAN,
+        };
+        self.push(value, memory.digest(value));
     }
 
-    fn text(&mut self, text: &str, reading: Reading, factor: f64) {
+    fn text(&mut self, text: &str, reading: Reading, factor: f64, memory: &mut Memory) {
         let folded = fold(text);
         if NOTHING.contains(&folded.as_str()) {
             return self.push(f64::NAN, EMPTY);
@@ -107,10 +157,21 @@ impl Cells {
             if is_long(number, reading, factor) && !folded.contains(['.', 'e', ',']) {
                 return self.push(number, digest_text(folded.trim_start_matches('+')));
             }
-            return self.number(number, reading, factor);
+            return self.number(number, reading, factor, memory);
         }
-        match date_of(&folded, reading) {
-            Some(seconds) => self.push(seconds, digest_number(seconds)),
+        let read = match reading {
+            Reading::Measured | Reading::DecimalComma => match measured(&folded, reading == Reading::DecimalComma) {
+                Some((number, digits)) if is_long(number, reading, factor) && !digits.contains(['.', ',']) => {
+                    return self.push(number, digest_text(digits));
+                }
+                read => read.map(|(number, _)| number * factor),
+            },
+            Reading::Clock => time_of(&folded).and_then(Time::on_clock),
+            Reading::Duration => time_of(&folded).map(|time| time.seconds() * factor),
+            Reading::Plain | Reading::DayFirst | Reading::MonthFirst | Reading::Digits => date_of(&folded, reading),
+        };
+        match read {
+            Some(number) => self.push(number, memory.digest(number)),
             None => self.push(f64::NAN, digest_text(&folded)),
         }
     }
@@ -118,7 +179,8 @@ impl Cells {
 
 /// Whether a whole number is told apart by all its digits: in another unit it has others.
 fn is_long(number: f64, reading: Reading, factor: f64) -> bool {
-    number.abs() >= WHOLE_MAX && reading == Reading::Plain && factor == 1.0
+    let is_number = matches!(reading, Reading::Plain | Reading::Measured | Reading::DecimalComma);
+    number.abs() >= WHOLE_MAX && is_number && factor == 1.0
 }
 
 /// Without what changes when a text is retyped: full-width forms, letter case, surplus spaces.
@@ -153,6 +215,134 @@ fn number_of(text: &str) -> Option<f64> {
     }
     let joined = text.replace([',', ' ', '\''], "");
     if plain(&joined) { joined.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
+}
+
+/// A number in folded text with other things about it, and its digits as they stand there.
+fn measured(text: &str, is_comma_decimal: bool) -> Option<(f64, &str)> {
+    // What says the same however a comma is taken needs no second look.
+    if (!is_comma_decimal || !text.contains([',', '.']))
+        && let Some(number) = number_of(text)
+    {
+        return Some((number, text.trim_start_matches('+')));
+    }
+    let (before, digits, behind) = about(text)?;
+    let number = if is_comma_decimal || decimal_comma(digits) > 0 {
+        // Points and commas change their parts.
+        let turned = |c: char| {
+            if c == ',' {
+                '.'
+            } else if c == '.' {
+                ','
+            } else {
+                c
+            }
+        };
+        let as_turned = number_of(&digits.chars().map(turned).collect::<String>());
+        as_turned.or_else(|| number_of(digits))?
+    } else {
+        number_of(digits)?
+    };
+    let minus = ['-', '\u{2212}', '\u{2013}'];
+    let is_negative =
+        before.starts_with(minus) || before.ends_with(minus) || (before.starts_with('(') && behind.ends_with(')'));
+    Some((if is_negative { -number } else { number }, digits))
+}
+
+/// What stands before the first number in folded text, its digits with their separators, and what stands behind. None where that is
+/// too long for a unit, or has digits that are not a unit's last ("m3").
+fn about(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_at(text.find(|c: char| c.is_ascii_digit())?);
+    let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | ' ' | '\'');
+    let length = rest.find(|c: char| !is_of_number(c)).unwrap_or(rest.len());
+    let digits = rest[..length].trim_end_matches(['.', ',', ' ', '\'']);
+    let behind = rest[digits.len()..].trim_start();
+    let unit = behind.strip_suffix(|c: char| c.is_ascii_digit()).filter(|unit| unit.ends_with(char::is_alphabetic));
+    let unit = unit.unwrap_or(behind);
+    let is_exponent = unit == "e";
+    let is_short = before.chars().count().max(unit.chars().count()) <= UNIT_CHARS_MAX;
+    (is_short && !is_exponent && !unit.contains(|c: char| c.is_ascii_digit())).then_some((
+        before.trim(),
+        digits,
+        behind,
+    ))
+}
+
+/// Whether a number in folded text has a decimal comma for certain (1), a decimal point (-1), or could have either (0).
+fn decimal_comma(text: &str) -> i64 {
+    let Some((_, digits, _)) = about(text) else { return 0 };
+    let (commas, points) = (digits.matches(',').count(), digits.matches('.').count());
+    let last_is_comma = digits.rfind(',') > digits.rfind('.');
+    let (whole, part) = digits.rsplit_once([',', '.']).unwrap_or((digits, ""));
+    let is_told = match (commas, points) {
+        (0, 0) => false,
+        (1, 0) | (0, 1) => part.len() != 3 || whole.len() > 3 || whole.starts_with('0'),
+        // Several of one kind separate thousands; of both kinds the last one is decimal.
+        (0, _) | (_, 0) => return if commas > 0 { -1 } else { 1 },
+        _ => true,
+    };
+    match (is_told, last_is_comma) {
+        (false, _) => 0,
+        (true, true) => 1,
+        (true, false) => -1,
+    }
+}
+
+/// A time of day or a length of time.
+struct Time {
+    is_negative: bool,
+    hours: u32,
+    minutes: u32,
+    seconds: u32,
+}
+
+impl Time {
+    /// Hours and minutes in one number; none where no clock shows that.
+    fn on_clock(self) -> Option<f64> {
+        (!self.is_negative && self.hours <= 24).then(|| f64::from(self.hours * 100 + self.minutes))
+    }
+
+    fn seconds(&self) -> f64 {
+        let seconds = f64::from(self.hours) * 3_600.0 + f64::from(self.minutes) * 60.0 + f64::from(self.seconds);
+        if self.is_negative { -seconds } else { seconds }
+    }
+}
+
+/// Hours, minutes and perhaps seconds in folded text, behind a day or not: "5:17", "05:17:00", "5:17 pm", "下午5时17分".
+fn time_of(text: &str) -> Option<Time> {
+    let orders = [Reading::Plain, Reading::DayFirst, Reading::MonthFirst];
+    let is_day = |text: &str| orders.into_iter().any(|order| date_of(text, order).is_some());
+    let behind_day = text.split_once([' ', 't']).filter(|(day, _)| is_day(day)).map(|(_, time)| time);
+    let text = behind_day.unwrap_or(text);
+    let text = text.split(['z', '+']).next().unwrap_or(text).trim();
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+    let half_of_day = |names: [&str; 3]| {
+        names.into_iter().find_map(|name| text.strip_prefix(name).or_else(|| text.strip_suffix(name)))
+    };
+    let (afternoon, morning) = (half_of_day(["下午", "pm", "p.m."]), half_of_day(["上午", "am", "a.m."]));
+    let time = afternoon.or(morning).unwrap_or(text).trim();
+    let mut numbers = time.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+    let is_separator =
+        |c: char| matches!(c, ':' | '.' | ' ' | 'h' | 'm' | 's' | '时' | '点' | '分' | '秒' | '小' | '钟');
+    let is_divided = time.contains([':', 'h', 'm', '时', '点', '分']);
+    if !is_divided
+        || !time.starts_with(|c: char| c.is_ascii_digit())
+        || !time.chars().all(|c| c.is_ascii_digit() || is_separator(c))
+    {
+        return None;
+    }
+    let number = |digits: &str, digits_max: usize| digits.parse::<u32>().ok().filter(|_| digits.len() <= digits_max);
+    let (hours, minutes) = (number(numbers.next()?, 4)?, number(numbers.next()?, 2)?);
+    let seconds = numbers.next().map_or(Some(0), |seconds| number(seconds, 2))?;
+    // A fraction of a second may be there, and nothing else.
+    if numbers.nth(1).is_some() || minutes >= 60 || seconds >= 61 {
+        return None;
+    }
+    let hours = match (afternoon.is_some(), morning.is_some()) {
+        (true, _) if hours < 12 => hours + 12,
+        (_, true) if hours == 12 => 0,
+        _ => hours,
+    };
+    Some(Time { is_negative, hours, minutes, seconds })
 }
 
 /// A date, with or without time of day, in folded text, as seconds.
@@ -207,11 +397,36 @@ fn days(year: u32, month: u32, day: u32) -> Option<f64> {
 
 /// Of a number to nine digits; [`EMPTY`] of what is none.
 pub(crate) fn digest_number(value: f64) -> u64 {
-    if value.is_nan() {
-        return EMPTY;
+    if value.is_nan() { EMPTY } else { digest(1, &loose_bits(value).to_le_bytes()) }
+}
+
+fn loose_bits(value: f64) -> u64 {
+    (value + 0.0).to_bits().wrapping_add(1 << (LOOSE_BITS - 1)) >> LOOSE_BITS
+}
+
+/// Digests of the numbers seen last: most columns have few different ones.
+struct Memory(Vec<(u64, u64)>);
+
+impl Memory {
+    const PLACES_LOG: u32 = 10;
+
+    fn new() -> Self {
+        // No number has these bits, of which the highest are left out.
+        Self(vec![(u64::MAX, EMPTY); 1 << Self::PLACES_LOG])
     }
-    let bits = (value + 0.0).to_bits().wrapping_add(1 << (LOOSE_BITS - 1)) >> LOOSE_BITS;
-    digest(1, &bits.to_le_bytes())
+
+    /// As [`digest_number`].
+    fn digest(&mut self, value: f64) -> u64 {
+        if value.is_nan() {
+            return EMPTY;
+        }
+        let bits = loose_bits(value);
+        let place = &mut self.0[(bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - Self::PLACES_LOG)) as usize];
+        if place.0 != bits {
+            *place = (bits, digest_number(value));
+        }
+        place.1
+    }
 }
 
 /// Of folded text.
@@ -222,7 +437,7 @@ fn digest_text(folded: &str) -> u64 {
 /// As [`Cells::read`] digests a text.
 pub(crate) fn digest_of(text: &str) -> u64 {
     let mut cells = Cells::default();
-    cells.text(text, Reading::Plain, 1.0);
+    cells.text(text, Reading::Plain, 1.0, &mut Memory::new());
     cells.digests[0]
 }
 
@@ -245,7 +460,7 @@ pub(crate) fn mix(seed: u64, digest: u64) -> u64 {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Date32Array, Float64Array, Int64Array, StringArray};
+    use arrow::array::{Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 
     use super::*;
 
@@ -266,6 +481,87 @@ mod tests {
         assert_eq!(texts.digests[0], texts.digests[1]);
         assert_ne!(texts.digests[0], texts.digests[2]);
         assert_eq!(of_texts(&["", "NA", "null"], Reading::Plain).digests, [EMPTY; 3]);
+    }
+
+    #[test]
+    fn numbers_are_read_with_their_units_and_in_the_spelling_of_other_countries() {
+        let numbers = |text: &str, reading| of_texts(&[text], reading).numbers[0];
+        for (text, number) in [
+            ("12.5元", 12.5),
+            ("¥12.50", 12.5),
+            ("USD 1,234.50", 1_234.5),
+            ("37 min", 37.0),
+            ("-¥12.5", -12.5),
+            ("¥ −12.5", -12.5),
+            ("(12.5)", -12.5),
+            ("12,5", 12.5),
+            ("1.234,56 €", 1_234.56),
+            ("1 234,5", 1_234.5),
+            ("35 μg/m3", 35.0),
+            ("1,234 km", 1_234.0),
+            ("1.234 km", 1.234),
+            ("12.5%", 12.5),
+            ("－３７ ｍｉｎ", -37.0),
+        ] {
+            assert_eq!(numbers(text, Reading::Measured), number, "{text}");
+        }
+        for (text, number) in [
+            ("1.234", 1_234.0),
+            ("1,234", 1.234),
+            ("0,5", 0.5),
+            ("12.5", 12.5),
+            ("7", 7.0),
+            ("1.234.567,8 €", 1_234_567.8),
+        ] {
+            assert_eq!(numbers(text, Reading::DecimalComma), number, "{text}");
+        }
+        for text in
+            ["2013-01-15", "5:17", "10.0.0.1", "LX-12-33", "1.2e3e4", "abc", "the flight from Newark has 12 seats"]
+        {
+            assert!(numbers(text, Reading::Measured).is_nan(), "{text}");
+        }
+        // What is plainly a number stays what it is, and long numbers are told apart by every digit.
+        let plain = of_texts(&["1,234", "12.5", "1e3", "0,345"], Reading::Plain);
+        assert_eq!(of_texts(&["1,234", "12.5", "1e3", "0,345"], Reading::Measured).digests, plain.digests);
+        let long = of_texts(&["No. 450102199001011234"], Reading::Measured).digests;
+        assert_eq!(long, of_texts(&["450102199001011234"], Reading::Plain).digests);
+        let of_numbers =
+            |texts: &[&str]| Reading::of_numbers(&(Arc::new(StringArray::from(texts.to_vec())) as ArrayRef), 0.3);
+        assert_eq!(of_numbers(&["12", "13", "1,234"]), Reading::Plain);
+        assert_eq!(of_numbers(&["12元", "13元", "1,234元"]), Reading::Measured);
+        assert_eq!(of_numbers(&["12,5", "13,25", "1,234"]), Reading::DecimalComma);
+        assert_eq!(of_numbers(&["12", "13", "14", "15元"]), Reading::Plain);
+        assert_eq!(of_numbers(&["", "NA"]), Reading::Plain);
+    }
+
+    #[test]
+    fn clocks_are_read_as_times_of_day_and_as_lengths() {
+        let numbers = |text: &str, reading| of_texts(&[text], reading).numbers[0];
+        for (text, clock, seconds) in [
+            ("5:17", 517.0, 19_020.0),
+            ("05:17:00", 517.0, 19_020.0),
+            ("05:17:30.250", 517.0, 19_050.0),
+            ("５：１７", 517.0, 19_020.0),
+            ("5h17", 517.0, 19_020.0),
+            ("5时17分", 517.0, 19_020.0),
+            ("下午5点17分", 1_717.0, 62_220.0),
+            ("5:17 PM", 1_717.0, 62_220.0),
+            ("12:05 am", 5.0, 300.0),
+            ("2013-01-15 05:17", 517.0, 19_020.0),
+            ("2013-01-15T05:17:00Z", 517.0, 19_020.0),
+            ("15.01.2013 5:17", 517.0, 19_020.0),
+            ("24:00", 2_400.0, 86_400.0),
+        ] {
+            assert_eq!((numbers(text, Reading::Clock), numbers(text, Reading::Duration)), (clock, seconds), "{text}");
+        }
+        assert_eq!(numbers("-0:05", Reading::Duration), -300.0);
+        assert_eq!(numbers("100:30", Reading::Duration), 361_800.0);
+        for text in ["-0:05", "100:30", "5:60", "5:17:61", "517", "37 min", "1:2:3:4:5", "2013-01-15", "a 5:17"] {
+            assert!(numbers(text, Reading::Clock).is_nan(), "{text}");
+        }
+        let moment: ArrayRef =
+            Arc::new(TimestampMicrosecondArray::from(vec![1_358_227_020_000_000, 1_358_208_000_000_000]));
+        assert_eq!(Cells::read(&moment, Reading::Clock, 1.0).numbers, [517.0, 0.0]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::take;
 
 use super::Sampled;
+use super::by_digest::ByDigest;
 use super::cell::{Cells, EMPTY, Reading};
 use super::sketch::Sketch;
 use crate::error::FingerprintError;
@@ -47,6 +48,9 @@ pub(crate) const FACTORS: [f64; 19] = [
     0.453_592_37,
 ];
 
+/// By how much seconds of a length of time may have to be divided.
+const OF_SECONDS: [f64; 3] = [1.0, 1.0 / 60.0, 1.0 / 3_600.0];
+
 /// What a conversion costs in nats: it must be told by the values.
 const FACTOR_PENALTY: f64 = 20.0;
 
@@ -69,7 +73,7 @@ const FOUND_MIN: f64 = 0.5;
 const DIVERGENCE_MAX: f64 = 0.5;
 
 /// The share of cells that must be read by a reading other than plain.
-const READ_SHARE_MIN: f64 = 0.3;
+pub(crate) const READ_SHARE_MIN: f64 = 0.3;
 
 /// Columns are told by sampled rows of which so many cells are known, of what the best rows have; of all, where these are too few.
 const KNOWN_SHARE_MIN: f64 = 0.5;
@@ -131,59 +135,90 @@ pub(crate) struct Variant {
     reading: Reading,
     factor: f64,
     cells: Cells,
+    /// The number that each cell's value has among those that the originals are asked for.
+    asked: Vec<u32>,
 }
 
 /// All ways to read all columns, and a number for each value that the originals are asked for.
 pub(crate) fn variants(
     fragment: &RecordBatch,
     sampled: &Sampled,
-) -> Result<(Vec<Variant>, HashMap<u64, u32>), FingerprintError> {
+) -> Result<(Vec<Variant>, ByDigest<u32>), FingerprintError> {
     let rows = sampled.places(SAMPLE_ROWS_MAX.min(SAMPLE_CELLS_MAX / fragment.num_columns().max(1)).max(1));
-    let (mut out, mut asked) = (Vec::new(), HashMap::new());
+    let (mut out, mut asked) = (Vec::new(), ByDigest::default());
     for (column, (array, field)) in fragment.columns().iter().zip(fragment.schema_ref().fields()).enumerate() {
         let sample: ArrayRef =
             take(array, &rows, None).map_err(|_| FingerprintError::Assembly { column: field.name().clone() })?;
         let plain = Cells::read(&sample, Reading::Plain, 1.0);
         let present = plain.digests.iter().filter(|digest| **digest != EMPTY).count();
         let is_number = plain.numbers.iter().any(|number| number.is_finite());
-        let factors = if is_number { &FACTORS[..] } else { &FACTORS[..1] };
+        // In other units are only read what are most of its numbers.
+        let numbers = Reading::of_numbers(&sample, READ_SHARE_MIN);
+        let factors = if is_number && numbers == Reading::Plain { &FACTORS[..] } else { &FACTORS[..1] };
         let mut push = |reading, factor, cells: Cells| {
-            for digest in &cells.digests {
+            let mut number = |digest: &u64| {
                 let next = asked.len() as u32;
-                asked.entry(*digest).or_insert(next);
-            }
-            out.push(Variant { column, reading, factor, cells });
+                *asked.entry(*digest).or_insert(next)
+            };
+            let asked = cells.digests.iter().map(&mut number).collect();
+            out.push(Variant { column, reading, factor, cells, asked });
         };
         for factor in factors {
             push(Reading::Plain, *factor, Cells::read(&sample, Reading::Plain, *factor));
         }
-        for reading in [Reading::DayFirst, Reading::MonthFirst, Reading::Digits] {
-            let cells = Cells::read(&sample, reading, 1.0);
-            let read = cells.numbers.iter().filter(|number| number.is_finite()).count();
-            if present > 0 && read as f64 >= READ_SHARE_MIN * present as f64 {
-                push(reading, 1.0, cells);
+        for factor in FACTORS.iter().filter(|_| numbers != Reading::Plain) {
+            push(numbers, *factor, Cells::read(&sample, numbers, *factor));
+        }
+        for (reading, factors) in [
+            (Reading::DayFirst, &FACTORS[..1]),
+            (Reading::MonthFirst, &FACTORS[..1]),
+            (Reading::Digits, &FACTORS[..1]),
+            (Reading::Clock, &FACTORS[..1]),
+            (Reading::Duration, &OF_SECONDS[..]),
+        ] {
+            for factor in factors {
+                let cells = Cells::read(&sample, reading, *factor);
+                let read = cells.numbers.iter().filter(|number| number.is_finite()).count();
+                if present > 0 && read as f64 >= READ_SHARE_MIN * present as f64 {
+                    push(reading, *factor, cells);
+                }
             }
         }
     }
     Ok((out, asked))
 }
 
-/// Which sampled rows look as if they were from here: those with enough cells whose value occurs anywhere in the originals. Rows that
-/// somebody made up would else hide every column, one cell in ten that is none being enough.
-fn likely(variants: &[Variant], asked: &HashMap<u64, u32>, sketch: &Sketch) -> Vec<bool> {
-    let rows = variants.first().map_or(0, |variant| variant.cells.digests.len());
-    let mut anywhere = vec![false; asked.len()];
+/// Which of the values that the originals were asked for occur in any of their columns.
+fn anywhere(sketch: &Sketch) -> Vec<bool> {
+    let mut anywhere = vec![false; sketch.counts.first().map_or(0, Vec::len)];
     for counts in &sketch.counts {
         anywhere.iter_mut().zip(counts).for_each(|(anywhere, count)| *anywhere |= *count > 0);
     }
-    let occurs = |digest: &u64| {
-        let id = asked.get(digest).and_then(|id| anywhere.get(*id as usize));
-        *digest != EMPTY && id.is_some_and(|anywhere| *anywhere)
+    anywhere
+}
+
+/// Whether most of the cells that are read otherwise than plainly stand in the originals as they plainly are: a code that has a
+/// number in it is no number.
+fn is_known_plainly(variant: &Variant, plain: &Variant, anywhere: &[bool]) -> bool {
+    let read = variant.asked.iter().zip(&plain.asked).filter(|(read, plain)| read != plain);
+    let known: Vec<bool> = read.map(|(_, plain)| anywhere.get(*plain as usize).copied().unwrap_or_default()).collect();
+    let count = known.iter().filter(|known| **known).count();
+    count > 0 && count as f64 >= FOUND_MIN * known.len() as f64
+}
+
+/// Which sampled rows look as if they were from here: those with enough cells whose value occurs anywhere in the originals. Rows that
+/// somebody made up would else hide every column, one cell in ten that is none being enough.
+fn likely(variants: &[Variant], sketch: &Sketch) -> Vec<bool> {
+    let rows = variants.first().map_or(0, |variant| variant.cells.digests.len());
+    let anywhere = anywhere(sketch);
+    let occurs = |variant: &Variant, row: usize| {
+        let id = variant.asked.get(row).and_then(|id| anywhere.get(*id as usize));
+        variant.cells.digests.get(row).is_some_and(|digest| *digest != EMPTY) && id.is_some_and(|anywhere| *anywhere)
     };
     let mut known = vec![0usize; rows];
     for of_column in variants.chunk_by(|a, b| a.column == b.column) {
         for (row, known) in known.iter_mut().enumerate() {
-            let is_known = of_column.iter().any(|variant| variant.cells.digests.get(row).is_some_and(occurs));
+            let is_known = of_column.iter().any(|variant| occurs(variant, row));
             *known += usize::from(is_known);
         }
     }
@@ -198,12 +233,13 @@ fn likely(variants: &[Variant], asked: &HashMap<u64, u32>, sketch: &Sketch) -> V
 /// Variants with some of their rows.
 fn with_rows(variants: &[Variant], rows: &[bool]) -> Vec<Variant> {
     let kept = |variant: &Variant| {
-        let mut cells = Cells::default();
+        let (mut cells, mut asked) = (Cells::default(), Vec::new());
         for (row, _) in rows.iter().enumerate().filter(|(_, kept)| **kept) {
             cells.numbers.extend(variant.cells.numbers.get(row));
             cells.digests.extend(variant.cells.digests.get(row));
+            asked.extend(variant.asked.get(row));
         }
-        Variant { column: variant.column, reading: variant.reading, factor: variant.factor, cells }
+        Variant { column: variant.column, reading: variant.reading, factor: variant.factor, cells, asked }
     };
     variants.iter().map(kept).collect()
 }
@@ -223,20 +259,25 @@ pub(crate) struct Taken {
 }
 
 /// The assignment, and columns that fit as well what another one was taken for, of all others the best.
-pub(crate) fn assign(
-    fragment: &RecordBatch,
-    variants: &[Variant],
-    asked: &HashMap<u64, u32>,
-    sketch: &Sketch,
-) -> (Vec<Taken>, Vec<Taken>) {
-    let variants = &with_rows(variants, &likely(variants, asked, sketch));
+pub(crate) fn assign(fragment: &RecordBatch, variants: &[Variant], sketch: &Sketch) -> (Vec<Taken>, Vec<Taken>) {
+    let variants = &with_rows(variants, &likely(variants, sketch));
     let names: Vec<&str> = fragment.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
     let sorted: Vec<Vec<f64>> = sketch.sample.iter().map(|cells| sorted(&cells.numbers)).collect();
     let mut fits: Vec<Vec<Option<Fit>>> = vec![vec![None; sketch.names.len()]; names.len()];
+    let anywhere = anywhere(sketch);
+    let mut plain = variants.first();
     for (number, variant) in variants.iter().enumerate() {
+        if variant.reading == Reading::Plain && variant.factor == 1.0 {
+            plain = Some(variant);
+        }
+        if variant.reading.is_of_leaks() && plain.is_some_and(|plain| is_known_plainly(variant, plain, &anywhere)) {
+            continue;
+        }
         let bins = Bins::of(&variant.cells.numbers);
+        let in_bins: Vec<Option<usize>> =
+            variant.cells.numbers.iter().map(|number| number.is_finite().then(|| bins.bin(*number))).collect();
         for (column, name) in sketch.names.iter().enumerate() {
-            let Some((mut nats, found)) = fit(variant, &bins, asked, sketch, column, &sorted[column]) else {
+            let Some((mut nats, found)) = fit(variant, (&bins, &in_bins), sketch, column, &sorted[column]) else {
                 continue;
             };
             if variant.factor != 1.0 {
@@ -335,8 +376,7 @@ fn rounded_to(leaked: &[f64], originals: &[f64]) -> f64 {
 /// where the column can't be it.
 fn fit(
     variant: &Variant,
-    bins: &Bins,
-    asked: &HashMap<u64, u32>,
+    (bins, in_bins): (&Bins, &[Option<usize>]),
     sketch: &Sketch,
     column: usize,
     originals: &[f64],
@@ -346,13 +386,14 @@ fn fit(
         return None;
     }
     let near = bins.masses(originals);
+    let densities: Vec<f64> = (0..near.len()).map(|bin| bins.density(bin, &near)).collect();
     let (mut nats, mut found, mut cells) = (0.0, 0.0, 0.0);
-    for (digest, number) in variant.cells.digests.iter().zip(&variant.cells.numbers) {
+    for ((digest, id), bin) in variant.cells.digests.iter().zip(&variant.asked).zip(in_bins) {
         if *digest == EMPTY {
             continue;
         }
-        let count = asked.get(digest).and_then(|id| sketch.counts[column].get(*id as usize)).copied().unwrap_or(0);
-        let density = if number.is_finite() { bins.density(*number, &near) } else { 0.0 };
+        let count = sketch.counts[column].get(*id as usize).copied().unwrap_or(0);
+        let density = bin.and_then(|bin| densities.get(bin)).copied().unwrap_or(0.0);
         nats += (EXACT_SHARE * f64::from(count) / present + NEAR_SHARE * density + FOREIGN_DENSITY).ln();
         found += f64::from(u8::from(count > 0));
         cells += 1.0;
@@ -401,8 +442,7 @@ impl Bins {
         starts.zip(&ends).map(|(start, end)| (end - start) as f64 / originals.len().max(1) as f64).collect()
     }
 
-    fn density(&self, value: f64, masses: &[f64]) -> f64 {
-        let bin = self.bin(value);
+    fn density(&self, bin: usize, masses: &[f64]) -> f64 {
         masses[bin] / self.distinct[bin].max(1.0)
     }
 

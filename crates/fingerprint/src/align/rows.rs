@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use arrow::array::RecordBatch;
 
 use super::blocking::{Combination, Index};
+use super::by_digest::ByDigest;
 use super::cell::{Cells, EMPTY, Reading};
 use super::columns::{Agreement, MatchedColumn};
 use super::tolerance::Tolerance;
@@ -65,7 +66,7 @@ pub(crate) struct Column {
     /// For each leaked row the probability that a stranger is the same, and that he is near.
     chance: Vec<[f32; 2]>,
     /// Of an exact column the values that are too rare for the sample, with how often they occur in all originals.
-    rare: HashMap<u64, u32>,
+    rare: ByDigest<u32>,
 }
 
 impl Column {
@@ -91,7 +92,7 @@ impl Column {
             worth: 0.0,
             within,
             chance: Vec::new(),
-            rare: HashMap::new(),
+            rare: ByDigest::default(),
             tolerance,
             cells,
         };
@@ -107,7 +108,7 @@ impl Column {
     fn learn_chance(&mut self, sample: &Cells) {
         let mut numbers: Vec<f64> = sample.numbers.iter().copied().filter(|number| number.is_finite()).collect();
         numbers.sort_by(f64::total_cmp);
-        let mut counts: HashMap<u64, u32> = HashMap::new();
+        let mut counts: ByDigest<u32> = ByDigest::default();
         sample.digests.iter().for_each(|digest| *counts.entry(*digest).or_default() += 1);
         let all = sample.digests.len() as f64 + 2.0;
         let between = |from: f64, to: f64| {
@@ -325,9 +326,10 @@ fn pairs(
             cells.push(read);
         }
         let columns = &*columns;
-        for row in 0..batch.num_rows() {
-            for number in 0..index.combinations.len() {
-                let Some((run, found)) = index.find(number, columns, &cells, row) else {
+        for number in 0..index.combinations.len() {
+            let places = index.places(number, columns, &cells, batch.num_rows());
+            for (row, place) in places.into_iter().enumerate() {
+                let Some((run, found)) = place.and_then(|place| index.find(place)) else {
                     continue;
                 };
                 for leaked in found {
@@ -337,9 +339,10 @@ fn pairs(
                     }
                     pairs.push(Pair { leaked: *leaked, run, original: from + row as u64, levels });
                 }
-            }
-            if pairs.len() > PAIRS_MAX {
-                return Err(FingerprintError::TooMany { what: "pairs of rows that may match", count_max: PAIRS_MAX });
+                if pairs.len() > PAIRS_MAX {
+                    let what = "pairs of rows that may match";
+                    return Err(FingerprintError::TooMany { what, count_max: PAIRS_MAX });
+                }
             }
         }
         from += batch.num_rows() as u64;

@@ -7,7 +7,7 @@ use arrow::compute::take;
 
 use super::by_way::Known;
 use super::cell::{Cells, Reading};
-use super::columns::{Agreement, FACTORS, MatchedColumn, Taken};
+use super::columns::{Agreement, FACTORS, MatchedColumn, READ_SHARE_MIN, Taken};
 use super::tolerance::Tolerance;
 use super::{Alignment, MatchedRow, Originals, Provenance, Sampled, Watch};
 use crate::error::FingerprintError;
@@ -55,13 +55,14 @@ pub(crate) fn found(
     }
     let sampled = drawn.of_rows(rows, ROWS_MAX);
     let places = UInt32Array::from_iter_values(sampled.iter().map(|row| row.leaked));
-    let mut candidates: Vec<(usize, Vec<f64>)> = Vec::new();
+    let mut candidates: Vec<(usize, Reading, Vec<f64>)> = Vec::new();
     for place in (0..fragment.num_columns()).filter(|place| kept.iter().all(|taken| taken.leaked != *place)) {
         let whole = |_| FingerprintError::Assembly { column: "*".to_string() };
         let cells = take(fragment.column(place), &places, None).map_err(whole)?;
-        let numbers = Cells::read(&cells, Reading::Plain, 1.0).numbers;
+        let reading = Reading::of_numbers(&cells, READ_SHARE_MIN);
+        let numbers = Cells::read(&cells, reading, 1.0).numbers;
         if numbers.iter().filter(|number| number.is_finite()).count() >= ROWS_MIN {
-            candidates.push((place, numbers));
+            candidates.push((place, reading, numbers));
         }
     }
     if candidates.is_empty() {
@@ -83,16 +84,16 @@ pub(crate) fn found(
         let lines = candidates
             .iter()
             .enumerate()
-            .filter_map(|(at, (place, leaked))| Some((at, *place, Line::through(&numbers, leaked, *within)?)));
+            .filter_map(|(at, (_, _, leaked))| Some((at, Line::through(&numbers, leaked, *within)?)));
         let agreement = |line: &Line| line.agreement.beyond_chance().unwrap_or_default();
-        let best = lines.max_by(|a, b| agreement(&a.2).total_cmp(&agreement(&b.2)));
-        let Some((at, place, line)) = best.filter(|(_, _, line)| agreement(line) >= AGREEMENT_MIN) else { continue };
-        candidates.remove(at);
+        let best = lines.max_by(|a, b| agreement(&a.1).total_cmp(&agreement(&b.1)));
+        let Some((at, line)) = best.filter(|(_, line)| agreement(line) >= AGREEMENT_MIN) else { continue };
+        let (place, reading, _) = candidates.remove(at);
         let column = MatchedColumn {
             place,
             leaked: fragment.schema_ref().field(place).name().clone(),
             original: (*name).to_string(),
-            reading: Reading::Plain,
+            reading,
             factor: 1.0 / line.slope,
             offset: -line.offset / line.slope,
             found: 0.0,

@@ -1,10 +1,9 @@
 //! One reading of the originals that keeps what columns are told by: how often the fragment's sampled values occur in each
 //! column, and a sample of rows. Memory hangs on the number of columns and on constants, not on the number of rows.
 
-use std::collections::HashMap;
-
 use arrow::array::RecordBatch;
 
+use super::by_digest::ByDigest;
 use super::cell::{Cells, EMPTY, mix};
 use super::{COLUMNS_MAX, Originals, Stage, Watch};
 use crate::align::cell::Reading;
@@ -29,7 +28,7 @@ impl Sketch {
     /// Reads all originals once.
     pub(crate) fn read(
         originals: &dyn Originals,
-        asked: &HashMap<u64, u32>,
+        asked: &ByDigest<u32>,
         watch: &mut Watch<'_>,
     ) -> Result<Self, FingerprintError> {
         let mut sketch = Self::default();

@@ -1,20 +1,23 @@
 //! Every parser of bytes from outside, with what must hold of whatever it accepts. The fuzz targets below `fuzz/` and the
 //! test of mutated inputs share this list, so that a parser is held to one law in both.
 
-use lingqu_crypto::{Signature, VerifyingKey};
+use std::sync::OnceLock;
+
+use lingqu_crypto::{Signature, SigningKey, VerifyingKey};
 use lingqu_transparency::{
-    AddCheckpoint, Checkpoint, Evidence, EvidenceRecord, EvidenceTrust, LogEntry, LogPolicy, LogProof, Misconduct,
-    NoteSignature, NoteVerifier, RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle, verify_evidence,
-    verify_evidence_files,
+    AddCheckpoint, COSIGNED_AT_MAX, Checkpoint, Cosigner, Evidence, EvidenceRecord, EvidenceTrust, LogEntry, LogPolicy,
+    LogProof, Misconduct, NoteSignature, NoteVerifier, RootsEntry, SignedNote, TilePath, decode_bundle, encode_bundle,
+    verify_evidence, verify_evidence_files,
 };
 
 /// A parser's name, and a function that feeds it, panics where its law is broken, and says whether the bytes were accepted.
 pub type Parser = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them; a fuzz target for each.
-pub const PARSERS: [Parser; 17] = [
+pub const PARSERS: [Parser; 18] = [
     ("signed_note", signed_note),
     ("signature_lines", signature_lines),
+    ("cosignature", cosignature),
     ("vkey", vkey),
     ("checkpoint", checkpoint),
     ("log_proof", log_proof),
@@ -56,6 +59,23 @@ fn signed_note(bytes: &[u8]) -> bool {
 
 fn signature_lines(bytes: &[u8]) -> bool {
     same(NoteSignature::parse_lines, |lines| lines.iter().map(NoteSignature::to_line).collect(), bytes)
+}
+
+/// The bytes in the line of a cosigner whose key is known, beneath a checkpoint that is always the same: what is believed is what he
+/// signs at the time that it states, byte for byte.
+fn cosignature(bytes: &[u8]) -> bool {
+    static COSIGNER: OnceLock<Cosigner> = OnceLock::new();
+    let cosigner = COSIGNER
+        .get_or_init(|| Cosigner::new("w.example", SigningKey::from_seed([2; 32])).expect("a name without blanks"));
+    let (name, key_id) = (cosigner.verifier().name().to_owned(), cosigner.verifier().key_id());
+    let line = NoteSignature { name, key_id, bytes: bytes.to_vec() };
+    let text = Checkpoint { origin: "node.example/log".to_owned(), size: 11, root: [1; 32] }.to_text();
+    let Ok(note) = SignedNote::parse(&format!("{text}\n{}", line.to_line())) else { return false };
+    let Ok(verified) = note.verify_signatures(std::slice::from_ref(cosigner.verifier())) else { return false };
+    let at = verified[0].cosigned_at.expect("it is a cosigner's");
+    assert!(at <= COSIGNED_AT_MAX);
+    assert_eq!(cosigner.cosign(&text, at).expect("it signed that").bytes, bytes);
+    true
 }
 
 fn vkey(bytes: &[u8]) -> bool {
