@@ -212,7 +212,7 @@ def main(path):
     not_checked = [
         "that the records stand in the log, and who signed it: `lingqu trace --verify`, docs/manual/evidence.md",
         "that the observations are the file's: an expert with the sealed annex",
-        "that the report accuses nobody besides: `lingqu trace --verify`",
+        "that the report accuses nobody besides, and that its names, permits and deliveries are the records': `lingqu trace --verify`",
     ]
     if held != "report":
         not_checked.append("that this report, its tries and the numbers of registered stood in the journal before it was shown")

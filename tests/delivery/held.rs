@@ -1,11 +1,13 @@
 //! Evidence as an operator could write it who has the node's own key and a genuine record of a trace: fewer registered than were
-//! tested, another report beside the record, or no record. Each is told, with the p-values lowered to fit as well.
+//! tested, another report beside the record, or no record. Each is told, with the p-values lowered to fit as well; and so is what
+//! the report says of the accused and no record bears out.
 
 use lingqu_app::{HeldAgainst, Trace, TraceCheck, verify_trace};
-use lingqu_transparency::{Evidence, EvidenceTrust};
+use lingqu_tests::scenario::Who;
+use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind};
 use serde_json::Value;
 
-use crate::marked_leak::{Leaks, forged_by};
+use crate::marked_leak::{Leaks, forged_by, without_records};
 use crate::traced::trace;
 
 const CASE: &str = "trace/case.json";
@@ -122,4 +124,58 @@ async fn evidence_without_a_record_of_its_trace_is_not_verified() {
     // What can be seen without the record is.
     let check = forger.fitted(&|text| fewer_recipients(stripped(text)));
     assert!(check.findings.iter().any(|(_, problem)| problem.contains("than were tested")), "{:?}", check.findings);
+}
+
+/// An id with another last letter.
+fn another(id: &str) -> String {
+    let last = if id.ends_with('0') { '1' } else { '0' };
+    format!("{}{last}", &id[..id.len() - 1])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_the_accused_is_borne_out_by_records() {
+    let leaks = Leaks::open().await;
+    let leak = leaks.leak(&leaks.first, 2_000).await;
+    let found = trace(leaks.scenario(), &leak).await;
+    let bundle = leaks.scenario().app.export_trace(&found).await.unwrap();
+    let forger = Forger { leaks: &leaks, bundle: &bundle, found: &found };
+    let must_tell = |check: &TraceCheck, words: &str| {
+        let told: Vec<&String> = check.findings.iter().map(|(_, problem)| problem).collect();
+        assert!(!check.verified && told.iter().any(|problem| problem.contains(words)), "{words}: {told:?}");
+    };
+    // Of the consumer's two orders one had the rows, and both are named.
+    let accused = &found.report.accused[0];
+    assert_eq!((accused.orders.len(), accused.deliveries.len()), (2, 1), "{accused:?}");
+    let (delivery, holder) = (&accused.deliveries[0], &accused.keys_held_by[0]);
+    let second = leaks.scenario().party(Who::Second);
+    let other_name = leaks.scenario().app.read(|state| state.parties[second].value.name.clone());
+    let name = |name: &str| format!("\"name\":\"{name}\",\"orders\"");
+    let protocol = |protocol: &str| format!("\"protocol\":\"{protocol}\"");
+    let [permit, order] = [accused.orders[0].permits[0].to_string(), accused.orders[1].order.to_string()];
+    let [receipt, holder] = [delivery.receipt.to_string(), holder.to_string()];
+    for (from, to, words) in [
+        (name(&accused.name), name(&other_name), "by the proven records"),
+        (protocol(&delivery.protocol), protocol("fax"), "is of another delivery"),
+        (delivery.at.clone(), another(&delivery.at), "is of another delivery"),
+        (permit.clone(), another(&permit), "made by other permits"),
+        (order.clone(), another(&order), "commits to the keys"),
+        (receipt.clone(), another(&receipt), "not among the proven records"),
+        (holder.clone(), another(&holder), "held by others than are named"),
+    ] {
+        must_tell(&forger.check(&|text| replaced(&text, &from, &to)), words);
+    }
+    // Nor does a bundle verify that lacks the records of what its report says, whatever the record of the trace commits to.
+    for (kind, part, words) in [
+        (RecordKind::Receipt, "", "not among the proven records"),
+        (RecordKind::Journal, "\"kind\":\"party.registered\"", "what pty_"),
+        (RecordKind::Journal, "\"kind\":\"permit.approved\"", "no proven record approves"),
+        (RecordKind::Journal, "\"kind\":\"product.drafted\"", "no proven record drafts"),
+    ] {
+        let shorter = without_records(&leaks, &bundle, |record| {
+            record.kind == kind && String::from_utf8_lossy(&record.bytes).contains(part)
+        });
+        let check = verify_trace(&shorter, &EvidenceTrust::default());
+        assert_eq!(check.held, HeldAgainst::Report, "{:?}", check.findings);
+        must_tell(&check, words);
+    }
 }

@@ -281,6 +281,20 @@ pub fn forged(leaks: &Leaks, bundle: &[u8], item: &str, from: &str, to: &str) ->
 
 /// The bundle with one item changed, signed anew by who has the node's secret.
 pub fn forged_by(leaks: &Leaks, bundle: &[u8], item: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
+    signed_anew(leaks, bundle, |_| false, |name, bytes| if name == item { change(bytes) } else { bytes })
+}
+
+/// The bundle without some records, signed anew by who has the node's secret.
+pub fn without_records(leaks: &Leaks, bundle: &[u8], is_left_out: impl Fn(&EvidenceRecord) -> bool) -> Vec<u8> {
+    signed_anew(leaks, bundle, is_left_out, |_, bytes| bytes)
+}
+
+fn signed_anew(
+    leaks: &Leaks,
+    bundle: &[u8],
+    is_left_out: impl Fn(&EvidenceRecord) -> bool,
+    item_of: impl Fn(&str, Vec<u8>) -> Vec<u8>,
+) -> Vec<u8> {
     let evidence = Evidence::parse(bundle).unwrap();
     let secret = std::fs::read_to_string(leaks.scenario().app.directory().join("keys/node.secret")).unwrap();
     let mut root = [0; 32];
@@ -293,7 +307,7 @@ pub fn forged_by(leaks: &Leaks, bundle: &[u8], item: &str, change: impl Fn(Vec<u
     let text = |name: &str| String::from_utf8(evidence.item(name).unwrap().bytes.clone()).unwrap();
     builder.checkpoint(&text("checkpoint")).unwrap();
     builder.vkey(signer.verifier()).unwrap();
-    for record in evidence.records().unwrap() {
+    for record in evidence.records().unwrap().into_iter().filter(|record| !is_left_out(record)) {
         let EvidenceRecord { entry_index, .. } = record;
         if !builder.has_entry(entry_index) {
             let entry = &evidence.item(&format!("entry/{entry_index}")).unwrap().bytes;
@@ -302,11 +316,7 @@ pub fn forged_by(leaks: &Leaks, bundle: &[u8], item: &str, change: impl Fn(Vec<u
         builder.record(&record).unwrap();
     }
     for found in evidence.items.iter().filter(|found| found.name.starts_with("trace/")) {
-        let mut bytes = found.bytes.clone();
-        if found.name == item {
-            bytes = change(bytes);
-        }
-        builder.item(&found.name, &bytes).unwrap();
+        builder.item(&found.name, &item_of(&found.name, found.bytes.clone())).unwrap();
     }
     builder.build(&signer).unwrap()
 }

@@ -1,15 +1,11 @@
-//! What a bundle holds beyond chain and receipts: who acted, consents, money, the twin log; and deliveries that began while no
-//! right was in force.
+//! What a bundle holds beyond chain and receipts: who acted, consents, money, the twin log.
 
 use std::fs;
 
-use jiff::SignedDuration;
 use lingqu_app::{EvidenceOptions, REPORT_ITEM, evidence_report, verify_evidence};
 use lingqu_domain::command::Command;
-use lingqu_domain::id::{ReceiptId, SettlementId};
-use lingqu_domain::receipt::ReceiptBody;
+use lingqu_domain::id::SettlementId;
 use lingqu_domain::scope::Mode;
-use lingqu_store::receipt::NewReceipt;
 use lingqu_tests::scenario::{PERSON_CHECK, Who, id_number};
 use lingqu_tests::{StoreFactory, both};
 use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind};
@@ -112,40 +108,6 @@ async fn consents_are_in_it_when_they_are_asked_for() {
         let bundle = node.app().evidence_of(&order, options).await.unwrap();
         assert!(verify_evidence(&bundle, None).verified);
         assert_eq!(Evidence::parse(&bundle).unwrap().item("trace/case.json").unwrap().bytes, b"{}");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delivery_that_began_while_no_right_was_in_force_is_found() {
-    both(async |factory: StoreFactory| {
-        let node = Tampered::open(factory).await;
-        let order = &node.check.id;
-        node.scenario.suspend_mandate("检查").await;
-        let suspended_at = node.app().read(|state| state.last_at).expect("the journal has a last event");
-        // What was delivered before the suspension stays as it was.
-        let bundle = node.app().export_evidence(order).await.unwrap();
-        let report = verify_evidence(&bundle, None);
-        assert!(report.verified, "{:?}", report.findings);
-        // A delivery that a node slips past the suspension; a moment after it one may have been under way.
-        let single = node.receipts().await.into_iter().map(|(_, record)| record);
-        let mut record = single.rev().find(|record| matches!(record.body, ReceiptBody::Single { .. })).unwrap();
-        let mut found = Vec::new();
-        for (number, seconds) in [(1, 1), (2, 3_600)] {
-            record.at = suspended_at.checked_add(SignedDuration::from_secs(seconds)).unwrap();
-            record.receipt = format!("{}_{number:032}", ReceiptId::PREFIX).parse().unwrap();
-            let receipt = NewReceipt {
-                receipt_id: record.receipt.to_string(),
-                order_id: order.to_string(),
-                kind: "single".to_owned(),
-                record: record.canonical().into_bytes(),
-            };
-            found.push(node.app().receipts().append(receipt).await.unwrap());
-        }
-        let report = verify_evidence(&node.app().export_evidence(order).await.unwrap(), None);
-        let places: Vec<&str> = report.findings.iter().map(|(place, _)| place.as_str()).collect();
-        assert_eq!(places, [format!("receipt record {}", found[1])], "{:?}", report.findings);
-        assert!(report.findings[0].1.contains("no right was in force"), "{:?}", report.findings);
     })
     .await;
 }

@@ -4,6 +4,7 @@
 mod answers;
 mod bundles;
 mod complete;
+mod in_force;
 mod parts;
 mod replays;
 mod tampered;

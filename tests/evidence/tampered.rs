@@ -38,6 +38,15 @@ impl Tampered {
     /// Deliveries under both orders, a window, again, a second window of both, and a delivery of each that no window counts.
     pub async fn open(factory: StoreFactory) -> Tampered {
         let scenario = Scenario::open(Some(factory.config().url), 40).await;
+        Tampered::of(scenario, factory).await
+    }
+
+    /// The same on SQLite, with a clock that can be moved on.
+    pub async fn open_behind() -> Tampered {
+        Tampered::of(Scenario::open_behind(40, 2).await, StoreFactory::sqlite()).await
+    }
+
+    async fn of(scenario: Scenario, factory: StoreFactory) -> Tampered {
         let records = scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows, Mode::File], (1_000, 20)).await;
         let check = scenario.order(Who::Second, TRIP_CHECK, &[Mode::Verification], (1_000, 0)).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
@@ -60,7 +69,7 @@ impl Tampered {
     }
 
     /// Two claims, a page of rows and a file.
-    async fn use_both(&self) {
+    pub async fn use_both(&self) {
         for trip in [1, 2] {
             let claim = json!({"key": {"trip_id": trip}, "claim": {"late": true}});
             let request = self.request(Method::POST, &self.check, "/verify").header("content-type", "application/json");

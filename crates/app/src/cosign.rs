@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use lingqu_crypto::Suite;
-use lingqu_store::log::{Heads, LogPublisher, LogReader, Published};
+use lingqu_store::log::{Heads, LogPublisher, LogReader, Published, witnessed_day};
 use lingqu_transparency::{CosignerPolicy, NoteVerifier, SignedNote, TransparencyError};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -87,6 +89,8 @@ pub(crate) struct Cosigning {
     waiting: Mutex<Option<Heads>>,
     /// What was published last.
     released: Mutex<Option<Heads>>,
+    /// The last day of which a checkpoint with a witness's line was kept.
+    kept_of: Mutex<Option<Date>>,
     /// Since when lines were gathered that something newer passed by before they could be added; none: they could.
     passed_by: Mutex<Option<Instant>>,
 }
@@ -146,6 +150,7 @@ impl App {
             national: Arc::new(national),
             waiting: Mutex::new(None),
             released: Mutex::new(None),
+            kept_of: Mutex::new(None),
             passed_by: Mutex::new(None),
         };
         self.cosigning.set(cosigning).map_err(|_| AppError::Fault("the witnesses were named twice".to_owned()))
@@ -182,6 +187,7 @@ impl App {
                 return Ok(Release::Waiting { found, required });
             }
             publisher.release(heads.clone()).await?;
+            cosigning.keep_witnessed(publisher.reader(), &heads.international).await;
             *lock(&cosigning.released) = Some(heads.clone());
             // What was recorded while it waited is not under it. Nothing waits now, so the next round is the last.
             if !was_waiting {
@@ -229,6 +235,7 @@ impl App {
             give_back(&publisher).await;
             return Err(error.into());
         }
+        cosigning.keep_witnessed(publisher.reader(), &heads.international).await;
         *publishing = Some(publisher);
         *lock(&cosigning.released) = Some(heads);
         *lock(&cosigning.passed_by) = None;
@@ -261,6 +268,19 @@ impl Cosigning {
             (head, _) => head,
         };
         Ok(Heads { international, national })
+    }
+
+    /// Keeps the first checkpoint of each day that a witness cosigned: it shows what stood in the log that day, by another's time.
+    /// What is published does not wait for it.
+    async fn keep_witnessed(&self, reader: &LogReader, head: &Published) {
+        let day = self.international.cosigned_at(&head.note).map(witnessed_day);
+        let Some(day) = day.filter(|day| *lock(&self.kept_of) != Some(*day)) else { return };
+        match reader.keep_witnessed(day, &head.note).await {
+            Ok(()) => *lock(&self.kept_of) = Some(day),
+            Err(error) => {
+                tracing::warn!(%error, %day, "the day's witnessed checkpoint can't be kept; the next one is tried");
+            }
+        }
     }
 
     /// Asks for the lines that are missing under both heads.
@@ -346,6 +366,14 @@ impl LogWitnesses {
             Err(TransparencyError::NotWitnessed { found, required }) => Some((found, required)),
             Err(_) => Some((0, self.policy.required())),
         }
+    }
+
+    /// The last time at which a witness cosigned a checkpoint; none where none did.
+    fn cosigned_at(&self, note: &str) -> Option<Timestamp> {
+        let note = SignedNote::parse(note).ok()?;
+        let signed = note.verify_signatures(self.policy.cosigners()).ok()?;
+        let last = signed.iter().filter_map(|signature| signature.cosigned_at).max()?;
+        Timestamp::from_second(i64::try_from(last).ok()?).ok()
     }
 
     fn lacks_lines(&self, note: &str) -> bool {

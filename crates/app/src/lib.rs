@@ -61,7 +61,10 @@ pub use evidence::{
     SettledReport, TwinLogReport, evidence_report, part_number, part_number_of, verify_evidence, verify_evidence_files,
     verify_evidence_with,
 };
-pub use fingerprint::{KeyRequest, KeyShares, MarkedOrder, MarkedProduct, MarkingProposal, OrderMarks, RegulatorHalf};
+pub use fingerprint::{
+    BrokenPromise, KeptPromises, KeyRequest, KeyShares, MarkedOrder, MarkedProduct, MarkingProposal, OrderMarks,
+    RegulatorHalf,
+};
 pub use history::{Direction, JournalView, JournalWalk};
 pub use identity::{IssuedKey, NewUser, SessionView, SignedIn};
 pub use ingestion::{
@@ -82,11 +85,11 @@ pub use replay::{Difference, ReplayReport};
 pub use scram::ScramKey;
 pub use serving::{MEANING_CHARACTERS_MAX, Meanings, Serving};
 pub use trace::{
-    Accused, AccusedOrder, Assumption, ChannelTrace, CheckedAccusation, ColumnTrace, DeliveryTrace, ExplainedBy,
-    Explanation, FragmentFacts, HadRows, HeldAgainst, MarksTrace, ObservedAgain, ProductTrace, ReceiptsTrace,
-    SourceOrder, SourceTrace, Support, TRACED_SNAPSHOTS_MAX, TRACED_VERSIONS_MAX, Trace, TraceCheck, TraceReport,
-    TraceSettings, TraceVerdict, TraceWatch, TriesTrace, VersionTrace, sealed_by_place_alone, trace_report_pdf,
-    verify_trace, verify_trace_with,
+    Accused, AccusedOrder, Assumption, ChannelTrace, CheckedAccusation, ColumnTrace, CommitmentSeen, DeliveryTrace,
+    ExplainedBy, Explanation, FragmentFacts, HadRows, HeldAgainst, MarksTrace, ObservedAgain, ProductTrace,
+    ReceiptsTrace, SourceOrder, SourceTrace, Support, TRACED_SNAPSHOTS_MAX, TRACED_VERSIONS_MAX, Trace, TraceCheck,
+    TraceReport, TraceSettings, TraceVerdict, TraceWatch, TriesTrace, VersionTrace, sealed_by_place_alone,
+    trace_report_pdf, verify_trace, verify_trace_with,
 };
 pub use uses::{PAGE_USES_MAX, PASS_LIFE, Person, PersonPass, PersonUse, UsePage, UseRecord, row_set_text};
 pub use watch::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting, misconduct_path, write_misconduct};

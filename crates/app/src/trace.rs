@@ -9,7 +9,10 @@
 //! leaves with the evidence are those of the accused alone.
 
 mod accusation;
+mod borne_out;
 mod cover;
+#[cfg(test)]
+mod damage;
 mod evidence;
 mod joined;
 mod paper;
@@ -22,6 +25,7 @@ mod told;
 mod tries;
 mod verify;
 mod versions;
+mod witnessed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -53,6 +57,7 @@ pub use report::{
 pub use sealed::{ObservedAgain, sealed_by_place_alone};
 pub use sources::TRACED_SNAPSHOTS_MAX;
 pub use verify::{CheckedAccusation, HeldAgainst, TraceCheck, verify_trace, verify_trace_with};
+pub use witnessed::CommitmentSeen;
 
 /// Most versions that one fragment is compared with, those delivered last first.
 pub const TRACED_VERSIONS_MAX: usize = 256;

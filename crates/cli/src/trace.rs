@@ -566,11 +566,19 @@ fn check_words(check: &TraceCheck) -> String {
         if accused.code_epoch > 0 {
             of.push_str(&format!(", epoch {}", accused.code_epoch));
         }
+        let seen = match &accused.seen {
+            Some(seen) => {
+                let whose = if seen.key_is_trusted { "by the key you gave" } else { "by a key of the file" };
+                let name = seen.key.split_once('+').map_or(seen.key.as_str(), |(name, _)| name);
+                format!("seen there by {name} at {} ({whose})", seen.at)
+            }
+            None => "which no witness in the file saw at the time".to_owned(),
+        };
         line(
             &mut text,
             "accused",
             format!(
-                "{} ({of}) of {}: p at most {} (of {} registered, as the accuser states), key committed to in entry {} at {}, other half held by {}",
+                "{} ({of}) of {}: p at most {} (of {} registered, as the accuser states), key committed to in entry {} at {}, {seen}, other half held by {}",
                 accused.consumer,
                 accused.product,
                 probability(accused.log_p_value),

@@ -20,19 +20,21 @@ mod sequencer;
 mod signed;
 mod trees;
 mod twin_start;
+mod witnessed;
 
 use std::path::PathBuf;
 
 use lingqu_transparency::{Checkpoint, TransparencyError};
 
 use crate::error::StoreError;
-pub(crate) use entries::{insert_entry, next_entry_index};
+pub(crate) use entries::{insert_entries, insert_entry, next_entry_index};
 
 pub use check::check_log;
 pub use files::{CHECKPOINT_PATH, LogFiles};
 pub use publisher::{Heads, LogKeys, LogPublisher, check_without_twin};
 pub use reader::LogReader;
 pub use sequencer::LEASE;
+pub use witnessed::witnessed_day;
 
 /// Why the log can't be published or read.
 #[derive(Debug, thiserror::Error)]

@@ -119,16 +119,16 @@ impl App {
         let signer = self.log_signer()?;
         let (mut builder, provers) = self.begin_bundle(&about, &checkpoint)?;
         let keys = disclosed(trace);
-        let mut records = 0;
-        for order in keys.iter().map(|key| &key.order).collect::<BTreeSet<_>>() {
-            records += self.add_stream(&mut builder, order.as_str(), &provers).await?;
-        }
-        records += self.add_stream(&mut builder, &trace.recorded, &provers).await?;
+        let mut records = self.add_stream(&mut builder, &trace.recorded, &provers).await?;
         // What may be marked, how and how often, as it was drafted.
         for case in accusing(trace) {
             records += self.add_stream(&mut builder, case.marked.product.as_str(), &provers).await?;
         }
+        for stream in named_in(&trace.report) {
+            records += self.add_stream(&mut builder, &stream, &provers).await?;
+        }
         self.add_deliveries(&mut builder, trace, records, &provers).await?;
+        self.add_witnessed(&mut builder, &keys.iter().map(|key| &key.order).collect(), &provers).await?;
         let mut products = Vec::with_capacity(trace.cases.len());
         for (number, case) in accusing(trace).enumerate() {
             let name = format!("trace/observations.{number}");
@@ -149,7 +149,7 @@ impl App {
         builder.build(&signer).map_err(fault)
     }
 
-    /// Journal records of an entity. Of an order: its parties and product, and the commitments to its keys.
+    /// Journal records of an entity.
     async fn add_stream(
         &self,
         builder: &mut EvidenceBuilder,
@@ -213,6 +213,21 @@ pub(super) fn accusing(trace: &Trace) -> impl Iterator<Item = &Case> {
     let is_accusing =
         move |case: &&Case| trace.report.accused.iter().any(|accused| accused.product == case.marked.product);
     trace.cases.iter().filter(is_accusing)
+}
+
+/// The streams that bear out what the report says of the accused: their orders, with the commitments to the keys; the permits; the
+/// consumers, and who held the other half of the keys.
+fn named_in(report: &TraceReport) -> BTreeSet<String> {
+    let mut streams = BTreeSet::new();
+    for accused in &report.accused {
+        streams.insert(accused.consumer.to_string());
+        streams.extend(accused.keys_held_by.iter().map(ToString::to_string));
+        for order in &accused.orders {
+            streams.insert(order.order.to_string());
+            streams.extend(order.permits.iter().map(ToString::to_string));
+        }
+    }
+    streams
 }
 
 /// The report without who else had the rows: that is nobody's business who decides about the accused.
@@ -295,7 +310,7 @@ fn too_many() -> AppError {
     ))
 }
 
-fn fault(error: lingqu_transparency::TransparencyError) -> AppError {
+pub(super) fn fault(error: lingqu_transparency::TransparencyError) -> AppError {
     AppError::Fault(format!("the evidence can't be written: {error}"))
 }
 
@@ -363,6 +378,7 @@ fn decode_one(bytes: &[u8]) -> Option<Observation> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::damage::damaged;
     use super::*;
 
     #[test]
@@ -390,5 +406,50 @@ mod tests {
             assert_eq!(decode(&other), None, "byte {place}");
         }
         assert_eq!(decode(&encode(&[observation(Source::Mark(0), false, f64::NAN)])), None);
+    }
+
+    /// Whoever wrote them: nothing of it stops the program, and what is read as observations is written again as it was.
+    #[test]
+    fn damaged_items_are_read_or_refused() {
+        let mark = Observation {
+            source: Source::Mark(3),
+            row: 7,
+            point: Block::from([9; 16]),
+            threshold: 1 << 20,
+            order: true,
+            residual: -1.0,
+        };
+        let observations = [mark, Observation { source: Source::Presence, residual: 0.5, ..mark }];
+        for bytes in damaged(&encode(&observations), 20_000) {
+            if let Some(read) = decode(&bytes) {
+                assert_eq!(encode(&read), bytes);
+            }
+        }
+        let settings = |registered: u64| serde_json::json!({ "bound": 2.5e-7, "registered": registered });
+        let id = |prefix: &str| format!("{prefix}_{:032x}", 1);
+        let case = serde_json::json!({
+            "format": FORMAT, "recorded": "trc_1", "sealed": "ab", "report": { "verdict": "accused", "bound": 1e-6 },
+            "products": [{
+                "product": id("prd"), "epoch": 1, "observations": "trace/observations.0", "recipients": settings(2),
+                "orders": settings(3),
+            }],
+        });
+        let keys = serde_json::json!([{
+            "product": id("prd"), "order": id("ord"), "code_epoch": 2, "recipient": id("pty"), "profile": "aes",
+            "key": "00".repeat(32), "salt": "11".repeat(16),
+        }]);
+        let case = serde_json::to_vec(&case).unwrap();
+        assert!(serde_json::from_slice::<CaseFile<&RawValue>>(&case).is_ok());
+        for bytes in damaged(&case, 10_000) {
+            // The report that is in it is held to its digest as it is written.
+            if let Ok(read) = serde_json::from_slice::<CaseFile<&RawValue>>(&bytes) {
+                assert!(bytes.windows(read.report.get().len()).any(|written| written == read.report.get().as_bytes()));
+            }
+            assert!(CaseFile::read(&bytes).is_none(), "a report of two fields was read");
+        }
+        let keys = serde_json::to_vec(&keys).unwrap();
+        let read = |bytes: &[u8]| serde_json::from_slice::<Vec<DisclosedKey>>(bytes).is_ok();
+        assert!(read(&keys));
+        assert!(damaged(&keys, 10_000).filter(|bytes| !read(bytes)).count() > 5_000);
     }
 }

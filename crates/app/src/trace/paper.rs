@@ -102,6 +102,11 @@ fn verdict(report: &TraceReport) -> Block {
     Block::Verdict { is_good: report.verdict == TraceVerdict::Accused, headline: headline.to_owned(), lines }
 }
 
+/// The name in a key of a witness.
+fn name_of(key: &str) -> &str {
+    key.split_once('+').map_or(key, |(name, _)| name)
+}
+
 /// What the check of the evidence came to.
 fn checked(check: Option<&TraceCheck>) -> Vec<Block> {
     let Some(check) = check else { return Vec::new() };
@@ -142,8 +147,19 @@ fn checked(check: Option<&TraceCheck>) -> Vec<Block> {
             Some(order) => format!("订单 {order}"),
             None => format!("接收方 {}", accused.consumer),
         };
+        let seen = match &accused.seen {
+            Some(seen) => {
+                let whose = if seen.key_is_trusted {
+                    "公钥由核验人提供"
+                } else {
+                    "公钥取自证据包，须另行核对"
+                };
+                format!("，见证方 {} 于 {} 联署的日志头已含此条目（{whose}）", name_of(&seen.key), instant(seen.at))
+            }
+            None => "，包内没有见证方当时的联署".to_owned(),
+        };
         let text = format!(
-            "{of}（密钥第 {} 期）：由公开的密钥重新计算，概率不超过 {}，登记总数 {}；密钥承诺在日志第 {} 号条目，记于 {}",
+            "{of}（密钥第 {} 期）：由公开的密钥重新计算，概率不超过 {}，登记总数 {}；密钥承诺在日志第 {} 号条目，记于 {}{seen}",
             accused.code_epoch,
             at_most(accused.log_p_value),
             accused.registered,
@@ -421,7 +437,7 @@ fn voids(report: &TraceReport) -> Vec<Block> {
 fn next(report: &TraceReport) -> Vec<Block> {
     let mut items: Vec<Text> = match report.verdict {
         TraceVerdict::Accused => vec![
-            "向第三方取证佐证：该接收方的交付回执、下载时间、日志头的见证时间，是否都早于泄露。".into(),
+            "向第三方取证佐证：该接收方的交付回执、下载时间，以及他人（见证方、监看日志者）留存的日志头，是否都早于泄露。".into(),
             "独立核验证据包，离线、无需任何配置；命令见下。".into(),
             "由法院指定的专家核对观察结果，须另有封存的附件（含原始取值与位置密钥，只交专家）；命令见下。".into(),
             Text::plain("证据包公开了被指认者的密钥：由持有另一半密钥的审计机构发出 ")

@@ -7,7 +7,7 @@ use lingqu_domain::decide::Reader;
 use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId};
 use lingqu_domain::scope::{Mode, Precision, Precisions, Scope};
 use lingqu_engine::source::Fragment;
-use lingqu_fingerprint::{Alignment, DECODER_NAMES, DECODER_VERSION, Deed, MatchedColumn, Provenance};
+use lingqu_fingerprint::{Alignment, DECODER_NAMES, DECODER_VERSION, Deed, MatchedColumn, Provenance, Reading};
 use roaring::RoaringTreemap;
 
 use super::accusation::{Judged, Recipient, marks_trace, orders_accused, support};
@@ -342,7 +342,15 @@ fn deed(deed: &Deed) -> String {
         Deed::Rounded { column, step } => format!("{column} was rounded to {step}"),
         Deed::Scaled { column, factor } => format!("{column} is in another unit (times {factor})"),
         Deed::Shifted { column, offset } => format!("{column} was shifted (by {})", -offset),
-        Deed::Rewritten { column, .. } => format!("the dates of {column} were written otherwise"),
+        Deed::Rewritten { column, reading } => match reading {
+            Reading::Measured => format!("the numbers of {column} were written with units or signs"),
+            Reading::DecimalComma => format!("the numbers of {column} were written with a decimal comma"),
+            Reading::Clock => format!("{column} was written as times of day"),
+            Reading::Duration => format!("{column} was written as hours, minutes and seconds"),
+            Reading::Plain | Reading::DayFirst | Reading::MonthFirst | Reading::Digits => {
+                format!("the dates of {column} were written otherwise")
+            }
+        },
         Deed::Sampled { missing } => format!("{missing} rows are not there"),
         Deed::Shuffled => "rows are in another order".to_owned(),
         Deed::Duplicated { rows } => format!("{rows} rows are there more than once"),
@@ -359,7 +367,15 @@ fn deed_zh(deed: &Deed) -> String {
         Deed::Rounded { column, step } => format!("{column} 被取整到 {step}"),
         Deed::Scaled { column, factor } => format!("{column} 换了单位（乘以 {factor}）"),
         Deed::Shifted { column, offset } => format!("{column} 整体平移（{}）", -offset),
-        Deed::Rewritten { column, .. } => format!("{column} 的日期改了写法"),
+        Deed::Rewritten { column, reading } => match reading {
+            Reading::Measured => format!("{column} 的数字带上了单位或符号"),
+            Reading::DecimalComma => format!("{column} 的数字改用逗号作小数点"),
+            Reading::Clock => format!("{column} 改写成了钟点"),
+            Reading::Duration => format!("{column} 改写成了时分秒"),
+            Reading::Plain | Reading::DayFirst | Reading::MonthFirst | Reading::Digits => {
+                format!("{column} 的日期改了写法")
+            }
+        },
         Deed::Sampled { missing } => format!("缺少 {missing} 行"),
         Deed::Shuffled => "行的次序被打乱".to_owned(),
         Deed::Duplicated { rows } => format!("{rows} 行重复出现"),
@@ -513,8 +529,8 @@ fn assumptions(accuses: bool) -> Vec<Assumption> {
                 "the block cipher is a pseudo-random function, and one half of the keys at least was secret",
             ),
             (
-                "密钥在泄露之前已承诺并写入存证日志；请以证据包中的检查点时间核对",
-                "the keys were committed to and the commitments logged before the leak: compare the times of the checkpoints in the evidence",
+                "密钥在泄露之前已承诺并写入存证日志：证据包证明承诺先于本次溯源的记录；是否先于泄露，以包内见证方当时的联署或他人留存的检查点核对",
+                "the keys were committed to and the commitments logged before the leak: the evidence proves that they were before this trace was recorded; that they were before the leak show the times of witnesses in it, or checkpoints that others kept",
             ),
             (
                 "解码器版本、误指上限与登记总数在检验之前已定；同一文件的各次溯源共用上限，改动过的文件未另行溯源",
@@ -525,8 +541,8 @@ fn assumptions(accuses: bool) -> Vec<Assumption> {
                 "it is the copy of a recipient that is named, not the recipient: a copy can be stolen",
             ),
             (
-                "同时持有密钥两半者可以伪造与任何人相符的副本；应以交付回执与检查点时间佐证",
-                "who holds both halves of the keys can make a copy that fits anybody: corroborate by receipts and the times of checkpoints",
+                "同时持有密钥两半者可以伪造与任何人相符的副本；应以交付回执与他人留存的检查点佐证",
+                "who holds both halves of the keys can make a copy that fits anybody: corroborate by receipts and by checkpoints that others kept",
             ),
         ]);
     }

@@ -14,13 +14,15 @@ use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
     Commitment, DECODER_VERSION, KeyUse, MarkKey, Opening, Profile, RecipientCode, Settings, accuse, score_each,
 };
-use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind, verify_evidence_with};
+use lingqu_transparency::{Evidence, EvidenceTrust, NoteVerifier, RecordKind, verify_evidence_with};
 use serde::Serialize;
 
+use super::borne_out::{Known, unproven};
 use super::evidence::{ABOUT, CASE, CaseFile, CaseProduct, DisclosedKey, FORMAT, KEYS, decode};
 use super::report::{MarksTrace, TraceReport, TraceVerdict, TriesTrace};
 use super::sealed::{Expert, ObservedAgain};
 use super::tries::share_after;
+use super::witnessed::{CommitmentSeen, seen};
 
 /// By how much, relatively, the logarithm of a recomputed p-value may differ from what is claimed: machines round sines and exponentials
 /// differently.
@@ -101,6 +103,9 @@ pub struct CheckedAccusation {
     pub committed_at: String,
     /// The log's entry that holds it.
     pub log_entry: u64,
+    /// Who saw the commitment in the log first, and when; none where no proof of it is in the bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<CommitmentSeen>,
     /// Who held the other half of the key.
     pub holder: PartyId,
 }
@@ -132,6 +137,9 @@ pub fn verify_trace_with(file: &[u8], trust: &EvidenceTrust, expert: Option<(&[u
     };
     if let Some(evidence) = &checked.evidence {
         check.case(evidence, expert);
+        if let Some(log) = &checked.key {
+            check.seen(evidence, trust, log);
+        }
     }
     check.verified = check.findings.is_empty() && check.held == HeldAgainst::Report;
     check
@@ -144,20 +152,24 @@ pub(super) struct Logged {
     pub(super) orders: BTreeMap<(OrderId, u32), Committed>,
     /// Of products what they were drafted as.
     pub(super) products: BTreeMap<ProductId, ProductDetails>,
-    /// The traces.
-    traces: BTreeMap<String, TraceDetails>,
+    /// Parties, permits and deliveries.
+    pub(super) known: Known,
+    /// The traces, each with its place in the journal.
+    traces: BTreeMap<String, (u64, TraceDetails)>,
 }
 
 /// What the log says of an order.
 pub(super) struct Committed {
-    consumer: PartyId,
+    pub(super) consumer: PartyId,
     pub(super) product: ProductId,
-    holder: PartyId,
+    pub(super) holder: PartyId,
     epoch: u32,
     pub(super) positions: DigestPair,
     recipient: DigestPair,
     order: DigestPair,
     at: String,
+    /// Its place in the journal.
+    position: u64,
     log_entry: u64,
 }
 
@@ -223,7 +235,8 @@ impl TraceCheck {
         }
         let logged = self.logged(evidence);
         self.numbers(&case);
-        self.recorded(&logged, &case, &report_digest);
+        self.recorded(&logged, &case, &keys, &report_digest);
+        unproven(&case.report, &logged).into_iter().for_each(|problem| self.find(CASE, problem));
         let expert = expert.and_then(|(sealed, file)| {
             let opened = Expert::open(sealed, case.sealed.as_deref(), &case.report.fragment.digest, file);
             opened.map_err(|problem| self.find("sealed annex", problem)).ok()
@@ -276,12 +289,15 @@ impl TraceCheck {
     }
 
     /// Holds the case against the record of the trace that the journal had before the report was shown.
-    fn recorded(&mut self, logged: &Logged, case: &CaseFile, report_digest: &str) {
+    fn recorded(&mut self, logged: &Logged, case: &CaseFile, keys: &[DisclosedKey], report_digest: &str) {
         let Some(recorded) = &case.recorded else { return };
-        let Some(details) = logged.traces.get(recorded) else {
+        let Some((position, details)) = logged.traces.get(recorded) else {
             self.find(CASE, format!("the journal's record {recorded} of the trace is not among the proven records"));
             return;
         };
+        for order in committed_after(*position, keys, &logged.orders) {
+            self.find(KEYS, format!("the keys of {order} were committed to after the trace was recorded"));
+        }
         let differs = differs(details, case, report_digest);
         if !differs.is_empty() {
             self.find(CASE, format!("the journal's record {recorded} says otherwise: {}", differs.join(", ")));
@@ -301,13 +317,20 @@ impl TraceCheck {
         };
         let mut placed: BTreeMap<String, (OrderId, PartyId, ProductId)> = BTreeMap::new();
         let mut logged = Logged::default();
-        let mut journal: Vec<_> = records.iter().filter(|record| record.kind == RecordKind::Journal).collect();
+        let (mut journal, receipts): (Vec<_>, Vec<_>) =
+            records.iter().partition(|record| record.kind == RecordKind::Journal);
+        for record in receipts {
+            if !logged.known.add_receipt(&record.bytes) {
+                self.find(&format!("receipt record {}", record.position), "it can't be read");
+            }
+        }
         journal.sort_by_key(|record| record.position);
         for record in journal {
             let Some((stream, at, event)) = read(&record.bytes) else {
                 self.find(&format!("journal record {}", record.position), "it can't be read");
                 continue;
             };
+            logged.known.add_event(&stream, &event);
             match event {
                 Event::Order(OrderEvent::Placed { consumer, details, .. }) => {
                     if let Ok(order) = stream.parse() {
@@ -320,7 +343,7 @@ impl TraceCheck {
                     }
                 }
                 Event::Trace(TraceEvent::Recorded { details }) => {
-                    logged.traces.insert(stream, *details);
+                    logged.traces.insert(stream, (record.position, *details));
                 }
                 Event::Order(OrderEvent::MarkKeysCommitted { holder, commitments }) => {
                     let Some((order, consumer, product)) = placed.get(&stream).cloned() else { continue };
@@ -335,6 +358,7 @@ impl TraceCheck {
                             recipient: commitments.recipient,
                             order: commitments.order,
                             at,
+                            position: record.position,
                             log_entry: record.entry_index,
                         },
                     );
@@ -400,8 +424,19 @@ impl TraceCheck {
                     bound: of.bound,
                     committed_at: committed.at.clone(),
                     log_entry: committed.log_entry,
+                    seen: None,
                     holder: committed.holder.clone(),
                 });
+            }
+        }
+    }
+
+    /// Looks up since when the commitments stand in the log, by the time of somebody else.
+    fn seen(&mut self, evidence: &Evidence, trust: &EvidenceTrust, log: &NoteVerifier) {
+        for accused in &mut self.accused {
+            match seen(evidence, trust, log, accused.log_entry) {
+                Ok(found) => accused.seen = found,
+                Err(finding) => self.findings.push(finding),
             }
         }
     }
@@ -486,6 +521,17 @@ fn differs(details: &TraceDetails, case: &CaseFile, report_digest: &str) -> Vec<
         ("codes of each product", details.tested.is_empty() || case.products.iter().all(is_tested)),
     ];
     told.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+/// The orders among those of disclosed keys whose keys were committed to after a place in the journal: by the file that is traced
+/// one can make keys that accuse anybody.
+fn committed_after<'k>(
+    position: u64,
+    keys: &'k [DisclosedKey],
+    committed: &BTreeMap<(OrderId, u32), Committed>,
+) -> BTreeSet<&'k OrderId> {
+    let of_key = |key: &&DisclosedKey| committed.get(&(key.order.clone(), key.code_epoch));
+    keys.iter().filter(|key| of_key(key).is_some_and(|found| found.position > position)).map(|key| &key.order).collect()
 }
 
 /// How many codes there are of a product by the records of the bundle alone: of consumers, or of orders. All are at least these.
@@ -602,11 +648,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_fewer_are_registered_than_the_bundle_itself_has_keys_of() {
-        let product = |digit: u8| format!("prd_{digit:032x}").parse::<ProductId>().unwrap();
-        let party = |digit: u8| format!("pty_{digit:032x}").parse::<PartyId>().unwrap();
-        let committed = |consumer: u8, of: u8| Committed {
+    fn product(digit: u8) -> ProductId {
+        format!("prd_{digit:032x}").parse().unwrap()
+    }
+
+    fn order(digit: u8) -> OrderId {
+        format!("ord_{digit:032x}").parse().unwrap()
+    }
+
+    /// Keys of an order of a consumer, committed to at the place of the consumer's number.
+    fn committed(consumer: u8, of: u8) -> Committed {
+        let party = |digit: u8| format!("pty_{digit:032x}").parse().unwrap();
+        Committed {
             consumer: party(consumer),
             product: product(of),
             holder: party(9),
@@ -615,18 +668,41 @@ mod tests {
             recipient: DigestPair::of(&[consumer]),
             order: DigestPair::of(&[consumer, of]),
             at: String::new(),
+            position: u64::from(consumer),
             log_entry: 0,
+        }
+    }
+
+    #[test]
+    fn keys_that_were_committed_to_after_the_trace_was_recorded_are_found() {
+        let key = |number: u8, code_epoch| DisclosedKey {
+            product: product(1),
+            order: order(number),
+            code_epoch,
+            recipient: None,
+            profile: String::new(),
+            key: String::new(),
+            salt: String::new(),
         };
+        let keys = [key(1, 0), key(2, 0), key(2, 1), key(3, 0)];
+        let all =
+            [((order(1), 0), committed(4, 1)), ((order(2), 0), committed(5, 1)), ((order(2), 1), committed(7, 1))];
+        let all: BTreeMap<(OrderId, u32), Committed> = all.into();
+        let after = |position| committed_after(position, &keys, &all).into_iter().cloned().collect::<Vec<_>>();
+        assert_eq!([after(7), after(6), after(4)], [vec![], vec![order(2)], vec![order(2)]]);
+        assert_eq!(after(3), [order(1), order(2)]);
+    }
+
+    #[test]
+    fn no_fewer_are_registered_than_the_bundle_itself_has_keys_of() {
         let all = [committed(1, 1), committed(1, 1), committed(2, 1), committed(3, 2)];
-        let mut all: BTreeMap<(OrderId, u32), Committed> = (0..)
-            .zip(all)
-            .map(|(order, found): (u8, _)| ((format!("ord_{order:032x}").parse().unwrap(), 0), found))
-            .collect();
+        let mut all: BTreeMap<(OrderId, u32), Committed> =
+            (0..).zip(all).map(|(number, found): (u8, _)| ((order(number), 0), found)).collect();
         let least = |of: u8, of_orders| registered_at_least(&product(of), &all, of_orders);
         assert_eq!([least(1, false), least(1, true), least(2, false), least(2, true)], [2, 3, 1, 1]);
         assert_eq!([least(4, false), least(4, true)], [0, 0]);
         // A code that was renewed counts with each of its epochs.
-        all.insert((format!("ord_{:032x}", 2).parse().unwrap(), 1), committed(2, 1));
+        all.insert((order(2), 1), committed(2, 1));
         let least = |of_orders| registered_at_least(&product(1), &all, of_orders);
         assert_eq!([least(false), least(true)], [3, 4]);
     }

@@ -1,0 +1,61 @@
+//! Checkpoints that witnesses cosigned, one of each day: they show what stood in the log on a day by the time of somebody else, long
+//! after the witnesses have gone on to later ones.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use lingqu_transparency::{Checkpoint, TransparencyError};
+
+use super::{LogError, LogReader, Published, blocking};
+
+/// How the names of the kept checkpoints begin, below the log's prefix; the day follows. They are never served.
+const WITNESSED_PREFIX: &str = "witnessed.";
+
+/// The day that a checkpoint is kept for which was cosigned at an instant: the one of UTC.
+pub fn witnessed_day(at: Timestamp) -> Date {
+    Offset::UTC.to_datetime(at).date()
+}
+
+impl LogReader {
+    /// Keeps a checkpoint that was cosigned on a day, durably, unless one of that day is kept.
+    ///
+    /// # Errors
+    /// Those of [`LogReader::first_witnessed`].
+    pub async fn keep_witnessed(&self, day: Date, note: &str) -> Result<(), LogError> {
+        let (reader, note) = (self.clone(), note.to_owned());
+        blocking(move || match reader.read_witnessed(day)? {
+            Some(_) => Ok(()),
+            None => reader.files.write_note(&format!("{WITNESSED_PREFIX}{day}"), &note),
+        })
+        .await
+    }
+
+    /// The first checkpoint that has an entry, of those that were kept from a day to another; none where none has it.
+    ///
+    /// # Errors
+    /// [`LogError::Log`] with the file's name when one is damaged; faults of the disk.
+    pub async fn first_witnessed(&self, entry: u64, from: Date, to: Date) -> Result<Option<Published>, LogError> {
+        let reader = self.clone();
+        blocking(move || {
+            let mut next = Some(from);
+            while let Some(day) = next.filter(|day| *day <= to) {
+                if let Some(kept) = reader.read_witnessed(day)?.filter(|kept| kept.checkpoint.size > entry) {
+                    return Ok(Some(kept));
+                }
+                next = day.tomorrow().ok();
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    fn read_witnessed(&self, day: Date) -> Result<Option<Published>, LogError> {
+        let path = format!("{WITNESSED_PREFIX}{day}");
+        let Some(bytes) = self.files.read(&path)? else { return Ok(None) };
+        let damaged = |problem: String| TransparencyError::TileDamaged { path: path.clone(), problem };
+        let note = String::from_utf8(bytes).map_err(|_| self.named(damaged("it is no text".to_owned()).into()))?;
+        let opened = Checkpoint::open(&note, &self.verifier);
+        let checkpoint = opened.map_err(|error| self.named(damaged(error.to_string()).into()))?;
+        Ok(Some(Published { checkpoint, note }))
+    }
+}
