@@ -159,9 +159,9 @@ impl Writer {
         let may_be_missing = asked.may_be_missing(schema);
         let is_known = may_be_missing == (false, false) || (is_alone && matches!(*asked.value, Expr::Column(_)));
         if !asked.is_negated || (is_known && !asked.is_correlated()) {
-            return Ok(asked.as_it_was());
+            return Ok(asked.into_original());
         }
-        let Some(value) = self.outside(&asked, schema)? else { return Ok(asked.as_it_was()) };
+        let Some(value) = self.outside(&asked, schema)? else { return Ok(asked.into_original()) };
         let none_equal = not_exists(asked.others_that(column(OTHER).eq(value))?);
         Ok(match asked.known(may_be_missing)? {
             Some(known) => none_equal.and(known),
@@ -183,8 +183,8 @@ impl Writer {
             self.is_changed = true;
             return Ok(comparison);
         }
-        let Some(known) = asked.known(asked.may_be_missing(schema))? else { return Ok(asked.as_it_was()) };
-        let Some(value) = self.outside(&asked, schema)? else { return Ok(asked.as_it_was()) };
+        let Some(known) = asked.known(asked.may_be_missing(schema))? else { return Ok(asked.into_original()) };
+        let Some(value) = self.outside(&asked, schema)? else { return Ok(asked.into_original()) };
         let any_equal = exists(asked.others_that(column(OTHER).eq(value))?);
         let (among, not_among) = (Box::new(lit(!asked.is_negated)), Box::new(lit(asked.is_negated)));
         Ok(Expr::Case(Case {
@@ -250,7 +250,7 @@ impl Membership {
         }
     }
 
-    fn as_it_was(self) -> Expr {
+    fn into_original(self) -> Expr {
         Expr::InSubquery(InSubquery::new(self.value, self.others, self.is_negated))
     }
 

@@ -144,12 +144,12 @@ impl Sheet {
             let mut part = [0.0f32; LANES];
             for (run, ones) in runs.iter().zip(ones) {
                 let ones = *ones as f32;
-                for lane in 0..LANES {
-                    part[lane] += ones * run.span[lane];
+                for (part, span) in part.iter_mut().zip(&run.span) {
+                    *part += ones * span;
                 }
             }
-            for lane in 0..LANES {
-                sums[lane] += f64::from(part[lane]);
+            for (sum, part) in sums.iter_mut().zip(part) {
+                *sum += f64::from(part);
             }
         }
         std::array::from_fn(|lane| sums[lane] as f32)

@@ -130,7 +130,7 @@ fn within(between: &mut Between, schema: &DFSchema) -> bool {
         if of.is_floating() { Exact::read(bound)?.among(&types[0], rounding) } else { Some(bound.clone()) }
     };
     let is_mixed = matches!(types[0], DataType::Decimal128(..)) && types.iter().any(DataType::is_floating);
-    match (is_mixed, placed(&**low, &types[1], Rounding::Up), placed(&**high, &types[2], Rounding::Down)) {
+    match (is_mixed, placed(low, &types[1], Rounding::Up), placed(high, &types[2], Rounding::Down)) {
         (true, Some(lowest), Some(highest)) => {
             (**low, **high) = (lowest, highest);
             true

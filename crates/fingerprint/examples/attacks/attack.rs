@@ -294,9 +294,8 @@ fn regression(values: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
         }
     }
     for i in 1..size {
-        for j in 0..i {
-            normal[i][j] = normal[j][i];
-        }
+        let (above, below) = normal.split_at_mut(i);
+        below[0].iter_mut().zip(above).for_each(|(cell, row)| *cell = row[i]);
     }
     for i in 0..size {
         let scale = if normal[i][i].abs() > 1e-9 { normal[i][i] } else { 1e-9 };
