@@ -43,7 +43,7 @@ async fn a_promise_that_a_later_version_breaks_is_told_and_delivered() {
     assert_eq!(app.check_promises().await.unwrap(), 0, "the same data was looked at twice");
 
     // Now a line has one delay, which a mark of single trips takes apart.
-    take_in(scenario, |line, _| format!("{}0", &line[1..])).await;
+    take_in(scenario, |line, _| format!("{}0", line[1..].parse::<u32>().unwrap() + 1)).await;
     assert_eq!(app.check_promises().await.unwrap(), 1);
     let told = broken();
     assert!(told.len() == 1 && told[0].as_ref().is_some_and(|told| told.contains("line determines delay")), "{told:?}");
