@@ -4,7 +4,7 @@
 use axum::Router;
 use lingqu_api::ApiSettings;
 use lingqu_app::{
-    AskedWitnessSetting, CosigningSetting, TraceCheck, WitnessSetting, WitnessedLogSetting, verify_trace,
+    AppError, AskedWitnessSetting, CosigningSetting, TraceCheck, WitnessSetting, WitnessedLogSetting, verify_trace,
 };
 use lingqu_crypto::Suite;
 use lingqu_tests::scenario::Scenario;
@@ -29,6 +29,18 @@ async fn witness_of(app: &lingqu_app::App) -> (Scenario, AskedWitnessSetting) {
     (neighbour, AskedWitnessSetting { url, keys })
 }
 
+/// What comes of it, tried again where the witness has not answered in the time that publishing waits for it.
+async fn again<T>(work: impl AsyncFn() -> Result<T, AppError>) -> T {
+    let mut told = None;
+    for _ in 0..20 {
+        match work().await {
+            Ok(done) => return done,
+            Err(error) => told = Some(error),
+        }
+    }
+    panic!("{told:?}")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_shows_since_when_the_keys_were_committed_to() {
     let leaks = Leaks::open().await;
@@ -36,10 +48,10 @@ async fn a_witness_shows_since_when_the_keys_were_committed_to() {
     let (_neighbour, asked) = witness_of(app).await;
     let keys = asked.keys.clone();
     app.ask_witnesses(CosigningSetting { witnesses: vec![asked], quorum: 1, twin_quorum: None }).unwrap();
-    let before = app.publish_log().await.unwrap();
+    let before = again(async || app.publish_log().await).await;
     let leak = leaks.leak(&leaks.first, 2_000).await;
     let found = trace(leaks.scenario(), &leak).await;
-    let bundle = app.export_trace(&found).await.unwrap();
+    let bundle = again(async || app.export_trace(&found).await).await;
 
     let of_log = |key: &&NoteVerifier| key.key_type().suite() == Suite::International;
     let witness = keys.iter().find(of_log).expect("the witness has a key for the log");

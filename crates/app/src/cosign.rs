@@ -187,7 +187,7 @@ impl App {
                 return Ok(Release::Waiting { found, required });
             }
             publisher.release(heads.clone()).await?;
-            cosigning.keep_witnessed(publisher.reader(), &heads.international).await;
+            cosigning.keep_witnessed(publisher.reader(), &heads.international, self.now()).await;
             *lock(&cosigning.released) = Some(heads.clone());
             // What was recorded while it waited is not under it. Nothing waits now, so the next round is the last.
             if !was_waiting {
@@ -235,7 +235,7 @@ impl App {
             give_back(&publisher).await;
             return Err(error.into());
         }
-        cosigning.keep_witnessed(publisher.reader(), &heads.international).await;
+        cosigning.keep_witnessed(publisher.reader(), &heads.international, self.now()).await;
         *publishing = Some(publisher);
         *lock(&cosigning.released) = Some(heads);
         *lock(&cosigning.passed_by) = None;
@@ -271,10 +271,12 @@ impl Cosigning {
     }
 
     /// Keeps the first checkpoint of each day that a witness cosigned: it shows what stood in the log that day, by another's time.
-    /// What is published does not wait for it.
-    async fn keep_witnessed(&self, reader: &LogReader, head: &Published) {
-        let day = self.international.cosigned_at(&head.note).map(witnessed_day);
-        let Some(day) = day.filter(|day| *lock(&self.kept_of) != Some(*day)) else { return };
+    /// The day is the node's, since a witness may have any clock. What is published does not wait for it.
+    async fn keep_witnessed(&self, reader: &LogReader, head: &Published, now: Timestamp) {
+        let day = witnessed_day(now);
+        if *lock(&self.kept_of) == Some(day) || !self.international.is_cosigned(&head.note) {
+            return;
+        }
         match reader.keep_witnessed(day, &head.note).await {
             Ok(()) => *lock(&self.kept_of) = Some(day),
             Err(error) => {
@@ -368,12 +370,11 @@ impl LogWitnesses {
         }
     }
 
-    /// The last time at which a witness cosigned a checkpoint; none where none did.
-    fn cosigned_at(&self, note: &str) -> Option<Timestamp> {
-        let note = SignedNote::parse(note).ok()?;
-        let signed = note.verify_signatures(self.policy.cosigners()).ok()?;
-        let last = signed.iter().filter_map(|signature| signature.cosigned_at).max()?;
-        Timestamp::from_second(i64::try_from(last).ok()?).ok()
+    /// Whether a witness cosigned a checkpoint.
+    fn is_cosigned(&self, note: &str) -> bool {
+        let Ok(note) = SignedNote::parse(note) else { return false };
+        let signed = note.verify_signatures(self.policy.cosigners());
+        signed.is_ok_and(|signed| signed.iter().any(|signature| signature.cosigned_at.is_some()))
     }
 
     fn lacks_lines(&self, note: &str) -> bool {

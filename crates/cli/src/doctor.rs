@@ -247,7 +247,7 @@ fn look_at_promises(findings: &mut Findings, app: &App) {
     let broken = kept.iter().filter_map(|kept| Some((kept, kept.broken.as_ref()?)));
     let words = broken.map(|(kept, broken)| {
         format!(
-            "{}: since its newest snapshot its data no longer bears what its marking promises ({}). Deliveries go on; \
+            "{}: what its marking promises can't be shown of its newest snapshot ({}). Deliveries go on; \
              have the source mended, or agree on a product whose terms hold",
             kept.product, broken.en
         )

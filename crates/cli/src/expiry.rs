@@ -1,4 +1,4 @@
-//! When a certificate expires: the one thing about it that the node tells and the TLS library does not.
+//! When a certificate begins to be valid and when it expires: what the node asks about it and the TLS library does not tell.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -13,6 +13,15 @@ const VERSION: u8 = 0xa0;
 
 /// The `notAfter` of a certificate in DER (RFC 5280, section 4.1.2.5); none where it has none or it can't be read.
 pub fn expires_at(certificate: &[u8]) -> Option<Timestamp> {
+    validity(certificate)?.1
+}
+
+/// The `notBefore` of a certificate in DER; none where it has none or it can't be read.
+pub fn begins_at(certificate: &[u8]) -> Option<Timestamp> {
+    validity(certificate)?.0
+}
+
+fn validity(certificate: &[u8]) -> Option<(Option<Timestamp>, Option<Timestamp>)> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (mut rest, _) = element(certificate, SEQUENCE)?;
     if let Some((_, after)) = element(rest, VERSION) {
@@ -23,8 +32,8 @@ pub fn expires_at(certificate: &[u8]) -> Option<Timestamp> {
         rest = element(rest, tag)?.1;
     }
     let (validity, _) = element(rest, SEQUENCE)?;
-    let (_, not_after) = time(validity)?;
-    time(not_after)?.0
+    let (not_before, rest) = time(validity)?;
+    Some((not_before, time(rest)?.0))
 }
 
 /// The content of the element that bytes begin with, and what stands behind it; none where it has another tag.
@@ -57,8 +66,9 @@ fn time(bytes: &[u8]) -> Option<(Option<Timestamp>, &[u8])> {
             (std::str::from_utf8(text).ok()?.to_owned(), rest)
         }
     };
-    let time = DateTime::strptime("%Y%m%d%H%M%SZ", &text).and_then(|time| Offset::UTC.to_timestamp(time));
-    Some((time.ok(), rest))
+    let time = DateTime::strptime("%Y%m%d%H%M%SZ", &text).ok();
+    // The last second of 9999 stands for no end (RFC 5280, section 4.1.2.5) and lies beyond what is reckoned with here.
+    Some((time.map(|time| Offset::UTC.to_timestamp(time).unwrap_or(Timestamp::MAX)), rest))
 }
 
 #[cfg(test)]
@@ -71,6 +81,9 @@ mod tests {
         let told = |text: &str| expires_at(&der(text)).map(|at| at.to_string());
         assert_eq!(told(FIRST).as_deref(), Some("2126-01-01T00:00:00Z"));
         assert_eq!(told(RENEWED).as_deref(), Some("2049-12-31T23:59:59Z"));
+        let (_, rest) = element(b"\x18\x0f99991231235959Z!", GENERALIZED_TIME).unwrap();
+        assert_eq!((time(b"\x18\x0f99991231235959Z!"), rest), (Some((Some(Timestamp::MAX), &b"!"[..])), &b"!"[..]));
+        assert!(begins_at(&der(FIRST)) < expires_at(&der(FIRST)) && begins_at(&der(FIRST)).is_some());
         let whole = der(FIRST);
         for at in 0..whole.len() {
             expires_at(&whole[..at]);

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
-use crate::expiry::expires_at;
+use crate::expiry::{begins_at, expires_at};
 use crate::failure::Failure;
 
 /// The names by which clients ask for a protocol in the handshake (ALPN, RFC 7301).
@@ -107,8 +107,13 @@ impl Certificate {
         if found.cert == self.in_use().cert {
             return Ok(false);
         }
-        if let Some(at) = found.cert.first().and_then(|own| expires_at(own)).filter(|at| *at <= now) {
-            let path = self.identity.certificate.display();
+        let (own, path) = (found.cert.first(), self.identity.certificate.display());
+        if let Some(at) = own.and_then(|own| begins_at(own)).filter(|at| *at > now) {
+            return Err(Failure::Mend(format!(
+                "the certificate in {path} is not valid before {at}; it is taken then, if it still is there"
+            )));
+        }
+        if let Some(at) = own.and_then(|own| expires_at(own)).filter(|at| *at <= now) {
             return Err(Failure::Mend(format!(
                 "the certificate in {path} has expired at {at}; put one there that is valid"
             )));
@@ -265,6 +270,8 @@ UZ2T3T8ZJQ==\n\
         std::fs::remove_file(&identity.key).unwrap();
         assert!(certificate.renew(now).is_err() && presents(FIRST));
         put(RENEWED, RENEWED_KEY);
+        let told = certificate.renew("2026-05-31T23:59:59Z".parse().unwrap()).unwrap_err().to_string();
+        assert!(told.contains("is not valid before 2026-06-01T00:00:00Z") && presents(FIRST), "{told}");
         assert!(certificate.renew(now).unwrap() && presents(RENEWED));
         assert_eq!(certificate.expires_at().unwrap().to_string(), "2049-12-31T23:59:59Z");
         assert!(!certificate.renew(now).unwrap());

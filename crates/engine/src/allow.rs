@@ -254,7 +254,7 @@ const NO_CALLS: [&str; 32] = [
     "with",
 ];
 /// Words that chain expressions or queries as operators do.
-const CHAINING_WORDS: [&str; 16] = [
+pub const CHAINING_WORDS: [&str; 24] = [
     "and",
     "or",
     "not",
@@ -268,6 +268,14 @@ const CHAINING_WORDS: [&str; 16] = [
     "collate",
     "isnull",
     "notnull",
+    "xor",
+    "overlaps",
+    "operator",
+    "regexp",
+    "rlike",
+    "match",
+    "member",
+    "div",
     "union",
     "except",
     "intersect",

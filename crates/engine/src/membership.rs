@@ -21,8 +21,8 @@ use datafusion::logical_expr::expr::{InList, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
-    exists, lit, not, not_exists, scalar_subquery,
+    BinaryExpr, Case, Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
+    Subquery, exists, lit, not, not_exists, scalar_subquery,
 };
 
 use crate::allow::{Refusal, RefusalCode};
@@ -204,8 +204,12 @@ impl Writer {
                 _ => false,
             })
         })?;
-        let has_limit = |plan: &LogicalPlan| plan.exists(|node| Ok(matches!(node, LogicalPlan::Limit(_))));
-        if is_out_of_sight || (asked.is_correlated() && has_limit(&asked.others.subquery)?) {
+        // The first rows of no order may be others each time that they are asked for.
+        let is_correlated = asked.is_correlated();
+        let is_limited = asked.others.subquery.exists(|node| {
+            Ok(matches!(node, LogicalPlan::Limit(limit) if is_correlated || !is_sorted(&limit.input)))
+        })?;
+        if is_out_of_sight || is_limited {
             self.is_refused = true;
             return Ok(None);
         }
@@ -259,20 +263,29 @@ impl Membership {
         !self.others.outer_ref_columns.is_empty()
     }
 
-    /// Whether the value may be missing, and one of the others.
+    /// Whether the value may be missing, and one of the others. What is in them of a subquery that has no row is, although DataFusion
+    /// takes it to be as its column is.
     fn may_be_missing(&self, schema: &DFSchema) -> (bool, bool) {
-        let others = self.others.subquery.schema().fields();
-        (self.value.nullable(schema).unwrap_or(true), others.iter().any(|field| field.is_nullable()))
+        let others = &self.others.subquery;
+        let is_nullable = others.schema().fields().iter().any(|field| field.is_nullable());
+        let asks = others.exists(|node| Ok(node.expressions().iter().any(has_scalar_subquery))).unwrap_or(true);
+        let value = self.value.nullable(schema).unwrap_or(true) || has_scalar_subquery(&self.value);
+        (value, is_nullable || asks)
     }
 
     /// The comparison with the one row that an aggregate over the whole of something has, also where that is nothing: a subquery
     /// that takes something from outside has none there for DataFusion, unless it stands for its value.
     fn of_one_row(&self) -> Option<Expr> {
-        if !self.is_correlated() || !has_one_row(&self.others.subquery) {
+        // Of one row DISTINCT leaves it.
+        let mut others = &self.others.subquery;
+        while let LogicalPlan::Distinct(Distinct::All(input)) = &**others {
+            others = input;
+        }
+        if !self.is_correlated() || !has_one_row(others) {
             return None;
         }
         let operator = if self.is_negated { Operator::NotEq } else { Operator::Eq };
-        let other = Box::new(Expr::ScalarSubquery(self.others.clone()));
+        let other = Box::new(Expr::ScalarSubquery(Subquery { subquery: Arc::clone(others), ..self.others.clone() }));
         Some(Expr::BinaryExpr(BinaryExpr::new(self.value.clone(), operator, other)))
     }
 
@@ -323,15 +336,29 @@ fn asks(expr: &Expr) -> bool {
     found.unwrap_or(true)
 }
 
+fn has_scalar_subquery(expr: &Expr) -> bool {
+    expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_)))).unwrap_or(true)
+}
+
 /// Whether a subquery has one column. What has more is refused elsewhere.
 fn is_of_one(others: &Subquery) -> bool {
     others.subquery.schema().fields().len() == 1
+}
+
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
+        LogicalPlan::Sort(_) => true,
+        _ => false,
+    }
 }
 
 fn has_one_row(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::Projection(projection) => has_one_row(&projection.input),
         LogicalPlan::SubqueryAlias(alias) => has_one_row(&alias.input),
+        LogicalPlan::Distinct(Distinct::All(input)) => has_one_row(input),
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
         _ => false,
     }

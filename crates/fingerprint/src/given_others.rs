@@ -13,6 +13,7 @@ const RIDGE: f64 = 1e-9;
 /// the cube of the columns.
 const PRODUCT_ROWS_MAX: usize = 2_000;
 const PRODUCT_ROWS_MIN: usize = 100;
+/// Fewer rows for each other column show nothing: of the sampled ones, more than 200 columns at once are not asked.
 const PRODUCT_ROWS_MIN_EACH: usize = 10;
 
 /// A column is asked in products when it is positive in such a share of the rows in which what is asked for is.

@@ -153,6 +153,12 @@ impl<'e> Chain<'e> {
             Some(right) if grants.iter().all(|(_, of_moment)| of_moment != right) => {
                 Err("it was made under rights that were no longer in force".to_owned())
             }
+            // Of the rights that it names, not of others that were in force within the leeway.
+            Some(right)
+                if !grants.iter().any(|(grant, of)| of == right && grant.scope.modes.contains(&opening.mode)) =>
+            {
+                Err(format!("the rights that it was made under did not allow {}", opening.mode.code()))
+            }
             Some(_) => Ok(()),
         }
     }

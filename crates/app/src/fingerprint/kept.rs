@@ -26,11 +26,11 @@ pub struct KeptPromises {
     pub snapshots: BTreeMap<ResourceId, SnapshotId>,
     /// When they were looked at.
     pub at: String,
-    /// What they no longer bear; none where all is kept.
+    /// What can't be shown of them, be it broken or too much to look at; none where all is kept.
     pub broken: Option<BrokenPromise>,
 }
 
-/// Why data doesn't bear a marking, as whoever drafts it would be told.
+/// Why a marking's promises can't be shown of data, as whoever drafts it would be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenPromise {
     /// In Chinese.
@@ -49,12 +49,19 @@ struct Promising {
 impl App {
     /// Holds the marking of each product that is or was open to orders against its newest data, unless that was done. What is broken is
     /// logged and kept for [`App::kept_promises`]. Answers how many were looked at; one whose data can't be read is logged and
-    /// looked at the next time. Error: what was found can't be read or written.
+    /// looked at the next time. Error: what was found can't be read or written; what is damaged is found anew.
     pub async fn check_promises(&self) -> Result<usize, AppError> {
         self.must_be_exclusive()?;
         self.refresh().await?;
         let promising = self.promising();
-        let mut known = self.kept_promises()?;
+        let mut known = match self.kept_promises() {
+            // It holds nothing that a look does not find again.
+            Err(error @ AppError::Damaged { .. }) => {
+                tracing::warn!(%error, "what was found of promises is looked at anew");
+                Vec::new()
+            }
+            known => known?,
+        };
         known.retain(|known| promising.iter().any(|promising| promising.product == known.product));
         let mut count = 0;
         for Promising { product, details, snapshots } in promising {
@@ -73,7 +80,7 @@ impl App {
                 }
             };
             if let Some(BrokenPromise { en, .. }) = &broken {
-                tracing::warn!(%product, problem = en, "a product's data no longer bears what its marking promises; its deliveries go on");
+                tracing::warn!(%product, problem = en, "what a product's marking promises can't be shown of its newest data; its deliveries go on");
             }
             count += 1;
             known.retain(|known| known.product != product);

@@ -119,13 +119,13 @@ impl App {
         let signer = self.log_signer()?;
         let (mut builder, provers) = self.begin_bundle(&about, &checkpoint)?;
         let keys = disclosed(trace);
-        let mut records = self.add_stream(&mut builder, &trace.recorded, &provers).await?;
+        let mut records = self.add_stream(&mut builder, &trace.recorded, 0, &provers).await?;
         // What may be marked, how and how often, as it was drafted.
         for case in accusing(trace) {
-            records += self.add_stream(&mut builder, case.marked.product.as_str(), &provers).await?;
+            records = self.add_stream(&mut builder, case.marked.product.as_str(), records, &provers).await?;
         }
         for stream in named_in(&trace.report) {
-            records += self.add_stream(&mut builder, &stream, &provers).await?;
+            records = self.add_stream(&mut builder, &stream, records, &provers).await?;
         }
         self.add_deliveries(&mut builder, trace, records, &provers).await?;
         self.add_witnessed(&mut builder, &keys.iter().map(|key| &key.order).collect(), &provers).await?;
@@ -149,14 +149,15 @@ impl App {
         builder.build(&signer).map_err(fault)
     }
 
-    /// Journal records of an entity.
+    /// Journal records of an entity, after so many others. Answers how many there are now.
     async fn add_stream(
         &self,
         builder: &mut EvidenceBuilder,
         stream: &str,
+        others: usize,
         provers: &Provers<'_>,
     ) -> Result<usize, AppError> {
-        let (mut version, mut count) = (0, 0);
+        let (mut version, mut count) = (0, others);
         loop {
             let page = self.store.read_stream(stream, version, READ_LIMIT_MAX).await?;
             let Some(last) = page.last() else { return Ok(count) };

@@ -70,7 +70,7 @@ impl App {
         entry: u64,
         recorded_at: Timestamp,
     ) -> Result<Option<LogProof>, AppError> {
-        // The witness's clock need not be the node's: its day may be the one before or after.
+        // The clocks of a node's processes may differ: the day may be the one before or after.
         let (from, to) = (witnessed_day(recorded_at), witnessed_day(self.now()));
         let (from, to) = (from.yesterday().unwrap_or(from), to.tomorrow().unwrap_or(to));
         match log.first_witnessed(entry, from, to).await? {
@@ -80,7 +80,8 @@ impl App {
     }
 }
 
-/// Who saw the log with an entry first, by the proof in the bundle; none where there is none. Error: the proof is wrong.
+/// Who saw the log with an entry, by the proof in the bundle: of the witnesses that signed, the one with the latest time, so that one
+/// with a slow clock makes nothing older. None where there is none. Error: the proof is wrong.
 pub(super) fn seen(
     evidence: &Evidence,
     trust: &EvidenceTrust,
@@ -114,7 +115,7 @@ pub(super) fn seen(
         }
         let signed = note.verify_signatures(&known).map_err(|error| wrong(error.to_string()))?;
         let times = signed.into_iter().filter_map(|signed| Some((signed.cosigned_at?, signed.verifier)));
-        if let Some((at, key)) = times.min_by_key(|(at, _)| *at) {
+        if let Some((at, key)) = times.max_by_key(|(at, _)| *at) {
             let at = i64::try_from(at).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
             let at = at.ok_or_else(|| wrong("its time is out of the calendar's range".to_owned()))?;
             return Ok(Some(CommitmentSeen { key: key.to_string(), key_is_trusted, at }));

@@ -183,6 +183,10 @@ impl Deliveries {
         let Question { mode, sql, parameters, request, limits } = question;
         let session = admission.serving.session(mode, limits)?;
         let place = self.streams.take(&admission.order)?;
+        if mode == Mode::File {
+            // By it whoever hangs up is charged: an engine that is full by then must not make his copy free.
+            admission.serving.rows_of_copy().await?;
+        }
         let (calls, data_sets) = if mode == Mode::File { (0, 1) } else { (1, 0) };
         let asked = Use { calls, data_sets, ..Use::default() };
         let reservation = Reservation::make(&self.app, &admission.serving, asked).await?;
@@ -481,13 +485,8 @@ impl Delivery {
         if is_half_of(of_product) || self.price.data_sets == 0 {
             return is_half_of(of_product);
         }
-        match serving.rows_of_copy().await {
-            Ok(of_copy) => of_copy.is_some_and(is_half_of),
-            Err(error) => {
-                tracing::warn!(%error, receipt = %self.receipt, "the rows of a copy can't be counted; its consumer is not charged");
-                false
-            }
-        }
+        // Counted when the delivery began.
+        serving.rows_of_copy().await.ok().flatten().is_some_and(is_half_of)
     }
 
     /// Writes the closing record, and when it is durable settles by it what was reserved.

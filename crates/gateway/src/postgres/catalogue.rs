@@ -36,7 +36,8 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArguments, SetExpr, Statement as SqlStatement, TableFactor, visit_expressions_mut,
+    Expr as SqlExpr, FunctionArguments, SetExpr, Statement as SqlStatement, TableFactor, TableWithJoins,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -413,7 +414,12 @@ fn array_of_nothing(expression: &SqlExpr) -> Option<String> {
     let SqlExpr::Function(call) = expression else { return None };
     let FunctionArguments::Subquery(query) = &call.args else { return None };
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let TableFactor::Table { name, .. } = &select.from.first()?.relation else { return None };
+    let [TableWithJoins { relation: TableFactor::Table { name, .. }, joins }] = select.from.as_slice() else {
+        return None;
+    };
+    if !joins.is_empty() {
+        return None;
+    }
     let name = name.0.last()?.as_ident()?.value.to_ascii_lowercase();
     let condition = select.selection.as_ref().map(ToString::to_string).unwrap_or_default();
     let is_empty = EMPTY.iter().any(|(table, condition_part)| *table == name && condition.contains(condition_part));

@@ -7,9 +7,9 @@ use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 
 /// Longest text of a row, in bytes. A batch has hundreds of them.
 const ROW_BYTES_MAX: u64 = 256 << 10;
-/// Longest text of the catalogue's tables, in bytes: a comment. A question's own texts may be longer.
-const CELL_BYTES_MAX: u64 = 4 << 10;
-/// Functions that put their arguments together. What `array_to_string` may make it bounds itself.
+/// Longest text of the catalogue's tables (a comment), and longest that `array_to_string` makes, in bytes. A question's own texts may be longer.
+pub(super) const CELL_BYTES_MAX: u64 = 4 << 10;
+/// Functions that put their arguments together.
 const JOINING: &[&str] = &["array_to_string", "concat", "concat_ws", "make_array"];
 
 /// Functions that answer a number with a text of up to some thousand bytes, and the most times that they may stand in a plan.

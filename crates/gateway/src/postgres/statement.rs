@@ -9,6 +9,7 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use lingqu_engine::allow::CHAINING_WORDS;
 use lingqu_engine::schema_session::INFORMATION_SCHEMA;
 
 use super::command::{self, Command};
@@ -96,9 +97,7 @@ fn too_large(found: String, most: String) -> Refused {
 fn makes_deeper(token: &Token) -> bool {
     match token {
         Token::Word(word) => {
-            let words =
-                ["and", "or", "not", "is", "like", "ilike", "between", "in", "union", "except", "intersect", "at"];
-            word.quote_style.is_none() && words.iter().any(|known| word.value.eq_ignore_ascii_case(known))
+            word.quote_style.is_none() && CHAINING_WORDS.iter().any(|known| word.value.eq_ignore_ascii_case(known))
         }
         Token::Whitespace(_)
         | Token::Comma
@@ -348,6 +347,10 @@ mod tests {
     #[test]
     fn what_would_be_too_deep_is_refused_before_it_is_parsed() {
         assert!(read(&format!("SELECT 1{}", "+1".repeat(5_000)), "flights").is_err());
+        for chained in [" XOR true", " OVERLAPS a", " NOTNULL", " RLIKE 'a'", " COLLATE \"C\"", " MEMBER OF (a)"] {
+            let text = format!("SELECT true{} FROM pg_class", chained.repeat(2_000));
+            assert!(read(&text, "flights").is_err(), "{chained}");
+        }
         assert!(read(&format!("SELECT {}", "x".repeat(TEXT_BYTES_MAX)), "flights").is_err());
         // Past the parser's own limit it is the governed session's to refuse.
         assert!(read(&format!("SELECT {}1{}", "(".repeat(4_000), ")".repeat(4_000)), "flights").is_ok());

@@ -17,30 +17,35 @@ pub fn witnessed_day(at: Timestamp) -> Date {
 }
 
 impl LogReader {
-    /// Keeps a checkpoint that was cosigned on a day, durably, unless one of that day is kept.
+    /// Keeps a checkpoint that was cosigned, durably, unless one of that day is kept. One that can't be read is replaced.
     ///
     /// # Errors
-    /// Those of [`LogReader::first_witnessed`].
+    /// Faults of the disk.
     pub async fn keep_witnessed(&self, day: Date, note: &str) -> Result<(), LogError> {
         let (reader, note) = (self.clone(), note.to_owned());
-        blocking(move || match reader.read_witnessed(day)? {
-            Some(_) => Ok(()),
-            None => reader.files.write_note(&format!("{WITNESSED_PREFIX}{day}"), &note),
+        blocking(move || match reader.read_witnessed(day) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(LogError::Log(_)) => reader.files.write_note(&format!("{WITNESSED_PREFIX}{day}"), &note),
+            Err(error) => Err(error),
         })
         .await
     }
 
-    /// The first checkpoint that has an entry, of those that were kept from a day to another; none where none has it.
+    /// The first checkpoint that has an entry, of those that were kept from a day to another; none where none has it. One that is
+    /// damaged, or that the log signed with another key, is told in the node's log and passed over.
     ///
     /// # Errors
-    /// [`LogError::Log`] with the file's name when one is damaged; faults of the disk.
+    /// Faults of the disk.
     pub async fn first_witnessed(&self, entry: u64, from: Date, to: Date) -> Result<Option<Published>, LogError> {
         let reader = self.clone();
         blocking(move || {
             let mut next = Some(from);
             while let Some(day) = next.filter(|day| *day <= to) {
-                if let Some(kept) = reader.read_witnessed(day)?.filter(|kept| kept.checkpoint.size > entry) {
-                    return Ok(Some(kept));
+                match reader.read_witnessed(day) {
+                    Ok(Some(kept)) if kept.checkpoint.size > entry => return Ok(Some(kept)),
+                    Ok(_) => {}
+                    Err(error @ LogError::Log(_)) => tracing::warn!(%error, "a kept checkpoint is passed over"),
+                    Err(error) => return Err(error),
                 }
                 next = day.tomorrow().ok();
             }

@@ -13,6 +13,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility};
 use datafusion::scalar::ScalarValue;
 
+use super::super::growth::CELL_BYTES_MAX;
 use super::super::statement::DATABASE;
 use super::super::version;
 
@@ -90,8 +91,6 @@ const VISIBLE: &[&str] = &[
 
 /// The function that stands for an array of texts of which there are none.
 pub(super) const NO_TEXTS: &str = "no_texts";
-/// Longest text that is made of an array, in bytes.
-const JOINED_BYTES_MAX: usize = 16 << 10;
 
 /// The state with those functions that clients use, and with what PostgreSQL has and the engine has not.
 pub(super) fn restricted(state: SessionState) -> SessionState {
@@ -192,7 +191,7 @@ fn array_to_string(arguments: &[ArrayRef]) -> DataFusionResult<ArrayRef> {
                 text.push_str(&separator);
             }
             text.push_str(&item);
-            if text.len() > JOINED_BYTES_MAX {
+            if text.len() as u64 > CELL_BYTES_MAX {
                 return resources_err!("the text of an array");
             }
         }
