@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::client::Served;
 
-const LISTS: [&str; 17] = [
+const LISTS: [&str; 18] = [
     "parties",
     "users",
     "resources",
@@ -22,6 +22,7 @@ const LISTS: [&str; 17] = [
     "meters",
     "settlements",
     "traces",
+    "erasures",
 ];
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod answers;
 mod bundles;
 mod complete;
+mod erased;
 mod in_force;
 mod parts;
 mod replays;

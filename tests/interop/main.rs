@@ -6,6 +6,7 @@ mod catalogue;
 mod clients;
 mod document;
 mod doors;
+mod erased;
 mod evidence;
 mod flight;
 mod foreign;

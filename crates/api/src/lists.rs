@@ -68,4 +68,5 @@ lists! {
     meter: meters of lingqu_domain::settlement::Meter, "/api/v1/meters", "/api/v1/meters/{id}", "list_meters", "get_meter";
     settlement: settlements of lingqu_domain::settlement::Settlement, "/api/v1/settlements", "/api/v1/settlements/{id}", "list_settlements", "get_settlement";
     trace: traces of lingqu_domain::trace::Trace, "/api/v1/traces", "/api/v1/traces/{id}", "list_traces", "get_trace";
+    erasure: erasures of lingqu_domain::erasure::Erasure, "/api/v1/erasures", "/api/v1/erasures/{id}", "list_erasures", "get_erasure";
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use lingqu_domain::command::Command;
+use lingqu_domain::erasure::Erasure;
 use lingqu_domain::id::{PartyId, ResourceId};
 use lingqu_domain::mandate::Mandate;
 use lingqu_domain::order::Order;
@@ -105,6 +106,7 @@ impl<'a> Sight<'a> {
             Some(EntityKind::Meter) => self.sees_in(&state.meters, id),
             Some(EntityKind::Settlement) => self.sees_in(&state.settlements, id),
             Some(EntityKind::Trace) => self.sees_in(&state.traces, id),
+            Some(EntityKind::Erasure) => self.sees_in(&state.erasures, id),
         }
     }
 
@@ -192,6 +194,13 @@ impl Visible for Ticket {
 
 impl Visible for Trace {
     /// Whom a trace is about is for the case alone; that there was one is for those who supervise.
+    fn is_visible(&self, sight: &Sight<'_>) -> bool {
+        sight.is_oversight()
+    }
+}
+
+impl Visible for Erasure {
+    /// That a person demanded it is his business; that it was done is looked after by those who supervise.
     fn is_visible(&self, sight: &Sight<'_>) -> bool {
         sight.is_oversight()
     }

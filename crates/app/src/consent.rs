@@ -366,8 +366,8 @@ impl App {
     }
 }
 
-/// The subject as whom is tried whether somebody takes consents.
-fn nobody() -> SubjectId {
+/// The subject as whom is tried whether somebody takes consents, or may erase a subject.
+pub(crate) fn nobody() -> SubjectId {
     "sub_00000000000000000000000000000000".parse().expect("32 hexadecimal digits after the prefix")
 }
 

@@ -17,6 +17,7 @@ mod connections;
 mod consent;
 mod cosign;
 mod data;
+mod erase;
 mod error;
 mod evidence;
 mod fingerprint;
@@ -55,6 +56,7 @@ pub use connections::{ConnectionSetting, ConnectionTarget};
 pub use consent::{ConsentRef, SubjectConsent, TakenBy};
 pub use cosign::{AskedWitnessSetting, CosigningSetting, WitnessStanding};
 pub use data::data_type_of;
+pub use erase::ErasureView;
 pub use error::{AppError, Problem};
 pub use evidence::{
     CosignedReport, EvidenceOptions, EvidenceParts, EvidenceReport, PART_RECEIPTS, PartReport, REPORT_ITEM,

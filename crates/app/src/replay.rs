@@ -1,8 +1,9 @@
 //! Replay: fold the journal from nothing and hold against it everything that it determines: read tables, postings, service
-//! keys, quota accounts and the vault's index; then the receipts against log, index and metering windows, and the published
-//! log against the database. It holds the folded state and a page of each thing at a time.
+//! keys, quota accounts, the vault's index and what was to be erased; then the receipts against log, index and metering
+//! windows, and the published log against the database. It holds the folded state and a page of each thing at a time.
 
 mod consents;
+mod erasures;
 mod keys;
 mod marks;
 mod receipts;
@@ -98,6 +99,7 @@ impl App {
         service_keys.compare(&view, &mut report).await?;
         self.compare_mark_shares(&view, &state, &mut report).await?;
         self.compare_consents(&view, &state, &withdrawals, &mut report).await?;
+        self.compare_erasures(&state, &mut report).await?;
         let used = self.compare_receipts(&view, &state, &mut report).await?;
         drop(view);
         self.compare_quota(&used, &mut report).await?;

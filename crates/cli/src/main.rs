@@ -14,6 +14,7 @@ mod connection;
 mod demo;
 mod descriptors;
 mod doctor;
+mod erase;
 mod expiry;
 mod failure;
 mod http;
@@ -79,6 +80,7 @@ enum Command {
     Trace(trace::TraceArguments),
     Marking(marking::MarkingArguments),
     Regulator(regulator::RegulatorArguments),
+    Erase(erase::EraseArguments),
     Witness(witness::WitnessArguments),
     Openapi(openapi::OpenapiArguments),
 }
@@ -115,6 +117,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Trace(arguments) => trace::run(arguments).await,
         Command::Marking(arguments) => marking::run(arguments).await,
         Command::Regulator(arguments) => regulator::run(arguments).await,
+        Command::Erase(arguments) => erase::run(arguments).await,
         Command::Witness(arguments) => witness::run(arguments).await,
         Command::Openapi(arguments) => openapi::run(arguments),
     }

@@ -152,6 +152,9 @@ fn the_help_is_the_golden_one() {
         &["regulator", "init"],
         &["regulator", "request"],
         &["regulator", "share"],
+        &["erase"],
+        &["erase", "request"],
+        &["erase", "subject"],
         &["openapi"],
     ];
     let mut found = String::new();
@@ -180,6 +183,8 @@ fn wrong_usage_exits_with_2_and_success_with_0() {
         &["replay"],
         &["audit", "export", "ord_1"],
         &["trace"],
+        &["erase", "request", "rcp_1", "--login", "chief"],
+        &["erase", "subject", "--why", "x", "--login", "chief"],
         &["serve", "--dir", "a", "--config", "b"],
         &["serve", "--listen", "somewhere"],
         &[],
@@ -237,11 +242,29 @@ fn a_busy_port_is_named_with_the_option_that_helps() {
     assert!(!demo.exists(), "nothing is made before the port is had");
 }
 
+/// At every door, one by one.
 #[test]
 fn plain_http_stays_on_this_machine() {
+    const DOORS: [&str; 4] = ["--listen", "--admin-listen", "--flight-listen", "--postgres-listen"];
+    /// An address that no machine has (RFC 5737), so that nothing can be reached there.
+    const ELSEWHERE: &str = "192.0.2.1:0";
     let directory = tempfile::tempdir().expect("a directory");
-    let sentence = refused(&["serve", "--listen", "0.0.0.0:0", "--dir", path(directory.path())]);
-    assert!(sentence.contains("allow_plaintext = true"), "{sentence}");
+    let refused_at = |door: &str| {
+        let mut arguments = SERVE_BY_ITSELF.to_vec();
+        let place = arguments.iter().position(|argument| *argument == door).expect("it serves there");
+        arguments[place + 1] = ELSEWHERE;
+        refused(&[&arguments[..], &["--dir", path(directory.path())]].concat())
+    };
+    for door in DOORS {
+        let sentence = refused_at(door);
+        assert!(sentence.contains(ELSEWHERE) && sentence.contains("allow_plaintext = true"), "{door}: {sentence}");
+    }
+    // Where it is configured the address is tried.
+    std::fs::write(directory.path().join("lingqu.toml"), "allow_plaintext = true\n").expect("a file");
+    for door in DOORS {
+        let sentence = refused_at(door);
+        assert!(!sentence.contains("allow_plaintext"), "{door}: {sentence}");
+    }
     let sentence = refused(&["demo", "--listen", "0.0.0.0:0"]);
     assert!(sentence.contains("name an address of 127.0.0.1 with --listen"), "{sentence}");
 }

@@ -225,6 +225,8 @@ pub const PERMISSIONS: &[Permission] = &[
     by("record_voucher", &[Role::Finance], HANDLER),
     // Whoever runs a trace stands at the node's machine and is no user of it.
     Permission { command: "record_trace", roles: &[], duties: &[], subject: false, node: true, internal: true },
+    // What is erased can't be brought back, and the record says who answers for it.
+    internal("record_erasure", &[Role::DataAuthority], APPROVER),
 ];
 
 /// The matrix line of a command.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Duty;
 use crate::consent::{ConsentDetails, ConsentLimits};
+use crate::erasure::Erasable;
 use crate::id::{
     ConsentBatchId, ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PlanId, ProductId, RegistrationId,
     ResourceId, ServiceKeyId, SettlementId, SnapshotId, SupplyId, TicketId, UserId,
@@ -504,6 +505,13 @@ pub enum Command {
         /// What was traced, how, and what came of it.
         details: Box<TraceDetails>,
     },
+    /// Records that personal data of the vault is erased, before it is done; once for each object.
+    RecordErasure {
+        /// Of what.
+        object: Erasable,
+        /// Why. It stays for good, so it holds no personal data.
+        reason: String,
+    },
 }
 
 impl Command {
@@ -579,6 +587,7 @@ impl Command {
             Command::ReverseSettlement { .. } => "reverse_settlement",
             Command::RecordVoucher { .. } => "record_voucher",
             Command::RecordTrace { .. } => "record_trace",
+            Command::RecordErasure { .. } => "record_erasure",
         }
     }
 }

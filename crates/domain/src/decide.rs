@@ -18,8 +18,8 @@ use crate::node::{NODE_STREAM, Node};
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::{
-    consent, consent_batch, correction, mandate, marking, node, order, party, permit, plan, price, product, quality,
-    registration, resource,
+    consent, consent_batch, correction, erasure, mandate, marking, node, order, party, permit, plan, price, product,
+    quality, registration, resource,
 };
 use crate::{settlement, supply, trace};
 
@@ -217,6 +217,7 @@ pub fn decide(state: &State, command: &Command, context: &Context) -> Result<Dec
         C::ConfirmSettlement { settlement } => settlement::confirm(d, a, settlement),
         C::ReverseSettlement { settlement, reason } => correction::reverse(d, a, settlement, reason),
         C::RecordTrace { details } => trace::record(d, details),
+        C::RecordErasure { object, reason } => erasure::record(d, object, reason),
         C::RecordVoucher { settlement, number, amount } => {
             settlement::record_voucher(d, a, settlement, number, *amount)
         }

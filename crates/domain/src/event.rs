@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::Actor;
 use crate::consent::ConsentEvent;
 use crate::consent_batch::ConsentBatchEvent;
+use crate::erasure::ErasureEvent;
 use crate::mandate::MandateEvent;
 use crate::node::NodeEvent;
 use crate::order::OrderEvent;
@@ -69,6 +70,8 @@ pub enum Event {
     ConsentBatch(ConsentBatchEvent),
     /// To a trace.
     Trace(TraceEvent),
+    /// To an erasure.
+    Erasure(ErasureEvent),
 }
 
 impl Event {

@@ -129,6 +129,8 @@ ids! {
     ConsentBatchId = "csb";
     /// A trace (溯源) of a leaked file.
     TraceId = "trc";
+    /// An erasure (删除) of personal data.
+    ErasureId = "ers";
     /// A closed metering window.
     MeterId = "mtr";
     /// A settlement (结算).

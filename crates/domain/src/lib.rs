@@ -17,6 +17,7 @@ pub mod consent;
 pub mod consent_batch;
 pub mod correction;
 pub mod decide;
+pub mod erasure;
 pub mod event;
 pub mod grant;
 pub mod id;

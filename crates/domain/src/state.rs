@@ -13,13 +13,13 @@ use serde::Serialize;
 use crate::access::Actor;
 use crate::event::{Event, Recorded};
 use crate::id::{
-    ConsentBatchId, ConsentId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId, ProductId,
-    QualityReportId, RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, TraceId, UserId,
+    ConsentBatchId, ConsentId, ErasureId, MandateId, MeterId, OrderId, PartyId, PermitId, PermittedRevenueId, PlanId,
+    ProductId, QualityReportId, RegistrationId, ResourceId, RightId, SettlementId, SupplyId, TicketId, TraceId, UserId,
 };
 use crate::node::{NODE_STREAM, Node};
 use crate::rulebook::Rulebook;
 use crate::{consent, mandate, order, party, permit, plan, price, product, quality, registration, resource, right};
-use crate::{consent_batch, settlement, supply, trace};
+use crate::{consent_batch, erasure, settlement, supply, trace};
 
 /// An entity with what the journal knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,6 +321,7 @@ entities! {
     Settlement, "settlement", settlements, settlement, SettlementId, settlement::Settlement;
     ConsentBatch, "consent_batch", consent_batches, consent_batch, ConsentBatchId, consent_batch::ConsentBatch;
     Trace, "trace", traces, trace, TraceId, trace::Trace;
+    Erasure, "erasure", erasures, erasure, ErasureId, erasure::Erasure;
 }
 
 impl State {

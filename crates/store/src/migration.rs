@@ -16,6 +16,7 @@ mod m0009_subject;
 mod m0010_sequencer;
 mod m0012_trace;
 mod m0015_quota;
+mod m0016_erasure;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -41,6 +42,7 @@ pub const READ_TABLES: &[&str] = &[
     "settlement",
     m0006_consent::READ_TABLE,
     m0012_trace::READ_TABLE,
+    m0016_erasure::READ_TABLE,
 ];
 
 /// Runs the migrations that a database lacks.
@@ -61,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_sequencer::Sequencer),
             Box::new(m0012_trace::Trace),
             Box::new(m0015_quota::Quota),
+            Box::new(m0016_erasure::Erasure),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! The node as it is after its operator has closed it and opened it anew with other settings.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lingqu_app::{App, AppSettings, Clock};
 use lingqu_engine::EngineSettings;
@@ -12,12 +12,18 @@ impl Scenario {
     /// Closes the node, which is on SQLite, and opens a copy of its directory whose engine has other settings. Orders and keys
     /// are the same.
     pub async fn reopened(mut self, engine: impl FnOnce(EngineSettings) -> EngineSettings) -> Scenario {
-        self.app.close().await.expect("an idle node closes");
-        let directory = self.directory.path().join("reopened");
-        copy(self.app.directory(), &directory);
+        let directory = self.closed_copy().await;
         let settings = AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true };
         self.app = App::open_with(settings, engine).await.expect("a closed node opens again");
         self
+    }
+
+    /// Closes the node, which is on SQLite, and answers a copy of its directory that no process holds.
+    pub async fn closed_copy(&self) -> PathBuf {
+        self.app.close().await.expect("an idle node closes");
+        let directory = self.directory.path().join("reopened");
+        copy(self.app.directory(), &directory);
+        directory
     }
 }
 

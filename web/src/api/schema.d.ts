@@ -138,6 +138,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page, newest first. */
+        get: operations["list_erasures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/erasures/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One. */
+        get: operations["get_erasure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/inbox": {
         parameters: {
             query?: never;
@@ -2101,6 +2135,13 @@ export interface components {
             command: "record_trace";
             /** @description What was traced, how, and what came of it. */
             details: components["schemas"]["TraceDetails"];
+        } | {
+            /** @enum {string} */
+            command: "record_erasure";
+            /** @description Of what. */
+            object: components["schemas"]["Erasable"];
+            /** @description Why. It stays for good, so it holds no personal data. */
+            reason: string;
         };
         /** @description A command on an entity: what to send, what to ask the user for, and whether it may be given now. */
         CommandChoice: {
@@ -2387,6 +2428,44 @@ export interface components {
                 step: string;
             };
         } | "hours_minutes";
+        /** @description An entity with what the journal knows of it and what the viewer could do with it. */
+        Entry_Erasure: {
+            /** @description An erasure that was decided. */
+            body: {
+                /** @description Who had it erased. */
+                by: components["schemas"]["Actor"];
+                /** @description Its id. */
+                id: components["schemas"]["ErasureId"];
+                /** @description Of what. */
+                object: components["schemas"]["Erasable"];
+                /** @description Why. */
+                reason: string;
+            };
+            /** @description Commands that concern it, each with whether the viewer could give it now. */
+            commands: components["schemas"]["CommandChoice"][];
+            /** @description Time of its first event, RFC 3339. */
+            created_at: string;
+            /** @description Its id. */
+            id: string;
+            /** @description The id of whom or what it belongs to. */
+            owner: string;
+            /**
+             * Format: int64
+             * @description Journal position of its last event.
+             */
+            position: number;
+            /** @description Name of its state. */
+            state: string;
+            /**
+             * Format: int64
+             * @description Version of its stream: what `If-Match` names.
+             */
+            stream_version: number;
+            /** @description Its title. */
+            title: string;
+            /** @description Time of its last event, RFC 3339. */
+            updated_at: string;
+        };
         /** @description An entity with what the journal knows of it and what the viewer could do with it. */
         Entry_Mandate: {
             /** @description A mandate. */
@@ -3154,6 +3233,27 @@ export interface components {
             /** @description Time of its last event, RFC 3339. */
             updated_at: string;
         };
+        /** @description What can be erased, by the id that stays. */
+        Erasable: {
+            /** @description What was asked of a delivery: claim, key or statement. Its receipt stays. */
+            request: components["schemas"]["ReceiptId"];
+        } | {
+            /** @description Who a data subject is. */
+            subject: components["schemas"]["SubjectId"];
+        };
+        /** @description An erasure that was decided. */
+        Erasure: {
+            /** @description Who had it erased. */
+            by: components["schemas"]["Actor"];
+            /** @description Its id. */
+            id: components["schemas"]["ErasureId"];
+            /** @description Of what. */
+            object: components["schemas"]["Erasable"];
+            /** @description Why. */
+            reason: string;
+        };
+        /** @description An erasure (删除) of personal data. */
+        ErasureId: string;
         /** @description Why a job failed. */
         Failure: {
             /** @description The stable code. */
@@ -4251,6 +4351,13 @@ export interface components {
                 /** @description Why. */
                 code: string;
             };
+        };
+        /** @description A page of a list. */
+        Page_Erasure: {
+            /** @description The items, newest first. */
+            items: components["schemas"]["Entry_Erasure"][];
+            /** @description Where the next page begins; absent after the last item. */
+            next_cursor?: string | null;
         };
         /** @description A page of a list. */
         Page_Mandate: {
@@ -6473,6 +6580,88 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_erasures: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description At most so many items: 1 to 200. */
+                limit?: number;
+                /** @description Only items in this state. */
+                state?: string;
+                /** @description Only items of this owner. */
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Erasure"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Entry_Erasure"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -36,6 +36,7 @@ export const ENTITIES = [
   "meter",
   "settlement",
   "trace",
+  "erasure",
 ] as const;
 
 export function JournalPage() {

@@ -7,6 +7,7 @@ use lingqu_domain::access::{Actor, Duty, PERMISSIONS, permission};
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentLimits;
 use lingqu_domain::consent_batch::MEMBERS_MAX;
+use lingqu_domain::erasure::Erasable;
 use lingqu_domain::id::UserId;
 use lingqu_domain::mandate::MandateDetails;
 use lingqu_domain::order::{DayQuota, OrderDetails, Quota};
@@ -90,7 +91,9 @@ pub fn ids(life: &Life, kind: EntityKind) -> Vec<String> {
         EntityKind::Party => ids(state.parties.keys().map(|id| id.as_str()).collect()),
         EntityKind::User => ids(state.users.keys().map(|id| id.as_str()).collect()),
         EntityKind::Meter => ids(state.meters.keys().map(|id| id.as_str()).collect()),
-        EntityKind::Node | EntityKind::QualityReport | EntityKind::Right | EntityKind::Trace => Vec::new(),
+        EntityKind::Node | EntityKind::QualityReport | EntityKind::Right | EntityKind::Trace | EntityKind::Erasure => {
+            Vec::new()
+        }
     }
 }
 
@@ -475,6 +478,14 @@ pub fn command(dice: &mut Dice, life: &Life) -> Command {
             let tries = lingqu_domain::trace::tries(&life.world.state, &details.fragment_digest);
             details.tries_before = if dice.once_in(8) { tries + 1 } else { tries };
             C::RecordTrace { details: Box::new(details) }
+        }
+        "record_erasure" => {
+            let number = dice.below(3);
+            let object = match dice.below(2) {
+                0 => Erasable::Request(format!("rcp_{number:032}").parse().unwrap()),
+                _ => Erasable::Subject(format!("sub_{number:032}").parse().unwrap()),
+            };
+            C::RecordErasure { object, reason: text(dice) }
         }
         "answer_ticket" => C::AnswerTicket { ticket: dice.id(life, K::Ticket), answer: text(dice) },
         "close_ticket" => C::CloseTicket { ticket: dice.id(life, K::Ticket), verification: text(dice) },

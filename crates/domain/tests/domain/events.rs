@@ -4,6 +4,7 @@
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentEvent;
 use lingqu_domain::consent_batch::ConsentBatchEvent;
+use lingqu_domain::erasure::ErasureEvent;
 use lingqu_domain::event::Event;
 use lingqu_domain::mandate::MandateEvent;
 use lingqu_domain::node::NodeEvent;
@@ -93,6 +94,7 @@ events! {
     ConsentBatch(ConsentBatchEvent) => [
         Recorded {..} = "consent_batch.recorded", MemberWithdrawn {..} = "consent_batch.member_withdrawn",];
     Trace(TraceEvent) => [ Recorded {..} = "trace.recorded",];
+    Erasure(ErasureEvent) => [ Recorded {..} = "erasure.recorded",];
 }
 
 macro_rules! commands {
@@ -177,6 +179,7 @@ commands! {
     ReverseSettlement = "reverse_settlement",
     RecordVoucher = "record_voucher",
     RecordTrace = "record_trace",
+    RecordErasure = "record_erasure",
 }
 
 /// Every kind of receipt record.

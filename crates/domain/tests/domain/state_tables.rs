@@ -5,7 +5,8 @@ use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentLimits;
 use lingqu_domain::consent_batch::members_digest;
-use lingqu_domain::id::{OrderId, RegistrationId, TicketId, TraceId};
+use lingqu_domain::erasure::Erasable;
+use lingqu_domain::id::{ErasureId, OrderId, RegistrationId, TicketId, TraceId};
 use lingqu_domain::party::{Organisation, Role, Tier};
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::Nature;
@@ -55,6 +56,7 @@ pub fn machines() -> Vec<Machine> {
         Machine { name: "meter", entity: "meter", states: meters(), tries: meter_tries },
         Machine { name: "settlement", entity: "settlement", states: settlements(), tries: settlement_tries },
         Machine { name: "trace", entity: "trace", states: traces(), tries: trace_tries },
+        Machine { name: "erasure", entity: "erasure", states: erasures(), tries: erasure_tries },
     ]
 }
 
@@ -136,6 +138,32 @@ fn trace_tries(life: &Life) -> Vec<Try> {
             changed(|details| details.compared = (0..=COMPARED_MAX).map(|number| format!("prd_{number}@0")).collect()),
         ),
         ("by a user", life.handler("authority"), record(again())),
+    ]
+}
+
+fn erasable(receipt: u8) -> Erasable {
+    Erasable::Request(format!("rcp_{receipt:032}").parse().unwrap())
+}
+
+fn erasures() -> Vec<(&'static str, Life)> {
+    let mut life = Life::until("parties");
+    let record = Command::RecordErasure { object: erasable(1), reason: why() };
+    let recorded = life.world.done(&life.approver("authority"), record);
+    life.note("erasure", created::<ErasureId>(&recorded));
+    vec![("recorded", life)]
+}
+
+fn erasure_tries(life: &Life) -> Vec<Try> {
+    let approver = || life.approver("authority");
+    let record = |object: Erasable, reason: &str| Command::RecordErasure { object, reason: reason.to_owned() };
+    vec![
+        ("", approver(), record(erasable(2), WHY)),
+        ("of a subject", approver(), record(Erasable::Subject(subject()), WHY)),
+        ("again", approver(), record(erasable(1), WHY)),
+        ("without a reason", approver(), record(erasable(2), " ")),
+        ("by a handler", life.handler("authority"), record(erasable(2), WHY)),
+        ("by an operator", life.approver("operator"), record(erasable(2), WHY)),
+        ("by the node", Actor::Node, record(erasable(2), WHY)),
     ]
 }
 

@@ -13,6 +13,7 @@ export const KINDS = {
   permitted_revenue: ["/api/v1/permitted-revenues", "/api/v1/permitted-revenues/{id}"],
   meter: ["/api/v1/meters", "/api/v1/meters/{id}"],
   trace: ["/api/v1/traces", "/api/v1/traces/{id}"],
+  erasure: ["/api/v1/erasures", "/api/v1/erasures/{id}"],
 } as const;
 
 export type Kind = keyof typeof KINDS;
