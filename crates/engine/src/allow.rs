@@ -3,9 +3,11 @@
 //! A statement is parsed to exactly one query, planned against the session's tables, and its plan is walked, subqueries
 //! included: every node, expression, operator and function must be on the list. What is not is refused by a code; a
 //! column or table that was not granted reads the same as one that does not exist. What would grow beyond all bounds while it is
-//! planned or optimised is refused before: [`written_out`] looks at the words, [`inlined`] at the plan.
+//! planned or optimised is refused before: [`written_out`] looks at the words, [`inlined`] at the plan; and the text is read within
+//! bounds ([`reading`]).
 
 mod inlined;
+pub mod reading;
 mod written_out;
 
 use std::collections::BTreeMap;
@@ -14,19 +16,18 @@ use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, ScalarValue, SchemaError};
-use datafusion::config::Dialect;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
-use datafusion::sql::parser::Statement;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
     Ident, Query, Statement as SqlStatement, TableFactor, Visit, Visitor, visit_relations_mut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 use serde::Serialize;
 
+use crate::allow::reading::{BoundedPostgres, TooMuch};
 use crate::engine::{CATALOG, SCHEMA};
 use crate::{canonical, explain, membership, parameters};
 
@@ -214,73 +215,6 @@ pub(crate) type Granted = BTreeMap<String, Vec<String>>;
 const ONLY_SELECT: &str = "only a SELECT statement is allowed";
 /// Most operators of a statement; each may make its tree one deeper.
 const OPERATORS_MAX: usize = 256;
-/// Most times that EXPLAIN may stand in a statement, as a column's name as well: the parser nests as deep as it is repeated.
-const EXPLAINS_MAX: usize = 8;
-/// How deep calls of functions may stand within each other. To parse one takes up to two to the power of this many steps.
-const CALLS_DEEP_MAX: usize = 12;
-/// Words behind which a bracket opens no call.
-const NO_CALLS: [&str; 32] = [
-    "all",
-    "and",
-    "any",
-    "as",
-    "between",
-    "by",
-    "case",
-    "distinct",
-    "else",
-    "except",
-    "exists",
-    "from",
-    "having",
-    "ilike",
-    "in",
-    "intersect",
-    "join",
-    "lateral",
-    "like",
-    "not",
-    "on",
-    "or",
-    "over",
-    "select",
-    "some",
-    "then",
-    "union",
-    "using",
-    "values",
-    "when",
-    "where",
-    "with",
-];
-/// Words that chain expressions or queries as operators do.
-pub const CHAINING_WORDS: [&str; 24] = [
-    "and",
-    "or",
-    "not",
-    "is",
-    "like",
-    "ilike",
-    "similar",
-    "between",
-    "in",
-    "at",
-    "collate",
-    "isnull",
-    "notnull",
-    "xor",
-    "overlaps",
-    "operator",
-    "regexp",
-    "rlike",
-    "match",
-    "member",
-    "div",
-    "union",
-    "except",
-    "intersect",
-];
-
 /// What stands in the places of a statement's parameters.
 #[derive(Clone, Copy)]
 pub(crate) enum Parameters<'a> {
@@ -392,6 +326,33 @@ fn is_named(word: &Ident, name: &str) -> bool {
     }
 }
 
+/// Reads one statement, within the bounds of [`reading`].
+fn read(sql: &str, depth_max: usize) -> Result<Statement, Refusal> {
+    let too_large = |what: String| Refusal::new(RefusalCode::StatementTooLarge, what);
+    let unreadable = |error: &str| {
+        let what = format!("the statement can't be read: {}", first_line(error));
+        Refusal::new(RefusalCode::StatementNotUnderstood, what)
+    };
+    let dialect = BoundedPostgres::default();
+    let tokens =
+        Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|error| unreadable(&error.to_string()))?;
+    reading::check(tokens.iter().map(|token| &token.token), OPERATORS_MAX).map_err(|TooMuch { found, most }| {
+        too_large(format!("the statement has {found}, at most {most} are allowed"))
+    })?;
+    let parser = DFParserBuilder::new(tokens).with_dialect(&dialect).with_recursion_limit(depth_max).build();
+    let mut statements = parser.and_then(|mut parser| parser.parse_statements()).map_err(|error| {
+        if dialect.is_ended() {
+            return too_large("the statement takes too many steps to read; nest fewer calls and subqueries".to_owned());
+        }
+        unreadable(&error.find_root().strip_backtrace())
+    })?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => Ok(statement),
+        (None, _) => Err(unreadable("there is none; give one SELECT statement")),
+        (Some(_), false) => Err(Refusal::new(RefusalCode::StatementNotAllowed, "give exactly one SELECT statement")),
+    }
+}
+
 /// Reads one query, or the one that an `EXPLAIN` is of, and whether it was that.
 pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<(Statement, bool), Refusal> {
     if sql.len() > STATEMENT_BYTES_MAX {
@@ -399,16 +360,7 @@ pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<(Statement, bool)
         return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
     }
     let sql = parameters::numbered(sql)?;
-    check_chains(&sql)?;
-    let statement = state.sql_to_statement(&sql, &Dialect::PostgreSQL).map_err(|error| match error.find_root() {
-        DataFusionError::NotImplemented(_) => {
-            Refusal::new(RefusalCode::StatementNotAllowed, "give exactly one SELECT statement")
-        }
-        root => Refusal::new(
-            RefusalCode::StatementNotUnderstood,
-            format!("the statement can't be read: {}", first_line(&root.strip_backtrace())),
-        ),
-    })?;
+    let statement = read(&sql, state.config_options().sql_parser.recursion_limit.get())?;
     let (statement, is_explained) = explain::taken_out(statement)?;
     match &statement {
         Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => {
@@ -458,82 +410,6 @@ fn passed_over(named: &[(bool, &str)]) -> ControlFlow<Refusal> {
             format!("{what} is not allowed; leave it out"),
         )),
         None => ControlFlow::Continue(()),
-    }
-}
-
-/// Refuses a statement with more than [`OPERATORS_MAX`] operators. `1+1+…+1` is a tree as deep as it is long: the parser
-/// builds it in a loop, past its own limit of depth, but what walks it afterwards uses the stack. And one in which calls nest deeper than [`CALLS_DEEP_MAX`]:
-/// the parser reads the arguments of a call twice, and so those of thirty within each other a thousand million times.
-fn check_chains(sql: &str) -> Result<(), Refusal> {
-    // What is no token is for the parser to name.
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Ok(()) };
-    if tokens.iter().filter(|token| is_explain(token)).count() > EXPLAINS_MAX {
-        let what = format!("the statement has EXPLAIN more than {EXPLAINS_MAX} times; one shows all there is to show");
-        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
-    }
-    let count = tokens.iter().filter(|token| is_operator(token)).count();
-    if count > OPERATORS_MAX {
-        let what =
-            format!("the statement has {count} operators, at most {OPERATORS_MAX} are allowed; use IN for lists");
-        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
-    }
-    let depth = calls_deep(&tokens);
-    if depth > CALLS_DEEP_MAX {
-        let what = format!(
-            "the statement nests calls of functions {depth} deep, at most {CALLS_DEEP_MAX} are allowed; compute the inner ones in a subquery"
-        );
-        return Err(Refusal::new(RefusalCode::StatementTooLarge, what));
-    }
-    Ok(())
-}
-
-/// How deep calls of functions stand within each other: brackets behind a name that is no word of [`NO_CALLS`].
-fn calls_deep(tokens: &[Token]) -> usize {
-    let (mut open, mut deepest, mut is_behind_name) = (Vec::new(), 0, false);
-    for token in tokens {
-        match token {
-            Token::Whitespace(_) => continue,
-            Token::LParen => {
-                open.push(is_behind_name);
-                deepest = deepest.max(open.iter().filter(|is_call| **is_call).count());
-            }
-            Token::RParen => {
-                open.pop();
-            }
-            _ => {}
-        }
-        is_behind_name = match token {
-            Token::Word(word) => {
-                word.quote_style.is_some() || !NO_CALLS.iter().any(|other| word.value.eq_ignore_ascii_case(other))
-            }
-            _ => false,
-        };
-    }
-    deepest
-}
-
-fn is_explain(token: &Token) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("explain"))
-}
-
-fn is_operator(token: &Token) -> bool {
-    match token {
-        Token::Whitespace(_)
-        | Token::Comma
-        | Token::Period
-        | Token::SemiColon
-        | Token::LParen
-        | Token::RParen
-        | Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::Placeholder(_)
-        | Token::EOF => false,
-        // A name or a keyword; of the keywords those that join expressions or queries.
-        Token::Word(word) => {
-            word.quote_style.is_none()
-                && CHAINING_WORDS.iter().any(|chaining| word.value.eq_ignore_ascii_case(chaining))
-        }
-        _ => true,
     }
 }
 

@@ -13,7 +13,6 @@ mod command;
 mod extended;
 mod frame;
 mod governed;
-mod growth;
 mod line;
 mod numeric;
 mod parameter;

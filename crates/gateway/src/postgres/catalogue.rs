@@ -8,6 +8,7 @@
 mod comments;
 mod derived;
 mod functions;
+mod growth;
 mod keys;
 mod overlay;
 
@@ -36,17 +37,19 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArguments, SetExpr, Statement as SqlStatement, TableFactor, TableWithJoins,
-    visit_expressions_mut,
+    Expr as SqlExpr, FunctionArguments, Join, JoinOperator, SetExpr, Statement as SqlStatement, TableFactor,
+    TableWithJoins, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog};
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use futures::StreamExt;
 use lingqu_app::Meanings;
+use lingqu_engine::allow::reading::{self, TooMuch};
 use lingqu_engine::schema_session::{INFORMATION_SCHEMA, View};
 use lingqu_engine::{SchemaView, allow};
 use tokio::runtime::Runtime;
@@ -54,9 +57,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::growth;
 use super::refusal::Refused;
-use super::statement::{DATABASE, SCHEMA};
+use super::statement::{self, DATABASE, SCHEMA};
 use crate::information_schema::{ShownTable, views};
 use functions::{NO_TEXTS, constant, restricted};
 use overlay::Overlaid;
@@ -327,6 +329,8 @@ impl Catalogues {
         for (asked, answered) in ANSWERED_OTHERWISE {
             sql = sql.replace(asked, answered);
         }
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, &sql).tokenize().map_err(|_| not_understood())?;
+        reading::check_calls(&tokens).map_err(|TooMuch { found, most }| statement::too_large(found, most))?;
         let mut statements = self.parser.parse(&sql).map_err(|_| not_understood())?;
         match statements.pop() {
             Some(mut statement @ SqlStatement::Query(_)) if statements.is_empty() => {
@@ -414,10 +418,9 @@ fn array_of_nothing(expression: &SqlExpr) -> Option<String> {
     let SqlExpr::Function(call) = expression else { return None };
     let FunctionArguments::Subquery(query) = &call.args else { return None };
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let [TableWithJoins { relation: TableFactor::Table { name, .. }, joins }] = select.from.as_slice() else {
-        return None;
-    };
-    if !joins.is_empty() {
+    let TableWithJoins { relation: TableFactor::Table { name, .. }, joins } = select.from.first()? else { return None };
+    let keeps_nothing = |join: &Join| matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_));
+    if !joins.iter().all(keeps_nothing) {
         return None;
     }
     let name = name.0.last()?.as_ident()?.value.to_ascii_lowercase();
@@ -449,7 +452,7 @@ async fn plan(state: &SessionState, statement: SqlStatement) -> DataFusionResult
     options.verify_plan(&plan)?;
     growth::check(&plan)?;
     allow::check_conditions(&plan).map_err(too_large)?;
-    Ok(plan)
+    growth::bounded(plan)
 }
 
 /// What PostgreSQL's tables are made from: one database, its schemas, and the order's table.

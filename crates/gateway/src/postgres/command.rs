@@ -4,7 +4,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::refusal::Refused;
-use super::statement::{self, Piece, Statement, first_word, is_name};
+use super::statement::{self, Piece, Reader, Statement, first_word, is_name};
 
 /// Longest name of a cursor or setting, and longest value of a setting, in bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -42,7 +42,7 @@ pub(super) enum Command {
 }
 
 /// Reads a command of its words (tokens without blanks). Error: `statement_not_allowed`.
-pub(super) fn read(words: &[&Token], pieces: &[Piece<'_>], table: &str) -> Result<Command, Refused> {
+pub(super) fn read(words: &[&Token], pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Command, Refused> {
     let rest = words.get(1..).unwrap_or_default();
     let command = match first_word(words).as_str() {
         "SET" => set(rest),
@@ -64,7 +64,7 @@ pub(super) fn read(words: &[&Token], pieces: &[Piece<'_>], table: &str) -> Resul
                 _ => name_of(rest).map(Command::Deallocate),
             }
         }
-        "DECLARE" => return declare(pieces, table),
+        "DECLARE" => return declare(pieces, reader),
         "FETCH" => fetch(rest),
         "CLOSE" if first_word(rest) == "ALL" => Some(Command::Close(None)),
         "CLOSE" => name_of(rest).map(|name| Command::Close(Some(name))),
@@ -148,7 +148,7 @@ fn show(words: &[&Token]) -> String {
 }
 
 /// `DECLARE name [NO SCROLL] CURSOR [WITHOUT HOLD] FOR query`.
-fn declare(pieces: &[Piece<'_>], table: &str) -> Result<Command, Refused> {
+fn declare(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Command, Refused> {
     let only_forward = || {
         Refused::unsupported(
             "游标仅支持在事务中向前逐批读取：DECLARE 名称 CURSOR FOR 查询",
@@ -167,7 +167,7 @@ fn declare(pieces: &[Piece<'_>], table: &str) -> Result<Command, Refused> {
     if !is_forward {
         return Err(only_forward());
     }
-    match statement::read_pieces(&pieces[query_at + 1..], table)? {
+    match statement::read_pieces(&pieces[query_at + 1..], reader)? {
         query @ (Statement::Governed(_) | Statement::Catalogue(_)) => {
             Ok(Command::Declare { cursor, query: Box::new(query) })
         }

@@ -9,7 +9,7 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
-use lingqu_engine::allow::CHAINING_WORDS;
+use lingqu_engine::allow::reading::{self, BoundedPostgres, TooMuch};
 use lingqu_engine::schema_session::INFORMATION_SCHEMA;
 
 use super::command::{self, Command};
@@ -68,10 +68,9 @@ pub(super) fn read(text: &str, table: &str) -> Result<Vec<Statement>, Refused> {
             "a quote is not closed, or a character is none of SQL",
         )
     })?;
-    let operators = pieces.iter().filter(|piece| makes_deeper(&piece.token)).count();
-    if operators > OPERATORS_MAX {
-        return Err(too_large(format!("{operators} operators"), format!("{OPERATORS_MAX}; use IN for lists")));
-    }
+    reading::check(pieces.iter().map(|piece| &piece.token), OPERATORS_MAX)
+        .map_err(|TooMuch { found, most }| too_large(found, most))?;
+    let reader = Reader { table, dialect: BoundedPostgres::default() };
     let mut statements = Vec::new();
     for pieces in pieces.split(|piece| piece.token == Token::SemiColon) {
         if pieces.iter().all(Piece::is_blank) {
@@ -80,12 +79,12 @@ pub(super) fn read(text: &str, table: &str) -> Result<Vec<Statement>, Refused> {
         if statements.len() == STATEMENTS_MAX {
             return Err(too_large(format!("more than {STATEMENTS_MAX} statements"), format!("{STATEMENTS_MAX}")));
         }
-        statements.push(read_pieces(pieces, table)?);
+        statements.push(read_pieces(pieces, &reader)?);
     }
     Ok(statements)
 }
 
-fn too_large(found: String, most: String) -> Refused {
+pub(super) fn too_large(found: String, most: String) -> Refused {
     Refused::malformed(
         "54001",
         format!("语句过大（{found}），上限为 {most}"),
@@ -93,23 +92,9 @@ fn too_large(found: String, most: String) -> Refused {
     )
 }
 
-/// Neither a literal nor a mere name.
-fn makes_deeper(token: &Token) -> bool {
-    match token {
-        Token::Word(word) => {
-            word.quote_style.is_none() && CHAINING_WORDS.iter().any(|known| word.value.eq_ignore_ascii_case(known))
-        }
-        Token::Whitespace(_)
-        | Token::Comma
-        | Token::Period
-        | Token::SemiColon
-        | Token::LParen
-        | Token::RParen
-        | Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::EOF => false,
-        _ => true,
-    }
+/// What can't be read in so many steps as are allowed.
+fn too_deep() -> Refused {
+    too_large("calls or subqueries within each other".to_owned(), "as many as are read at once; nest fewer".to_owned())
 }
 
 /// A token and the text that it is of. What is sent on is the client's own text, never one that tokens were turned into.
@@ -153,15 +138,21 @@ fn pieces(text: &str) -> Option<Vec<Piece<'_>>> {
     (begun == text.len()).then_some(pieces)
 }
 
+/// What reads the statements of one text, all of them in so many steps together.
+pub(super) struct Reader<'t> {
+    table: &'t str,
+    dialect: BoundedPostgres,
+}
+
 /// Reads one statement.
-pub(super) fn read_pieces(pieces: &[Piece<'_>], table: &str) -> Result<Statement, Refused> {
+pub(super) fn read_pieces(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Statement, Refused> {
     let words: Vec<&Token> = pieces.iter().filter(|piece| !piece.is_blank()).map(|piece| &piece.token).collect();
     match first_word(&words).as_str() {
         // A statement in parentheses begins with no word.
-        "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => read_query(pieces, table),
+        "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => read_query(pieces, reader),
         // Of the order's data alone; what it may be of, and with which options, is the governed session's to say.
-        "EXPLAIN" => Ok(Statement::Governed(unqualified(pieces, table))),
-        _ => Ok(Statement::Command(command::read(&words, pieces, table)?)),
+        "EXPLAIN" => Ok(Statement::Governed(unqualified(pieces, reader.table))),
+        _ => Ok(Statement::Command(command::read(&words, pieces, reader)?)),
     }
 }
 
@@ -173,10 +164,14 @@ pub(super) fn first_word(words: &[&Token]) -> String {
     }
 }
 
-fn read_query(pieces: &[Piece<'_>], table: &str) -> Result<Statement, Refused> {
+fn read_query(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Statement, Refused> {
     let text: String = pieces.iter().map(|piece| piece.text).collect();
+    let table = reader.table;
     let governed = || Statement::Governed(unqualified(pieces, table));
-    let Some(places) = places(&text, table) else {
+    let Some(places) = places(&text, reader) else {
+        if reader.dialect.is_ended() {
+            return Err(too_deep());
+        }
         // What can't be parsed may still be one of the catalogue's own forms.
         let of_catalogue =
             |piece: &Piece<'_>| matches!(&piece.token, Token::Word(word) if is_catalogue_name(&word.value));
@@ -206,8 +201,9 @@ struct Places {
     other: bool,
 }
 
-fn places(text: &str, table: &str) -> Option<Places> {
-    let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEPTH_MAX).try_with_sql(text).ok()?;
+fn places(text: &str, reader: &Reader<'_>) -> Option<Places> {
+    let table = reader.table;
+    let parser = Parser::new(&reader.dialect).with_recursion_limit(DEPTH_MAX).try_with_sql(text).ok()?;
     let statement = { parser }.parse_statement().ok()?;
     let (references, _) = resolve_table_references(&EngineStatement::Statement(Box::new(statement)), true).ok()?;
     let mut places = Places::default();
@@ -354,6 +350,10 @@ mod tests {
         assert!(read(&format!("SELECT {}", "x".repeat(TEXT_BYTES_MAX)), "flights").is_err());
         // Past the parser's own limit it is the governed session's to refuse.
         assert!(read(&format!("SELECT {}1{}", "(".repeat(4_000), ")".repeat(4_000)), "flights").is_ok());
+        for (opening, closing) in [("f(", ")"), ("then(", ")"), ("NOT(", " 1)")] {
+            let calls = format!("SELECT {}1{} FROM pg_class", opening.repeat(40), closing.repeat(40));
+            assert!(read(&calls, "flights").is_err(), "{calls}");
+        }
         assert!(read("SELECT 'open", "flights").is_err());
     }
 

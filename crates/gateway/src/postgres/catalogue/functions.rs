@@ -13,9 +13,9 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Signature, SimpleScalarUDF, TypeSignature, Volatility};
 use datafusion::scalar::ScalarValue;
 
-use super::super::growth::CELL_BYTES_MAX;
 use super::super::statement::DATABASE;
 use super::super::version;
+use super::growth::CELL_BYTES_MAX;
 
 /// Scalar functions of the engine that clients use here. None makes a long text or list of a number.
 const SCALAR_FUNCTIONS: &[&str] = &[

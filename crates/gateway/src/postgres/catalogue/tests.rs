@@ -310,6 +310,31 @@ async fn a_question_is_measured_as_it_is_written_out() {
     }
 }
 
+/// Texts lie outside the pool: what gathers, repeats or doubles them is bounded by itself, and what is planned for ever is not planned.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_gathers_little_and_repeats_nothing_without_end() {
+    let asked = Asked::new().await;
+    let long = "x".repeat(1_000);
+    for sql in [
+        format!("SELECT s FROM (SELECT string_agg('{long}', '') AS s FROM generate_series(1, 30000)) a, pg_type"),
+        format!("SELECT string_agg('{long}', '') AS s FROM generate_series(1, 5)"),
+        "SELECT string_agg('0123456789', '') OVER () AS s FROM generate_series(1, 30000)".to_owned(),
+        "SELECT array_agg(a.oid) FROM pg_type a, pg_type b".to_owned(),
+        "WITH RECURSIVE t (a) AS (SELECT 'x' UNION ALL SELECT a || a FROM t) SELECT a FROM t".to_owned(),
+        format!("SELECT count(*) FROM {}", (0..40).map(|n| format!("pg_class c{n}")).collect::<Vec<_>>().join(", ")),
+        format!("SELECT {}1{} FROM pg_class", "abs(".repeat(13), ")".repeat(13)),
+        format!("SELECT {}1{} FROM pg_class", "abs(".repeat(40), ")".repeat(40)),
+    ] {
+        let mut outbox = crate::postgres::frame::Outbox::default();
+        asked.ask(&sql).await.expect_err(&sql).put(&mut outbox);
+        let said = String::from_utf8_lossy(&outbox.bytes).into_owned();
+        assert!(said.contains("C5400"), "{sql}: {said}");
+    }
+    let sql = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attnum BETWEEN 1 AND 2 AND attrelid = \
+        (SELECT oid FROM pg_class WHERE relname = 'trip_records')";
+    assert_eq!(asked.texts(sql).await, ["trip_id,line"]);
+}
+
 /// pgcli asks for the types of columns by their numbers.
 #[tokio::test(flavor = "multi_thread")]
 async fn types_are_told_by_their_names() {
