@@ -48,7 +48,8 @@ pub struct Accusation {
     /// Place in the list of those who were tested.
     pub candidate: usize,
     /// Natural logarithm of an upper bound on the probability that anybody innocent, of all registered, scores that high with
-    /// any of the decoders: the p-value, corrected for everything that was tried.
+    /// any of the decoders in any pass: the p-value of this test, at most [`Settings::bound`]. Other tests that share a
+    /// bound with it are for the caller to count.
     pub log_p_value: f64,
     /// Which decoder (see [`crate::DECODER_NAMES`]).
     pub decoder: usize,

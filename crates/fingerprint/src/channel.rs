@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 
 /// Residuals beyond this are replaced values without a doubt.
-const RESIDUAL_MAX: f64 = 64.0;
+pub(crate) const RESIDUAL_MAX: f64 = 64.0;
 
 /// Density of the residual of a replaced value.
 const REPLACED_DENSITY: f64 = 0.5 / RESIDUAL_MAX;

@@ -18,7 +18,7 @@ pub const DECODER_NAMES: [&str; DECODERS] =
     ["single", "interleaving-2", "interleaving-4", "interleaving-10", "symmetric", "linear", "average"];
 
 /// Named in every report and committed to before any leak: another decoder is another version.
-pub const DECODER_VERSION: &str = "lingqu/decoder/v1";
+pub const DECODER_VERSION: &str = "lingqu/decoder/v2";
 
 /// Coalition sizes of the likelihood-ratio decoders.
 const COALITIONS: [f64; 4] = [1.0, 2.0, 4.0, 10.0];

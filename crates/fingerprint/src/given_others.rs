@@ -1,7 +1,7 @@
 //! What is left of a column when the others are known. A mark that reaches farther than that is found by whoever computes the
 //! column from the others, and undone: sums and copies are not all that hangs together. Two ways to compute it are tried, and the
 //! better one counts: a weighted sum, and, among columns that are positive, a product of powers, so that products and quotients are
-//! found (amount = quantity x price), rounded or not.
+//! found (amount = quantity x price), rounded or not. Columns with gaps may be parts of a product, and hide none.
 
 use crate::units::ABSENT;
 
@@ -15,6 +15,9 @@ const PRODUCT_ROWS_MAX: usize = 2_000;
 const PRODUCT_ROWS_MIN: usize = 100;
 /// Fewer rows for each other column show nothing: of the sampled ones, more than 200 columns at once are not asked.
 const PRODUCT_ROWS_MIN_EACH: usize = 10;
+
+/// Columns with gaps leave few rows in which all have a value, so they are asked some at a time, at most so many times.
+const GAPPED_ROUNDS_MAX: usize = 4;
 
 /// A column is asked in products when it is positive in such a share of the rows in which what is asked for is.
 const POSITIVE_SHARE_MIN: f64 = 0.9;
@@ -112,39 +115,66 @@ impl Products {
         Self { logarithms: logarithms.collect() }
     }
 
-    /// The share that is left, in the column's unit, of how far a value in the middle is off: of a product that was rounded the
-    /// smallest values are off by much of themselves, and the largest of a column that is skewed are a deviation by themselves.
+    /// The share that is left, by whichever columns tell most. Those without gaps are asked each time, with as many of the others as
+    /// leave enough rows, those with the fewest gaps first: what has nothing to do with a column must not hide what it is made of.
     fn left(&self, column: usize, others: &[usize]) -> f64 {
-        let own = &self.logarithms[column];
+        let own = self.logarithms[column].as_slice();
         let there: Vec<usize> = (0..own.len()).filter(|row| own[*row].is_finite()).collect();
-        let is_positive = |other: &usize| {
-            let count = there.iter().filter(|row| self.logarithms[*other][**row].is_finite()).count();
-            count as f64 >= POSITIVE_SHARE_MIN * there.len() as f64
-        };
-        let others: Vec<&[f64]> =
-            others.iter().filter(|other| is_positive(other)).map(|other| self.logarithms[*other].as_slice()).collect();
-        let rows: Vec<usize> =
-            there.into_iter().filter(|row| others.iter().all(|other| other[*row].is_finite())).collect();
-        if others.is_empty() || rows.len() < PRODUCT_ROWS_MIN.max(PRODUCT_ROWS_MIN_EACH * others.len()) {
-            return 1.0;
+        let gaps = |other: &[f64]| there.iter().filter(|row| !other[**row].is_finite()).count();
+        let others = others.iter().map(|other| self.logarithms[*other].as_slice());
+        let mut others: Vec<(usize, &[f64])> = others.map(|other| (gaps(other), other)).collect();
+        others.retain(|(gaps, _)| (there.len() - gaps) as f64 >= POSITIVE_SHARE_MIN * there.len() as f64);
+        others.sort_by_key(|(gaps, _)| *gaps);
+        let (whole, mut gapped) = others.split_at(others.partition_point(|(gaps, _)| *gaps == 0));
+        let whole: Vec<&[f64]> = whole.iter().map(|(_, other)| *other).collect();
+        let mut least = 1.0f64;
+        for _ in 0..GAPPED_ROUNDS_MAX {
+            let (mut asked, mut rows, before) = (whole.clone(), there.clone(), gapped.len());
+            while let Some(((_, next), rest)) = gapped.split_first() {
+                let with_next: Vec<usize> = rows.iter().copied().filter(|row| next[*row].is_finite()).collect();
+                if with_next.len() < rows_min(asked.len() + 1) {
+                    break;
+                }
+                asked.push(next);
+                (rows, gapped) = (with_next, rest);
+            }
+            least = least.min(left_by(own, &asked, &rows));
+            if gapped.is_empty() || gapped.len() == before {
+                break;
+            }
         }
-        let own: Vec<f64> = rows.iter().map(|row| own[*row]).collect();
-        // A small value of few units is told by its logarithm as badly as it is small.
-        let middle = median(own.clone());
-        let weights: Vec<f64> = own.iter().map(|logarithm| (2.0 * (logarithm - middle)).min(0.0).exp()).collect();
-        let own = Standard::of(own, &weights);
-        let asked = others.iter().map(|other| Standard::of(rows.iter().map(|row| other[*row]).collect(), &weights));
-        let asked: Vec<Standard> = asked.filter(|asked| asked.scale > 0.0).collect();
-        let powers = powers(&own, &asked, &weights);
-        let computed = |row: usize| asked.iter().zip(&powers).map(|(asked, power)| power * asked.values[row]).sum();
-        let off = |computed: &dyn Fn(usize) -> f64| {
-            let value = |standardised: f64| (own.mean + own.scale * standardised).exp();
-            let off = own.values.iter().enumerate().map(|(row, own)| (value(*own) - value(computed(row))).abs());
-            median(off.collect())
-        };
-        let (unasked, left) = (off(&|_| 0.0), off(&computed));
-        if unasked > 0.0 { (left / unasked).clamp(0.0, 1.0) } else { 1.0 }
+        least
     }
+}
+
+/// The fewest rows in which so many columns tell something.
+fn rows_min(columns: usize) -> usize {
+    PRODUCT_ROWS_MIN.max(PRODUCT_ROWS_MIN_EACH * columns)
+}
+
+/// The share that is left, in the column's unit, of how far a value in the middle is off: of a product that was rounded the smallest
+/// values are off by much of themselves, and the largest of a column that is skewed are a deviation by themselves. All columns have a
+/// value in these rows.
+fn left_by(own: &[f64], others: &[&[f64]], rows: &[usize]) -> f64 {
+    if others.is_empty() || rows.len() < rows_min(others.len()) {
+        return 1.0;
+    }
+    let own: Vec<f64> = rows.iter().map(|row| own[*row]).collect();
+    // A small value of few units is told by its logarithm as badly as it is small.
+    let middle = median(own.clone());
+    let weights: Vec<f64> = own.iter().map(|logarithm| (2.0 * (logarithm - middle)).min(0.0).exp()).collect();
+    let own = Standard::of(own, &weights);
+    let asked = others.iter().map(|other| Standard::of(rows.iter().map(|row| other[*row]).collect(), &weights));
+    let asked: Vec<Standard> = asked.filter(|asked| asked.scale > 0.0).collect();
+    let powers = powers(&own, &asked, &weights);
+    let computed = |row: usize| asked.iter().zip(&powers).map(|(asked, power)| power * asked.values[row]).sum();
+    let off = |computed: &dyn Fn(usize) -> f64| {
+        let value = |standardised: f64| (own.mean + own.scale * standardised).exp();
+        let off = own.values.iter().enumerate().map(|(row, own)| (value(*own) - value(computed(row))).abs());
+        median(off.collect())
+    };
+    let (unasked, left) = (off(&|_| 0.0), off(&computed));
+    if unasked > 0.0 { (left / unasked).clamp(0.0, 1.0) } else { 1.0 }
 }
 
 /// Logarithms, centred and scaled by their weighted mean and deviation.
@@ -196,4 +226,51 @@ fn powers(own: &Standard, asked: &[Standard], weights: &[f64]) -> Vec<f64> {
 fn median(mut values: Vec<f64>) -> f64 {
     let middle = values.len() / 2;
     if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f64::total_cmp).1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers below `below` that have nothing to do with each other (splitmix64).
+    fn drawn(column: u64, row: u64, below: u64) -> i64 {
+        let mut mixed = (column << 32 | row).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) % below).cast_signed()
+    }
+
+    /// An amount, its quantity and its price, of which nearly a tenth is missing if it is asked to, and beside them columns that have
+    /// nothing to do with it and of each of which a twelfth is.
+    fn amounts(rows: u64, unrelated: u64, price_has_gaps: bool) -> Vec<Vec<i64>> {
+        let quantity: Vec<i64> = (0..rows).map(|row| 1 + drawn(1, row, 40)).collect();
+        let price: Vec<i64> = (0..rows).map(|row| 50 + drawn(2, row, 99_991)).collect();
+        let amount = quantity.iter().zip(&price).map(|(quantity, price)| quantity * price).collect();
+        let price =
+            (0..rows).zip(price).map(|(row, price)| if price_has_gaps && row % 41 < 4 { ABSENT } else { price });
+        let mut columns = vec![amount, quantity, price.collect()];
+        columns.extend((3..3 + unrelated).map(|column| {
+            let is_missing = |row: u64| drawn(1_000 + column, row, 12) == 0;
+            let value = |row| if is_missing(row) { ABSENT } else { 100 + drawn(column, row, 5_000) };
+            (0..rows).map(value).collect::<Vec<i64>>()
+        }));
+        columns
+    }
+
+    #[test]
+    fn columns_with_gaps_hide_no_product() {
+        for (rows, unrelated) in [(6_000, 25), (400, 14)] {
+            for price_has_gaps in [false, true] {
+                let columns = amounts(rows, unrelated, price_has_gaps);
+                let columns: Vec<&[i64]> = columns.iter().map(Vec::as_slice).collect();
+                let left = left_given_others(&columns, |_, _| true);
+                let (known, unknown) = left.split_at(3);
+                assert!(known.iter().all(|left| *left < 1e-3), "{rows} rows, {price_has_gaps}: {known:?}");
+                assert!(unknown.iter().all(|left| *left > 0.7), "{rows} rows, {price_has_gaps}: {unknown:?}");
+                // Without the price there is no product to be found.
+                let left = left_given_others(&columns, |_, other| other != 2);
+                assert!(left[0] > 0.3, "{rows} rows: {}", left[0]);
+            }
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 
+use crate::channel::RESIDUAL_MAX;
 use crate::embed::{ids_of, law_of, tweaks};
 use crate::error::FingerprintError;
 use crate::laid::{Drawing, Laid, Scratch, Selected, texts};
@@ -16,6 +17,10 @@ use crate::row_key::RowKeys;
 
 /// The most observations of one case.
 pub(crate) const OBSERVATIONS_MAX: usize = 16_000_000;
+
+/// How far off a value is told to be at most. One that is farther says nothing more, and a few characters are enough for numbers of
+/// which floating point makes infinity.
+const RESIDUAL_FAR: f64 = 1e6;
 
 /// Which channel an observation came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +47,8 @@ pub struct Observation {
     /// Whether an order's code drew the bit, instead of the recipient's.
     pub order: bool,
     /// Where the leaked value lies: at 1 where a bit of one would have put it, at -1 where a bit of zero would have, between
-    /// them for a mixture, anywhere else for a value that was replaced. It never depends on a recipient's code.
+    /// them for a mixture, anywhere else for a value that was replaced, up to a million off. It never depends on a recipient's
+    /// code.
     pub residual: f64,
 }
 
@@ -78,7 +84,7 @@ pub fn observe(
         for from in (0..rows).step_by(CHUNK_BLOCKS) {
             laid.select(&drawing, from, &mut scratch);
             for cell in &scratch.selected {
-                let residual = shown.residual(&laid, cell);
+                let residual = shown.residual(&laid, cell).clamp(-RESIDUAL_FAR, RESIDUAL_FAR);
                 if residual.is_nan() {
                     continue;
                 }
@@ -115,13 +121,17 @@ pub fn observe_presence(presence: &Presence, secrets: &PositionSecrets, keys: &R
 }
 
 /// One observation of each point. A position that stands there several times, in copied rows or in mixed leaks, counts once,
-/// with the mean of what it shows: two observations of one bit are not independent.
+/// with the mean of what it shows: two observations of one bit are not independent. A value that was replaced without a doubt tells
+/// neither bit and is left out where there is another, or rows that were added with any values would take theirs from the true ones.
 pub(crate) fn once_each(observations: impl Iterator<Item = Observation>) -> Vec<Observation> {
+    let is_replaced = |observation: &Observation| observation.residual.abs() > RESIDUAL_MAX;
     let mut places: HashMap<u128, usize> = HashMap::new();
     let mut out: Vec<(Observation, f64)> = Vec::new();
     for observation in observations {
         let place = *places.entry(u128::from_ne_bytes(observation.point.into())).or_insert(out.len());
         match out.get_mut(place) {
+            Some(_) if is_replaced(&observation) => {}
+            Some((kept, _)) if is_replaced(kept) => *kept = observation,
             Some((kept, count)) => {
                 *count += 1.0;
                 kept.residual += (observation.residual - kept.residual) / *count;
@@ -196,5 +206,45 @@ impl<'a> Shown<'a> {
             }
         }
         if square > 0.0 { dot / square } else { best }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a point that shows these residuals, one after the other.
+    fn once(residuals: &[f64]) -> f64 {
+        let point = Block::from([7; 16]);
+        let of = |residual: &f64| Observation {
+            source: Source::Mark(0),
+            row: 0,
+            point,
+            threshold: 1 << 31,
+            order: false,
+            residual: *residual,
+        };
+        let once = once_each(residuals.iter().map(of));
+        assert_eq!(once.len(), 1, "{residuals:?}");
+        once[0].residual
+    }
+
+    #[test]
+    fn a_replaced_value_takes_nothing_from_the_others_of_its_point() {
+        for (residuals, left) in [
+            (&[1.0, 1.0, -0.5][..], 0.5),
+            (&[1.0, 900.0], 1.0),
+            (&[900.0, -1.0], -1.0),
+            (&[1.0, -900.0, 0.0, 900.0], 0.5),
+            (&[900.0, -900.0, 3.0, -64.0], -30.5),
+            // Of values that were all replaced no mean makes a bit.
+            (&[900.0, -898.0], 900.0),
+            (&[f64::INFINITY, f64::NEG_INFINITY, 1.0], 1.0),
+        ] {
+            assert_eq!(once(residuals), left, "{residuals:?}");
+            // Neither sign is favoured.
+            let turned: Vec<f64> = residuals.iter().map(|residual| -residual).collect();
+            assert_eq!(once(&turned), -left, "{turned:?}");
+        }
     }
 }

@@ -74,6 +74,13 @@ impl Desk {
         observe(&self.marking, &self.secrets, &self.batch.slice(0, rows), &leaked).unwrap()
     }
 
+    /// Of rows in any order, as often as they stand there.
+    fn observe_rows(&self, rows: &[u64], leaked: Vec<f64>) -> Vec<Observation> {
+        let originals = take_record_batch(&self.batch, &UInt64Array::from(rows.to_vec())).unwrap();
+        let leaked = RecordBatch::try_from_iter([("value", Arc::new(Float64Array::from(leaked)) as ArrayRef)]).unwrap();
+        observe(&self.marking, &self.secrets, &originals, &leaked).unwrap()
+    }
+
     fn accuse(&self, observations: &[Observation]) -> Verdict {
         accuse(observations, &self.codes, &Settings::of_recipients(REGISTERED), &score_each).unwrap()
     }
@@ -107,6 +114,52 @@ fn a_single_leaker_is_named_from_little_and_from_what_is_left_after_changes() {
         assert!(count as usize == verdict.positions && score > 0.0, "{what}");
         assert!(matches!(verdict.possibility, Possibility::Some(power) if power.power > 0.5), "{what}");
     }
+}
+
+/// What is said to be needed is needed and is enough: a leak of that size names its leaker about as often as it says of itself, and
+/// a third of it seldom does. Whichever size the plan was made by, it is the same.
+#[test]
+fn as_much_as_is_needed_names_the_leaker_and_a_third_of_it_seldom_does() {
+    const TRIALS: usize = 60;
+    let desk = Desk::open();
+    // The first rows of another recipient's copy each time, under noise of up to twice the mark.
+    let judged = |trial: usize, rows: usize| {
+        let copy = desk.copy(trial, trial, rows);
+        let leaked = copy.iter().zip(0..).map(|(value, row)| value + 6.0 * drawn((trial as u64) << 32 | row));
+        let verdict = desk.accuse(&desk.observe(leaked.collect()));
+        let power = match verdict.possibility {
+            Possibility::Some(power) => Some(power),
+            Possibility::None => None,
+        };
+        (names(&verdict) == [trial], power)
+    };
+    let planned_by = |rows: usize| {
+        let needed = (0..12).map(|trial| judged(trial, rows).1.unwrap().needed.unwrap());
+        rows as f64 * needed.sum::<f64>() / 12.0
+    };
+    let (by_few, by_many) = (planned_by(200), planned_by(2_000));
+    assert!(by_few > 200.0 && by_many < 2_000.0, "one has to be more and the other less: {by_few} {by_many}");
+    assert!((0.67..1.5).contains(&(by_few / by_many)), "{by_few} {by_many}");
+
+    // How often the leaker alone is named, and how often the leaks themselves say that he would be.
+    let share_of = |rows: f64| {
+        let trials: Vec<_> = (0..TRIALS).map(|trial| judged(100 + trial, rows.round() as usize)).collect();
+        let named = trials.iter().filter(|(is_named, _)| *is_named).count() as f64;
+        let stated: f64 = trials.iter().map(|(_, power)| power.map_or(0.0, |power| power.power)).sum();
+        (named / TRIALS as f64, stated / TRIALS as f64)
+    };
+    let (named, stated) = share_of(by_many);
+    assert!(named >= 0.9 && stated >= 0.9, "of what is needed: named {named}, stated {stated}");
+    let (named, stated) = share_of(by_many / 3.0);
+    assert!(named <= 0.4 && stated <= named + 0.1, "of a third: named {named}, stated {stated}");
+}
+
+/// A number from -1 to 1 that looks drawn and is the same each time (SplitMix64).
+fn drawn(number: u64) -> f64 {
+    let mut drawn = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((drawn ^ (drawn >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
 }
 
 #[test]
@@ -143,6 +196,38 @@ fn copied_rows_count_once() {
     let (once, repeated) = (desk.accuse(&observations), desk.accuse(&many));
     assert_eq!(once.positions, repeated.positions);
     assert_eq!((names(&once), once.possibility), (names(&repeated), repeated.possibility));
+}
+
+/// Of finite text floating point makes infinity, and infinity less infinity is no number.
+#[test]
+fn rows_with_numbers_beyond_all_bounds_silence_nothing() {
+    let desk = Desk::open();
+    let (mut rows, mut leaked): (Vec<u64>, Vec<f64>) = ((0..400).collect(), desk.copy(17, 3, 400));
+    for row in 0..40 {
+        rows.extend([row, row]);
+        leaked.extend([1e308, if row % 2 == 0 { 1.1e308 } else { -1.1e308 }]);
+    }
+    let observations = desk.observe_rows(&rows, leaked);
+    assert_eq!(observations.len(), 480);
+    assert!(observations.iter().all(|observation| observation.residual.is_finite()));
+    let verdict = desk.accuse(&observations);
+    assert_eq!(names(&verdict), [17]);
+    assert!(verdict.channels.values().all(|channel| channel.sigma.is_finite()), "{:?}", verdict.channels);
+}
+
+/// Each row twice, the second time with what another one says, and the buyer is told which lines to keep.
+#[test]
+fn twins_with_other_rows_values_hide_nothing() {
+    let desk = Desk::open();
+    let copy = desk.copy(17, 3, 400);
+    let rows: Vec<u64> = (0..400).flat_map(|row| [row, row]).collect();
+    let other = |row: usize| copy[(row + 151) % 400];
+    let behind: Vec<f64> = (0..400).flat_map(|row| [copy[row], other(row)]).collect();
+    let before: Vec<f64> = (0..400).flat_map(|row| [other(row), copy[row]]).collect();
+    for leaked in [behind, before] {
+        let verdict = desk.accuse(&desk.observe_rows(&rows, leaked));
+        assert_eq!(names(&verdict), [17]);
+    }
 }
 
 #[test]
@@ -209,9 +294,20 @@ fn innocents_stay_below_the_bound() {
     let copies: Vec<Vec<f64>> = (0..3).map(|i| desk.copy(i, i, 1_000)).collect();
     let least = (0..1_000).map(|row| copies.iter().map(|copy| copy[row]).fold(f64::INFINITY, f64::min));
     let average = (0..1_000).map(|row| copies.iter().map(|copy| copy[row]).sum::<f64>() / 3.0);
+    // Twins of every row, with another one's value or with one that is near.
+    let twin = |row: usize| match row % 2 {
+        0 => copies[1][(row * 7 + 3) % 1_000],
+        _ => copies[0][row] + (row * 37 % 129) as f64 - 64.0,
+    };
+    let twins = (0..1_000).flat_map(|row| [copies[0][row], twin(row)]).collect();
+    let twice: Vec<u64> = (0..1_000).flat_map(|row| [row, row]).collect();
     let (mut trials, mut above) = (0u32, [0u32; DECODERS]);
-    for leaked in [copies[0][..150].to_vec(), least.collect(), average.collect()] {
-        let observations = desk.observe(leaked);
+    for observations in [
+        desk.observe(copies[0][..150].to_vec()),
+        desk.observe(least.collect()),
+        desk.observe(average.collect()),
+        desk.observe_rows(&twice, twins),
+    ] {
         let sheet = Sheet::new(observations.into_iter().filter(|observation| !observation.order));
         let thresholds: Vec<Option<f64>> =
             (0..DECODERS).map(|decoder| sheet.innocent(decoder).threshold(0.01f64.ln())).collect();

@@ -6,7 +6,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    UInt64Array,
+};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::Int64Type;
 use lingqu_fingerprint::{
@@ -200,6 +203,43 @@ fn keys_in_other_clothes_are_found() {
     let alignment = aligned(&fragment, flights());
     assert_columns(&alignment, &names);
     assert_right("key in full width with separators, one marked column", &alignment, &truth, 0.9);
+}
+
+/// A column of whole numbers with one empty cell is one of floating point to many tools, and a key in a database is often a decimal.
+#[test]
+fn a_long_key_is_found_whatever_type_it_has() {
+    const MORE: i64 = 13_800_000_000;
+    let (copy, truth) = leak("a", 300, 71);
+    let with_key = |batch: &RecordBatch, typed: &dyn Fn(Vec<i64>) -> ArrayRef| {
+        let keys = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>();
+        let key = typed(keys.values().iter().map(|key| key + MORE).collect());
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", key, true),
+            ("air_time", batch.column_by_name("air_time").unwrap().clone(), true),
+        ])
+        .unwrap()
+    };
+    let whole = |keys: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(keys)) };
+    let float =
+        |keys: Vec<i64>| -> ArrayRef { Arc::new(keys.iter().map(|key| Some(*key as f64)).collect::<Float64Array>()) };
+    let decimal = |keys: Vec<i64>| -> ArrayRef {
+        let keys: Decimal128Array = keys.iter().map(|key| Some(i128::from(*key))).collect();
+        Arc::new(keys.with_precision_and_scale(18, 0).unwrap())
+    };
+    let written = |keys: Vec<i64>| -> ArrayRef {
+        Arc::new(keys.iter().map(|key| Some(format!("{key}.0"))).collect::<StringArray>())
+    };
+    let (of_whole, of_decimal) = (with_key(flights(), &whole), with_key(flights(), &decimal));
+    for (what, fragment, originals) in [
+        ("a whole key as floating point", with_key(&copy, &float), &of_whole),
+        ("a whole key written as floating point", with_key(&copy, &written), &of_whole),
+        ("a decimal key as a whole number", with_key(&copy, &whole), &of_decimal),
+    ] {
+        let (fragment, names) = anonymous(&fragment);
+        let alignment = aligned(&fragment, originals);
+        assert_columns(&alignment, &names);
+        assert_right(what, &alignment, &truth, 0.9);
+    }
 }
 
 /// Of few rows too each key that is there is believed once nearly all are, and one marked column beside it is enough.

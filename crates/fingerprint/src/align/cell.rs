@@ -21,6 +21,12 @@ const LOOSE_BITS: u32 = 20;
 /// Up to this size whole numbers are told apart by those bits; larger ones (long numbers of identification) by all digits.
 const WHOLE_MAX: f64 = 4_294_967_296.0;
 
+/// From here on floating point has no longer all digits of a whole number.
+const FLOAT_WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// By which part a whole number that was converted between units may be off: some rounding errors of floating point.
+const WHOLE_OFF: f64 = 4e-15;
+
 /// The longest text of which anything is looked at; a longer one is cut.
 const TEXT_BYTES_MAX: usize = 4_096;
 
@@ -109,7 +115,18 @@ impl Cells {
         } else if kind.is_numeric() {
             if let Ok(values) = cast(array, &DataType::Float64) {
                 let values = values.as_primitive::<Float64Type>();
-                values.iter().for_each(|value| cells.number(value.unwrap_or(f64::NAN), reading, factor, &mut memory));
+                // Decimals and the widest integers have more digits than floating point.
+                let is_wide = !kind.is_floating() && values.iter().flatten().any(|v| is_long(v, reading, factor));
+                let wide = if is_wide { cast(array, &DataType::LargeUtf8).ok() } else { None };
+                let wide = wide.as_ref().and_then(|array| texts("", array).ok()).unwrap_or_default();
+                for (row, value) in values.iter().enumerate() {
+                    let value = value.unwrap_or(f64::NAN);
+                    let text = wide.get(row).copied().flatten().filter(|_| is_long(value, reading, factor));
+                    match text.and_then(whole_digits) {
+                        Some(digits) => cells.push(value, digest_text(&digits)),
+                        None => cells.number(value, reading, factor, &mut memory),
+                    }
+                }
                 return cells;
             }
         } else if matches!(kind, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
@@ -154,15 +171,16 @@ impl Cells {
         if matches!(reading, Reading::Plain | Reading::Digits)
             && let Some(number) = number_of(&folded)
         {
-            if is_long(number, reading, factor) && !folded.contains(['.', 'e', ',']) {
-                return self.push(number, digest_text(folded.trim_start_matches('+')));
-            }
-            return self.number(number, reading, factor, memory);
+            let digits = if is_long(number, reading, factor) { whole_digits(&folded) } else { None };
+            return match digits {
+                Some(digits) => self.push(number, digest_text(&digits)),
+                None => self.number(number, reading, factor, memory),
+            };
         }
         let read = match reading {
             Reading::Measured | Reading::DecimalComma => match measured(&folded, reading == Reading::DecimalComma) {
                 Some((number, digits)) if is_long(number, reading, factor) && !digits.contains(['.', ',']) => {
-                    return self.push(number, digest_text(digits));
+                    return self.push(number, digest_text(&digits.replace([' ', '\''], "")));
                 }
                 read => read.map(|(number, _)| number * factor),
             },
@@ -181,6 +199,15 @@ impl Cells {
 fn is_long(number: f64, reading: Reading, factor: f64) -> bool {
     let is_number = matches!(reading, Reading::Plain | Reading::Measured | Reading::DecimalComma);
     number.abs() >= WHOLE_MAX && is_number && factor == 1.0
+}
+
+/// All digits of a whole number in folded text, without separators of thousands and zeros behind the point.
+fn whole_digits(text: &str) -> Option<String> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = whole.chars().filter(|c| !matches!(c, '+' | ',' | ' ' | '\'')).collect();
+    let is_whole =
+        rest.bytes().all(|b| b == b'0') && digits.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
+    is_whole.then_some(digits)
 }
 
 /// Without what changes when a text is retyped: full-width forms, letter case, surplus spaces.
@@ -395,9 +422,22 @@ fn days(year: u32, month: u32, day: u32) -> Option<f64> {
     Some((era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468) as f64)
 }
 
-/// Of a number to nine digits; [`EMPTY`] of what is none.
+/// Of a number to nine digits, of a long whole one by all that floating point has; [`EMPTY`] of what is none.
 pub(crate) fn digest_number(value: f64) -> u64 {
-    if value.is_nan() { EMPTY } else { digest(1, &loose_bits(value).to_le_bytes()) }
+    match long_whole(value) {
+        Some(whole) => digest_text(&whole.to_string()),
+        None if value.is_nan() => EMPTY,
+        None => digest(1, &loose_bits(value).to_le_bytes()),
+    }
+}
+
+/// The long whole number that a number is, but for how it was computed.
+fn long_whole(value: f64) -> Option<f64> {
+    if !(WHOLE_MAX..FLOAT_WHOLE_MAX).contains(&value.abs()) {
+        return None;
+    }
+    let whole = value.round();
+    ((value - whole).abs() <= WHOLE_OFF * whole.abs()).then_some(whole)
 }
 
 fn loose_bits(value: f64) -> u64 {
@@ -417,8 +457,8 @@ impl Memory {
 
     /// As [`digest_number`].
     fn digest(&mut self, value: f64) -> u64 {
-        if value.is_nan() {
-            return EMPTY;
+        if value.is_nan() || long_whole(value).is_some() {
+            return digest_number(value);
         }
         let bits = loose_bits(value);
         let place = &mut self.0[(bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - Self::PLACES_LOG)) as usize];
@@ -460,7 +500,9 @@ pub(crate) fn mix(seed: u64, digest: u64) -> u64 {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray, UInt64Array,
+    };
 
     use super::*;
 
@@ -570,6 +612,43 @@ mod tests {
         let typed = Cells::read(&(Arc::new(Int64Array::from(typed)) as ArrayRef), Reading::Plain, 1.0);
         assert_ne!(typed.digests[0], typed.digests[1]);
         assert_eq!(of_texts(&["450102199001011234"], Reading::Plain).digests[0], typed.digests[0]);
+    }
+
+    /// One cell that is empty makes floating point of a column of whole numbers.
+    #[test]
+    fn long_numbers_are_one_value_in_every_type() {
+        let digest = |array: ArrayRef, factor| Cells::read(&array, Reading::Plain, factor).digests[0];
+        let whole = |value: i64| digest(Arc::new(Int64Array::from(vec![value])), 1.0);
+        let float = |value: f64, factor| digest(Arc::new(Float64Array::from(vec![value])), factor);
+        let wide = |value: u64| digest(Arc::new(UInt64Array::from(vec![value])), 1.0);
+        let decimal = |unscaled: i128, scale| {
+            let array = Decimal128Array::from(vec![unscaled]).with_precision_and_scale(20, scale).unwrap();
+            digest(Arc::new(array), 1.0)
+        };
+        let phone = whole(13_800_000_000);
+        assert_eq!([float(13_800_000_000.0, 1.0), wide(13_800_000_000)], [phone; 2]);
+        assert_eq!([decimal(13_800_000_000, 0), decimal(1_380_000_000_000, 2)], [phone; 2]);
+        let spelled = ["13800000000", "13800000000.0", "+13800000000.00", "13,800,000,000", "1.38e10"];
+        assert_eq!(of_texts(&spelled, Reading::Plain).digests, [phone; 5]);
+        let measured = of_texts(&["13,800,000,000 元", "13 800 000 000 元"], Reading::Measured);
+        assert_eq!(measured.digests, [phone; 2]);
+        // Neighbours are others.
+        assert_ne!(whole(13_800_000_001), phone);
+        assert_eq!([float(13_800_000_001.0, 1.0), decimal(13_800_000_001, 0)], [whole(13_800_000_001); 2]);
+        assert_eq!(float(-13_800_000_001.0, 1.0), whole(-13_800_000_001));
+        // What has more digits than floating point is told by them all.
+        let (long, next) = (whole(450_102_199_001_011_234), whole(450_102_199_001_011_235));
+        assert_eq!([wide(450_102_199_001_011_234), decimal(450_102_199_001_011_234, 0)], [long; 2]);
+        assert_eq!([wide(450_102_199_001_011_235), decimal(4_501_021_990_010_112_350, 1)], [next; 2]);
+        let spelled = ["450102199001011234.0", "450,102,199,001,011,234"];
+        assert_eq!(of_texts(&spelled, Reading::Plain).digests, [long; 2]);
+        // What is no whole number is told by nine digits, in every type.
+        assert_eq!(decimal(138_000_000_005, 1), float(13_800_000_000.5, 1.0));
+        assert_eq!(of_texts(&["13800000000.5"], Reading::Plain).digests, [float(13_800_000_000.5, 1.0)]);
+        // In another unit, and days after 2106, of which the seconds are long.
+        assert_eq!(float(1_380_000.123_4, 10_000.0), whole(13_800_001_234));
+        let day: ArrayRef = Arc::new(Date32Array::from(vec![2_932_896]));
+        assert_eq!(of_texts(&["9999-12-31"], Reading::Plain).digests, [digest(day, 1.0)]);
     }
 
     #[test]
