@@ -1,6 +1,9 @@
 //! What needs no login: catalogue, certificates, the log, the console's pages; and the headers of all.
 
+use serde_json::{Value, json};
+
 use crate::client::Served;
+use crate::receipts::verify;
 
 #[tokio::test]
 async fn the_catalogue_and_certificates_are_public() {
@@ -51,7 +54,13 @@ async fn an_offer_shows_precision_and_lineage() {
 async fn the_log_is_served_as_tiles() {
     let served = Served::open().await;
     let stranger = served.stranger();
+    let clerk = served.sign_in("clerk8").await;
+    let lag = async || clerk.get("/api/v1/node").await.json()["log_lag"].clone();
     assert_eq!(stranger.get("/log/checkpoint").await.status, 404);
+    // All that the scenario recorded is in entries that nobody can see yet.
+    let is_behind = |lag: &Value, part: &str| lag[part].as_u64().unwrap() > 0;
+    let behind = lag().await;
+    assert!(is_behind(&behind, "entries_unpublished") && is_behind(&behind, "behind_ms"), "{behind}");
     let published = served.scenario.app.publish_log().await.unwrap();
     let checkpoint = stranger.get("/log/checkpoint").await;
     assert_eq!((checkpoint.status, checkpoint.text.as_str()), (200, published.note.as_str()));
@@ -84,13 +93,19 @@ async fn the_log_is_served_as_tiles() {
     ] {
         assert_eq!(stranger.get(path).await.status, 404, "{path}");
     }
-    let node = served.sign_in("clerk8").await.get("/api/v1/node").await.json();
+    let node = clerk.get("/api/v1/node").await.json();
     assert_eq!(node["checkpoint"]["size"], published.size);
     assert_eq!(node["checkpoint"]["twin"]["vkey"], twin.vkey);
     assert!(twin.vkey.starts_with(&format!("{}/sm3+", published.origin)));
-    for lag in ["receipts_uncommitted", "entries_unpublished", "behind_ms"] {
-        assert_eq!(node["log_lag"][lag], 0, "{lag}");
-    }
+    let nothing = json!({ "receipts_uncommitted": 0, "entries_unpublished": 0, "behind_ms": 0 });
+    assert_eq!(node["log_lag"], nothing);
+    // What is delivered and recorded from then on is told until it is published.
+    verify(&served, &served.order, &[1]).await;
+    served.scenario.suspend_mandate("检查").await;
+    let behind = lag().await;
+    assert!(is_behind(&behind, "receipts_uncommitted") && is_behind(&behind, "entries_unpublished"), "{behind}");
+    served.scenario.app.publish_log().await.unwrap();
+    assert_eq!(lag().await, nothing);
 }
 
 #[tokio::test]

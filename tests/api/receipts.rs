@@ -10,7 +10,8 @@ use crate::client::{Client, Served};
 
 const COUNT: &str = "SELECT order_id, count(*) AS deliveries, sum(rows_left) AS rows FROM receipts GROUP BY order_id";
 
-async fn verify(served: &Served, order: &Ordered, trips: &[i64]) {
+/// A delivery that asks about these trips.
+pub async fn verify(served: &Served, order: &Ordered, trips: &[i64]) {
     let deliveries = Deliveries::new(served.scenario.app.clone(), Settings::default());
     let admission = deliveries.admit(Some(&order.key), order.product, "rest").await.unwrap();
     let keyed = deliveries.keyed(admission, Mode::Verification).await.unwrap();

@@ -1,11 +1,11 @@
 //! Evidence as an operator could write it who has the node's own key and a genuine record of a trace: fewer registered than were
 //! tested, another report beside the record, or no record. Each is told, with the p-values lowered to fit as well; and so is what
-//! the report says of the accused and no record bears out.
+//! the report says of the accused and no record bears out, or what it says supports that and the observations don't.
 
 use lingqu_app::{HeldAgainst, Trace, TraceCheck, verify_trace};
 use lingqu_tests::scenario::Who;
 use lingqu_transparency::{Evidence, EvidenceTrust, RecordKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::marked_leak::{Leaks, forged_by, without_records};
 use crate::traced::trace;
@@ -29,13 +29,18 @@ impl Forger<'_> {
     fn fitted(&self, change: &dyn Fn(String) -> String) -> TraceCheck {
         let computed = self.check(change).accused;
         let accused = &self.found.report.accused[0];
-        let of_order = accused.orders[0].log_p_value.unwrap();
+        let of_order = &accused.orders[0];
+        let claims = [
+            (accused.log_p_value, accused.p_value, false),
+            (of_order.log_p_value.unwrap(), of_order.p_value.unwrap(), true),
+        ];
         let check = self.check(&|text| {
             let mut text = change(text);
-            for (claim, is_order) in [(accused.log_p_value, false), (of_order, true)] {
-                let fits = computed.iter().find(|found| found.order.is_some() == is_order).unwrap().log_p_value;
-                let written = |log: f64| format!("\"log_p_value\":{}", Value::from(log));
-                text = replaced(&text, &written(claim), &written(fits));
+            for (log, p, is_order) in claims {
+                let fits = computed.iter().find(|found| found.order.is_some() == is_order).unwrap();
+                let written = |name: &str, number: f64| format!("\"{name}\":{}", Value::from(number));
+                text = replaced(&text, &written("log_p_value", log), &written("log_p_value", fits.log_p_value));
+                text = replaced(&text, &written("p_value", p), &written("p_value", fits.p_value));
             }
             text
         });
@@ -178,4 +183,113 @@ async fn what_is_said_of_the_accused_is_borne_out_by_records() {
         assert_eq!(check.held, HeldAgainst::Report, "{:?}", check.findings);
         must_tell(&check, words);
     }
+}
+
+/// A case of whose report one part was replaced.
+fn told_otherwise(text: &str, part: &str, by: &Value) -> String {
+    let mut case: Value = serde_json::from_str(text).unwrap();
+    let place = case.pointer_mut(&format!("/report{part}"));
+    *place.unwrap_or_else(|| panic!("the report has no {part}")) = by.clone();
+    case.to_string()
+}
+
+/// Whoever has the node's key may write a report before its record as well as after it: so of what is computed again each part has its
+/// own finding, whatever the record says.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_supports_an_accusation_is_held_against_the_observations() {
+    let leaks = Leaks::open().await;
+    let leak = leaks.leak(&leaks.first, 2_000).await;
+    let found = trace(leaks.scenario(), &leak).await;
+    let bundle = leaks.scenario().app.export_trace(&found).await.unwrap();
+    let forger = Forger { leaks: &leaks, bundle: &bundle, found: &found };
+    let told = |part: &str, by: &Value| -> Vec<String> {
+        let check = forger.check(&|text| told_otherwise(&text, part, by));
+        check.findings.into_iter().map(|(_, problem)| problem).collect()
+    };
+    let report = serde_json::to_value(&found.report).unwrap();
+    let written = |part: &str| report.pointer(part).unwrap_or_else(|| panic!("the report has no {part}")).clone();
+    // Nothing is found of the same report, but that numbers which were read and written again may have other digits.
+    let same = told("/accused/0/pass", &written("/accused/0/pass"));
+    assert!(same.iter().all(|one| one.ends_with("otherwise: report")), "{same:?}");
+
+    let (accused, marks) = (&found.report.accused[0], found.report.products[0].marks.as_ref().unwrap());
+    let delay = &accused.channels["delay"];
+    let support =
+        |columns: &[&str], count: u64, score: f64| json!({ "columns": columns, "positions": count, "score": score });
+    let own = support(&["delay"], delay.positions, delay.score);
+    assert_eq!(written("/accused/0/channels/delay"), own);
+    let supports = format!("supports the accusation of {}", accused.consumer);
+    let p_value = |of: &str| format!("the p-value of {of}");
+    let shows = format!("the marks of {} show", accused.product);
+    let of_order = accused.orders[0].order.as_str();
+    for (part, by, problem, named) in [
+        (
+            "/accused/0/channels/delay",
+            support(&["delay"], delay.positions + 1, delay.score),
+            &supports,
+            "channel delay",
+        ),
+        (
+            "/accused/0/channels/delay",
+            support(&["delay"], delay.positions, delay.score * 1.000_01),
+            &supports,
+            "channel delay",
+        ),
+        ("/accused/0/channels/delay", support(&["line"], delay.positions, delay.score), &supports, "channel delay"),
+        ("/accused/0/channels", json!({ "delay": own, "decoy": support(&[], 7, 50.0) }), &supports, "channel decoy"),
+        ("/accused/0/channels", json!({}), &supports, "channel delay"),
+        ("/accused/0/decoder", json!("another"), &supports, "decoder"),
+        ("/accused/0/pass", json!(accused.pass + 1), &supports, "pass"),
+        ("/accused/0/p_value", json!(0.5), &p_value(accused.consumer.as_str()), ""),
+        ("/accused/0/log_p_value", json!(accused.log_p_value - 1.0), &p_value(accused.consumer.as_str()), ""),
+        ("/accused/0/orders/0/p_value", json!(0.5), &p_value(of_order), ""),
+        ("/accused/0/orders/0/p_value", Value::Null, &p_value(of_order), ""),
+        ("/products/0/marks/epoch", json!(marks.epoch + 1), &shows, "epoch"),
+        ("/products/0/marks/positions", json!(marks.positions + 1), &shows, "positions"),
+        ("/products/0/marks/order_positions", json!(marks.order_positions + 1), &shows, "positions of orders"),
+        ("/products/0/marks/possible", json!(false), &shows, "possible"),
+        ("/products/0/marks/power", json!(marks.power - 0.01), &shows, "power"),
+        ("/products/0/marks/needed", json!(2.0 * marks.needed.unwrap()), &shows, "needed"),
+        ("/products/0/marks/needed", Value::Null, &shows, "needed"),
+        ("/products/0/marks/channels/delay/replaced", json!(0.4), &shows, "channel delay"),
+        ("/products/0/marks/channels", json!({}), &shows, "channel delay"),
+        ("/accused", json!([written("/accused/0"), written("/accused/0")]), &"accused twice".to_owned(), ""),
+        ("/reason", json!("必是该接收方所为"), &"otherwise".to_owned(), "reason"),
+    ] {
+        let told = told(part, &by);
+        let is_told = told.iter().any(|one| one.contains(problem.as_str()) && one.contains(named));
+        assert!(is_told, "{part} became {by}: {told:?}");
+    }
+
+    // What voids the answer stands in report and case, in both languages, and a case that leaves out any of it is not verified.
+    let assumptions = &found.report.assumptions;
+    let case = String::from_utf8(Evidence::parse(&bundle).unwrap().item(CASE).unwrap().bytes.clone()).unwrap();
+    for (words, words_en) in [
+        ("同时持有密钥两半者可以伪造", "who holds both halves of the keys can make a copy"),
+        ("副本可能被盗", "a copy can be stolen"),
+        ("应以交付回执与他人留存的检查点佐证", "corroborate by receipts and by checkpoints that others kept"),
+    ] {
+        assert!(assumptions.iter().any(|one| one.text.contains(words) && one.text_en.contains(words_en)), "{words_en}");
+        assert!(case.contains(words) && case.contains(words_en), "{words_en}");
+    }
+    for left_out in 0..assumptions.len() {
+        let mut fewer = assumptions.clone();
+        fewer.remove(left_out);
+        let told = told("/assumptions", &json!(fewer));
+        assert!(told.iter().any(|one| one.contains("what voids its answer")), "{left_out}: {told:?}");
+    }
+}
+
+/// The keys of those whom the evidence accuses are fewer than were tested, and come to what all of them came to.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_of_two_leaks_in_one_file_comes_to_the_same() {
+    let leaks = Leaks::open().await;
+    let leak = leaks.leak(&leaks.first, 2_000).await;
+    let other = leaks.leak(&leaks.second, 700).await;
+    let mixed = format!("{leak}{}", other.split_once('\n').unwrap().1);
+    let found = trace(leaks.scenario(), &mixed).await;
+    assert_eq!(found.report.accused.len(), 2, "{:?}", found.report.accused);
+    let bundle = leaks.scenario().app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{:?}", check.findings);
 }

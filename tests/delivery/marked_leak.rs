@@ -21,7 +21,7 @@ pub struct Leaks {
     served: Served,
     pub first: Ordered,
     first_again: Ordered,
-    second: Ordered,
+    pub second: Ordered,
 }
 
 impl Leaks {

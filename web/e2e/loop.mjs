@@ -320,6 +320,8 @@ async function english(page) {
   await page.getByRole("link", { name: "Node" }).click();
   await page.getByText("Checkpoint of the log").waitFor();
   await page.getByText("Journal position").waitFor();
+  const lag = await page.locator("tr", { hasText: "Behind the records by" }).textContent();
+  assert.match(lag, /(nothing|[\d,]+ s: [\d,]+ receipts, [\d,]+ entries)$/, "the page says how far the log is behind");
   await picture(page, "node-english");
 }
 

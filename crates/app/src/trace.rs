@@ -10,6 +10,8 @@
 
 mod accusation;
 mod borne_out;
+mod claimed;
+mod confirmed;
 mod cover;
 #[cfg(test)]
 mod damage;
@@ -194,7 +196,7 @@ impl App {
         }
         let mut names: Vec<DeliveredVersion> = delivered.versions.into_values().collect();
         names.sort_by_key(|version| std::cmp::Reverse(version.last_at));
-        let deliveries = names.clone();
+        let deliveries: Vec<DeliveredVersion> = names.iter().cloned().chain(delivered.unnamed.into_values()).collect();
         let versions_not_tried = names.len().saturating_sub(TRACED_VERSIONS_MAX);
         names.truncate(TRACED_VERSIONS_MAX);
         let mut marked: BTreeMap<ProductId, MarkedProduct> = BTreeMap::new();

@@ -10,8 +10,8 @@ use lingqu_domain::id::{OrderId, PartyId};
 use lingqu_engine::OriginalRows;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
-    DECODERS, FingerprintError, Observation, PositionSecrets, Possibility, RecipientCode, Scores, Settings, Sheet,
-    Source, Verdict, Watch, accuse, score_each,
+    DECODERS, FingerprintError, Marking, Observation, PositionSecrets, Possibility, RecipientCode, Scores, Settings,
+    Sheet, Source, Verdict, Watch, accuse, score_each,
 };
 
 use super::TraceWatch;
@@ -39,6 +39,12 @@ impl Plan {
         let settings = |registered: u64, orders| Settings { bound: each, registered: registered.max(1), orders };
         Plan { recipients: settings(recipients, false), orders: settings(orders, true) }
     }
+}
+
+/// What the p-value of one test comes to in the whole case, both by their logarithms: times what the case's bound was
+/// divided by for that test, its tests, products and tries of the file. Where a test accuses it is at most the case's bound.
+pub(super) fn in_whole_case(log_p_value: f64, case_bound: f64, test: &Settings) -> f64 {
+    (log_p_value + (case_bound / test.bound).ln()).min(0.0)
 }
 
 /// A code of a recipient: that of one epoch.
@@ -138,10 +144,10 @@ pub(super) fn score_on(threads: usize, sheet: &Sheet, codes: &[RecipientCode], w
 }
 
 /// How a channel is named.
-pub(super) fn channel_name(marked: &MarkedProduct, source: Source) -> String {
+fn channel_name(marking: &Marking, source: Source) -> String {
     match source {
         Source::Mark(number) => {
-            marked.marking.marks.get(usize::from(number)).map_or_else(|| number.to_string(), |mark| mark.name.clone())
+            marking.marks.get(usize::from(number)).map_or_else(|| number.to_string(), |mark| mark.name.clone())
         }
         Source::Presence => "presence".to_owned(),
         Source::Decoy => "decoy".to_owned(),
@@ -149,10 +155,9 @@ pub(super) fn channel_name(marked: &MarkedProduct, source: Source) -> String {
 }
 
 /// Channel by channel what supports an accusation.
-pub(super) fn support(marked: &MarkedProduct, of: &BTreeMap<Source, (u64, f64)>) -> BTreeMap<String, Support> {
+pub(super) fn support(marking: &Marking, of: &BTreeMap<Source, (u64, f64)>) -> BTreeMap<String, Support> {
     let columns = |source: Source| match source {
-        Source::Mark(number) => marked
-            .marking
+        Source::Mark(number) => marking
             .marks
             .get(usize::from(number))
             .map_or_else(Vec::new, |mark| mark.columns().into_iter().map(str::to_owned).collect()),
@@ -161,23 +166,23 @@ pub(super) fn support(marked: &MarkedProduct, of: &BTreeMap<Source, (u64, f64)>)
     of.iter()
         .map(|(source, (positions, score))| {
             let support = Support { columns: columns(*source), positions: *positions, score: *score };
-            (channel_name(marked, *source), support)
+            (channel_name(marking, *source), support)
         })
         .collect()
 }
 
 /// What the marks show, for the report.
-pub(super) fn marks_trace(marked: &MarkedProduct, plan: &Plan, judged: &Judged) -> MarksTrace {
+pub(super) fn marks_trace(marking: &Marking, epoch: u32, plan: &Plan, judged: &Judged) -> MarksTrace {
     let (power, needed) = match judged.recipients.possibility {
         Possibility::None => (0.0, None),
         Possibility::Some(power) => (power.power, power.needed),
     };
     let channels = judged.recipients.channels.iter().map(|(source, channel)| {
         let shown = ChannelTrace { noise: channel.sigma, flipped: channel.flipped, replaced: channel.replaced };
-        (channel_name(marked, *source), shown)
+        (channel_name(marking, *source), shown)
     });
     MarksTrace {
-        epoch: marked.epoch,
+        epoch,
         positions: judged.recipients.positions,
         order_positions: judged.orders.positions,
         tested: judged.recipients.tested,
@@ -238,6 +243,12 @@ mod tests {
             assert!((whole - 1e-6).abs() < 1e-18, "{whole}");
             assert_eq!((plan.recipients.registered, plan.orders.registered), (10_000, 30_000));
             assert!(plan.orders.orders && !plan.recipients.orders);
+            // Who is just accused by a test is just accused in the case, whichever try of the file it was.
+            for tries in [1.0, 2.0, 6.0, 12.0] {
+                let just = in_whole_case(plan.orders.bound.ln(), 1e-6 * tries, &plan.orders);
+                assert!((just - (1e-6 * tries).ln()).abs() < 1e-9, "{just}");
+            }
+            assert_eq!(in_whole_case(-0.5, 1e-6, &plan.recipients), 0.0);
         }
     }
 

@@ -224,7 +224,7 @@ fn of_accused(number: usize, accused: &Accused) -> Vec<Block> {
     fact("产品", Text::code(accused.product.to_string()));
     fact("密钥", Text::plain(format!("第 {} 期（期数自 0 起，每次在案件中公开后更换）", accused.code_epoch)));
     let sure = Text::code(at_most(accused.log_p_value));
-    fact("误指概率上限", sure.with(Style::Plain, "　全部登记的接收方、全部解码器合计"));
+    fact("误指概率上限", sure.with(Style::Plain, "　全案合计：全部登记的接收方、解码器、轮次、检验和历次溯源"));
     fact("解码器", Text::plain(format!("{}，第 {} 轮", accused.decoder, accused.pass + 1)));
     for order in &accused.orders {
         let told = match order.log_p_value {
@@ -292,7 +292,7 @@ fn bound(report: &TraceReport) -> Vec<Block> {
         Text::plain("本案所设上限：任何无辜接收方被误指的概率，全部检验合计不超过 ")
             .with(Style::Code, report.bound.to_string()),
         format!(
-            "检验了 {} 个接收方密钥（同一接收方的每一期各算一个），概率已按登记总数和 {DECODERS} 种解码器放大。",
+            "检验了 {} 个接收方密钥（同一接收方的每一期各算一个）。各项概率已按登记总数、{DECODERS} 种解码器、轮次、检验项数（每个加指纹的产品两项）和本文件的溯源次序放大，可直接与上限相比。",
             report.tested
         )
         .into(),

@@ -268,7 +268,8 @@ pub struct Accused {
     /// The consumer's orders of the product that had keys of that epoch, those that are told apart first.
     pub orders: Vec<AccusedOrder>,
     /// Upper bound on the probability that anybody innocent of all registered scores that high, everything that was tried
-    /// counted. Zero below the smallest number that can be written: see the logarithm.
+    /// counted: recipients or orders, decoders, passes, both tests of each marked product, and tries of the file. It is at
+    /// most [`TraceReport::bound`]. Zero below the smallest number that can be written: see the logarithm.
     pub p_value: f64,
     /// Its natural logarithm.
     pub log_p_value: f64,

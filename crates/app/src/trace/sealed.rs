@@ -26,7 +26,6 @@ use zeroize::Zeroize as _;
 use super::verify::Logged;
 use super::{Case, Trace};
 use crate::error::AppError;
-use crate::fingerprint::marking_of;
 
 /// Format of the annex.
 const FORMAT: &str = "lingqu-sealed v1";
@@ -278,9 +277,7 @@ impl<'e> Expert<'e> {
         let sealed = self.file.products.iter().find(|sealed| sealed.product == *product && sealed.epoch == epoch);
         let sealed = sealed.ok_or("it has nothing of this product and epoch")?;
         let secrets = opened(sealed, logged)?;
-        let details = logged.products.get(product).ok_or("no proven record holds the product's marking")?;
-        let chosen = details.marking.as_ref().ok_or("the product's proven record has no marking")?;
-        let marking = marking_of(&details.key, chosen).map_err(|refusal| refusal.to_string())?;
+        let marking = logged.marking(product)?;
         let (mut found, mut rows) = (Vec::new(), BTreeSet::new());
         for version in &sealed.versions {
             let (alignment, originals) = version.beside(self.fragment)?;

@@ -10,8 +10,9 @@ use lingqu_domain::id::{OrderId, ProductId, ResourceId};
 use lingqu_domain::product::ProductDetails;
 use lingqu_engine::ProductOriginals;
 use lingqu_engine::source::Fragment;
-use lingqu_fingerprint::{Alignment, FingerprintError, Marking, Provenance};
+use lingqu_fingerprint::{Alignment, FingerprintError, Marking, MatchedColumn, Provenance};
 
+use super::confirmed::Varying;
 use super::report::{ColumnTrace, SourceOrder, SourceTrace};
 use super::search::{Beside, Comparable, SAMPLE_ROWS, Searched, align_each};
 use super::versions::DeliveredVersion;
@@ -44,7 +45,9 @@ struct Found {
     alignment: Alignment,
     /// Places of columns in the fragment that no version of a product explains.
     alone: BTreeSet<usize>,
-    /// Whether the fragment has columns that are none of the snapshot's, or not as it has them.
+    /// The snapshot's columns that are confirmed to stand in the fragment.
+    confirmed: BTreeSet<String>,
+    /// Whether the fragment has columns that are none of the snapshot's, or not as it has them, or not surely.
     leaves_columns: bool,
 }
 
@@ -80,7 +83,7 @@ fn explained(searched: &Searched) -> BTreeSet<usize> {
 impl App {
     /// Compares a fragment with the snapshots of resources, where the delivered versions leave columns of it unexplained: with those
     /// that the versions were made of, and where there is no such version with all. `deliveries` are the versions that were ever
-    /// delivered.
+    /// delivered, also those that can't be compared.
     pub(super) async fn sources_of(
         &self,
         fragment: &Fragment,
@@ -148,13 +151,12 @@ impl App {
 
     /// What is told of a snapshot; none of a resource that is not in the catalogue.
     fn source_trace(&self, found: Found, deliveries: &[DeliveredVersion]) -> Option<SourceTrace> {
-        let Found { resource, version, alignment, alone, leaves_columns } = found;
+        let Found { resource, version, alignment, alone, confirmed, leaves_columns } = found;
         let snapshot = name_of(&resource, version);
         let matched: BTreeSet<&str> = alignment.columns.iter().map(|column| column.original.as_str()).collect();
         let of_it = self.delivered_of((&resource, &snapshot), &matched, leaves_columns, deliveries);
         let DeliveredOf { orders, columns: delivered, marked } = of_it;
-        let never: Vec<String> =
-            matched.iter().filter(|column| !delivered.contains(**column)).map(|column| (*column).to_owned()).collect();
+        let never = confirmed.into_iter().filter(|column| !delivered.contains(column)).collect();
         let orders_more = orders.len().saturating_sub(LISTED_MAX) as u64;
         let (name, table, provider) = self.read(|state| {
             let resource = &state.resources.get(&resource)?.value;
@@ -260,14 +262,20 @@ fn compared(
         .collect();
     let all: Vec<usize> = (0..candidates.len()).collect();
     let tried = align_each(&sample, &beside, &all, threads, watch)?;
-    let mut explained = explained.clone();
+    let (mut explained, varying) = (explained.clone(), Varying::of(&sample));
     // What a product explains as well is not taken for the source by a few rows.
     let share = sample_places.len() as f64 / (fragment.row_count() as f64).max(1.0);
     let rows_min = ((rows_of_products as f64 * share / 2.0) as usize).max(1);
     let mut chosen: Vec<(usize, BTreeSet<usize>)> = Vec::new();
     while chosen.len() < SOURCES_MAX {
         let alone = |place: usize| -> BTreeSet<usize> {
-            tried[place].columns.iter().map(|column| column.place).filter(|at| !explained.contains(at)).collect()
+            let alignment = &tried[place];
+            let columns: Vec<&MatchedColumn> = match alignment.provenance {
+                // Nothing is confirmed of it, and nothing is concluded from that it is alone.
+                Provenance::Unverified => alignment.columns.iter().collect(),
+                _ => varying.confirmed(alignment).collect(),
+            };
+            columns.into_iter().map(|column| column.place).filter(|at| !explained.contains(at)).collect()
         };
         let is_source = |place: &usize| {
             let alignment = &tried[*place];
@@ -305,7 +313,8 @@ fn compared(
     let found = chosen.into_iter().zip(whole).map(|((place, alone), alignment)| Found {
         resource: candidates[place].resource.clone(),
         version: candidates[place].version,
-        leaves_columns: alignment.columns.len() < fragment.column_names().len(),
+        confirmed: varying.confirmed(&alignment).map(|column| column.original.clone()).collect(),
+        leaves_columns: varying.exceed(&alignment),
         alignment,
         alone,
     });

@@ -7,10 +7,13 @@ use lingqu_domain::decide::Reader;
 use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId};
 use lingqu_domain::scope::{Mode, Precision, Precisions, Scope};
 use lingqu_engine::source::Fragment;
-use lingqu_fingerprint::{Alignment, DECODER_NAMES, DECODER_VERSION, Deed, MatchedColumn, Provenance, Reading};
+use lingqu_fingerprint::{
+    Accusation, Alignment, DECODER_NAMES, DECODER_VERSION, Deed, MatchedColumn, Provenance, Reading, Settings,
+};
 use roaring::RoaringTreemap;
 
-use super::accusation::{Judged, Recipient, marks_trace, orders_accused, support};
+use super::accusation::{Judged, Recipient, in_whole_case, marks_trace, orders_accused, support};
+use super::confirmed::{Varying, is_confirmed};
 use super::report::{
     Accused, AccusedOrder, Assumption, ColumnTrace, DeliveryTrace, FragmentFacts, HadRows, ProductTrace, ReceiptsTrace,
     SourceTrace, TraceReport, TraceVerdict, TriesTrace, VersionTrace,
@@ -26,8 +29,6 @@ use crate::fingerprint::MarkedOrder;
 const ROUNDED_ROWS_MIN: usize = 20;
 /// By fewer different values than this a column may be taken for another one.
 const TELLING_VALUES_MIN: usize = 8;
-/// Agreement beyond chance from which on other columns confirm which one it is.
-const CONFIRMED_MIN: f64 = 0.5;
 
 /// What was compared, for the report.
 pub(super) struct Tried {
@@ -43,21 +44,23 @@ pub(super) struct Tried {
 impl App {
     pub(super) fn report_of(&self, computed: &Computed, had: &AllHad, tried: &Tried) -> Result<TraceReport, AppError> {
         let products = products_of(&computed.searched, &computed.candidates);
+        let varying = Varying::of(&computed.fragment);
         let mut accused = Vec::new();
         let mut traced = Vec::with_capacity(products.len());
         for product in products {
             let judged = computed.judged.iter().find(|(case, _)| case.marked.product == product);
             let had_of_product = had.orders.get(&product).cloned().unwrap_or_default();
             if let Some((case, judged)) = judged {
-                accused.extend(self.accused_of(case, judged, &had_of_product, had));
+                accused.extend(self.accused_of((case, judged), tried.bound, &had_of_product, had));
             }
             let details = self.product_details(&product);
             traced.push(ProductTrace {
                 name: details.as_ref().map(|details| details.name.clone()).unwrap_or_default(),
                 table: details.map(|details| details.table.to_string()).unwrap_or_default(),
                 versions: versions_of(computed, &product),
-                marks: judged.map(|(case, judged)| marks_trace(&case.marked, &case.plan, judged)),
-                receipts: self.receipts_trace(computed, &product, &had_of_product),
+                marks: judged
+                    .map(|(case, judged)| marks_trace(&case.marked.marking, case.marked.epoch, &case.plan, judged)),
+                receipts: self.receipts_trace(computed, &varying, &product, &had_of_product),
                 product,
             });
         }
@@ -100,23 +103,30 @@ impl App {
     }
 
     /// Consumers whose code, or one of whose orders' codes, is in the fragment beyond the bound.
-    fn accused_of(&self, case: &Case, judged: &Judged, had: &BTreeMap<OrderId, Had>, all: &AllHad) -> Vec<Accused> {
-        let marked = &case.marked;
+    fn accused_of(
+        &self,
+        (case, judged): (&Case, &Judged),
+        bound: f64,
+        had: &BTreeMap<OrderId, Had>,
+        all: &AllHad,
+    ) -> Vec<Accused> {
+        let (marked, plan) = (&case.marked, &case.plan);
         let orders = orders_accused(marked, &judged.orders);
         let mut found = Vec::new();
         for accusation in &judged.recipients.accused {
             let Some((recipient, _)) = case.recipients.get(accusation.candidate) else { continue };
-            found.push((recipient.clone(), accusation));
+            found.push((recipient.clone(), accusation, &plan.recipients));
         }
         // An order may be told where its consumer is not: nine tenths of the positions are the consumer's, so this is rare.
         for accusation in &judged.orders.accused {
             if let Some(order) = marked.orders.get(accusation.candidate).map(Recipient::of)
-                && found.iter().all(|(recipient, _)| *recipient != order)
+                && found.iter().all(|(recipient, ..)| *recipient != order)
             {
-                found.push((order, accusation));
+                found.push((order, accusation, &plan.orders));
             }
         }
-        let accused = |(recipient, accusation): (Recipient, &lingqu_fingerprint::Accusation)| {
+        let accused = |(recipient, accusation, test): (Recipient, &Accusation, &Settings)| {
+            let log_p_value = in_whole_case(accusation.log_p_value, bound, test);
             let permits: Vec<PermitId> = self
                 .product_details(&marked.product)
                 .map(|details| details.inputs.into_values().collect::<BTreeSet<_>>().into_iter().collect())
@@ -127,7 +137,8 @@ impl App {
             let mut of_consumer: Vec<AccusedOrder> = own
                 .iter()
                 .map(|order| {
-                    let log_p_value = orders.get(&((*order).clone(), recipient.code_epoch)).copied();
+                    let of_test = orders.get(&((*order).clone(), recipient.code_epoch));
+                    let log_p_value = of_test.map(|log| in_whole_case(*log, bound, &plan.orders));
                     AccusedOrder {
                         order: (*order).clone(),
                         permits: permits.clone(),
@@ -164,11 +175,11 @@ impl App {
                 product: marked.product.clone(),
                 code_epoch: recipient.code_epoch,
                 orders: of_consumer,
-                p_value: accusation.log_p_value.exp(),
-                log_p_value: accusation.log_p_value,
+                p_value: log_p_value.exp(),
+                log_p_value,
                 decoder: DECODER_NAMES.get(accusation.decoder).copied().unwrap_or_default().to_owned(),
                 pass: accusation.pass,
-                channels: support(marked, &accusation.support),
+                channels: support(&marked.marking, &accusation.support),
                 deliveries: deliveries.into_iter().take(LISTED_MAX).map(delivery_trace).collect(),
                 deliveries_more: more + all.deliveries_more,
                 rows_delivered: rows.len(),
@@ -192,15 +203,22 @@ impl App {
         masked.map(|(name, _)| name.to_string()).collect()
     }
 
-    fn receipts_trace(&self, computed: &Computed, product: &ProductId, had: &BTreeMap<OrderId, Had>) -> ReceiptsTrace {
+    fn receipts_trace(
+        &self,
+        computed: &Computed,
+        varying: &Varying,
+        product: &ProductId,
+        had: &BTreeMap<OrderId, Had>,
+    ) -> ReceiptsTrace {
         let mut items = RoaringTreemap::new();
         let mut columns: BTreeSet<&str> = BTreeSet::new();
         for matched in &computed.searched.matched {
             if computed.candidates[matched.place].version.name.0 == *product {
                 items.extend(matched.alignment.rows.iter().map(|row| u64::from(row.leaked)));
-                columns.extend(matched.alignment.columns.iter().map(|column| column.original.as_str()));
+                columns.extend(varying.confirmed(&matched.alignment).map(|column| column.original.as_str()));
             }
         }
+        // By a column that only seems to be another one he would be left out who added it.
         let has_columns = |had: &Had| match &had.columns {
             Some(known) => columns.iter().all(|column| known.contains(*column)),
             None => true,
@@ -306,9 +324,8 @@ struct Doubt<'a> {
 
 impl<'a> Doubt<'a> {
     fn of(column: &'a MatchedColumn, fragment: &Fragment) -> Option<Self> {
-        let is_confirmed = column.agreement.beyond_chance().is_some_and(|agreement| agreement >= CONFIRMED_MIN);
         let values = fragment.distinct_values(column.place);
-        let is_doubtful = !is_confirmed && (1..TELLING_VALUES_MIN).contains(&values);
+        let is_doubtful = !is_confirmed(column) && (1..TELLING_VALUES_MIN).contains(&values);
         is_doubtful.then(|| Doubt { place: column.place + 1, original: &column.original, values })
     }
 
@@ -391,23 +408,12 @@ fn answer(
     tried: &Tried,
 ) -> (TraceVerdict, String, String) {
     if !accused.is_empty() {
-        return (
-            TraceVerdict::Accused,
-            format!(
-                "片段含有 {} 个接收方副本的指纹；任何无辜接收方被误指的概率合计不超过 {}",
-                accused.len(),
-                tried.bound
-            ),
-            format!(
-                "the copies of {} recipient(s) went into it; the probability that anybody innocent is accused is at most {} for the whole case",
-                accused.len(),
-                tried.bound
-            ),
-        );
+        let (zh, en) = accusing_words(accused.len(), tried.bound);
+        return (TraceVerdict::Accused, zh, en);
     }
     let Some(source) = tried.sources.found.first() else { return by_products(computed, products, tried) };
     if is_source_itself(source, products) {
-        return of_source(source);
+        return of_source(source, tried.deliveries_not_comparable);
     }
     let (zh, en) = beside_copies(source);
     if products.is_empty() {
@@ -417,15 +423,21 @@ fn answer(
     (verdict, format!("{by_marks_zh}；{zh}"), format!("{by_marks}; {en}"))
 }
 
+/// The words of an answer that accuses, in Chinese and English. Evidence is held against them as against [`assumptions`].
+pub(super) fn accusing_words(accused: usize, bound: f64) -> (String, String) {
+    (
+        format!("片段含有 {accused} 个接收方副本的指纹；任何无辜接收方被误指的概率合计不超过 {bound}"),
+        format!(
+            "the copies of {accused} recipient(s) went into it; the probability that anybody innocent is accused is at most {bound} for the whole case"
+        ),
+    )
+}
+
 /// The answer by the versions of products that a fragment was compared with, where nobody is accused.
 fn by_products(computed: &Computed, products: &[ProductTrace], tried: &Tried) -> (TraceVerdict, String, String) {
     if products.is_empty() && computed.searched.is_foreign {
-        let not_compared = (tried.versions_not_tried + tried.versions_gone) as u64 + tried.deliveries_not_comparable;
-        let (zh, en) = if not_compared > 0 {
-            ("；另有部分交付无法比对，见报告", "; some deliveries could not be compared, see below")
-        } else {
-            ("", "")
-        };
+        let versions = (tried.versions_not_tried + tried.versions_gone) as u64;
+        let (zh, en) = not_compared(versions + tried.deliveries_not_comparable);
         return (
             TraceVerdict::Foreign,
             format!("与已比对的 {} 个产品版本均不相符{zh}", tried.versions),
@@ -473,6 +485,14 @@ fn by_products(computed: &Computed, products: &[ProductTrace], tried: &Tried) ->
     }
 }
 
+/// What is added to an answer where so many deliveries, or versions that were delivered, were not compared.
+fn not_compared(count: u64) -> (&'static str, &'static str) {
+    if count == 0 {
+        return ("", "");
+    }
+    ("；另有部分交付无法比对，见报告", "; some deliveries could not be compared, see below")
+}
+
 /// Whether a fragment is rows of a source that no order's copy went into: it has what nobody was ever delivered, and no product
 /// whose marks could be in it.
 fn is_source_itself(source: &SourceTrace, products: &[ProductTrace]) -> bool {
@@ -481,17 +501,19 @@ fn is_source_itself(source: &SourceTrace, products: &[ProductTrace]) -> bool {
         && products.iter().all(|product| product.marks.is_none())
 }
 
-/// The answer where a fragment is the source itself.
-fn of_source(source: &SourceTrace) -> (TraceVerdict, String, String) {
+/// The answer where a fragment is the source itself. Of so many deliveries it is known which columns they were made of, and
+/// not which rows they had.
+fn of_source(source: &SourceTrace, not_comparable: u64) -> (TraceVerdict, String, String) {
     let SourceTrace { name, snapshot, never_delivered, .. } = source;
     let columns = never_delivered.join(", ");
+    let (zh, en) = not_compared(not_comparable);
     (
         TraceVerdict::Undecided,
         format!(
-            "这是资源“{name}”的原始数据（快照 {snapshot}），而不是任何订单的副本：其中 {columns} 从未由任何产品交付。请向持有该数据的提供方与本节点的管理者查问；这不构成指认"
+            "这是资源“{name}”的原始数据（快照 {snapshot}），而不是任何订单的副本：其中 {columns} 从未由任何产品交付{zh}。请向持有该数据的提供方与本节点的管理者查问；这不构成指认"
         ),
         format!(
-            "it is the source itself, rows of the snapshot {snapshot}, and no order's copy: nothing that was ever delivered is made of its columns {columns}. Ask those who hold it, the provider and who runs this node; nobody is accused by it"
+            "it is the source itself, rows of the snapshot {snapshot}, and no order's copy: nothing that was ever delivered is made of its columns {columns}{en}. Ask those who hold it, the provider and who runs this node; nobody is accused by it"
         ),
     )
 }
@@ -516,8 +538,9 @@ fn beside_copies(source: &SourceTrace) -> (String, String) {
     )
 }
 
-/// What voids an answer. Of an answer that accuses more.
-fn assumptions(accuses: bool) -> Vec<Assumption> {
+/// What voids an answer. Of an answer that accuses more, and evidence of it is refused that does not say all of it in these words:
+/// who changes one goes on reading what was written before.
+pub(super) fn assumptions(accuses: bool) -> Vec<Assumption> {
     let mut list = vec![(
         "比对范围为有回执的交付；未经本节点交付而流出的数据不在其中",
         "it was compared with what was delivered with receipts; what left otherwise is not in it",

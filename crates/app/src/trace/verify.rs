@@ -12,21 +12,23 @@ use lingqu_domain::product::{ProductDetails, ProductEvent};
 use lingqu_domain::trace::{TestedCodes, TraceDetails, TraceEvent};
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
-    Commitment, DECODER_VERSION, KeyUse, MarkKey, Opening, Profile, RecipientCode, Settings, accuse, score_each,
+    Commitment, DECODER_NAMES, DECODER_VERSION, KeyUse, MarkKey, Marking, Observation, Opening, Profile, RecipientCode,
+    Settings, Verdict, accuse, score_each,
 };
 use lingqu_transparency::{Evidence, EvidenceTrust, NoteVerifier, RecordKind, verify_evidence_with};
 use serde::Serialize;
 
+use super::accusation::{Judged, Plan, in_whole_case, marks_trace, support};
 use super::borne_out::{Known, unproven};
-use super::evidence::{ABOUT, CASE, CaseFile, CaseProduct, DisclosedKey, FORMAT, KEYS, decode};
-use super::report::{MarksTrace, TraceReport, TraceVerdict, TriesTrace};
+use super::claimed::unlike;
+use super::evidence::{ABOUT, CASE, CaseFile, CaseProduct, CaseSettings, DisclosedKey, FORMAT, KEYS, decode};
+use super::report::{MarksTrace, Support, TraceReport, TraceVerdict, TriesTrace};
 use super::sealed::{Expert, ObservedAgain};
+use super::told::accusing_words;
 use super::tries::share_after;
 use super::witnessed::{CommitmentSeen, seen};
+use crate::fingerprint::marking_of;
 
-/// By how much, relatively, the logarithm of a recomputed p-value may differ from what is claimed: machines round sines and exponentials
-/// differently.
-const LOG_DIFFERENCE_MAX: f64 = 1e-6;
 /// By how much, relatively, bounds and shares may differ that are the same: they were written and read.
 const NUMBER_DIFFERENCE_MAX: f64 = 1e-9;
 
@@ -90,10 +92,16 @@ pub struct CheckedAccusation {
     pub code_epoch: u32,
     /// The order, where it is the order's key.
     pub order: Option<OrderId>,
-    /// Natural logarithm of the p-value.
+    /// Natural logarithm of the p-value, everything counted that was tried in the case.
     pub log_p_value: f64,
     /// The p-value.
     pub p_value: f64,
+    /// Which decoder.
+    pub decoder: String,
+    /// In which pass, from 0.
+    pub pass: u32,
+    /// What supports it, channel by channel; nothing where the product's marking is not among the proven records.
+    pub channels: BTreeMap<String, Support>,
     /// How many had a key for the product, by which the p-value is multiplied: as the accuser states it. It is to be counted
     /// from the commitments that the log holds.
     pub registered: u64,
@@ -173,6 +181,15 @@ pub(super) struct Committed {
     log_entry: u64,
 }
 
+impl Logged {
+    /// How a product's copies are marked, as it was drafted.
+    pub(super) fn marking(&self, product: &ProductId) -> Result<Marking, String> {
+        let details = self.products.get(product).ok_or("no proven record holds the product's marking")?;
+        let chosen = details.marking.as_ref().ok_or("the product's proven record has no marking")?;
+        marking_of(&details.key, chosen).map_err(|refusal| refusal.to_string())
+    }
+}
+
 impl TraceCheck {
     /// Why the evidence is not verified: where, and what; none where it is.
     pub fn problem(&self) -> Option<(&str, &str)> {
@@ -242,12 +259,15 @@ impl TraceCheck {
             opened.map_err(|problem| self.find("sealed annex", problem)).ok()
         });
         let mut observed = expert.as_ref().map(|_| ObservedAgain::default());
+        let mut marks = BTreeMap::new();
         for product in &case.products {
             let Some(observations) = item(&product.observations).and_then(decode) else {
                 self.find(&product.observations, "it is missing or can't be read");
                 continue;
             };
-            self.product(product, &observations, &keys, &logged.orders);
+            if let Some(shown) = self.product(product, &observations, &keys, &logged) {
+                marks.insert(product.product.clone(), shown);
+            }
             let Some(expert) = &expert else { continue };
             match expert.look(&product.product, product.epoch, &observations, &logged) {
                 Ok(found) => {
@@ -264,7 +284,7 @@ impl TraceCheck {
             }
         }
         self.observed = observed;
-        self.claims(&case);
+        unlike(&case.report, &self.accused, &marks).into_iter().for_each(|problem| self.find(CASE, problem));
     }
 
     /// No fewer are registered than were tested, by the report itself.
@@ -369,66 +389,79 @@ impl TraceCheck {
         logged
     }
 
-    /// Computes the accusations of one product again.
+    /// Computes the accusations of one product again, and what its marks show; none of that where a test can't be made.
     fn product(
         &mut self,
         case: &CaseProduct,
-        observations: &[lingqu_fingerprint::Observation],
+        observations: &[Observation],
         keys: &[DisclosedKey],
-        committed: &BTreeMap<(OrderId, u32), Committed>,
-    ) {
-        for of_orders in [false, true] {
-            let (mut codes, mut owners) = (Vec::new(), Vec::new());
-            for key in keys.iter().filter(|key| key.product == case.product && key.recipient.is_none() == of_orders) {
-                let Some(committed) = committed.get(&(key.order.clone(), key.code_epoch)) else {
-                    self.find(KEYS, format!("no proven record commits to the keys of {}", key.order));
-                    continue;
-                };
-                match opened(key, committed, case) {
-                    Ok(code) => {
-                        codes.push(code);
-                        owners.push((key, committed));
-                    }
-                    Err(problem) => self.find(KEYS, format!("the key of {}: {problem}", key.order)),
-                }
-            }
-            if codes.is_empty() {
+        logged: &Logged,
+    ) -> Option<MarksTrace> {
+        let marking = logged.marking(&case.product).map_err(|problem| self.find(CASE, problem)).ok();
+        let settings = |of: CaseSettings, orders| Settings { bound: of.bound, registered: of.registered, orders };
+        let plan = Plan { recipients: settings(case.recipients, false), orders: settings(case.orders, true) };
+        let mut test = |settings| self.test(case, observations, keys, logged, settings, marking.as_ref());
+        let (recipients, orders) = (test(&plan.recipients), test(&plan.orders));
+        let judged = Judged { recipients: recipients?, orders: orders? };
+        Some(marks_trace(&marking?, case.epoch, &plan, &judged))
+    }
+
+    /// Tests the disclosed keys of recipients, or of orders.
+    fn test(
+        &mut self,
+        case: &CaseProduct,
+        observations: &[Observation],
+        keys: &[DisclosedKey],
+        logged: &Logged,
+        settings: &Settings,
+        marking: Option<&Marking>,
+    ) -> Option<Verdict> {
+        let (mut codes, mut owners) = (Vec::new(), Vec::new());
+        let is_tested = |key: &&DisclosedKey| key.product == case.product && key.recipient.is_none() == settings.orders;
+        for key in keys.iter().filter(is_tested) {
+            let Some(committed) = logged.orders.get(&(key.order.clone(), key.code_epoch)) else {
+                self.find(KEYS, format!("no proven record commits to the keys of {}", key.order));
                 continue;
-            }
-            let of = if of_orders { case.orders } else { case.recipients };
-            let known = registered_at_least(&case.product, committed, of_orders);
-            if of.registered < known {
-                self.find(
-                    CASE,
-                    format!("it states {} registered, and its own records commit to {known} keys", of.registered),
-                );
-            }
-            let settings = Settings { bound: of.bound, registered: of.registered, orders: of_orders };
-            let verdict = match accuse(observations, &codes, &settings, &score_each) {
-                Ok(verdict) => verdict,
-                Err(error) => {
-                    self.find(CASE, error.to_string());
-                    continue;
-                }
             };
-            for accusation in verdict.accused {
-                let Some((key, committed)) = owners.get(accusation.candidate) else { continue };
-                self.accused.push(CheckedAccusation {
-                    product: case.product.clone(),
-                    consumer: committed.consumer.clone(),
-                    code_epoch: key.code_epoch,
-                    order: of_orders.then(|| key.order.clone()),
-                    log_p_value: accusation.log_p_value,
-                    p_value: accusation.log_p_value.exp(),
-                    registered: of.registered,
-                    bound: of.bound,
-                    committed_at: committed.at.clone(),
-                    log_entry: committed.log_entry,
-                    seen: None,
-                    holder: committed.holder.clone(),
-                });
+            match opened(key, committed, case) {
+                Ok(code) => {
+                    codes.push(code);
+                    owners.push((key, committed));
+                }
+                Err(problem) => self.find(KEYS, format!("the key of {}: {problem}", key.order)),
             }
         }
+        let known = registered_at_least(&case.product, &logged.orders, settings.orders);
+        if !codes.is_empty() && settings.registered < known {
+            self.find(
+                CASE,
+                format!("it states {} registered, and its own records commit to {known} keys", settings.registered),
+            );
+        }
+        let verdict = accuse(observations, &codes, settings, &score_each);
+        let verdict = verdict.map_err(|error| self.find(CASE, error.to_string())).ok()?;
+        for accusation in &verdict.accused {
+            let Some((key, committed)) = owners.get(accusation.candidate) else { continue };
+            let log_p_value = in_whole_case(accusation.log_p_value, self.bound.unwrap_or(settings.bound), settings);
+            self.accused.push(CheckedAccusation {
+                product: case.product.clone(),
+                consumer: committed.consumer.clone(),
+                code_epoch: key.code_epoch,
+                order: settings.orders.then(|| key.order.clone()),
+                log_p_value,
+                p_value: log_p_value.exp(),
+                decoder: DECODER_NAMES.get(accusation.decoder).copied().unwrap_or_default().to_owned(),
+                pass: accusation.pass,
+                channels: marking.map(|marking| support(marking, &accusation.support)).unwrap_or_default(),
+                registered: settings.registered,
+                bound: settings.bound,
+                committed_at: committed.at.clone(),
+                log_entry: committed.log_entry,
+                seen: None,
+                holder: committed.holder.clone(),
+            });
+        }
+        Some(verdict)
     }
 
     /// Looks up since when the commitments stand in the log, by the time of somebody else.
@@ -438,51 +471,6 @@ impl TraceCheck {
                 Ok(found) => accused.seen = found,
                 Err(finding) => self.findings.push(finding),
             }
-        }
-    }
-
-    /// Holds what is claimed against what was computed.
-    fn claims(&mut self, case: &CaseFile) {
-        let mut claimed: BTreeSet<(ProductId, PartyId, u32, Option<OrderId>)> = BTreeSet::new();
-        let mut problems = Vec::new();
-        for accused in &case.report.accused {
-            let orders = accused.orders.iter().filter_map(|order| Some((order.order.clone(), order.log_p_value?)));
-            let orders: Vec<(OrderId, f64)> = orders.collect();
-            let computed = |order: Option<&OrderId>| {
-                self.accused.iter().find(|found| {
-                    found.product == accused.product
-                        && found.consumer == accused.consumer
-                        && found.code_epoch == accused.code_epoch
-                        && found.order.as_ref() == order
-                })
-            };
-            let mut compare = |order: Option<&OrderId>, claim: f64| {
-                let of = order.map_or_else(|| accused.consumer.to_string(), ToString::to_string);
-                match computed(order) {
-                    None => problems.push(format!("{of} is accused and by its key it would not be")),
-                    Some(found) if (found.log_p_value - claim).abs() > LOG_DIFFERENCE_MAX * (1.0 + claim.abs()) => {
-                        problems.push(format!("the p-value of {of} is another"));
-                    }
-                    Some(_) => {}
-                }
-                let of = (accused.product.clone(), accused.consumer.clone(), accused.code_epoch, order.cloned());
-                claimed.insert(of);
-            };
-            // A consumer may be named by an order's code alone.
-            if computed(None).is_some() || orders.is_empty() {
-                compare(None, accused.log_p_value);
-            }
-            for (order, claim) in &orders {
-                compare(Some(order), *claim);
-            }
-        }
-        problems.into_iter().for_each(|problem| self.find(CASE, problem));
-        let unclaimed = self.accused.iter().any(|found| {
-            let of = (found.product.clone(), found.consumer.clone(), found.code_epoch, found.order.clone());
-            !claimed.contains(&of)
-        });
-        if unclaimed {
-            self.find(CASE, "a disclosed key accuses somebody whom the case does not name");
         }
     }
 }
@@ -510,8 +498,11 @@ fn differs(details: &TraceDetails, case: &CaseFile, report_digest: &str) -> Vec<
         let codes = TestedCodes { orders: product.orders.registered, recipients: product.recipients.registered };
         details.tested.get(&product.product) == Some(&codes)
     };
+    let words = (report.reason.clone(), report.reason_en.clone());
+    let is_reason = |bound: f64| words == accusing_words(report.accused.len(), bound);
     let told = [
         ("report", details.shown_report_digest.as_deref().is_none_or(|digest| digest == report_digest)),
+        ("reason", details.bound.parse().is_ok_and(is_reason)),
         ("bound", details.bound.parse().is_ok_and(is_bound)),
         ("tries", report.tries.is_some_and(is_try)),
         ("decoders", details.decoder_version == report.decoder_version),
@@ -598,8 +589,9 @@ mod tests {
         let fragment = json!({
             "digest": "", "form": FragmentForm::Separated, "rows_read": 9, "rows_traced": 9, "lines_left_out": 0, "columns": 1,
         });
+        let (reason, reason_en) = accusing_words(0, 1e-6);
         let report = json!({
-            "verdict": "accused", "reason": "", "reason_en": "", "accused": [], "bound": 1e-6, "tested": 2,
+            "verdict": "accused", "reason": reason, "reason_en": reason_en, "accused": [], "bound": 1e-6, "tested": 2,
             "tries": { "before": 0, "share": 0.5, "of_same_versions": 0, "days": 30 }, "decoder_version": "1",
             "traced_at": "", "node": "", "fragment": fragment, "versions_tried": 1, "versions_not_tried": 0,
             "deliveries_not_comparable": 0, "assumptions": [],

@@ -39,6 +39,8 @@ pub(super) struct DeliveredVersion {
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) versions: BTreeMap<VersionName, DeliveredVersion>,
+    /// What was delivered of products by receipts that name no version that could be compared, by product and snapshots.
+    pub(super) unnamed: BTreeMap<VersionName, DeliveredVersion>,
     /// Deliveries of rows whose version can't be told.
     pub(super) not_comparable: u64,
 }
@@ -139,19 +141,21 @@ pub(super) async fn delivered(log: &ReceiptLog, watch: &TraceWatch) -> Result<De
         if !hands_out_rows(&opening) {
             return Ok(());
         }
-        match version_of(&opening) {
-            None => found.not_comparable += 1,
-            Some(name) => {
-                let version = found.versions.entry(name.clone()).or_insert_with(|| DeliveredVersion {
-                    name,
-                    snapshots: opening.snapshots.clone(),
-                    last_at: at,
-                    orders: BTreeSet::new(),
-                });
-                version.last_at = version.last_at.max(at);
-                version.orders.insert(opening.order.clone());
+        let (versions, name) = match version_of(&opening) {
+            Some(name) => (&mut found.versions, name),
+            None => {
+                found.not_comparable += 1;
+                (&mut found.unnamed, (opening.product.clone(), opening.snapshots.join(" ")))
             }
-        }
+        };
+        let version = versions.entry(name.clone()).or_insert_with(|| DeliveredVersion {
+            name,
+            snapshots: opening.snapshots.clone(),
+            last_at: at,
+            orders: BTreeSet::new(),
+        });
+        version.last_at = version.last_at.max(at);
+        version.orders.insert(opening.order.clone());
         Ok(())
     };
     visit(log, watch, &mut visitor, &|kind| kind == "opened" || kind == "single").await?;
