@@ -23,23 +23,23 @@ impl Served {
         self.client.request(method, format!("{}{path}", self.sharing)).bearer_auth(&order.key)
     }
 
-    async fn share_get(&self, order: &Ordered, path: &str) -> Reply {
+    pub async fn share_get(&self, order: &Ordered, path: &str) -> Reply {
         Reply::of(self.shared(Method::GET, order, path)).await
     }
 
     /// A query of the order's table.
-    async fn share_query(&self, order: &Ordered, body: Value) -> Reply {
+    pub async fn share_query(&self, order: &Ordered, body: Value) -> Reply {
         let request = self.shared(Method::POST, order, &format!("{}/query", table(order)));
         Reply::of(request.header("content-type", "application/json").body(body.to_string())).await
     }
 
     /// The file of the order's table, as a query tells it.
-    async fn shared_file(&self, order: &Ordered) -> Value {
+    pub async fn shared_file(&self, order: &Ordered) -> Value {
         file_of(&self.share_query(order, json!({})).await.ok())
     }
 
     /// A request to a file's address, without a key.
-    async fn fetch(&self, method: Method, url: &str, range: Option<&str>) -> Reply {
+    pub async fn fetch(&self, method: Method, url: &str, range: Option<&str>) -> Reply {
         let request = self.client.request(method, url);
         Reply::of(match range {
             Some(range) => request.header("range", range),
@@ -51,7 +51,7 @@ impl Served {
 
 impl Reply {
     /// Status and code of a refusal in the protocol's form.
-    fn refusal(&self) -> (u16, String) {
+    pub fn refusal(&self) -> (u16, String) {
         assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
         let refusal = self.json();
         assert!(!refusal["message"].as_str().unwrap().is_empty());
@@ -60,7 +60,7 @@ impl Reply {
     }
 }
 
-fn table(order: &Ordered) -> String {
+pub fn table(order: &Ordered) -> String {
     format!("/shares/{}/schemas/data/tables/{}", order.id, order.product)
 }
 
@@ -74,7 +74,7 @@ fn file_of(reply: &Reply) -> Value {
     lines_of(reply)[2]["file"].clone()
 }
 
-fn url_of(file: &Value) -> &str {
+pub fn url_of(file: &Value) -> &str {
     file["url"].as_str().unwrap()
 }
 
@@ -84,7 +84,7 @@ fn receipt_of(file: &Value) -> String {
     path.rsplit('/').next().unwrap().to_owned()
 }
 
-fn refused(status: u16, code: &str) -> (u16, String) {
+pub fn refused(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 

@@ -5,6 +5,7 @@
 //! must get; `people` is a personal one, served with consent.
 
 mod by_line;
+mod consented;
 mod counted;
 mod decoyed;
 mod live;
@@ -13,6 +14,7 @@ mod noised;
 mod reopened;
 mod shared;
 mod sighted;
+mod visited;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -49,6 +51,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 pub use by_line::{BUSY_LINES, TRIP_BY_LINE, TRIPS_BY_LINE};
+pub use consented::{RIDE_RECORDS, RIDES, rider_of};
 pub use counted::{TRIP_VEHICLES, VEHICLES, vehicle_of_row};
 pub use decoyed::TRIP_DECOYED;
 pub use live::{FLEET_NOW, FLEET_SQL, RESIDENT_NOW};
@@ -56,6 +59,7 @@ pub use marked::{TRIP_MARKED, TRIP_MARKED_OMITTED};
 pub use noised::{NOISED_LINES, TRIP_NOISED};
 pub use shared::{PERSON_SHARED, TRIP_SHARED, TRIP_SHARED_ROWS};
 pub use sighted::{SIGHTED_AT, SIGHTED_EXACT, SIGHTED_FARE, SIGHTED_PLACE, SIGHTED_STREET, SIGHTINGS};
+pub use visited::{PERSON_VISITS, VISITORS, VISITS_OF_EACH};
 
 /// Verification of trips: key `trip_id`, columns `line` and `late`.
 pub const TRIP_CHECK: &str = "trip_check";
@@ -429,6 +433,27 @@ impl Scenario {
         let (clerk, trips) = (&self.clerks[&Who::Provider], &self.resources["trips"]);
         let imported = self.app.import_snapshot(clerk, trips, &file, SourceOptions::default()).await;
         imported.expect("the source is as its catalogue entry says");
+    }
+
+    /// Takes in one resource more, has it certified and authorised, and obtains a permit of it. The scenario's clock must run some
+    /// weeks behind.
+    async fn add_resource(&mut self, table: &'static str, details: ResourceDetails, csv: String, narrowing: Narrowing) {
+        let clerk = self.clerks[&Who::Provider].clone();
+        let draft = Command::DraftResource { details: Box::new(details) };
+        let resource: ResourceId = self.give(&clerk, draft, "resource.drafted").await;
+        let file = self.directory.path().join(format!("{table}.csv"));
+        std::fs::write(&file, csv).expect("the temporary directory is writable");
+        let imported = self.app.import_snapshot(&clerk, &resource, &file, SourceOptions::default()).await;
+        imported.expect("the source is as its catalogue entry says");
+        self.act(&self.chiefs[&Who::Provider], Command::SignResource { resource: resource.clone() }).await;
+        let apply = Command::ApplyRegistration { object: Registrable::Resource(resource.clone()) };
+        let registration: RegistrationId = self.give(&clerk, apply, "registration.applied").await;
+        self.certify(&[registration]).await;
+        self.resources.insert(table, resource.clone());
+        let plan = self.approve_plan([&resource].into_iter()).await;
+        let mandate = self.agree_on_mandate(plan, BTreeMap::from([(resource, Narrowing::default())]), 365).await;
+        let permit = self.obtain_permit(&mandate, format!("{table} 场景"), table, narrowing).await;
+        self.permits.insert(table, permit);
     }
 
     async fn certify(&self, registrations: &[RegistrationId]) {

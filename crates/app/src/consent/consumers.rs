@@ -37,11 +37,17 @@ pub(crate) struct ConsentIndex {
     loading: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
 struct Consumers {
     loaded: BTreeMap<PartyId, Loaded>,
     generations: u64,
     uses: u64,
+    bytes_max: usize,
+}
+
+impl Default for Consumers {
+    fn default() -> Self {
+        Self { loaded: BTreeMap::new(), generations: 0, uses: 0, bytes_max: BYTES_MAX }
+    }
 }
 
 struct Loaded {
@@ -89,7 +95,7 @@ impl ConsentIndex {
         let bytes = |consumers: &Consumers| -> usize {
             consumers.loaded.values().map(|loaded| loaded.consents.memory_bytes()).sum()
         };
-        while consumers.loaded.len() > 1 && bytes(&consumers) > BYTES_MAX {
+        while consumers.loaded.len() > 1 && bytes(&consumers) > consumers.bytes_max {
             let oldest = consumers.loaded.iter().min_by_key(|(_, loaded)| loaded.used);
             let Some(oldest) = oldest.map(|(consumer, _)| consumer.clone()) else { break };
             consumers.loaded.remove(&oldest);
@@ -283,3 +289,7 @@ fn made(state: &State, consumer: &PartyId, fed: &Fed, now: Timestamp) -> Result<
     }
     Ok(consents)
 }
+
+#[cfg(test)]
+#[path = "consumers_tests.rs"]
+mod tests;

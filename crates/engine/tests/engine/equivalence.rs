@@ -17,11 +17,14 @@ use datafusion::common::DataFusionError;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{CsvReadOptions, SessionConfig, SessionContext};
-use lingqu_engine::EngineError;
+use lingqu_engine::consent::ConsentSet;
+use lingqu_engine::governed::GovernedTable;
+use lingqu_engine::product::{ProductSpec, ProductStore};
 use lingqu_engine::session::GovernedSession;
+use lingqu_engine::{EngineError, Limits};
 use lingqu_fingerprint::Marking;
 
-use crate::data::{Numbers, Place, batches, tenant_a};
+use crate::data::{ALL_EXACT, Numbers, Place, batches, governance, name, tenant_a};
 use crate::marks::{copied, of_people, people_of, with_decoys};
 use crate::statements::{PLAIN_DECIMALS, Statements};
 
@@ -50,7 +53,9 @@ const GRANTED: &[(&str, &str)] = &[
 /// The same rows and values, said in SQL to an engine that knows nothing of grants.
 const PHYSICAL: &str = "SELECT id, code, divisor, salary / 1000 * 1000 AS salary, \
      concat(substr(division, 1, 4), '00') AS division, date_trunc('year', born) AS born, balance, score, active, \
-     division AS exact_division FROM raw WHERE tenant = 'a'";
+     division AS exact_division FROM raw WHERE ";
+/// Which of them there are.
+const OF_TENANT_A: &str = "tenant = 'a'";
 
 /// The rules without which a statement with DISTINCT, with a subquery or with a lateral join has no plan; they do not move what
 /// can fail.
@@ -88,6 +93,11 @@ impl Reference {
     /// `marked`: whether the table is the copy of recipient 2 and his order 3, made row by row of what the grant shows and of exact
     /// values that marks hang on.
     async fn new(place: &Place, schema: &SchemaRef, marked: Option<&Marking>) -> Reference {
+        Self::of_rows(place, schema, OF_TENANT_A, marked).await
+    }
+
+    /// The same over the rows of another condition.
+    async fn of_rows(place: &Place, schema: &SchemaRef, rows: &str, marked: Option<&Marking>) -> Reference {
         let raw = SessionContext::new();
         let path = place.directory.path().join("people.csv").display().to_string();
         let mut columns = CsvReadOptions::new().schema_infer_max_records(2_000);
@@ -98,7 +108,8 @@ impl Reference {
         let raw_schema = arrow::datatypes::Schema::new(text);
         columns = columns.schema(&raw_schema);
         raw.register_csv("raw", &path, columns).await.expect("the source is read");
-        let found = raw.sql(PHYSICAL).await.expect("it is planned").collect().await.expect("it is answered");
+        let physical = format!("{PHYSICAL}{rows}");
+        let found = raw.sql(&physical).await.expect("it is planned").collect().await.expect("it is answered");
         // Marks hang on exact values, also of columns that are shown masked.
         let marked = marked.map(|marking| {
             let mut marking = marking.clone();
@@ -313,6 +324,37 @@ async fn a_copy_with_decoys_answers_as_a_table_that_holds_them() {
     answers_alike(&session, &reference).await;
 }
 
+/// The rows of those who consent, of whom each has a dozen.
+const OF_CONSENTING: &str = "tenant = 'a' AND id % 11 <> 5 AND id % 83 % 6 <> 0";
+
+/// The same where rows are about persons. Nothing but consent hides the rows on which casts and divisions fail, and others beside
+/// them: those of persons who did not consent, and of nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_consent_are_as_rows_that_are_not_there() {
+    let place = Place::new();
+    let people = place.people().await;
+    let columns: Vec<&str> = GRANTED.iter().map(|(column, _)| *column).collect();
+    let person = "CASE WHEN tenant = 'b' THEN 'nobody who was asked' WHEN id % 11 = 5 THEN NULL \
+         ELSE CAST(id % 83 AS VARCHAR) END AS person";
+    let spec = ProductSpec {
+        sql: format!("SELECT {}, {person} FROM people", columns.join(", ")),
+        key: vec![name("id")],
+        subject: Some(name("person")),
+        further_subjects: Vec::new(),
+    };
+    let all = GovernedTable::new(people.files, &governance("people", ALL_EXACT, vec![], None)).expect("a table");
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let made = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[all], Limits::default()).await;
+    let product = made.expect("a product");
+    let persons = product.subject_names().expect("the subjects");
+    let consents = (0..).zip(&persons).filter(|(_, person)| person.parse::<u32>().is_ok_and(|number| number % 6 != 0));
+    let consent: Arc<ConsentSet> = Arc::new(consents.map(|(ordinal, _)| ordinal).collect());
+    let governed = governance("people", GRANTED, vec![], Some(consent));
+    let session = place.session(&[GovernedTable::new(product.files, &governed).expect("a table")]);
+    let reference = Reference::of_rows(&place, &schema_of(&session).await, OF_CONSENTING, None).await;
+    answers_alike(&session, &reference).await;
+}
+
 /// What is not known leaves a row out, wherever it is asked whether a value is among others. Plain DataFusion is asked in words that name
 /// missing values, since of the others it knows this in one place alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -515,7 +557,8 @@ async fn answer_alike(
     }
     let not_compared = unanswered.len();
     println!("{equal} equal, {failed} failed on both sides, {not_compared} not compared (LINGQU_SEED={seed})");
-    assert!(equal * 2 >= count, "too few statements were compared:\n{}", unanswered.join("\n"));
+    // Of the seeds that are run it is three in four and more.
+    assert!(equal * 10 >= count * 7, "too few statements were compared:\n{}", unanswered.join("\n"));
     assert!(failed >= count / FAILING_EVERY, "only {failed} failed; LINGQU_SEED={seed}");
 }
 

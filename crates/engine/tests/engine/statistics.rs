@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use lingqu_domain::scope::{Mode, Precision, Precisions, Purpose, Scope, Term};
 use lingqu_engine::allow::RefusalCode::{
     self, AggregateNotAllowed, ClauseNotAllowed, CohortTooSmall, ColumnNotGranted, DifferenceTooSmall,
     DimensionNotDeclared, NotAnAggregate, StatementNotUnderstood,
 };
-use lingqu_engine::governed::GovernedTable;
+use lingqu_engine::governed::{Governance, GovernedTable};
 use lingqu_engine::product::{ProductSpec, ProductStore};
 use lingqu_engine::session::{AnswerShape, Contributors, Dominance, GovernedSession, SmallGroups, StatisticsRules};
 use lingqu_engine::{EngineError, Limits};
 
-use crate::data::{ALL_EXACT, Place, batches, governance, left, name, rows, tenant_a};
+use crate::data::{ALL_EXACT, Place, batches, governance, keys, left, name, rows, tenant_a};
 use crate::record::Record;
 
 fn rules(floor: u32, small_groups: SmallGroups, dimensions: &[&str]) -> StatisticsRules {
@@ -227,4 +228,69 @@ async fn dominated_sums_are_left_out() {
     assert_eq!(rows(&session, counted).await, ["a|13", "b|13", "c|13", "d|13"]);
     let alone = batches(&session, "select sum(amount) from t where kind = 'a'").await;
     assert!(matches!(&alone, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall));
+}
+
+/// Groups, filters and sums are as coarse as statistics are declared, whatever another mode shows: who asks for a day asks what is
+/// shown of its year.
+#[tokio::test]
+async fn statistics_are_as_coarse_as_they_are_declared() {
+    let place = Place::new();
+    // Ten visits on each of four days of four years, so that no day is too small to be told.
+    let mut csv = String::from("visit,day,amount\n");
+    for visit in 0..160 {
+        let (year, month) = (2020 + visit / 40, 2 + visit / 10 % 4);
+        csv.push_str(&format!("{visit},{year}-0{month}-0{month},19\n"));
+    }
+    let snapshot = place.snapshot("res_visits", &csv).await;
+    let coarser = |precision: &str| {
+        let in_statistics: Precision = precision.parse().expect("a precision");
+        Precisions([(Mode::Rows, Precision::Exact), (Mode::Statistics, in_statistics)].into())
+    };
+    let scope = Scope {
+        columns: [(name("day"), coarser("year")), (name("amount"), coarser("rounded:10"))].into(),
+        rows: Default::default(),
+        purposes: [Purpose::any()].into(),
+        modes: [Mode::Rows, Mode::Statistics].into(),
+        term: Term { from: jiff::Timestamp::MIN, until: jiff::Timestamp::MAX },
+        cohort_floor: 5,
+        consent_required: false,
+        marks: Default::default(),
+    };
+    let table = |mode| {
+        let governed = Governance::of_scope("visits", &scope, mode, keys(), None).expect("a governance");
+        GovernedTable::new(Arc::clone(&snapshot.files), &governed).expect("a table")
+    };
+    // Nobody was told anything before.
+    let anew =
+        || statistics(&place, table(Mode::Statistics), rules(scope.cohort_floor, SmallGroups::Suppress, &["day"]));
+    let of_a_day = "select count(*), sum(amount) from visits where day = '2021-04-04'";
+    assert_eq!(rows(&place.session(&[table(Mode::Rows)]), of_a_day).await, ["10|190"], "the data tells days");
+    for (sql, expected) in [
+        (
+            "select day, count(*), sum(amount) from visits group by day order by day",
+            "2020-01-01|40|400 2021-01-01|40|400 2022-01-01|40|400 2023-01-01|40|400",
+        ),
+        ("select extract(month from day) as month, count(*) from visits group by 1", "1|160"),
+        (
+            "select day, count(*) from visits where day <= '2021-04-04' group by day order by day",
+            "2020-01-01|40 2021-01-01|40",
+        ),
+        ("select count(*) from visits where day > '2021-04-04'", "80"),
+        ("select count(*) from visits where day = '2021-01-01'", "40"),
+        ("select count(*) from visits where day in ('2021-01-01', '2022-04-04')", "40"),
+    ] {
+        assert_eq!(rows(&anew(), sql).await.join(" "), expected, "{sql}");
+    }
+    for sql in [
+        of_a_day,
+        "select count(*) from visits where day between '2021-02-01' and '2021-12-31'",
+        "select count(*) from visits where extract(month from day) = 4",
+        "select day, count(*) from visits where extract(day from day) > 1 group by day",
+    ] {
+        let refused = batches(&anew(), sql).await;
+        assert!(
+            matches!(&refused, Err(EngineError::Refused(refusal)) if refusal.code == CohortTooSmall),
+            "{sql}: {refused:?}"
+        );
+    }
 }
