@@ -1,21 +1,27 @@
 //! A person sees where his data went: every delivery with a row of his and no other's, each with what it is checked by.
 
 use axum::Router;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::SignedDuration;
 use lingqu_crypto::{DigestPair, Salt};
 use lingqu_domain::consent::ConsentDetails;
-use lingqu_domain::receipt::ReceiptRecord;
+use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_store::vault::VaultRead;
 use lingqu_tests::PrivatePostgres;
-use lingqu_tests::scenario::{Ordered, PERSON_CHECK, Scenario, TRIP_CHECK, Who, id_number};
+use lingqu_tests::scenario::{
+    Ordered, PERSON_CHECK, PERSON_VISITS, PURPOSE, Scenario, TRIP_CHECK, VISITORS, VISITS_OF_EACH, Who, id_number,
+};
 use lingqu_transparency::{LogEntry, LogProof, NoteVerifier};
+use roaring::RoaringTreemap;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply, Served};
 use crate::consents::party;
 
-/// A served scenario whose data plane answers too, with an agent.
+/// A served scenario whose data plane answers too, with two orders and an agent.
 struct Uses {
     served: Served,
     deliveries: String,
@@ -26,9 +32,20 @@ struct Uses {
 
 impl Uses {
     async fn open(database_url: Option<String>) -> Uses {
-        let served = Served::of(Scenario::open(database_url, 200).await).await;
-        let first = served.scenario.order(Who::First, PERSON_CHECK, &[Mode::Verification], (200, 0)).await;
-        let second = served.scenario.order(Who::Second, PERSON_CHECK, &[Mode::Verification], (200, 0)).await;
+        let scenario = Scenario::open(database_url, 200).await;
+        let first = scenario.order(Who::First, PERSON_CHECK, &[Mode::Verification], (200, 0)).await;
+        let second = scenario.order(Who::Second, PERSON_CHECK, &[Mode::Verification], (200, 0)).await;
+        for person in 0..4 {
+            for who in [Who::First, Who::Second] {
+                let details = ConsentDetails { consumer: scenario.party(who).clone(), ..scenario.consent_details() };
+                scenario.app.give_consent(&id_number(person), details).await.unwrap();
+            }
+        }
+        Uses::of(scenario, first, second).await
+    }
+
+    async fn of(scenario: Scenario, first: Ordered, second: Ordered) -> Uses {
+        let served = Served::of(scenario).await;
         let router = lingqu_gateway::router_on(Deliveries::new(served.scenario.app.clone(), Settings::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let deliveries = format!("http://{}/data/v1", listener.local_addr().unwrap());
@@ -36,15 +53,6 @@ impl Uses {
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let (login, _) = party(&served, 9, &["consent_agent"], &[]).await;
         let agent = served.sign_in(&login).await;
-        for person in 0..4 {
-            for who in [Who::First, Who::Second] {
-                let details = ConsentDetails {
-                    consumer: served.scenario.party(who).clone(),
-                    ..served.scenario.consent_details()
-                };
-                served.scenario.app.give_consent(&id_number(person), details).await.unwrap();
-            }
-        }
         Uses { served, deliveries, first, second, agent }
     }
 
@@ -57,6 +65,71 @@ impl Uses {
         let reply = request.body(json!({ "claims": claims }).to_string()).send().await.unwrap();
         assert_eq!(reply.status(), 200);
         reply.headers()["delivery-receipt"].to_str().unwrap().to_owned()
+    }
+
+    /// Asks a statement; gives the receipt and the answer.
+    async fn ask(&self, order: &Ordered, sql: &str) -> (String, Value) {
+        let request = self.agent.http.post(format!("{}/{}/query", self.deliveries, order.product));
+        let request = request.bearer_auth(&order.key).header("content-type", "application/json");
+        let reply = Reply::of(request.body(json!({ "sql": sql }).to_string())).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        (reply.header("delivery-receipt").unwrap().to_owned(), reply.json())
+    }
+
+    /// Exports the data set; gives the receipt and how many rows it has.
+    async fn export(&self, order: &Ordered) -> (String, usize) {
+        let request = self.agent.http.get(format!("{}/{}/export?format=csv", self.deliveries, order.product));
+        let reply = Reply::of(request.bearer_auth(&order.key)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        // The first line is the header's.
+        (reply.header("delivery-receipt").unwrap().to_owned(), reply.text.lines().count() - 1)
+    }
+
+    /// The records of a delivery with their positions, in order.
+    async fn records(&self, receipt: &str) -> Vec<(u64, ReceiptRecord)> {
+        let log = self.served.scenario.app.receipts();
+        let mut records = Vec::new();
+        for position in log.positions_of_receipt(receipt).await.unwrap() {
+            let stored = log.read(position).await.unwrap().unwrap();
+            records.push((position, serde_json::from_slice(&stored.receipt.record).unwrap()));
+        }
+        records
+    }
+
+    /// Publishes the log and holds every record of a person's uses against it, as anybody could; gives how many records there were,
+    /// and of how many the text was told.
+    async fn check_by_the_log(&self, person: usize) -> (usize, usize) {
+        let app = &self.served.scenario.app;
+        let head = app.publish_log().await.unwrap();
+        let pass = self.pass(person).await;
+        let page = self.page(&pass, "").await.json();
+        let (key, twin): (NoteVerifier, _) = (head.vkey.parse().unwrap(), head.twin.as_ref().unwrap());
+        let (mut checked, mut told) = (0, 0);
+        for item in page["items"].as_array().unwrap() {
+            for record in item["records"].as_array().unwrap() {
+                let entry_index = record["log_entry"].as_u64().unwrap();
+                let proof = LogProof::from_text(page["proofs"][entry_index.to_string()].as_str().unwrap()).unwrap();
+                assert_eq!(proof.index, entry_index);
+                // As anybody takes it from the public bundles.
+                let (entry, _) = app.log_reader().unwrap().prove(entry_index).await.unwrap();
+                proof.verify(&entry, &key).unwrap();
+                let place = record["place"].as_u64().unwrap() as usize;
+                let pair = LogEntry::decode(&entry).unwrap().pairs()[place].clone();
+                assert_eq!(record["sha256"], pair.to_string().split_once(':').unwrap().0);
+                assert_eq!(record["sm3"], pair.to_string().split_once(':').unwrap().1);
+                let twin_proof = page["twin_proofs"][entry_index.to_string()].as_str().unwrap();
+                LogProof::from_text(twin_proof).unwrap().verify(&entry, &twin.vkey.parse().unwrap()).unwrap();
+                checked += 1;
+                if let Some(text) = record["text"].as_str() {
+                    let salt: Salt = record["salt"].as_str().unwrap().parse().unwrap();
+                    assert_eq!(DigestPair::of_salted(&salt, text.as_bytes()), pair);
+                    let read: ReceiptRecord = serde_json::from_str(text).unwrap();
+                    assert_eq!(item["receipt"], read.receipt.as_str());
+                    told += 1;
+                }
+            }
+        }
+        (checked, told)
     }
 
     async fn pass(&self, person: usize) -> String {
@@ -148,34 +221,90 @@ async fn each_line_is_checked_with_the_public_log_alone() {
     let early = node.page(&pass, "").await.json();
     assert_eq!(early["proofs"], json!({}), "nothing is published yet");
     assert!(early["items"][0]["records"][0].get("log_entry").is_none());
-    let head = node.served.scenario.app.publish_log().await.unwrap();
-    let page = node.page(&pass, "").await.json();
-    let key: NoteVerifier = head.vkey.parse().unwrap();
-    let mut told = 0;
-    for item in page["items"].as_array().unwrap() {
-        for record in item["records"].as_array().unwrap() {
-            let entry_index = record["log_entry"].as_u64().unwrap();
-            let proof = LogProof::from_text(page["proofs"][entry_index.to_string()].as_str().unwrap()).unwrap();
-            assert_eq!(proof.index, entry_index);
-            // As anybody takes it from the public bundles.
-            let (entry, _) = node.served.scenario.app.log_reader().unwrap().prove(entry_index).await.unwrap();
-            proof.verify(&entry, &key).unwrap();
-            let pair = &LogEntry::decode(&entry).unwrap().pairs()[record["place"].as_u64().unwrap() as usize].clone();
-            assert_eq!(record["sha256"], pair.to_string().split_once(':').unwrap().0);
-            assert_eq!(record["sm3"], pair.to_string().split_once(':').unwrap().1);
-            let twin = head.twin.as_ref().unwrap();
-            let twin_proof = page["twin_proofs"][entry_index.to_string()].as_str().unwrap();
-            LogProof::from_text(twin_proof).unwrap().verify(&entry, &twin.vkey.parse().unwrap()).unwrap();
-            if let Some(text) = record["text"].as_str() {
-                let salt: Salt = record["salt"].as_str().unwrap().parse().unwrap();
-                assert_eq!(DigestPair::of_salted(&salt, text.as_bytes()), *pair);
-                let read: ReceiptRecord = serde_json::from_str(text).unwrap();
-                assert_eq!(item["receipt"], read.receipt.as_str());
-                told += 1;
-            }
+    // A record that names the rows of others too is proven, and its text is not told.
+    assert_eq!(node.check_by_the_log(0).await, (2, 1));
+}
+
+/// Rows and a data set that were streamed, in parts, and a statistic: each is told to those of whom it had rows, and to nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_streamed_and_statistics_are_told_to_whom_they_were_of() {
+    const CONSENTING: usize = 24;
+    let scenario = Scenario::open_visited().await;
+    let order = async |modes: &[Mode]| scenario.order(Who::First, PERSON_VISITS, modes, (10, 1)).await;
+    let (rows, counts) = (order(&[Mode::Rows, Mode::File]).await, order(&[Mode::Statistics]).await);
+    let people: Vec<String> = (0..CONSENTING).map(id_number).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    scenario.app.give_consents(&people, scenario.visitor_consent()).await.unwrap();
+    let node = Uses::of(scenario, rows, counts).await;
+    let scenario = &node.served.scenario;
+    // The clock of the machine may be set back meanwhile, and not by a minute.
+    let minute = SignedDuration::from_mins(1);
+    let begun = scenario.app.now() - minute;
+
+    let (exported, row_count) = node.export(&node.first).await;
+    assert_eq!(row_count, CONSENTING * VISITS_OF_EACH);
+    let east = format!("SELECT visit_id, minutes FROM {PERSON_VISITS} WHERE district = 'east'");
+    let (listed, answer) = node.ask(&node.first, &east).await;
+    assert_eq!(answer["row_count"], CONSENTING / 2 * VISITS_OF_EACH);
+    let west = format!("SELECT count(*) AS visits FROM {PERSON_VISITS} WHERE district = 'west'");
+    let (counted, answer) = node.ask(&node.second, &west).await;
+    assert_eq!(answer["rows"], json!([{"visits": CONSENTING / 2 * VISITS_OF_EACH}]));
+    let ended = scenario.app.now() + minute;
+
+    // The first and the last of those who consented in each district.
+    for person in [0, 1, CONSENTING - 2, CONSENTING - 1] {
+        let items = node.uses(person).await;
+        // A statistic names every row that there was for it, whatever it shows.
+        let mut expected = vec![(&counted, "statistics", &node.second), (&exported, "file", &node.first)];
+        if person % 2 == 0 {
+            expected.insert(1, (&listed, "rows", &node.first));
         }
+        assert_eq!(items.len(), expected.len(), "{items:?}");
+        for (item, &(receipt, mode, order)) in items.iter().zip(&expected) {
+            assert_eq!(
+                (&item["receipt"], &item["mode"]),
+                (&json!(receipt), &json!(mode)),
+                "person {person}: newest first"
+            );
+            assert_eq!(item["counted_in_statistic"], mode == "statistics");
+            assert_eq!(item["consumer"], scenario.party(Who::First).as_str());
+            assert_eq!((&item["order"], &item["purpose"]), (&json!(order.id.as_str()), &json!(PURPOSE)));
+            assert_eq!(item["permits"].as_array().unwrap().len(), 1);
+            assert_eq!(item["permits"][0]["permit"], scenario.visits_permit().as_str());
+            assert_eq!((&item["rows"], &item["nature"]), (&json!(VISITS_OF_EACH), &json!("SYNTHETIC")));
+            let records = node.records(receipt).await;
+            let at = records[0].1.at;
+            assert_eq!(item["at"], at.to_string());
+            assert!(begun < at && at < ended, "{at}");
+            // What began the delivery, and the parts with rows of his: no other part, and none is left out.
+            let first_row = (person * VISITS_OF_EACH) as u64;
+            let own = RoaringTreemap::from_iter(first_row..first_row + VISITS_OF_EACH as u64);
+            let is_his = |record: &ReceiptRecord| match &record.body {
+                ReceiptBody::Opened(_) => true,
+                ReceiptBody::Part { row_set, .. } => !(rows_of(row_set) & &own).is_empty(),
+                ReceiptBody::Single { .. } | ReceiptBody::Closed { .. } => false,
+            };
+            let his: Vec<u64> = records.iter().filter(|(_, record)| is_his(record)).map(|(at, _)| *at).collect();
+            let shown: Vec<u64> =
+                item["records"].as_array().unwrap().iter().map(|of| of["position"].as_u64().unwrap()).collect();
+            assert_eq!(shown, his, "person {person}, {mode}");
+            assert!(shown.len() > 1 && item["records"][0]["kind"] == "opened" && item["records"][1]["kind"] == "part");
+        }
+        // Of each delivery its beginning is told, and no part, which names rows of others.
+        let record_count: usize = items.iter().map(|item| item["records"].as_array().unwrap().len()).sum();
+        assert_eq!(node.check_by_the_log(person).await, (record_count, expected.len()));
     }
-    assert_eq!(told, 1);
+    let parts = node.records(&exported).await.into_iter().filter(|(_, record)| record.kind() == "part").count();
+    assert!(parts > 1, "a part without rows of a person is not put to the test");
+    // Who did not consent is in no answer, and who has no visit in no product.
+    for person in [CONSENTING, VISITORS - 1, VISITORS] {
+        assert_eq!(node.uses(person).await, Vec::<Value>::new(), "person {person}");
+    }
+}
+
+/// The rows that a receipt names.
+fn rows_of(row_set: &str) -> RoaringTreemap {
+    RoaringTreemap::deserialize_from(&STANDARD.decode(row_set).unwrap()[..]).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,12 @@
 use lingqu_store::idempotency::Idempotency;
 use lingqu_store::journal::{Appended, NewRecord};
 use lingqu_store::posting::{NewPosting, PostingFilter};
+use lingqu_store::receipt::{NewReceipt, ReceiptLog};
 use lingqu_store::row::RowFilter;
 use lingqu_store::service_key::ServiceKeyChange;
 use lingqu_store::{AppendError, Backend, StoreError};
-use lingqu_tests::{StoreFactory, both};
-use sea_orm::ConnectionTrait;
+use lingqu_tests::{PrivatePostgres, StoreFactory, both};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::json;
 
 use crate::sample::{append, append_new, row};
@@ -359,6 +360,43 @@ async fn what_was_written_is_there_after_opening_again() {
         assert_eq!(store.read_after(0, 10).await.unwrap(), before);
     })
     .await;
+}
+
+/// A database whose administrator set it to answer before its log is synced: records and receipts wait for the sync all the same.
+#[tokio::test]
+async fn a_database_that_answers_early_does_not_to_us() {
+    let Some(server) = PrivatePostgres::needed("a database that answers before its log is synced") else { return };
+    let factory = StoreFactory::postgres(server).await;
+    let early = "DO $$ BEGIN
+          EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());
+        END $$";
+    factory.raw().await.execute_unprepared(early).await.unwrap();
+    let store = factory.open().await;
+    let raw = factory.raw().await;
+    let texts = async |sql: &str| {
+        let rows = raw.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("SELECT current_setting('synchronous_commit')").await, ["off"], "to others it does");
+    let noted = "CREATE TABLE noted (by_table text, setting text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          INSERT INTO noted VALUES (TG_TABLE_NAME, current_setting('synchronous_commit'));
+          RETURN NULL;
+        END $$;
+        CREATE TRIGGER note AFTER INSERT ON journal FOR EACH STATEMENT EXECUTE FUNCTION note();
+        CREATE TRIGGER note AFTER INSERT ON receipt_block FOR EACH STATEMENT EXECUTE FUNCTION note()";
+    raw.execute_unprepared(noted).await.unwrap();
+    append_new(&store, append("mdt_1", 0, "mandate_granted")).await;
+    let log = ReceiptLog::open(&store, factory.directory()).await.unwrap();
+    let receipt = NewReceipt {
+        receipt_id: "rcp_1".into(),
+        order_id: "ord_1".into(),
+        kind: "single".into(),
+        record: b"{}".to_vec(),
+    };
+    log.append(receipt).await.unwrap();
+    let seen = texts("SELECT DISTINCT by_table || ' ' || setting FROM noted ORDER BY 1").await;
+    assert_eq!(seen, ["journal on", "receipt_block on"]);
 }
 
 fn transfer(transaction: &str, fen: i64) -> Vec<NewPosting> {

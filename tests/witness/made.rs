@@ -1,6 +1,7 @@
 //! A log made by hand, which can lie, served as a log is (C2SP tlog-tiles).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -88,7 +89,10 @@ impl MadeLog {
 
 /// What a log shows to whoever asks.
 #[derive(Clone, Default)]
-pub struct Shown(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub struct Shown {
+    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    looks: Arc<AtomicU64>,
+}
 
 impl Shown {
     /// Shows the files of a history and the checkpoint of a size.
@@ -100,12 +104,17 @@ impl Shown {
     pub fn show_note(&self, log: &MadeLog, note: &str) {
         let mut files = log.files.clone();
         files.insert("checkpoint".to_owned(), note.as_bytes().to_vec());
-        *self.0.lock().unwrap() = files;
+        *self.files.lock().unwrap() = files;
     }
 
     /// Shows a file of another history in place of this one's.
     pub fn replace(&self, other: &MadeLog, path: &str) {
-        self.0.lock().unwrap().insert(path.to_owned(), other.files[path].clone());
+        self.files.lock().unwrap().insert(path.to_owned(), other.files[path].clone());
+    }
+
+    /// How often the checkpoint was asked for.
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::SeqCst)
     }
 
     /// Serves them; answers the address.
@@ -116,7 +125,10 @@ impl Shown {
 }
 
 async fn file(State(shown): State<Shown>, Path(path): Path<String>) -> Result<Vec<u8>, StatusCode> {
-    shown.0.lock().unwrap().get(&path).cloned().ok_or(StatusCode::NOT_FOUND)
+    if path == "checkpoint" {
+        shown.looks.fetch_add(1, Ordering::SeqCst);
+    }
+    shown.files.lock().unwrap().get(&path).cloned().ok_or(StatusCode::NOT_FOUND)
 }
 
 /// Serves a router on a port that the system chooses; answers the address with a path behind it.

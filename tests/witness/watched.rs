@@ -1,11 +1,14 @@
 //! Watching a log from outside: it is followed for as long as it tells the truth, and convicted when it does not.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use lingqu_app::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting};
 use lingqu_crypto::{SigningKey, Suite};
-use lingqu_tests::node::{Ended, run};
+use lingqu_tests::node::{Ended, binary, run};
 use lingqu_tests::scenario::Scenario;
 use lingqu_transparency::{Cosigner, LogPolicy, Misconduct, NoteVerifier, Observation, SignedNote, TransparencyError};
 use serde_json::Value;
@@ -14,6 +17,10 @@ use crate::logged::{Copy, Logged, copy_files};
 use crate::made::{MadeLog, Shown, serve};
 
 const ORIGIN: &str = "log.example/watched";
+/// How long a watch may take for what it does within seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines of a watch that wait to be read.
+const LINES_WAITING_MAX: usize = 16;
 
 fn setting(url: &str, log: &NoteVerifier, state: Option<&Path>) -> WatchSetting {
     WatchSetting { url: url.to_owned(), log: log.clone(), policy: None, state: state.map(Path::to_owned) }
@@ -343,6 +350,94 @@ async fn the_commands_watch_and_convict() {
     std::fs::write(&damaged, std::fs::read_to_string(&proof).unwrap().replacen("rewrite", "fork", 1)).unwrap();
     let refused = check(&damaged, &vkey).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("proves nothing"), "{refused:?}");
+}
+
+/// The command as it runs for good. Dropping it ends it.
+struct Watching {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watching {
+    fn begin(arguments: &[&str]) -> Watching {
+        let mut command = Command::new(binary());
+        command.args(["audit", "watch"]).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env_remove("LINGQU_LOG");
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = sync_channel(LINES_WAITING_MAX);
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Watching { child, lines }
+    }
+
+    /// What it says next.
+    fn line(&self) -> Value {
+        let line = self.lines.recv_timeout(PATIENCE).expect("the watch goes on and says what it sees");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// What it says next but that nothing changed, which depends on when it looked.
+    fn change(&self) -> Value {
+        let line = self.line();
+        if line["seen"] == "unchanged" { self.line() } else { line }
+    }
+
+    /// Waits until it ends, saying nothing more; gives its exit code.
+    fn ended(mut self) -> Option<i32> {
+        assert_eq!(self.lines.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+        // It ends as it closes what it wrote to.
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A watch that is left running follows a log that grows, says once that it went back however often it looks again, goes on with it,
+/// and ends with the proof when it forks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_that_is_left_running_follows_alerts_once_and_convicts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (honest, other) = (MadeLog::new(ORIGIN, 40, 99, 0), MadeLog::new(ORIGIN, 40, 3, 9));
+    let (shown, vkey, proofs) = (Shown::default(), honest.key().to_string(), path(""));
+    shown.show(&honest, 12);
+    let url = shown.serve().await;
+    let alert = format!("cat >>'{}'", path("alerts"));
+    let alerts = || -> Vec<Value> {
+        let text = std::fs::read_to_string(path("alerts")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let arguments = ["--vkey", &vkey, "--interval", "1", "--json", &url];
+    let further = ["--proof-dir", &proofs, "--alert-command", &alert];
+    let watching = Watching::begin(&[&arguments[..], &further].concat());
+    let seen = |line: Value| (line["seen"].as_str().unwrap().to_owned(), line["size"].as_u64());
+    assert_eq!(seen(watching.line()), ("begun".to_owned(), Some(12)));
+    assert_eq!(seen(watching.line()), ("unchanged".to_owned(), None));
+    shown.show(&honest, 20);
+    assert_eq!(seen(watching.line()), ("grown".to_owned(), Some(20)));
+    shown.show(&honest, 5);
+    let older = watching.change();
+    assert_eq!(seen(older.clone()), ("older".to_owned(), Some(5)));
+    let (begun, looks) = (Instant::now(), shown.looks());
+    while shown.looks() < looks + 2 {
+        assert!(begun.elapsed() < PATIENCE, "the watch looks no more");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(alerts(), [older.clone()], "seen again, it is not told again");
+    shown.show(&honest, 30);
+    assert_eq!(seen(watching.line()), ("grown".to_owned(), Some(30)), "nothing was said in between");
+    shown.show(&other, 40);
+    let lied = watching.change();
+    assert_eq!(lied["seen"], "misconduct");
+    assert_eq!(watching.ended(), Some(1));
+    assert_eq!(alerts(), [older, lied.clone()]);
+    let proof = std::fs::read_to_string(lied["proof"].as_str().unwrap()).unwrap();
+    assert_eq!(Misconduct::from_text(&proof).unwrap().verify(honest.key(), None).unwrap().size, 30);
 }
 
 /// A log that calls itself so that no program can be told of it, and that a terminal obeys: who is to be called is called, with a line.

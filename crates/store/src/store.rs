@@ -426,3 +426,38 @@ fn explain_server(error: &sqlx::Error) -> String {
         _ => "the connection failed; see that the URL is right".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What answers a commit of SQLite only after its log is synced is set on each connection by itself.
+    #[tokio::test]
+    async fn every_connection_to_sqlite_syncs_what_it_commits() {
+        const CONNECTIONS: u32 = 3;
+        let directory = std::env::temp_dir().join(format!("lingqu-connections-{}", std::process::id()));
+        // One that failed may have left it behind.
+        drop(std::fs::remove_dir_all(&directory));
+        std::fs::create_dir(&directory).unwrap();
+        let url = format!("sqlite:{}", directory.join("lingqu.db").display());
+        let vault_key = SealKey::from_bytes([7; 32]);
+        let store = Store::open(StoreConfig { url, vault_key, connections_max: CONNECTIONS }).await.unwrap();
+        // All at once, so that each is another one.
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(store.begin_read("reading settings").await.unwrap());
+        }
+        for connection in &held {
+            let asked = async |pragma: &str| {
+                let ask = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {pragma}"));
+                connection.query_one_raw(ask).await.unwrap().unwrap()
+            };
+            // 2 is FULL: the write-ahead log is synced with each commit; with NORMAL, 1, it is not.
+            assert_eq!(asked("synchronous").await.try_get_by_index::<i32>(0).unwrap(), 2);
+            assert_eq!(asked("journal_mode").await.try_get_by_index::<String>(0).unwrap(), "wal");
+        }
+        drop(held);
+        store.close().await.unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

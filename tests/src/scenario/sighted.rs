@@ -5,16 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::SignedDuration;
-use lingqu_domain::command::Command;
-use lingqu_domain::id::{RegistrationId, ResourceId};
 use lingqu_domain::marking::{
     Carrier, Encoding, Keeps, Mark, MarkDeclaration, MarkLimits, MarkProfile, Marking, Member, MomentBounds, Tolerance,
 };
 use lingqu_domain::product::ProductDetails;
-use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::{DataType, Nature, ResourceDetails};
 use lingqu_domain::scope::{Mode, Narrowing};
-use lingqu_engine::source::SourceOptions;
 use rust_decimal::Decimal;
 
 use super::by_line::drawn;
@@ -100,6 +96,10 @@ fn declaration() -> MarkDeclaration {
     }
 }
 
+fn sightings_details() -> ResourceDetails {
+    ResourceDetails { marks: Some(declaration()), ..resource_details(TABLE, &COLUMNS, "sighting_id", Nature::Real) }
+}
+
 fn number(name: &str, encoding: Encoding, amplitude: u32) -> Carrier {
     let member = Member { column: column(name), encoding, coefficient: 1, least: None, greatest: None };
     Carrier::Number { members: vec![member], amplitude }
@@ -123,34 +123,11 @@ impl Scenario {
     pub async fn open_sighted() -> Scenario {
         // The resource and the products are certified one after the other.
         let mut scenario = Scenario::open_behind(DENSE, 2 * DAYS_OF_PUBLICITY_MAX).await;
-        scenario.take_in_sightings().await;
+        scenario.add_resource(TABLE, sightings_details(), sightings_csv(), Narrowing::default()).await;
         scenario.offer_sightings().await;
         let left = scenario.app.clock().advance(SignedDuration::ZERO);
         scenario.app.clock().advance(left);
         scenario
-    }
-
-    async fn take_in_sightings(&mut self) {
-        let details = ResourceDetails {
-            marks: Some(declaration()),
-            ..resource_details(TABLE, &COLUMNS, "sighting_id", Nature::Real)
-        };
-        let clerk = self.clerks[&Who::Provider].clone();
-        let draft = Command::DraftResource { details: Box::new(details) };
-        let resource: ResourceId = self.give(&clerk, draft, "resource.drafted").await;
-        let file = self.directory.path().join(format!("{TABLE}.csv"));
-        std::fs::write(&file, sightings_csv()).expect("the temporary directory is writable");
-        let imported = self.app.import_snapshot(&clerk, &resource, &file, SourceOptions::default()).await;
-        imported.expect("the source is as its catalogue entry says");
-        self.act(&self.chiefs[&Who::Provider], Command::SignResource { resource: resource.clone() }).await;
-        let apply = Command::ApplyRegistration { object: Registrable::Resource(resource.clone()) };
-        let registration: RegistrationId = self.give(&clerk, apply, "registration.applied").await;
-        self.certify(&[registration]).await;
-        self.resources.insert(TABLE, resource.clone());
-        let plan = self.approve_plan([&resource].into_iter()).await;
-        let mandate = self.agree_on_mandate(plan, BTreeMap::from([(resource, Narrowing::default())]), 365).await;
-        let permit = self.obtain_permit(&mandate, format!("{TABLE} 场景"), TABLE, Narrowing::default()).await;
-        self.permits.insert(TABLE, permit);
     }
 
     async fn offer_sightings(&mut self) {

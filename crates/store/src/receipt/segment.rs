@@ -709,3 +709,96 @@ fn sync_directory(directory: &Path) -> Result<(), StoreError> {
 fn byte_length(path: &Path) -> Result<u64, StoreError> {
     Ok(std::fs::metadata(path).map_err(|error| StoreError::file("read", path, error))?.len())
 }
+
+/// The system's devices stand for a disk: what is written to `/dev/null` is taken, to `/dev/full` it never is, and neither can be
+/// synced. So what is answered without having been synced, or is synced before it is written, gives itself away.
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::receipt::NewReceipt;
+
+    fn writer_on(device: &str) -> Writer {
+        Writer {
+            directory: PathBuf::from("/dev"),
+            number: 1,
+            file: OpenOptions::new().read(true).write(true).open(device).unwrap(),
+            length: SEGMENT_HEADER_BYTES as u64,
+            file_bytes: SEGMENT_HEADER_BYTES as u64,
+            has_room: true,
+            next_position: 1,
+            segments: Segments::new(vec![SegmentFile::new(PathBuf::from(device), 1)], 0),
+            stopped: false,
+            _lock: File::open(device).unwrap(),
+        }
+    }
+
+    type Answer = oneshot::Receiver<Result<u64, StoreError>>;
+
+    /// So many receipts with records of so many bytes, and who waits for them.
+    fn group(count: usize, record_bytes: usize) -> (Vec<Waiting>, Vec<Answer>) {
+        let waiting = |number: usize| {
+            let (answer, answered) = oneshot::channel();
+            let receipt = NewReceipt {
+                receipt_id: format!("rcp_{number}"),
+                order_id: "ord_1".to_owned(),
+                kind: "single".to_owned(),
+                record: vec![b'1'; record_bytes],
+            };
+            (Waiting { receipt, request: None, fence: None, answer }, answered)
+        };
+        (0..count).map(waiting).unzip()
+    }
+
+    #[test]
+    fn a_group_that_is_not_synced_is_not_there() {
+        // One that makes the file longer, one within zeros, a crowd, and one behind which no zeros are written.
+        for (count, record_bytes, zeros) in [(1, 100, 0), (1, 100, AHEAD_BYTES), (300, 100, 0), (2, AHEAD_BYTES, 0)] {
+            let mut writer = writer_on("/dev/null");
+            writer.file_bytes += zeros as u64;
+            let (waiting, _answers) = group(count, record_bytes);
+            let written = writer.write(&waiting);
+            assert!(matches!(written, Err(StoreError::File { doing: "sync", .. })), "{count}: {written:?}");
+            assert_eq!(writer.segments.head(), 0, "nobody reads it");
+            // What of it the disk has is not known, so nothing may follow it.
+            let after = writer.write(&waiting);
+            assert!(matches!(after, Err(StoreError::Stopped { .. })), "{count}: {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_written_before_it_is_synced() {
+        let written = writer_on("/dev/full").write(&group(3, 100).0);
+        assert!(matches!(written, Err(StoreError::Full { .. })), "{written:?}");
+    }
+
+    #[test]
+    fn nobody_is_answered_before_the_sync() {
+        let (waiting, answers) = group(20, 100);
+        let (sender, queue) = mpsc::channel(waiting.len());
+        for waiting in waiting {
+            assert!(sender.try_send(waiting).is_ok());
+        }
+        drop(sender);
+        run(writer_on("/dev/null"), queue);
+        for answer in answers {
+            let answered = answer.blocking_recv().unwrap();
+            assert!(matches!(answered, Err(StoreError::File { .. } | StoreError::Stopped { .. })), "{answered:?}");
+        }
+    }
+
+    #[test]
+    fn a_segment_whose_beginning_is_not_synced_is_none() {
+        let directory = std::env::temp_dir().join(format!("lingqu-segment-{}", std::process::id()));
+        // One that failed may have left it behind.
+        drop(std::fs::remove_dir_all(&directory));
+        std::fs::create_dir(&directory).unwrap();
+        let path = directory.join("00000001.seg");
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        let created = create_segment(&directory, 1, 1);
+        assert!(matches!(created, Err(StoreError::File { doing: "create", .. })), "{created:?}");
+        assert!(path.symlink_metadata().is_err(), "what was begun is removed");
+        std::fs::remove_dir(&directory).unwrap();
+    }
+}
