@@ -53,20 +53,26 @@ pub async fn measure(bench: &mut Bench) -> Result<Figures, BenchError> {
     let crowded = crowd(&node, &played.crowd).await?;
     node.stop()?;
     let most = crowded.most_bytes as f64 / f64::from(1 << 20);
-    let row = Row::new(
+    let memory = Row::new(
         "memory with a crowd, most",
         mebibytes(crowded.most_bytes),
         format!(
-            "{} idle connections ({}), {} queries at once: {} answered, {} told to come again, {:.1} s",
+            "{} idle connections ({}), {QUERIES} queries at once",
             crowded.idle_connections,
-            mebibytes(crowded.idle_bytes),
-            crowded.answered + crowded.refused,
-            crowded.answered,
-            crowded.refused,
-            crowded.seconds
+            mebibytes(crowded.idle_bytes)
         ),
     );
-    Figures::new(vec![row.goal(Goal::at_most(f64::from(MEMORY_MEBIBYTES_MAX), most, " MiB"))], &crowded)
+    // Little memory is no merit where it is little because queries were sent away.
+    let answered = Row::new(
+        "queries of the crowd that were answered",
+        crowded.answered.to_string(),
+        format!("{} told to come again, {:.1} s", crowded.refused, crowded.seconds),
+    );
+    let rows = vec![
+        memory.goal(Goal::at_most(f64::from(MEMORY_MEBIBYTES_MAX), most, " MiB")),
+        answered.goal(Goal::at_least(QUERIES as f64, crowded.answered as f64, "")),
+    ];
+    Figures::new(rows, &crowded)
 }
 
 /// Opens the connections, then asks all queries at once. Error: a connection is refused, an answer is neither 200 nor a refusal

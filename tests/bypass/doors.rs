@@ -95,6 +95,16 @@ impl Seen {
         self.rows.is_none() && self.said.ends_with(CUT)
     }
 
+    /// Whether it says in both languages under which id the node's log has more, and the same id.
+    pub fn names_its_log(&self) -> bool {
+        let behind = |words: &str| {
+            let (_, rest) = self.said.split_once(words)?;
+            rest.split(|letter: char| !letter.is_ascii_hexdigit()).next()
+        };
+        let (english, chinese) = (behind("correlation id "), behind("日志编号 "));
+        english == chinese && english.is_some_and(|id| id.len() == 32)
+    }
+
     /// Its beginning, to be shown.
     pub fn short(&self) -> String {
         let said: String = self.said.chars().take(600).collect();

@@ -260,6 +260,7 @@ async fn an_answer_that_fails_tells_nothing_at_any_door() {
         let Some(seen) = ask(&guarded, &guarded.order, door, FAILING).await else { continue };
         for (sql, seen) in FAILING.iter().zip(&seen) {
             assert_eq!(seen.refused_at(door), Some(Stage::Run), "{door:?}: {sql}\n{}", seen.short());
+            assert!(seen.names_its_log(), "{door:?}: {sql}\n{}", seen.said);
             let told = told(&seen.said, sql);
             assert!(told.is_empty(), "{door:?}: {sql}\n{told}\n{}", seen.short());
             // Nor the values of visible rows.

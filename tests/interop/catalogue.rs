@@ -2,7 +2,8 @@
 //! table: the answers have the same columns of the same types, and say the same of the table.
 //!
 //! A tool that reads a column which is not there, or a number where it gets a text, fails or shows nothing. Where the two differ
-//! all the same, the difference is listed in `catalogue-known.txt` with its reason; any other fails.
+//! all the same, the difference is listed in `catalogue-known.txt` with its reason; any other fails. Beside another version than the
+//! list is of, only what is refused here and answered there fails.
 
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Deliveries, Settings};
@@ -54,8 +55,16 @@ async fn the_catalogue_answers_as_postgresql_does() {
     let told: Value = serde_json::from_str(&ended.await.unwrap().stdout).unwrap();
     let report = told["report"].as_array().unwrap();
     assert_eq!(report.len(), QUESTIONS_COUNT);
+    assert_eq!(scenario.app.receipts().head().await.unwrap(), head, "looking around leaves no receipt");
     if told["version"] != COMPARED_VERSION {
-        eprintln!("\n*** NOT COMPARED: the catalogue is compared with that of PostgreSQL {COMPARED_VERSION}. ***\n");
+        let refused: Vec<&Value> =
+            report.iter().filter(|question| question["differs"]["error"][0].is_string()).collect();
+        assert!(refused.is_empty(), "PostgreSQL {} answers what is refused here: {refused:#?}", told["version"]);
+        eprintln!(
+            "\n*** PASSED OVER: columns, types and rows of the catalogue were not compared, since this machine has PostgreSQL {} and what \
+             is known to differ is of {COMPARED_VERSION}. Install PostgreSQL {COMPARED_VERSION} to compare them. ***\n",
+            told["version"]
+        );
         return;
     }
     let text = std::fs::read_to_string(KNOWN).unwrap();
@@ -76,7 +85,6 @@ async fn the_catalogue_answers_as_postgresql_does() {
         wrong.push(format!("{number} | {begins} | does not differ any more: strike it out"));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(scenario.app.receipts().head().await.unwrap(), head, "looking around leaves no receipt");
 }
 
 /// A question's number and how its difference begins.

@@ -131,11 +131,32 @@ async fn live_data_is_asked_by_psql_and_by_adbc() {
         if let Some(said) = doors.psql(&rows, &[sql]).await {
             assert!(said.stderr.contains("source_changed: ") && said.stdout.is_empty(), "{said:?}");
             assert!(!said.stderr.contains("real") && !said.stderr.contains("public"), "{said:?}");
+            assert!(names_its_log(&said.stderr), "{said:?}");
         }
         if let Some(said) = doors.adbc(&rows, json!([sql])).await {
-            assert!(said[0]["text"].as_str().unwrap().contains("source_changed"), "{said:?}");
+            let text = said[0]["text"].as_str().unwrap();
+            assert!(text.contains("source_changed") && names_its_log(text), "{said:?}");
         }
     }
+    // Nor is a table that is gone, and who asks learns in both languages what to tell the node's operator.
+    admin.execute_unprepared("ALTER TABLE public.fleet RENAME TO moved").await.unwrap();
+    if let Some(said) = doors.psql(&rows, &[sql]).await {
+        assert!(said.stderr.contains("source_unavailable: ") && names_its_log(&said.stderr), "{said:?}");
+    }
+    if let Some(said) = doors.adbc(&rows, json!([sql])).await {
+        let text = said[0]["text"].as_str().unwrap();
+        assert!(text.contains("source_unavailable") && names_its_log(text), "{said:?}");
+    }
+}
+
+/// Whether a refusal says in both languages under which id the node's log has more, and the same id.
+fn names_its_log(text: &str) -> bool {
+    let behind = |words: &str| {
+        let (_, rest) = text.split_once(words)?;
+        rest.split(|letter: char| !letter.is_ascii_hexdigit()).next()
+    };
+    let (english, chinese) = (behind("correlation id "), behind("编号 "));
+    english == chinese && english.is_some_and(|id| id.len() >= 16)
 }
 
 #[tokio::test(flavor = "multi_thread")]

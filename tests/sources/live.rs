@@ -487,7 +487,18 @@ async fn the_database_stops_when_nobody_wants_the_answer_any_more() {
     department
         .run("CREATE VIEW public.slow AS SELECT p.* FROM (SELECT pg_sleep(600) OFFSET 0) s, public.people p")
         .await;
+    department
+        .run(
+            "CREATE VIEW public.looked AS SELECT id, tenant, \
+             current_setting('client_connection_check_interval', true)::varchar(40) AS code, \
+             divisor, balance, born, score, active FROM public.people",
+        )
+        .await;
     let place = Place::new();
+    // How often the server looks whether anybody is there. Before version 14 there is no such setting.
+    let session = place.session(governed(live(&department.url, "looked").await, &exact(), vec![tenant_a()]));
+    let interval = rows(&session, "SELECT DISTINCT code FROM people").await.unwrap();
+    assert!(interval == ["50ms"] || interval == [""], "{interval:?}");
     let session = place.session(governed(live(&department.url, "slow").await, &exact(), vec![tenant_a()]));
     let working = async || {
         let sql = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'lingqu' AND state = 'active' \

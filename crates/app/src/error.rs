@@ -485,6 +485,11 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
     let simple = |status: u16, code: &str, title: &str, title_en: &str, zh: &str, en: String| {
         Some(Problem::new(status, code, (title, title_en), zh, en))
     };
+    // Both sentences name the id under which the log has more, since not every protocol has a place for it beside them.
+    let logged = |status: u16, code: &str, titles: (&str, &str), zh: String, correlation: &str| {
+        let problem = Problem::new(status, code, titles, zh, error.to_string());
+        Some(Problem { correlation: Some(correlation.to_owned()), ..problem })
+    };
     match error {
         EngineError::Refused(refusal) => {
             let code = refusal.code.as_str();
@@ -541,26 +546,14 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             Some(problem)
         }
         EngineError::SourceUnavailable { correlation } => {
-            let mut problem = Problem::new(
-                503,
-                "source_unavailable",
-                ("数据源暂不可用", "Source unavailable"),
-                "数据保存在提供部门，其数据库暂时无法读取，请稍后重试",
-                "the data is kept by its department, whose database can't be read now; try again later",
-            );
-            problem.correlation = Some(correlation.clone());
-            Some(problem)
+            let zh = format!("数据保存在提供部门，其数据库暂时无法读取，请稍后重试（日志编号 {correlation}）");
+            logged(503, "source_unavailable", ("数据源暂不可用", "Source unavailable"), zh, correlation)
         }
         EngineError::SourceChanged { correlation } => {
-            let mut problem = Problem::new(
-                503,
-                "source_changed",
-                ("数据源结构已变更", "Source changed"),
-                "数据保存在提供部门，其数据表结构已变更，本次未读取；请重新请求，仍不可用时请联系数据提供方，变更内容见节点日志",
-                "the data is kept by its department, which has changed the table since, so none of it was read; ask again, and if that does not help tell the provider of the data, for whom the node's log says what changed",
+            let zh = format!(
+                "数据保存在提供部门，其数据表结构已变更，本次未读取；请重新请求，仍不可用时请联系数据提供方，变更内容见节点日志（编号 {correlation}）"
             );
-            problem.correlation = Some(correlation.clone());
-            Some(problem)
+            logged(503, "source_changed", ("数据源结构已变更", "Source changed"), zh, correlation)
         }
         EngineError::Busy => simple(503, "busy", "系统繁忙", "Busy", "当前查询过多，请稍后重试", error.to_string()),
         EngineError::Govern(lingqu_engine::governed::GovernError::SchemaChanged { column }) => {
@@ -607,15 +600,29 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             error.to_string(),
         ),
         EngineError::Execution { correlation } => {
-            let mut problem = Problem::new(
-                422,
-                "query_failed",
-                ("查询执行失败", "Query failed"),
-                "查询在执行中失败（例如除以零，或有无法转换的值）",
-                error.to_string(),
-            );
-            problem.correlation = Some(correlation.clone());
-            Some(problem)
+            let zh = format!("查询在执行中失败（例如除以零，或有无法转换的值），请检查语句（日志编号 {correlation}）");
+            logged(422, "query_failed", ("查询执行失败", "Query failed"), zh, correlation)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_has_more_of_is_named_in_both_languages() {
+        let correlation = "0123456789abcdef0123456789abcdef".to_owned();
+        for error in [
+            EngineError::Execution { correlation: correlation.clone() },
+            EngineError::SourceUnavailable { correlation: correlation.clone() },
+            EngineError::SourceChanged { correlation: correlation.clone() },
+        ] {
+            let problem = AppError::from(error).problem();
+            assert_eq!(problem.correlation.as_ref(), Some(&correlation), "{}", problem.code);
+            for sentence in [&problem.detail, &problem.detail_en] {
+                assert!(sentence.contains(&correlation), "{sentence}");
+            }
         }
     }
 }

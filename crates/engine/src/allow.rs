@@ -344,7 +344,11 @@ fn read(sql: &str, depth_max: usize) -> Result<Statement, Refusal> {
         if dialect.is_ended() {
             return too_large("the statement takes too many steps to read; nest fewer calls and subqueries".to_owned());
         }
-        unreadable(&error.find_root().strip_backtrace())
+        match error.find_root() {
+            // Words of SQL that are known to be none of a query.
+            DataFusionError::NotImplemented(_) => Refusal::new(RefusalCode::StatementNotAllowed, ONLY_SELECT),
+            root => unreadable(&root.strip_backtrace()),
+        }
     })?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(statement), true) => Ok(statement),

@@ -18,6 +18,7 @@ mod handed;
 mod keyed_statement;
 mod paid;
 mod parts;
+mod pieces;
 mod place;
 mod privacy;
 mod receipt;

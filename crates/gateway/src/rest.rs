@@ -15,8 +15,9 @@
 //! `{product}` is the product's table name or id. The service key goes in `Authorization: Bearer`. Answers carry
 //! `Delivery-Receipt`, `Data-Nature` and `Answer-Salt`; refusals are problem documents. Both carry `RateLimit-Policy` and `RateLimit`: the
 //! order's quota and what is left of it as far as this process knows. A request's body has at most 1 MiB and arrives within
-//! 30 seconds. An answer that had begun and was stopped is cut
-//! off: its chunked body has no end, so that no client takes it for whole.
+//! 30 seconds. Rows and statistics begin to leave when all of them or 1 MiB are there; what stops an answer before that is a
+//! refusal like any other. One that had begun and was stopped is cut off: its chunked body has no end, so that no client takes it
+//! for whole.
 
 mod accept;
 mod cursor;

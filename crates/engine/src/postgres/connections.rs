@@ -322,12 +322,13 @@ impl Reading {
         self.connection.as_mut().expect("the connection is given back only when the reading ends")
     }
 
-    /// Has the server look every second whether this side is still there, so that it does not go on with a statement whose
-    /// rows nobody wants. Servers before 14, and those on a system that can't tell, find out when they send the next rows.
+    /// Has the server look twenty times a second whether this side is still there, so that it does not go on with a statement
+    /// whose rows nobody wants. Servers before 14, and those on a system that can't tell, find out when they send the next rows,
+    /// or when the statement's time is over.
     async fn end_when_left(&mut self) -> Result<(), PostgresError> {
         self.run("SAVEPOINT before_setting".to_owned()).await?;
         let set = self.run(
-            "SELECT pg_catalog.set_config(name, '1000', true) FROM pg_catalog.pg_settings \
+            "SELECT pg_catalog.set_config(name, '50ms', true) FROM pg_catalog.pg_settings \
              WHERE name = 'client_connection_check_interval'"
                 .to_owned(),
         );

@@ -5,7 +5,7 @@
 //! up on one who does not take a piece for too long: until then the answer holds one of the engine's few places. The last
 //! thing the client learns is whether he has the whole answer, and he learns it after the closing record is durable.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::allow::{Refusal, RefusalCode};
-use lingqu_engine::export::{Chunk, ExportError};
+use lingqu_engine::export::ExportError;
 use lingqu_engine::session::{Answer, AnswerPart};
 use lingqu_engine::{ColumnView, EngineError, Limits, RowsExactness, SchemaView};
 use roaring::RoaringTreemap;
@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::digest::AnswerHasher;
 use super::parts::Parts;
+use super::pieces::{cut_small, held_back};
 use super::place::Place;
 use super::privacy::PrivacyTold;
 use super::reservation::Reservation;
@@ -42,8 +43,6 @@ use crate::error::GatewayError;
 
 /// What the closing record says when the client hung up.
 const CANCELLED: &str = "cancelled";
-/// Most bytes that are handed over at a time, so that a slow client still takes one before patience ends.
-const PIECE_BYTES_MAX: usize = 256 * 1024;
 /// Pieces that wait for the client.
 const PIECES_AHEAD: usize = 1;
 
@@ -157,7 +156,8 @@ impl Deliveries {
     }
 
     /// Begins an answer in bytes. The statement is planned, and a refusal of it leaves no receipt; then the opening record is
-    /// made durable and the first bytes are drawn, so that what fails at once still gets a problem document.
+    /// made durable and the first bytes are drawn, so that what fails at once still gets a problem document; so does what fails
+    /// while the beginning is held back, which that of a file is not.
     ///
     /// An answer costs one call, a file one data set: where its closing record says so. Otherwise the quota comes back with that
     /// record.
@@ -166,7 +166,9 @@ impl Deliveries {
         let question = Question { mode, sql, parameters: Vec::new(), request, limits };
         let written = move |answer: Answer, head: &JsonHead<'_>, hook: Hook| -> Pieces<Bytes> {
             let frame = frame.begun(head, &answer.schema());
-            Box::pin(cut_small(answer_bytes(answer, format, frame, hook)))
+            let pieces = cut_small(answer_bytes(answer, format, frame, hook));
+            // Whoever fetches a file waits for no more of it than comes at once.
+            if mode == Mode::File { Box::pin(pieces) } else { Box::pin(held_back(pieces)) }
         };
         let Begun { receipt, nature, exactness, groups_suppressed, privacy, answer_salt, pieces } =
             self.begin(admission, question, written).await?;
@@ -358,38 +360,6 @@ fn handed<P: Piece>(
     }
 }
 
-/// Bytes in pieces of at most [`PIECE_BYTES_MAX`].
-fn cut_small(
-    chunks: impl Stream<Item = Result<Chunk, ExportError<AppError>>> + Send,
-) -> impl Stream<Item = Result<Drawn<Bytes>, ExportError<AppError>>> + Send {
-    async_stream::try_stream! {
-        let mut chunks = pin!(chunks);
-        while let Some(chunk) = chunks.next().await {
-            for piece in pieces_of(chunk?) {
-                yield piece;
-            }
-        }
-    }
-}
-
-/// A chunk in pieces. Each has as large a part of its rows as of its bytes; the last one completes them.
-fn pieces_of(chunk: Chunk) -> impl Iterator<Item = Drawn<Bytes>> {
-    let Chunk { bytes: mut rest, rows } = chunk;
-    let all = rest.len() as u128;
-    let mut rows_before = 0;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let piece = rest.split_to(rest.len().min(PIECE_BYTES_MAX));
-        let so_far = u128::from(rows) * (all - rest.len() as u128) / all;
-        let rows_so_far = u64::try_from(so_far).unwrap_or(rows);
-        let rows_here = rows_so_far - rows_before;
-        rows_before = rows_so_far;
-        Some(Drawn { piece, rows: rows_here })
-    })
-}
-
 impl Delivery {
     async fn open(&self, opening: Opening) -> Result<(), AppError> {
         let Opening { mode, salted, lineage, rho_spent } = opening;
@@ -556,30 +526,6 @@ fn cancelled() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_chunk_s_rows_go_with_its_bytes() {
-        for (bytes, rows) in [(1, 1), (5, 8_192), (3 * PIECE_BYTES_MAX + 17, 131_072), (2 * PIECE_BYTES_MAX, 3), (9, 0)]
-        {
-            let whole = Bytes::from((0..bytes).map(|at| at as u8).collect::<Vec<_>>());
-            let pieces: Vec<_> = pieces_of(Chunk { bytes: whole.clone(), rows }).collect();
-            assert_eq!(pieces.iter().map(|drawn| drawn.rows).sum::<u64>(), rows, "{bytes} bytes");
-            let joined: Vec<u8> = pieces.iter().flat_map(|drawn| drawn.piece.to_vec()).collect();
-            assert_eq!(joined, whole);
-            let mut rows_before = 0;
-            let mut bytes_before = 0;
-            for drawn in &pieces {
-                assert!(drawn.piece.len() <= PIECE_BYTES_MAX && !drawn.piece.is_empty());
-                rows_before += drawn.rows;
-                bytes_before += drawn.piece.len();
-                assert!(
-                    u128::from(rows_before) * bytes as u128 <= u128::from(rows) * bytes_before as u128,
-                    "never ahead"
-                );
-            }
-        }
-        assert_eq!(pieces_of(Chunk { bytes: Bytes::new(), rows: 3 }).count(), 0);
-    }
 
     #[test]
     fn who_trickles_until_time_is_over_has_ended_it_himself() {

@@ -108,6 +108,8 @@ fn sqlstate(problem: &Problem) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use lingqu_engine::EngineError;
+
     use super::*;
 
     #[test]
@@ -121,5 +123,12 @@ mod tests {
         Refused::malformed("26000", "没有", "there is none").fatal().put(&mut outbox);
         let text = String::from_utf8_lossy(&outbox.bytes).into_owned();
         assert!(text.contains("SFATAL\0VFATAL\0C26000\0Mmalformed_request: there is none\0"), "{text}");
+        // Under what the log has more is in both.
+        let mut outbox = Outbox::default();
+        let correlation = "0123456789abcdef0123456789abcdef";
+        let error = EngineError::SourceChanged { correlation: correlation.to_owned() };
+        Refused::from(AppError::Engine(error)).put(&mut outbox);
+        let text = String::from_utf8_lossy(&outbox.bytes).into_owned();
+        assert_eq!(text.matches(correlation).count(), 2, "{text}");
     }
 }

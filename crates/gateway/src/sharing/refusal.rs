@@ -46,3 +46,23 @@ impl IntoResponse for SharingError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lingqu_app::AppError;
+    use lingqu_engine::EngineError;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_log_has_more_of_is_named_in_the_message() {
+        let correlation = "0123456789abcdef0123456789abcdef";
+        let error = EngineError::SourceUnavailable { correlation: correlation.to_owned() };
+        let response = SharingError::from(AppError::Engine(error)).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(told["errorCode"], "source_unavailable");
+        assert!(told["message"].as_str().unwrap().contains(correlation), "{told}");
+    }
+}
