@@ -20,8 +20,9 @@ use crate::doors::{self, Statements};
 const ENDLESS: &str = "SELECT count(*) AS n FROM trip_records c \
     JOIN (SELECT a.note AS note FROM trip_records a JOIN trip_records b ON a.note < b.note) d ON c.note < d.note";
 const TRIPS: usize = 4_000;
-/// How long a test waits for what must happen. A query's own time is longer, so that it can't be what ended it.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long a test waits for what must happen: on a busy machine one look at a batch of pairs takes half a minute without optimisation.
+/// That it was not the query's own time that ended it is told by its delivery's record.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 struct Doors {
     scenario: Scenario,
@@ -38,16 +39,15 @@ impl Doors {
         Doors { scenario, http, statements }
     }
 
-    /// Waits until a query works.
+    /// Waits until a query works and some of its work is done. What ends in between is a client's look around.
     async fn until_it_works(&self) {
         let begun = Instant::now();
-        while self.scenario.app.unfinished_queries() == 0 {
+        let mut looks_working = 0;
+        while looks_working < 20 {
             assert!(begun.elapsed() < PATIENCE, "the query has not begun");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks_working = if self.scenario.app.unfinished_queries() > 0 { looks_working + 1 } else { 0 };
         }
-        // Some of its work is done.
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(self.scenario.app.unfinished_queries() > 0, "the query was over before anybody went");
     }
 
     /// Waits until no operator of any query is there any more.
