@@ -114,7 +114,7 @@ impl Uses {
                 let (entry, _) = app.log_reader().unwrap().prove(entry_index).await.unwrap();
                 proof.verify(&entry, &key).unwrap();
                 let place = record["place"].as_u64().unwrap() as usize;
-                let pair = LogEntry::decode(&entry).unwrap().pairs()[place].clone();
+                let pair = LogEntry::decode(&entry).unwrap().pairs()[place];
                 assert_eq!(record["sha256"], pair.to_string().split_once(':').unwrap().0);
                 assert_eq!(record["sm3"], pair.to_string().split_once(':').unwrap().1);
                 let twin_proof = page["twin_proofs"][entry_index.to_string()].as_str().unwrap();

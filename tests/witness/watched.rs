@@ -428,7 +428,7 @@ async fn a_watch_that_is_left_running_follows_alerts_once_and_convicts() {
         assert!(begun.elapsed() < PATIENCE, "the watch looks no more");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(alerts(), [older.clone()], "seen again, it is not told again");
+    assert_eq!(alerts(), std::slice::from_ref(&older), "seen again, it is not told again");
     shown.show(&honest, 30);
     assert_eq!(seen(watching.line()), ("grown".to_owned(), Some(30)), "nothing was said in between");
     shown.show(&other, 40);
