@@ -291,7 +291,7 @@ mod tests {
                 let _ = read(&nested(opening, innermost, closing, levels));
             }
         }
-        for sql in [nested("f(", "1", ")", 12), nested("* FROM ((SELECT ", "1 AS x", ") a) b", 8)] {
+        for sql in [nested("f(", "1", ")", 12), nested("* FROM (SELECT ", "1 AS x", ") a", 8)] {
             let (told, is_ended) = read(&sql);
             assert!(!is_ended && told.is_ok(), "{sql}: {told:?}");
         }
