@@ -10,12 +10,16 @@
 //! form of condition. `x NOT IN (S)` is true where no row of S equals x, and where besides no value of S is missing or, if x is
 //! missing itself, S has no row. NOT is brought down to what it is about, so that in nearly every place only this has to be asked.
 //! Where what is not known is told from what is false, a CASE has all three. Where neither side can be missing nothing is changed.
+//!
+//! A subquery that stands for its value has none where it has no row. DataFusion takes what it stands for to be there whenever its
+//! column is declared so, and simplifies by that; so such a subquery is put into a function that may give nothing ([`of_no_row`]).
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ExprSchema};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ExprSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
+use datafusion::functions::expr_fn::nullif;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{InList, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -31,7 +35,8 @@ use crate::predicate::column;
 /// What the values of a subquery are called while they are looked at. No name of a statement begins like this.
 const OTHER: &str = "__other";
 
-/// A plan whose questions for membership are put so that DataFusion answers them rightly. What can't be put so is refused.
+/// A plan whose questions for membership, and whose subqueries that may have no row, are put so that DataFusion answers them rightly.
+/// What can't be put so is refused.
 pub(crate) fn written_out(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>, Refusal> {
     let mut writer = Writer::default();
     let written = plan.transform_up_with_subqueries(|node| writer.node(node));
@@ -48,12 +53,15 @@ pub(crate) fn written_out(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>,
 struct Writer {
     /// Whether the node at hand has other words now.
     is_changed: bool,
+    /// Whether any below may have a missing value where it had none.
+    is_nullable: bool,
     is_refused: bool,
 }
 
 impl Writer {
     fn node(&mut self, node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
         self.is_changed = false;
+        let node = self.no_rows(node)?;
         let written = match node {
             LogicalPlan::Filter(mut filter) if asks(&filter.predicate) => {
                 filter.predicate = self.when(filter.predicate, true, true, filter.input.schema())?;
@@ -73,6 +81,21 @@ impl Writer {
             other => other,
         };
         Ok(Transformed::new_transformed(written, self.is_changed))
+    }
+
+    /// Subqueries of a node that stand for values, as what may be missing, and what its columns are then.
+    fn no_rows(&mut self, node: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+        let names = NamePreserver::new(&node);
+        let written = node.map_expressions(|expr| {
+            if !has_scalar_subquery(&expr) {
+                return Ok(Transformed::no(expr));
+            }
+            let name = names.save(&expr);
+            Ok(expr.transform_down(of_no_row)?.update_data(|expr| name.restore(expr)))
+        })?;
+        self.is_changed |= written.transformed;
+        self.is_nullable |= written.transformed;
+        if self.is_nullable { written.data.recompute_schema() } else { Ok(written.data) }
     }
 
     /// What an inner join asks is asked of its rows. Other joins ask it of pairs that may come to nothing.
@@ -263,14 +286,10 @@ impl Membership {
         !self.others.outer_ref_columns.is_empty()
     }
 
-    /// Whether the value may be missing, and one of the others. What is in them of a subquery that has no row is, although DataFusion
-    /// takes it to be as its column is.
+    /// Whether the value may be missing, and one of the others.
     fn may_be_missing(&self, schema: &DFSchema) -> (bool, bool) {
-        let others = &self.others.subquery;
-        let is_nullable = others.schema().fields().iter().any(|field| field.is_nullable());
-        let asks = others.exists(|node| Ok(node.expressions().iter().any(has_scalar_subquery))).unwrap_or(true);
-        let value = self.value.nullable(schema).unwrap_or(true) || has_scalar_subquery(&self.value);
-        (value, is_nullable || asks)
+        let others = self.others.subquery.schema().fields();
+        (self.value.nullable(schema).unwrap_or(true), others.iter().any(|field| field.is_nullable()))
     }
 
     /// The comparison with the one row that an aggregate over the whole of something has, also where that is nothing: a subquery
@@ -324,6 +343,29 @@ impl Membership {
     }
 }
 
+fn has_scalar_subquery(expr: &Expr) -> bool {
+    expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_)))).unwrap_or(true)
+}
+
+/// A subquery that stands for a value, within NULLIF where its column is never missing and it may have no row. One that stands alone
+/// in a list is no value: it is asked for membership.
+fn of_no_row(expr: Expr) -> DataFusionResult<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::ScalarSubquery(subquery) if is_never_missing(&subquery) && !has_one_row(&subquery.subquery) => {
+            let value = nullif(Expr::ScalarSubquery(subquery), lit(ScalarValue::Null));
+            Transformed::new(value, true, TreeNodeRecursion::Jump)
+        }
+        other => match Membership::read(other) {
+            Ok(membership) => Transformed::no(membership.into_original()),
+            Err(other) => Transformed::no(other),
+        },
+    })
+}
+
+fn is_never_missing(subquery: &Subquery) -> bool {
+    subquery.subquery.schema().fields().iter().all(|field| !field.is_nullable())
+}
+
 /// Whether an expression asks for membership in a subquery's values.
 fn asks(expr: &Expr) -> bool {
     let found = expr.exists(|part| {
@@ -334,10 +376,6 @@ fn asks(expr: &Expr) -> bool {
         })
     });
     found.unwrap_or(true)
-}
-
-fn has_scalar_subquery(expr: &Expr) -> bool {
-    expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_)))).unwrap_or(true)
 }
 
 /// Whether a subquery has one column. What has more is refused elsewhere.

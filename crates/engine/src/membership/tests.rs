@@ -192,6 +192,36 @@ async fn what_is_not_known_leaves_a_row_out() {
             "SELECT id FROM t WHERE id = 11 OR (SELECT max(a) FROM t) NOT IN (SELECT b FROM s WHERE id < 1)",
             &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
         ),
+        // Of a subquery that has no row, whose column is never missing.
+        ("SELECT id FROM t WHERE (SELECT id FROM s WHERE id > 99) IS NULL AND id < 2", &[0, 1]),
+        ("SELECT id FROM t WHERE (SELECT id FROM s WHERE id > 99) IS NOT NULL", &[]),
+        ("SELECT coalesce((SELECT id FROM s WHERE id > 99), id) FROM t WHERE id < 3", &[0, 1, 2]),
+        ("SELECT max(coalesce((SELECT id FROM s WHERE id > 99), id)) FROM t", &[11]),
+        ("SELECT id FROM t WHERE id < 2 ORDER BY (SELECT id FROM s WHERE id > 99), id", &[0, 1]),
+        ("SELECT id FROM t GROUP BY id, (SELECT id + 1 FROM s WHERE id > 99) HAVING id < 2", &[0, 1]),
+        (
+            "SELECT id FROM (SELECT id, (SELECT id FROM s WHERE id > 99) AS n FROM t) x WHERE n IS NULL AND id < 2",
+            &[0, 1],
+        ),
+        (
+            "SELECT p.id FROM t p LEFT JOIN t q ON (SELECT id FROM s WHERE id > 99) IS NULL AND p.id = q.id WHERE q.id < 2",
+            &[0, 1],
+        ),
+        (
+            "SELECT id FROM t WHERE (SELECT count(*) FROM s WHERE s.id = t.id + 4 HAVING count(*) > 0) IS NULL AND id < 4",
+            &[2, 3],
+        ),
+        ("SELECT id FROM t WHERE (SELECT count(*) FROM s HAVING count(*) > 99) IS NULL AND id < 2", &[0, 1]),
+        ("SELECT id FROM t WHERE id = 8 OR (SELECT id FROM s WHERE id > 99) NOT IN (SELECT id FROM s)", &[8]),
+        (
+            "SELECT id FROM t WHERE id = 8 OR (SELECT id FROM s WHERE id > 99) NOT IN (SELECT id FROM s WHERE id > 99)",
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        ),
+        ("SELECT id FROM t WHERE id = 8 OR id NOT IN (SELECT (SELECT id FROM s WHERE id > 99) FROM s)", &[8]),
+        (
+            "SELECT id FROM t WHERE id = 8 OR id NOT IN (SELECT n FROM (SELECT (SELECT id FROM s WHERE id > 99) AS n FROM s) x)",
+            &[8],
+        ),
     ];
     let mut faults = Vec::new();
     for (number, (sql, expected)) in cases.iter().enumerate() {
@@ -218,6 +248,7 @@ async fn without_other_words_rows_are_kept_of_which_nothing_is_known() {
         "SELECT id FROM t WHERE id < 2 AND 3 NOT IN (SELECT b FROM s)",
         "SELECT id FROM t WHERE nullif(id, 11) NOT IN (SELECT id FROM s)",
         "SELECT id FROM t WHERE a - 3 IN (SELECT count(*) FROM s WHERE s.k = t.k)",
+        "SELECT id FROM t WHERE (SELECT id FROM s WHERE id > 99) IS NULL AND id < 2",
     ] {
         let expected = place.answer(state, sql).await.unwrap_or_else(|refusal| panic!("{sql}: {refusal}"));
         let plan = state.create_logical_plan(sql).await.expect("it is planned");
