@@ -164,6 +164,8 @@ pub(super) struct Logged {
     pub(super) known: Known,
     /// The traces, each with its place in the journal.
     traces: BTreeMap<String, (u64, TraceDetails)>,
+    /// The place of this trace's record, if the case names one. Codes that came later were not tested.
+    traced_at: Option<u64>,
 }
 
 /// What the log says of an order.
@@ -187,6 +189,21 @@ impl Logged {
         let details = self.products.get(product).ok_or("no proven record holds the product's marking")?;
         let chosen = details.marking.as_ref().ok_or("the product's proven record has no marking")?;
         marking_of(&details.key, chosen).map_err(|refusal| refusal.to_string())
+    }
+
+    /// How many codes of a product were there to be tested by the records of the bundle alone: of consumers, or of orders. All were at
+    /// least these.
+    fn registered_at_least(&self, product: &ProductId, of_orders: bool) -> u64 {
+        let is_tested = |found: &Committed| {
+            found.product == *product && self.traced_at.is_none_or(|traced_at| found.position < traced_at)
+        };
+        let of_product = self.orders.iter().filter(|(_, found)| is_tested(found));
+        if of_orders {
+            return of_product.count() as u64;
+        }
+        let codes: BTreeSet<(&PartyId, u32)> =
+            of_product.map(|((_, epoch), found)| (&found.consumer, *epoch)).collect();
+        codes.len() as u64
     }
 }
 
@@ -250,7 +267,8 @@ impl TraceCheck {
         if stated.is_nan() || stated > case.report.bound * share * (1.0 + NUMBER_DIFFERENCE_MAX) {
             self.find(CASE, "its tests together have a larger bound than is stated and left for this try");
         }
-        let logged = self.logged(evidence);
+        let mut logged = self.logged(evidence);
+        logged.traced_at = case.recorded.as_ref().and_then(|recorded| Some(logged.traces.get(recorded)?.0));
         self.numbers(&case);
         self.recorded(&logged, &case, &keys, &report_digest);
         unproven(&case.report, &logged).into_iter().for_each(|problem| self.find(CASE, problem));
@@ -431,7 +449,7 @@ impl TraceCheck {
                 Err(problem) => self.find(KEYS, format!("the key of {}: {problem}", key.order)),
             }
         }
-        let known = registered_at_least(&case.product, &logged.orders, settings.orders);
+        let known = logged.registered_at_least(&case.product, settings.orders);
         if !codes.is_empty() && settings.registered < known {
             self.find(
                 CASE,
@@ -523,16 +541,6 @@ fn committed_after<'k>(
 ) -> BTreeSet<&'k OrderId> {
     let of_key = |key: &&DisclosedKey| committed.get(&(key.order.clone(), key.code_epoch));
     keys.iter().filter(|key| of_key(key).is_some_and(|found| found.position > position)).map(|key| &key.order).collect()
-}
-
-/// How many codes there are of a product by the records of the bundle alone: of consumers, or of orders. All are at least these.
-fn registered_at_least(product: &ProductId, committed: &BTreeMap<(OrderId, u32), Committed>, of_orders: bool) -> u64 {
-    let of_product = committed.iter().filter(|(_, found)| found.product == *product);
-    if of_orders {
-        return of_product.count() as u64;
-    }
-    let codes: BTreeSet<(&PartyId, u32)> = of_product.map(|((_, epoch), found)| (&found.consumer, *epoch)).collect();
-    codes.len() as u64
 }
 
 /// Stream, time and event of a journal record's committed bytes.
@@ -688,14 +696,17 @@ mod tests {
     #[test]
     fn no_fewer_are_registered_than_the_bundle_itself_has_keys_of() {
         let all = [committed(1, 1), committed(1, 1), committed(2, 1), committed(3, 2)];
-        let mut all: BTreeMap<(OrderId, u32), Committed> =
-            (0..).zip(all).map(|(number, found): (u8, _)| ((order(number), 0), found)).collect();
-        let least = |of: u8, of_orders| registered_at_least(&product(of), &all, of_orders);
-        assert_eq!([least(1, false), least(1, true), least(2, false), least(2, true)], [2, 3, 1, 1]);
-        assert_eq!([least(4, false), least(4, true)], [0, 0]);
-        // A code that was renewed counts with each of its epochs.
-        all.insert((order(2), 1), committed(2, 1));
-        let least = |of_orders| registered_at_least(&product(1), &all, of_orders);
-        assert_eq!([least(false), least(true)], [3, 4]);
+        let orders = (0..).zip(all).map(|(number, found): (u8, _)| ((order(number), 0), found)).collect();
+        let mut logged = Logged { orders, ..Logged::default() };
+        let least = |logged: &Logged, of: u8| {
+            [false, true].map(|of_orders| logged.registered_at_least(&product(of), of_orders))
+        };
+        assert_eq!([least(&logged, 1), least(&logged, 2), least(&logged, 4)], [[2, 3], [1, 1], [0, 0]]);
+        // A code that was renewed counts with each of its epochs, but for those that came after the trace.
+        let renewed = Committed { position: 9, ..committed(2, 1) };
+        logged.orders.insert((order(2), 1), renewed);
+        assert_eq!(least(&logged, 1), [3, 4]);
+        logged.traced_at = Some(9);
+        assert_eq!(least(&logged, 1), [2, 3]);
     }
 }
