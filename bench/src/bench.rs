@@ -14,7 +14,8 @@ use crate::report::{Figures, Report};
 use crate::scale::{MAKING_SECONDS, Scale};
 use crate::section::{Section, chosen};
 use crate::{
-    Arguments, cold, crowd, export, flight, gone, inside, lag, load, machine, memory, node, orders, peers, tail,
+    Arguments, cold, crowd, export, flight, gone, inside, lag, load, machine, memory, neighbour, node, orders, peers,
+    tail,
 };
 
 /// Directories below `out` that are removed after a run: what was made for it.
@@ -124,6 +125,7 @@ impl Bench {
             Section::Stream => flight::measure(self).await,
             Section::Crowd => crowd::measure(self).await,
             Section::Gone => gone::measure(self).await,
+            Section::Neighbour => neighbour::measure(self).await,
             Section::Peers => {
                 let keyed = match &self.keyed {
                     Some(keyed) => Rc::clone(keyed),

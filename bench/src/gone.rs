@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use serde::Serialize;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ const ENDLESS: &str = "SELECT count(*) AS n FROM flight_records c JOIN \
 /// Longest from the client's end to the end of work, in milliseconds.
 const GONE_MS_MAX: f64 = 100.0;
 /// So long after its start a node has indexed what was delivered before, which takes a processor as a query does.
-const SETTLED_AFTER: Duration = Duration::from_secs(13);
+pub const SETTLED_AFTER: Duration = Duration::from_secs(13);
 /// How often the client goes.
 const TIMES: usize = 20;
 /// How long the question has run when the client goes.
@@ -62,11 +62,15 @@ pub async fn measure(bench: &mut Bench) -> Result<Figures, BenchError> {
     Figures::new(vec![row.goal(Goal::at_most(GONE_MS_MAX, most, " ms"))], &Gone { stopped_ms })
 }
 
+/// A question of an order of flights that would compute for hours.
+pub fn question(client: &Client, node: &Node, key: &str) -> RequestBuilder {
+    let question = client.post(format!("{}/data/v1/flight_records/query", node.url)).bearer_auth(key);
+    question.header("Content-Type", "application/json").body(json!({"sql": ENDLESS}).to_string())
+}
+
 async fn leave(node: &Node, key: &str) -> Result<f64, BenchError> {
     let client = Client::builder().no_proxy().build()?;
-    let question = client.post(format!("{}/data/v1/flight_records/query", node.url)).bearer_auth(key);
-    let question = question.header("Content-Type", "application/json").body(json!({"sql": ENDLESS}).to_string());
-    let asking = tokio::spawn(question.send());
+    let asking = tokio::spawn(question(&client, node, key).send());
     let before = node.processor_ticks()?;
     tokio::time::sleep(RUNS_FOR).await;
     let worked = node.processor_ticks()? - before;

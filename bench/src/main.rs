@@ -6,7 +6,7 @@
 //! The way: [`machine`] describes where it runs; [`section`] names what can be measured. Those over the demo's data start
 //! with [`node`], which plays the demo, and [`orders`], which places orders with room for the load: [`load`] sends requests over kept
 //! connections, [`export`] draws the file and calls `copy_flights.py`, [`flight`] streams over Flight SQL, [`crowd`] opens
-//! thousands of connections, [`gone`] leaves in the middle of a question, [`peers`] measures the others. Those that need many orders and rows start with [`scale`], which has a node
+//! thousands of connections, [`gone`] leaves in the middle of a question, [`neighbour`] asks beside one, [`peers`] measures the others. Those that need many orders and rows start with [`scale`], which has a node
 //! made: [`tail`] measures the slowest lookups, [`cold`] the first answers, [`memory`] a long export. [`lag`] measures how long records wait for log and witnesses. [`inside`] has the engine
 //! measured. [`report`] prints.
 
@@ -24,6 +24,7 @@ mod load;
 mod machine;
 mod manifest;
 mod memory;
+mod neighbour;
 mod node;
 mod orders;
 mod peers;

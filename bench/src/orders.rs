@@ -14,6 +14,8 @@ use crate::node::{Demo, Node};
 const QUOTA: (u64, u64) = (1_000_000_000, 1_000_000);
 /// Flights that are asked for in turn.
 const FLIGHTS_COUNT: usize = 2_000;
+/// The route on which claims are verified.
+pub const VERIFY: &str = "/verify";
 
 /// An order and its key.
 pub struct Order {
@@ -160,7 +162,7 @@ pub fn plans(node: &Node, flights: &[Flight], orders: &Orders) -> Vec<Plan> {
         |name, url: &str, requests| Plan { name, address: url.trim_start_matches("http://").to_owned(), requests };
     vec![
         plan("/healthz", &node.admin_url, constant),
-        plan("/verify", &node.url, claims),
+        plan(VERIFY, &node.url, claims),
         plan("/lookup", &node.url, lookups),
     ]
 }

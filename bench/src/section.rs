@@ -19,6 +19,8 @@ pub enum Section {
     Crowd,
     /// How soon work stops when the client is gone
     Gone,
+    /// Claims beside a neighbour's question without an end
+    Neighbour,
     /// Verifications and lookups beside services without governance
     Peers,
     /// The slowest lookups at half of what the node can do, 10 million rows and 10,000 orders
@@ -65,6 +67,7 @@ impl Section {
             Section::Export | Section::Stream => 5 + 3 * runs,
             Section::Crowd => 60,
             Section::Gone => 45,
+            Section::Neighbour => 20 + 2 * (span + 1),
             Section::Peers => 30 + 3 * (span + 1),
             Section::LookupTail => 20 + 4 * (span + 1),
             Section::ColdSession => 10 + 6 * runs,
@@ -97,7 +100,7 @@ mod tests {
             assert_eq!(Section::from_str(&section.name(), false).as_ref(), Ok(section));
             assert_eq!(serde_json::to_value(section).ok(), Some(section.name().into()));
         }
-        assert_eq!(chosen(&[]).len(), 18);
+        assert_eq!(chosen(&[]).len(), 19);
         assert_eq!(chosen(&[Section::Tpch, Section::Start]), [Section::Start, Section::Tpch]);
     }
 
