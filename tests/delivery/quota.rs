@@ -279,6 +279,30 @@ async fn a_stream_stops_when_the_quota_ends() {
     assert!(report.agrees, "{:?}", report.differences);
 }
 
+/// An answer of several pieces that is there before the first of them leaves is refused whole when the quota has bytes for a part of
+/// it, and costs nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_answer_leaves_whole_or_not_at_all() {
+    const PAGE: &str = "/rows?limit=6000";
+    let served = Served::open(None, 60_000).await;
+    let generous =
+        served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows], limited(None, Some(1 << 30))).await;
+    let bytes = served.ok_soon(&generous, PAGE).await.body.len() as u64;
+    assert!((300_000..1_000_000).contains(&bytes), "{bytes} bytes are several pieces, and held back");
+    let order = served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows], limited(None, Some(bytes))).await;
+    let small = served.ok_soon(&order, "/rows?limit=1").await.body.len() as u64;
+    assert_eq!(served.get(&order, PAGE).await.problem(), (403, "quota_exceeded".to_owned()));
+    assert_eq!(
+        rows_and_bytes_left_soon(&served, &order, (None, Some(bytes - small))).await,
+        (None, Some(bytes - small))
+    );
+    let again = served.ok_soon(&order, "/rows?limit=1").await.body.len() as u64;
+    let left = (None, Some(bytes - small - again));
+    assert_eq!(rows_and_bytes_left_soon(&served, &order, left).await, left, "what is left can be asked for");
+    let report = served.scenario.app.replay_check().await.unwrap();
+    assert!(report.agrees, "{:?}", report.differences);
+}
+
 /// What the parts of a delivery let out: rows of the answer and bytes.
 fn let_out(records: &[ReceiptRecord]) -> (u64, u64) {
     records.iter().fold((0, 0), |(rows, bytes), record| match record.body {
@@ -292,6 +316,21 @@ async fn rows_and_bytes_left(served: &Served, order: &Ordered) -> (Option<u64>, 
     let app = &served.scenario.app;
     let left = async |unit: &str| app.quota().left(&format!("{}/{unit}", order.id)).await;
     (left("rows").await, left("bytes").await)
+}
+
+/// The same, once it is as expected: a delivery is settled a moment after its closing record can be read.
+async fn rows_and_bytes_left_soon(
+    served: &Served,
+    order: &Ordered,
+    expected: (Option<u64>, Option<u64>),
+) -> (Option<u64>, Option<u64>) {
+    for _ in 0..200 {
+        if rows_and_bytes_left(served, order).await == expected {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    rows_and_bytes_left(served, order).await
 }
 
 /// Rows and bytes are let out by durable records before they leave; what was let out and did not leave comes back.
@@ -320,14 +359,8 @@ async fn what_is_let_out_ahead_is_settled_after() {
     assert!(totals.answer_rows > 0 && totals.rows == 0);
     assert_eq!(let_out(&records).0, totals.answer_rows);
     (rows, bytes) = (rows + totals.answer_rows, bytes + totals.bytes);
-    // The last delivery is settled a moment after its closing record can be read.
-    for _ in 0..200 {
-        if rows_and_bytes_left(&served, &order).await == (Some(ROWS - rows), Some(BYTES - bytes)) {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    assert_eq!(rows_and_bytes_left(&served, &order).await, (Some(ROWS - rows), Some(BYTES - bytes)));
+    let left = (Some(ROWS - rows), Some(BYTES - bytes));
+    assert_eq!(rows_and_bytes_left_soon(&served, &order, left).await, left);
     let report = served.scenario.app.replay_check().await.unwrap();
     assert!(report.agrees, "{:?}", report.differences);
 }
@@ -351,7 +384,7 @@ async fn what_a_crash_cut_off_is_counted_as_far_as_it_was_let_out() {
     for _ in 0..2 {
         let directory = copy.path().to_owned();
         let clock = Clock::behind(behind);
-        let app = App::open(AppSettings { directory, database_url: None, clock, exclusive: true }).await.unwrap();
+        let app = App::open(AppSettings { clock, ..AppSettings::of(directory) }).await.unwrap();
         let (mut rows, mut bytes, mut cut, mut day) = (0, 0, Vec::new(), None);
         for (_, record) in app.order_receipts(&order.id, 0, 1_000).await.unwrap() {
             if let ReceiptBody::Closed { totals, .. } = &record.body {
@@ -414,7 +447,7 @@ async fn who_is_missed_in_the_middle_of_a_start_is_charged_what_he_let_out() {
     crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
     let directory = copy.path().to_owned();
     let clock = Clock::behind(jiff::Timestamp::now().duration_since(served.scenario.app.now()));
-    let app = App::open(AppSettings { directory, database_url: Some(url), clock, exclusive: true }).await.unwrap();
+    let app = App::open(AppSettings { database_url: Some(url), clock, ..AppSettings::of(directory) }).await.unwrap();
     let closings = app.receipts().positions_of_receipt_kinds(&receipt, &["closed"]).await.unwrap();
     assert_eq!(closings, Vec::<u64>::new(), "it was missed before the start looked for such");
     app.take_up_abandoned().await.unwrap();

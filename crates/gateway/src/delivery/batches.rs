@@ -172,7 +172,7 @@ fn drawn(
 }
 
 fn counted(piece: RecordBatch) -> Drawn<RecordBatch> {
-    Drawn { rows: piece.num_rows() as u64, piece }
+    Drawn { rows: piece.num_rows() as u64, piece, behind: 0 }
 }
 
 /// A batch in pieces of about [`BATCH_BYTES_MAX`], under the schema that is told. Values are shared, not copied.

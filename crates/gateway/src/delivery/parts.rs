@@ -147,12 +147,12 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Lets bytes out, and rows of the answer with them. They are debited, and that they may leave is durable, when this returns.
-    /// Error: `quota_exceeded`.
-    pub(super) async fn pass(&self, bytes: u64, rows: u64) -> Result<(), AppError> {
+    /// Lets bytes out, and rows of the answer with them. They are debited, with those that are there behind them, and that they may
+    /// leave is durable, when this returns. Error: `quota_exceeded`.
+    pub(super) async fn pass(&self, bytes: u64, rows: u64, behind: u64) -> Result<(), AppError> {
         if self.counts_bytes {
             let mut ahead = self.ahead.lock().await;
-            let leaving = self.bytes() + bytes;
+            let leaving = self.bytes() + bytes + behind;
             if leaving > self.let_out()
                 && let Some(written) = ahead.take()
             {

@@ -30,7 +30,8 @@ pub(super) fn cut_small(
 }
 
 /// Holds an answer's beginning back until there are [`HELD_BACK_BYTES`] of it or all of it is there: HTTP has a status for what
-/// ends it before, and none once something has left. What is held back has not left, so it is not counted, let alone charged.
+/// ends it before, and none once something has left. What is held back has not left, so it is not counted, let alone charged; and
+/// a quota that has too little for all of it lets out none.
 pub(super) fn held_back(
     pieces: impl Stream<Item = Result<Drawn<Bytes>, ExportError<AppError>>> + Send,
 ) -> impl Stream<Item = Result<Drawn<Bytes>, ExportError<AppError>>> + Send {
@@ -44,8 +45,10 @@ pub(super) fn held_back(
             bytes += next.piece.len();
             held.push(next);
         }
+        let mut behind = bytes as u64;
         for piece in held {
-            yield piece;
+            behind -= piece.piece.len() as u64;
+            yield Drawn { behind, ..piece };
         }
         while let Some(piece) = pieces.next().await {
             yield piece?;
@@ -67,7 +70,7 @@ fn pieces_of(chunk: Chunk) -> impl Iterator<Item = Drawn<Bytes>> {
         let rows_so_far = u64::try_from(so_far).unwrap_or(rows);
         let rows_here = rows_so_far - rows_before;
         rows_before = rows_so_far;
-        Some(Drawn { piece, rows: rows_here })
+        Some(Drawn { piece, rows: rows_here, behind: 0 })
     })
 }
 
@@ -116,7 +119,8 @@ mod tests {
             (enough, true, (enough, true)),
             (enough + 5, true, (enough + 5, true)),
         ] {
-            let drawn = |number: usize| Drawn { piece: Bytes::from(vec![number as u8; BYTES]), rows: number as u64 };
+            let drawn =
+                |number: usize| Drawn { piece: Bytes::from(vec![number as u8; BYTES]), rows: number as u64, behind: 0 };
             let mut pieces: Vec<_> = (0..count).map(|number| Ok(drawn(number))).collect();
             if fails {
                 pieces.push(Err(ExportError::Hook(AppError::Behind)));
@@ -125,6 +129,10 @@ mod tests {
             let told = found.iter().filter(|piece| piece.is_err()).count();
             assert_eq!((found.len() - told, told == 1), expected, "{count} pieces");
             assert!(!fails || found.last().is_some_and(Result::is_err), "nothing comes behind an error");
+            let behind: Vec<_> = found.iter().flatten().map(|drawn| drawn.behind as usize / BYTES).collect();
+            let held = expected.0.min(enough);
+            let expected_behind: Vec<_> = (0..expected.0).map(|number| held.saturating_sub(number + 1)).collect();
+            assert_eq!(behind, expected_behind, "each tells of those that were held back behind it");
             let rows: Vec<u64> = found.iter().flatten().map(|drawn| drawn.rows).collect();
             assert_eq!(rows, (0..expected.0 as u64).collect::<Vec<_>>());
         }
@@ -137,7 +145,7 @@ mod tests {
         let counted = Arc::clone(&drawn);
         let pieces = futures::stream::iter(0..100).map(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
-            Ok(Drawn { piece: Bytes::from(vec![0; PIECE_BYTES_MAX]), rows: 1 })
+            Ok(Drawn { piece: Bytes::from(vec![0; PIECE_BYTES_MAX]), rows: 1, behind: 0 })
         });
         let mut pieces = pin!(held_back(pieces));
         assert!(pieces.next().await.is_some_and(|piece| piece.is_ok()));

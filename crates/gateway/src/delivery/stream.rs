@@ -126,6 +126,8 @@ pub(super) type Hook = Box<dyn FnMut(&AnswerPart) -> BoxFuture<'static, Result<(
 pub(super) struct Drawn<P> {
     pub(super) piece: P,
     pub(super) rows: u64,
+    /// Bytes of the pieces behind it that are there already: a quota has them too, or nothing of it leaves.
+    pub(super) behind: u64,
 }
 
 /// An answer in pieces.
@@ -344,7 +346,7 @@ fn handed<P: Piece>(
 ) -> impl Stream<Item = Result<P, Cut>> + Send {
     async_stream::stream! {
         let mut next = first;
-        while let Some(Drawn { piece, rows }) = next {
+        while let Some(Drawn { piece, rows, .. }) = next {
             yield Ok(piece);
             rows_taken.fetch_add(rows, Ordering::SeqCst);
             next = taken.recv().await;
@@ -415,7 +417,7 @@ impl Delivery {
         // A part is named as a whole and taken piece by piece, as slowly as its client likes; the grant may end in between.
         self.app.still_granted(&self.admission.serving).map_err(|refusal| AppError::from(refusal).problem())?;
         // Debited and counted before it leaves: never fewer than left.
-        self.parts.pass(drawn.piece.bytes(), drawn.rows).await.map_err(|error| error.problem())?;
+        self.parts.pass(drawn.piece.bytes(), drawn.rows, drawn.behind).await.map_err(|error| error.problem())?;
         let patience = self.settings.receiver_patience;
         let piece = drawn.piece.clone();
         let begun = Instant::now();
@@ -543,12 +545,12 @@ mod tests {
         let (sender, taken) = mpsc::channel(4);
         let (verdict, whole) = oneshot::channel();
         for rows in [20, 30] {
-            let drawn = Drawn { piece: Bytes::from_static(b"x"), rows };
+            let drawn = Drawn { piece: Bytes::from_static(b"x"), rows, behind: 0 };
             sender.send(drawn).await.unwrap_or_else(|_| panic!("there is room"));
         }
         drop(sender);
         let rows_taken = Arc::new(AtomicU64::new(0));
-        let first = Some(Drawn { piece: Bytes::from_static(b"x"), rows: 10 });
+        let first = Some(Drawn { piece: Bytes::from_static(b"x"), rows: 10, behind: 0 });
         let mut pieces = Box::pin(handed(first, taken, whole, Arc::clone(&rows_taken)));
         for before in [0, 10, 30] {
             assert!(matches!(pieces.next().await, Some(Ok(_))));
