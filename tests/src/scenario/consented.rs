@@ -4,18 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::SignedDuration;
-use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentDetails;
-use lingqu_domain::id::{RegistrationId, ResourceId};
 use lingqu_domain::product::ProductDetails;
-use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::{DataType, Nature, Openness, ResourceDetails, Sharing};
 use lingqu_domain::scope::{Mode, Narrowing};
-use lingqu_engine::source::SourceOptions;
 
 use super::decoyed::DENSE;
 use super::marked::DAYS_OF_PUBLICITY_MAX;
-use super::{Scenario, Who, column, id_number, resource_details};
+use super::{Scenario, column, id_number, resource_details};
 
 /// Rides by lookup, rows and file: key `ride_id`, columns `stop` and `fare`. Whose they are decides which there are, and is not
 /// shown.
@@ -65,7 +61,10 @@ impl Scenario {
     pub async fn open_consented() -> Scenario {
         // The resource and the product are certified one after the other.
         let mut scenario = Scenario::open_behind(DENSE, 2 * DAYS_OF_PUBLICITY_MAX + 1).await;
-        scenario.take_in_rides().await;
+        // Of what is opened on conditions nothing leaves that the permit does not name.
+        let modes = BTreeSet::from([Mode::Compute, Mode::Lookup, Mode::Rows, Mode::File]);
+        let narrowing = Narrowing { modes: Some(modes), ..Narrowing::default() };
+        scenario.add_resource(TABLE, rides_details(), rides_csv(), narrowing).await;
         scenario.offer_rides().await;
         let left = scenario.app.clock().advance(SignedDuration::ZERO);
         scenario.app.clock().advance(left - SignedDuration::from_hours(24));
@@ -75,28 +74,6 @@ impl Scenario {
     /// What a rider's consent to the first consumer permits.
     pub fn ride_consent(&self) -> ConsentDetails {
         ConsentDetails { resources: BTreeSet::from([self.resources[TABLE].clone()]), ..self.consent_details() }
-    }
-
-    async fn take_in_rides(&mut self) {
-        let clerk = self.clerks[&Who::Provider].clone();
-        let draft = Command::DraftResource { details: Box::new(rides_details()) };
-        let resource: ResourceId = self.give(&clerk, draft, "resource.drafted").await;
-        let file = self.directory.path().join(format!("{TABLE}.csv"));
-        std::fs::write(&file, rides_csv()).expect("the temporary directory is writable");
-        let imported = self.app.import_snapshot(&clerk, &resource, &file, SourceOptions::default()).await;
-        imported.expect("the source is as its catalogue entry says");
-        self.act(&self.chiefs[&Who::Provider], Command::SignResource { resource: resource.clone() }).await;
-        let apply = Command::ApplyRegistration { object: Registrable::Resource(resource.clone()) };
-        let registration: RegistrationId = self.give(&clerk, apply, "registration.applied").await;
-        self.certify(&[registration]).await;
-        self.resources.insert(TABLE, resource.clone());
-        let plan = self.approve_plan([&resource].into_iter()).await;
-        let mandate = self.agree_on_mandate(plan, [(resource, Narrowing::default())].into(), 365).await;
-        // Of what is opened on conditions nothing leaves that the permit does not name.
-        let modes = BTreeSet::from([Mode::Compute, Mode::Lookup, Mode::Rows, Mode::File]);
-        let narrowing = Narrowing { modes: Some(modes), ..Narrowing::default() };
-        let permit = self.obtain_permit(&mandate, format!("{TABLE} 场景"), TABLE, narrowing).await;
-        self.permits.insert(TABLE, permit);
     }
 
     async fn offer_rides(&mut self) {
