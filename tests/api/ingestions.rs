@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use lingqu_app::{App, AppSettings, Clock, ConnectionSetting, ConnectionTarget, IngestionView};
+use lingqu_app::{App, AppSettings, ConnectionSetting, ConnectionTarget, IngestionView};
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{IngestionId, ResourceId};
 use lingqu_domain::resource::{ResourceDetails, Snapshot};
@@ -351,7 +351,7 @@ async fn a_job_that_was_interrupted_goes_on_when_the_node_is_open_again() {
     // A node takes its directory's lock for the life of its `App`, which the served scenario still has: another copy is opened.
     let copy = served.scenario.directory().join("copy");
     copy_tree(&directory, &copy);
-    let settings = AppSettings { directory: copy, database_url: None, clock: Clock::system(), exclusive: true };
+    let settings = AppSettings::of(copy);
     let app = App::open(settings).await.unwrap();
     let open = app.ingestion(&id.parse().unwrap()).await.unwrap();
     assert_eq!(open.state, "running", "it is neither lost nor ended");

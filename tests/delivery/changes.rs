@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_crypto::sha256;
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{ReceiptId, ServiceKeyId};
@@ -64,12 +64,7 @@ async fn what_another_node_writes_is_in_force_at_the_next_request() {
     let served = Served::open(Some(url.clone()), 100).await;
     let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (1_000, 0)).await;
     let directory = tempfile::tempdir().unwrap();
-    let settings = AppSettings {
-        directory: directory.path().to_owned(),
-        database_url: Some(url),
-        clock: Clock::system(),
-        exclusive: true,
-    };
+    let settings = AppSettings { database_url: Some(url), ..AppSettings::of(directory.path().to_owned()) };
     let other = App::open(settings).await.unwrap();
     let (mandate, chief) = (served.scenario.mandate(), served.scenario.chief(Who::Implementer));
     for round in 0..5 {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_domain::scope::Mode;
 use lingqu_engine::{EngineError, Limits};
 use lingqu_tests::scenario::{TRIP_STATISTICS, Who};
@@ -76,12 +76,8 @@ async fn two_nodes_do_not_answer_past_each_other() {
         // The nodes of one database have the same secret and the same data.
         let directory = tempfile::tempdir().expect("the temporary directory is writable");
         copy(served.scenario.app.directory(), directory.path());
-        let settings = AppSettings {
-            directory: directory.path().to_owned(),
-            database_url: Some(factory.config().url),
-            clock: Clock::system(),
-            exclusive: true,
-        };
+        let settings =
+            AppSettings { database_url: Some(factory.config().url), ..AppSettings::of(directory.path().to_owned()) };
         let other = App::open(settings).await.expect("a second node opens on the same database");
         for round in 0..4 {
             // Each round is about other trips, so that it begins anew.

@@ -1,6 +1,6 @@
 //! Statistics with noise over the whole way: accounts, headers, receipts, repetitions, and what they bar.
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_domain::privacy::Rho;
 use lingqu_domain::receipt::ReceiptBody;
 use lingqu_domain::scope::Mode;
@@ -173,12 +173,7 @@ async fn two_nodes_give_one_answer() {
         let node = directory.path().join("node");
         std::fs::create_dir_all(&node).unwrap();
         copy(&served.scenario.directory().join("node"), &node);
-        let settings = AppSettings {
-            directory: node,
-            database_url: Some(factory.config().url),
-            clock: Clock::system(),
-            exclusive: true,
-        };
+        let settings = AppSettings { database_url: Some(factory.config().url), ..AppSettings::of(node) };
         let other = App::open(settings).await.expect("a second node opens on the same database");
         for round in 0..4 {
             let sql = format!("SELECT line, sum(delay) AS s FROM trip_noised WHERE line <> 'L{round}' GROUP BY line");

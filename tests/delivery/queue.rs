@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_domain::scope::Mode;
 use lingqu_engine::EngineSettings;
 use lingqu_gateway::delivery::{Admission, Settings};
@@ -23,12 +23,7 @@ async fn who_waits_for_a_place_in_vain_is_told_and_pays_nothing() {
     // The same node, with one place for queries and little patience.
     let directory = tempfile::tempdir().unwrap();
     copy(served.scenario.app.directory(), directory.path());
-    let settings = AppSettings {
-        directory: directory.path().to_owned(),
-        database_url: None,
-        clock: Clock::system(),
-        exclusive: true,
-    };
+    let settings = AppSettings::of(directory.path().to_owned());
     let app = App::open_with(settings, |engine| EngineSettings { queries_max: 1, wait_max: WAIT_MAX, ..engine }).await;
     served.scenario.app = app.unwrap();
     served.serve_anew(Settings::default()).await;

@@ -402,7 +402,7 @@ async fn whom_a_crash_left_held_its_records_settle() {
     for _ in 0..2 {
         let directory = copy.path().to_owned();
         let clock = Clock::behind(behind);
-        let next = App::open(AppSettings { directory, database_url: None, clock, exclusive: true }).await.unwrap();
+        let next = App::open(AppSettings { clock, ..AppSettings::of(directory) }).await.unwrap();
         assert_eq!(subjects_used(&next, &order).await, 1 + of_line + 1);
         assert_eq!(next.store().holders(None).await.unwrap(), Vec::<String>::new());
         let report = next.replay_check().await.unwrap();
@@ -428,7 +428,7 @@ async fn what_a_stop_in_order_cuts_off_is_settled_by_the_next_start() {
     crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
     let clock = Clock::behind(jiff::Timestamp::now().duration_since(app.now()));
     let directory = copy.path().to_owned();
-    let next = App::open(AppSettings { directory, database_url: None, clock, exclusive: true }).await.unwrap();
+    let next = App::open(AppSettings { clock, ..AppSettings::of(directory) }).await.unwrap();
     assert_eq!(differing_accounts(&next, &order.id).await, Vec::<String>::new());
     let totals = totals_of(&next, &order.id).await;
     assert_eq!(totals.iter().map(|of_one| of_one.data_sets).sum::<u64>(), 1);
@@ -455,7 +455,7 @@ async fn what_no_record_could_tell_is_settled_by_the_next_start() {
     crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
     let clock = Clock::behind(jiff::Timestamp::now().duration_since(app.now()));
     let directory = copy.path().to_owned();
-    let next = App::open(AppSettings { directory, database_url: None, clock, exclusive: true }).await.unwrap();
+    let next = App::open(AppSettings { clock, ..AppSettings::of(directory) }).await.unwrap();
     assert_eq!(totals_of(&next, &order.id).await.iter().map(|of_one| of_one.calls).sum::<u64>(), 1);
     assert_eq!(differing_accounts(&next, &order.id).await, Vec::<String>::new());
     next.close().await.unwrap();
@@ -480,7 +480,7 @@ async fn who_is_taken_for_dead_holds_nobody_any_more() {
     crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
     let directory = copy.path().to_owned();
     let clock = Clock::behind(jiff::Timestamp::now().duration_since(app.now()));
-    let next = App::open(AppSettings { directory, database_url: Some(url), clock, exclusive: true }).await.unwrap();
+    let next = App::open(AppSettings { database_url: Some(url), clock, ..AppSettings::of(directory) }).await.unwrap();
     assert_eq!(subjects_used(&next, &order).await, 1);
     // The dead one may still think that it lives.
     let serving = app.serving(&order.key).await.unwrap();

@@ -228,12 +228,7 @@ async fn after_a_crash_the_receipts_of_all_orders_tell_what_is_left() {
     let copy = tempfile::tempdir().unwrap();
     crate::differencing::copy(&served.scenario.directory().join("node"), copy.path());
     let behind = jiff::Timestamp::now().duration_since(served.scenario.app.now());
-    let settings = AppSettings {
-        directory: copy.path().to_owned(),
-        database_url: None,
-        clock: Clock::behind(behind),
-        exclusive: true,
-    };
+    let settings = AppSettings { clock: Clock::behind(behind), ..AppSettings::of(copy.path().to_owned()) };
     let app = App::open(settings).await.unwrap();
     let report = app.replay_check().await.unwrap();
     assert!(report.agrees, "{:?}", report.differences);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
-use lingqu_app::{App, AppSettings, Clock, ReplayReport};
+use lingqu_app::{App, AppSettings, ReplayReport};
 use lingqu_crypto::{IndexKey, SigningKey};
 use lingqu_domain::receipt::ReceiptRecord;
 use lingqu_domain::scope::Mode;
@@ -155,10 +155,9 @@ impl Tampered {
     /// The differences that a replay finds, by a process that has only just opened the node.
     pub async fn replay(&self) -> ReplayReport {
         let settings = AppSettings {
-            directory: self.app().directory().to_owned(),
             database_url: Some(self.factory.config().url),
-            clock: Clock::system(),
             exclusive: false,
+            ..AppSettings::of(self.app().directory().to_owned())
         };
         let app = App::open(settings).await.expect("a node can be read beside the process that has it");
         let report = app.replay_check().await.expect("the journal folds");

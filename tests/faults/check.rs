@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
-use lingqu_app::{App, AppSettings, Clock, lets_out};
+use lingqu_app::{App, AppSettings, lets_out};
 use lingqu_crypto::sha256;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::order::{Quota, QuotaUnit};
@@ -42,7 +42,7 @@ pub struct Records {
 impl Records {
     /// Reads everything, and replays the journal.
     pub async fn read(directory: PathBuf, database_url: Option<String>) -> Records {
-        let settings = AppSettings { directory, database_url, clock: Clock::system(), exclusive: false };
+        let settings = AppSettings { database_url, exclusive: false, ..AppSettings::of(directory) };
         let app = App::open(settings).await.expect("a node can be read beside the process that serves it");
         let replay = app.replay_check().await.expect("the journal can be folded");
         assert!(replay.agrees, "journal and tables differ: {:?}", replay.differences);

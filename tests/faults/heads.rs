@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_transparency::{Checkpoint, Hash, SignedNote, TreeHasher};
 
 /// Pause between two looks at the checkpoints.
@@ -45,7 +45,7 @@ impl Shown {
 
     /// Holds everything against the log of the stopped node; gives how many heads each log showed.
     pub async fn are_beginnings(&self, directory: PathBuf, database_url: Option<String>) -> BTreeMap<String, usize> {
-        let settings = AppSettings { directory, database_url, clock: Clock::system(), exclusive: false };
+        let settings = AppSettings { database_url, exclusive: false, ..AppSettings::of(directory) };
         let app = App::open(settings).await.expect("a stopped node can be read");
         let first = app.log_reader().expect("the node is initialised");
         let twin = app.twin_reader().expect("the node is initialised").expect("a twin is published by default");

@@ -1,6 +1,6 @@
 //! `delta-sharing` from pip: what pandas gets of the demo's data set, and what that leaves in the books.
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use serde_json::{Value, json};
 
@@ -51,8 +51,7 @@ async fn pandas_loads_what_the_export_holds() {
 
 /// Of all that the script did, one data set was charged over Delta Sharing: four loads, some hundred requests for pieces.
 async fn charged(order: &Order, directory: &std::path::Path, rows: u64) {
-    let settings =
-        AppSettings { directory: directory.to_owned(), database_url: None, clock: Clock::system(), exclusive: true };
+    let settings = AppSettings::of(directory.to_owned());
     let app = App::open(settings).await.unwrap();
     let records = app.order_receipts(&order.id.parse().unwrap(), 0, 100_000).await.unwrap();
     let mut closed = Vec::new();

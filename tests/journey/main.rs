@@ -56,19 +56,13 @@ impl Played {
     async fn begin(database_url: Option<String>) -> Played {
         let directory = tempfile::tempdir().expect("the temporary directory is writable");
         let settings = AppSettings {
-            directory: directory.path().join("node"),
             database_url,
             clock: Clock::behind(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS)),
-            exclusive: true,
+            ..AppSettings::of(directory.path().join("node"))
         };
         let app = App::open(settings).await.expect("a fresh node opens");
         let base = serve(&app).await;
-        let settings = AppSettings {
-            directory: directory.path().join("neighbour"),
-            database_url: None,
-            clock: Clock::system(),
-            exclusive: true,
-        };
+        let settings = AppSettings::of(directory.path().join("neighbour"));
         let witness = App::open(settings).await.expect("a fresh node opens");
         let neighbour = Neighbour { base_url: serve(&witness).await, app: witness };
         let played = lingqu_demo::run(Arc::clone(&app), &base, &neighbour, &mut |_| {}).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_crypto::sha256;
 use lingqu_domain::command::Command;
 use lingqu_domain::id::PermitId;
@@ -48,12 +48,7 @@ async fn prepared_permit(scenario: &Scenario, round: u64) -> PermitId {
 }
 
 async fn second_node(factory: &StoreFactory, directory: &std::path::Path) -> Arc<App> {
-    let settings = AppSettings {
-        directory: directory.to_owned(),
-        database_url: Some(factory.config().url),
-        clock: Clock::system(),
-        exclusive: true,
-    };
+    let settings = AppSettings { database_url: Some(factory.config().url), ..AppSettings::of(directory.to_owned()) };
     App::open(settings).await.expect("a second node opens on the same database")
 }
 

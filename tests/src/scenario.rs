@@ -23,7 +23,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use lingqu_app::{App, AppSettings, Clock, NewUser};
+use lingqu_app::{App, AppSettings, Clock, NewUser, PasswordCost};
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::calendar::Calendar;
 use lingqu_domain::command::Command;
@@ -212,10 +212,10 @@ impl Scenario {
         let behind = SignedDuration::from_hours(24 * i64::from(days_behind));
         let directory = tempfile::tempdir().expect("the temporary directory is writable");
         let settings = AppSettings {
-            directory: directory.path().join("node"),
             database_url,
             clock: Clock::behind(SignedDuration::from_hours(24 * 400) + behind),
-            exclusive: true,
+            password_cost: PasswordCost::Least,
+            ..AppSettings::of(directory.path().join("node"))
         };
         let app = App::open(settings).await.expect("a fresh node opens");
         let mut scenario = Scenario {

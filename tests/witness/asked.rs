@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use lingqu_api::ApiSettings;
 use lingqu_app::{
-    App, AppError, AppSettings, AskedWitnessSetting, Clock, CosigningSetting, EvidenceOptions, WitnessSetting,
+    App, AppError, AppSettings, AskedWitnessSetting, CosigningSetting, EvidenceOptions, WitnessSetting,
     WitnessedLogSetting,
 };
 use lingqu_crypto::SigningKey;
@@ -134,8 +134,7 @@ async fn what_lacks_its_quorum_is_kept_and_not_published() {
     assert_eq!(app.checkpoint().await.unwrap(), None);
     assert!(!directory.join("log/checkpoint").exists() && !directory.join("log/sm3/checkpoint").exists());
     // A process beside it that needs the newest checkpoint says what is waited for.
-    let beside =
-        AppSettings { directory: directory.to_owned(), database_url: None, clock: Clock::system(), exclusive: false };
+    let beside = AppSettings { exclusive: false, ..AppSettings::of(directory.to_owned()) };
     let beside = App::open(beside).await.unwrap();
     let refused = beside.evidence_of(&order.id, EvidenceOptions::default()).await.unwrap_err();
     let waiting = Checkpoint::open(&first[0], &logged.keys[0]).unwrap().size;

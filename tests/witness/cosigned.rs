@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lingqu_app::{App, AppSettings, Clock, WitnessSetting, WitnessedLogSetting};
+use lingqu_app::{App, AppSettings, WitnessSetting, WitnessedLogSetting};
 use lingqu_crypto::{Suite, sha256};
 use lingqu_tests::scenario::Scenario;
 use lingqu_transparency::{
@@ -173,8 +173,7 @@ async fn requests_that_cross_roll_nothing_back() {
 }
 
 async fn opened(directory: &Path) -> std::sync::Arc<App> {
-    let settings =
-        AppSettings { directory: directory.to_owned(), database_url: None, clock: Clock::system(), exclusive: true };
+    let settings = AppSettings::of(directory.to_owned());
     App::open(settings).await.unwrap()
 }
 

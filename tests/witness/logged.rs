@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lingqu_app::{App, AppSettings, Clock, CommandOptions};
+use lingqu_app::{App, AppSettings, CommandOptions};
 use lingqu_domain::command::Command;
 use lingqu_tests::scenario::{Scenario, Who};
 use lingqu_transparency::NoteVerifier;
@@ -20,12 +20,7 @@ impl Copy {
     pub async fn of(directory: &Path) -> Copy {
         let copy = tempfile::tempdir().unwrap();
         copy_files(directory, copy.path());
-        let settings = AppSettings {
-            directory: copy.path().to_owned(),
-            database_url: None,
-            clock: Clock::system(),
-            exclusive: true,
-        };
+        let settings = AppSettings::of(copy.path().to_owned());
         Copy { app: App::open(settings).await.unwrap(), _directory: copy }
     }
 }

@@ -130,10 +130,8 @@ async fn fresh(arguments: &NodeArguments, home: &Path, made_by: String) -> Resul
     }
     let directory = home.join("node");
     let settings = AppSettings {
-        directory: directory.clone(),
-        database_url: None,
         clock: Clock::behind(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS)),
-        exclusive: true,
+        ..AppSettings::of(directory.clone())
     };
     let cast = Cast::assemble(App::open(settings).await?).await?;
     eprintln!("reading the data into snapshots");

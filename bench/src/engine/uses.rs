@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use lingqu_app::{App, AppSettings, Clock, Serving, row_set_text};
+use lingqu_app::{App, AppSettings, Serving, row_set_text};
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_domain::scope::Mode;
 use serde::Serialize;
@@ -79,12 +79,7 @@ pub async fn measure(arguments: &UsesArguments) -> Result<(), Failed> {
     let arguments_of_node = NodeArguments::with_subjects(out.join("made"), ROWS, arguments.seed);
     let manifest = if arguments.again { manifest_of(&arguments_of_node)? } else { made(&arguments_of_node).await? };
     let manifest: Manifest = serde_json::from_str(&std::fs::read_to_string(manifest)?)?;
-    let settings = || AppSettings {
-        directory: manifest.directory.clone(),
-        database_url: None,
-        clock: Clock::system(),
-        exclusive: true,
-    };
+    let settings = || AppSettings::of(manifest.directory.clone());
     let app = App::open(settings()).await?;
     let order = manifest.lookups.first().ok_or("the node has no order for the large product")?;
     let serving = app.serving(&order.key).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lingqu_crypto::IndexKey;
+use lingqu_crypto::password::Cost as PasswordCost;
 use lingqu_domain::event::{Event, Recorded};
 use lingqu_domain::state::State;
 use lingqu_engine::product::ProductStore;
@@ -52,6 +53,21 @@ pub struct AppSettings {
     pub clock: Clock,
     /// False opens a node beside a running one to look at it; receipts can then be read but not written.
     pub exclusive: bool,
+    /// How much work the passwords of users who are added are to guess.
+    pub password_cost: PasswordCost,
+}
+
+impl AppSettings {
+    /// A node that works in a directory, with SQLite and the machine's time.
+    pub fn of(directory: impl Into<PathBuf>) -> AppSettings {
+        AppSettings {
+            directory: directory.into(),
+            database_url: None,
+            clock: Clock::system(),
+            exclusive: true,
+            password_cost: PasswordCost::default(),
+        }
+    }
 }
 
 /// Appends that were given up between their beginning and the folding of their events, because the client hung up or the
@@ -111,6 +127,7 @@ pub struct App {
     pub(crate) consents: ConsentIndex,
     pub(crate) live_identities: Arc<LiveIdentities>,
     pub(crate) known_keys: KnownKeys,
+    pub(crate) password_cost: PasswordCost,
     /// Where data of departments is taken from; named after the node was opened.
     pub(crate) connections: OnceLock<NodeConnections>,
     pub(crate) ingestions: Arc<Ingestions>,
@@ -185,6 +202,7 @@ impl App {
             consents: ConsentIndex::default(),
             live_identities,
             known_keys: KnownKeys::default(),
+            password_cost: settings.password_cost,
             connections: OnceLock::new(),
             ingestions,
             metering: tokio::sync::Mutex::new(()),

@@ -144,7 +144,7 @@ impl App {
         if self.store.login(login).await?.is_some() {
             return Err(AppError::Invalid(format!("the login `{login}` is taken; choose another")));
         }
-        let password_phc = hashed(password).await?;
+        let password_phc = self.hashed(password).await?;
         Ok(NewLogin { user_id: String::new(), login: login.to_owned(), password_phc, display_name })
     }
 
@@ -204,12 +204,17 @@ impl App {
         if new == current {
             return Err(AppError::Invalid("the new password is the current one; choose another".to_owned()));
         }
-        Ok(self.store.set_password(user.as_str(), &hashed(new).await?).await?)
+        Ok(self.store.set_password(user.as_str(), &self.hashed(new).await?).await?)
     }
 
     /// Ends a session.
     pub async fn sign_out(&self, token: &str) -> Result<(), AppError> {
         Ok(self.store.end_session(&sha256(token.as_bytes()).0).await?)
+    }
+
+    async fn hashed(&self, password: &str) -> Result<String, AppError> {
+        let (password, salt, cost) = (Zeroizing::new(password.to_owned()), random::<16>()?, self.password_cost);
+        on_blocking(move || password::hash(&password, salt, cost)).await
     }
 
     fn acting_user(&self, user: &UserId) -> Option<(PartyId, BTreeSet<Duty>)> {
@@ -306,11 +311,6 @@ fn check_password(password: &str) -> Result<(), AppError> {
         return Err(AppError::Invalid(format!("a password has at least {PASSWORD_CHARS_MIN} characters")));
     }
     Ok(())
-}
-
-async fn hashed(password: &str) -> Result<String, AppError> {
-    let (password, salt) = (Zeroizing::new(password.to_owned()), random::<16>()?);
-    on_blocking(move || password::hash(&password, salt)).await
 }
 
 async fn on_blocking<T: Send + 'static>(

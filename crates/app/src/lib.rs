@@ -76,6 +76,7 @@ pub use ingestion::{
 pub use journey::{Journey, JourneyStep};
 pub use keys::random;
 pub use lineage::BegunDelivery;
+pub use lingqu_crypto::password::Cost as PasswordCost;
 pub use log::{CheckpointView, LogLag, LogPlace, LogSettings, TwinView};
 pub use openlineage::{BadCursor, EventCursor, EventPage, TimeRange};
 pub use privacy::{AccountStanding, PRIVACY_DELTA, PrivacyStanding};

@@ -88,7 +88,7 @@ pub async fn run(arguments: DemoArguments) -> Result<(), Failure> {
     };
     let directory = fresh_directory(arguments.dir)?;
     let clock = Clock::behind(SignedDuration::from_hours(24 * CLOCK_BEHIND_DAYS));
-    let settings = AppSettings { directory: directory.clone(), database_url: None, clock, exclusive: true };
+    let settings = AppSettings { clock, ..AppSettings::of(directory.clone()) };
     let app = App::open(settings).await?;
     let mut server = Server::start(app.clone(), listeners, Tls::default(), ApiSettings::default())?;
     let (witness, neighbour) = neighbour(directory.join(NEIGHBOUR_DIRECTORY)).await?;
@@ -156,7 +156,7 @@ async fn neighbour(directory: PathBuf) -> Result<(Server, Neighbour), Failure> {
     let free = || listen(None, 0, "--listen");
     let listeners =
         Listeners { http: free().await?, admin: free().await?, flight: free().await?, postgres: free().await? };
-    let app = App::open(AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true }).await?;
+    let app = App::open(AppSettings::of(directory)).await?;
     let server = Server::start(app.clone(), listeners, Tls::default(), ApiSettings::default())?;
     let base_url = format!("http://{}", server.address);
     Ok((server, Neighbour { app, base_url }))

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use lingqu_app::{App, AppError, AppSettings, Clock, LogSettings};
+use lingqu_app::{App, AppError, AppSettings, LogSettings};
 use lingqu_domain::party::{Division, Organisation, PartyDetails, Role, Tier};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -94,13 +94,9 @@ pub async fn run(arguments: InitArguments) -> Result<(), Failure> {
         Some(path) => (password::read(path)?, false),
         None => (password::generate()?, true),
     };
-    let app = App::open(AppSettings {
-        directory: arguments.dir.clone(),
-        database_url: arguments.database.clone(),
-        clock: Clock::system(),
-        exclusive: true,
-    })
-    .await?;
+    let app =
+        App::open(AppSettings { database_url: arguments.database.clone(), ..AppSettings::of(arguments.dir.clone()) })
+            .await?;
     let display_name = Zeroizing::new(arguments.display_name.clone().unwrap_or_else(|| arguments.login.clone()));
     app.initialise(tier, division, authority, &arguments.login, display_name, &password).await?;
     // Whether there is a twin is decided in the configuration, which is read when the node is served first.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lingqu_app::{App, AppError, AppSettings, Clock};
+use lingqu_app::{App, AppError, AppSettings};
 
 use crate::config::Configuration;
 use crate::failure::Failure;
@@ -29,10 +29,9 @@ pub async fn open(configuration: &Configuration, access: Access) -> Result<Arc<A
         storage::check_directory(&directory)?;
     }
     let app = App::open(AppSettings {
-        directory: directory.clone(),
         database_url: configuration.database.clone(),
-        clock: Clock::system(),
         exclusive: access == Access::Exclusive,
+        ..AppSettings::of(directory.clone())
     })
     .await?;
     if app.read(|state| state.node.is_empty()) {

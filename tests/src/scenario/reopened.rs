@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lingqu_app::{App, AppSettings, Clock};
+use lingqu_app::{App, AppSettings};
 use lingqu_engine::EngineSettings;
 
 use super::Scenario;
@@ -13,7 +13,7 @@ impl Scenario {
     /// are the same.
     pub async fn reopened(mut self, engine: impl FnOnce(EngineSettings) -> EngineSettings) -> Scenario {
         let directory = self.closed_copy().await;
-        let settings = AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true };
+        let settings = AppSettings::of(directory);
         self.app = App::open_with(settings, engine).await.expect("a closed node opens again");
         self
     }

@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::app::AppSettings;
-use crate::clock::Clock;
 use crate::identity::NewUser;
 
 const PURPOSE: &str = "service/check";
@@ -122,12 +121,7 @@ fn people() -> ResourceDetails {
 impl Node {
     async fn open() -> Node {
         let directory = tempfile::tempdir().unwrap();
-        let settings = AppSettings {
-            directory: directory.path().to_owned(),
-            database_url: None,
-            clock: Clock::system(),
-            exclusive: true,
-        };
+        let settings = AppSettings::of(directory.path().to_owned());
         let app = App::open(settings).await.unwrap();
         let name = |name: &str| Zeroizing::new(name.to_owned());
         let division = Division::new("450000").unwrap();

@@ -179,7 +179,6 @@ fn too_large() -> Refusal {
 mod tests {
     use super::*;
     use crate::app::AppSettings;
-    use crate::clock::Clock;
 
     const TWO_ROWS: &str = "SELECT 1 AS a UNION ALL SELECT 2 AS a";
     /// Nothing that is awaited for so long could ever come.
@@ -187,7 +186,7 @@ mod tests {
 
     async fn node(directory: &tempfile::TempDir) -> Arc<App> {
         let directory = directory.path().to_owned();
-        let settings = AppSettings { directory, database_url: None, clock: Clock::system(), exclusive: true };
+        let settings = AppSettings::of(directory);
         App::open(settings).await.unwrap()
     }
 
