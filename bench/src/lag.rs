@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lingqu_transparency::{Checkpoint, LogEntry, RecordKind, SignedNote, TILE_WIDTH, TilePath, decode_bundle};
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -265,14 +265,29 @@ impl Watched {
         Ok(position)
     }
 
+    /// A bundle with so many entries at least, and how many it has: a log may have removed the beginning of one that is full by now
+    /// (tlog-tiles, "Partial Tiles").
+    async fn bundle(&self, index: u64, width: u16) -> Result<(Vec<u8>, u16), BenchError> {
+        match self.file(&TilePath::entries(index, width).to_string()).await {
+            Err(BenchError::Http(error))
+                if error.status() == Some(StatusCode::NOT_FOUND) && u64::from(width) < TILE_WIDTH =>
+            {
+                let full = u16::try_from(TILE_WIDTH).unwrap_or(u16::MAX);
+                Ok((self.file(&TilePath::entries(index, full).to_string()).await?, full))
+            }
+            other => Ok((other?, width)),
+        }
+    }
+
     /// Position of the last receipt that a log of this size holds; 0 where it holds none.
     async fn position_at(&self, size: u64) -> Result<u64, BenchError> {
         let wrong = |problem: String| BenchError::Unexpected(format!("a bundle of the log is none: {problem}"));
         for index in (0..size.div_ceil(TILE_WIDTH)).rev() {
             let width = (size - index * TILE_WIDTH).min(TILE_WIDTH);
             let width = u16::try_from(width).map_err(|error| wrong(error.to_string()))?;
-            let bundle = self.file(&TilePath::entries(index, width).to_string()).await?;
-            for entry in decode_bundle(&bundle, width).map_err(|error| wrong(error.to_string()))?.iter().rev() {
+            let (bundle, held) = self.bundle(index, width).await?;
+            let entries = decode_bundle(&bundle, held).map_err(|error| wrong(error.to_string()))?;
+            for entry in entries.iter().take(width.into()).rev() {
                 if let Ok(entry) = LogEntry::decode(entry)
                     && entry.kind() == RecordKind::Receipt
                 {
