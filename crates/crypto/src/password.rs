@@ -103,10 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn what_costs_least_is_verified_and_is_nobody_s_choice_unless_he_names_it() {
+        let phc = hash("灵渠 canal", [7; 16], Cost::Least).unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{phc}");
+        assert_eq!((verify("灵渠 canal", &phc), verify("灵渠 Canal", &phc)), (Ok(true), Ok(false)));
+        assert_eq!(Cost::default(), Cost::Recommended);
+    }
+
+    #[test]
     fn lengths_are_bounded() {
         let refused = Err(CryptoError::PasswordLength { bytes_max: 1024 });
         assert_eq!(hash("", [0; 16], Cost::Recommended), refused);
-        assert_eq!(hash(&"a".repeat(1025), [0; 16]), refused);
+        assert_eq!(hash(&"a".repeat(1025), [0; 16], Cost::Recommended), refused);
     }
 
     #[test]
