@@ -45,8 +45,9 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How far the threads of queries stand back, as `nice` has it: beside one that serves requests they get a tenth of a processor, and all
 /// of it when nobody else wants it. At 0 a node verified a quarter of what it does alone beside a question without an end, at 5 half.
-#[cfg(target_os = "linux")]
 const QUERY_NICENESS: i32 = 10;
+/// The most that the system knows.
+const NICENESS_MAX: i32 = 19;
 
 /// How long a query may take at most: longer than any limit that a door sets.
 const TIME_MAX: Duration = Duration::from_secs(3600);
@@ -130,10 +131,11 @@ impl Engine {
             .with_object_store_registry(Arc::new(LocalOnly { store: Arc::new(LocalFileSystem::new()) }))
             .build_arc()
             .map_err(|error| settings_error(error.strip_backtrace()))?;
+        let niceness = niceness_of_queries();
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.partitions)
             .thread_name("lingqu-query")
-            .on_thread_start(give_way)
+            .on_thread_start(move || stand_back(niceness))
             .enable_all()
             .build()
             .map_err(|error| {
@@ -274,11 +276,22 @@ impl Engine {
     }
 }
 
+/// What the threads of queries have, by what whoever starts the engine has. A thread inherits from the one that starts it, so it can't
+/// be added to what that one has. None where niceness is the whole process's, as it is but on Linux.
+fn niceness_of_queries() -> Option<i32> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let own = rustix::process::getpriority_process(None).ok()?;
+    Some((own + QUERY_NICENESS).min(NICENESS_MAX))
+}
+
 /// Lets the other threads of the process go first where there is too little of the processors for all.
-fn give_way() {
-    // Niceness is a thread's own on Linux alone. Where the system allows none, queries take what there is.
-    #[cfg(target_os = "linux")]
-    drop(rustix::process::nice(QUERY_NICENESS));
+fn stand_back(niceness: Option<i32>) {
+    let Some(niceness) = niceness else { return };
+    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
+        tracing::debug!(%error, "a thread of queries can't stand back; it takes what there is");
+    }
 }
 
 /// A query's place among those that run. Dropping it lets the next one in.
@@ -398,8 +411,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let engine = Engine::new(&EngineSettings::moderate(directory.path().join("spill"))).expect("an engine");
         let of_queries = engine.threads().spawn(async move { own() }).await.expect("it runs");
-        let of_their_helpers = engine.threads().spawn_blocking(own).await.expect("it runs");
-        let expected = (before + QUERY_NICENESS).min(19);
+        let helping = engine.threads().spawn(async move { tokio::task::spawn_blocking(own).await });
+        let of_their_helpers = helping.await.expect("it runs").expect("it runs");
+        let expected = (before + QUERY_NICENESS).min(NICENESS_MAX);
         assert_eq!((of_queries, of_their_helpers, own()), (expected, expected, before));
     }
 }

@@ -26,7 +26,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, Case, Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    Subquery, exists, lit, not, not_exists, scalar_subquery,
+    Subquery, Union, exists, lit, not, not_exists, scalar_subquery,
 };
 
 use crate::allow::{Refusal, RefusalCode};
@@ -39,7 +39,8 @@ const OTHER: &str = "__other";
 /// What can't be put so is refused.
 pub(crate) fn written_out(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>, Refusal> {
     let mut writer = Writer::default();
-    let written = plan.transform_up_with_subqueries(|node| writer.node(node));
+    let written =
+        writer.outer_columns(plan).and_then(|plan| plan.transform_up_with_subqueries(|node| writer.node(node)));
     match written {
         Ok(written) if !writer.is_refused => Ok(written),
         _ => Err(Refusal::new(
@@ -53,7 +54,7 @@ pub(crate) fn written_out(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>,
 struct Writer {
     /// Whether the node at hand has other words now.
     is_changed: bool,
-    /// Whether any below may have a missing value where it had none.
+    /// Whether a subquery may have no row, so that columns may have a missing value where they had none.
     is_nullable: bool,
     is_refused: bool,
 }
@@ -83,19 +84,50 @@ impl Writer {
         Ok(Transformed::new_transformed(written, self.is_changed))
     }
 
+    /// A plan with a subquery that may have no row: whatever its subqueries take from outside may come of that one.
+    fn outer_columns(&mut self, plan: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+        let mut may_have_no_row = false;
+        plan.apply_with_subqueries(|node| {
+            may_have_no_row |=
+                node.expressions().iter().any(|expr| expr.exists(|part| Ok(is_of_no_row(part))).unwrap_or(true));
+            Ok(if may_have_no_row { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if !may_have_no_row {
+            return Ok(plan);
+        }
+        self.is_nullable = true;
+        let written = plan.transform_up_with_subqueries(|node| {
+            node.map_expressions(|expr| {
+                expr.transform(|part| match part {
+                    Expr::OuterReferenceColumn(field, column) if !field.is_nullable() => {
+                        let field = Arc::new(field.as_ref().clone().with_nullable(true));
+                        Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+                    }
+                    other => Ok(Transformed::no(other)),
+                })
+            })
+        });
+        Ok(written?.data)
+    }
+
     /// Subqueries of a node that stand for values, as what may be missing, and what its columns are then.
     fn no_rows(&mut self, node: LogicalPlan) -> DataFusionResult<LogicalPlan> {
         let names = NamePreserver::new(&node);
         let written = node.map_expressions(|expr| {
-            if !has_scalar_subquery(&expr) {
+            // Of grouping sets every column may be missing already.
+            if matches!(expr, Expr::GroupingSet(_)) || !has_scalar_subquery(&expr) {
                 return Ok(Transformed::no(expr));
             }
             let name = names.save(&expr);
             Ok(expr.transform_down(of_no_row)?.update_data(|expr| name.restore(expr)))
         })?;
         self.is_changed |= written.transformed;
-        self.is_nullable |= written.transformed;
-        if self.is_nullable { written.data.recompute_schema() } else { Ok(written.data) }
+        match written.data {
+            node if !self.is_nullable => Ok(node),
+            // As it is made when it is planned. Its schema is not computed again as those of others are.
+            LogicalPlan::Union(union) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)),
+            node => node.recompute_schema(),
+        }
     }
 
     /// What an inner join asks is asked of its rows. Other joins ask it of pairs that may come to nothing.
@@ -351,9 +383,8 @@ fn has_scalar_subquery(expr: &Expr) -> bool {
 /// in a list is no value: it is asked for membership.
 fn of_no_row(expr: Expr) -> DataFusionResult<Transformed<Expr>> {
     Ok(match expr {
-        Expr::ScalarSubquery(subquery) if is_never_missing(&subquery) && !has_one_row(&subquery.subquery) => {
-            let value = nullif(Expr::ScalarSubquery(subquery), lit(ScalarValue::Null));
-            Transformed::new(value, true, TreeNodeRecursion::Jump)
+        expr if is_of_no_row(&expr) => {
+            Transformed::new(nullif(expr, lit(ScalarValue::Null)), true, TreeNodeRecursion::Jump)
         }
         other => match Membership::read(other) {
             Ok(membership) => Transformed::no(membership.into_original()),
@@ -362,8 +393,10 @@ fn of_no_row(expr: Expr) -> DataFusionResult<Transformed<Expr>> {
     })
 }
 
-fn is_never_missing(subquery: &Subquery) -> bool {
-    subquery.subquery.schema().fields().iter().all(|field| !field.is_nullable())
+/// Whether a subquery stands for a value that DataFusion takes to be there, and may have no row.
+fn is_of_no_row(expr: &Expr) -> bool {
+    let Expr::ScalarSubquery(Subquery { subquery, .. }) = expr else { return false };
+    subquery.schema().fields().iter().all(|field| !field.is_nullable()) && !has_one_row(subquery)
 }
 
 /// Whether an expression asks for membership in a subquery's values.

@@ -222,6 +222,29 @@ async fn what_is_not_known_leaves_a_row_out() {
             "SELECT id FROM t WHERE id = 8 OR id NOT IN (SELECT n FROM (SELECT (SELECT id FROM s WHERE id > 99) AS n FROM s) x)",
             &[8],
         ),
+        (
+            "SELECT id FROM t WHERE id = 8 OR id NOT IN (SELECT n FROM (SELECT id AS n FROM s UNION ALL SELECT (SELECT id FROM s WHERE id > 99)) x)",
+            &[8],
+        ),
+        (
+            "SELECT n FROM (SELECT id AS n FROM t UNION SELECT (SELECT id FROM s WHERE id > 99)) x WHERE n = 8 OR n NOT IN (SELECT id FROM s)",
+            &[6, 7, 8, 9, 10, 11],
+        ),
+        // What a subquery takes from outside comes of one that has no row.
+        (
+            "SELECT id FROM (SELECT id, (SELECT id FROM s WHERE id > 99) AS n FROM t) x WHERE EXISTS (SELECT 1 FROM s WHERE s.id = x.id AND x.n IS NULL)",
+            &[0, 1, 2, 3, 4, 5],
+        ),
+        (
+            "SELECT id FROM (SELECT id, (SELECT id FROM s WHERE id > 99) AS n FROM t) x WHERE NOT EXISTS (SELECT 1 FROM s WHERE s.id = x.id AND x.n IS NOT NULL)",
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        ),
+        // In grouping sets.
+        ("SELECT count(*) FROM t GROUP BY ROLLUP (k, ((SELECT id AS z FROM s WHERE id = 3)))", &[4, 4, 4, 4, 4, 4, 12]),
+        (
+            "SELECT count(*) FROM t GROUP BY ROLLUP (k, ((SELECT id AS z FROM s WHERE id > 99)))",
+            &[4, 4, 4, 4, 4, 4, 12],
+        ),
     ];
     let mut faults = Vec::new();
     for (number, (sql, expected)) in cases.iter().enumerate() {
