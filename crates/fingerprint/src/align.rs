@@ -21,9 +21,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array, UInt64Array};
+use arrow::array::{
+    ArrayRef, Float64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array, UInt64Array,
+};
 use arrow::compute::{concat_batches, take, take_record_batch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 
 pub use by_way::{OtherWay, align_by_way};
 pub use cell::Reading;
@@ -458,7 +460,7 @@ impl Alignment {
     /// [`FingerprintError::ColumnMissing`] when it is another fragment.
     pub fn leaked(&self, fragment: &RecordBatch, originals: &RecordBatch) -> Result<RecordBatch, FingerprintError> {
         let rows = UInt32Array::from_iter_values(self.rows.iter().map(|row| row.leaked));
-        let mut out: Vec<(&str, ArrayRef)> = Vec::new();
+        let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
         for column in &self.columns {
             let missing = || FingerprintError::ColumnMissing { column: column.leaked.clone() };
             let array = fragment.columns().get(column.place).ok_or_else(missing)?;
@@ -476,10 +478,12 @@ impl Alignment {
                 }
                 _ => array,
             };
-            out.push((&column.original, array));
+            fields.push(Field::new(&column.original, array.data_type().clone(), true));
+            columns.push(array);
         }
-        let whole = || FingerprintError::Assembly { column: "*".to_string() };
-        RecordBatch::try_from_iter_with_nullable(out.into_iter().map(|(name, array)| (name, array, true)))
-            .map_err(|_| whole())
+        // Where no column is told there are rows all the same.
+        let count = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
+        RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &count)
+            .map_err(|_| FingerprintError::Assembly { column: "*".to_string() })
     }
 }

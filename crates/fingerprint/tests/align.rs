@@ -606,6 +606,19 @@ fn one_marked_column_alone_matches_nothing() {
     assert_eq!(alignment.columns[0].original, "air_time");
 }
 
+/// Nothing that is known is an answer too.
+#[test]
+fn a_file_of_which_no_column_is_told_shows_nothing() {
+    let strange: ArrayRef = Arc::new(StringArray::from_iter_values((0..500).map(|row| format!("nobody's {row}"))));
+    let fragment = RecordBatch::try_from_iter([("strange", strange)]).unwrap();
+    let alignment = aligned(&fragment, flights());
+    assert!(alignment.columns.is_empty());
+    let originals = alignment.gather(&batches(flights()), &mut Watch(&mut |_, _| ControlFlow::Continue(()))).unwrap();
+    let leaked = alignment.leaked(&fragment, &originals).unwrap();
+    assert_eq!((leaked.num_columns(), leaked.num_rows()), (0, alignment.rows.len()));
+    assert!(observe(&marking(), &secrets(), &originals, &leaked).unwrap().is_empty());
+}
+
 #[test]
 fn dates_in_another_order_are_read() {
     let days: Vec<i64> = (0..4_000).map(|row| row * 7_919 % 3_000).collect();
