@@ -283,7 +283,7 @@ async fn a_stream_stops_when_the_quota_ends() {
 /// it, and costs nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_answer_leaves_whole_or_not_at_all() {
-    const PAGE: &str = "/rows?limit=6000";
+    const PAGE: &str = "/rows?limit=1500";
     let served = Served::open(None, 60_000).await;
     let generous =
         served.scenario.order_with(Who::First, TRIP_RECORDS, &[Mode::Rows], limited(None, Some(1 << 30))).await;
