@@ -26,7 +26,7 @@ use crate::BATCH_ROWS;
 use crate::allow;
 use crate::execution::EngineError;
 use crate::joins;
-use crate::memory::{KeptMemory, QueryMemory, SharedMemory};
+use crate::memory::{KeptMemory, MERGE_BYTES, QueryMemory, SharedMemory};
 use crate::rows_left::RowsLeft;
 use crate::rules::{self, FallibleKeys};
 
@@ -343,7 +343,7 @@ fn config(partitions: usize) -> SessionConfig {
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = true;
     // Many small memory pools: the default of 10 MiB a partition would fail sorts in them.
-    options.execution.sort_spill_reservation_bytes = 1 << 20;
+    options.execution.sort_spill_reservation_bytes = MERGE_BYTES;
     config
 }
 

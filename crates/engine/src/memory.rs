@@ -16,6 +16,12 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLi
 /// Of what is lent, the part that may be kept between queries: one in so many.
 const KEPT_PART: usize = 2;
 
+/// What DataFusion calls the part of a sort that merges what it spilled, ahead of the number of its partition.
+const MERGE: &str = "ExternalSorterMerge";
+
+/// What a sort keeps ready for its merge from the beginning on.
+pub(crate) const MERGE_BYTES: usize = 1 << 20;
+
 /// The memory of all queries.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
@@ -72,7 +78,7 @@ impl SharedMemory {
     /// can spill have equal parts of it, so that of many sorts none starves the others.
     pub(crate) fn of_query(self: &Arc<Self>, bytes_max: usize, evenly: bool) -> Arc<QueryMemory> {
         self.queries.fetch_add(1, Ordering::SeqCst);
-        let parts = evenly.then(|| FairSpillPool::new(bytes_max));
+        let parts = evenly.then(|| EvenParts::new(bytes_max));
         Arc::new(QueryMemory { shared: Arc::clone(self), bytes_max, parts, used: Mutex::new(0) })
     }
 
@@ -88,12 +94,59 @@ impl SharedMemory {
     }
 }
 
+/// Equal parts for the operators of one query that can spill.
+///
+/// DataFusion's own parts count what can spill and leave the rest to whoever comes first. A sort that merges what it spilled counts
+/// as the rest, and takes what it can get: more files at once are fewer passes. Of two sorts, one that merges early would leave the
+/// other too little for a single batch. So a merge has a sort's part of the memory and no more; with less, it takes more passes.
+#[derive(Debug)]
+struct EvenParts {
+    pool: FairSpillPool,
+    bytes_max: usize,
+    /// Sorts of which something is still there: each of them merges last.
+    sorts: AtomicUsize,
+}
+
+impl EvenParts {
+    fn new(bytes_max: usize) -> EvenParts {
+        EvenParts { pool: FairSpillPool::new(bytes_max), bytes_max, sorts: AtomicUsize::new(0) }
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        if is_merge(consumer) {
+            self.sorts.fetch_add(1, Ordering::SeqCst);
+        }
+        self.pool.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        if is_merge(consumer) {
+            self.sorts.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.pool.unregister(consumer);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> DataFusionResult<()> {
+        if is_merge(reservation.consumer()) {
+            let part = self.bytes_max / self.sorts.load(Ordering::SeqCst).max(1);
+            if reservation.size().saturating_add(additional) > part.max(MERGE_BYTES) {
+                return Err(resources_datafusion_err!("a sort's part of a query's memory"));
+            }
+        }
+        self.pool.try_grow(reservation, additional)
+    }
+}
+
+fn is_merge(consumer: &MemoryConsumer) -> bool {
+    consumer.name().starts_with(MERGE)
+}
+
 /// The memory of one query.
 #[derive(Debug)]
 pub(crate) struct QueryMemory {
     shared: Arc<SharedMemory>,
     bytes_max: usize,
-    parts: Option<FairSpillPool>,
+    parts: Option<EvenParts>,
     used: Mutex<usize>,
 }
 
@@ -149,7 +202,7 @@ impl MemoryPool for QueryMemory {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         if let Some(parts) = &self.parts {
-            parts.grow(reservation, additional);
+            parts.pool.grow(reservation, additional);
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = used.saturating_add(additional);
@@ -158,7 +211,7 @@ impl MemoryPool for QueryMemory {
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         if let Some(parts) = &self.parts {
-            parts.shrink(reservation, shrink);
+            parts.pool.shrink(reservation, shrink);
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = used.saturating_sub(shrink);
@@ -175,7 +228,7 @@ impl MemoryPool for QueryMemory {
             return Ok(());
         }
         if let Some(parts) = &self.parts {
-            parts.shrink(reservation, additional);
+            parts.pool.shrink(reservation, additional);
         }
         Err(resources_datafusion_err!("a query's memory"))
     }
@@ -197,6 +250,15 @@ impl fmt::Display for QueryMemory {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use datafusion::datasource::memory::MemorySourceConfig;
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+    use datafusion::physical_plan::ExecutionPlan;
+    use datafusion::physical_plan::expressions::col;
+    use datafusion::physical_plan::sorts::sort::SortExec;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+    use futures::TryStreamExt;
     use proptest::prelude::*;
 
     use super::*;
@@ -279,6 +341,49 @@ mod tests {
             assert!(reservation.try_grow(1).is_err());
             drop(reservation);
             assert_eq!((memory.reserved(), shared.lent.load(Ordering::SeqCst)), (0, 0));
+        }
+    }
+
+    const BATCH_ROWS: usize = 1_024;
+
+    /// Rows for a sort by `id`, in so many batches of 130 kB.
+    fn unsorted(batches: usize) -> Vec<RecordBatch> {
+        let batch = |number: usize| {
+            let ids = (0..BATCH_ROWS).map(|row| ((number * BATCH_ROWS + row) * 7_919 % 150_001) as i64);
+            let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(ids));
+            let texts: ArrayRef =
+                Arc::new(StringArray::from_iter_values((0..BATCH_ROWS).map(|row| format!("{row:0>120}"))));
+            RecordBatch::try_from_iter([("id", ids), ("text", texts)]).expect("a batch")
+        };
+        (0..batches).map(batch).collect()
+    }
+
+    /// A sort that merges keeps its memory until its last row is read. Here the other sort of the plan begins when the first merges
+    /// already, in one pass after another: of so many sizes, some leave files for a last pass that would take all there is.
+    #[tokio::test]
+    async fn a_sort_that_merges_leaves_a_later_one_its_part() {
+        for early_batches in (20..=48).step_by(4) {
+            let memory = SharedMemory::new(64 << 20, 1).of_query(4 << 20, true);
+            let runtime =
+                RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&memory) as Arc<dyn MemoryPool>).build_arc();
+            let config =
+                SessionConfig::new().with_batch_size(BATCH_ROWS).with_sort_spill_reservation_bytes(MERGE_BYTES);
+            let context = SessionContext::new_with_config_rt(config, runtime.expect("a runtime"));
+            let partitions = [unsorted(early_batches), unsorted(32)];
+            let schema = partitions[0][0].schema();
+            let source = MemorySourceConfig::try_new_exec(&partitions, Arc::clone(&schema), None).expect("a source");
+            let by_id = PhysicalSortExpr::new_default(col("id", &schema).expect("a column"));
+            let by_id = LexOrdering::new([by_id]).expect("an order");
+            let sorted = SortExec::new(by_id, source).with_preserve_partitioning(true);
+            let mut early = sorted.execute(0, context.task_ctx()).expect("starts");
+            let late = sorted.execute(1, context.task_ctx()).expect("starts");
+            let first = early.try_next().await.expect("merges").expect("a batch").num_rows();
+            let later: Result<Vec<RecordBatch>, _> = late.try_collect().await;
+            let later = later.unwrap_or_else(|error| panic!("after {early_batches} batches, {memory}: {error}"));
+            assert_eq!(later.iter().map(RecordBatch::num_rows).sum::<usize>(), 32 * BATCH_ROWS);
+            let rest: Vec<RecordBatch> = early.try_collect().await.expect("the rest");
+            assert_eq!(first + rest.iter().map(RecordBatch::num_rows).sum::<usize>(), early_batches * BATCH_ROWS);
+            assert_eq!(memory.reserved(), 0, "all is given back");
         }
     }
 }
