@@ -11,8 +11,8 @@ use lingqu_tests::scenario::{Scenario, TRIP_RECORDS, Who};
 use crate::doors::{Door, Stage, ask};
 use crate::served::{Guarded, large};
 
-/// How long a query may take here.
-const TIME_MAX: Duration = Duration::from_secs(2);
+/// How long a query may take here. What is asked for after it has as long, while the threads of the first still come to their ends.
+const TIME_MAX: Duration = Duration::from_secs(5);
 /// Trips there are: more than a batch of them, and far more than the little memory holds.
 const TRIPS: usize = 40_000;
 /// How much memory all queries have together where it is little, and how much space for spilling, in bytes.
@@ -39,13 +39,9 @@ const SMALL: &str = "SELECT trip_id FROM trip_records WHERE trip_id < 3";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn time_rows_and_bytes_end_a_query_by_their_own_codes_at_every_door() {
-    let passing = [
-        (LONG, "time_limit_exceeded"),
-        (MANY, "rows_limit_exceeded"),
-        (MANY_LONG, "rows_limit_exceeded"),
-        (LARGE, "bytes_limit_exceeded"),
-    ];
-    passed(|engine| EngineSettings { time_max: TIME_MAX, ..engine }, &passing).await;
+    passed(|engine| EngineSettings { time_max: TIME_MAX, ..engine }, &[(LONG, "time_limit_exceeded")]).await;
+    let passing = [(MANY, "rows_limit_exceeded"), (MANY_LONG, "rows_limit_exceeded"), (LARGE, "bytes_limit_exceeded")];
+    passed(|engine| engine, &passing).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -115,14 +115,14 @@ impl Served {
 
     /// An answer, once a place is free: the task that closed a delivery frees its place a moment later.
     pub async fn ok_soon(&self, order: &Ordered, path: &str) -> Reply {
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             let reply = self.get(order, path).await;
             if reply.status != 429 {
                 return reply.ok();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("no place came free within two seconds");
+        panic!("no place came free within twenty seconds");
     }
 
     /// An answer whose body has not been read.

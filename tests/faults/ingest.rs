@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::prepared::{PASSWORD, Prepared};
 
-/// More than one part of a snapshot, so that a finished one is there when the node is killed.
-const ROWS: usize = 1_150_000;
+/// More than one part of a snapshot, so that a finished one is there when the node is killed; and so much more that the rest takes a while.
+const ROWS: usize = 1_600_000;
 pub const PART_ROWS: u64 = 1_048_576;
 /// The whole file is read twice here, by an unoptimised build beside other tests.
 pub const WAIT_MAX: Duration = Duration::from_secs(400);

@@ -2,15 +2,15 @@
 //! What the node publishes is looked at as files there.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lingqu_domain::scope::Mode;
-use lingqu_tests::PrivatePostgres;
 use lingqu_tests::node::{Ended, Node, run};
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_RECORDS, Who};
+use lingqu_tests::{PrivatePostgres, free_port};
 use serde_json::Value;
 
 use crate::clients::python;
@@ -33,8 +33,7 @@ impl Store {
     fn serve(python: &Path) -> Store {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        // Given back at once; what listens on it next is the server.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut command = Command::new(python);
         command.args(["-m", "localbucket", "--port", &port.to_string()]).arg(folder.path());
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("Python runs");

@@ -7,6 +7,7 @@
 mod dice;
 pub mod manual;
 pub mod node;
+mod ports;
 mod postgres;
 pub mod quota;
 pub mod scenario;
@@ -21,6 +22,7 @@ use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 
 pub use dice::Dice;
+pub use ports::free_port;
 pub use postgres::{PrivatePostgres, until_waiting};
 
 /// A fresh database and a fresh directory. Every store opened from one factory is on the same database, as several

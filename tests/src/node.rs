@@ -23,8 +23,10 @@ pub const ON_FREE_PORTS: [&str; 8] = [
     "--postgres-listen",
     "127.0.0.1:0",
 ];
-/// How long a node may take until it is ready, and a command until it ends.
+/// How long a node may take until it is ready and until it has ended.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a command may take until it ends.
+const COMMAND_MAX: Duration = Duration::from_secs(300);
 /// Pause between two looks at a child.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a process that was told to halt may take until each of its threads stands still.
@@ -84,10 +86,10 @@ pub fn run_command(mut command: Command) -> Ended {
     let mut child = spawn(&mut command);
     let stdout = collect(child.stdout.take().expect("stdout is a pipe"));
     let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
-    let status = wait(&mut child, WAIT_MAX);
+    let status = wait(&mut child, COMMAND_MAX);
     let status = status.unwrap_or_else(|| {
         end(&mut child);
-        panic!("{command:?} did not end within {} s", WAIT_MAX.as_secs());
+        panic!("{command:?} did not end within {} s", COMMAND_MAX.as_secs());
     });
     let text = |thread: JoinHandle<String>| thread.join().expect("reading a pipe does not panic");
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
@@ -105,7 +105,9 @@ impl PrivatePostgres {
     pub async fn create_database(&self) -> String {
         // Several processes may share a server, and one process may hold several of these.
         static NAMED: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}_{}", std::process::id(), NAMED.fetch_add(1, Ordering::Relaxed));
+        // A server that is kept sees the numbers of processes again.
+        let now = UNIX_EPOCH.elapsed().expect("a time of today").as_nanos();
+        let name = format!("test_{now}_{}_{}", std::process::id(), NAMED.fetch_add(1, Ordering::Relaxed));
         let admin = Database::connect(self.url("postgres")).await.expect("the private server accepts connections");
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a new name is free");
         admin.close().await.expect("the connection closes");

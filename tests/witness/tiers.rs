@@ -1,12 +1,12 @@
 //! Three tiers, each a process of its own: region, city and county witness one another's logs and publish what both others have
 //! cosigned. An auditor with nothing but a policy follows them; one tier that is gone holds up what needs it, and comes back.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lingqu_app::{LogWatch, WatchError, WatchSetting};
+use lingqu_tests::free_port;
 use lingqu_tests::node::{Node, binary, run};
 use lingqu_transparency::{Checkpoint, LogPolicy, NoteVerifier, Observation, SignedNote, TransparencyError};
 use serde_json::Value;
@@ -38,8 +38,7 @@ impl Tier {
         let keys: Value = serde_json::from_str(&ended.stdout).unwrap();
         let logs = keys["logs"].as_array().unwrap().iter().map(|log| log["vkey"].as_str().unwrap().parse().unwrap());
         let witness = keys["witness"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned());
-        // Given back at once; what listens on it next is the node.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         Tier { port, logs: logs.collect(), witness: witness.collect(), directory }
     }
 

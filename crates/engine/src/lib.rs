@@ -27,6 +27,7 @@ mod blocks;
 mod canonical;
 mod columns;
 pub mod consent;
+mod correlated;
 pub mod decoys;
 pub mod engine;
 mod execution;

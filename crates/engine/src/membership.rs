@@ -21,7 +21,7 @@ use datafusion::common::{Column, DFSchema, ExprSchema, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions::expr_fn::nullif;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::expr::{InList, InSubquery};
+use datafusion::logical_expr::expr::{Exists, InList, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -62,6 +62,7 @@ struct Writer {
 impl Writer {
     fn node(&mut self, node: LogicalPlan) -> DataFusionResult<Transformed<LogicalPlan>> {
         self.is_changed = false;
+        let node = self.one_row(node)?;
         let node = self.no_rows(node)?;
         let written = match node {
             LogicalPlan::Filter(mut filter) if asks(&filter.predicate) => {
@@ -108,6 +109,23 @@ impl Writer {
             })
         });
         Ok(written?.data)
+    }
+
+    /// Whether there is a row of an aggregate over the whole of something, which there always is. DataFusion looks for one beside each row
+    /// outside that the subquery takes something from.
+    fn one_row(&mut self, node: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+        let written = node.map_expressions(|expr| {
+            expr.transform(|part| match part {
+                Expr::Exists(Exists { ref subquery, negated })
+                    if !subquery.outer_ref_columns.is_empty() && has_one_row(&subquery.subquery) =>
+                {
+                    Ok(Transformed::yes(lit(!negated)))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+        })?;
+        self.is_changed |= written.transformed;
+        Ok(written.data)
     }
 
     /// Subqueries of a node that stand for values, as what may be missing, and what its columns are then.

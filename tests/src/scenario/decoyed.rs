@@ -71,4 +71,10 @@ impl Scenario {
         self.give_key_shares(&order.id).await;
         order
     }
+
+    /// Gives the consumer of an order another copy. Chance may have laid no decoy in the first of a small table, or the same as in another's.
+    pub async fn redraw_copy(&self, order: &Ordered) {
+        self.renew_mark_keys(&order.id).await;
+        self.give_key_shares(&order.id).await;
+    }
 }

@@ -278,6 +278,27 @@ async fn what_a_join_learns_skips_on_exact_columns_alone() {
     assert_eq!((count, skipped(&plan, BY_STATISTICS)), (1, alone));
 }
 
+/// What is learned of a key of one table says nothing of another table's column of the same name, above which it passes by.
+#[tokio::test]
+async fn what_a_join_learns_is_not_taken_for_what_another_column_is() {
+    let stand = Stand::new(&trips(TRIPS)).await;
+    let exact = stand.table(Shown::Exact, Shown::Exact);
+    let few = "(select max(id) as k from trips where id <= 300000) few";
+    let three = "(select a.id as a, b.id as b, c.id as c from trips a join trips b on a.doubled = b.id \
+        join trips c on c.doubled = b.doubled) j";
+    let (found, plan) = stand.ask(&exact, &format!("select j.a from {few} join {three} on j.b = few.k")).await;
+    assert_eq!(found, 150_000, "{}", displayable(plan.as_ref()).indent(true));
+    let both = "(select id, doubled from trips union all select doubled, id from trips where id < 100) u";
+    let (count, plan) = stand.ask(&exact, &format!("select count(*) from {few} join {both} on u.id = few.k")).await;
+    assert_eq!(count, 1, "{}", displayable(plan.as_ref()).indent(true));
+    let few = "(select max(id) as k from trips where id <= 100) few";
+    let (count, plan) = stand.ask(&exact, &format!("select count(*) from {few} join {both} on u.id = few.k")).await;
+    assert_eq!(count, 2, "{}", displayable(plan.as_ref()).indent(true));
+    let kept = "(select id from trips t where exists (select 1 from trips o where o.doubled = t.id and o.id < t.id)) k";
+    let (count, plan) = stand.ask(&exact, &format!("select count(*) from {few} join {kept} on k.id = few.k")).await;
+    assert_eq!(count, 1, "{}", displayable(plan.as_ref()).indent(true));
+}
+
 #[tokio::test]
 async fn the_side_of_which_less_is_asked_for_is_thought_the_smaller_by_its_conditions_alone() {
     let stand = Stand::new(&trips(4_000)).await;

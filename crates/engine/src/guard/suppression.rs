@@ -112,8 +112,8 @@ impl Fitness {
     fn is_fit(&self, group: &Group, families: Families<'_>) -> bool {
         families.iter().all(|(family, is_added)| {
             let tally = &group.tallies[*family];
-            // A measure that no contributor of a large group has tells only that.
-            let is_unmeasured = *family > 0 && tally.contributors == 0;
+            // A measure that no row of a large group has tells only that. Rows of no contributor have theirs, and hide nobody.
+            let is_unmeasured = *family > 0 && tally.rows == 0;
             let is_dominated = *is_added && self.dominance.is_broken(tally.total, tally.largest);
             is_unmeasured || (tally.contributors >= self.floor && !is_dominated)
         })
@@ -131,8 +131,8 @@ impl Fitness {
                 second += tally.largest[1];
                 most = most.max(tally.contributors);
             }
-            if whole.contributors == 0 {
-                // There is somebody in the whole, but nobody with a value.
+            if whole.rows == 0 {
+                // There is somebody in the whole, but no row with a value.
                 return *family > 0;
             }
             // Subjects may be in several of the groups, and how many they are together is known from below only; the

@@ -18,6 +18,8 @@ use super::sketch::Sketch;
 /// What a group is made of, of one family of numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
+    /// Rows with a value, whoever's they are.
+    pub(crate) rows: u64,
     /// Distinct contributors.
     pub(crate) contributors: u64,
     /// The sum of the absolute values of all contributions.
@@ -30,7 +32,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(buckets: u32) -> Self {
-        Self { contributors: 0, total: 0.0, largest: [0.0; 2], sketch: Sketch::new(buckets) }
+        Self { rows: 0, contributors: 0, total: 0.0, largest: [0.0; 2], sketch: Sketch::new(buckets) }
     }
 
     fn add_contribution(&mut self, size: f64) {
@@ -48,6 +50,7 @@ impl Tally {
 
     /// Adds a tally of other rows. Contributors of both are counted twice, and their largest parts stay apart.
     pub(crate) fn merge(&mut self, other: &Tally) {
+        self.rows += other.rows;
         self.contributors += other.contributors;
         self.total += other.total;
         self.add_largest(other.largest[0]);
@@ -56,6 +59,7 @@ impl Tally {
     }
 
     fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.rows.to_le_bytes());
         bytes.extend(self.contributors.to_le_bytes());
         for size in [self.total, self.largest[0], self.largest[1]] {
             bytes.extend(size.to_le_bytes());
@@ -69,10 +73,11 @@ impl Tally {
     }
 
     fn read(mut bytes: &[u8]) -> Option<Tally> {
+        let rows = u64::from_le_bytes(take(&mut bytes)?);
         let contributors = u64::from_le_bytes(take(&mut bytes)?);
         let total = f64::from_le_bytes(take(&mut bytes)?);
         let largest = [f64::from_le_bytes(take(&mut bytes)?), f64::from_le_bytes(take(&mut bytes)?)];
-        Some(Tally { contributors, total, largest, sketch: Sketch::of_bytes(bytes)? })
+        Some(Tally { rows, contributors, total, largest, sketch: Sketch::of_bytes(bytes)? })
     }
 }
 
@@ -138,6 +143,7 @@ impl Accumulator for TallyAccumulator {
             }
             let contributor = who.value(row);
             let size = if sizes.is_null(row) { 0.0 } else { sizes.value(row).abs() };
+            self.rest.rows += 1;
             self.rest.sketch.toggle(contributor.cast_unsigned(), what.value(row).cast_unsigned());
             match &mut self.subjects {
                 Some(subjects) if counted.value(row) => *subjects.entry(contributor).or_insert(0.0) += size,

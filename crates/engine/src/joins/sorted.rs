@@ -6,10 +6,14 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinSide, internal_datafusion_err};
 use datafusion::error::Result as DataFusionResult;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, JoinOn, NestedLoopJoinExec, SortMergeJoinExec};
 
 use super::keys::sortable;
@@ -66,13 +70,32 @@ fn sorted(join: &HashJoinExec) -> DataFusionResult<Option<Arc<dyn ExecutionPlan>
         judged = Some((Arc::clone(value), seen));
     }
     let sorting = vec![SortOptions::default(); keys.len()];
-    let (filter, kind) = (join.filter().cloned(), *join.join_type());
+    let (filter, kind) = (join.filter().map(left_first).transpose()?, *join.join_type());
     let sorted = SortMergeJoinExec::try_new(left, right, keys, filter, kind, sorting, join.null_equality())?;
     let sorted: Arc<dyn ExecutionPlan> = Arc::new(sorted);
     Ok(Some(match judged {
         Some((value, seen)) => Arc::new(NotInExec::new(sorted, value, seen)),
         None => sorted,
     }))
+}
+
+/// A condition that sees the columns of the left side first, as a join by sorting lays them before it whatever it says of them. A join
+/// whose sides were swapped says the opposite.
+fn left_first(filter: &JoinFilter) -> DataFusionResult<JoinFilter> {
+    let columns = filter.column_indices();
+    let mut order: Vec<usize> = (0..columns.len()).collect();
+    order.sort_by_key(|at| columns[*at].side != JoinSide::Left);
+    let expression = Arc::clone(filter.expression()).transform(|part| match part.downcast_ref::<Column>() {
+        Some(column) => {
+            let at = order.iter().position(|at| *at == column.index());
+            let at = at.ok_or_else(|| internal_datafusion_err!("a join's condition sees no column {column}"))?;
+            Ok(Transformed::yes(Arc::new(Column::new(column.name(), at)) as Arc<dyn PhysicalExpr>))
+        }
+        None => Ok(Transformed::no(part)),
+    })?;
+    let schema = Arc::new(filter.schema().project(&order)?);
+    let columns = order.iter().map(|at| columns[*at].clone()).collect();
+    Ok(JoinFilter::new(expression.data, columns, schema))
 }
 
 /// The keys of both sides by which they can be sorted.

@@ -24,6 +24,13 @@ const STATEMENTS: &[&str] = &[
     "SELECT p.id AS a, q.id AS b FROM t p JOIN t q ON p.f = q.f",
     "SELECT p.id AS a, q.id AS b FROM t p JOIN t q ON p.f = q.g",
     "SELECT p.id AS a, q.id AS b FROM t p JOIN t q ON p.w = q.w AND p.id <> q.id",
+    // Only keys are selected, so what a condition asks besides is needed below the join alone.
+    "SELECT p.n AS a, q.n AS b FROM t p JOIN t q ON p.n = q.n AND p.id < q.id",
+    "SELECT q.s AS a, p.n AS b FROM t p JOIN t q ON p.n = q.n AND p.id <= q.id AND p.s < q.s",
+    // The second side is the smaller one, so sides are swapped.
+    "SELECT p.id AS a, q.id AS b FROM t p JOIN (SELECT * FROM t WHERE id < 30) q ON p.n = q.n AND p.id < q.id",
+    "SELECT p.id AS a, q.id AS b FROM t p LEFT JOIN (SELECT * FROM t WHERE id < 30) q ON p.n = q.n AND p.id > q.id + 2 AND p.f < q.g",
+    "SELECT p.n AS a, q.s AS b FROM t p JOIN (SELECT * FROM t WHERE id < 30) q ON p.n = q.n AND q.id < p.id AND p.s <> q.s",
     // A zero of either sign is one key, after which the second must be in order.
     "SELECT p.id AS a, q.id AS b FROM t p JOIN t q ON p.f = q.f AND p.n = q.n",
     "SELECT p.id AS a, q.id AS b FROM t p JOIN t q ON p.f = q.f AND p.s = q.s AND p.g = q.g",

@@ -117,6 +117,18 @@ async fn what_is_not_known_leaves_a_row_out() {
         ("SELECT id FROM t WHERE a NOT IN (SELECT b FROM s)", &[]),
         ("SELECT id FROM t WHERE a NOT IN (SELECT b FROM s WHERE id > 99)", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
         ("SELECT id FROM t WHERE a NOT IN ((SELECT b FROM s WHERE id < 3))", &[6, 7, 8]),
+        // A whole has one row, also of nothing.
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT count(*) FROM s WHERE s.k = t.id)",
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+        ),
+        ("SELECT id FROM t WHERE NOT EXISTS (SELECT max(b) + 1 FROM s WHERE s.k = t.id) OR id = 3", &[3]),
+        ("SELECT id FROM t WHERE EXISTS (SELECT DISTINCT b FROM s WHERE s.k = t.id LIMIT 1)", &[0, 1, 2]),
+        ("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM s WHERE s.k = t.id GROUP BY b HAVING count(*) > 1)", &[]),
+        (
+            "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM s LEFT JOIN t u ON s.b = u.id WHERE s.k = t.id AND u.id = 2)",
+            &[2],
+        ),
         // Beside an OR.
         ("SELECT id FROM t WHERE id = 11 OR a NOT IN (SELECT b FROM s WHERE id < 3)", &[6, 7, 8, 11]),
         ("SELECT id FROM t WHERE id = 11 OR a NOT IN (SELECT b FROM s)", &[11]),

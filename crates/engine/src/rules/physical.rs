@@ -1,12 +1,13 @@
 //! The same of plans that are ready to run: a condition that may fail is not merged with others again, and a column that may fail
 //! is not computed before the condition or the limit above which it stands.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinType, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr,
@@ -18,10 +19,11 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, remove_unnecessary_projections, try_embed_projection};
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::UnionExec;
 
 use super::fallible::{
     COMPUTED_MAX, is_logical, is_number, is_short, is_total_arithmetic, is_total_cast, is_total_function,
@@ -44,7 +46,8 @@ pub(crate) fn kept(rule: Rule) -> Rule {
 }
 
 /// The rule that hands conditions on to what is below them. A filter takes over those that nobody below it takes, and its own
-/// come last then. So where one may fail, none is handed on; the logical rules have brought the others where they belong.
+/// come last then. So where one may fail, none is handed on; the logical rules have brought the others where they belong. Nor is one
+/// where a column that it is about might be taken for another ([`mistakes_a_column`]).
 #[derive(Debug)]
 struct Conditions {
     rule: Rule,
@@ -57,8 +60,12 @@ impl PhysicalOptimizerRule for Conditions {
         config: &ConfigOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let is_found = plan.exists(|node| {
-            let filter = node.downcast_ref::<FilterExec>();
-            Ok(filter.is_some_and(|filter| may_fail(filter.predicate(), &filter.input().schema())))
+            if let Some(filter) = node.downcast_ref::<FilterExec>() {
+                let input = filter.input();
+                return Ok(may_fail(filter.predicate(), &input.schema()) || mistakes_a_column(input)?);
+            }
+            // What a join learns of its keys goes to the side that it does not keep.
+            node.downcast_ref::<HashJoinExec>().map_or(Ok(false), |join| mistakes_a_column(join.right()))
         })?;
         if is_found { Ok(plan) } else { self.rule.optimize(plan, config) }
     }
@@ -87,6 +94,7 @@ impl PhysicalOptimizerRule for Columns {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let is_found = plan.exists(|node| {
             Ok(computes_what_may_fail(node)
+                || is_conditional_merge(node)
                 || node
                     .downcast_ref::<NestedLoopJoinExec>()
                     .and_then(NestedLoopJoinExec::filter)
@@ -96,11 +104,15 @@ impl PhysicalOptimizerRule for Columns {
             return self.rule.optimize(plan, config);
         }
         plan.transform_down(|node| {
-            let Some(projection) = node.downcast_ref::<ProjectionExec>().filter(|_| computes_what_may_fail(&node))
-            else {
-                return remove_unnecessary_projections(node);
-            };
+            let Some(projection) = node.downcast_ref::<ProjectionExec>() else { return Ok(Transformed::no(node)) };
             let input = projection.input();
+            // DataFusion (55.2) would narrow what is joined, and leave the condition with the columns of before.
+            if is_conditional_merge(input) {
+                return Ok(Transformed::no(node));
+            }
+            if !computes_what_may_fail(&node) {
+                return remove_unnecessary_projections(node);
+            }
             if let Some(filter) = input.downcast_ref::<FilterExec>() {
                 // Columns that are not needed any more are left out by the filter all the same.
                 let narrowed = try_embed_projection(projection, filter)?;
@@ -122,6 +134,48 @@ impl PhysicalOptimizerRule for Columns {
     fn schema_check(&self) -> bool {
         self.rule.schema_check()
     }
+}
+
+fn is_conditional_merge(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.downcast_ref::<SortMergeJoinExec>().is_some_and(|join| join.filter().is_some())
+}
+
+/// Whether a condition on the columns of a plan might come to another column on its way down. DataFusion (55.2) looks for a column by its
+/// name in what is below, and takes the first. A join asks on which side, so its own columns may share a name.
+fn mistakes_a_column(top: &Arc<dyn ExecutionPlan>) -> DataFusionResult<bool> {
+    let is_ambiguous = |schema: &Schema| {
+        let mut names = HashSet::new();
+        schema.fields().iter().any(|field| !names.insert(field.name().as_str()))
+    };
+    top.exists(|node| {
+        let join = node.downcast_ref::<HashJoinExec>();
+        if is_ambiguous(&node.schema()) && !(Arc::ptr_eq(node, top) && join.is_some()) {
+            return Ok(true);
+        }
+        if node.is::<UnionExec>() {
+            // Of all that it puts together it tells the first names.
+            let schema = node.schema();
+            let names_others = |input: &&Arc<dyn ExecutionPlan>| {
+                !input
+                    .schema()
+                    .fields()
+                    .iter()
+                    .map(|field| field.name())
+                    .eq(schema.fields().iter().map(|field| field.name()))
+            };
+            return Ok(node.children().iter().any(names_others));
+        }
+        // A semi-join hands what is asked of its keys on to the other side too.
+        let other_name = |key: &Arc<dyn PhysicalExpr>, other: &Arc<dyn PhysicalExpr>, of: &Arc<dyn ExecutionPlan>| {
+            let found = key.downcast_ref::<Column>().and_then(|key| of.schema().index_of(key.name()).ok());
+            found.is_some_and(|found| other.downcast_ref::<Column>().is_none_or(|other| other.index() != found))
+        };
+        Ok(join.is_some_and(|join| match join.join_type() {
+            JoinType::LeftSemi => join.on().iter().any(|(left, right)| other_name(left, right, join.right())),
+            JoinType::RightSemi => join.on().iter().any(|(left, right)| other_name(right, left, join.left())),
+            _ => false,
+        }))
+    })
 }
 
 fn computes_what_may_fail(node: &Arc<dyn ExecutionPlan>) -> bool {

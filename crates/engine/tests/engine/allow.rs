@@ -82,6 +82,43 @@ const REFUSED: &[(&str, RefusalCode)] = &[
     ("select id from people where code similar to 'a'", ClauseNotAllowed),
     ("select id from people where id = $1", StatementNotUnderstood),
     ("select replace(code, 'a', code) from people", ClauseNotAllowed),
+    // What looks at several rows, or at none, between the row outside and what is asked of it.
+    ("select id from people p where exists (select 1 from people q where q.divisor = p.id offset 1)", ClauseNotAllowed),
+    (
+        "select p.id from people p, lateral (select row_number() over (order by q.id) as n from people q
+         where q.divisor = p.id) l where l.n = 1",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id from people p where 1 = (select max(n) from (select row_number() over (order by q.id) as n
+         from people q where q.divisor = p.id) l)",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id from people p where exists (select 1 from people a left join
+         (select * from people q where q.divisor = p.id) b on a.id = b.id)",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id from people p where exists (select 1 from people q where q.divisor = p.id group by rollup (q.division))",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id from people p where exists (select count(*) from people q where q.divisor = p.id having count(*) = 0)",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id from people p where exists (select 1 from (select * from people q where q.divisor = p.id limit 1) a
+         join people b on a.id = b.divisor)",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id from people p where exists (select 1 from (select * from people q where q.divisor = p.id) a
+         join (select id from people order by id limit 3) b on a.id = b.id)",
+        ClauseNotAllowed,
+    ),
+    ("select lead(salary, 2) ignore nulls over (order by id) from people", ClauseNotAllowed),
+    ("select lag(salary) ignore nulls over (order by id) from people", ClauseNotAllowed),
     (
         "select code||code||code||code||code||code||code||code||code||code||code||code||code||code from people",
         StatementTooLarge,

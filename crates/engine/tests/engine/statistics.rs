@@ -202,6 +202,37 @@ async fn the_floor_counts_subjects_where_the_table_names_them() {
     assert_eq!(rows(&session, "select count(*), count(offence) from p").await, ["120|120"]);
 }
 
+/// A row that is nobody's is a row: a measure that it alone has in a group is not one that nobody has.
+#[tokio::test]
+async fn what_the_only_row_of_a_measure_has_is_left_out_also_where_it_is_nobody_s() {
+    let place = Place::new();
+    let mut csv = String::from("offence,kind,driver,amount\n");
+    for offence in 0..120 {
+        let kind = ["b", "c", "d", "e"][offence / 30];
+        let amount = if kind == "b" { String::new() } else { (offence % 7 + 1).to_string() };
+        csv.push_str(&format!("{offence},{kind},d{},{amount}\n", offence % (10 + offence / 30)));
+    }
+    csv.push_str("500,b,,123\n");
+    let snapshot = place.snapshot("res_1", &csv).await;
+    let columns = [("offence", "exact"), ("kind", "exact"), ("driver", "exact"), ("amount", "exact")];
+    let input = GovernedTable::new(snapshot.files, &governance("t", &columns, vec![], None)).expect("a table");
+    let spec = ProductSpec {
+        sql: "select offence, kind, driver, amount from t".to_owned(),
+        key: vec![name("offence")],
+        subject: Some(name("driver")),
+        further_subjects: Vec::new(),
+    };
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let product = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
+    let governed = governance("p", &[("kind", "exact"), ("amount", "exact")], vec![], None);
+    let table = GovernedTable::new(product.expect("a product").files, &governed).expect("a table");
+    let session = statistics(&place, table, rules(5, SmallGroups::Suppress, &["kind"]));
+    let shown = rows(&session, "select kind, count(amount), sum(amount) from p group by kind order by kind").await;
+    assert!(!shown.is_empty() && shown.iter().all(|row| !row.starts_with('b')), "{shown:?}");
+    let counted = rows(&session, "select kind, count(*) from p group by kind order by kind").await;
+    assert_eq!(counted, ["b|31", "c|30", "d|30", "e|30"]);
+}
+
 /// A sum that one contributor makes most of is left out; how many there are is not.
 #[tokio::test]
 async fn dominated_sums_are_left_out() {

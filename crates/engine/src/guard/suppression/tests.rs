@@ -24,6 +24,7 @@ fn tally(first: u64, sizes: &[f64]) -> Tally {
     for (row, size) in (first..).zip(sizes) {
         let digest = (row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut one = Tally::new(buckets_for(FLOOR));
+        one.rows = 1;
         one.contributors = 1;
         one.total = *size;
         one.largest = [*size, 0.0];
