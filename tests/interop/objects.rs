@@ -257,7 +257,7 @@ async fn two_processes_on_postgresql_publish_one_log_into_the_store() {
 fn a_store_that_is_not_there_is_told_and_its_key_is_not() {
     let served = played().copied();
     let node = served.path().join("node");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let file = node.join("lingqu.toml");
     let before = fs::read_to_string(&file).unwrap_or_default();
     let objects = format!(
