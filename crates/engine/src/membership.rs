@@ -114,15 +114,18 @@ impl Writer {
     /// Whether there is a row of an aggregate over the whole of something, which there always is. DataFusion looks for one beside each row
     /// outside that the subquery takes something from.
     fn one_row(&mut self, node: LogicalPlan) -> DataFusionResult<LogicalPlan> {
+        let names = NamePreserver::new(&node);
         let written = node.map_expressions(|expr| {
-            expr.transform(|part| match part {
+            let name = names.save(&expr);
+            let written = expr.transform(|part| match part {
                 Expr::Exists(Exists { ref subquery, negated })
                     if !subquery.outer_ref_columns.is_empty() && has_one_row(&subquery.subquery) =>
                 {
                     Ok(Transformed::yes(lit(!negated)))
                 }
                 other => Ok(Transformed::no(other)),
-            })
+            })?;
+            Ok(written.update_data(|expr| name.restore(expr)))
         })?;
         self.is_changed |= written.transformed;
         Ok(written.data)

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
+use arrow::datatypes::Schema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{JoinSide, internal_datafusion_err};
@@ -93,7 +94,9 @@ fn left_first(filter: &JoinFilter) -> DataFusionResult<JoinFilter> {
         }
         None => Ok(Transformed::no(part)),
     })?;
-    let schema = Arc::new(filter.schema().project(&order)?);
+    // An outer join asks it of rows too of which a side has nothing.
+    let fields = order.iter().map(|at| filter.schema().field(*at).clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let columns = order.iter().map(|at| columns[*at].clone()).collect();
     Ok(JoinFilter::new(expression.data, columns, schema))
 }

@@ -129,6 +129,13 @@ async fn what_is_not_known_leaves_a_row_out() {
             "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM s LEFT JOIN t u ON s.b = u.id WHERE s.k = t.id AND u.id = 2)",
             &[2],
         ),
+        ("SELECT id FROM t WHERE 2 = (SELECT count(*) FROM s WHERE s.k = t.id)", &[2]),
+        ("SELECT id FROM t WHERE 0 = (SELECT count(*) + 0 FROM s WHERE s.k = t.id)", &[3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ("SELECT t.id FROM t, LATERAL (SELECT count(*) AS c FROM s WHERE s.k = t.id) l WHERE l.c = 1", &[0, 1]),
+        (
+            "SELECT t.id FROM t, LATERAL (SELECT b, max(s.id) AS m FROM s WHERE s.k = t.id GROUP BY b) l WHERE l.m > 2",
+            &[0, 2],
+        ),
         // Beside an OR.
         ("SELECT id FROM t WHERE id = 11 OR a NOT IN (SELECT b FROM s WHERE id < 3)", &[6, 7, 8, 11]),
         ("SELECT id FROM t WHERE id = 11 OR a NOT IN (SELECT b FROM s)", &[11]),

@@ -34,12 +34,14 @@ type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// The names under which the pinned DataFusion has the rules that are kept from something.
 const MERGE_CONDITIONS: &str = "FilterPushdown";
+const HAND_ON_WHAT_IS_LEARNED: &str = "FilterPushdown(Post)";
 const MOVE_COLUMNS: &str = "ProjectionPushdown";
 
 /// A physical rule as it may be used, in the place of DataFusion's.
 pub(crate) fn kept(rule: Rule) -> Rule {
     match rule.name() {
         MERGE_CONDITIONS => Arc::new(Conditions { rule }),
+        HAND_ON_WHAT_IS_LEARNED => Arc::new(Learned { rule }),
         MOVE_COLUMNS => Arc::new(Columns { rule }),
         _ => rule,
     }
@@ -59,13 +61,40 @@ impl PhysicalOptimizerRule for Conditions {
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let is_found = plan.exists(|node| {
-            if let Some(filter) = node.downcast_ref::<FilterExec>() {
-                let input = filter.input();
-                return Ok(may_fail(filter.predicate(), &input.schema()) || mistakes_a_column(input)?);
+        let is_found = plan.exists(|node| match node.downcast_ref::<FilterExec>() {
+            Some(filter) => {
+                Ok(may_fail(filter.predicate(), &filter.input().schema()) || mistakes_a_column(filter.input())?)
             }
-            // What a join learns of its keys goes to the side that it does not keep.
-            node.downcast_ref::<HashJoinExec>().map_or(Ok(false), |join| mistakes_a_column(join.right()))
+            None => Ok(false),
+        })?;
+        if is_found { Ok(plan) } else { self.rule.optimize(plan, config) }
+    }
+
+    fn name(&self) -> &str {
+        self.rule.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.rule.schema_check()
+    }
+}
+
+/// The rule that hands on to one side of a join what is learned of its keys on the other while the query runs. None is, where a key might
+/// be taken for another column on its way down.
+#[derive(Debug)]
+struct Learned {
+    rule: Rule,
+}
+
+impl PhysicalOptimizerRule for Learned {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let is_found = plan.exists(|node| match node.downcast_ref::<HashJoinExec>() {
+            Some(join) => mistakes_a_column(join.right()),
+            None => Ok(false),
         })?;
         if is_found { Ok(plan) } else { self.rule.optimize(plan, config) }
     }

@@ -230,7 +230,7 @@ fn rules_of_ours_stand_in_the_places_of_theirs() {
     assert_eq!(ours.iter().map(|rule| rule.name().to_owned()).collect::<Vec<_>>(), names);
     let kept = ours.iter().filter(|rule| format!("{rule:?}").contains("{ rule: "));
     let kept: Vec<&str> = kept.map(|rule| rule.name()).collect();
-    assert_eq!(kept, ["FilterPushdown", "ProjectionPushdown", "ProjectionPushdown"]);
+    assert_eq!(kept, ["FilterPushdown", "ProjectionPushdown", "ProjectionPushdown", "FilterPushdown(Post)"]);
 }
 
 #[test]

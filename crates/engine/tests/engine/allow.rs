@@ -117,6 +117,29 @@ const REFUSED: &[(&str, RefusalCode)] = &[
          join (select id from people order by id limit 3) b on a.id = b.id)",
         ClauseNotAllowed,
     ),
+    (
+        "select p.id, l.c from people p, lateral (select count(*) as c from people q where q.divisor = p.id
+         having count(*) > 5) l",
+        ClauseNotAllowed,
+    ),
+    (
+        "select p.id, l.m from people p, lateral (select b.m from (select * from people q where q.divisor = p.id) a
+         cross join (select max(id) as m from people) b) l",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id, (select count(*) from people q where cast(q.balance as bigint) = p.id) from people p",
+        ClauseNotAllowed,
+    ),
+    ("select p.id, l.d from people p, lateral (select distinct division as d from people q where q.divisor > p.id) l", ClauseNotAllowed),
+    (
+        "select id, (select max(c) from (select count(*) as c from people q where q.divisor = p.id) x) from people p",
+        ClauseNotAllowed,
+    ),
+    (
+        "select id, (select count(*) from people q where q.divisor = p.id having count(*) > p.salary) from people p",
+        ClauseNotAllowed,
+    ),
     ("select lead(salary, 2) ignore nulls over (order by id) from people", ClauseNotAllowed),
     ("select lag(salary) ignore nulls over (order by id) from people", ClauseNotAllowed),
     (
