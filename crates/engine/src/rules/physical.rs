@@ -40,34 +40,27 @@ const MOVE_COLUMNS: &str = "ProjectionPushdown";
 /// A physical rule as it may be used, in the place of DataFusion's.
 pub(crate) fn kept(rule: Rule) -> Rule {
     match rule.name() {
-        MERGE_CONDITIONS => Arc::new(Conditions { rule }),
-        HAND_ON_WHAT_IS_LEARNED => Arc::new(Learned { rule }),
+        MERGE_CONDITIONS => Arc::new(Unless { rule, goes_wrong: keeps_its_condition }),
+        HAND_ON_WHAT_IS_LEARNED => Arc::new(Unless { rule, goes_wrong: keeps_what_it_learns }),
         MOVE_COLUMNS => Arc::new(Columns { rule }),
         _ => rule,
     }
 }
 
-/// The rule that hands conditions on to what is below them. A filter takes over those that nobody below it takes, and its own
-/// come last then. So where one may fail, none is handed on; the logical rules have brought the others where they belong. Nor is one
-/// where a column that it is about might be taken for another ([`mistakes_a_column`]).
+/// A rule that is left out where it would go wrong with a part of the plan.
 #[derive(Debug)]
-struct Conditions {
+struct Unless {
     rule: Rule,
+    goes_wrong: fn(&Arc<dyn ExecutionPlan>) -> DataFusionResult<bool>,
 }
 
-impl PhysicalOptimizerRule for Conditions {
+impl PhysicalOptimizerRule for Unless {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         config: &ConfigOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let is_found = plan.exists(|node| match node.downcast_ref::<FilterExec>() {
-            Some(filter) => {
-                Ok(may_fail(filter.predicate(), &filter.input().schema()) || mistakes_a_column(filter.input())?)
-            }
-            None => Ok(false),
-        })?;
-        if is_found { Ok(plan) } else { self.rule.optimize(plan, config) }
+        if plan.exists(self.goes_wrong)? { Ok(plan) } else { self.rule.optimize(plan, config) }
     }
 
     fn name(&self) -> &str {
@@ -79,32 +72,24 @@ impl PhysicalOptimizerRule for Conditions {
     }
 }
 
-/// The rule that hands on to one side of a join what is learned of its keys on the other while the query runs. None is, where a key might
-/// be taken for another column on its way down.
-#[derive(Debug)]
-struct Learned {
-    rule: Rule,
+/// Whether this is a filter whose condition had better stay. A filter takes over those that nobody below it takes, and its own come last
+/// then: so where one may fail, none is handed on; the logical rules have brought the others where they belong. Nor is one where a column
+/// that it is about might be taken for another ([`mistakes_a_column`]).
+fn keeps_its_condition(node: &Arc<dyn ExecutionPlan>) -> DataFusionResult<bool> {
+    match node.downcast_ref::<FilterExec>() {
+        Some(filter) => {
+            Ok(may_fail(filter.predicate(), &filter.input().schema()) || mistakes_a_column(filter.input())?)
+        }
+        None => Ok(false),
+    }
 }
 
-impl PhysicalOptimizerRule for Learned {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        config: &ConfigOptions,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let is_found = plan.exists(|node| match node.downcast_ref::<HashJoinExec>() {
-            Some(join) => mistakes_a_column(join.right()),
-            None => Ok(false),
-        })?;
-        if is_found { Ok(plan) } else { self.rule.optimize(plan, config) }
-    }
-
-    fn name(&self) -> &str {
-        self.rule.name()
-    }
-
-    fn schema_check(&self) -> bool {
-        self.rule.schema_check()
+/// Whether this is a join that had better keep to itself what it learns of its keys on one side while the query runs: a key might be taken
+/// for another column on its way down the other side.
+fn keeps_what_it_learns(node: &Arc<dyn ExecutionPlan>) -> DataFusionResult<bool> {
+    match node.downcast_ref::<HashJoinExec>() {
+        Some(join) => mistakes_a_column(join.right()),
+        None => Ok(false),
     }
 }
 
