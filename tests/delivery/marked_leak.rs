@@ -1,6 +1,8 @@
 //! A copy that names its recipient: downloaded over HTTP, put through what a pirate does, traced by the node, and the evidence
 //! checked by somebody who has nothing but the file.
 
+use std::sync::{Arc, Barrier};
+
 use lingqu_app::{Trace, TraceVerdict, verify_trace};
 use lingqu_crypto::{IndexKey, SigningKey};
 use lingqu_domain::scope::Mode;
@@ -9,7 +11,7 @@ use lingqu_tests::scenario::{Ordered, Scenario, Who};
 use lingqu_transparency::{Evidence, EvidenceBuilder, EvidenceRecord, EvidenceTrust, LogProof, NoteSigner};
 
 use crate::served::Served;
-use crate::traced::{download, leaked, trace};
+use crate::traced::{download, leaked, trace, trace_telling};
 
 const MODES: [Mode; 3] = [Mode::Lookup, Mode::Rows, Mode::File];
 const TRIPS: usize = 6_000;
@@ -237,6 +239,50 @@ async fn after_a_disclosure_the_next_copies_are_marked_by_other_keys() {
     }
     let report = scenario.app.replay_check().await.unwrap();
     assert!(report.agrees, "{:?}", report.differences);
+}
+
+/// Codes that come while a trace runs were not tested by it, and its evidence holds all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_renewed_while_a_trace_runs_leave_its_evidence_whole() {
+    let leaks = Leaks::open().await;
+    let scenario = leaks.scenario();
+    let leak = leaks.leak(&leaks.first, 2_000).await;
+    // The trace waits where it has counted the codes, until they are others.
+    let (waits, goes_on) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let tell = {
+        let (waits, goes_on) = (Arc::clone(&waits), Arc::clone(&goes_on));
+        move |doing: &str| {
+            if doing.starts_with("testing") {
+                waits.wait();
+                goes_on.wait();
+            }
+        }
+    };
+    let renewing = async {
+        tokio::task::spawn_blocking(move || waits.wait()).await.unwrap();
+        scenario.renew_mark_keys(&leaks.first.id).await;
+        for order in [&leaks.first, &leaks.first_again] {
+            scenario.give_key_shares(&order.id).await;
+        }
+        tokio::task::spawn_blocking(move || goes_on.wait()).await.unwrap();
+    };
+    let (found, ()) = tokio::join!(trace_telling(scenario, &leak, tell), renewing);
+    assert_eq!((consumers(&found), found.report.tested), (vec![scenario.party(Who::First).to_string()], 2));
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{:?}", check.findings);
+    // Three orders were tested, and the bundle has commitments to the keys of four, two of them from after that.
+    let records = Evidence::parse(&bundle).unwrap().records().unwrap();
+    let commits = |record: &&EvidenceRecord| String::from_utf8_lossy(&record.bytes).contains("\"mark_keys_committed\"");
+    let registered = check.accused.iter().find(|accused| accused.order.is_some()).map(|accused| accused.registered);
+    assert_eq!((records.iter().filter(commits).count(), registered), (4, Some(3)));
+
+    // One that is said to have begun when fewer were registered is found.
+    let (day, _) = found.report.traced_at.split_once('T').unwrap();
+    let earlier =
+        forged(&leaks, &bundle, "trace/case.json", &format!("\"traced_at\":\"{day}"), "\"traced_at\":\"2021-01-01");
+    let check = verify_trace(&earlier, &EvidenceTrust::default());
+    assert!(check.findings.iter().any(|(_, problem)| problem.contains("within a day")), "{:?}", check.findings);
 }
 
 /// Each further trace of a file has less of the bound, and evidence can't claim to be of an earlier one.

@@ -18,10 +18,15 @@ const ROWS: [Mode; 3] = [Mode::Lookup, Mode::Rows, Mode::File];
 
 /// Traces a text as it would lie in a file.
 pub async fn trace(scenario: &Scenario, text: &str) -> Trace {
+    trace_telling(scenario, text, |_| {}).await
+}
+
+/// The same; `tell` hears what is being done.
+pub async fn trace_telling(scenario: &Scenario, text: &str, tell: impl Fn(&str) + Send + Sync + 'static) -> Trace {
     let path = scenario.directory().join("found.txt");
     std::fs::write(&path, text).unwrap();
     let fragment = Fragment::read(&path, &FragmentOptions::default()).unwrap();
-    let watch = TraceWatch::new(|_| {}, Arc::new(StopSignal::default()));
+    let watch = TraceWatch::new(tell, Arc::new(StopSignal::default()));
     scenario.app.trace(fragment, &TraceSettings::default(), &watch).await.unwrap()
 }
 

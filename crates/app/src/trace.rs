@@ -188,6 +188,8 @@ impl App {
             let reason = format!("the case has at most {TEXT_CHARS_MAX} characters in one line");
             return Err(AppError::Invalid(reason));
         }
+        // Before anything is read: whoever was registered by then is tested.
+        let began = self.now();
         self.catch_up().await?;
         let log = self.receipts_now().await?;
         let mut delivered = versions::delivered(&log, watch).await?;
@@ -229,6 +231,7 @@ impl App {
         watch.tell("asking the receipts who had these rows");
         let had = versions::had(&log, &wanted(&computed), watch).await?;
         let tried = told::Tried {
+            began,
             bound: settings.bound,
             tries,
             versions: versions_tried,

@@ -38,7 +38,7 @@ pub struct TraceReport {
     pub tested: usize,
     /// Decoders that were tried, by the name of their version.
     pub decoder_version: String,
-    /// When.
+    /// When the trace began: the codes of that time were tested.
     pub traced_at: String,
     /// The node.
     pub node: String,

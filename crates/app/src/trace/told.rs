@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use lingqu_domain::chain;
 use lingqu_domain::decide::Reader;
 use lingqu_domain::id::{OrderId, PartyId, PermitId, ProductId};
@@ -32,6 +33,7 @@ const TELLING_VALUES_MIN: usize = 8;
 
 /// What was compared, for the report.
 pub(super) struct Tried {
+    pub(super) began: Timestamp,
     pub(super) bound: f64,
     pub(super) tries: TriesTrace,
     pub(super) versions: usize,
@@ -67,7 +69,7 @@ impl App {
         accused.sort_by(|left, right| left.log_p_value.total_cmp(&right.log_p_value));
         let (verdict, reason, reason_en) = answer(computed, &traced, &accused, tried);
         let fragment = &computed.fragment;
-        let traced_at = self.now().to_string();
+        let traced_at = tried.began.to_string();
         Ok(TraceReport {
             verdict,
             reason,

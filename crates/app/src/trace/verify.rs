@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use lingqu_crypto::{DigestPair, Salt};
 use lingqu_domain::event::Event;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
@@ -31,6 +32,8 @@ use crate::fingerprint::marking_of;
 
 /// By how much, relatively, bounds and shares may differ that are the same: they were written and read.
 const NUMBER_DIFFERENCE_MAX: f64 = 1e-9;
+/// The longest that a trace may have taken until it was recorded.
+const TRACE_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// How far a case was held against the journal's record of its trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -162,10 +165,18 @@ pub(super) struct Logged {
     pub(super) products: BTreeMap<ProductId, ProductDetails>,
     /// Parties, permits and deliveries.
     pub(super) known: Known,
-    /// The traces, each with its place in the journal.
-    traces: BTreeMap<String, (u64, TraceDetails)>,
-    /// The place of this trace's record, if the case names one. Codes that came later were not tested.
-    traced_at: Option<u64>,
+    /// The traces.
+    traces: BTreeMap<String, Recorded>,
+    /// When this trace began, and its place in the journal, if the case names one. Codes that came later were not tested.
+    traced: Option<(Timestamp, u64)>,
+}
+
+/// The journal's record of a trace.
+struct Recorded {
+    /// Its place in the journal.
+    position: u64,
+    at: String,
+    details: TraceDetails,
 }
 
 /// What the log says of an order.
@@ -194,9 +205,11 @@ impl Logged {
     /// How many codes of a product were there to be tested by the records of the bundle alone: of consumers, or of orders. All were at
     /// least these.
     fn registered_at_least(&self, product: &ProductId, of_orders: bool) -> u64 {
-        let is_tested = |found: &Committed| {
-            found.product == *product && self.traced_at.is_none_or(|traced_at| found.position < traced_at)
+        let was_there = |found: &Committed, (began, position): (Timestamp, u64)| {
+            found.position < position && found.at.parse::<Timestamp>().is_ok_and(|at| at < began)
         };
+        let is_tested =
+            |found: &Committed| found.product == *product && self.traced.is_none_or(|traced| was_there(found, traced));
         let of_product = self.orders.iter().filter(|(_, found)| is_tested(found));
         if of_orders {
             return of_product.count() as u64;
@@ -268,7 +281,7 @@ impl TraceCheck {
             self.find(CASE, "its tests together have a larger bound than is stated and left for this try");
         }
         let mut logged = self.logged(evidence);
-        logged.traced_at = case.recorded.as_ref().and_then(|recorded| Some(logged.traces.get(recorded)?.0));
+        logged.traced = self.traced(&case, &logged);
         self.numbers(&case);
         self.recorded(&logged, &case, &keys, &report_digest);
         unproven(&case.report, &logged).into_iter().for_each(|problem| self.find(CASE, problem));
@@ -326,10 +339,26 @@ impl TraceCheck {
         }
     }
 
+    /// When the trace began, by its report, and the place of its record. Codes are counted by that time, so one that is put back to when
+    /// fewer were registered is found.
+    fn traced(&mut self, case: &CaseFile, logged: &Logged) -> Option<(Timestamp, u64)> {
+        let recorded = logged.traces.get(case.recorded.as_ref()?)?;
+        let times = case.report.traced_at.parse::<Timestamp>().ok().zip(recorded.at.parse::<Timestamp>().ok());
+        match times {
+            Some((began, recorded_at)) if recorded_at.duration_since(began) <= TRACE_TIME_MAX => {
+                Some((began, recorded.position))
+            }
+            _ => {
+                self.find(CASE, "it doesn't say that the trace began within a day before it was recorded");
+                None
+            }
+        }
+    }
+
     /// Holds the case against the record of the trace that the journal had before the report was shown.
     fn recorded(&mut self, logged: &Logged, case: &CaseFile, keys: &[DisclosedKey], report_digest: &str) {
         let Some(recorded) = &case.recorded else { return };
-        let Some((position, details)) = logged.traces.get(recorded) else {
+        let Some(Recorded { position, details, .. }) = logged.traces.get(recorded) else {
             self.find(CASE, format!("the journal's record {recorded} of the trace is not among the proven records"));
             return;
         };
@@ -381,7 +410,7 @@ impl TraceCheck {
                     }
                 }
                 Event::Trace(TraceEvent::Recorded { details }) => {
-                    logged.traces.insert(stream, (record.position, *details));
+                    logged.traces.insert(stream, Recorded { position: record.position, at, details: *details });
                 }
                 Event::Order(OrderEvent::MarkKeysCommitted { holder, commitments }) => {
                     let Some((order, consumer, product)) = placed.get(&stream).cloned() else { continue };
@@ -667,7 +696,7 @@ mod tests {
             positions: DigestPair::of(b"positions"),
             recipient: DigestPair::of(&[consumer]),
             order: DigestPair::of(&[consumer, of]),
-            at: String::new(),
+            at: "2026-03-01T00:00:00Z".to_owned(),
             position: u64::from(consumer),
             log_entry: 0,
         }
@@ -702,11 +731,15 @@ mod tests {
             [false, true].map(|of_orders| logged.registered_at_least(&product(of), of_orders))
         };
         assert_eq!([least(&logged, 1), least(&logged, 2), least(&logged, 4)], [[2, 3], [1, 1], [0, 0]]);
-        // A code that was renewed counts with each of its epochs, but for those that came after the trace.
-        let renewed = Committed { position: 9, ..committed(2, 1) };
+        // A code that was renewed counts with each of its epochs, but for those that came after the trace had begun.
+        let renewed = Committed { position: 8, at: "2026-03-02T00:00:10Z".to_owned(), ..committed(2, 1) };
         logged.orders.insert((order(2), 1), renewed);
         assert_eq!(least(&logged, 1), [3, 4]);
-        logged.traced_at = Some(9);
-        assert_eq!(least(&logged, 1), [2, 3]);
+        for (began, position, expected) in
+            [("00:00:11Z", 9, [3, 4]), ("00:00:10Z", 9, [2, 3]), ("00:00:11Z", 8, [2, 3])]
+        {
+            logged.traced = Some((format!("2026-03-02T{began}").parse().unwrap(), position));
+            assert_eq!(least(&logged, 1), expected, "{began}, {position}");
+        }
     }
 }
