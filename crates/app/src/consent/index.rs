@@ -128,11 +128,11 @@ impl ConsumerConsents {
     pub(crate) fn take_back(&mut self, details: &ConsentDetails, ordinal: u32) {
         let kind = self.kind_of(details);
         let Term { from, until } = details.term;
-        if take_one(&mut self.running, &(until, kind, ordinal)) {
-            self.lose(kind, Who::One(ordinal));
-        } else {
-            // It has not begun, or it is over and nothing is left of it.
+        // By the time, not by where one is found: of a subject's consents of one kind that end together some may run and others wait.
+        if self.now < from {
             take_one(&mut self.waiting, &(from, kind, ordinal, until));
+        } else if take_one(&mut self.running, &(until, kind, ordinal)) {
+            self.lose(kind, Who::One(ordinal));
         }
     }
 

@@ -53,7 +53,9 @@ fn details(dice: &mut Dice, now: u64) -> ConsentDetails {
     }
     let from = now + dice.below(20);
     let from = if dice.below(2) == 0 { now.saturating_sub(5) } else { from };
-    let term = Term { from: at(from), until: at(from + 1 + dice.below(30)) };
+    // Ends of a few moments alone, so that several consents of one kind end together.
+    let until = (from + 1 + dice.below(30)).next_multiple_of(10);
+    let term = Term { from: at(from), until: at(until) };
     ConsentDetails { consumer: consumer(), purpose, resources, fields, term, statement: "同意".to_owned() }
 }
 
@@ -75,6 +77,31 @@ fn expected(given: &[Given], purpose: &Purpose, needed: &Fields, now: Timestamp)
         .iter()
         .filter(|given| given.details.permits(&consumer(), purpose, needed) && given.details.term.covers(now));
     covering.map(|given| given.ordinal).collect()
+}
+
+#[test]
+fn of_two_that_end_together_the_one_that_was_withdrawn_goes() {
+    let given = |from: u64| ConsentDetails {
+        consumer: consumer(),
+        purpose: Purpose("credit".to_owned()),
+        resources: BTreeSet::from([resource(0)]),
+        fields: Fields::new(),
+        term: Term { from: at(from), until: at(100) },
+        statement: "同意".to_owned(),
+    };
+    let (running, waiting) = (given(0), given(50));
+    for [first, second] in [[&waiting, &running], [&running, &waiting]] {
+        let mut index = ConsumerConsents::new(at(10));
+        index.give(&running, 7);
+        index.give(&waiting, 7);
+        index.take_back(first, 7);
+        assert_eq!(index.holds(&[0], 7), first.term == waiting.term, "what is left of them is in force or not");
+        index.take_back(second, 7);
+        for moment in [10, 50, 99] {
+            index.advance(at(moment));
+            assert!(!index.holds(&[0], 7), "both were withdrawn, at {moment}");
+        }
+    }
 }
 
 #[test]
