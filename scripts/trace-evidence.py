@@ -100,6 +100,9 @@ def held_against(journal, text):
     stated = sum(product[of]["bound"] for product in case["products"] for of in ("recipients", "orders"))
     if stated > report["bound"] / ((before + 1) * (before + 2)) * (1 + 1e-9):
         wrong.append("its tests together have a larger bound than is left for this try")
+    each = report["bound"] / ((before + 1) * (before + 2)) / (2 * max(len(marks), 1))
+    if any(abs(product[of]["bound"] - each) > 1e-9 * each for product in case["products"] for of in ("recipients", "orders")):
+        wrong.append("its tests don't have an even share of the bound that is left for this try")
     for product in case["products"]:
         registered, of = product["recipients"]["registered"], marks.get(product["product"])
         if of is None or registered != of["registered"] or not of["tested"] <= registered <= product["orders"]["registered"]:

@@ -109,6 +109,19 @@ async fn what_the_record_of_a_trace_says_can_t_be_told_otherwise() {
         assert!(told.iter().any(|problem| problem.contains(expected)), "{expected}: {told:?}");
         assert!(!check.verified && check.held == HeldAgainst::Nothing && check.recorded.is_none());
     }
+    // Nearly all of the bound for the one test that is liked, and no more together than is left.
+    let check = forger.fitted(&|text| {
+        let text = text.replacen("\"bound\": 2.5e-7", "\"bound\": 1e-8", 1);
+        replaced(&text, "\"bound\": 2.5e-7", "\"bound\": 4.9e-7")
+    });
+    assert!(check.findings.iter().any(|(_, problem)| problem.contains("even share")), "{:?}", check.findings);
+    let doubled = forged_by(&leaks, &bundle, "trace/keys.json", |bytes| {
+        let mut keys: Vec<Value> = serde_json::from_slice(&bytes).unwrap();
+        keys.push(keys[0].clone());
+        serde_json::to_vec(&keys).unwrap()
+    });
+    let check = verify_trace(&doubled, &EvidenceTrust::default());
+    assert!(check.findings.iter().any(|(_, problem)| problem.contains("disclosed twice")), "{:?}", check.findings);
     let check = forger.check(&|text| replaced(&text, &own, &other));
     assert!(check.findings.iter().any(|(_, problem)| problem.contains("otherwise: report")), "{:?}", check.findings);
 }
@@ -244,6 +257,7 @@ async fn what_supports_an_accusation_is_held_against_the_observations() {
         ("/accused/0/log_p_value", json!(accused.log_p_value - 1.0), &p_value(accused.consumer.as_str()), ""),
         ("/accused/0/orders/0/p_value", json!(0.5), &p_value(of_order), ""),
         ("/accused/0/orders/0/p_value", Value::Null, &p_value(of_order), ""),
+        ("/accused/0/orders", json!([]), &"leaves out".to_owned(), of_order),
         ("/products/0/marks/epoch", json!(marks.epoch + 1), &shows, "epoch"),
         ("/products/0/marks/positions", json!(marks.positions + 1), &shows, "positions"),
         ("/products/0/marks/order_positions", json!(marks.order_positions + 1), &shows, "positions of orders"),

@@ -12,6 +12,7 @@ use lingqu_domain::party::PartyEvent;
 use lingqu_domain::permit::PermitEvent;
 use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
 
+use super::evidence::DisclosedKey;
 use super::report::{Accused, DeliveryTrace, TraceReport};
 use super::verify::Logged;
 
@@ -50,8 +51,12 @@ impl Known {
 }
 
 /// What no proven record bears out of what a report says of the accused.
-pub(super) fn unproven(report: &TraceReport, logged: &Logged) -> Vec<String> {
+pub(super) fn unproven(report: &TraceReport, keys: &[DisclosedKey], logged: &Logged) -> Vec<String> {
     let mut problems: Vec<String> = report.accused.iter().flat_map(|accused| of_accused(accused, logged)).collect();
+    // With an order it would leave out by which permits it is made and who held the other half of its keys.
+    for key in keys.iter().filter(|key| !report.accused.iter().any(|accused| has_order_of(accused, key))) {
+        problems.push(format!("the report leaves out {}, whose key is disclosed", key.order));
+    }
     for product in &report.products {
         let drafted = logged.products.get(&product.product);
         if drafted.is_some_and(|drafted| drafted.name != product.name || drafted.table.as_str() != product.table) {
@@ -65,6 +70,13 @@ pub(super) fn unproven(report: &TraceReport, logged: &Logged) -> Vec<String> {
         problems.extend(other_consumer(&had.order, &had.consumer, logged));
     }
     problems
+}
+
+/// Whether the order by which a key is disclosed is among those of the accused code.
+fn has_order_of(accused: &Accused, key: &DisclosedKey) -> bool {
+    accused.product == key.product
+        && accused.code_epoch == key.code_epoch
+        && accused.orders.iter().any(|found| found.order == key.order)
 }
 
 fn of_accused(accused: &Accused, logged: &Logged) -> Vec<String> {

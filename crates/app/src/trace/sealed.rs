@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use lingqu_crypto::{Salt, sha256};
 use lingqu_domain::id::ProductId;
 use lingqu_engine::OriginalRows;
+use lingqu_engine::decoys::DECOYS_MAX;
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
     Agreement, Alignment, Commitment, FingerprintError, KeyUse, MarkKey, Marking, MatchedColumn, MatchedRow,
@@ -278,8 +279,13 @@ impl<'e> Expert<'e> {
         let sealed = sealed.ok_or("it has nothing of this product and epoch")?;
         let secrets = opened(sealed, logged)?;
         let marking = logged.marking(product)?;
+        let decoys_max = if logged.has_decoys(product) { DECOYS_MAX } else { 0 };
         let (mut found, mut rows) = (Vec::new(), BTreeSet::new());
         for version in &sealed.versions {
+            // A row that is called a decoy shows what the key of positions draws for one, and that says nothing of a genuine row.
+            if version.decoys.len() > decoys_max {
+                return Err("it calls more rows decoys than the product's marking has".to_owned());
+            }
             let (alignment, originals) = version.beside(self.fragment)?;
             if !alignment.rows.iter().all(|row| rows.insert(row.leaked)) {
                 return Err("a row of the file stands beside two originals".to_owned());

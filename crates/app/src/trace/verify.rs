@@ -14,7 +14,7 @@ use lingqu_domain::trace::{TestedCodes, TraceDetails, TraceEvent};
 use lingqu_engine::source::Fragment;
 use lingqu_fingerprint::{
     Commitment, DECODER_NAMES, DECODER_VERSION, KeyUse, MarkKey, Marking, Observation, Opening, Profile, RecipientCode,
-    Settings, Verdict, accuse, score_each,
+    Settings, Source, Verdict, accuse, score_each,
 };
 use lingqu_transparency::{Evidence, EvidenceTrust, NoteVerifier, RecordKind, verify_evidence_with};
 use serde::Serialize;
@@ -194,7 +194,30 @@ pub(super) struct Committed {
     log_entry: u64,
 }
 
+impl Committed {
+    /// Whether it was there when a trace began: at that time, and before the place of its record.
+    fn was_there(&self, (began, position): (Timestamp, u64)) -> bool {
+        self.position < position && self.at.parse::<Timestamp>().is_ok_and(|at| at < began)
+    }
+}
+
 impl Logged {
+    /// Whether the copies of a product may hold decoys, as it was drafted.
+    pub(super) fn has_decoys(&self, product: &ProductId) -> bool {
+        let marking = self.products.get(product).and_then(|details| details.marking.as_ref());
+        marking.is_some_and(|marking| marking.decoys_per_million > 0)
+    }
+
+    /// Whether a key was committed to before the trace began; a recipient's, which all its orders have, by any of them.
+    fn was_tested(&self, key: &DisclosedKey, committed: &Committed) -> bool {
+        let Some(traced) = self.traced else { return true };
+        let is_same = |other: &&Committed| match key.recipient {
+            Some(_) => other.recipient == committed.recipient,
+            None => other.order == committed.order,
+        };
+        self.orders.values().filter(is_same).any(|other| other.was_there(traced))
+    }
+
     /// How a product's copies are marked, as it was drafted.
     pub(super) fn marking(&self, product: &ProductId) -> Result<Marking, String> {
         let details = self.products.get(product).ok_or("no proven record holds the product's marking")?;
@@ -205,11 +228,8 @@ impl Logged {
     /// How many codes of a product were there to be tested by the records of the bundle alone: of consumers, or of orders. All were at
     /// least these.
     fn registered_at_least(&self, product: &ProductId, of_orders: bool) -> u64 {
-        let was_there = |found: &Committed, (began, position): (Timestamp, u64)| {
-            found.position < position && found.at.parse::<Timestamp>().is_ok_and(|at| at < began)
-        };
         let is_tested =
-            |found: &Committed| found.product == *product && self.traced.is_none_or(|traced| was_there(found, traced));
+            |found: &Committed| found.product == *product && self.traced.is_none_or(|traced| found.was_there(traced));
         let of_product = self.orders.iter().filter(|(_, found)| is_tested(found));
         if of_orders {
             return of_product.count() as u64;
@@ -273,18 +293,13 @@ impl TraceCheck {
             self.find(CASE, "its verdict accuses nobody");
         }
         self.tries = case.report.tries;
-        // The part of the whole case's bound that is left for this try covers every test. A case from before tries were counted had
-        // all of it, and no record.
-        let share = case.report.tries.map_or(1.0, |tries| share_after(tries.before));
-        let stated: f64 = case.products.iter().map(|product| product.recipients.bound + product.orders.bound).sum();
-        if stated.is_nan() || stated > case.report.bound * share * (1.0 + NUMBER_DIFFERENCE_MAX) {
-            self.find(CASE, "its tests together have a larger bound than is stated and left for this try");
-        }
+        self.bounds(&case);
+        self.once(&keys);
         let mut logged = self.logged(evidence);
         logged.traced = self.traced(&case, &logged);
         self.numbers(&case);
         self.recorded(&logged, &case, &keys, &report_digest);
-        unproven(&case.report, &logged).into_iter().for_each(|problem| self.find(CASE, problem));
+        unproven(&case.report, &keys, &logged).into_iter().for_each(|problem| self.find(CASE, problem));
         let expert = expert.and_then(|(sealed, file)| {
             let opened = Expert::open(sealed, case.sealed.as_deref(), &case.report.fragment.digest, file);
             opened.map_err(|problem| self.find("sealed annex", problem)).ok()
@@ -316,6 +331,40 @@ impl TraceCheck {
         }
         self.observed = observed;
         unlike(&case.report, &self.accused, &marks).into_iter().for_each(|problem| self.find(CASE, problem));
+    }
+
+    /// Each test has the part of the bound that it was given before anybody looked: all tests of all marked products share evenly what
+    /// is left for this try. Who may choose the parts could give nearly all to the one test that accuses whom he likes.
+    fn bounds(&mut self, case: &CaseFile) {
+        // A case from before tries were counted had all of the bound, and no record.
+        let share = case.report.tries.map_or(1.0, |tries| share_after(tries.before));
+        let count = case.report.products.iter().filter(|product| product.marks.is_some()).count();
+        let plan = Plan::new(case.report.bound * share, count, 1, 1);
+        let is_planned =
+            |stated: f64, plan: &Settings| (stated - plan.bound).abs() <= NUMBER_DIFFERENCE_MAX * plan.bound;
+        let mut tested = BTreeSet::new();
+        for CaseProduct { product, recipients, orders, .. } in &case.products {
+            if !is_planned(recipients.bound, &plan.recipients) || !is_planned(orders.bound, &plan.orders) {
+                self.find(
+                    CASE,
+                    format!("the tests of {product} don't have an even share of the bound that is left for this try"),
+                );
+            }
+            if !tested.insert(product) {
+                self.find(CASE, format!("it tests {product} twice"));
+            }
+        }
+    }
+
+    /// Each key is disclosed once, a recipient's by one of its orders.
+    fn once(&mut self, keys: &[DisclosedKey]) {
+        let mut disclosed = BTreeSet::new();
+        for DisclosedKey { product, order, code_epoch, recipient, .. } in keys {
+            let of_order = recipient.is_none().then_some(order);
+            if !disclosed.insert((product, recipient, of_order, code_epoch)) {
+                self.find(KEYS, format!("the key of {order} is disclosed twice"));
+            }
+        }
     }
 
     /// No fewer are registered than were tested, by the report itself.
@@ -445,6 +494,11 @@ impl TraceCheck {
         logged: &Logged,
     ) -> Option<MarksTrace> {
         let marking = logged.marking(&case.product).map_err(|problem| self.find(CASE, problem)).ok();
+        let has =
+            |one: &Observation, marking: &Marking| has_channel(marking, logged.has_decoys(&case.product), one.source);
+        if marking.as_ref().is_some_and(|marking| !observations.iter().all(|one| has(one, marking))) {
+            self.find(&case.observations, "it shows what the product's marking doesn't have");
+        }
         let settings = |of: CaseSettings, orders| Settings { bound: of.bound, registered: of.registered, orders };
         let plan = Plan { recipients: settings(case.recipients, false), orders: settings(case.orders, true) };
         let mut test = |settings| self.test(case, observations, keys, logged, settings, marking.as_ref());
@@ -472,6 +526,12 @@ impl TraceCheck {
             };
             match opened(key, committed, case) {
                 Ok(code) => {
+                    if !logged.was_tested(key, committed) {
+                        self.find(
+                            KEYS,
+                            format!("the keys of {} were committed to after the trace had begun", key.order),
+                        );
+                    }
                     codes.push(code);
                     owners.push((key, committed));
                 }
@@ -525,6 +585,15 @@ impl TraceCheck {
 /// What the report says of the marks of a product.
 fn marks_of<'r>(report: &'r TraceReport, product: &ProductId) -> Option<&'r MarksTrace> {
     report.products.iter().find(|found| found.product == *product)?.marks.as_ref()
+}
+
+/// Whether copies that are marked so may show anything by a channel.
+fn has_channel(marking: &Marking, has_decoys: bool, source: Source) -> bool {
+    match source {
+        Source::Mark(number) => usize::from(number) < marking.marks.len(),
+        Source::Presence => marking.presence.is_some(),
+        Source::Decoy => has_decoys,
+    }
 }
 
 /// In what a case says otherwise than the journal's record of its trace.
@@ -720,6 +789,46 @@ mod tests {
         let after = |position| committed_after(position, &keys, &all).into_iter().cloned().collect::<Vec<_>>();
         assert_eq!([after(7), after(6), after(4)], [vec![], vec![order(2)], vec![order(2)]]);
         assert_eq!(after(3), [order(1), order(2)]);
+    }
+
+    #[test]
+    fn keys_that_were_committed_to_after_the_trace_began_were_not_tested() {
+        let key = |number: u8, recipient: Option<u8>| DisclosedKey {
+            product: product(1),
+            order: order(number),
+            code_epoch: 0,
+            recipient: recipient.map(|digit| format!("pty_{digit:032x}").parse().unwrap()),
+            profile: String::new(),
+            key: String::new(),
+            salt: String::new(),
+        };
+        let later = Committed {
+            order: DigestPair::of(b"another order"),
+            at: "2026-03-02T00:00:00Z".to_owned(),
+            ..committed(1, 1)
+        };
+        let all = [((order(1), 0), committed(1, 1)), ((order(2), 0), later)];
+        let mut logged = Logged { orders: all.into(), ..Logged::default() };
+        let mut tested = |began: Option<&str>| {
+            logged.traced = began.map(|began| (began.parse().unwrap(), 9));
+            [key(1, None), key(2, None), key(2, Some(1))]
+                .map(|key| logged.was_tested(&key, &logged.orders[&(key.order.clone(), 0)]))
+        };
+        // A recipient's key is that of all its orders.
+        assert_eq!(tested(Some("2026-03-02T00:00:00Z")), [true, false, true]);
+        assert_eq!(tested(Some("2026-03-01T00:00:00Z")), [false, false, false]);
+        assert_eq!([tested(Some("2026-03-02T00:00:01Z")), tested(None)], [[true; 3]; 2]);
+    }
+
+    #[test]
+    fn copies_show_nothing_by_channels_that_their_marking_lacks() {
+        let bare = super::super::unmarked(vec!["line".to_owned()]);
+        let thinned = Marking { presence: Some(lingqu_fingerprint::Presence { omitted: 1 }), ..bare.clone() };
+        let shows = |marking: &Marking, has_decoys| {
+            [Source::Mark(0), Source::Presence, Source::Decoy].map(|source| has_channel(marking, has_decoys, source))
+        };
+        assert_eq!(shows(&bare, false), [false, false, false]);
+        assert_eq!(shows(&thinned, true), [false, true, true]);
     }
 
     #[test]
