@@ -33,6 +33,8 @@ pub enum FoundKind {
     Formula,
     /// A cell that is part of a merged one.
     Merged,
+    /// A text that is longer than a cell of a spreadsheet can be.
+    LongText,
 }
 
 impl std::fmt::Display for FoundKind {
@@ -47,6 +49,9 @@ impl std::fmt::Display for FoundKind {
             FoundKind::Duration => "a length of time",
             FoundKind::CellError => "an error of the spreadsheet",
             FoundKind::Formula => "a formula without its result (open and save the file in its spreadsheet program)",
+            FoundKind::LongText => {
+                "a text of more than 32,767 characters (cut it: no cell of a spreadsheet holds more)"
+            }
             FoundKind::Merged => "a merged cell (take the merging out, or ask for merged cells to be filled)",
         })
     }
@@ -194,6 +199,16 @@ pub enum SourceError {
         line: u64,
         /// The character in the line.
         character: u64,
+    },
+    /// One JSON document of so many values that they fill the memory.
+    #[error(
+        "{file} is one JSON document of more than {values_max} values; give its rows as newline-delimited JSON (one object a line), or a part of it"
+    )]
+    JsonTooLarge {
+        /// The file.
+        file: String,
+        /// How many it may have.
+        values_max: usize,
     },
     /// A value that does not fit its column.
     #[error("{file}, line {line}, column `{column}`: {} was expected, found {}", expected.describe(), found_text(*found_kind, *found_length))]

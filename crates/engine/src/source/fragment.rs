@@ -48,8 +48,12 @@ const PARQUET_ROWS_AT_ONCE: usize = 256;
 const HEAD_BYTES: usize = 256 * 1024;
 /// Largest JSON document that is read whole, to find the rows within it.
 const WHOLE_JSON_BYTES_MAX: u64 = 64 << 20;
+/// Most values that such a document has: in memory each may take a hundred times what it takes in the file.
+const WHOLE_JSON_VALUES_MAX: usize = 2_000_000;
 /// The characters that may stand between the values of a text, in the order in which they are preferred.
 const SEPARATORS: [char; 3] = ['\t', ',', ';'];
+/// Texts that a batch takes until it ends (64 MiB), however few rows they are.
+const TEXT_BATCH_BYTES: u64 = 64 << 20;
 /// What a UTF-16 text without a mark has: at least this share of zero bytes in one half of its places.
 const ZEROS_MIN: f64 = 0.25;
 
@@ -309,7 +313,7 @@ fn open_text(file: &SourceFile) -> Result<OpenedText, SourceError> {
     let head = String::from_utf8_lossy(&head);
     let head = head.trim_start_matches('\u{feff}').trim_start();
     if head.starts_with(['{', '[']) {
-        if let Some(whole) = WholeJson::open(file, WHOLE_JSON_BYTES_MAX)? {
+        if let Some(whole) = WholeJson::open(file, WHOLE_JSON_BYTES_MAX, WHOLE_JSON_VALUES_MAX)? {
             let headers = whole.headers().to_vec();
             return Ok((FragmentForm::Json, Box::new(whole), headers));
         }
@@ -364,7 +368,7 @@ fn text_rows(
     while !has_ended {
         let mut builders: Vec<ColumnBuilder> =
             schema.fields().iter().map(|_| ColumnBuilder::new(ColumnType::Text)).collect();
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         // The first line of a table without names is a row.
         if let Some(first) = first.take()
             && kept.takes()
@@ -374,7 +378,7 @@ fn text_rows(
             }
             count += 1;
         }
-        while count < BATCH_ROWS {
+        while count < BATCH_ROWS && bytes < TEXT_BATCH_BYTES {
             match records.advance()? {
                 Step::End => {
                     has_ended = true;
@@ -384,7 +388,10 @@ fn text_rows(
                 Step::Record if kept.takes() => {
                     for (index, builder) in builders.iter_mut().enumerate() {
                         match records.cell(index) {
-                            Ok(cell) => append(builder, cell),
+                            Ok(cell) => {
+                                bytes += cell.text_bytes();
+                                append(builder, cell);
+                            }
                             // One cell that can't be read says nothing; the row's others may.
                             Err(_) => builder.append_null(),
                         }

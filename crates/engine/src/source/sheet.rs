@@ -5,6 +5,7 @@
 //! error of the spreadsheet, a formula without its result and a merged cell are no values and are refused where they stand.
 
 use std::io::Cursor;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use calamine::{DataRef, Dimensions, ExcelDateTime, Reader, Xlsx, XlsxError};
@@ -12,11 +13,15 @@ use calamine::{DataRef, Dimensions, ExcelDateTime, Reader, Xlsx, XlsxError};
 use super::error::{FoundKind, SourceError};
 use super::file::SourceFile;
 use super::typed::{Cell, moment_text};
-use super::{COLUMNS_MAX, Records, Step, workbook};
+use super::{COLUMNS_MAX, RECORD_BYTES_MAX, Records, Step, workbook};
 
 /// Rows that the thread hands over at a time, and how many such pieces it may be ahead.
 const PIECE_ROWS: usize = 256;
 const PIECES_AHEAD: usize = 4;
+/// Most characters of a cell, as spreadsheet programs have it. A few bytes of a file may stand for a longer text in many cells.
+const CELL_CHARS_MAX: usize = 32_767;
+/// Most bytes that a character takes.
+const CHAR_BYTES_MAX: usize = 4;
 /// Columns that the merged areas of one row may take together: as many as a spreadsheet has.
 const MERGED_COLUMNS_MAX: usize = 16_384;
 /// Most names of sheets that an error lists.
@@ -44,7 +49,8 @@ enum SheetCell {
     Empty,
     Integer(i64),
     Float(f64),
-    Text(String),
+    /// Shared by the cells of a merged area.
+    Text(Arc<str>),
     Boolean(bool),
     /// Microseconds since 1970-01-01.
     Moment(i64),
@@ -63,9 +69,17 @@ impl SheetCell {
             SheetCell::Empty | SheetCell::Fault(_) => String::new(),
             SheetCell::Integer(value) => value.to_string(),
             SheetCell::Float(value) => value.to_string(),
-            SheetCell::Text(text) => text.clone(),
+            SheetCell::Text(text) => text.as_ref().to_owned(),
             SheetCell::Boolean(value) => value.to_string(),
             SheetCell::Moment(value) => moment_text(*value),
+        }
+    }
+
+    /// What a text takes; other values are small.
+    fn text_bytes(&self) -> u64 {
+        match self {
+            SheetCell::Text(text) => text.len() as u64,
+            _ => 0,
         }
     }
 }
@@ -76,6 +90,8 @@ struct SheetRow {
     /// From 1, as the spreadsheet shows it.
     number: u64,
     cells: Vec<SheetCell>,
+    /// What its texts take, those of merged cells once.
+    bytes: u64,
 }
 
 type Piece = Result<Vec<SheetRow>, SourceError>;
@@ -255,7 +271,7 @@ fn send_rows(
     let mut merged = Merged::of(workbook.merge_cells_by_sheet_name(&sheet).map_err(of_library)?, choice.fills_merged);
     let mut cells = workbook.worksheet_cells_reader(&sheet).map_err(of_library)?;
     let mut row = SheetRow::default();
-    let mut piece = Vec::new();
+    let (mut piece, mut piece_bytes) = (Vec::new(), 0);
     while let Some(record) = cells.next_cell_with_formula_metadata().map_err(of_library)? {
         let (number, column) = (u64::from(record.pos.0) + 1, record.pos.1 as usize);
         if number < row.number {
@@ -263,10 +279,14 @@ fn send_rows(
         }
         if number > row.number {
             if let Some(finished) = finish_row(&mut row, number, &mut merged, file)? {
+                piece_bytes += finished.bytes;
                 piece.push(finished);
             }
-            if piece.len() >= PIECE_ROWS && sender.send(Ok(std::mem::take(&mut piece))).is_err() {
-                return Ok(());
+            if piece.len() >= PIECE_ROWS || piece_bytes >= RECORD_BYTES_MAX {
+                piece_bytes = 0;
+                if sender.send(Ok(std::mem::take(&mut piece))).is_err() {
+                    return Ok(());
+                }
             }
         }
         let value = match record.value {
@@ -279,6 +299,13 @@ fn send_rows(
         if column < COLUMNS_MAX {
             if row.cells.len() <= column {
                 row.cells.resize(column + 1, SheetCell::Empty);
+            }
+            row.bytes += value.text_bytes();
+            if row.bytes > RECORD_BYTES_MAX {
+                let reason = format!(
+                    "row {number} holds more than {RECORD_BYTES_MAX} bytes of text; cut its texts, or leave them out"
+                );
+                return Err(bad(file, &reason));
             }
             row.cells[column] = value;
         }
@@ -300,7 +327,7 @@ fn finish_row(
     merged: &mut Merged,
     file: &SourceFile,
 ) -> Result<Option<SheetRow>, SourceError> {
-    let mut finished = std::mem::replace(row, SheetRow { number: next_number, cells: Vec::new() });
+    let mut finished = std::mem::replace(row, SheetRow { number: next_number, ..SheetRow::default() });
     if finished.number == 0 {
         return Ok(None);
     }
@@ -321,14 +348,22 @@ fn cell_of(value: DataRef<'_>) -> SheetCell {
         DataRef::SharedString(text) => text_of(text),
         DataRef::Bool(value) => SheetCell::Boolean(value),
         DataRef::DateTime(moment) => moment_of(&moment),
-        DataRef::DateTimeIso(text) => SheetCell::Text(text),
+        DataRef::DateTimeIso(text) => text_of(&text),
         DataRef::DurationIso(_) => SheetCell::Fault(FoundKind::Duration),
         DataRef::Error(_) => SheetCell::Fault(FoundKind::CellError),
     }
 }
 
 fn text_of(text: &str) -> SheetCell {
-    if text.is_empty() { SheetCell::Empty } else { SheetCell::Text(text.to_owned()) }
+    // Most texts need no counting.
+    let is_long = text.len() > CELL_CHARS_MAX;
+    if text.is_empty() {
+        SheetCell::Empty
+    } else if is_long && (text.len() > CELL_CHARS_MAX * CHAR_BYTES_MAX || text.chars().count() > CELL_CHARS_MAX) {
+        SheetCell::Fault(FoundKind::LongText)
+    } else {
+        SheetCell::Text(text.into())
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the number is whole and within the range of exact ones")]
@@ -358,7 +393,7 @@ fn moment_of(moment: &ExcelDateTime) -> SheetCell {
     let Some((date, time)) = civil() else { return SheetCell::Fault(FoundKind::Moment) };
     let serial = moment.as_f64();
     if (0.0..1.0).contains(&serial) {
-        return SheetCell::Text(time.to_string());
+        return SheetCell::Text(time.to_string().into());
     }
     if serial < 0.0 {
         return SheetCell::Fault(FoundKind::Moment);
@@ -392,7 +427,7 @@ impl Merged {
     }
 
     /// Gives the cells of merged areas in a row the area's value, or marks them. Rows come in their order. False when the areas
-    /// of the row take more columns than there are.
+    /// of the row take more columns than there are, or more text than a row may hold.
     fn apply(&mut self, row: &mut SheetRow) -> bool {
         let number = u32::try_from(row.number - 1).unwrap_or(u32::MAX);
         while let Some(area) = self.areas.get(self.next).filter(|area| area.dimensions.start.0 <= number) {
@@ -402,8 +437,15 @@ impl Merged {
             self.next += 1;
         }
         let areas = &mut self.areas;
-        self.open.retain(|index| areas[*index].dimensions.end.0 >= number);
-        let mut columns = 0;
+        self.open.retain(|index| {
+            let area = &mut areas[*index];
+            let is_open = area.dimensions.end.0 >= number;
+            if !is_open {
+                area.value = SheetCell::Empty;
+            }
+            is_open
+        });
+        let (mut columns, mut bytes) = (0, 0);
         for index in &self.open {
             let area = &mut areas[*index];
             let (first, last) = (area.dimensions.start.1 as usize, area.dimensions.end.1 as usize);
@@ -413,7 +455,15 @@ impl Merged {
             }
             let is_first_row = area.dimensions.start.0 == number;
             if is_first_row {
-                area.value = row.cells.get(first).cloned().unwrap_or(SheetCell::Empty);
+                area.value = match row.cells.get(first) {
+                    None | Some(SheetCell::Empty) => SheetCell::Empty,
+                    Some(value) if self.fills => value.clone(),
+                    Some(_) => SheetCell::Fault(FoundKind::Merged),
+                };
+            }
+            bytes += area.value.text_bytes();
+            if bytes > RECORD_BYTES_MAX {
+                return false;
             }
             let last = last.min(COLUMNS_MAX - 1);
             for column in first..=last {
@@ -423,11 +473,7 @@ impl Merged {
                 if row.cells.len() <= column {
                     row.cells.resize(column + 1, SheetCell::Empty);
                 }
-                row.cells[column] = match (self.fills, &area.value) {
-                    (_, SheetCell::Empty) => SheetCell::Empty,
-                    (true, value) => value.clone(),
-                    (false, _) => SheetCell::Fault(FoundKind::Merged),
-                };
+                row.cells[column] = area.value.clone();
             }
         }
         true

@@ -50,6 +50,8 @@ const DAY_MICROSECONDS: i64 = 86_400_000_000;
 const DECIMAL_SCALE_MAX: usize = 4;
 /// Most digits of a column that is taken for an exact decimal.
 const DECIMAL_DIGITS_MAX: usize = 18;
+/// Digits of the largest integer.
+const INTEGER_DIGITS_MAX: usize = 19;
 /// No decimal needs a larger exponent, and none makes room for so many zeros.
 const EXPONENT_MAX: isize = 100;
 
@@ -59,6 +61,8 @@ pub(super) struct Candidate {
     seen: bool,
     integer: bool,
     float: bool,
+    /// A whole number was seen that an integer can't hold and of which a float would lose digits: a code, not a measure.
+    has_long_whole: bool,
     /// An exact decimal is assumed only where every value has the same number of fractional digits, as amounts of
     /// money do; measured numbers do not.
     decimal: bool,
@@ -76,6 +80,7 @@ impl Default for Candidate {
             seen: false,
             integer: true,
             float: true,
+            has_long_whole: false,
             decimal: true,
             decimal_scale: None,
             decimal_digits: 0,
@@ -113,7 +118,8 @@ impl Candidate {
             Cell::Float(_) => *self = Candidate { float: self.float, ..none },
             Cell::Number(text) => {
                 let integer = self.integer && parse_integer(text).is_some();
-                *self = Candidate { integer, float: self.float && parse_float(text).is_some(), ..none };
+                let has_long_whole = self.has_long_whole || is_long_whole(text);
+                *self = Candidate { integer, float: self.float && parse_float(text).is_some(), has_long_whole, ..none };
             }
             Cell::Boolean(_) => *self = Candidate { boolean: self.boolean, ..none },
             Cell::Text(text) => {
@@ -133,6 +139,7 @@ impl Candidate {
         self.integer = self.integer && parse_integer(text).is_some();
         // What is a whole number is a number.
         self.float = self.integer || (self.float && parse_float(text).is_some());
+        self.has_long_whole = self.has_long_whole || (self.float && is_long_whole(text));
         self.decimal = self.decimal && self.fits_decimal(text);
         self.date = self.date && parse_date(text).is_some();
         if self.local_timestamp || self.timestamp {
@@ -154,9 +161,9 @@ impl Candidate {
         scale == fraction.len() && scale <= DECIMAL_SCALE_MAX && self.decimal_digits <= DECIMAL_DIGITS_MAX
     }
 
-    /// The same, or nothing for a column without values.
+    /// The same, or nothing for a column without values. Long whole numbers are numbers here: a declared column may take them.
     pub(super) fn decide_seen(&self) -> Option<ColumnType> {
-        self.seen.then(|| self.decide())
+        self.seen.then(|| Candidate { has_long_whole: false, ..self.clone() }.decide())
     }
 
     /// The narrowest type that all values fit; a column without values is text.
@@ -170,7 +177,7 @@ impl Candidate {
         } else if self.decimal {
             let scale = i8::try_from(self.decimal_scale.unwrap_or(0)).expect("at most DECIMAL_SCALE_MAX");
             ColumnType::Decimal { precision: 18, scale }
-        } else if self.float {
+        } else if self.float && !self.has_long_whole {
             ColumnType::Float
         } else if self.date {
             ColumnType::Date
@@ -357,6 +364,12 @@ fn parse_integer(text: &str) -> Option<i64> {
     if is_plain_whole(unsigned) { text.parse().ok() } else { None }
 }
 
+/// Whether a text is a whole number, written without point and exponent, that no integer can hold.
+fn is_long_whole(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    unsigned.len() >= INTEGER_DIGITS_MAX && is_plain_whole(unsigned) && text.parse::<i64>().is_err()
+}
+
 fn parse_float(text: &str) -> Option<f64> {
     if !is_number(text) {
         return None;
@@ -517,7 +530,7 @@ mod tests {
         assert_eq!(decide(&["1e-3", "4"]), ColumnType::Float);
         assert_eq!(decide(&["0450", "1200"]), ColumnType::Text);
         assert_eq!(decide(&["00.5", "1.0"]), ColumnType::Text);
-        assert_eq!(decide(&["9223372036854775808"]), ColumnType::Float);
+        assert_eq!(decide(&["9223372036854775807", "-9223372036854775808"]), ColumnType::Integer);
         assert_eq!(decide(&["true", "FALSE"]), ColumnType::Boolean);
         assert_eq!(decide(&["2013-01-01", "2012-02-29"]), ColumnType::Date);
         assert_eq!(decide(&["2013-01-01", "2013-02-29"]), ColumnType::Text);
@@ -526,6 +539,25 @@ mod tests {
         assert_eq!(decide(&["2013-01-01T10:00:00Z", "2013-01-01T10:00:00"]), ColumnType::Text);
         assert_eq!(decide(&[]), ColumnType::Text);
         assert_eq!(decide(&["NaN"]), ColumnType::Text);
+    }
+
+    /// As floats 12345678901234567890 and …891 would be one value.
+    #[test]
+    fn whole_numbers_that_no_integer_holds_are_texts() {
+        for values in [
+            &["9223372036854775808"][..],
+            &["12345678901234567890", "12345678901234567891"],
+            &["7", "-9223372036854775809"],
+            &["12345678901234567890", "0.5"],
+        ] {
+            assert_eq!(decide(values), ColumnType::Text, "{values:?}");
+            let mut of_json = Candidate::default();
+            values.iter().for_each(|value| of_json.observe(Cell::Number(value)));
+            assert_eq!(of_json.decide(), ColumnType::Text, "{values:?}");
+            // A column that is declared as one of numbers may take them.
+            assert_eq!(of_json.decide_seen(), Some(ColumnType::Float), "{values:?}");
+        }
+        assert_eq!(decide(&["12345678901234567890.0", "1e19"]), ColumnType::Float);
     }
 
     /// As in a typed source: a sheet may write a number that is too large for one.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lingqu_engine::ColumnType;
 use lingqu_engine::source::{
-    DeclaredColumn, Fragment, FragmentForm, FragmentOptions, RejectLimit, Source, SourceError, SourceFormat,
+    DeclaredColumn, FoundKind, Fragment, FragmentForm, FragmentOptions, RejectLimit, Source, SourceError, SourceFormat,
     SourceOptions,
 };
 
@@ -217,6 +217,26 @@ fn open_made(place: &Place, sheet: &[u8], texts: &[u8]) -> Result<Vec<String>, S
 fn an_honest_archive_is_read() {
     let place = Place::new();
     assert_eq!(open_made(&place, &sheet(GOOD_ROWS), &texts("1", GOOD_TEXTS)).expect("good"), ["7"]);
+}
+
+/// Runs are joined to one text, and many cells may name it: a few bytes stand for much.
+#[test]
+fn a_text_is_no_longer_than_a_cell_and_a_row_no_longer_than_a_record() {
+    let place = Place::new();
+    let run = |characters: usize| format!("<r><t>{}</t></r>", "字".repeat(characters));
+    let (longest, longer) = (run(32_000) + &run(767), run(32_000) + &run(768));
+    let shared = texts("3", &format!("{GOOD_TEXTS}<si>{longest}</si><si>{longer}</si>"));
+    let cell = |at: &str, text: usize| format!(r#"<c r="{at}" t="s"><v>{text}</v></c>"#);
+    let below = |cells: &str| sheet(&format!(r#"<row r="1">{}</row><row r="2">{cells}</row>"#, cell("A1", 0)));
+    let read = open_made(&place, &below(&cell("A2", 1)), &shared).expect("as long as a cell may be");
+    assert_eq!(read.iter().map(|row| row.chars().count()).collect::<Vec<_>>(), [32_767]);
+    let error = open_made(&place, &below(&cell("A2", 2)), &shared).expect_err("a character too many");
+    assert!(matches!(error, SourceError::BadValue { line: 2, found_kind: FoundKind::LongText, .. }), "{error}");
+    let found = Fragment::read(&place.directory.path().join("made.xlsx"), &FragmentOptions::default());
+    assert_eq!(text_rows(&[found.expect("one cell of it can't be read").batch]), [""]);
+    let row: String = ('A'..='K').map(|column| cell(&format!("{column}2"), 1)).collect();
+    let error = open_made(&place, &below(&row), &shared).expect_err("eleven of them");
+    assert!(matches!(&error, SourceError::BadWorkbook { reason, .. } if reason.contains("row 2")), "{error}");
 }
 
 /// A number is a day only where its cell is formatted as one, and which day, the workbook says. (ECMA-376, 18.17.4.1.)

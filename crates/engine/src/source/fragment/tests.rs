@@ -115,6 +115,25 @@ fn json_is_read_wherever_its_rows_stand() {
 }
 
 #[test]
+fn a_json_document_of_too_many_values_is_refused_or_read_one_by_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("found.json");
+    let opened = |text: &str, values_max| {
+        std::fs::write(&path, text).unwrap();
+        WholeJson::open(&bounded(&path), 1 << 20, values_max)
+    };
+    let wrapped = r#"{"note": "[1,2,\"]", "rows": [{"a": 1}, {"a": 2}]}"#;
+    assert!(opened(wrapped, 7).unwrap().is_some());
+    let refused = opened(wrapped, 6).err().unwrap().to_string();
+    assert!(refused.contains("newline-delimited"), "{refused}");
+    assert!(opened(r#" [ {"a": 1}, {"a": 2}]"#, 4).unwrap().is_none());
+    // Of lines only the first is a document.
+    assert!(opened("{\"a\": 1}\n{\"a\": 2}\n", 2).unwrap().is_none());
+    let object = read("found.json", br#"{"a": 1, "b": {"c": [1]}}"#).unwrap();
+    assert_eq!(cells(&object), [["1", ""]], "an object without rows within it is a row");
+}
+
+#[test]
 fn parquet_keeps_its_types() {
     let delays: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![12, -3]));
     let batch = RecordBatch::try_from_iter([("delay", delays)]).unwrap();

@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::file::SourceFile;
 use super::super::typed::Cell;
@@ -24,8 +24,9 @@ pub(super) struct WholeJson {
 }
 
 impl WholeJson {
-    /// Reads a document; none when it is larger than may be, is no single document, or has no rows.
-    pub(super) fn open(file: &SourceFile, bytes_max: u64) -> Result<Option<Self>, SourceError> {
+    /// Reads a document; none when it is larger than may be, is no single document, or has no rows, and when it is a plain array of
+    /// objects with more values than may be, which can be read one by one.
+    pub(super) fn open(file: &SourceFile, bytes_max: u64, values_max: usize) -> Result<Option<Self>, SourceError> {
         let mut bytes = Vec::new();
         let read = file.open()?.take(bytes_max + 1).read_to_end(&mut bytes);
         read.map_err(|error| file.io_fault(&error))?;
@@ -33,6 +34,13 @@ impl WholeJson {
             return Ok(None);
         }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        if values_in(bytes) > values_max {
+            let within = bytes.trim_ascii_start().strip_prefix(b"[");
+            if within.is_some_and(|within| within.trim_ascii_start().starts_with(b"{")) {
+                return Ok(None);
+            }
+            return Err(SourceError::JsonTooLarge { file: file.name(), values_max });
+        }
         let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return Ok(None) };
         Ok(find(document, 0).map(|found| found.opened()))
     }
@@ -40,6 +48,29 @@ impl WholeJson {
     pub(super) fn headers(&self) -> &[String] {
         &self.headers
     }
+}
+
+/// How many values the first document of a text has; one more for each array and object that is empty.
+fn values_in(text: &[u8]) -> usize {
+    let (mut values, mut depth) = (1, 0_usize);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_quoted,
+            b'"' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            b',' => values += 1,
+            b'[' | b'{' => {
+                values += 1;
+                depth += 1;
+            }
+            b']' | b'}' if depth <= 1 => break,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 struct Found {
@@ -76,28 +107,36 @@ impl Found {
 /// The longest array of rows in a document.
 fn find(value: Value, depth: usize) -> Option<Found> {
     match value {
-        Value::Array(rows) => {
-            let is_row = |row: &Value| row.is_object() || row.is_array();
-            if !rows.is_empty() && rows.iter().all(is_row) { Some(Found { rows, names: None }) } else { None }
+        Value::Array(rows) => are_rows(&rows).then_some(Found { rows, names: None }),
+        // An object without rows within it is itself a row.
+        Value::Object(members) if depth == 0 && !holds_rows(&members, depth) => {
+            Some(Found { rows: vec![Value::Object(members)], names: None })
         }
         Value::Object(members) if depth < DEPTH_MAX => {
             let names = NAMES.iter().find_map(|name| names_of(members.get(*name)?));
-            // An object without rows within it is itself a row.
-            let whole = (depth == 0).then(|| Value::Object(members.clone()));
             let inner = members.into_iter().filter(|(name, _)| !NAMES.contains(&name.as_str()));
             let found = inner.filter_map(|(_, inner)| find(inner, depth + 1)).max_by_key(|found| found.rows.len());
-            match found {
-                Some(mut found) => {
-                    if found.rows.first().is_some_and(Value::is_array) && found.names.is_none() {
-                        found.names = names;
-                    }
-                    Some(found)
-                }
-                None => whole.map(|whole| Found { rows: vec![whole], names: None }),
+            let mut found = found?;
+            if found.rows.first().is_some_and(Value::is_array) && found.names.is_none() {
+                found.names = names;
             }
+            Some(found)
         }
         _ => None,
     }
+}
+
+fn are_rows(rows: &[Value]) -> bool {
+    !rows.is_empty() && rows.iter().all(|row| row.is_object() || row.is_array())
+}
+
+/// Whether [`find`] finds rows within an object.
+fn holds_rows(members: &Map<String, Value>, depth: usize) -> bool {
+    members.iter().filter(|(name, _)| !NAMES.contains(&name.as_str())).any(|(_, inner)| match inner {
+        Value::Array(rows) => are_rows(rows),
+        Value::Object(members) if depth + 1 < DEPTH_MAX => holds_rows(members, depth + 1),
+        _ => false,
+    })
 }
 
 /// Names, whether given as texts or as objects with a `name`.
