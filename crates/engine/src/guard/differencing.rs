@@ -149,7 +149,8 @@ fn add<'a>(cells: &mut Vec<NewCell>, known: &mut BTreeSet<(&'a str, Vec<u8>)>, f
         whole.merge(part);
     }
     let bytes = whole.sketch.to_bytes();
-    if whole.rows == 0 || !known.insert((family, bytes.clone())) {
+    // What has no contributor tells of nobody.
+    if whole.contributors == 0 || !known.insert((family, bytes.clone())) {
         return;
     }
     let cell = Cell {

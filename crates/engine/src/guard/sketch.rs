@@ -2,12 +2,12 @@
 //! and nothing that tells who they are.
 //!
 //! A sketch has a power of two of buckets. Every row is XORed with its keyed digest into the bucket that its
-//! contributor (subject, or row where there is no subject) falls into. XORed bucket by bucket, two sketches leave what
-//! stands in one set of rows and not in the other; each bucket that is not zero then belongs to at least one
-//! contributor whose part differs. So the number of such buckets is at most the number of differing contributors: a
-//! difference below the floor is always seen as one. The reverse may err: contributors that share a bucket are counted
-//! once, so a difference just above the floor may be taken for one below it. With sixteen buckets for each contributor
-//! of the floor that happens to about one in sixty pairs of contributors.
+//! contributor (subject, or row where the table names none) falls into; nobody's rows in a table of subjects are left
+//! out. XORed bucket by bucket, two sketches leave what stands in one set of rows and not in the other; each bucket
+//! that is not zero then belongs to at least one contributor whose part differs. So the number of such buckets is at
+//! most the number of differing contributors: a difference below the floor is always seen as one. The reverse may err:
+//! contributors that share a bucket are counted once, so a difference just above the floor may be taken for one below
+//! it. With sixteen buckets for each contributor of the floor that happens to about one in sixty pairs of contributors.
 //!
 //! The bitmaps that this stands in for (one of contributors for each released number) are exact on one version of the
 //! data only, since ordinals and row numbers are made anew with each version, and take megabytes where this takes one

@@ -136,7 +136,7 @@ impl Question {
             text.extend((part.len() as u64).to_be_bytes());
             text.extend(part.as_bytes());
         };
-        add("lingqu noised question 1");
+        add("lingqu noised question 2");
         add(&rules.context);
         for (name, list) in [("conditions", self.conditions.keys()), ("groups", self.groups.keys())] {
             add(name);
@@ -310,22 +310,24 @@ fn conditions_of(input: &LogicalPlan) -> Vec<Expr> {
 }
 
 /// An expression as a text that is the same whatever the table is called: columns without qualifiers, no aliases, listed
-/// values in order, and texts in hexadecimal, so that no text can pass for another expression.
+/// values in order, texts in hexadecimal and every part in brackets, so that no expression can pass for another.
 fn canonical(expression: &Expr) -> DataFusionResult<String> {
-    let plain = expression.clone().transform(|part| {
-        Ok(match part {
-            Expr::Column(named) => Transformed::yes(column(&named.name)),
-            Expr::Alias(alias) => Transformed::yes(*alias.expr),
-            Expr::Literal(value, _) => Transformed::yes(Expr::Literal(coded(value), None)),
+    let written = expression.clone().transform_up(|part| {
+        let plain = match part {
+            Expr::Column(named) => column(&named.name),
+            Expr::Alias(alias) => return Ok(Transformed::yes(*alias.expr)),
+            Expr::Literal(value, _) => Expr::Literal(coded(value), None),
             Expr::InList(mut list) => {
-                list.list.sort_by_key(|value| format!("{value:?}"));
+                list.list.sort_by_cached_key(ToString::to_string);
                 list.list.dedup();
-                Transformed::yes(Expr::InList(list))
+                Expr::InList(list)
             }
-            other => Transformed::no(other),
-        })
+            other => other,
+        };
+        // A column of that name stands for the part in what it is a part of.
+        Ok(Transformed::yes(column(&format!("({plain})"))))
     });
-    Ok(plain.data()?.to_string())
+    Ok(written.data()?.to_string())
 }
 
 fn coded(value: ScalarValue) -> ScalarValue {
@@ -335,5 +337,38 @@ fn coded(value: ScalarValue) -> ScalarValue {
         ScalarValue::LargeUtf8(Some(text)) => ScalarValue::LargeUtf8(Some(hexadecimal(&text))),
         ScalarValue::Utf8View(Some(text)) => ScalarValue::Utf8View(Some(hexadecimal(&text))),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{col, lit, not};
+
+    use super::*;
+
+    fn text(expression: &Expr) -> String {
+        canonical(expression).expect("an expression that can be written")
+    }
+
+    #[test]
+    fn different_questions_have_different_texts() {
+        let (a, b) = (|| col("a"), || col("b"));
+        for (one, other) in [
+            (not(a().or(b())), not(a()).or(b())),
+            (a() - (b() - col("c")), a() - b() - col("c")),
+            (a().or(b()).is_true(), a().or(b().is_true())),
+            (not(a().is_true()), not(a()).is_true()),
+            (a().eq(lit("b")), a().eq(b())),
+            (a().in_list(vec![b()], false).is_null(), a().in_list(vec![b().is_null()], false)),
+        ] {
+            assert_ne!(text(&one), text(&other), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn the_same_question_has_one_text() {
+        let written = col("t.a").in_list(vec![lit("x"), lit("y")], false);
+        let otherwise = col("a").alias("z").in_list(vec![lit("y"), lit("x").alias("w"), lit("y")], false).alias("v");
+        assert_eq!(text(&written), text(&otherwise));
     }
 }

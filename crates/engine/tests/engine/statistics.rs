@@ -233,6 +233,39 @@ async fn what_the_only_row_of_a_measure_has_is_left_out_also_where_it_is_nobody_
     assert_eq!(counted, ["b|31", "c|30", "d|30", "e|30"]);
 }
 
+/// Rows of nobody do not make up for the few by whom two answers differ, nor for those who are left out.
+#[tokio::test]
+async fn rows_of_nobody_hide_nobody() {
+    let place = Place::new();
+    // Three full houses, one with a single tenant beside nine vacant flats, one that is vacant.
+    let mut csv = String::from("flat,house,tenant,kwh\n");
+    for flat in 0..80 {
+        let house = ["a", "b", "c"].get(flat / 20).unwrap_or(if flat < 70 { &"d" } else { &"e" });
+        let tenant = if flat <= 60 { format!("t{flat}") } else { String::new() };
+        csv.push_str(&format!("{flat},{house},{tenant},{}\n", flat % 7 + 1));
+    }
+    let snapshot = place.snapshot("res_1", &csv).await;
+    let columns = [("flat", "exact"), ("house", "exact"), ("tenant", "exact"), ("kwh", "exact")];
+    let input = GovernedTable::new(snapshot.files, &governance("t", &columns, vec![], None)).expect("a table");
+    let spec = ProductSpec {
+        sql: "select flat, house, tenant, kwh from t".to_owned(),
+        key: vec![name("flat")],
+        subject: Some(name("tenant")),
+        further_subjects: Vec::new(),
+    };
+    let store = ProductStore::open(&place.directory.path().join("products")).expect("a store");
+    let product = store.materialise(&place.engine, "prd_1", "set_1", &spec, &[input], Limits::default()).await;
+    let governed = governance("p", &[("house", "exact"), ("kwh", "exact")], vec![], None);
+    let table = GovernedTable::new(product.expect("a product").files, &governed).expect("a table");
+    let session = statistics(&place, table, rules(10, SmallGroups::Suppress, &["house"]));
+    assert_eq!(rows(&session, "select count(kwh) from p").await, ["80"]);
+    let but_one = batches(&session, "select sum(kwh) from p where house <> 'd'").await;
+    assert!(matches!(&but_one, Err(EngineError::Refused(refusal)) if refusal.code == DifferenceTooSmall));
+    assert_eq!(rows(&session, "select count(kwh) from p where house <> 'e'").await, ["70"]);
+    let by_house = "select house, count(*) from p group by house order by house";
+    assert_eq!(rows(&session, by_house).await, ["b|20", "c|20"]);
+}
+
 /// A sum that one contributor makes most of is left out; how many there are is not.
 #[tokio::test]
 async fn dominated_sums_are_left_out() {
