@@ -38,7 +38,7 @@ pub(super) struct RemoteColumn {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Remote<'a> {
     pub(super) columns: &'a [RemoteColumn],
-    /// Whether the order of bytes is the order of characters.
+    /// Whether the order of bytes is the order of characters, and every text can be asked for.
     pub(super) is_utf8: bool,
 }
 
@@ -131,7 +131,7 @@ fn written(expr: &Expr, remote: Remote<'_>, values: &mut Vec<Parameter>, depth: 
             let mut places = Vec::with_capacity(list.len());
             for value in list {
                 let Expr::Literal(value, _) = value else { return None };
-                places.push(place_of(column, value, values)?);
+                places.push(place_of(column, value, remote, values)?);
             }
             let not = if *negated { "NOT " } else { "" };
             Some(format!("({} {not}IN ({}))", column.quoted, places.join(", ")))
@@ -165,7 +165,7 @@ fn compared(
         _ => return None,
     };
     let order = if column.wire == WireType::Text && !is_equality(operator) { " COLLATE \"C\"" } else { "" };
-    let place = place_of(column, value, values)?;
+    let place = place_of(column, value, remote, values)?;
     Some(format!("({}{order} {word} {place})", column.quoted))
 }
 
@@ -191,8 +191,17 @@ fn may_compare(column: &RemoteColumn, operator: Operator, remote: Remote<'_>) ->
 }
 
 /// The place of a value of the column's own type among the parameters.
-fn place_of(column: &RemoteColumn, value: &ScalarValue, values: &mut Vec<Parameter>) -> Option<String> {
+fn place_of(
+    column: &RemoteColumn,
+    value: &ScalarValue,
+    remote: Remote<'_>,
+    values: &mut Vec<Parameter>,
+) -> Option<String> {
     if value.data_type() != column.view.column_type.arrow() {
+        return None;
+    }
+    // The statement would fail over a text that the database's encoding does not have; ASCII is in all of them.
+    if matches!(value, ScalarValue::Utf8(Some(text)) if !remote.is_utf8 && !text.is_ascii()) {
         return None;
     }
     // A whole number may be kept as a decimal and the other way round; PostgreSQL compares the two exactly.
@@ -278,6 +287,9 @@ mod tests {
         let mut conditions = Conditions::default();
         assert!(!conditions.add(&col("id").eq(lit(1_i64)).and(col("f").gt(lit(1.0))), remote));
         assert!(!conditions.add(&col("name").lt(lit("a")), remote));
+        assert!(!conditions.add(&col("name").eq(lit("南宁")), remote));
+        assert!(!conditions.add(&col("name").in_list(vec![lit("a"), lit("é")], false), remote));
         assert!(conditions.parameters.is_empty() && conditions.clause().is_empty());
+        assert!(conditions.add(&col("name").eq(lit("a")), remote));
     }
 }

@@ -1,5 +1,7 @@
 //! Values that travel beside a statement, in PostgreSQL's binary form.
 
+use std::ops::Range;
+
 use datafusion::common::ScalarValue;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -16,6 +18,11 @@ const DATE: u32 = 1082;
 const TIMESTAMP: u32 = 1114;
 const TIMESTAMP_TZ: u32 = 1184;
 const NUMERIC: u32 = 1700;
+
+/// The days that PostgreSQL has (4714-11-24 BC to 5874897-12-31), as it counts them.
+const DAYS: Range<i32> = -2_451_545..2_145_031_949;
+/// The points in time that it has (4714-11-24 BC to 294276-12-31), as it counts them.
+const MICROSECONDS: Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
 /// A value of a statement. It is never a part of the statement's text.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,14 +52,14 @@ impl Parameter {
     /// A point in time, in microseconds since 1970, with or without an offset. None for one outside PostgreSQL's range
     /// of finite values.
     pub(crate) fn timestamp(microseconds: i64, has_zone: bool) -> Option<Self> {
-        let value = microseconds.checked_sub(EPOCH_MICROSECONDS).filter(|value| *value != i64::MIN)?;
+        let value = microseconds.checked_sub(EPOCH_MICROSECONDS).filter(|value| MICROSECONDS.contains(value))?;
         let oid = if has_zone { TIMESTAMP_TZ } else { TIMESTAMP };
         Some(Self { oid, bytes: value.to_be_bytes().to_vec() })
     }
 
-    /// A day, in days since 1970.
+    /// A day, in days since 1970. None for one outside PostgreSQL's range of finite values.
     pub(crate) fn date(days: i32) -> Option<Self> {
-        let value = days.checked_sub(EPOCH_DAYS).filter(|value| *value != i32::MIN)?;
+        let value = days.checked_sub(EPOCH_DAYS).filter(|value| DAYS.contains(value))?;
         Some(Self { oid: DATE, bytes: value.to_be_bytes().to_vec() })
     }
 
@@ -124,4 +131,23 @@ pub(super) fn numeric_bytes(value: i128, scale: u32) -> Vec<u8> {
         bytes.extend_from_slice(&digit.to_be_bytes());
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgresql_does_not_have_is_no_parameter() {
+        assert!(Parameter::date(-2_440_588).is_some() && Parameter::date(-2_440_589).is_none());
+        assert!(Parameter::date(2_145_042_905).is_some() && Parameter::date(2_145_042_906).is_none());
+        for has_zone in [false, true] {
+            assert!(Parameter::timestamp(-210_866_803_200_000_000, has_zone).is_some());
+            assert!(Parameter::timestamp(-210_866_803_200_000_001, has_zone).is_none());
+            assert!(
+                Parameter::timestamp(i64::MAX, has_zone).is_some()
+                    && Parameter::timestamp(i64::MIN, has_zone).is_none()
+            );
+        }
+    }
 }
