@@ -74,6 +74,9 @@ def through_postgres(asked):
         for statement in asked["statements"]:
             yield attempt(lambda statement=statement: connection.execute(statement, prepare=True).fetchall())
             yield attempt(lambda statement=statement: connection.execute(statement).fetchall())
+        # What was drawn before is no more handed out.
+        yield attempt(server.fetchall)
+        transaction.rollback()
         yield attempt(lambda: transaction.execute(asked["statements"][0]).fetchall())
         yield attempt(lambda: psycopg.connect(address).execute(asked["statements"][0]).fetchall())
 

@@ -14,6 +14,7 @@ pub mod encode;
 pub mod error;
 pub mod flight;
 mod information_schema;
+mod parameters;
 pub mod postgres;
 mod range;
 pub mod rest;

@@ -20,6 +20,7 @@ use prost::Message;
 use tonic::Response;
 use tonic::metadata::MetadataValue;
 
+use super::MESSAGE_BYTES_MAX;
 use super::catalogue::nature_of;
 use super::messages::{Messages, encoded};
 use super::running::Run;
@@ -46,14 +47,25 @@ async fn parameters_in(
     messages: impl Stream<Item = Result<FlightData, FlightError>> + Send + 'static,
 ) -> Result<Vec<ScalarValue>, GatewayError> {
     let unreadable = || GatewayError::malformed("参数不是有效的 Arrow 数据", "the parameters are no valid Arrow data");
-    let messages = messages.map(|message| message.and_then(uncompressed));
+    let mut bytes = 0;
+    let messages = messages.map(move |message| {
+        let message = uncompressed(message?)?;
+        bytes += message.data_header.len() + message.data_body.len();
+        match bytes <= MESSAGE_BYTES_MAX {
+            true => Ok(message),
+            false => Err(FlightError::from_external_error(Box::new(too_large()))),
+        }
+    });
     let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
     let mut values: Option<Vec<ScalarValue>> = None;
     // Arrow's reader (59.3) panics over schemas and buffers that it did not write, and these are the client's.
     while let Some(batch) =
         AssertUnwindSafe(batches.next()).catch_unwind().await.unwrap_or_else(|_| Some(Err(unreadable_message())))
     {
-        let batch: RecordBatch = batch.map_err(|_| unreadable())?;
+        let batch: RecordBatch = batch.map_err(|error| match error {
+            FlightError::ExternalError(error) if error.is::<GatewayError>() => too_large(),
+            _ => unreadable(),
+        })?;
         match (batch.num_rows(), &values) {
             (0, _) => {}
             (1, None) => values = Some(values_of(&batch).ok_or_else(unreadable)?),
@@ -80,6 +92,11 @@ fn uncompressed(message: FlightData) -> Result<FlightData, FlightError> {
         true => Err(FlightError::DecodeError("its body is compressed".to_owned())),
         false => Ok(message),
     }
+}
+
+/// Values come in one message or in several, and all of them together are no larger than one may be.
+fn too_large() -> GatewayError {
+    GatewayError::RequestTooLarge { bytes_max: MESSAGE_BYTES_MAX }
 }
 
 fn unreadable_message() -> FlightError {
@@ -176,6 +193,7 @@ mod tests {
     use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
     use arrow::ipc::CompressionType;
     use arrow_flight::encode::FlightDataEncoderBuilder;
+    use arrow_flight::utils::batches_to_flight_data;
     use futures::stream;
 
     use super::*;
@@ -226,6 +244,23 @@ mod tests {
                 Some(_) => assert_eq!(read.unwrap_err().problem().status, 400),
             }
         }
+    }
+
+    /// Messages that are each no larger than one may be, without an end.
+    #[tokio::test]
+    async fn parameters_are_bounded_over_all_their_messages() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["a".repeat(10_000)]));
+        let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+        let batches = vec![batch.slice(0, 0), batch.clone()];
+        let mut sent = batches_to_flight_data(&batch.schema(), batches).unwrap();
+        let mut none = sent.remove(1);
+        none.data_body = vec![0; MESSAGE_BYTES_MAX / 8].into();
+        let read = async |count| {
+            let messages = [sent[0].clone()].into_iter().chain(vec![none.clone(); count]).chain([sent[1].clone()]);
+            parameters_in(stream::iter(messages.map(Ok).collect::<Vec<_>>())).await
+        };
+        assert_eq!(read(1).await.unwrap().len(), 1);
+        assert!(matches!(read(9).await, Err(GatewayError::RequestTooLarge { bytes_max: MESSAGE_BYTES_MAX })));
     }
 
     /// Whatever a client sends as parameters, they are values or no valid data: nothing panics.

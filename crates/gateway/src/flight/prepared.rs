@@ -11,6 +11,7 @@ use lingqu_domain::id::OrderId;
 use lingqu_domain::scope::Mode;
 
 use crate::error::GatewayError;
+use crate::parameters;
 
 /// Most prepared statements of one order.
 const PER_ORDER_MAX: usize = 64;
@@ -62,8 +63,9 @@ impl PreparedStatements {
         self.with(order, handle, |prepared| prepared.clone())
     }
 
-    /// Binds values to a statement in the place of those that were bound before.
+    /// Binds values to a statement in the place of those that were bound before. Error: `statement_too_large`.
     pub(super) fn bind(&self, order: &OrderId, handle: &[u8], values: Vec<ScalarValue>) -> Result<(), GatewayError> {
+        parameters::must_fit(&values)?;
         self.with(order, handle, |prepared| prepared.parameters = values)
     }
 
@@ -117,6 +119,8 @@ mod tests {
         assert!(statements.bind(&other, &handle, Vec::new()).is_err());
         statements.close(&other, &handle);
         statements.bind(&mine, &handle, vec![ScalarValue::Int64(Some(1))]).unwrap();
+        // What no statement takes is not kept.
+        assert!(statements.bind(&mine, &handle, vec![ScalarValue::from("x".repeat(20_000).as_str())]).is_err());
         assert_eq!(statements.get(&mine, &handle).unwrap().parameters, [ScalarValue::Int64(Some(1))]);
         statements.close(&mine, &handle);
         assert!(statements.get(&mine, &handle).is_err());

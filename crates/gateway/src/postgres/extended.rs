@@ -14,6 +14,7 @@ use super::rows;
 use super::session::{Drawn, Session, Transaction, must_be_as_told, unknown_cursor};
 use super::source::{Portal, Prepared, Progress, Shape, text_schema};
 use super::statement::{self, Statement};
+use crate::parameters;
 
 /// Most prepared statements of a connection, and bytes of their texts. The JDBC driver keeps up to 256.
 const PREPARED_MAX: usize = 512;
@@ -83,6 +84,7 @@ impl Session {
             let format = format_of(&bind.value_formats, at);
             values.push(parameter::read(at + 1, *oid, format, value.as_deref())?);
         }
+        parameters::must_fit(&values)?;
         self.portals.insert(bind.portal, Portal::new(prepared, values, bind.result_formats));
         self.line.wire.outbox.bare(b'2');
         Ok(())
@@ -235,7 +237,7 @@ impl Session {
         let statement = portal.prepared.statement.clone();
         let mut source = match std::mem::replace(&mut portal.progress, Progress::Over) {
             Progress::Ready => self.open(&statement, &portal.values, deadline).await?,
-            Progress::Begun(source) => source,
+            Progress::Begun(source) => self.gone_on_with(source, deadline).await?,
             Progress::Over => {
                 self.line.wire.outbox.command_complete("SELECT 0");
                 return Ok(());

@@ -14,6 +14,7 @@ use super::session::{Session, admitted};
 use super::settings::{ANSWER_SALT, NATURE, RECEIPT, ROWS};
 use super::source::Source;
 use crate::delivery::{Admission, BatchRequest};
+use crate::error::GatewayError;
 
 impl Session {
     /// Begins the answer of a statement over the order's table, and tells the client what it says of itself.
@@ -30,9 +31,9 @@ impl Session {
             let limits = Admission::limits(mode);
             let request = asked(sql, values);
             let request = BatchRequest { mode, sql: sql.to_owned(), parameters: values.to_vec(), request, limits };
-            server.deliveries.batches(&admission, request).await
+            Ok::<_, GatewayError>((server.deliveries.batches(&admission, request).await?, admission.serving))
         };
-        let answer = self.line.during(deadline, begun).await?.map_err(Refused::from)?;
+        let (answer, serving) = self.line.during(deadline, begun).await?.map_err(Refused::from)?;
         let nature = match answer.nature {
             Nature::Real => "REAL",
             Nature::Synthetic => "SYNTHETIC",
@@ -63,7 +64,21 @@ impl Session {
             outbox.notice(&[(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "01000"), (b'M', &message), (b'D', &detail)]);
         }
         let batches = answer.batches.map(|batch| batch.map_err(|cut| Refused::told(*cut.problem)));
-        Ok(Source::new(answer.schema, Box::pin(batches)))
+        Ok(Source::governed(serving, answer.schema, Box::pin(batches)))
+    }
+
+    /// An answer that was begun, of which more is asked for. Its rows have waited for as long as the client liked, so what a new
+    /// statement asks is asked again, and whether the grant is still the one that they were drawn by.
+    pub(super) async fn gone_on_with(&mut self, mut source: Source, deadline: Deadline) -> Result<Source, Stopped> {
+        let Some(serving) = source.serving.clone() else { return Ok(source) };
+        let admitted = self.line.during(deadline, admitted(&self.server, self.key)).await?;
+        if let Err(refusal) = self.server.deliveries.app().still_granted(&serving) {
+            // No waiting row leaves any more; drawn to its end, the delivery meets the same refusal and is closed by it.
+            while self.line.during(deadline, source.draw()).await?? {}
+            return Err(GatewayError::from(refusal).into());
+        }
+        admitted?;
+        Ok(source)
     }
 }
 

@@ -301,7 +301,7 @@ impl Session {
                 let statement = portal.prepared.statement.clone();
                 self.open(&statement, &portal.values, deadline).await?
             }
-            Progress::Begun(source) => source,
+            Progress::Begun(source) => self.gone_on_with(source, deadline).await?,
             Progress::Over => Source::of(portal.told.clone().unwrap_or_else(rows::no_columns), Vec::new()),
         };
         must_be_as_told(portal.told.as_ref(), &source.schema)?;

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt};
+use lingqu_app::Serving;
 use pgwire::api::results::FieldInfo;
 use tokio::sync::OnceCell;
 
@@ -75,6 +76,8 @@ pub(super) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Refused>
 /// Rows that are drawn as they are asked for.
 pub(super) struct Source {
     pub(super) schema: SchemaRef,
+    /// What the rows are drawn by; none where they are no data.
+    pub(super) serving: Option<Arc<Serving>>,
     batches: Batches,
     /// The batch that rows are being taken of, and how many were.
     current: Option<(RecordBatch, usize)>,
@@ -82,7 +85,12 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(schema: SchemaRef, batches: Batches) -> Source {
-        Source { schema, batches, current: None }
+        Source { schema, serving: None, batches, current: None }
+    }
+
+    /// Rows of the order's table.
+    pub(super) fn governed(serving: Arc<Serving>, schema: SchemaRef, batches: Batches) -> Source {
+        Source { serving: Some(serving), ..Source::new(schema, batches) }
     }
 
     /// Rows that are there already.
