@@ -1,7 +1,15 @@
 //! Pieces of exports (`Range`), formats of lookups, and the product's document.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use lingqu_crypto::{ServiceKey, sha256};
+use lingqu_domain::command::Command;
 use lingqu_domain::receipt::Outcome;
 use lingqu_domain::scope::Mode;
+use lingqu_gateway::delivery::{Deliveries, FileRequest, Handed, Settings};
+use lingqu_gateway::encode::Format;
 use lingqu_tests::scenario::{Ordered, TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Who};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -44,6 +52,7 @@ async fn a_broken_download_is_gone_on_with() {
     assert_eq!(middle.header("delivery-receipt"), Some(receipt), "the pieces are one delivery");
     let nothing = piece(&served, &order, &format!("bytes={size}-"), None).await;
     assert_eq!((nothing.status, nothing.body.len()), (416, 0));
+    assert_eq!(nothing.header("content-range"), Some(&*format!("bytes */{size}")));
 
     // Under another tag the whole is sent, which is a delivery of its own.
     let other = piece(&served, &order, "bytes=0-9", Some("\"other\"")).await.ok();
@@ -79,6 +88,100 @@ async fn the_first_piece_pays_for_all() {
     assert_eq!((charged, String::from_utf8(bytes).unwrap().lines().count()), (1, 2_001));
     let without = served.scenario.order(Who::Second, TRIP_RECORDS, &[Mode::File], (0, 0)).await;
     assert_eq!(piece(&served, &without, "bytes=0-9", None).await.problem(), (403, "quota_exceeded".to_owned()));
+}
+
+/// Where a file ends tells what is in it, so whoever has not paid for it and asks for what is behind it gets the whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_file_ends_is_not_told_for_nothing() {
+    let served = Served::open(None, 500).await;
+    for (who, range) in [(Who::First, "bytes=99999999-"), (Who::Second, "bytes=-0")] {
+        let order = served.scenario.order(who, TRIP_RECORDS, &[Mode::File], (0, 1)).await;
+        let whole = piece(&served, &order, range, None).await.ok();
+        assert_eq!((whole.text().lines().count(), whole.header("content-range")), (501, None));
+        assert_eq!(served.closed(whole.header("delivery-receipt").unwrap()).await.2.data_sets, 1);
+        let nothing = piece(&served, &order, range, None).await;
+        let size = format!("bytes */{}", whole.body.len());
+        assert_eq!((nothing.status, nothing.header("content-range")), (416, Some(&*size)));
+    }
+}
+
+fn columns(order: &Ordered, columns: &str) -> FileRequest {
+    FileRequest {
+        sql: format!("SELECT {columns} FROM {TRIP_RECORDS}"),
+        format: Format::Csv,
+        request: "test".to_owned(),
+        key: ServiceKey::parse(&order.key).unwrap().hash(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_leaves_room_for_the_files_of_others() {
+    let served = Served::open(None, 500).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 9)).await;
+    let other = served.scenario.order(Who::Second, TRIP_RECORDS, &[Mode::File], (0, 9)).await;
+    let settings = Settings { handed_per_order_max: 2, ..Settings::default() };
+    let deliveries = Deliveries::new(served.scenario.app.clone(), settings);
+    let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+    let first = deliveries.hand_out(&admission, columns(&order, "line")).await.unwrap();
+    let by_another_key = FileRequest { key: sha256(b"another key"), ..columns(&order, "line") };
+    let second = deliveries.hand_out(&admission, by_another_key.clone()).await.unwrap();
+    let refused = deliveries.hand_out(&admission, columns(&order, "day")).await.unwrap_err();
+    assert_eq!(refused.problem().code, "too_many_deliveries");
+    // Each key goes on with its own.
+    for (request, expected) in [(columns(&order, "line"), &first), (by_another_key, &second)] {
+        assert_eq!(deliveries.hand_out(&admission, request).await.unwrap().receipt, expected.receipt);
+    }
+    let admission = deliveries.admit(Some(&other.key), TRIP_RECORDS, "rest").await.unwrap();
+    deliveries.hand_out(&admission, columns(&other, "day")).await.unwrap();
+}
+
+/// A file of several pieces that an order was handed out.
+async fn long_file(served: &Served, order: &Ordered, settings: Settings) -> (Deliveries, Arc<Handed>) {
+    let deliveries = Deliveries::new(served.scenario.app.clone(), settings);
+    let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+    let handed = deliveries.hand_out(&admission, columns(order, "*")).await.unwrap();
+    assert!(handed.bytes > 1 << 20, "{} bytes", handed.bytes);
+    (deliveries, handed)
+}
+
+/// Who opens a file and does not read it is cut off, so that he does not hold a place for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_more_of_a_file_loses_his_place() {
+    let served = Served::open(None, 60_000).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 1)).await;
+    let patience = Duration::from_secs(2);
+    let settings = Settings { receiver_patience: patience, singles_per_order_max: 1, ..Settings::default() };
+    let (deliveries, handed) = long_file(&served, &order, settings).await;
+    let take = async || {
+        let serving = deliveries.readmit(&handed).await.unwrap();
+        deliveries.take(&handed, serving, 0, handed.bytes).await
+    };
+    let mut body = take().await.unwrap();
+    body.next().await.unwrap().unwrap();
+    assert_eq!(take().await.map(drop).unwrap_err().problem().code, "too_many_deliveries");
+    let mut tries = 0;
+    while take().await.is_err() {
+        tries += 1;
+        assert!(tries < 1_000, "the place did not come free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let last = body.collect::<Vec<_>>().await.pop().unwrap();
+    assert_eq!(last.unwrap_err().problem.code, "receiver_too_slow");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piece_on_its_way_stops_when_its_key_is_revoked() {
+    let served = Served::open(None, 60_000).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 1)).await;
+    let (deliveries, handed) = long_file(&served, &order, Settings::default()).await;
+    let serving = deliveries.readmit(&handed).await.unwrap();
+    let mut body = deliveries.take(&handed, serving, 0, handed.bytes).await.unwrap();
+    body.next().await.unwrap().unwrap();
+    let key = served.scenario.app.read(|state| state.orders[&order.id].value.service_keys[0].id.clone());
+    let revoke = Command::RevokeServiceKey { order: order.id.clone(), key };
+    served.scenario.act(served.scenario.clerk(Who::First), revoke).await;
+    let last = body.collect::<Vec<_>>().await.pop().unwrap();
+    assert_eq!(last.unwrap_err().problem.code, "bad_service_key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

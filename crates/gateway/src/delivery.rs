@@ -56,6 +56,8 @@ pub struct Settings {
     pub streams_per_order_max: u32,
     /// Most verifications and lookups of one order at a time.
     pub singles_per_order_max: u32,
+    /// Most files that are handed out to one order at a time.
+    pub handed_per_order_max: u32,
     /// How long a client may leave a piece of an answer (at most 256 KiB of bytes, about 1 MiB of batches) untaken.
     pub receiver_patience: Duration,
     /// Most bytes of finished files on the node's disk.
@@ -65,11 +67,12 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 4 streams, 256 verifications and lookups, a minute, 8 GiB, an hour.
+    /// 4 streams, 256 verifications and lookups, 256 files, a minute, 8 GiB, an hour.
     fn default() -> Self {
         Self {
             streams_per_order_max: 4,
             singles_per_order_max: 256,
+            handed_per_order_max: 256,
             receiver_patience: Duration::from_secs(60),
             finished_bytes_max: 8 << 30,
             address_life: Duration::from_secs(3600),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::SeekFrom;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -24,10 +24,12 @@ use lingqu_domain::scope::Mode;
 use lingqu_engine::export::ExportError;
 use lingqu_engine::session::AnswerPart;
 use roaring::RoaringTreemap;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, Take};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::finished::{Finished, FinishedFiles};
-use super::place::Place;
 use super::reservation::Reservation;
 use super::stream::{Body, Cut};
 use super::{Admission, Deliveries, paid, receipt, task_lost};
@@ -40,6 +42,8 @@ const NOT_TAKEN: &str = "not_taken";
 const HANDED_MAX: usize = 20_000;
 /// Bytes that are read at a time; the grant is looked at before each.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Pieces that wait for the client.
+const PIECES_AHEAD: usize = 1;
 /// How often a file that was put away between finding and opening it is made again.
 const OPEN_ATTEMPTS: usize = 3;
 
@@ -103,8 +107,8 @@ enum Stage {
 #[derive(Debug, Default)]
 pub(super) struct HandedFiles {
     by_receipt: BTreeMap<ReceiptId, Arc<Handed>>,
-    /// The newest of each order, protocol and file.
-    newest: BTreeMap<(OrderId, &'static str, Sha256Digest), ReceiptId>,
+    /// The newest of each order, protocol, file and key.
+    newest: BTreeMap<(OrderId, &'static str, Sha256Digest, Sha256Digest), ReceiptId>,
 }
 
 /// What the hand-outs of a node share.
@@ -131,7 +135,7 @@ impl Deliveries {
     /// is the same delivery.
     ///
     /// Errors: `mode_not_granted`; `quota_exceeded` when the file would cost a data set and none is left;
-    /// `file_too_large`; what making it ran into.
+    /// `file_too_large`; `too_many_deliveries` when the order has that many files that may be taken; what making it ran into.
     pub async fn hand_out(&self, admission: &Admission, request: FileRequest) -> Result<Arc<Handed>, GatewayError> {
         admission.serving.must_allow(Mode::File)?;
         let name = name_of(admission, &request.sql, request.format);
@@ -139,6 +143,7 @@ impl Deliveries {
             return Ok(handed);
         }
         // Before any work is done for it.
+        self.must_have_room(&admission.order)?;
         self.can_pay(admission, &name).await?;
         let file = self.finished(admission, &request.sql, request.format).await?;
         let (deliveries, admission) = (self.clone(), admission.clone());
@@ -174,11 +179,62 @@ impl Deliveries {
         length: u64,
     ) -> Result<Body, GatewayError> {
         let place = self.singles.take(&handed.order)?;
-        let file = self.opened_file(handed).await?;
+        let mut file = File::from_std(self.opened_file(handed).await?);
+        file.seek(SeekFrom::Start(start)).await.map_err(|error| unreadable(&error))?;
         let (deliveries, taken) = (self.clone(), Arc::clone(handed));
         let closed = tokio::spawn(async move { deliveries.close_taken(&taken).await });
         closed.await.map_err(|error| task_lost(&error))??;
-        Ok(Box::pin(pieces(Arc::clone(&self.app), serving, place, file, start, length)))
+        let (pieces, body) = mpsc::channel(PIECES_AHEAD);
+        let (deliveries, handed) = (self.clone(), Arc::clone(handed));
+        tokio::spawn(async move {
+            let told = deliveries.hand_over(&handed, &serving, file.take(length), &pieces).await;
+            // Not when the client comes to know it: he may never ask.
+            drop(place);
+            if let Err(error) = told {
+                drop(pieces.send(Err(Cut { problem: Box::new(error.problem()) })).await);
+            }
+        });
+        Ok(Box::pin(ReceiverStream::new(body)))
+    }
+
+    /// Whether the order has paid for a file that is handed out.
+    pub async fn is_paid(&self, handed: &Handed) -> Result<bool, GatewayError> {
+        Ok(paid::is_paid(&self.app, &handed.order, &handed.name).await?)
+    }
+
+    /// Hands a part of an open file over piece by piece, as long as the grant and the key stand and the client takes it. He
+    /// may have hung up when this returns.
+    async fn hand_over(
+        &self,
+        handed: &Handed,
+        serving: &Serving,
+        mut part: Take<File>,
+        pieces: &mpsc::Sender<Result<Bytes, Cut>>,
+    ) -> Result<(), GatewayError> {
+        let patience = self.settings.receiver_patience;
+        loop {
+            let Ok(room) = tokio::time::timeout(patience, pieces.reserve()).await else {
+                return Err(GatewayError::ReceiverTooSlow { seconds: patience.as_secs() });
+            };
+            let Ok(room) = room else { return Ok(()) };
+            self.app.still_granted(serving)?;
+            self.must_have_key(handed)?;
+            let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+            if part.read_buf(&mut piece).await.map_err(|error| unreadable(&error))? == 0 {
+                return Ok(());
+            }
+            room.send(Ok(piece.freeze()));
+        }
+    }
+
+    /// Refuses when the key that a file was asked with is not in force any more. Error: `bad_service_key`.
+    fn must_have_key(&self, handed: &Handed) -> Result<(), AppError> {
+        let hash = handed.key.to_string();
+        let is_in_force = self.app.read(|state| {
+            let order = state.orders.get(&handed.order);
+            order.is_some_and(|order| order.value.service_keys.iter().any(|key| key.hash == hash && !key.revoked))
+        });
+        if is_in_force { Ok(()) } else { Err(AppError::BadKey) }
     }
 
     /// Notes that an export which has begun pays for its file, so that its pieces are not paid for once more. Its receipt
@@ -203,9 +259,24 @@ impl Deliveries {
         let half = self.address_life() / 2;
         let now = self.app.now();
         self.hand_outs.look(|handed| {
-            let newest = handed.newest.get(&(admission.order.clone(), admission.protocol, *name))?;
+            let newest = handed.newest.get(&(admission.order.clone(), admission.protocol, *name, *key))?;
             let found = handed.by_receipt.get(newest)?;
-            (found.key == *key && now.duration_until(found.until) > half).then(|| Arc::clone(found))
+            (now.duration_until(found.until) > half).then(|| Arc::clone(found))
+        })
+    }
+
+    /// Refuses an order that has as many files handed out as it may, so that it leaves room for others.
+    fn must_have_room(&self, order: &OrderId) -> Result<(), GatewayError> {
+        let limit = self.settings.handed_per_order_max;
+        self.hand_outs.look(|handed| {
+            let own = handed.by_receipt.values().filter(|handed| handed.order == *order).count();
+            if own >= limit as usize {
+                return Err(GatewayError::TooManyDeliveries { limit });
+            }
+            if handed.by_receipt.len() >= HANDED_MAX {
+                return Err(AppError::Engine(lingqu_engine::EngineError::Busy).into());
+            }
+            Ok(())
         })
     }
 
@@ -286,9 +357,7 @@ impl Deliveries {
         if let Some(handed) = self.handed_already(&admission, &name, &request.key) {
             return Ok(handed);
         }
-        if self.hand_outs.look(|handed| handed.by_receipt.len()) >= HANDED_MAX {
-            return Err(AppError::Engine(lingqu_engine::EngineError::Busy).into());
-        }
+        self.must_have_room(&admission.order)?;
         // Making the file may have taken a while.
         self.app.still_granted(&admission.serving)?;
         let day = self.app.quota_day(&admission.serving);
@@ -326,7 +395,7 @@ impl Deliveries {
         });
         self.hand_outs.look(|all| {
             let protocol = handed.admission.protocol;
-            all.newest.insert((handed.order.clone(), protocol, name), receipt.clone());
+            all.newest.insert((handed.order.clone(), protocol, name, handed.key), receipt.clone());
             all.by_receipt.insert(receipt, Arc::clone(&handed));
         });
         let (app, hand_outs) = (Arc::downgrade(&self.app), Arc::downgrade(&self.hand_outs));
@@ -424,7 +493,7 @@ async fn end_in_time(app: Weak<App>, hand_outs: Weak<HandOuts>, handed: Arc<Hand
     let (Some(app), Some(hand_outs)) = (app.upgrade(), hand_outs.upgrade()) else { return };
     hand_outs.look(|all| {
         all.by_receipt.remove(&handed.receipt);
-        let place = (handed.order.clone(), handed.admission.protocol, handed.name);
+        let place = (handed.order.clone(), handed.admission.protocol, handed.name, handed.key);
         if all.newest.get(&place) == Some(&handed.receipt) {
             all.newest.remove(&place);
         }
@@ -444,34 +513,8 @@ async fn end_in_time(app: Weak<App>, hand_outs: Weak<HandOuts>, handed: Arc<Hand
     }
 }
 
-/// A part of an open file, piece by piece, as long as the grant stands.
-fn pieces(
-    app: Arc<App>,
-    serving: Arc<Serving>,
-    place: Place,
-    file: std::fs::File,
-    start: u64,
-    length: u64,
-) -> impl futures::Stream<Item = Result<bytes::Bytes, Cut>> + Send {
-    async_stream::try_stream! {
-        let _place = place;
-        let mut file = tokio::fs::File::from_std(file);
-        let failed = |error: std::io::Error| Cut {
-            problem: Box::new(AppError::Fault(format!("a finished file can't be read: {error}")).problem()),
-        };
-        file.seek(SeekFrom::Start(start)).await.map_err(failed)?;
-        let mut file = file.take(length);
-        loop {
-            app.still_granted(&serving).map_err(|refusal| Cut {
-                problem: Box::new(GatewayError::from(refusal).problem()),
-            })?;
-            let mut piece = BytesMut::with_capacity(PIECE_BYTES);
-            if file.read_buf(&mut piece).await.map_err(failed)? == 0 {
-                break;
-            }
-            yield piece.freeze();
-        }
-    }
+fn unreadable(error: &std::io::Error) -> AppError {
+    AppError::Fault(format!("a finished file can't be read: {error}"))
 }
 
 /// The digest of all that decides a file's bytes. The product's text and permits follow from the order; the program writes

@@ -85,8 +85,8 @@ async fn whole(
     Ok(response)
 }
 
-/// A piece of the finished file. Nothing when the file is too large to be kept: the whole is sent then, as one may
-/// (RFC 9110 section 14.2).
+/// A piece of the finished file. Nothing when the file is too large to be kept, or when it has no such piece and is not paid
+/// for, since where a file ends tells what is in it: the whole is sent then, as one may (RFC 9110 section 14.2).
 async fn piece(
     deliveries: &Deliveries,
     admission: &Admission,
@@ -104,6 +104,9 @@ async fn piece(
         Err(error) => return Err(error),
     };
     let asked = Asked::of(headers, file.bytes, etag);
+    if asked == Asked::Nothing && !deliveries.is_paid(&file).await? {
+        return Ok(None);
+    }
     let mut response = handed(&file, asked, etag);
     if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
         let (start, length) = asked.bytes(file.bytes);
