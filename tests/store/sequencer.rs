@@ -74,6 +74,24 @@ async fn one_that_was_stopped_is_refused_wherever_it_goes_on() {
     assert!(matches!(second.publish().await, Err(LogError::SequencerLost)));
 }
 
+/// A holder that died before the database's clock was set back by an hour keeps its place no longer than another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_was_set_back_does_not_keep_the_place() {
+    let Some(factory) = factory().await else { return };
+    let (store, other_store) = (factory.open().await, factory.open().await);
+    let directory = factory.directory().join("log");
+    grow(&store, 5).await;
+    let first = open(&store, &directory, true).await.unwrap();
+    first.publish().await.unwrap();
+    let raw = factory.raw().await;
+    raw.execute_unprepared("UPDATE sequencer SET seen_at_unix_ms = seen_at_unix_ms + 3600000").await.unwrap();
+    drop(raw);
+    let second = open(&other_store, &directory, true).await.unwrap();
+    grow(&store, 1).await;
+    assert!(matches!(first.publish().await, Err(LogError::SequencerLost)));
+    assert_eq!(second.publish().await.unwrap().checkpoint.size, 7);
+}
+
 /// A backlog that takes longer to publish than a place is kept does not cost it: the place is renewed on the way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_backlog_does_not_cost_the_place() {

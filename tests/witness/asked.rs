@@ -153,6 +153,31 @@ async fn what_lacks_its_quorum_is_kept_and_not_published() {
     }
 }
 
+/// A crash after the twin's checkpoint: the lines of the other one are lost, so it is not served before they are there again.
+#[tokio::test]
+async fn a_checkpoint_that_a_crash_left_out_waits_for_its_quorum() {
+    let logged = Logged::open().await;
+    let (one, other) = (Neighbour::of(logged.keys.clone()).await, Neighbour::of(logged.keys.clone()).await);
+    logged.scenario.app.ask_witnesses(asking(vec![one.asked(), other.asked()], 2)).unwrap();
+    let before = logged.scenario.app.publish_log().await.unwrap();
+    let directory = logged.close().await;
+    std::fs::remove_file(directory.join("log/checkpoint")).unwrap();
+    let crashed = Copy::of(directory).await;
+    crashed.app.ask_witnesses(asking(vec![one.asked(), other.away()], 2)).unwrap();
+    let waits = crashed.app.publish_log().await.unwrap_err();
+    assert!(matches!(waits, AppError::AwaitingWitnesses { found: 1, required: 2 }), "{waits}");
+    assert!(!crashed.app.directory().join("log/checkpoint").exists());
+    crashed.app.close().await.unwrap();
+    let copy = Copy::of(crashed.app.directory()).await;
+    copy.app.ask_witnesses(asking(vec![one.asked(), other.asked()], 2)).unwrap();
+    let published = copy.app.publish_log().await.unwrap();
+    assert!(published.size >= before.size);
+    for neighbour in [&one, &other] {
+        assert_eq!(lines(&published.note, &neighbour.keys), 1);
+        assert_eq!(neighbour.proofs(), Vec::<PathBuf>::new());
+    }
+}
+
 /// A database that was set back behind what witnesses were shown is found out before anything else is signed.
 #[tokio::test]
 async fn a_checkpoint_that_was_shown_is_never_contradicted() {

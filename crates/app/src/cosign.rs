@@ -196,6 +196,29 @@ impl App {
         }
     }
 
+    /// Publishes heads of which a crash left one out, if there are any; with witnesses they wait for their quorum like others, and
+    /// nothing else does: what waited when this process published last may be passed by.
+    ///
+    /// # Errors
+    /// Those of [`App::sign_and_release`].
+    pub(crate) async fn release_unfinished(
+        &self,
+        publisher: &LogPublisher,
+        unfinished: Option<Heads>,
+    ) -> Result<(), AppError> {
+        let Some(cosigning) = self.cosigning.get() else {
+            let Some(heads) = unfinished else { return Ok(()) };
+            check_signed(publisher, &heads).await?;
+            return Ok(publisher.release(heads).await?);
+        };
+        let kept = match unfinished {
+            Some(heads) => Some(cosigning.keep_signed(publisher, heads).await?),
+            None => None,
+        };
+        *lock(&cosigning.waiting) = kept;
+        Ok(())
+    }
+
     /// Asks the witnesses whose lines are missing under what is published, and adds what they answer. A log that grows faster than
     /// its witnesses answer would never show their lines; so, when that has gone on for a while, nothing newer is published until
     /// one round of asking is over.

@@ -214,7 +214,12 @@ impl App {
             Some(open) => open,
             None => {
                 let keys = LogKeys { international: self.log_signer()?, national: self.twin_signer()? };
-                LogPublisher::open(&self.store, self.log_files(), keys).await?
+                let (open, unfinished) = LogPublisher::take_up(&self.store, self.log_files(), keys).await?;
+                if let Err(error) = self.release_unfinished(&open, unfinished).await {
+                    give_back(&open).await;
+                    return Err(error);
+                }
+                open
             }
         };
         // A publisher that failed is dropped: the next call takes the log up from its files again. What waits for its witnesses

@@ -377,6 +377,14 @@ impl ReceiptLog {
                 ),
             });
         }
+        if head > start
+            && !self.inner.is_open_for_appending()
+            && let Some(segments) = &self.inner.segments
+        {
+            // Another process may have written this and not synced it yet; what is committed to must never be lost.
+            let segments = segments.clone();
+            blocking((), move |()| segments.sync_last()).await?;
+        }
         let (mut position, mut following) = (start, None);
         while head.saturating_sub(position) >= least {
             let group = match following.take() {

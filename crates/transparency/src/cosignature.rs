@@ -125,7 +125,7 @@ impl CosignerPolicy {
     }
 
     /// Adds to a note what a witness answered about it (tlog-witness, "add-checkpoint"): the lines of this policy's cosigners,
-    /// each in place of an earlier one of the same key. Lines of others are left out.
+    /// one of each key, with the latest instant, in place of an earlier one of the same key. Lines of others are left out.
     ///
     /// # Errors
     /// [`TransparencyError::Malformed`] when the answer is no list of signature lines; [`TransparencyError::NotSigned`] when
@@ -137,6 +137,12 @@ impl CosignerPolicy {
             return Ok(note.clone());
         }
         note.with_signatures(&lines)?.verify_signatures(&self.cosigners)?;
+        // A witness that answers many lines must not fill the note, where others' lines have to find room.
+        let latest = |cosigner: &NoteVerifier| {
+            let own = lines.iter().filter(|line| cosigner.is_of(line));
+            own.max_by_key(|line| split_timestamp(&line.bytes).map(|(at, _)| at)).cloned()
+        };
+        let lines: Vec<NoteSignature> = self.cosigners.iter().filter_map(latest).collect();
         let replaced =
             |old: &NoteSignature| lines.iter().any(|line| line.name == old.name && line.key_id == old.key_id);
         let mut all: Vec<NoteSignature> = note.signatures().iter().filter(|old| !replaced(old)).cloned().collect();
@@ -296,6 +302,21 @@ mod tests {
         let mut lines = note(&[&a, &b], 9).signatures().to_vec();
         lines[2].bytes[20] ^= 1;
         assert!(one.check(&twice.with_signatures(&lines).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_witness_adds_one_line_for_each_key() {
+        let (a, b) = (cosigner("a.example", 3), cosigner("b.example", 4));
+        let known = [&a, &b].map(|cosigner| cosigner.verifier().clone()).to_vec();
+        let policy = CosignerPolicy::new(known, 2).unwrap();
+        let many = (1..=crate::SIGNATURES_MAX as u64)
+            .rev()
+            .map(|at| a.cosign(TEXT, at).unwrap().to_line())
+            .collect::<String>();
+        let cosigned = policy.gather(&note(&[], 9), &many).unwrap();
+        let cosigned = policy.gather(&cosigned, &b.cosign(TEXT, 7).unwrap().to_line()).unwrap();
+        assert_eq!(cosigned.signatures().len(), 3);
+        assert_eq!(policy.check(&cosigned).unwrap(), [(a.verifier(), 100), (b.verifier(), 7)]);
     }
 
     #[test]

@@ -48,8 +48,11 @@ impl App {
         (receipts_max, parts_max): (usize, usize),
     ) -> Result<ReceiptPlan, AppError> {
         let (windows, counted_to) = self.read(|state| {
-            let windows = windows_of(state).remove(order).unwrap_or_default();
-            (windows, window_ends(state).into_values().max().unwrap_or(1))
+            // A window that was closed since the checkpoint counts receipts that are for the next bundle.
+            let end = committed.saturating_add(1);
+            let mut windows = windows_of(state).remove(order).unwrap_or_default();
+            windows.retain(|window| window.reading.end_position <= end);
+            (windows, window_ends(state).into_values().max().unwrap_or(1).min(end))
         });
         let by_index = OrderReceipts::new(log, order, counted_to, committed);
         let (parts, problem) = by_index.recounted(&windows, receipts_max, parts_max).await?;

@@ -105,19 +105,38 @@ impl LogPublisher {
     /// On SQLite the lock of a directory lets one publisher in. On PostgreSQL the database does: processes that share the
     /// directory or the object store may be on several machines.
     ///
+    /// Where a crash left the first log's checkpoint out, it is signed and published at once, without others' lines.
+    ///
     /// # Errors
     /// [`LogError::InUse`] or [`LogError::NotSequencer`], [`LogError::DatabaseBehind`], [`LogError::EntryDiffers`],
     /// [`LogError::RootDiffers`], [`LogError::FilesBehind`], [`LogError::TwinLeftOut`], [`LogError::Log`] with the file's name.
     pub async fn open(store: &Store, files: LogFiles, keys: LogKeys) -> Result<LogPublisher, LogError> {
+        let (publisher, unfinished) = LogPublisher::take_up(store, files, keys).await?;
+        if let Some(heads) = unfinished
+            && let Err(error) = publisher.release(heads).await
+        {
+            leave(&publisher.sequencer).await;
+            return Err(error);
+        }
+        Ok(publisher)
+    }
+
+    /// The same for one who asks for others' lines: where a crash left the first log's checkpoint out, nothing is published, and
+    /// the heads of that size come along. They are to be released before anything else is signed.
+    ///
+    /// # Errors
+    /// Those of [`LogPublisher::open`].
+    pub async fn take_up(
+        store: &Store,
+        files: LogFiles,
+        keys: LogKeys,
+    ) -> Result<(LogPublisher, Option<Heads>), LogError> {
         let sequencer = Sequencer::claim(store, &files).await?;
         let opened = take_up(store, &files, &keys, &sequencer).await;
-        let (reader, twin, state) = match opened {
+        let (reader, twin, state, unfinished) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                // What went wrong first is what must be mended; a place that is not given back runs out.
-                if let Err(error) = sequencer.give_back().await {
-                    tracing::warn!(%error, "the publisher's place can't be given back");
-                }
+                leave(&sequencer).await;
                 return Err(error);
             }
         };
@@ -132,7 +151,7 @@ impl LogPublisher {
         let mut state = publisher.state.lock().await;
         publisher.tidy(&mut state).await;
         drop(state);
-        Ok(publisher)
+        Ok((publisher, unfinished))
     }
 
     /// The reader of the same log.
@@ -334,6 +353,13 @@ impl LogPublisher {
     }
 }
 
+/// Gives the place up after a fault. What went wrong first is what must be mended; a place that is not given back runs out.
+async fn leave(sequencer: &Sequencer) {
+    if let Err(error) = sequencer.give_back().await {
+        tracing::warn!(%error, "the publisher's place can't be given back");
+    }
+}
+
 fn sign(trees: &Trees, keys: &LogKeys) -> Result<Heads, LogError> {
     let (first, second) = trees.checkpoints(keys.international.verifier().name())?;
     let national = match (second, &keys.national) {
@@ -367,13 +393,13 @@ async fn write_checkpoints(
     Ok(())
 }
 
-/// The published log as it was left, compared with the database.
+/// The published log as it was left, compared with the database, and the heads of which a crash left the first log's out.
 async fn take_up(
     store: &Store,
     files: &LogFiles,
     keys: &LogKeys,
     sequencer: &Sequencer,
-) -> Result<(LogReader, Option<LogReader>, State), LogError> {
+) -> Result<(LogReader, Option<LogReader>, State, Option<Heads>), LogError> {
     let reader = LogReader::new(files.clone(), keys.international.verifier().clone());
     let twin = keys.national.as_ref().map(|key| LogReader::twin(files.clone(), key.verifier().clone()));
     let first = reader.published().await?;
@@ -391,6 +417,7 @@ async fn take_up(
     if size.map_or(known > 0 || roots.is_some(), |size| size < known) {
         return Err(LogError::FilesBehind { published: size.unwrap_or(0), database: known });
     }
+    let mut unfinished = None;
     let mut state = match (&twin, size) {
         (None, None) => {
             State { trees: Trees::Single(TreeState::empty()), published: None, tidying: Tidying::default() }
@@ -424,18 +451,27 @@ async fn take_up(
                     compare_root(reader, &trees, &published.checkpoint).await?;
                 }
             }
-            let (heads, is_whole) = complete(&trees, keys, first, second)?;
-            if !is_whole {
-                write_checkpoints(&reader, Some(twin), sequencer, &heads).await?;
-            }
+            let (heads, found) = complete(&trees, keys, first, second)?;
             trees.set_published()?;
-            State { trees, published: Some(heads), tidying: Tidying::default() }
+            let published = match found {
+                (true, true) => Some(heads),
+                // The twin's first day, or its file was lost.
+                (true, false) => {
+                    write_checkpoints(&reader, Some(twin), sequencer, &heads).await?;
+                    Some(heads)
+                }
+                // The twin's is written first. The lines of others that this one had are lost.
+                (false, _) => {
+                    unfinished = Some(heads);
+                    None
+                }
+            };
+            State { trees, published, tidying: Tidying::default() }
         }
     };
     // Of the tiles before the edge a process that lost its place may have written some again.
-    let published = state.published.as_ref().map_or(0, Heads::size);
-    state.tidying.cleared = read_tidied(&reader).await?.min(published.saturating_sub(TILE_WIDTH));
-    Ok((reader, twin, state))
+    state.tidying.cleared = read_tidied(&reader).await?.min(state.trees.size().saturating_sub(TILE_WIDTH));
+    Ok((reader, twin, state, unfinished))
 }
 
 /// The size up to which beginnings of tiles were removed; 0 where nobody has noted one.
@@ -510,17 +546,17 @@ fn check_earlier(reader: &LogReader, served: &Checkpoint, published: &Checkpoint
 }
 
 /// The heads of a size, of which a crash between the writes of both checkpoints, or the twin's first day, left one behind or
-/// out; and whether nothing was missing. The tiles of both trees were durable before either checkpoint was signed.
+/// out; and which of both was there. The tiles of both trees were durable before either checkpoint was signed.
 fn complete(
     trees: &Trees,
     keys: &LogKeys,
     first: Option<Published>,
     second: Option<Published>,
-) -> Result<(Heads, bool), LogError> {
+) -> Result<(Heads, (bool, bool)), LogError> {
     let signed = sign(trees, keys)?;
     let at_size = |published: Option<Published>| published.filter(|found| found.checkpoint.size == trees.size());
     let (first, second) = (at_size(first), at_size(second));
-    let is_whole = first.is_some() && second.is_some();
+    let found = (first.is_some(), second.is_some());
     let heads = Heads { international: first.unwrap_or(signed.international), national: second.or(signed.national) };
-    Ok((heads, is_whole))
+    Ok((heads, found))
 }

@@ -3,7 +3,8 @@
 //! On PostgreSQL it is the process that the table `sequencer` names. Taking over raises the epoch in that row, and whatever a
 //! publisher writes (an entry of both roots, a checkpoint) it writes in a transaction that holds the row and finds its own epoch there.
 //! A process that was stopped and goes on later finds another epoch and writes nothing. How long a silent holder keeps its place
-//! is measured by the database's clock and decides only when another may take over, never what may be written.
+//! is measured by the database's clock and decides only when another may take over, never what may be written. One that was seen
+//! later than now, because that clock was set back, counts as silent too.
 //! On SQLite the lock of the log's directory does the same.
 
 use std::fs::File;
@@ -63,6 +64,7 @@ impl Sequencer {
             "INSERT INTO sequencer (id, epoch, holder, seen_at_unix_ms, published_size) VALUES (1, 1, $1, {NOW_MS}, 0) \
              ON CONFLICT (id) DO UPDATE SET epoch = sequencer.epoch + 1, holder = $1, seen_at_unix_ms = {NOW_MS} \
              WHERE sequencer.holder = '' OR sequencer.seen_at_unix_ms < {NOW_MS} - $2 \
+             OR sequencer.seen_at_unix_ms > {NOW_MS} + $2 \
              RETURNING epoch, published_size"
         );
         let claim = Statement::from_sql_and_values(DbBackend::Postgres, claim, [name.as_str().into(), lease_ms.into()]);

@@ -440,6 +440,12 @@ impl Segments {
         Ok(place.map(|group| FramePlace { path, form, group }))
     }
 
+    /// Makes the last segment durable as far as it was read; those before it are.
+    pub(super) fn sync_last(&self) -> Result<(), StoreError> {
+        let path = self.last_path();
+        open_segment(&path)?.sync_data().map_err(|error| StoreError::file("sync", &path, error))
+    }
+
     fn extend(&self, place: GroupPlace, head: u64) {
         let mut set = self.write();
         if let Some(groups) = set.files.last_mut().and_then(|file| file.groups.as_mut()) {
