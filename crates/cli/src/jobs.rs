@@ -15,6 +15,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 const PUBLISH_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Pause between two looks whether so many receipts have come that an entry of the log is full.
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
+/// Pause between two looks at what other processes of the node decided, by which answers that run here are stopped too.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// Pause between two looks whether something was delivered, for the index by which persons find where their data went.
 const INDEX_USES_EVERY: Duration = Duration::from_secs(10);
 /// Pause between two looks whether deliveries ended, for the table of receipts.
@@ -52,6 +54,7 @@ pub fn start(
     tasks.spawn(publish(Arc::clone(app), stopped.clone()));
     tasks.spawn(commit(Arc::clone(app), stopped.clone()));
     tasks.spawn(cosign(Arc::clone(app), stopped.clone()));
+    tasks.spawn(follow(Arc::clone(app), stopped.clone()));
     tasks.spawn(meter(Arc::clone(app), settings.meter_every, stopped.clone()));
     tasks.spawn(sweep(Arc::clone(app), settings.sweep_every, stopped.clone()));
     tasks.spawn(resume(Arc::clone(app), stopped.clone()));
@@ -119,6 +122,22 @@ async fn cosign(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static s
         }
     }
     "cosignatures"
+}
+
+/// Takes in what other processes decided, also while nobody asks this one for anything new: a suspension ends what runs.
+async fn follow(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
+    let mut failure = Failure::default();
+    while !pause_or_stop(FOLLOW_EVERY, &mut stopped).await {
+        match app.refresh().await {
+            Ok(()) => failure.is_over(),
+            Err(error) => {
+                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
+                    tracing::error!(%error, "what other processes decided could not be taken in; trying again");
+                }
+            }
+        }
+    }
+    "journal"
 }
 
 /// A job that is tried again soon says what is wrong once, and again when it has changed or lasts.

@@ -528,6 +528,8 @@ impl Maker {
                 ordinals.append_null();
                 continue;
             };
+            // With blanks around it or without it is the same person, as of consents.
+            let text = text.trim();
             if let Some(ordinal) = self.subjects.get(text) {
                 ordinals.append_value(*ordinal);
                 continue;

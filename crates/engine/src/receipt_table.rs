@@ -19,7 +19,7 @@ use arrow::json::writer::{JsonArray, WriterBuilder};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use lingqu_domain::predicate::Predicate;
-use lingqu_domain::scope::{ColumnName, Precision};
+use lingqu_domain::scope::{ColumnName, Mode, Precision};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub const RECEIPTS_TABLE: &str = "receipts";
 const FILES_OF_DAY_MAX: usize = 16;
 const MANIFEST: &str = "receipts.json";
 /// Which columns the files have. Files of another version are made anew from the receipts.
-const COLUMNS_VERSION: u32 = 2;
+const COLUMNS_VERSION: u32 = 3;
 /// The bitmap of a delivery's rows.
 const ROW_SET_COLUMN: &str = "row_set";
 
@@ -149,7 +149,7 @@ const COLUMNS: [(&str, Cell); 33] = [
     ("protocol", Cell::Text(|row| Some(row.protocol.clone()))),
     ("nature", Cell::Text(|row| Some(row.nature.clone()))),
     ("outcome", Cell::Text(|row| Some(row.outcome.clone()))),
-    ("rows_left", Cell::Integer(|row| Some(row.rows))),
+    ("rows_left", Cell::Integer(rows_that_may_be_told)),
     ("answer_rows", Cell::Integer(|row| Some(row.answer_rows))),
     ("bytes", Cell::Integer(|row| Some(row.bytes))),
     ("calls", Cell::Integer(|row| Some(row.calls))),
@@ -169,6 +169,12 @@ const COLUMNS: [(&str, Cell); 33] = [
     ("node", Cell::Text(|row| Some(row.node.clone()))),
     ("log_entry", Cell::Integer(|row| row.log_entry)),
 ];
+
+/// Rows that left. None of statistics: those of a statistic are all rows that the grant shows, and their exact number is what floors,
+/// differences and noise keep from who asks.
+fn rows_that_may_be_told(row: &ReceiptRow) -> Option<u64> {
+    (row.mode != Mode::Statistics.code()).then_some(row.rows)
+}
 
 /// Names with a comma between them; none where there is no name.
 fn joined(names: &[String]) -> Option<String> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use lingqu_domain::id::ProductId;
 use lingqu_domain::product::ProductDetails;
+use lingqu_domain::resource::DataType;
 use lingqu_engine::EngineError;
 use lingqu_engine::federation::RowNames;
 use lingqu_engine::product::{Product, ProductError};
@@ -90,17 +91,25 @@ impl<'a> PersonTables<'a> {
             if details.subject.is_none() && details.further_subjects.is_empty() {
                 return Some(None);
             }
-            let resource = person_is_key(details)?;
-            let found = &state.resources.get(&resource.0)?.value.details;
-            (found.key.as_slice() == [resource.1]).then_some(Some(resource.0))
+            let (resource, column) = person_is_key(details)?;
+            let found = &state.resources.get(&resource)?.value.details;
+            let data_type = found.columns.iter().find(|found| found.name == column)?.data_type;
+            (found.key.as_slice() == [column]).then_some(Some((resource, data_type)))
         });
         Ok(match secret_of {
             None => None,
             Some(None) => Some(RoaringTreemap::new()),
-            Some(Some(resource)) => {
+            Some(Some((resource, data_type))) => {
                 let secret = self.app.keys.pseudonym.digest("names of live rows", resource.as_str().as_bytes()).0;
-                let name = RowNames::new(secret).of_text(self.identity);
-                Some(RoaringTreemap::from_iter([name]))
+                let names = RowNames::new(secret);
+                match data_type {
+                    DataType::Text => Some(RoaringTreemap::from_iter([names.of_text(self.identity)])),
+                    // Who is no whole number has no row there.
+                    DataType::Integer => {
+                        Some(self.identity.parse().ok().map(|number| names.of_integer(number)).into_iter().collect())
+                    }
+                    _ => None,
+                }
             }
         })
     }

@@ -37,6 +37,13 @@ impl RowNames {
         self.of_bytes(&bytes)
     }
 
+    /// The name of the row whose key is one whole number.
+    pub fn of_integer(&self, number: i64) -> u64 {
+        let mut bytes = Vec::with_capacity(9);
+        append_integer(number, &mut bytes);
+        self.of_bytes(&bytes)
+    }
+
     /// The names of rows by the columns of their key. None where a part of a key is missing, or of a type that can't be
     /// part of a key.
     pub fn of(&self, key: &[ArrayRef], rows: usize) -> Option<Int64Array> {
@@ -71,8 +78,7 @@ fn append(column: &ArrayRef, row: usize, bytes: &mut Vec<u8>) -> Option<()> {
     }
     match column.data_type() {
         DataType::Int64 => {
-            bytes.push(1);
-            bytes.extend_from_slice(&column.as_primitive::<Int64Type>().value(row).to_be_bytes());
+            append_integer(column.as_primitive::<Int64Type>().value(row), bytes);
         }
         DataType::Decimal128(_, scale) => {
             bytes.push(3);
@@ -100,6 +106,11 @@ fn append(column: &ArrayRef, row: usize, bytes: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+fn append_integer(number: i64, bytes: &mut Vec<u8>) {
+    bytes.push(1);
+    bytes.extend_from_slice(&number.to_be_bytes());
+}
+
 fn append_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.push(7);
     bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
@@ -125,6 +136,15 @@ mod tests {
         let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
         let found = names.of(&[ids, texts(&[Some("南宁"), Some("")])], 2).unwrap();
         assert_eq!(found.values().to_vec(), KEPT);
+    }
+
+    #[test]
+    fn a_key_of_one_value_has_its_row_s_name() {
+        let names = RowNames::new([7; 32]);
+        let of_key = |key: ArrayRef| names.of(&[key], 1).unwrap().value(0).cast_unsigned();
+        assert_eq!(names.of_integer(-3), of_key(Arc::new(Int64Array::from(vec![-3]))));
+        assert_eq!(names.of_text("-3"), of_key(texts(&[Some("-3")])));
+        assert_ne!(names.of_text("-3"), names.of_integer(-3));
     }
 
     const KEPT: [i64; 2] = [0x5d26_687c_f007_e24d, 0x4c0d_78ce_614d_643e];

@@ -97,6 +97,21 @@ async fn deliveries_are_asked_for_in_sql_and_only_those_that_one_may_see() {
 }
 
 #[tokio::test]
+async fn how_many_rows_a_statistic_was_made_of_is_not_told() {
+    let place = Place::new();
+    let mut table = place.open();
+    let statistic = ReceiptRow { mode: "statistics".to_owned(), ..row(4, 1, "ord_a") };
+    table.append(&[row(2, 0, "ord_a"), statistic], 5, "digest").unwrap();
+    for (sql, expected) in [
+        ("SELECT rows_left FROM receipts WHERE mode = 'statistics'", serde_json::json!([{"rows_left": null}])),
+        ("SELECT sum(rows_left) AS rows FROM receipts", serde_json::json!([{"rows": 20}])),
+        ("SELECT receipt FROM receipts WHERE rows_left > 30", serde_json::json!([])),
+    ] {
+        assert_eq!(Value::Array(place.ask(&table, None, sql).await.unwrap()), expected, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn each_finished_day_becomes_one_file_and_nothing_is_lost_by_a_crash() {
     let place = Place::new();
     let mut table = place.open();
