@@ -528,7 +528,7 @@ impl Maker {
                 ordinals.append_null();
                 continue;
             };
-            // With blanks around it or without it is the same person, as of consents.
+            // With blanks around it or without it is the same person, as of consents. Statistics still count two.
             let text = text.trim();
             if let Some(ordinal) = self.subjects.get(text) {
                 ordinals.append_value(*ordinal);

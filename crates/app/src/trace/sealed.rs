@@ -282,11 +282,12 @@ impl<'e> Expert<'e> {
         let decoys_max = if logged.has_decoys(product) { DECOYS_MAX } else { 0 };
         let (mut found, mut rows) = (Vec::new(), BTreeSet::new());
         for version in &sealed.versions {
+            let (alignment, originals) = version.beside(self.fragment)?;
             // A row that is called a decoy shows what the key of positions draws for one, and that says nothing of a genuine row.
-            if version.decoys.len() > decoys_max {
+            let decoys = version.decoys.iter().filter_map(|place| alignment.rows.get(*place)).map(|row| row.original);
+            if decoys.collect::<BTreeSet<_>>().len() > decoys_max {
                 return Err("it calls more rows decoys than the product's marking has".to_owned());
             }
-            let (alignment, originals) = version.beside(self.fragment)?;
             if !alignment.rows.iter().all(|row| rows.insert(row.leaked)) {
                 return Err("a row of the file stands beside two originals".to_owned());
             }

@@ -388,8 +388,8 @@ impl TraceCheck {
         }
     }
 
-    /// When the trace began, by its report, and the place of its record. Codes are counted by that time, so one that is put back to when
-    /// fewer were registered is found.
+    /// When the trace began, by its report, and the place of its record. Codes are counted by that time, so one that is put back by
+    /// more than a day, to when fewer were registered, is found.
     fn traced(&mut self, case: &CaseFile, logged: &Logged) -> Option<(Timestamp, u64)> {
         let recorded = logged.traces.get(case.recorded.as_ref()?)?;
         let times = case.report.traced_at.parse::<Timestamp>().ok().zip(recorded.at.parse::<Timestamp>().ok());

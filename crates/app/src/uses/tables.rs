@@ -106,7 +106,7 @@ impl<'a> PersonTables<'a> {
                     DataType::Text => Some(RoaringTreemap::from_iter([names.of_text(self.identity)])),
                     // Who is no whole number has no row there.
                     DataType::Integer => {
-                        Some(self.identity.parse().ok().map(|number| names.of_integer(number)).into_iter().collect())
+                        Some(whole_number(self.identity).map(|number| names.of_integer(number)).into_iter().collect())
                     }
                     _ => None,
                 }
@@ -154,6 +154,12 @@ fn person_is_key(
         (Some(source), None) => Some((source.resource.clone(), source.column.clone())),
         _ => None,
     }
+}
+
+/// The number that an identity is; none for what is written otherwise than numbers are (`007`), which is somebody else.
+fn whole_number(identity: &str) -> Option<i64> {
+    let text = identity.trim();
+    text.parse::<i64>().ok().filter(|number| number.to_string() == text)
 }
 
 /// The rows among some that a product has of a person.

@@ -73,8 +73,9 @@ impl Session {
         let Some(serving) = source.serving.clone() else { return Ok(source) };
         let admitted = self.line.during(deadline, admitted(&self.server, self.key)).await?;
         if let Err(refusal) = self.server.deliveries.app().still_granted(&serving) {
-            // No waiting row leaves any more; drawn to its end, the delivery meets the same refusal and is closed by it.
-            while self.line.during(deadline, source.draw()).await?? {}
+            // No waiting row leaves any more; drawn to its end, the delivery meets the same refusal, or what cut it off before, and is
+            // closed by it.
+            while matches!(self.line.during(deadline, source.draw()).await?, Ok(true)) {}
             return Err(GatewayError::from(refusal).into());
         }
         admitted?;
