@@ -117,6 +117,8 @@ def held_against(journal, text):
         wrong.append("the journal's record of the trace says otherwise: bound or tries")
     if report["tested"] != details["recipients_tested"] or report["tested"] != sum(of["tested"] for of in marks.values()):
         wrong.append("the journal's record of the trace says otherwise: number of recipients")
+    if report.get("journal_position") != details.get("journal_position"):
+        wrong.append("the journal's record of the trace says otherwise: position in the journal")
     digest, tested = details.get("shown_report_digest"), details.get("tested")
     if digest is None or tested is None:
         return "totals", wrong

@@ -321,6 +321,8 @@ impl Table {
             columns,
             key,
             subject: self.subject.map(column).transpose()?,
+            // The register of drivers; offences and records name them by its number.
+            key_names_subject: self.name == "drivers",
             personal_basis: self.subject.map(|_| {
                 "履行法定职责所必需（个人信息保护法第十三条第一款第三项）；对外核验须取得本人单独同意".to_owned()
             }),

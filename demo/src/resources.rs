@@ -54,6 +54,7 @@ pub async fn bring_in(stage: &Stage, cast: &Cast, recorder: &mut Recorder<'_>) -
     import(stage, cast, &resources, &files, recorder).await?;
     compare_divisions(&crosswalk, recorder);
     refuse_bad_file(stage, cast, &resources, recorder).await?;
+    sign(stage, cast, &resources).await?;
     measure(stage, cast, &resources, recorder).await?;
     register(stage, cast, &resources, recorder).await?;
     Ok(resources)
@@ -155,6 +156,15 @@ async fn refuse_bad_file(
         return Err(DemoError::Unexpected(format!("the refusal of a bad file names no line: {text}")));
     }
     recorder.step("错误文件按行列拒收", "A bad file is refused with line and column", &[("refusal", text.into())]);
+    Ok(())
+}
+
+/// The chief data officers sign the entries. Only then are open tables open, and another provider's rules may name them.
+async fn sign(stage: &Stage, cast: &Cast, resources: &Resources) -> Result<(), DemoError> {
+    for table in TABLES {
+        let officer = cast.user(table.provider, Duty::ChiefDataOfficer);
+        stage.act(&officer, Command::SignResource { resource: resources.id(table.name) }).await?;
+    }
     Ok(())
 }
 
@@ -267,11 +277,8 @@ async fn register(
 }
 
 async fn apply(stage: &Stage, cast: &Cast, resources: &Resources, table: &Table) -> Result<RegistrationId, DemoError> {
-    let resource = resources.id(table.name);
-    let officer = cast.user(table.provider, Duty::ChiefDataOfficer);
-    stage.act(&officer, Command::SignResource { resource: resource.clone() }).await?;
     let handler = cast.user(table.provider, Duty::Handler);
-    let object = Registrable::Resource(resource);
+    let object = Registrable::Resource(resources.id(table.name));
     let registration: RegistrationId =
         stage.give(&handler, Command::ApplyRegistration { object }, "registration.applied").await?;
     Ok(registration)

@@ -122,7 +122,14 @@ async fn users_are_added_by_administrators_with_a_login() {
     assert_eq!(admin.post("/api/v1/users", &form).await.problem(), (422, "invalid".to_owned()));
     form["password"] = json!("scenario-password-1");
     let clerk = served.sign_in("clerk1").await;
-    assert_eq!(clerk.post("/api/v1/users", &form).await.problem(), (403, "not_permitted".to_owned()));
+    let refused = clerk.post("/api/v1/users", &form).await;
+    assert_eq!(refused.problem(), (403, "not_permitted".to_owned()));
+    // Nor is he told that a login is taken, or that it could not be one.
+    for login in ["clerk2", "No Login"] {
+        form["login"] = json!(login);
+        assert_eq!(clerk.post("/api/v1/users", &form).await.text, refused.text, "{login}");
+    }
+    form["login"] = json!("new.user");
     let added = admin.post("/api/v1/users", &form).await;
     assert_eq!(added.status, 201, "{}", added.text);
     served.sign_in("new.user").await;

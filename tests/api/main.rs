@@ -11,6 +11,7 @@ mod mark_keys;
 mod privacy;
 mod promises;
 mod public;
+mod quality;
 mod receipts;
 mod sessions;
 mod sight;

@@ -1,6 +1,6 @@
 //! A marking that does more to the data than it promises is refused over HTTP when its product is drafted, and says how to mend it.
 
-use lingqu_tests::scenario::{SIGHTED_STREET, Scenario, TRIP_MARKED};
+use lingqu_tests::scenario::{PERSON_CHECK, SIGHTED_STREET, Scenario, TRIP_MARKED, id_number};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Served};
@@ -10,7 +10,7 @@ const TRIPS: usize = 400;
 
 struct Desk {
     /// Holds the node's directory.
-    _served: Served,
+    served: Served,
     operator: Client,
     details: Value,
 }
@@ -26,7 +26,7 @@ impl Desk {
         let mut details =
             served.scenario.app.read(|state| serde_json::to_value(&state.products[product].value.details).unwrap());
         details["table"] = json!("trip_promised");
-        Desk { operator: served.sign_in("clerk3").await, _served: served, details }
+        Desk { operator: served.sign_in("clerk3").await, served, details }
     }
 
     /// The refusal of the draft whose marking is changed so; none where it is drafted.
@@ -142,6 +142,28 @@ async fn a_marked_product_without_a_row_is_refused_until_its_data_is_here() {
     assert_eq!(code, "invalid");
     assert!(told.contains("has no row now") && told.contains("draft it when its data is here"), "{told}");
     assert_eq!(desk.refused_whole(sql("trip_id >= 0")).await, None);
+}
+
+/// A draft that the rights don't allow is refused before any row is looked at: who is among the persons of a resource is not told
+/// by whether the refusal is that of a product without rows.
+#[tokio::test]
+async fn no_row_is_looked_at_for_a_draft_that_the_rights_do_not_allow() {
+    let desk = Desk::open().await;
+    let mut mark = desk.details["marking"].clone();
+    mark["marks"][0]["carrier"]["number"]["members"][0]["column"] = json!("points");
+    let scenario = &desk.served.scenario;
+    let check = scenario.app.read(|state| json!(state.products[scenario.product(PERSON_CHECK)].value.details.clone()));
+    let mut told = Vec::new();
+    for person in [id_number(1), id_number(9_999)] {
+        let guess = |details: &mut Value| {
+            *details = check.clone();
+            details["table"] = json!("person_guessed");
+            details["sql"] = json!(format!("SELECT id_number, points FROM people WHERE id_number = '{person}'"));
+            details["marking"] = mark.clone();
+        };
+        told.push(desk.refused_whole(guess).await.unwrap());
+    }
+    assert_eq!(told[0], told[1]);
 }
 
 /// Swaps of texts keep the share of the rows that each has, as far as is stated.

@@ -1,9 +1,10 @@
 //! What those who are not concerned see: another consumer, a competing operator. Every list is asked, and every id.
 
 use lingqu_domain::command::Command;
-use lingqu_domain::id::ProductId;
+use lingqu_domain::id::{OrderId, ProductId};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::registration::Registrable;
+use lingqu_domain::scope::Mode;
 use lingqu_tests::scenario::{PERSON_CHECK, TRIP_CHECK, TRIP_RECORDS, Who};
 use serde_json::{Value, json};
 
@@ -90,6 +91,45 @@ async fn a_consumer_sees_the_chain_above_its_own_order_and_no_other() {
         (&offer["permits"][0]["permit_open"], &offer["permits"][0]["mandate_open"]),
         (&json!(false), &json!(false))
     );
+}
+
+/// Anybody who may order can place an order: until the operator has signed it too, it opens nothing.
+#[tokio::test]
+async fn an_order_that_is_not_signed_opens_nothing_above_it() {
+    let served = Served::open().await;
+    let scenario = &served.scenario;
+    let place = Command::PlaceOrder { details: Box::new(scenario.asked(TRIP_CHECK, &[Mode::Verification])) };
+    let order: OrderId = scenario.give(scenario.clerk(Who::Second), place, "order.placed").await;
+    let consumer = served.sign_in("clerk9").await;
+    assert_eq!(ids(&consumer, "orders").await, [order.to_string()]);
+    for list in ["permits", "mandates", "plans", "supplies"] {
+        assert!(ids(&consumer, list).await.is_empty(), "{list}");
+    }
+    let product = consumer.get(&format!("/api/v1/products/{}", scenario.product(TRIP_CHECK))).await.json();
+    assert_eq!(product["body"]["details"]["sql"], "");
+    let evidence = consumer.get(&format!("/api/v1/orders/{order}/evidence")).await;
+    assert_eq!(evidence.problem(), (409, "wrong_state".to_owned()));
+}
+
+/// Why an official suspended a link is told to those who may open it.
+#[tokio::test]
+async fn reasons_are_for_those_who_may_know_of_the_link() {
+    let served = Served::open().await;
+    served.scenario.suspend_mandate("涉案核查").await;
+    let mandate = served.scenario.mandate().to_string();
+    let refusal_of = |reply: Reply| {
+        let items = reply.json()["items"].as_array().unwrap().clone();
+        let of_trips = items.into_iter().find(|item| item["product"] == *served.scenario.product(TRIP_CHECK).as_str());
+        of_trips.unwrap()["refusal"].as_str().unwrap().to_owned()
+    };
+    let told = refusal_of(served.sign_in("clerk8").await.get("/api/v1/market").await);
+    assert!(told.contains("涉案核查") && told.contains(&mandate), "{told}");
+    for reply in
+        [served.sign_in("clerk9").await.get("/api/v1/market").await, served.stranger().get("/public/catalogue").await]
+    {
+        assert!(!reply.text.contains("涉案核查") && !reply.text.contains(&mandate), "{}", reply.text);
+        assert_eq!(refusal_of(reply), "其所依据的授权已中止");
+    }
 }
 
 #[tokio::test]

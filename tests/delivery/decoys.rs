@@ -138,6 +138,7 @@ async fn a_leak_is_traced_by_its_decoys_alone() {
     let channel = &report.accused[0].channels["decoy"];
     assert!(channel.score > 0.0 && channel.positions as usize == decoys_of(&trips_of(&csv)).len(), "{channel:?}");
     assert!(report.accused[0].log_p_value <= BOUND.ln(), "{report:?}");
+    assert!(report.assumptions.iter().any(|one| one.text_en.contains("which rows are decoys")), "{report:?}");
     // Anybody checks it, with the keys of the accused.
     let bundle = scenario.app.export_trace(&found).await.unwrap();
     let check = verify_trace(&bundle, &EvidenceTrust::default());

@@ -27,10 +27,15 @@ struct Department {
 
 impl Department {
     async fn open() -> Option<Department> {
+        Department::open_with(FLEET_SQL).await
+    }
+
+    /// The same with tables that these statements make.
+    async fn open_with(tables: &str) -> Option<Department> {
         let server = PrivatePostgres::needed_alone("live tables")?;
         let url = server.create_database().await;
         let admin = Database::connect(&url).await.unwrap();
-        admin.execute_unprepared(FLEET_SQL).await.unwrap();
+        admin.execute_unprepared(tables).await.unwrap();
         let name = url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
         admin.execute_unprepared(&format!("ALTER DATABASE {name} SET log_statement = 'all'")).await.unwrap();
         let scenario = Scenario::open_live(None, &url).await;
@@ -241,6 +246,33 @@ async fn of_live_data_about_persons_nobody_exists_without_his_consent() {
     app.publish_log().await.unwrap();
     let replayed = app.replay_check().await.unwrap();
     assert!(replayed.agrees, "{:?}", replayed.differences);
+}
+
+/// A key of type `character(n)` comes with blanks up to its length, and receipts name the row by the text as it came.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_a_key_that_comes_with_blanks_sees_where_his_row_went() {
+    const WIDTH: usize = 24;
+    let padded = format!("{FLEET_SQL}; ALTER TABLE public.residents ALTER id_number TYPE character({WIDTH})");
+    let Some(department) = Department::open_with(&padded).await else { return };
+    let served = &department.served;
+    let app = &served.scenario.app;
+    let modes = [Mode::Verification, Mode::Statistics];
+    let order = served.scenario.order(Who::First, RESIDENT_NOW, &modes, (1_000, 0)).await;
+    let people: Vec<String> = (0..60).map(id_number).collect();
+    let identities: Vec<&str> = people.iter().map(String::as_str).collect();
+    app.give_consents(&identities, served.scenario.resident_consent()).await.unwrap();
+    let claim = json!({"key": {"id_number": format!("{:<WIDTH$}", id_number(0))}, "claim": {"points": 3}});
+    assert_eq!(served.post(&order, "/verify", claim).await.ok().json()["result"], "match");
+    let sql = "SELECT district, count(*) AS n FROM resident_now GROUP BY district ORDER BY district";
+    let reply = served.post(&order, "/query", json!({"sql": sql, "mode": "statistics"})).await.ok();
+    assert_eq!(reply.json()["rows"], json!([{"district": "east", "n": 20}, {"district": "west", "n": 40}]));
+    for (person, expected) in
+        [(0, &[Mode::Statistics, Mode::Verification][..]), (1, &[Mode::Statistics]), (60, &[]), (500, &[])]
+    {
+        let page = app.uses_of(&id_number(person), None, 50).await.unwrap();
+        assert_eq!(page.uses.iter().map(|found| found.opening.mode).collect::<Vec<_>>(), expected, "person {person}");
+        assert!(page.uses.iter().all(|found| found.rows == 1) && page.not_tied.is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

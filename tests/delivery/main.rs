@@ -25,6 +25,7 @@ mod refusals;
 mod schema;
 mod seen;
 mod served;
+mod set_back;
 mod settled;
 mod shared_quota;
 mod sharing;

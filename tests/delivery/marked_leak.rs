@@ -3,12 +3,13 @@
 
 use std::sync::{Arc, Barrier};
 
+use jiff::SignedDuration;
 use lingqu_app::{Trace, TraceVerdict, verify_trace};
 use lingqu_crypto::{IndexKey, SigningKey};
 use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::Settings;
 use lingqu_tests::scenario::{Ordered, Scenario, Who};
-use lingqu_transparency::{Evidence, EvidenceBuilder, EvidenceRecord, EvidenceTrust, LogProof, NoteSigner};
+use lingqu_transparency::{Evidence, EvidenceBuilder, EvidenceRecord, EvidenceTrust, LogProof, NoteSigner, RecordKind};
 
 use crate::served::Served;
 use crate::traced::{download, leaked, trace, trace_telling};
@@ -28,7 +29,12 @@ pub struct Leaks {
 
 impl Leaks {
     pub async fn open() -> Leaks {
-        let scenario = Scenario::open_marked(TRIPS).await;
+        Leaks::open_behind(SignedDuration::ZERO).await
+    }
+
+    /// The same on a node whose clock runs so far behind the machine's, so that a test can let time pass.
+    async fn open_behind(behind: SignedDuration) -> Leaks {
+        let scenario = Scenario::open_marked_behind(TRIPS, behind).await;
         let served = Served::of(scenario, Settings::default()).await;
         let order = async |who| served.scenario.order_marked(who, &MODES).await;
         let [first, first_again, second] = [order(Who::First).await, order(Who::First).await, order(Who::Second).await];
@@ -277,12 +283,60 @@ async fn keys_that_are_renewed_while_a_trace_runs_leave_its_evidence_whole() {
     let registered = check.accused.iter().find(|accused| accused.order.is_some()).map(|accused| accused.registered);
     assert_eq!((records.iter().filter(commits).count(), registered), (4, Some(3)));
 
-    // One that is said to have begun when fewer were registered is found.
+    // The record names the position by which codes were counted, as the report does.
+    let is_of_trace = |record: &&EvidenceRecord| {
+        record.kind == RecordKind::Journal && String::from_utf8_lossy(&record.bytes).contains("\"trace.recorded\"")
+    };
+    let record = records.iter().find(is_of_trace).unwrap();
+    let position = found.report.journal_position.unwrap();
+    assert!(String::from_utf8_lossy(&record.bytes).contains(&format!("\"journal_position\":{position},")));
+    assert!(position < record.position && check.journal_position == Some(position));
+
+    // Codes that are said to be of when fewer or more were registered, or of no such time, are found.
     let (day, _) = found.report.traced_at.split_once('T').unwrap();
-    let earlier =
-        forged(&leaks, &bundle, "trace/case.json", &format!("\"traced_at\":\"{day}"), "\"traced_at\":\"2021-01-01");
-    let check = verify_trace(&earlier, &EvidenceTrust::default());
-    assert!(check.findings.iter().any(|(_, problem)| problem.contains("within a day")), "{:?}", check.findings);
+    let (traced_at, at_position) = (format!("\"traced_at\":\"{day}"), format!("\"journal_position\":{position},"));
+    let after = format!("\"journal_position\":{},", record.position);
+    for (from, to, told) in [
+        (&traced_at, "\"traced_at\":\"2021-01-01", "within a day"),
+        (&traced_at, "\"traced_at\":\"2121-01-01", "after it was recorded"),
+        (&at_position, "\"journal_position\":1,", "clocks of the node's processes agree"),
+        (&at_position, after.as_str(), "its own record is"),
+        (&at_position, "", "position in the journal"),
+    ] {
+        let other = forged(&leaks, &bundle, "trace/case.json", from, to);
+        let check = verify_trace(&other, &EvidenceTrust::default());
+        assert!(check.findings.iter().any(|(_, problem)| problem.contains(told)), "{to}: {:?}", check.findings);
+    }
+    // Later codes, at the time of the trace's own record, which is none before theirs however long it took to renew the keys.
+    let recorded: serde_json::Value = serde_json::from_slice(&record.bytes).unwrap();
+    let other = forged_by(&leaks, &bundle, "trace/case.json", |bytes| {
+        let case = String::from_utf8(bytes).unwrap();
+        let case = case.replace(&found.report.traced_at, recorded["at"].as_str().unwrap());
+        case.replace(&at_position, &format!("\"journal_position\":{},", record.position - 1)).into_bytes()
+    });
+    let findings = verify_trace(&other, &EvidenceTrust::default()).findings;
+    let told = "its own records commit to 4 keys";
+    assert!(findings.iter().any(|(_, problem)| problem.contains(told)), "{findings:?}");
+}
+
+/// What takes long comes before the codes are taken, so a trace of more than a day has evidence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_of_more_than_a_day_has_evidence() {
+    let leaks = Leaks::open_behind(SignedDuration::from_hours(40)).await;
+    let scenario = leaks.scenario();
+    let leak = leaks.leak(&leaks.first, 2_000).await;
+    let (began, clock) = (scenario.app.now(), scenario.app.clock().clone());
+    let tell = move |doing: &str| {
+        if doing.starts_with("asking the receipts") {
+            clock.advance(SignedDuration::from_hours(30));
+        }
+    };
+    let found = trace_telling(scenario, &leak, tell).await;
+    assert!(scenario.app.now().duration_since(began) > SignedDuration::from_hours(24));
+    assert_eq!(consumers(&found), [scenario.party(Who::First).to_string()]);
+    let bundle = scenario.app.export_trace(&found).await.unwrap();
+    let check = verify_trace(&bundle, &EvidenceTrust::default());
+    assert!(check.verified, "{:?}", check.findings);
 }
 
 /// Each further trace of a file has less of the bound, and evidence can't claim to be of an earlier one.

@@ -33,13 +33,18 @@ fn next_day(served: &Served) {
     served.scenario.app.clock().advance(SignedDuration::from_hours(24));
 }
 
-/// A node early in a day, so that none passes before the test lets it.
-async fn served() -> Served {
+/// Steps the clock of a node that is more than a day behind to early in its next day, so that none passes before the test lets
+/// it.
+pub fn begin_a_day(scenario: &Scenario) {
     const DAY_SECONDS: i64 = 24 * 3_600;
-    let scenario = Scenario::open_behind(200, 5).await;
     // By the time in Beijing.
     let passed = (scenario.app.now().as_second() + 8 * 3_600).rem_euclid(DAY_SECONDS);
     scenario.app.clock().advance(SignedDuration::from_secs(DAY_SECONDS - passed + 3_600));
+}
+
+async fn served() -> Served {
+    let scenario = Scenario::open_behind(200, 5).await;
+    begin_a_day(&scenario);
     Served::of(scenario, Settings::default()).await
 }
 

@@ -6,15 +6,18 @@ use std::time::Duration;
 use futures::StreamExt;
 use lingqu_crypto::{ServiceKey, sha256};
 use lingqu_domain::command::Command;
-use lingqu_domain::receipt::Outcome;
+use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_domain::scope::Mode;
+use lingqu_gateway::GatewayError;
 use lingqu_gateway::delivery::{Deliveries, FileRequest, Handed, Settings};
 use lingqu_gateway::encode::Format;
+use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{Ordered, TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Who};
 use reqwest::Method;
+use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::served::{Reply, Served};
+use crate::served::{Reply, Served, receipt_of};
 
 const PATH: &str = "/export?format=csv&columns=trip_id,line";
 
@@ -105,6 +108,90 @@ async fn where_a_file_ends_is_not_told_for_nothing() {
     }
 }
 
+/// Of exports of one file that run at once the one that paid pays for its pieces, whatever becomes of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_is_given_up_hides_none_that_paid() {
+    let served = Served::open(None, 60_000).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 2)).await;
+    let path = "/export?format=ndjson";
+    let paying = served.begun(&order, path).await;
+    let mut given_up = served.begun(&order, path).await;
+    given_up.chunk().await.unwrap();
+    let (paid, free) = (receipt_of(&paying), receipt_of(&given_up));
+    paying.bytes().await.unwrap();
+    assert_eq!(served.closed(&paid).await.2.data_sets, 1);
+    drop(given_up);
+    assert_eq!(served.closed(&free).await.2.data_sets, 0);
+    let piece = Reply::of(served.request(Method::GET, &order, path).header("range", "bytes=0-99")).await;
+    assert_eq!(piece.status, 206, "{}", piece.text());
+    assert_eq!(served.closed(piece.header("delivery-receipt").unwrap()).await.2.data_sets, 0);
+}
+
+async fn take(deliveries: &Deliveries, handed: &Arc<Handed>) -> Result<(), GatewayError> {
+    let serving = deliveries.readmit(handed).await?;
+    deliveries.take(handed, serving, 0, 10).await.map(drop)
+}
+
+/// Two processes of a node hand out one file, and of those who take it at once one pays.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_charge_one_file_once() {
+    let Some(server) = PrivatePostgres::needed("a file that two processes hand out") else { return };
+    let served = Served::open(Some(server.create_database().await), 500).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 9)).await;
+    let processes = [(); 2].map(|()| Deliveries::new(served.scenario.app.clone(), Settings::default()));
+    for names in ["trip_id", "line", "day", "delay", "trip_id, line", "line, day", "day, delay"] {
+        let mut handed = Vec::new();
+        for deliveries in &processes {
+            let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+            handed.push(deliveries.hand_out(&admission, columns(&order, names)).await.unwrap());
+        }
+        let taken = tokio::join!(take(&processes[0], &handed[0]), take(&processes[1], &handed[1]));
+        taken.0.and(taken.1).unwrap();
+        let mut charged = 0;
+        for handed in &handed {
+            charged += served.closed(handed.receipt.as_str()).await.2.data_sets;
+        }
+        assert_eq!(charged, 1, "{names}");
+    }
+    // Who was refused tried again and knows what became of it: leases go back when the process ends.
+    assert!(!served.scenario.app.quota().is_left_to_receipts());
+}
+
+/// When its closing record can't be written a delivery stays as it was, and the next who asks closes it, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_closed_is_closed_by_the_next_who_asks() {
+    let Some(server) = PrivatePostgres::needed("a record that can't be written") else { return };
+    let url = server.create_database().await;
+    let served = Served::open(Some(url.clone()), 500).await;
+    let app = &served.scenario.app;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 2)).await;
+    let deliveries = Deliveries::new(app.clone(), Settings::default());
+    let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+    let unwritten = deliveries.hand_out(&admission, columns(&order, "line")).await.unwrap();
+    let unheard = deliveries.hand_out(&admission, columns(&order, "day")).await.unwrap();
+    let raw = Database::connect(&url).await.unwrap();
+    raw.execute_unprepared("ALTER TABLE receipt_block RENAME TO receipt_block_away").await.unwrap();
+    for handed in [&unwritten, &unheard] {
+        assert!(take(&deliveries, handed).await.is_err());
+    }
+    raw.execute_unprepared("ALTER TABLE receipt_block_away RENAME TO receipt_block").await.unwrap();
+    raw.close().await.unwrap();
+    // The record of one was written, and the answer that told so was lost.
+    let totals =
+        Totals { rows: 500, answer_rows: unheard.answer_rows, bytes: unheard.bytes, data_sets: 1, ..Totals::default() };
+    let body = ReceiptBody::Closed { outcome: Outcome::Delivered, totals };
+    let written = ReceiptRecord { receipt: unheard.receipt.clone(), at: app.now(), body };
+    app.write_receipt(&order.id, &written).await.unwrap();
+    for handed in [&unwritten, &unheard, &unwritten, &unheard] {
+        take(&deliveries, handed).await.unwrap();
+    }
+    for handed in [&unwritten, &unheard] {
+        let (records, outcome, totals) = served.closed(handed.receipt.as_str()).await;
+        let closings = records.iter().filter(|record| matches!(record.body, ReceiptBody::Closed { .. })).count();
+        assert_eq!((closings, outcome, totals.data_sets), (1, Outcome::Delivered, 1));
+    }
+}
+
 fn columns(order: &Ordered, columns: &str) -> FileRequest {
     FileRequest {
         sql: format!("SELECT {columns} FROM {TRIP_RECORDS}"),
@@ -144,7 +231,7 @@ async fn long_file(served: &Served, order: &Ordered, settings: Settings) -> (Del
     (deliveries, handed)
 }
 
-/// Who opens a file and does not read it is cut off, so that he does not hold a place for good.
+/// Who opens a file and does not read it is cut off, so that he holds neither a place nor anything else for good.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_no_more_of_a_file_loses_his_place() {
     let served = Served::open(None, 60_000).await;
@@ -152,6 +239,7 @@ async fn who_takes_no_more_of_a_file_loses_his_place() {
     let patience = Duration::from_secs(2);
     let settings = Settings { receiver_patience: patience, singles_per_order_max: 1, ..Settings::default() };
     let (deliveries, handed) = long_file(&served, &order, settings).await;
+    let holders = Arc::strong_count(&handed);
     let take = async || {
         let serving = deliveries.readmit(&handed).await.unwrap();
         deliveries.take(&handed, serving, 0, handed.bytes).await
@@ -163,6 +251,12 @@ async fn who_takes_no_more_of_a_file_loses_his_place() {
     while take().await.is_err() {
         tries += 1;
         assert!(tries < 1_000, "the place did not come free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What hands the file over has ended, though what waits is not read.
+    while Arc::strong_count(&handed) > holders {
+        tries += 1;
+        assert!(tries < 2_000, "it is handed over still");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let last = body.collect::<Vec<_>>().await.pop().unwrap();

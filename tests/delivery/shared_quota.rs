@@ -16,6 +16,7 @@ use lingqu_tests::scenario::{
 };
 use serde_json::json;
 
+use crate::per_day::begin_a_day;
 use crate::served::{Reply, Served};
 
 /// Weeks enough for the publicity of the products.
@@ -173,6 +174,7 @@ async fn a_day_s_share_comes_back_and_the_term_s_does_not() {
     let per_day = DayQuota { calls: Some(2), ..DayQuota::default() };
     let permit = SharedQuota { calls: Some(3), per_day: Some(per_day), ..SharedQuota::default() };
     let served = served(permit, SharedQuota::default()).await;
+    begin_a_day(&served.scenario);
     let order = served.scenario.order(Who::First, TRIP_SHARED, &[Mode::Verification], (1_000, 0)).await;
     let other = served.scenario.order(Who::Second, TRIP_SHARED, &[Mode::Verification], (1_000, 0)).await;
     check(&served, &order, 1).await.ok();

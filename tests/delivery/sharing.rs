@@ -7,6 +7,7 @@ use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
 use lingqu_engine::source::SourceOptions;
 use lingqu_gateway::delivery::Settings;
+use lingqu_store::paid_file::PaidFile;
 use lingqu_store::receipt::READ_LIMIT_MAX;
 use lingqu_tests::scenario::{Ordered, TRIP_RECORDS, Who};
 use reqwest::{Method, RequestBuilder};
@@ -284,17 +285,24 @@ async fn a_file_that_a_long_delivery_paid_is_not_paid_again() {
     let parts = (0..=READ_LIMIT_MAX).map(|_| app.write_receipt(&order.id, &part));
     futures::future::try_join_all(parts).await.unwrap();
     app.write_receipt(&order.id, &closed).await.unwrap();
-    let mut markers = std::fs::read_dir(app.directory().join("paid").join(order.id.as_str())).unwrap();
-    let marker = markers.next().unwrap().unwrap().path();
-    assert!(markers.next().is_none());
-    assert_eq!(std::fs::read_to_string(&marker).unwrap(), receipt_of(&file));
-    std::fs::write(&marker, receipt.as_str()).unwrap();
-
-    served.serve_anew(Settings::default()).await;
-    let again = served.shared_file(&order).await;
-    assert_eq!(served.fetch(Method::GET, url_of(&again), None).await.ok().body, whole.body);
-    let (_, outcome, totals) = served.closed(&receipt_of(&again)).await;
-    assert_eq!((outcome, totals.data_sets), (Outcome::Delivered, 0));
+    let paid = PaidFile { order: order.id.to_string(), file: file["id"].as_str().unwrap().to_owned() };
+    assert_eq!(app.store().payers(&paid).await.unwrap(), [receipt_of(&file)]);
+    app.store().note_payer(&paid, receipt.as_str(), &[receipt_of(&file)]).await.unwrap();
+    for is_of_earlier_version in [false, true] {
+        if is_of_earlier_version {
+            // It named the receipt in a file of its own.
+            let nobody = app.new_receipt_id().unwrap();
+            app.store().note_payer(&paid, nobody.as_str(), &[receipt.to_string()]).await.unwrap();
+            let folder = app.directory().join("paid").join(order.id.as_str());
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(&paid.file), receipt.as_str()).unwrap();
+        }
+        served.serve_anew(Settings::default()).await;
+        let again = served.shared_file(&order).await;
+        assert_eq!(served.fetch(Method::GET, url_of(&again), None).await.ok().body, whole.body);
+        let (_, outcome, totals) = served.closed(&receipt_of(&again)).await;
+        assert_eq!((outcome, totals.data_sets), (Outcome::Delivered, 0));
+    }
 }
 
 /// The file of a query is the export without parameters, to the byte.

@@ -1,9 +1,10 @@
 //! Answers that take a while: the receipt is ahead of the bytes, and whatever ends them is in the closing record.
 
 use futures::StreamExt;
+use lingqu_domain::command::Command;
 use lingqu_domain::receipt::{Outcome, ReceiptBody};
 use lingqu_domain::scope::Mode;
-use lingqu_gateway::delivery::{Admission, Deliveries, Settings, StreamRequest};
+use lingqu_gateway::delivery::{Admission, BatchRequest, Deliveries, Settings, StreamRequest};
 use lingqu_gateway::encode::{Format, JsonFrame};
 use lingqu_tests::scenario::{Ordered, Scenario, TRIP_GUARDED, TRIP_RECORDS, Trip, Who};
 
@@ -175,4 +176,95 @@ async fn a_suspension_cuts_a_running_answer() {
     assert_eq!(served.get(&order, "/rows?limit=1").await.problem(), (403, "grant_suspended".to_owned()));
     served.scenario.resume_mandate().await;
     served.get(&order, "/rows?limit=1").await.ok();
+}
+
+/// The data set as bytes.
+fn whole() -> StreamRequest {
+    StreamRequest {
+        mode: Mode::File,
+        sql: format!("SELECT * FROM {TRIP_RECORDS}"),
+        request: "test".to_owned(),
+        format: Format::Csv,
+        limits: Admission::limits(Mode::File),
+        frame: JsonFrame::default(),
+    }
+}
+
+/// The order with another key of its own.
+async fn with_another_key(served: &Served, order: &Ordered) -> Ordered {
+    let clerk = served.scenario.clerk(Who::First);
+    let issued = served.scenario.app.issue_service_key(clerk, &order.id, Default::default()).await.unwrap();
+    Ordered { key: issued.key.to_string(), ..order.clone() }
+}
+
+/// Revokes the key of an order that was issued last.
+async fn revoke_newest(served: &Served, order: &Ordered) {
+    let key = served.scenario.app.read(|state| state.orders[&order.id].value.service_keys.last().unwrap().id.clone());
+    let revoke = Command::RevokeServiceKey { order: order.id.clone(), key };
+    served.scenario.act(served.scenario.clerk(Who::First), revoke).await;
+}
+
+/// A key that is revoked ends what was asked with it at the next piece, as bytes and as batches; what another key of the order asked
+/// for goes on to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_cuts_what_was_asked_with_it() {
+    /// The one that is taken, the one that waits, and the one that is on its way between.
+    const PIECES_LEFT_MAX: usize = 3;
+    let (served, order) = served().await;
+    let revoked = with_another_key(&served, &order).await;
+    let deliveries = Deliveries::new(served.scenario.app.clone(), Settings::default());
+    let admission = deliveries.admit(Some(&order.key), TRIP_RECORDS, "rest").await.unwrap();
+    let mut goes_on = deliveries.stream(&admission, whole()).await.unwrap();
+    let admission = deliveries.admit(Some(&revoked.key), TRIP_RECORDS, "rest").await.unwrap();
+    let mut as_bytes = deliveries.stream(&admission, whole()).await.unwrap();
+    let StreamRequest { mode, sql, request, limits, .. } = whole();
+    let request = BatchRequest { mode, sql, parameters: Vec::new(), request, limits };
+    let mut as_batches = deliveries.batches(&admission, request).await.unwrap();
+    goes_on.body.next().await.unwrap().unwrap();
+    as_bytes.body.next().await.unwrap().unwrap();
+    as_batches.batches.next().await.unwrap().unwrap();
+    revoke_newest(&served, &order).await;
+
+    let mut bytes: Vec<_> = as_bytes.body.collect().await;
+    assert_eq!(bytes.pop().unwrap().unwrap_err().problem.code, "bad_service_key");
+    assert!(bytes.len() <= PIECES_LEFT_MAX && bytes.iter().all(Result::is_ok), "{}", bytes.len());
+    let mut batches: Vec<_> = as_batches.batches.collect().await;
+    assert_eq!(batches.pop().unwrap().unwrap_err().problem.code, "bad_service_key");
+    assert!(batches.len() <= PIECES_LEFT_MAX && batches.iter().all(Result::is_ok), "{}", batches.len());
+    for receipt in [as_bytes.receipt, as_batches.receipt] {
+        let (records, outcome, totals) = served.closed(receipt.as_str()).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "bad_service_key".to_owned() });
+        assert_eq!((totals.data_sets, rows_named(&records)), (0, totals.rows));
+        assert!(totals.rows < TRIPS as u64);
+    }
+    assert!(goes_on.body.all(|piece| async move { piece.is_ok() }).await);
+    let (_, outcome, totals) = served.closed(goes_on.receipt.as_str()).await;
+    assert_eq!((outcome, totals.data_sets, totals.rows), (Outcome::Delivered, 1, TRIPS as u64));
+    let refused = deliveries.admit(Some(&revoked.key), TRIP_RECORDS, "rest").await.unwrap_err();
+    assert_eq!(refused.problem().code, "bad_service_key");
+}
+
+/// A consumer may revoke his key himself, so it is for him as if he hung up: when half of the data set has left he pays for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_his_key_revoked_pays_when_half_of_the_data_set_left() {
+    const ROWS: usize = 20_000;
+    let served = Served::open(None, ROWS).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::File], (0, 9)).await;
+    let deliveries = Deliveries::new(served.scenario.app.clone(), Settings::default());
+    for (lines_wanted, is_paid) in [(1, false), (12_000, true)] {
+        let revoked = with_another_key(&served, &order).await;
+        let admission = deliveries.admit(Some(&revoked.key), TRIP_RECORDS, "rest").await.unwrap();
+        let mut streamed = deliveries.stream(&admission, whole()).await.unwrap();
+        let mut lines = 0;
+        while lines < lines_wanted {
+            let piece = streamed.body.next().await.unwrap().unwrap();
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+        }
+        revoke_newest(&served, &order).await;
+        let last = streamed.body.collect::<Vec<_>>().await.pop().unwrap();
+        assert_eq!(last.unwrap_err().problem.code, "bad_service_key");
+        let (_, outcome, totals) = served.closed(streamed.receipt.as_str()).await;
+        assert_eq!(outcome, Outcome::Stopped { code: "bad_service_key".to_owned() });
+        assert_eq!(totals.data_sets, u64::from(is_paid), "{lines} lines of {ROWS} left, {totals:?}");
+    }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lingqu_app::verify_evidence;
+use lingqu_domain::id::OrderId;
 use lingqu_store::Backend;
 use lingqu_tests::scenario::id_number;
 use lingqu_tests::{StoreFactory, both};
@@ -32,6 +34,39 @@ async fn an_honest_node_agrees_and_a_changed_row_is_named() {
         consents(&node).await;
         vault(&node).await;
         the_log_s_own_rows(&node).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_between_two_windows_of_one_run_loses_no_order_and_counts_none_twice() {
+    both(async |factory: StoreFactory| {
+        let node = Tampered::open(factory).await;
+        // What no window counts yet: claims, rows and a file, and once more the same.
+        node.use_both().await;
+        let head = node.app().receipts().head().await.unwrap();
+        let first = node.app().meter_orders(1).await.unwrap();
+        assert_eq!(first.len(), 1);
+        assert!(first[0].end_position <= head, "the other order's receipts are left");
+        // As if the node had stopped here.
+        let rest = node.meter().await;
+        assert!(rest.iter().all(|reading| reading.end_position == head + 1), "{rest:?}");
+        let deliveries = |order: &OrderId| {
+            let of_order = first.iter().chain(&rest).filter(|reading| reading.order == *order);
+            of_order.map(|reading| reading.deliveries).sum::<u64>()
+        };
+        for order in [&node.check.id, &node.records.id] {
+            assert_eq!(deliveries(order), 4, "{order}: {first:?} {rest:?}");
+        }
+        assert!(node.meter().await.is_empty());
+        // Each window counts what the receipts come to, and none is missing between two.
+        node.app().publish_log().await.unwrap();
+        let report = node.replay().await;
+        assert!(report.agrees, "{:?}", report.differences);
+        for order in [&node.check.id, &node.records.id] {
+            let report = verify_evidence(&node.app().export_evidence(order).await.unwrap(), None);
+            assert!(report.verified, "{:?}", report.findings);
+        }
     })
     .await;
 }

@@ -58,6 +58,18 @@ def over_http(asked, trusted, address=None):
         return len(answer.json()["rows"])
 
 
+def endpoint(asked):
+    """Where the profile of Delta Sharing sends a client with its key."""
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False
+        headers = {"Authorization": f"Bearer {asked['file_key']}"}
+        answer = session.get(f"{asked['http']}/delta-sharing/profile", headers=headers, timeout=20, verify=asked["certificate"])
+        answer.raise_for_status()
+        return answer.json()["endpoint"]
+
+
 def over_flight(asked, trusted, address=None):
     import adbc_driver_flightsql.dbapi as adbc
     from adbc_driver_flightsql import DatabaseOptions
@@ -187,6 +199,7 @@ else:
                 "rows": {name: ask(asked, True) for name, ask in doors.items()},
                 "untrusting": {name: refused(ask, asked, False) for name, ask in doors.items()},
                 "plaintext": plain,
+                "endpoint": endpoint(asked),
             }
         )
     )

@@ -30,6 +30,7 @@ fn asked(served: &Served, order: &Order) -> Value {
     json!({
         "certificate": certificate, "http": served.node.url, "flight": served.node.flight_url,
         "postgres": served.node.postgres_url, "order": order.id, "key": order.key, "product": order.product,
+        "file_key": played().order_by("file").key,
     })
 }
 
@@ -43,6 +44,8 @@ fn every_door_is_spoken_to_over_tls() {
     let asked = asked(&served, &order);
     let ended = script(&python, "tls.py", &["ask", &asked.to_string()]);
     let told: Value = serde_json::from_str(ended.stdout.trim_end()).expect("the script prints JSON");
+    // A client goes where the profile sends it, with its key: never into the clear.
+    assert_eq!(told["endpoint"], json!(format!("{http}/delta-sharing")), "{told}");
     assert_eq!(told["rows"], json!({ "http": 2, "flight": 2, "postgres": 2 }), "{told}");
     assert_eq!(told["untrusting"], json!({ "http": "refused", "flight": "refused", "postgres": "refused" }), "{told}");
     assert_eq!(told["plaintext"], json!({ "http": "refused", "flight": "refused" }), "{told}");

@@ -6,9 +6,12 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::ColumnType;
+use lingqu_engine::postgres::PostgresError;
 use lingqu_engine::snapshot::{Ingest, IngestControl, SnapshotStore};
 use lingqu_engine::source::{RejectLimit, SourceError, SourceIdentity};
 use lingqu_engine::table_source::{Increment, Previous};
+use lingqu_tests::until_waiting;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, TransactionTrait};
 
 use crate::{Department, civil, connections, read};
 
@@ -169,6 +172,49 @@ async fn what_is_read_is_one_state_of_the_database_and_nothing_is_written() {
     let source = department.open(("public", "trap"), &EVENTS, None, None).await.unwrap();
     let error = read(source).await.unwrap_err().to_string();
     assert!(error.contains("25006"), "{error}");
+}
+
+/// To a state from before a change that fills a table anew it is empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_filled_anew_meanwhile_is_not_read_as_empty() {
+    const FILL: &str = "INSERT INTO public.events SELECT i, 'x', '2024-01-01Z' FROM generate_series(1, 5) i";
+    let department = department!();
+    let begin = async |change: &str| {
+        let writer = department.admin.begin().await.unwrap();
+        writer.execute_unprepared(change).await.unwrap();
+        writer
+    };
+    // The change is committed when the reading waits for it.
+    let after = async |writer: DatabaseTransaction| {
+        until_waiting(&department.admin, 1).await;
+        writer.commit().await.unwrap();
+    };
+    for change in [format!("TRUNCATE public.events; {FILL}").as_str(), "ALTER TABLE public.events ALTER id TYPE bigint"]
+    {
+        for increment in [None, Some(increment(&["id"], 0))] {
+            let made = "DROP TABLE IF EXISTS public.events; CREATE TABLE public.events (id int, note text, changed_at timestamptz)";
+            department.run(&format!("{made}; {FILL}")).await;
+            let writer = begin(change).await;
+            let reading =
+                async { read(department.open(("public", "events"), &EVENTS, increment.clone(), None).await?).await };
+            let (found, ()) = tokio::join!(reading, after(writer));
+            assert_eq!(ids(&found.unwrap()), [1, 2, 3, 4, 5], "{change}, {increment:?}");
+        }
+    }
+    let made = "CREATE MATERIALIZED VIEW public.shown AS SELECT * FROM public.events";
+    department.run(made).await;
+    let source = department.open(("public", "shown"), &EVENTS, None, None).await.unwrap();
+    let writer = begin(&format!("DROP MATERIALIZED VIEW public.shown; {made}")).await;
+    match tokio::join!(read(source), after(writer)).0 {
+        // PostgreSQL from 17 shows what the new one holds.
+        Ok(found) => assert_eq!(ids(&found), [1, 2, 3, 4, 5]),
+        Err(SourceError::Database(error)) => {
+            assert!(matches!(error, PostgresError::Refilled { .. }) && error.is_unavailable(), "{error}");
+        }
+        Err(error) => panic!("{error}"),
+    }
+    department.run("CREATE MATERIALIZED VIEW public.none AS SELECT * FROM public.events WHERE id = 0").await;
+    assert!(read(department.open(("public", "none"), &EVENTS, None, None).await.unwrap()).await.unwrap().is_empty());
 }
 
 fn increment(key: &[&str], overlap: u64) -> Increment {

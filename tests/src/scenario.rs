@@ -758,6 +758,7 @@ fn people_details() -> ResourceDetails {
     let columns = [("id_number", DataType::Text), ("name", DataType::Text), ("points", DataType::Integer)];
     ResourceDetails {
         subject: Some(column("id_number")),
+        key_names_subject: false,
         personal_basis: Some("履行法定职责所必需".to_owned()),
         sharing: Sharing::Conditional { conditions: "须经本人同意".to_owned() },
         openness: Openness::NotOpen,
@@ -784,6 +785,7 @@ fn resource_details(table: &str, columns: &[(&str, DataType)], key: &str, nature
         columns: columns.collect(),
         key: vec![column(key)],
         subject: None,
+        key_names_subject: false,
         personal_basis: None,
         sharing: Sharing::Unconditional,
         openness: Openness::Unconditional,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use lingqu_store::paid_file::PaidFile;
 use lingqu_store::quota::Quota;
 use lingqu_store::receipt::{
     CLOSED, ENTRY_RECEIPTS, Fence, NewReceipt, READ_LIMIT_MAX, Receipt, ReceiptCommit, ReceiptLog, Seen, check_receipts,
@@ -187,6 +188,82 @@ async fn who_was_taken_for_dead_writes_nothing_and_what_he_left_is_closed_once()
         assert_eq!((closed, log.head().await.unwrap()), (1, 6));
         log.close().await;
         other.close().await;
+    })
+    .await;
+}
+
+/// Of deliveries that would pay for one file one pays, whichever processes serve them.
+#[tokio::test]
+async fn of_two_who_would_pay_for_one_file_one_pays() {
+    both(async |factory: StoreFactory| {
+        let store = factory.open().await;
+        let file = |name: &str| PaidFile { order: "ord_1".to_owned(), file: name.to_owned() };
+        assert_eq!(store.payers(&file("a")).await.unwrap(), Vec::<String>::new());
+        for receipt in ["rcp_2", "rcp_1", "rcp_2"] {
+            store.note_payer(&file("a"), receipt, &[]).await.unwrap();
+        }
+        assert_eq!(store.payers(&file("a")).await.unwrap(), ["rcp_1", "rcp_2"]);
+        assert_eq!(store.payers(&file("b")).await.unwrap(), Vec::<String>::new());
+        store.note_payer(&file("a"), "rcp_3", &["rcp_1".to_owned()]).await.unwrap();
+        assert_eq!(store.payers(&file("a")).await.unwrap(), ["rcp_2", "rcp_3"]);
+        // One that did not begin, and those of an order that has ended.
+        store.note_payer(&file("a"), "rcp_7", &[]).await.unwrap();
+        store.forget_payer(&file("a"), "rcp_7").await.unwrap();
+        store.note_payer(&PaidFile { order: "ord_2".to_owned(), ..file("a") }, "rcp_8", &[]).await.unwrap();
+        assert_eq!(store.orders_with_payers().await.unwrap().len(), 2);
+        store.forget_payers("ord_2").await.unwrap();
+        assert_eq!(store.orders_with_payers().await.unwrap(), ["ord_1"]);
+        assert_eq!(store.payers(&file("a")).await.unwrap(), ["rcp_2", "rcp_3"]);
+        if factory.backend() == Backend::Sqlite {
+            // A node on SQLite has one process at a time.
+            return;
+        }
+        let processes = [Quota::register(&store, false).await.unwrap(), Quota::register(&store, false).await.unwrap()];
+        let logs = [
+            ReceiptLog::open(&store, factory.directory()).await.unwrap(),
+            ReceiptLog::open(&store, factory.directory()).await.unwrap(),
+        ];
+        let closing =
+            |delivery: u64| NewReceipt { receipt_id: format!("rcp_{delivery}"), kind: CLOSED.to_owned(), ..receipt(0) };
+        let paying = |process: &Quota, name: &str| {
+            Some(Fence::Paying { process: process.process().to_string(), file: file(name) })
+        };
+        // At once, by two processes and twice by one.
+        let mut closings = Vec::new();
+        for (log, process) in logs.iter().zip(&processes) {
+            for delivery in [2, 3] {
+                closings.push(log.hand_in_next(closing(delivery), paying(process, "a")).await.unwrap());
+            }
+        }
+        let mut paid = 0;
+        for closing in closings {
+            paid += u64::from(closing.durable().await.is_ok());
+        }
+        assert_eq!((paid, logs[0].head().await.unwrap()), (1, 1));
+        // Another file is nobody's business.
+        store.note_payer(&file("b"), "rcp_4", &[]).await.unwrap();
+        logs[1].hand_in_next(closing(4), paying(&processes[1], "b")).await.unwrap().durable().await.unwrap();
+        // An export that is noted ends as any delivery does, and pays. While the first of these is written the others wait together.
+        for receipt in ["rcp_5", "rcp_6"] {
+            store.note_payer(&file("c"), receipt, &[]).await.unwrap();
+        }
+        let name = processes[0].process().to_string();
+        let part = NewReceipt { kind: "part".to_owned(), ..closing(5) };
+        let part = logs[0].hand_in_next(part, Some(Fence::Alive(name.clone()))).await.unwrap();
+        let export = logs[0].hand_in_next(closing(5), Some(Fence::Alive(name.clone()))).await.unwrap();
+        let file_of_it = logs[0].hand_in_next(closing(6), paying(&processes[0], "c")).await.unwrap();
+        assert!(part.durable().await.is_ok() && export.durable().await.is_ok());
+        assert!(matches!(file_of_it.durable().await, Err(StoreError::Invalid { .. })));
+        // One that costs nothing more is closed once too, whoever heard of the first record.
+        let mut closed = Vec::new();
+        for _ in 0..2 {
+            let once = Some(Fence::AliveAndOpen(name.clone()));
+            closed.push(logs[0].hand_in_next(closing(6), once).await.unwrap().durable().await.is_ok());
+        }
+        assert_eq!(closed, [true, false]);
+        for log in &logs {
+            log.close().await;
+        }
     })
     .await;
 }

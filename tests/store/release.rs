@@ -6,6 +6,7 @@ use lingqu_tests::{StoreFactory, both};
 fn recipient(consumer: &str, affiliates: &[&str]) -> Recipient {
     Recipient {
         resources: "rsc_1".to_owned(),
+        overlapping: Vec::new(),
         consumer: consumer.to_owned(),
         affiliates: affiliates.iter().map(|party| (*party).to_owned()).collect(),
     }
@@ -55,6 +56,20 @@ async fn numbers_are_found_again_by_family_and_contributors() {
         );
         let family = ReleasedRange { family: "salary".to_owned(), ..all() };
         assert_eq!(store.released(&first, &family).await.unwrap(), [(1_201, other_family)]);
+
+        // Of a set that has a resource in common it is seen too, and what is added to the one moves the other.
+        let both = "rsc_1 and rsc_3".to_owned();
+        let shared = Recipient { overlapping: vec![both.clone()], ..first.clone() };
+        let sharing = Recipient { resources: both, overlapping: vec![first.resources.clone()], ..first.clone() };
+        assert_eq!(store.released_head(&sharing).await.unwrap(), 1_201);
+        assert_eq!(store.released(&sharing, &family).await.unwrap().len(), 1);
+        assert_eq!(store.release(&sharing, 1_201, &[number(9)], 2_000).await.unwrap(), Release::Recorded);
+        let last = ReleasedRange { after: 1_201, ..all() };
+        assert_eq!(store.released(&shared, &last).await.unwrap(), [(1_202, number(9))]);
+        assert_eq!(store.release(&shared, 1_201, &[number(8)], 2_000).await.unwrap(), Release::Moved);
+        store.count_release_refusal(&sharing, "2026-01-01").await.unwrap();
+        assert_eq!(store.release_refusals(&shared, "2026-01-01").await.unwrap(), 1);
+        assert_eq!(store.release_refusals(&first, "2026-01-01").await.unwrap(), 0);
 
         // A stranger, and the same consumer's other resources, have nothing of it.
         let other_resources = Recipient { resources: "rsc_2".to_owned(), ..first };

@@ -245,6 +245,38 @@ async fn a_log_that_was_there_before_gets_a_twin() {
     .await;
 }
 
+/// SQLite does not know what was published last, and of that no entry of both roots may speak yet: an earlier checkpoint is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_checkpoint_is_refused_where_the_last_size_is_not_known() {
+    const PATHS: [&str; 2] = ["checkpoint", "sm3/checkpoint"];
+    let factory = StoreFactory::sqlite();
+    let store = factory.open().await;
+    let directory = factory.directory().join("log");
+    let publisher = open(&store, &directory, true).await.unwrap();
+    grow(&store, 5).await;
+    publish(&publisher).await;
+    let earlier = PATHS.map(|path| std::fs::read(directory.join(path)).unwrap());
+    for count in [300, 40] {
+        grow(&store, count).await;
+        publish(&publisher).await;
+    }
+    drop(publisher);
+    let last = PATHS.map(|path| std::fs::read(directory.join(path)).unwrap());
+    grow(&store, 1).await;
+    let put = |notes: &[Vec<u8>; 2]| {
+        for (path, note) in PATHS.iter().zip(notes) {
+            std::fs::write(directory.join(path), note).unwrap();
+        }
+    };
+    put(&earlier);
+    let refused = open(&store, &directory, true).await.err();
+    assert!(matches!(refused, Some(LogError::FilesBehind { published: 5, database: 306 })), "{refused:?}");
+    put(&last);
+    let publisher = open(&store, &directory, true).await.unwrap();
+    assert_eq!(publish(&publisher).await.size(), 349);
+    assert_eq!(check_log(&store, publisher.reader(), publisher.twin_reader()).await.unwrap(), 349);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_and_forks_are_named() {
     let factory = StoreFactory::sqlite();

@@ -178,6 +178,63 @@ async fn a_checkpoint_that_a_crash_left_out_waits_for_its_quorum() {
     }
 }
 
+/// The twin's checkpoint is lost: it is not served before its quorum has cosigned it again, and the other one keeps its lines.
+#[tokio::test]
+async fn a_twins_checkpoint_that_was_lost_waits_for_its_quorum() {
+    let logged = Logged::open().await;
+    let (one, other) = (Neighbour::of(logged.keys.clone()).await, Neighbour::of(logged.keys.clone()).await);
+    logged.scenario.app.ask_witnesses(asking(vec![one.asked(), other.asked()], 2)).unwrap();
+    let before = logged.scenario.app.publish_log().await.unwrap();
+    let directory = logged.close().await;
+    std::fs::remove_file(directory.join("log/sm3/checkpoint")).unwrap();
+    let lost = Copy::of(directory).await;
+    lost.app.ask_witnesses(asking(vec![one.asked(), other.away()], 2)).unwrap();
+    let waits = lost.app.publish_log().await.unwrap_err();
+    assert!(matches!(waits, AppError::AwaitingWitnesses { found: 1, required: 2 }), "{waits}");
+    assert!(!lost.app.directory().join("log/sm3/checkpoint").exists());
+    assert_eq!(std::fs::read_to_string(lost.app.directory().join("log/checkpoint")).unwrap(), before.note);
+    lost.app.close().await.unwrap();
+    let copy = Copy::of(lost.app.directory()).await;
+    copy.app.ask_witnesses(asking(vec![one.asked(), other.asked()], 2)).unwrap();
+    let published = copy.app.publish_log().await.unwrap();
+    assert!(published.size >= before.size);
+    for neighbour in [&one, &other] {
+        assert_eq!(lines(&published.note, &neighbour.keys), 1);
+        assert_eq!(lines(&published.twin.as_ref().unwrap().note, &neighbour.keys), 1);
+        assert_eq!(neighbour.proofs(), Vec::<PathBuf>::new());
+    }
+}
+
+/// The lines that stand under the twin's checkpoint are not asked for again when a crash left the other one out.
+#[tokio::test]
+async fn lines_that_a_crash_left_there_are_kept() {
+    let logged = Logged::open().await;
+    let witness = Neighbour::of(logged.keys.clone()).await;
+    logged.scenario.app.ask_witnesses(asking(vec![witness.asked()], 1)).unwrap();
+    let before = logged.scenario.app.publish_log().await.unwrap();
+    let directory = logged.close().await;
+    std::fs::remove_file(directory.join("log/checkpoint")).unwrap();
+    let crashed = Copy::of(directory).await;
+    // It answers for the first log alone now.
+    let of_key = |asked: AskedWitnessSetting, place: usize| AskedWitnessSetting {
+        keys: vec![witness.keys[place].clone()],
+        ..asked
+    };
+    let asked = vec![of_key(witness.asked(), 0), of_key(witness.away(), 1)];
+    crashed.app.ask_witnesses(asking(asked, 1)).unwrap();
+    // What was recorded since it was opened waits for the twin's witness.
+    if let Err(error) = crashed.app.publish_log().await {
+        assert!(matches!(error, AppError::AwaitingWitnesses { found: 0, required: 1 }), "{error}");
+    }
+    let files = ["log/checkpoint", "log/sm3/checkpoint"];
+    let served = files.map(|path| std::fs::read_to_string(crashed.app.directory().join(path)).unwrap_or_default());
+    for (note, key) in served.iter().zip(&logged.keys) {
+        assert_eq!(Checkpoint::open(note, key).unwrap().size, before.size);
+        assert_eq!(lines(note, &witness.keys), 1, "{note}");
+    }
+    assert_eq!(witness.proofs(), Vec::<PathBuf>::new());
+}
+
 /// A database that was set back behind what witnesses were shown is found out before anything else is signed.
 #[tokio::test]
 async fn a_checkpoint_that_was_shown_is_never_contradicted() {

@@ -10,6 +10,7 @@ use lingqu_domain::decide::Reader;
 use lingqu_domain::id::PartyId;
 use lingqu_domain::party::Party;
 use lingqu_domain::product::Product;
+use lingqu_domain::refusal::RefusalCode;
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::{Mode, Purpose, Term};
 use lingqu_domain::state::{Entity, Listed, State as Folded};
@@ -20,6 +21,7 @@ use crate::Shared;
 use crate::entry::limit_of;
 use crate::problem::{ProblemDocument, Query};
 use crate::session::Viewer;
+use crate::visibility::Sight;
 
 /// Items of a page when the request does not say, and at most.
 const PAGE_ITEMS: u32 = 60;
@@ -124,11 +126,16 @@ pub(crate) struct MarketQuery {
     responses((status = 200, body = Market), (status = 401, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
 pub(crate) async fn market(
     State(api): Shared,
-    _viewer: Viewer,
+    viewer: Viewer,
     Query(query): Query<MarketQuery>,
 ) -> Result<Json<Market>, ProblemDocument> {
     let now = api.app.now();
-    api.app.read(|state| page(state, &query, now)).map(Json)
+    api.app
+        .read(|state| {
+            let sight = Sight::new(&viewer, state);
+            page(state, &|link| sight.sees(link), &query, now)
+        })
+        .map(Json)
 }
 
 /// The listed products, without login.
@@ -140,10 +147,15 @@ pub(crate) async fn public(
 ) -> Result<Json<Market>, ProblemDocument> {
     api.app.refresh().await?;
     let now = api.app.now();
-    api.app.read(|state| page(state, &query, now)).map(Json)
+    api.app.read(|state| page(state, &|_| false, &query, now)).map(Json)
 }
 
-fn page(state: &Folded, query: &MarketQuery, now: jiff::Timestamp) -> Result<Market, ProblemDocument> {
+fn page(
+    state: &Folded,
+    sees: &dyn Fn(&str) -> bool,
+    query: &MarketQuery,
+    now: jiff::Timestamp,
+) -> Result<Market, ProblemDocument> {
     let limit = limit_of(query.limit, PAGE_ITEMS, PAGE_ITEMS_MAX)?;
     let mut items: Vec<MarketItem> = Vec::new();
     let mut next_cursor = None;
@@ -156,20 +168,27 @@ fn page(state: &Folded, query: &MarketQuery, now: jiff::Timestamp) -> Result<Mar
             next_cursor = items.last().map(|item| item.product.clone());
             break;
         }
-        items.push(item(state, product, now));
+        items.push(item(state, sees, product, now));
     }
     Ok(Market { items, next_cursor })
 }
 
-/// A product as the market shows it, whatever its state.
-pub(crate) fn item(state: &Folded, entity: &Entity<Product>, now: jiff::Timestamp) -> MarketItem {
+/// A product as the market shows it, whatever its state, to somebody who may know of the entities that `sees` names.
+pub(crate) fn item(
+    state: &Folded,
+    sees: &dyn Fn(&str) -> bool,
+    entity: &Entity<Product>,
+    now: jiff::Timestamp,
+) -> MarketItem {
     let product = &entity.value;
     let details = &product.details;
     let scope = chain::product_scope(&mut Reader::new(state, now), &product.id);
     let (scope, refusal) = match scope {
         Ok(scope) => (Some(scope), None),
-        Err(refusal) => (None, Some(refusal)),
+        Err(refusal) if sees(&refusal.subject) => (None, Some((refusal.zh, refusal.en))),
+        Err(refusal) => (None, Some(in_general(refusal.code))),
     };
+    let (refusal, refusal_en) = refusal.unzip();
     let mut nature = Nature::Real;
     let mut providers: BTreeMap<&PartyId, PartyName> = BTreeMap::new();
     for resource in details.inputs.keys().filter_map(|id| state.resources.get(id)) {
@@ -195,8 +214,8 @@ pub(crate) fn item(state: &Folded, entity: &Entity<Product>, now: jiff::Timestam
         term: scope.as_ref().map(|scope| scope.term),
         cohort_floor: scope.as_ref().map_or(0, |scope| scope.cohort_floor),
         consent_required: scope.as_ref().is_some_and(|scope| scope.consent_required),
-        refusal: refusal.as_ref().map(|refusal| refusal.zh.clone()),
-        refusal_en: refusal.map(|refusal| refusal.en),
+        refusal,
+        refusal_en,
         price: product.price.as_ref().map(|price| UnitPrices {
             per_call: price.per_call.yuan().to_string(),
             per_data_set: price.per_data_set.yuan().to_string(),
@@ -209,6 +228,17 @@ pub(crate) fn item(state: &Folded, entity: &Entity<Product>, now: jiff::Timestam
         certificate: product.certificate.as_ref().map(|certificate| certificate.code.clone()),
         updated_at: entity.updated_at.to_string(),
     }
+}
+
+/// Why a product can't be had, for those who may not know of the link that is not in force: the reason that an official gave
+/// for it is none of theirs.
+fn in_general(code: RefusalCode) -> (String, String) {
+    let (zh, en) = match code {
+        RefusalCode::GrantSuspended => ("其所依据的授权已中止", "an authorisation that it stands on is suspended"),
+        RefusalCode::GrantEnded => ("其所依据的授权已终止", "an authorisation that it stands on has ended"),
+        _ => ("其所依据的授权目前未生效", "an authorisation that it stands on is not in force"),
+    };
+    (zh.to_owned(), en.to_owned())
 }
 
 /// A party by name; an id whose party is unknown stands for itself.

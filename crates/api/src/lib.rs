@@ -50,13 +50,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 use lingqu_app::App;
-use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use attempts::Attempts;
 use pace::Pace;
 
+pub use pace::network_of;
 pub use problem::ProblemDocument;
 
 /// Largest body of a request, in bytes; uploads of snapshots have a limit of their own.
@@ -64,9 +64,6 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// How long a body may take to arrive whole; of an upload, how long each piece may.
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Passwords that are checked at the same time; each takes tens of megabytes and milliseconds by design.
-const PASSWORD_CHECKS_MAX: usize = 2;
 
 /// What the binary decides about the control plane.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +80,7 @@ pub(crate) struct Api {
     pub(crate) app: Arc<App>,
     pub(crate) settings: ApiSettings,
     pub(crate) attempts: Attempts,
-    pub(crate) password_checks: Semaphore,
+    pub(crate) password_pace: Pace,
     pub(crate) witness_pace: Pace,
 }
 
@@ -97,7 +94,7 @@ pub fn router(app: Arc<App>, settings: ApiSettings) -> Router {
         app,
         settings,
         attempts: Attempts::default(),
-        password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+        password_pace: Pace::default(),
         witness_pace: Pace::default(),
     });
     let (control, mut document) = routes().split_for_parts();

@@ -8,6 +8,7 @@ use lingqu_app::PRIVACY_DELTA;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::privacy::Rho;
 use lingqu_domain::receipt::ReceiptRecord;
+use lingqu_domain::refusal::{Refusal, RefusalCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -262,13 +263,19 @@ pub(crate) async fn privacy(
 /// The order's evidence as a file that anyone can check offline with `lingqu audit verify`.
 #[utoipa::path(get, path = "/api/v1/orders/{id}/evidence", operation_id = "export_evidence", tag = "orders",
     params(("id" = String, Path, description = "the order's id")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument)))]
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 401, body = ProblemDocument), (status = 404, body = ProblemDocument), (status = 409, body = ProblemDocument)))]
 pub(crate) async fn evidence(
     State(api): Shared,
     viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, ProblemDocument> {
     let order = seen(&api, &viewer, &id)?;
+    // It holds the rights above the order, which an order that one side alone wants does not open.
+    if !api.app.read(|state| state.orders.get(&order).is_some_and(|order| order.value.is_signed())) {
+        let zh = format!("{order} 尚未由双方签订，没有可举证的合同；请先签订");
+        let en = format!("{order} has not been signed by both sides, so there is no contract to prove; sign it first");
+        return Err(Refusal::new(RefusalCode::WrongState, &order, zh, en).into());
+    }
     let bytes = api.app.export_evidence(&order).await?;
     let disposition = format!("attachment; filename=\"{order}.evidence\"");
     let disposition = HeaderValue::from_str(&disposition)

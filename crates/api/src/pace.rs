@@ -1,10 +1,16 @@
-//! How many requests one address may send to an address of the node that needs no login: a bucket of tokens for each, refilled
-//! with time. The map is bounded; when it is full the fullest buckets go first, which are those of whom it holds up nobody.
+//! How many requests one address may send to an address of the node that needs no login, or that checks a password: a bucket
+//! of tokens for each, refilled with time. The map is bounded; when it is full the fullest buckets go first, which are those
+//! of whom it holds up nobody.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::Extensions;
+use axum::http::request::Parts;
 
 /// Requests that may come at once.
 const BURST: u32 = 300;
@@ -44,8 +50,26 @@ impl Pace {
     }
 }
 
+/// The address that a request comes from. Without a listener that tells it all are counted as one.
+pub(crate) struct Caller(pub(crate) IpAddr);
+
+impl Caller {
+    pub(crate) fn of(extensions: &Extensions) -> Caller {
+        let known = extensions.get::<ConnectInfo<SocketAddr>>().map(|known| known.0.ip());
+        Caller(known.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Caller::of(&parts.extensions))
+    }
+}
+
 /// Who is counted as one: an IPv4 address, or the 64 bits of IPv6 that one line is given.
-fn network_of(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

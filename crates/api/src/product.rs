@@ -146,7 +146,7 @@ fn describe(sight: &Sight<'_>, id: &ProductId, now: jiff::Timestamp) -> Option<O
         permits.push(offer_permit(sight, &permit.value, resource.as_str()));
     }
     Some(Offer {
-        item: item(state, entity, now),
+        item: item(state, &|link| sight.sees(link), entity, now),
         key: details.key.iter().map(ToString::to_string).collect(),
         columns,
         conditions: details.shape.conditions.iter().map(|source| lineage_item(state, source)).collect(),

@@ -18,15 +18,17 @@ pub(crate) struct Reach<'a> {
     pub(crate) plans: BTreeSet<&'a PlanId>,
     pub(crate) mandates: BTreeSet<&'a MandateId>,
     pub(crate) permits: BTreeSet<&'a PermitId>,
-    /// Products that the party ordered.
+    /// Products that the party has a contract for, past or present.
     pub(crate) products: BTreeSet<&'a ProductId>,
 }
 
 impl<'a> Reach<'a> {
     pub(crate) fn of(state: &'a State, party: &PartyId) -> Self {
         let mut reach = Self::default();
-        for order in state.orders.values().filter(|order| order.value.consumer == *party) {
-            let Some(product) = state.products.get(&order.value.details.product) else { continue };
+        // An order that one side alone has signed is a wish: anybody can have it.
+        let orders = state.orders.values().map(|order| &order.value);
+        for order in orders.filter(|order| order.consumer == *party && order.is_signed()) {
+            let Some(product) = state.products.get(&order.details.product) else { continue };
             reach.products.insert(&product.value.id);
             for (resource, permit) in &product.value.details.inputs {
                 if let Some(permit) = state.permits.get(permit) {

@@ -2,6 +2,7 @@
 //! `X-CSRF-Token` and must come from the console's own page ([`Changing`]).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +11,14 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lingqu_app::SessionView;
+use lingqu_app::{AppError, SessionView};
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::id::{PartyId, UserId};
 use lingqu_domain::party::Role;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::pace::Caller;
 use crate::problem::{Body, ProblemDocument};
 use crate::{Api, Shared};
 
@@ -172,12 +174,40 @@ fn describe(api: &Api, session: &SessionView) -> Session {
     }
 }
 
+/// An attempt at a login's password that is counted.
+struct Attempt<'a> {
+    api: &'a Api,
+    login: &'a str,
+    from: IpAddr,
+}
+
+impl<'a> Attempt<'a> {
+    /// Error: the address asks too often, or too many passwords of the login were wrong.
+    fn begin(api: &'a Api, login: &'a str, from: IpAddr) -> Result<Self, ProblemDocument> {
+        let now = Instant::now();
+        let begun = api.password_pace.begin(from, now).and_then(|()| api.attempts.begin(login, from, now));
+        begun.map_err(ProblemDocument::too_many_attempts)?;
+        Ok(Self { api, login, from })
+    }
+
+    /// It counts as a wrong password when that is what came of it, or when nothing did because the client went away.
+    fn ended<T>(self, outcome: Result<T, AppError>) -> Result<T, AppError> {
+        match &outcome {
+            Ok(_) => self.api.attempts.succeeded(self.login, self.from),
+            Err(AppError::BadCredentials) => {}
+            Err(_) => self.api.attempts.taken_back(self.login, self.from),
+        }
+        outcome
+    }
+}
+
 /// Signs in: sets the session's cookie and answers the token for changes. Unknown login and wrong password get the same
 /// answer; too many attempts of one login name have to wait.
 #[utoipa::path(post, path = "/api/v1/session", operation_id = "sign_in", tag = "session", request_body = Credentials,
     responses((status = 200, body = Session), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 429, body = ProblemDocument)))]
 pub(crate) async fn sign_in(
     State(api): Shared,
+    Caller(from): Caller,
     headers: HeaderMap,
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, ProblemDocument> {
@@ -186,15 +216,10 @@ pub(crate) async fn sign_in(
     }
     let Credentials { login, password } = credentials;
     if login.len() > CREDENTIAL_BYTES_MAX || password.len() > CREDENTIAL_BYTES_MAX {
-        return Err(lingqu_app::AppError::BadCredentials.into());
+        return Err(AppError::BadCredentials.into());
     }
-    api.attempts.begin(&login, Instant::now()).map_err(ProblemDocument::too_many_attempts)?;
-    let Ok(_permit) = api.password_checks.acquire().await else {
-        return Err(ProblemDocument::fault("the semaphore of password checks is closed"));
-    };
-    api.app.refresh().await?;
-    let signed_in = api.app.sign_in(&login, &password).await?;
-    api.attempts.succeeded(&login);
+    let attempt = Attempt::begin(&api, &login, from)?;
+    let signed_in = attempt.ended(api.app.sign_in(&login, &password).await)?;
     let cookie = set_cookie(&api, &signed_in.token, None);
     let session = describe(&api, &signed_in.session);
     Ok(([(header::SET_COOKIE, cookie)], Json(session)).into_response())
@@ -205,19 +230,16 @@ pub(crate) async fn sign_in(
     responses((status = 204), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 422, body = ProblemDocument), (status = 429, body = ProblemDocument)))]
 pub(crate) async fn change_password(
     State(api): Shared,
+    Caller(from): Caller,
     Changing(viewer): Changing,
     Body(form): Body<PasswordForm>,
 ) -> Result<Response, ProblemDocument> {
     let PasswordForm { login, current, new } = form;
     if [&login, &current, &new].iter().any(|text| text.len() > CREDENTIAL_BYTES_MAX) {
-        return Err(lingqu_app::AppError::BadCredentials.into());
+        return Err(AppError::BadCredentials.into());
     }
-    api.attempts.begin(&login, Instant::now()).map_err(ProblemDocument::too_many_attempts)?;
-    let Ok(_permit) = api.password_checks.acquire().await else {
-        return Err(ProblemDocument::fault("the semaphore of password checks is closed"));
-    };
-    api.app.change_password(&viewer.session.user, &login, &current, &new).await?;
-    api.attempts.succeeded(&login);
+    let attempt = Attempt::begin(&api, &login, from)?;
+    attempt.ended(api.app.change_password(&viewer.session.user, &login, &current, &new).await)?;
     let cookie = set_cookie(&api, "", Some(0));
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }

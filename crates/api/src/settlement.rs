@@ -26,13 +26,15 @@ pub(crate) fn sees_whole(settlement: &Settlement, sight: &Sight<'_>) -> bool {
 }
 
 impl Visible for Settlement {
-    /// Those who see it whole, and providers with a part in it. A consumer sees the fees of its own orders on the orders.
+    /// Those who see it whole, providers with a part in it, and treasuries that it is due to. A consumer sees the fees of its own orders on the orders.
     fn is_visible(&self, sight: &Sight<'_>) -> bool {
         let has_part = || self.summary.by_party.contains_key(sight.viewer.session.party.as_str());
-        sees_whole(self, sight) || (sight.has_role(Role::Provider) && has_part())
+        let is_due = || self.due.contains_key(&sight.viewer.session.party);
+        sees_whole(self, sight) || (sight.has_role(Role::Provider) && has_part()) || is_due()
     }
 
-    /// A provider sees its own part, and the lines of orders that its own data went into; not what others earned.
+    /// A provider sees its own part, and the lines of orders that its own data went into; a treasury what is due to it and what it
+    /// was paid. Neither sees what others earned.
     fn shown(&self, sight: &Sight<'_>) -> Self {
         let mut shown = self.clone();
         if sees_whole(self, sight) {
@@ -52,8 +54,8 @@ impl Visible for Settlement {
         };
         // A transaction is balanced over the books of all, so none of it can be left out; the ledger shows the own books.
         shown.transactions.clear();
-        shown.due.clear();
-        shown.paid_in.clear();
+        shown.due.retain(|treasury, _| sight.is_own(treasury));
+        shown.paid_in.retain(|treasury, _| sight.is_own(treasury));
         shown.vouchers.clear();
         shown
     }

@@ -52,9 +52,6 @@ pub(crate) async fn add(
     let options = options(&headers)?;
     let UserForm { party, duties, login, display_name, password } = form;
     let new = NewUser { party, duties, login, display_name: display_name.into(), password: password.into() };
-    let Ok(_permit) = api.password_checks.acquire().await else {
-        return Err(ProblemDocument::fault("the semaphore of password checks is closed"));
-    };
     let user = api.app.add_user(&viewer.actor(), new, options).await?;
     Ok((StatusCode::CREATED, Json(AddedUser { user })))
 }

@@ -36,9 +36,6 @@ use crate::session::Viewer;
 /// Roles that supervise: they read every record of conduct.
 pub(crate) const OVERSIGHT: [Role; 2] = [Role::DataAuthority, Role::Auditor];
 
-/// Roles to which revenue, prices and settlements are a matter of duty.
-const MONEY: [Role; 2] = [Role::Finance, Role::PriceAuthority];
-
 /// What one viewer sees of a state.
 pub(crate) struct Sight<'a> {
     pub(crate) viewer: &'a Viewer,
@@ -71,8 +68,17 @@ impl<'a> Sight<'a> {
         self.viewer.has_role(&[role])
     }
 
+    /// True for those to whom revenue, prices and settlements are a matter of duty. A treasury of a division within the node's has
+    /// to do with what it collects, and with nothing of the others.
     pub(crate) fn is_about_money(&self) -> bool {
-        self.viewer.has_role(&MONEY)
+        self.has_role(Role::PriceAuthority) || (self.has_role(Role::Finance) && self.serves_the_node())
+    }
+
+    /// True when the viewer's party stands for the node's whole division.
+    fn serves_the_node(&self) -> bool {
+        let node = self.state.node.values().next().map(|node| &node.value.division);
+        let own = self.state.parties.get(&self.viewer.session.party).map(|party| &party.value.division);
+        own.zip(node).is_some_and(|(own, node)| own.contains(node))
     }
 
     pub(crate) fn is_own(&self, party: &PartyId) -> bool {

@@ -1,18 +1,18 @@
 //! The node as a witness of others' logs (C2SP tlog-witness v1.0.0), without login: who asks shows by a log's signature that he
 //! may. Submission and monitoring prefix are the same, `/witness`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lingqu_app::AppError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::pace::Caller;
 use crate::problem::ProblemDocument;
 use crate::session::Viewer;
 use crate::{BODY_TIME_MAX, Shared};
@@ -25,9 +25,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// `POST /witness/add-checkpoint`: cosigns a checkpoint, with the statuses and bodies of the specification; beside them 408, 413
 /// and 429 for bodies that come too slowly, are too large, or too many.
 pub(crate) async fn add_checkpoint(State(api): Shared, request: Request) -> Response {
-    // Without a listener that tells the address all are counted as one.
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|known| known.0.ip());
-    if let Err(seconds) = api.witness_pace.begin(from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), Instant::now()) {
+    let Caller(from) = Caller::of(request.extensions());
+    if let Err(seconds) = api.witness_pace.begin(from, Instant::now()) {
         let headers = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
         return (headers, plain(StatusCode::TOO_MANY_REQUESTS, "too many requests; wait and ask again\n"))
             .into_response();

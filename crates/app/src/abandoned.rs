@@ -61,7 +61,7 @@ impl App {
             let Left { open, mut used, .. } = left;
             for (receipt, Open { order, totals }) in open {
                 let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: INTERRUPTED.to_owned() }, totals };
-                let record = ReceiptRecord { receipt, at: self.clock.now(), body };
+                let record = self.receipt_record(&receipt, body);
                 self.close_once(&order, &record).await?;
                 used.entry(order).or_default().add(&record);
             }

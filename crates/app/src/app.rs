@@ -27,7 +27,7 @@ use crate::consent::{ConsentIndex, LiveIdentities};
 use crate::cosign::Cosigning;
 use crate::error::AppError;
 use crate::fingerprint::Surveys;
-use crate::identity::KnownKeys;
+use crate::identity::{KnownKeys, PasswordWork};
 use crate::ingestion::Ingestions;
 use crate::keys::NodeKeys;
 use crate::log::LogRole;
@@ -128,6 +128,7 @@ pub struct App {
     pub(crate) live_identities: Arc<LiveIdentities>,
     pub(crate) known_keys: KnownKeys,
     pub(crate) password_cost: PasswordCost,
+    pub(crate) password_work: PasswordWork,
     /// Where data of departments is taken from; named after the node was opened.
     pub(crate) connections: OnceLock<NodeConnections>,
     pub(crate) ingestions: Arc<Ingestions>,
@@ -203,6 +204,7 @@ impl App {
             live_identities,
             known_keys: KnownKeys::default(),
             password_cost: settings.password_cost,
+            password_work: PasswordWork::new(),
             connections: OnceLock::new(),
             ingestions,
             metering: tokio::sync::Mutex::new(()),

@@ -116,9 +116,15 @@ impl App {
         let command = match command {
             Command::DraftProduct { details } => {
                 let details = self.with_shape(*details).await?;
+                let draft = Command::DraftProduct { details: details.clone() };
+                if let Some(earlier) = self.answered_before(actor, &draft, &options).await? {
+                    return Ok(earlier);
+                }
+                // What is found in rows tells of them, so they are looked at only for a draft that the rights allow.
+                self.must_be_accepted(actor, &draft)?;
                 self.must_bear_marking(&details).await?;
                 self.must_have_room_for_decoys(&details).await?;
-                Command::DraftProduct { details }
+                draft
             }
             other => other,
         };
@@ -146,6 +152,20 @@ impl App {
         }
     }
 
+    /// What was answered when the command was carried out under the same idempotency key: decided again, it would meet the
+    /// state that it made itself. Error: the key was used for another command.
+    pub(crate) async fn answered_before(
+        &self,
+        actor: &Actor,
+        command: &Command,
+        options: &CommandOptions,
+    ) -> Result<Option<Executed>, AppError> {
+        let Some(key) = &options.idempotency_key else { return Ok(None) };
+        let (name, digest) = (idempotency_name(actor, key)?, request_digest(command));
+        let earlier = self.store.idempotent_response(&name, &digest, self.clock.now()).await?;
+        earlier.map(|response| repeated(&response)).transpose()
+    }
+
     /// Carries out a command with what is written beside it.
     pub(crate) async fn carry_out(
         &self,
@@ -154,14 +174,8 @@ impl App {
         options: CommandOptions,
         extras: Extras,
     ) -> Result<Executed, AppError> {
-        if let Some(key) = &options.idempotency_key {
-            // Decided again, a repeated command would meet the state that it made itself.
-            let digest = request_digest(command);
-            let earlier =
-                self.store.idempotent_response(&idempotency_name(actor, key)?, &digest, self.clock.now()).await?;
-            if let Some(response) = earlier {
-                return repeated(&response);
-            }
+        if let Some(earlier) = self.answered_before(actor, command, &options).await? {
+            return Ok(earlier);
         }
         let mut attempts_left = ATTEMPTS_MAX;
         loop {

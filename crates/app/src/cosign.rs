@@ -197,7 +197,8 @@ impl App {
     }
 
     /// Publishes heads of which a crash left one out, if there are any; with witnesses they wait for their quorum like others, and
-    /// nothing else does: what waited when this process published last may be passed by.
+    /// nothing else does: what waited when this process published last may be passed by. Heads smaller than what witnesses were
+    /// shown since are passed by as well: nothing is signed any more below that.
     ///
     /// # Errors
     /// Those of [`App::sign_and_release`].
@@ -206,6 +207,10 @@ impl App {
         publisher: &LogPublisher,
         unfinished: Option<Heads>,
     ) -> Result<(), AppError> {
+        let unfinished = match unfinished {
+            Some(heads) if heads.size() >= signed_size(publisher).await? => Some(heads),
+            _ => None,
+        };
         let Some(cosigning) = self.cosigning.get() else {
             let Some(heads) = unfinished else { return Ok(()) };
             check_signed(publisher, &heads).await?;
@@ -279,15 +284,20 @@ impl App {
 }
 
 impl Cosigning {
-    /// Keeps what was signed before any witness sees it. What is published at once needs no such thing.
+    /// Keeps what was signed before any witness sees it. What is published at once needs no such thing. Where that size was kept
+    /// before, it is the same note again, with the witnesses' lines that stand under either.
     async fn keep_signed(&self, publisher: &LogPublisher, signed: Heads) -> Result<Heads, AppError> {
         if self.short_of(&signed).is_none() {
             check_signed(publisher, &signed).await?;
             return Ok(signed);
         }
-        let international = publisher.reader().keep_signed(signed.international).await?;
+        let kept = publisher.reader().keep_signed(signed.international.clone()).await?;
+        let international = self.international.joined(kept, &signed.international);
         let national = match (signed.national, publisher.twin_reader()) {
-            (Some(head), Some(reader)) => Some(reader.keep_signed(head).await?),
+            (Some(head), Some(reader)) => {
+                let kept = reader.keep_signed(head.clone()).await?;
+                Some(self.national.joined(kept, &head))
+            }
             (head, _) => head,
         };
         Ok(Heads { international, national })
@@ -393,6 +403,23 @@ impl LogWitnesses {
         }
     }
 
+    /// A checkpoint with the lines of witnesses that another note of it has as well, each for itself: one that does not verify takes
+    /// no other with it.
+    fn joined(&self, head: Published, other: &Published) -> Published {
+        if head.note == other.note {
+            return head;
+        }
+        let (Ok(mut note), Ok(other)) = (SignedNote::parse(&head.note), SignedNote::parse(&other.note)) else {
+            return head;
+        };
+        for line in other.signatures() {
+            if let Ok(more) = self.policy.gather(&note, &line.to_line()) {
+                note = more;
+            }
+        }
+        Published { checkpoint: head.checkpoint, note: note.to_text() }
+    }
+
     /// Whether a witness cosigned a checkpoint.
     fn is_cosigned(&self, note: &str) -> bool {
         let Ok(note) = SignedNote::parse(note) else { return false };
@@ -427,6 +454,16 @@ async fn check_signed(publisher: &LogPublisher, heads: &Heads) -> Result<(), App
         reader.check_signed(head.checkpoint.size).await?;
     }
     Ok(())
+}
+
+/// The largest size that was signed and kept, which witnesses may have seen; 0 where none was.
+async fn signed_size(publisher: &LogPublisher) -> Result<u64, AppError> {
+    let international = publisher.reader().signed_size().await?;
+    let national = match publisher.twin_reader() {
+        Some(reader) => reader.signed_size().await?,
+        None => None,
+    };
+    Ok(international.max(national).unwrap_or(0))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -42,6 +42,9 @@ pub enum AppError {
     /// Login or password is wrong; which of the two is not told.
     #[error("login or password is wrong")]
     BadCredentials,
+    /// As many wait for their passwords to be checked as may.
+    #[error("too many passwords are waiting to be checked; try again in a moment")]
+    PasswordsBusy,
     /// A service key that is unknown, malformed or revoked; which is not told.
     #[error("the service key is not valid")]
     BadKey,
@@ -270,6 +273,9 @@ impl AppError {
                 "用户名或密码错误",
                 self.to_string(),
             ),
+            AppError::PasswordsBusy => {
+                Problem::new(503, "busy", ("系统繁忙", "Busy"), "等待核对的密码过多，请稍后重试", self.to_string())
+            }
             AppError::BadKey => Problem::new(
                 401,
                 "bad_service_key",

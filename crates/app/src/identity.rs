@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
-use lingqu_crypto::{ServiceKey, Sha256Digest, password, sha256};
+use lingqu_crypto::{CryptoError, ServiceKey, Sha256Digest, password, sha256};
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{OrderId, PartyId, ServiceKeyId, UserId};
@@ -13,6 +13,7 @@ use lingqu_domain::party::{Division, PartyDetails, Tier};
 use lingqu_domain::refusal::Refusal;
 use lingqu_store::identity::{NewLogin, NewSession};
 use lingqu_store::service_key::ServiceKeyChange;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::app::App;
@@ -26,6 +27,10 @@ const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(12);
 const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(30);
 /// Shortest password, in characters.
 const PASSWORD_CHARS_MIN: usize = 12;
+/// Passwords that are worked on at the same time; each takes tens of megabytes and milliseconds by design.
+const PASSWORDS_AT_ONCE: usize = 2;
+/// … and how many may wait for that.
+const PASSWORDS_WAITING_MAX: usize = 64;
 /// Service keys that are kept in memory.
 const KNOWN_KEYS_MAX: usize = 16_384;
 
@@ -101,6 +106,37 @@ impl KnownKeys {
     }
 }
 
+/// Work on passwords, so much of it at a time.
+pub(crate) struct PasswordWork {
+    turns: Arc<Semaphore>,
+    /// One for each piece of work that is done or waits for its turn.
+    places: Arc<Semaphore>,
+}
+
+impl PasswordWork {
+    pub(crate) fn new() -> PasswordWork {
+        let places = PASSWORDS_AT_ONCE + PASSWORDS_WAITING_MAX;
+        PasswordWork { turns: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)), places: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// Does a piece of work where it may block. It has its turn until it ends, also when whoever asked for it has gone: work
+    /// that has begun can't be stopped. Error: `busy` when as many wait as may.
+    async fn done<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, CryptoError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| AppError::PasswordsBusy)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|error| AppError::Fault(error.to_string()))?;
+        let working = tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            work()
+        });
+        let done = working.await.map_err(|error| AppError::Fault(error.to_string()))?;
+        done.map_err(|error| AppError::Invalid(error.to_string()))
+    }
+}
+
 impl App {
     /// Brings the node into being: tier, division, the first data authority and its first administrator.
     pub async fn initialise(
@@ -121,8 +157,14 @@ impl App {
 
     /// Adds a user with his login. Errors: the domain's refusal; a login that is taken; a password that is too short.
     pub async fn add_user(&self, actor: &Actor, new: NewUser, options: CommandOptions) -> Result<UserId, AppError> {
-        let login = self.login_of(&new.login, new.display_name, &new.password).await?;
         let command = Command::AddUser { party: new.party, duties: new.duties };
+        self.refresh().await?;
+        if let Some(earlier) = self.answered_before(actor, &command, &options).await? {
+            return made(&earlier, "user.added");
+        }
+        // Whether a login is taken is told to nobody who may not add the user.
+        self.must_be_accepted(actor, &command)?;
+        let login = self.login_of(&new.login, new.display_name, &new.password).await?;
         let executed =
             self.carry_out(actor, &command, options, Extras { login: Some(login), ..Extras::default() }).await?;
         made(&executed, "user.added")
@@ -156,7 +198,7 @@ impl App {
         let known = self.store.login(login).await?;
         let phc = known.as_ref().map_or(NOBODY.to_owned(), |login| login.password_phc.clone());
         let password = Zeroizing::new(password.to_owned());
-        let fits = on_blocking(move || Ok(password::verify(&password, &phc).unwrap_or(false))).await?;
+        let fits = self.password_work.done(move || Ok(password::verify(&password, &phc).unwrap_or(false))).await?;
         let Some(known) = known.filter(|_| fits) else { return Err(AppError::BadCredentials) };
         let user: UserId = known.user_id.parse().map_err(|error| AppError::Fault(format!("{error}")))?;
         self.refresh().await?;
@@ -173,7 +215,9 @@ impl App {
             expires_at,
             idle: SESSION_IDLE,
         };
-        self.store.start_session(&session).await?;
+        if !self.store.start_session(&session, &known.password_phc).await? {
+            return Err(AppError::BadCredentials);
+        }
         let display_name = self.store.display_name(user.as_str()).await?.unwrap_or_default();
         Ok(SignedIn { token, session: SessionView { user, party, duties, display_name, csrf, expires_at } })
     }
@@ -196,15 +240,20 @@ impl App {
     pub async fn change_password(&self, user: &UserId, login: &str, current: &str, new: &str) -> Result<(), AppError> {
         let known = self.store.login(login).await?.filter(|known| known.user_id == user.as_str());
         let Some(known) = known else { return Err(AppError::BadCredentials) };
-        let typed = Zeroizing::new(current.to_owned());
-        if !on_blocking(move || Ok(password::verify(&typed, &known.password_phc).unwrap_or(false))).await? {
+        let (typed, phc) = (Zeroizing::new(current.to_owned()), known.password_phc.clone());
+        if !self.password_work.done(move || Ok(password::verify(&typed, &phc).unwrap_or(false))).await? {
             return Err(AppError::BadCredentials);
         }
         check_password(new)?;
         if new == current {
             return Err(AppError::Invalid("the new password is the current one; choose another".to_owned()));
         }
-        Ok(self.store.set_password(user.as_str(), &self.hashed(new).await?).await?)
+        let hashed = self.hashed(new).await?;
+        match self.store.set_password(user.as_str(), &known.password_phc, &hashed).await? {
+            true => Ok(()),
+            // It was changed meanwhile, so what was typed as the current one is so no longer.
+            false => Err(AppError::BadCredentials),
+        }
     }
 
     /// Ends a session.
@@ -214,7 +263,7 @@ impl App {
 
     async fn hashed(&self, password: &str) -> Result<String, AppError> {
         let (password, salt, cost) = (Zeroizing::new(password.to_owned()), random::<16>()?, self.password_cost);
-        on_blocking(move || password::hash(&password, salt, cost)).await
+        self.password_work.done(move || password::hash(&password, salt, cost)).await
     }
 
     fn acting_user(&self, user: &UserId) -> Option<(PartyId, BTreeSet<Duty>)> {
@@ -313,11 +362,46 @@ fn check_password(password: &str) -> Result<(), AppError> {
     Ok(())
 }
 
-async fn on_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, lingqu_crypto::CryptoError> + Send + 'static,
-) -> Result<T, AppError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| AppError::Fault(error.to_string()))?
-        .map_err(|error| AppError::Invalid(error.to_string()))
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Nothing that is awaited for so long could ever come.
+    const NEVER: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn work_on_a_password_has_its_turn_until_it_ends() {
+        let passwords = Arc::new(PasswordWork::new());
+        let (mut asked, mut ends) = (Vec::new(), Vec::new());
+        for _ in 0..PASSWORDS_AT_ONCE {
+            let (passwords, (end, ended)) = (Arc::clone(&passwords), mpsc::sync_channel::<()>(1));
+            ends.push(end);
+            asked.push(tokio::spawn(async move { passwords.done(move || Ok(ended.recv().is_ok())).await }));
+        }
+        while passwords.turns.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever asked hangs up: the work goes on, and nobody's begins beside it.
+        for asked in asked {
+            asked.abort();
+            assert!(asked.await.unwrap_err().is_cancelled());
+        }
+        assert!(tokio::time::timeout(NEVER, passwords.done(|| Ok(()))).await.is_err());
+        drop(ends);
+        passwords.done(|| Ok(())).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_for_their_passwords_than_may() {
+        let passwords = PasswordWork::new();
+        let places = PASSWORDS_AT_ONCE + PASSWORDS_WAITING_MAX;
+        let held = Arc::clone(&passwords.places).acquire_many_owned(places as u32).await.unwrap();
+        let refused = passwords.done(|| Ok(())).await.unwrap_err().problem();
+        assert_eq!((refused.status, refused.code.as_str()), (503, "busy"));
+        drop(held);
+        passwords.done(|| Ok(())).await.unwrap();
+    }
 }

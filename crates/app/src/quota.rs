@@ -127,13 +127,13 @@ pub(crate) fn accounts_of(state: &State, order: &OrderId, unit: QuotaUnit, day: 
 }
 
 impl App {
-    /// The day on which a delivery counts that begins now; none where neither the order nor a link above it has a quota per
-    /// day.
+    /// The day on which a delivery counts that begins now, by the time that its receipts have ([`App::delivery_time`]): whoever adds
+    /// up the receipts of a day finds no more than it has. None where neither the order nor a link above it has a quota per day.
     pub fn quota_day(&self, serving: &Serving) -> Option<Date> {
         let grant = &serving.grant;
         let is_by_day =
             grant.quota.per_day.is_some() || grant.shared_quotas.iter().any(|link| link.quota.per_day.is_some());
-        is_by_day.then(|| day_of(self.now()))
+        is_by_day.then(|| day_of(self.delivery_time()))
     }
 
     /// The accounts that an order debits, its own first, with those of a day.

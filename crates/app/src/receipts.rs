@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use lingqu_crypto::{Sha256Hasher, sha256};
 use lingqu_domain::answer::AnswerSalt;
 use lingqu_domain::id::{CommandId, IdSource, NodeId, OrderId, ReceiptId};
+use lingqu_domain::order::OrderStage;
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord, Totals};
 use lingqu_store::Backend;
+use lingqu_store::paid_file::PaidFile;
 use lingqu_store::receipt::{Appending, Fence, NewReceipt, READ_LIMIT_MAX, REQUEST_BYTES_MAX, Receipt, ReceiptLog};
 use lingqu_store::vault::VaultRead;
 
@@ -39,6 +42,19 @@ impl std::fmt::Debug for SaltedRequest {
 }
 
 impl App {
+    /// When a delivery happens: by the node's clock, and never before the journal's last event, as the journal's own events. At
+    /// this time its right is asked for, its quota's day is chosen and its records are dated, so that all three agree, and agree
+    /// with the journal also while a clock that was set back has not come to its last event again.
+    pub fn delivery_time(&self) -> Timestamp {
+        let now = self.clock.now();
+        self.read(|state| state.last_at).map_or(now, |last_at| now.max(last_at))
+    }
+
+    /// A record of a delivery, as of now: every receipt is dated here.
+    pub fn receipt_record(&self, receipt: &ReceiptId, body: ReceiptBody) -> ReceiptRecord {
+        ReceiptRecord { at: self.delivery_time(), body, receipt: receipt.clone() }
+    }
+
     /// An id for a delivery.
     pub fn new_receipt_id(&self) -> Result<ReceiptId, AppError> {
         let now = self.clock.now();
@@ -85,6 +101,44 @@ impl App {
     ) -> Result<Appending, AppError> {
         let fence = process.map(|process| Fence::Alive(process.to_owned()));
         Ok(self.receipts.hand_in_next(stored(order, record), fence).await?)
+    }
+
+    /// The same for the record that closes a delivery of which an earlier one may still be on its way to the disk: where several
+    /// processes serve a node it is not written once there is one.
+    pub async fn hand_in_only_closing(
+        &self,
+        order: &OrderId,
+        record: &ReceiptRecord,
+        process: Option<&str>,
+    ) -> Result<Appending, AppError> {
+        let fence = process.map(|process| Fence::AliveAndOpen(process.to_owned()));
+        Ok(self.receipts.hand_in_next(stored(order, record), fence).await?)
+    }
+
+    /// The same for the record that closes a delivery which pays for a file, for which it is noted
+    /// ([`lingqu_store::Store::note_payer`]). Where several processes serve a node it is not written once another delivery that is
+    /// noted has ended.
+    pub async fn hand_in_paying_receipt(
+        &self,
+        order: &OrderId,
+        record: &ReceiptRecord,
+        process: Option<&str>,
+        file: PaidFile,
+    ) -> Result<Appending, AppError> {
+        let fence = process.map(|process| Fence::Paying { process: process.to_owned(), file });
+        Ok(self.receipts.hand_in_next(stored(order, record), fence).await?)
+    }
+
+    /// Forgets which deliveries may have paid for files of orders that have ended: nothing of these leaves any more.
+    pub async fn forget_payers_of_ended_orders(&self) -> Result<(), AppError> {
+        for order in self.store.orders_with_payers().await? {
+            let Ok(id) = order.parse::<OrderId>() else { continue };
+            let stage = self.read(|state| state.orders.get(&id).map(|order| order.value.stage.clone()));
+            if matches!(stage, Some(OrderStage::Ended { .. })) {
+                self.store.forget_payers(&order).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What names this process in the records of its deliveries: none where a node has one process at a time. One that was not
@@ -197,7 +251,7 @@ impl App {
         }
         for Open { order, receipt, totals, .. } in open.into_values() {
             let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: INTERRUPTED.to_owned() }, totals };
-            self.write_receipt(&order, &ReceiptRecord { receipt, at: self.clock.now(), body }).await?;
+            self.write_receipt(&order, &self.receipt_record(&receipt, body)).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The record of released statistics of one order's consumer: durable, shared by all nodes, kept by consumer and set of
-//! resources, so that neither another order nor another protocol nor a newer version of the data begins anew.
+//! resources and seen with every set that has a resource in common, so that neither another order nor another product of a
+//! resource nor another protocol nor a newer version of the data begins anew.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use jiff::tz::Offset;
 use lingqu_crypto::sha256;
 use lingqu_domain::event::canonical;
 use lingqu_domain::grant::Grant;
-use lingqu_domain::id::PartyId;
+use lingqu_domain::id::{PartyId, ResourceId};
 use lingqu_domain::state::State;
 use lingqu_engine::EngineError;
 use lingqu_engine::release::{Added, Cell, CellRange, RecordedCell, ReleaseRecord};
@@ -17,10 +18,11 @@ use lingqu_store::release::{Recipient, Release, ReleasedNumber, ReleasedRange};
 
 use crate::clock::Clock;
 
-/// Most released numbers that one consumer may have of one set of resources. Each is compared with each new one.
+/// Most released numbers that one consumer may have of one set of resources. Each is compared with each new one of a set that
+/// has a resource in common.
 const NUMBERS_MAX: u64 = 20_000;
-/// Most questions of one consumer about one set of resources that are refused on one day (UTC) for what their answers would
-/// have told. Each such refusal tells that a group or difference is small.
+/// Most questions of one consumer about one set of resources, and those that have a resource in common with it, that are
+/// refused on one day (UTC) for what their answers would have told. Each such refusal tells that a group or difference is small.
 const REFUSALS_PER_DAY_MAX: u64 = 200;
 
 /// The record of one consumer.
@@ -38,7 +40,7 @@ impl std::fmt::Debug for ConsumerRecord {
 }
 
 /// Whose record a grant's statistics belong to: its consumer's, seen together with those of all that are tied to it,
-/// directly or through others.
+/// directly or through others, and with what they were given of other products that a resource of the grant is in.
 pub(crate) fn recipient(state: &State, grant: &Grant) -> Recipient {
     let mut together = BTreeSet::from([&grant.consumer]);
     let mut waiting: Vec<&PartyId> = vec![&grant.consumer];
@@ -50,11 +52,25 @@ pub(crate) fn recipient(state: &State, grant: &Grant) -> Recipient {
         }
     }
     let affiliates = together.into_iter().filter(|party| **party != grant.consumer).map(ToString::to_string);
+    let resources = grant.resources();
+    let of_products = state.products.values().map(|product| &product.value.details.inputs);
+    let overlapping: BTreeSet<String> = of_products
+        .filter(|inputs| inputs.keys().any(|resource| resources.contains(resource)))
+        .map(|inputs| inputs.keys().cloned().collect::<BTreeSet<ResourceId>>())
+        .filter(|set| *set != resources)
+        .map(|set| digest(&set))
+        .collect();
     Recipient {
-        resources: sha256(canonical(&grant.resources()).as_bytes()).to_string(),
+        resources: digest(&resources),
+        overlapping: overlapping.into_iter().collect(),
         consumer: grant.consumer.to_string(),
         affiliates: affiliates.collect(),
     }
+}
+
+/// Names a set of resources.
+fn digest(resources: &BTreeSet<ResourceId>) -> String {
+    sha256(canonical(resources).as_bytes()).to_string()
 }
 
 impl ConsumerRecord {

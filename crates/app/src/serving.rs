@@ -387,7 +387,7 @@ impl App {
 
     pub(crate) async fn serving_of(&self, order: &OrderId) -> Result<Arc<Serving>, AppError> {
         let kept = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner).get(order);
-        let now = self.clock.now();
+        let now = self.delivery_time();
         if let Some(kept) = &kept
             && kept.is_checked_at(self.read(|state| state.position), now)
         {
@@ -423,7 +423,7 @@ impl App {
     /// Refuses when the grant that a serving was compiled from is not the one in force now. Cheap while nothing was
     /// written.
     pub fn still_granted(&self, serving: &Serving) -> Result<(), Refusal> {
-        let now = self.clock.now();
+        let now = self.delivery_time();
         self.read(|state| {
             if serving.is_checked_at(state.position, now) || serving.runs_on_at(state.position, now) {
                 return Ok(());

@@ -11,6 +11,7 @@
 mod accusation;
 mod borne_out;
 mod claimed;
+mod codes;
 mod confirmed;
 mod cover;
 #[cfg(test)]
@@ -162,7 +163,16 @@ struct Case {
     named: BTreeSet<Recipient>,
 }
 
-/// What the threads that compute hand back.
+/// What the threads hand back that compare and observe, before anybody's code is asked.
+struct Looked {
+    searched: Searched,
+    candidates: Vec<Comparable>,
+    /// Of each marked product what the fragment shows, and for an expert the originals.
+    observed: BTreeMap<ProductId, (Vec<Observation>, Vec<SealedVersion>)>,
+    fragment: Fragment,
+}
+
+/// What was found, with both verdicts about each marked product.
 struct Computed {
     searched: Searched,
     candidates: Vec<Comparable>,
@@ -188,8 +198,6 @@ impl App {
             let reason = format!("the case has at most {TEXT_CHARS_MAX} characters in one line");
             return Err(AppError::Invalid(reason));
         }
-        // Before anything is read: whoever was registered by then is tested.
-        let began = self.now();
         self.catch_up().await?;
         let log = self.receipts_now().await?;
         let mut delivered = versions::delivered(&log, watch).await?;
@@ -216,22 +224,23 @@ impl App {
         let tries = self.tries_of(&self.journal_digest(&fragment.digest), &compared);
         let (bound, threads, watching) = (settings.bound * tries.share, settings.threads.max(1), watch.clone());
         let keeps_originals = settings.keeps_originals;
-        let computing = tokio::task::spawn_blocking(move || {
-            compute(fragment, candidates, marked, bound, threads, keeps_originals, &watching)
-        });
-        let computed =
-            computing.await.map_err(|error| AppError::Fault(format!("the trace ended early: {error}")))??;
+        let looking = move || look(fragment, candidates, &marked, threads, keeps_originals, &watching);
+        let looked = on_a_thread(looking).await?;
         let sources = match settings.product {
             None => {
-                let compared = (&computed.searched, computed.candidates.as_slice());
-                self.sources_of(&computed.fragment, compared, &deliveries, threads, watch).await?
+                let compared = (&looked.searched, looked.candidates.as_slice());
+                self.sources_of(&looked.fragment, compared, &deliveries, threads, watch).await?
             }
             Some(_) => Sources::default(),
         };
         watch.tell("asking the receipts who had these rows");
-        let had = versions::had(&log, &wanted(&computed), watch).await?;
+        let had = versions::had(&log, &wanted(&looked), watch).await?;
+        let codes = self.codes_of(&looked.observed.keys().cloned().collect(), watch).await?;
+        let (codes_at, journal_position, watching) = (codes.at, codes.position, watch.clone());
+        let computed = on_a_thread(move || test(looked, codes.marked, bound, threads, &watching)).await?;
         let tried = told::Tried {
-            began,
+            codes_at,
+            journal_position,
             bound: settings.bound,
             tries,
             versions: versions_tried,
@@ -303,26 +312,49 @@ fn unmarked(key: Vec<String>) -> Marking {
     Marking { key, marks: Vec::new(), order_share: 0, biases: BiasTable::default(), presence: None }
 }
 
-/// Aligns, observes and tests: everything that takes time and no I/O but the originals.
-fn compute(
+/// Computes on a thread that may take its time. Error: that of the work; it broke off.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
+) -> Result<T, AppError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| AppError::Fault(format!("the trace ended early: {error}")))?
+}
+
+/// Aligns and observes: nearly everything that takes time, with no I/O but the originals.
+fn look(
     fragment: Fragment,
     candidates: Vec<Comparable>,
-    mut marked: BTreeMap<ProductId, MarkedProduct>,
-    bound: f64,
+    marked: &BTreeMap<ProductId, MarkedProduct>,
     threads: usize,
     keeps_originals: bool,
     watch: &TraceWatch,
-) -> Result<Computed, AppError> {
+) -> Result<Looked, AppError> {
     let searched = search::search(&fragment, &candidates, threads, watch)?;
-    let products: BTreeSet<ProductId> = products_of(&searched, &candidates).into_iter().collect();
-    marked.retain(|product, _| products.contains(product));
-    let count = marked.len();
-    let mut judged = Vec::with_capacity(count);
-    for (product, marked) in marked {
+    let mut observed = BTreeMap::new();
+    for product in products_of(&searched, &candidates) {
+        let Some(marked) = marked.get(&product) else { continue };
         let matched: Vec<&Matched> =
             searched.matched.iter().filter(|matched| candidates[matched.place].version.name.0 == product).collect();
-        let (observations, sealed) =
-            accusation::observed(&marked, &fragment, &matched, &candidates, keeps_originals, watch)?;
+        let shown = accusation::observed(marked, &fragment, &matched, &candidates, keeps_originals, watch)?;
+        observed.insert(product, shown);
+    }
+    Ok(Looked { searched, candidates, observed, fragment })
+}
+
+/// Tests the codes of the products whose marks were looked for.
+fn test(
+    looked: Looked,
+    mut marked: BTreeMap<ProductId, MarkedProduct>,
+    bound: f64,
+    threads: usize,
+    watch: &TraceWatch,
+) -> Result<Computed, AppError> {
+    let Looked { searched, candidates, observed, fragment } = looked;
+    let count = observed.len();
+    let mut judged = Vec::with_capacity(count);
+    for (product, (observations, sealed)) in observed {
+        let marked = marked.remove(&product);
+        let marked = marked.ok_or_else(|| AppError::Fault(format!("the keys of {product} are gone")))?;
         let recipients = accusation::recipients_of(&marked);
         let plan = Plan::new(bound, count, recipients.len() as u64, marked.orders.len() as u64);
         watch.tell(&format!("testing {} recipients at {} positions", recipients.len(), observations.len()));
@@ -351,7 +383,7 @@ fn products_of(searched: &Searched, candidates: &[Comparable]) -> Vec<ProductId>
 }
 
 /// The rows of the fragment that each version has, its own and those that it has in common with others.
-fn wanted(computed: &Computed) -> BTreeMap<VersionName, WantedRows> {
-    let rows = computed.searched.rows.iter();
-    rows.map(|of| (computed.candidates[of.place].version.name.clone(), WantedRows::new(&of.rows))).collect()
+fn wanted(looked: &Looked) -> BTreeMap<VersionName, WantedRows> {
+    let rows = looked.searched.rows.iter();
+    rows.map(|of| (looked.candidates[of.place].version.name.clone(), WantedRows::new(&of.rows))).collect()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lingqu_app::App;
+use lingqu_app::{App, AppError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -91,14 +91,7 @@ async fn publish(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static 
 async fn commit(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
     let mut failure = Failure::default();
     while !pause_or_stop(COMMIT_EVERY, &mut stopped).await {
-        match app.commit_receipts().await {
-            Ok(()) => failure.is_over(),
-            Err(error) => {
-                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
-                    tracing::error!(%error, "receipts could not be committed to the log; trying again");
-                }
-            }
-        }
+        failure.tell(app.commit_receipts().await, "receipts could not be committed to the log");
     }
     "receipts' commitments"
 }
@@ -112,14 +105,7 @@ async fn cosign(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static s
             // A witness that does not answer holds no node up that is to end.
             _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
         };
-        match added {
-            Ok(()) => failure.is_over(),
-            Err(error) => {
-                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
-                    tracing::error!(%error, "cosignatures could not be added to the checkpoint; trying again");
-                }
-            }
-        }
+        failure.tell(added, "cosignatures could not be added to the checkpoint");
     }
     "cosignatures"
 }
@@ -128,14 +114,7 @@ async fn cosign(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static s
 async fn follow(app: Arc<App>, mut stopped: watch::Receiver<bool>) -> &'static str {
     let mut failure = Failure::default();
     while !pause_or_stop(FOLLOW_EVERY, &mut stopped).await {
-        match app.refresh().await {
-            Ok(()) => failure.is_over(),
-            Err(error) => {
-                if failure.is_to_be_said(&error.to_string(), Instant::now()) {
-                    tracing::error!(%error, "what other processes decided could not be taken in; trying again");
-                }
-            }
-        }
+        failure.tell(app.refresh().await, "what other processes decided could not be taken in");
     }
     "journal"
 }
@@ -147,6 +126,18 @@ struct Failure {
 }
 
 impl Failure {
+    /// Takes in how a turn of the job ended, and says what is wrong where that is to be said. `problem` says what could not be done.
+    fn tell(&mut self, outcome: Result<(), AppError>, problem: &str) {
+        match outcome {
+            Ok(()) => self.is_over(),
+            Err(error) => {
+                if self.is_to_be_said(&error.to_string(), Instant::now()) {
+                    tracing::error!(%error, "{problem}; trying again");
+                }
+            }
+        }
+    }
+
     fn is_to_be_said(&mut self, problem: &str, now: Instant) -> bool {
         let is_known = self
             .said
@@ -173,12 +164,16 @@ async fn meter(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool
     "metering"
 }
 
-/// Sweeps remembered answers that have lapsed; ended sessions are swept whenever one begins.
+/// Sweeps remembered answers that have lapsed, and who paid for files of orders that have ended; ended sessions are swept whenever
+/// one begins.
 async fn sweep(app: Arc<App>, every: Duration, mut stopped: watch::Receiver<bool>) -> &'static str {
     while !pause_or_stop(every, &mut stopped).await {
         match app.store().sweep_idempotency(app.now()).await {
             Ok(count) => tracing::debug!(count, "lapsed idempotency keys swept"),
             Err(error) => tracing::error!(%error, "lapsed idempotency keys could not be swept; trying again"),
+        }
+        if let Err(error) = app.forget_payers_of_ended_orders().await {
+            tracing::error!(%error, "who paid for files of orders that have ended could not be swept; trying again");
         }
     }
     "sweep"

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use lingqu_api::ApiSettings;
 use lingqu_app::App;
 use lingqu_gateway::delivery::{Deliveries, Settings as DeliverySettings};
+use lingqu_gateway::sharing::OverTls;
 use lingqu_gateway::{flight, postgres};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -92,6 +93,7 @@ impl Server {
             .nest("/delta-sharing", lingqu_gateway::sharing::router(deliveries.clone()))
             .merge(lingqu_api::router(Arc::clone(&app), api))
             .layer(middleware::from_fn_with_state(Arc::clone(&counters), metrics::count));
+        let router = if tls.is_on() { router.layer(Extension(OverTls)) } else { router };
         let certificate = tls.certificate.clone();
         let state = Arc::new(Admin { app: Arc::clone(&app), counters, certificate, stopping: AtomicBool::new(false) });
         let (stop, stopped) = watch::channel(false);

@@ -553,6 +553,13 @@ fn check_words(check: &TraceCheck) -> String {
         (Some(record), _) => format!("{record}, with the same totals; it commits to no report that is handed out"),
     };
     line(&mut text, "in the journal", recorded);
+    if let Some(position) = check.journal_position {
+        line(
+            &mut text,
+            "codes",
+            format!("those that were committed to by record {position} of the journal, as the accuser states"),
+        );
+    }
     let observed = match &check.observed {
         Some(found) => format!(
             "{} of the file's {} rows stand beside originals; what they show at {} positions is what the evidence says",

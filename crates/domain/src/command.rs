@@ -473,7 +473,8 @@ pub enum Command {
         /// Chargeable data sets, as proposed.
         data_sets: u64,
     },
-    /// Settles the operator's unsettled windows.
+    /// Settles the operator's unsettled windows: at most 9,000, the oldest first. While the list of windows still has some in
+    /// state `closed`, the same command settles the next of them, at once and for the same period.
     CloseSettlement {
         /// Name of the period.
         period: String,

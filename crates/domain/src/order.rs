@@ -339,7 +339,7 @@ impl Order {
             {
                 order.contract.signatures.insert(party.clone(), meta.actor.clone());
             }
-            (OrderStage::Placed, OrderEvent::Activated) if order.contract.signatures.len() == 2 => {
+            (OrderStage::Placed, OrderEvent::Activated) if order.is_signed() => {
                 order.stage = OrderStage::Active;
             }
             (OrderStage::Suspended { .. }, OrderEvent::Resumed { .. }) => order.stage = OrderStage::Active,
@@ -379,6 +379,11 @@ impl Order {
     /// All keys that its copies were ever marked with, the first ones first.
     pub fn all_mark_keys(&self) -> impl Iterator<Item = &MarkKeys> {
         self.mark_keys_before.iter().chain(&self.mark_keys)
+    }
+
+    /// True when both sides have signed the contract, whatever became of the order since.
+    pub fn is_signed(&self) -> bool {
+        self.contract.signatures.len() == 2
     }
 
     /// Whether a party is one of the two that sign the contract.

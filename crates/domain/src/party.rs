@@ -47,6 +47,11 @@ pub const DISTINCT_ROLES: [Role; 4] = [Role::Implementer, Role::DataAuthority, R
 /// The roles that no consent agent holds: whoever gets data about persons, or sells it, does not say who permitted it.
 pub const INTERESTED_IN_CONSENT: [Role; 2] = [Role::Consumer, Role::Operator];
 
+/// The roles that decide and see over all that a node holds, whoever's it is. On a node that serves many divisions an office of one
+/// of them would rule the others: these roles are for the node's own division and those that it lies in. A treasury collects for
+/// its own division, so finance is not among them.
+pub const NODE_WIDE_ROLES: [Role; 4] = [Role::DataAuthority, Role::Registrar, Role::PriceAuthority, Role::Auditor];
+
 /// 层级
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -97,6 +102,16 @@ impl Division {
     /// The code as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether another division is this one or lies in it: 450000 contains 450100, which contains 450102 (GB/T 2260: two digits each
+    /// for province, city and county, zeros where it is none).
+    pub fn contains(&self, other: &Division) -> bool {
+        let mut own = self.0.as_str();
+        while let Some(shorter) = own.strip_suffix("00") {
+            own = shorter;
+        }
+        other.0.starts_with(own)
     }
 }
 
@@ -283,8 +298,28 @@ pub(crate) fn check_details(details: &PartyDetails) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refused where the details name one of [`NODE_WIDE_ROLES`] for a division that does not contain the node's.
+fn must_be_of_the_division(deciding: &mut Deciding<'_>, details: &PartyDetails) -> Result<(), Refusal> {
+    let Some(node) = deciding.node_if_initialised() else { return Ok(()) };
+    if details.division.contains(&node.division) || NODE_WIDE_ROLES.iter().all(|role| !details.roles.contains(role)) {
+        return Ok(());
+    }
+    let (own, node) = (details.division.as_str(), node.division.as_str());
+    Err(Refusal::invalid(
+        "roles",
+        format!(
+            "数据主管部门、登记、价格和审计的职责及于本节点（{node}）全部数据，不能由 {own} 的单位承担；请去掉这些角色，或另设节点"
+        ),
+        format!(
+            "data authority, registrar, price authority and auditor act for all of the node's division ({node}), not for \
+             {own} within it; leave these roles out, or run a node of its own"
+        ),
+    ))
+}
+
 pub(crate) fn register(deciding: &mut Deciding<'_>, details: &PartyDetails) -> Result<(), Refusal> {
     check_details(details)?;
+    must_be_of_the_division(deciding, details)?;
     // Another registration of the same code that slips in is a conflict.
     deciding.scan();
     if let Some(twin) = deciding.state.parties.values().find(|party| party.value.credit_code == details.credit_code) {

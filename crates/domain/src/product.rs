@@ -70,6 +70,9 @@ pub struct ProductShape {
     /// Whether each row is made of one row of one input and of nothing else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub row_by_row: bool,
+    /// Whether each row is made of rows of the persons whom the product's subject columns name, and of nobody else's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_person: bool,
 }
 
 /// What a product is.
@@ -400,8 +403,8 @@ fn check_shape(details: &ProductDetails) -> Result<(), Refusal> {
 }
 
 /// Where consent is needed or persons are counted, it is of the persons whom the product's subject columns name. Each of them must be the
-/// subject column of an input as it stands: one that was computed or chosen freely could name somebody who consented. The
-/// persons of every input must be among them, or else decide which rows there are (as when inputs are joined by person).
+/// subject column of an input as it stands: one that was computed or chosen freely could name somebody who consented. Each row must be
+/// made of their rows and of nobody else's, which the node finds out from the statement (`by_person`).
 fn check_subject(deciding: &mut Deciding<'_>, details: &ProductDetails, base: &Scope) -> Result<(), Refusal> {
     if !base.consent_required && !shared_quota::counts_subjects(deciding, details)? {
         return Ok(());
@@ -416,27 +419,20 @@ fn check_subject(deciding: &mut Deciding<'_>, details: &ProductDetails, base: &S
     if !subject_is_as_it_stands(deciding, details)? {
         return Err(refused());
     }
-    let mut named = BTreeSet::new();
-    for name in details.subject.iter().chain(&details.further_subjects) {
+    for name in &details.further_subjects {
         if !is_as_it_stands(deciding, details, Some(name))? {
             return Err(refused());
         }
-        let columns = details.shape.columns.iter().filter(|column| column.name == *name);
-        named.extend(columns.flat_map(|column| &column.lineage));
     }
-    for resource in details.inputs.keys() {
-        let Some(column) = deciding.resource(resource)?.details.subject.clone() else { continue };
-        let source = SourceColumn { resource: resource.clone(), column };
-        if !named.contains(&source) && !details.shape.conditions.contains(&source) {
-            return Err(Refusal::invalid(
-                "further_subjects",
-                format!("每行还涉及 {resource} 的主体，须输出其主体字段 {} 并列入 further_subjects", source.column),
-                format!(
-                    "a row is about the subjects of {resource} too; output their column {} and name it in further_subjects",
-                    source.column
-                ),
-            ));
-        }
+    if !details.shape.by_person {
+        return Err(Refusal::invalid(
+            "further_subjects",
+            "每行只能由所列主体本人的数据构成：涉及的每个人须以其主体字段（未经计算）输出并列入 subject 或 further_subjects，\
+             或以其主体字段与所列主体的主体字段、或已声明指明主体的主键（key_names_subject）相等方式联接；汇总与窗口须按主体分组，不得用 LIMIT 或涉及个人数据的子查询",
+            "each row is made of data of the persons it names alone: output the subject column of everybody whose rows are in it as it \
+             stands and name it in subject or further_subjects, or join his rows by their subject column to the subject of one who is named, \
+             or to a key that is declared to name him (key_names_subject); group aggregates and windows by person, and use no LIMIT and no subquery over data about persons",
+        ));
     }
     Ok(())
 }

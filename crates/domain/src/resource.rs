@@ -155,6 +155,10 @@ pub struct ResourceDetails {
     pub key: Vec<ColumnName>,
     /// The column that names the data subject, where rows are about persons.
     pub subject: Option<ColumnName>,
+    /// Whether the key, of one column, says whose a row is as the subject does: one row for each person, by whose key other tables
+    /// name him. A mere number of rows does not. Products may join such tables by it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_names_subject: bool,
     /// Legal basis of processing personal data (PIPL art. 13); needed when there is a subject.
     pub personal_basis: Option<String>,
     /// 共享属性
@@ -411,6 +415,13 @@ fn check(details: &ResourceDetails, rulebook: &Rulebook) -> Result<(), Refusal> 
                 format!("{name} is not a column of this resource"),
             ));
         }
+    }
+    if details.key_names_subject && (details.subject.is_none() || details.key.len() != 1) {
+        return Err(Refusal::invalid(
+            "key_names_subject",
+            "仅当资源有主体字段、且主键为一列时，主键才能指明主体",
+            "a key says whose a row is only where it is one column of a resource with a subject",
+        ));
     }
     if details.subject.is_some() && details.personal_basis.as_deref().is_none_or(|basis| basis.trim().is_empty()) {
         return Err(Refusal::invalid(

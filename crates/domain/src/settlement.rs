@@ -1,14 +1,16 @@
 //! Metering and settlement (计量、结算): from closed receipts to fees, shares and vouchers.
 //!
 //! The node closes metering windows: each names the receipts it counted by range and digest, so the ledger replays
-//! without the receipts and every fen can be walked back to them. A settlement takes all windows of an operator that are
-//! not yet settled, makes one fee per order, and splits it by the mandate's terms into balanced postings. Every implementer
-//! whose permits its orders stand on confirms it; then what is due to the treasury is paid in against a voucher.
+//! without the receipts and every fen can be walked back to them. A settlement takes the windows of an operator that are
+//! not yet settled, makes one fee per order, and splits it by the mandate's terms into balanced postings. Where there are more
+//! than one journal append has room for, it takes the oldest, and another settlement of the same period takes what is left.
+//! Every implementer whose permits its orders stand on confirms it; then what is due to the treasury is paid in against a
+//! voucher.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lingqu_ledger::{Fen, SettlementLine, SettlementSummary, Transaction, settle, treasury_voucher};
+use lingqu_ledger::{Fen, RevenueSplit, SettlementLine, SettlementSummary, Transaction, settle, treasury_voucher};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Acting, Actor};
@@ -21,8 +23,12 @@ use crate::product;
 use crate::refusal::Refusal;
 use crate::state::{Listed, Meta};
 
-/// Most metering windows that one settlement takes.
-pub const METERS_MAX: usize = 10_000;
+/// Most metering windows that one command closes, and that one settlement takes: their events fit into one journal append,
+/// beside the settlement's own.
+pub const METERS_MAX: usize = 9_000;
+
+/// Most postings that one settlement makes of several orders: with them its event fits into one journal record.
+pub const SETTLEMENT_POSTINGS_MAX: usize = 10_000;
 
 /// What one order used in one window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -372,13 +378,23 @@ pub(crate) fn close_meters(deciding: &mut Deciding<'_>, readings: &[MeterReading
             format!("1 to {METERS_MAX} readings, one per order"),
         ));
     }
+    // Windows of one order never overlap, so no receipt is charged twice.
+    deciding.scan();
+    let mut closed: BTreeMap<&OrderId, Vec<&MeterReading>> = BTreeMap::new();
+    for other in deciding.state.meters.values().map(|meter| &meter.value.reading) {
+        if orders.contains(&other.order) {
+            closed.entry(&other.order).or_default().push(other);
+        }
+    }
     for reading in readings {
-        close_meter(deciding, reading)?;
+        let of_order = closed.get(&reading.order).map_or(&[][..], Vec::as_slice);
+        close_meter(deciding, reading, of_order)?;
     }
     Ok(())
 }
 
-fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<(), Refusal> {
+/// Closes a window of an order beside those of it that are closed.
+fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading, closed: &[&MeterReading]) -> Result<(), Refusal> {
     let order = deciding.order(&reading.order)?;
     if order.contract.signatures.len() < 2 {
         return Err(Refusal::wrong_state(
@@ -390,18 +406,15 @@ fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<()
     if reading.first_position >= reading.end_position {
         return Err(Refusal::invalid("first_position", "计量区间为空", "the window is empty"));
     }
-    // Windows of one order never overlap, so no receipt is charged twice.
-    deciding.scan();
-    for other in deciding.state.meters.values() {
-        let other = &other.value.reading;
-        let apart = reading.first_position >= other.end_position || reading.end_position <= other.first_position;
-        if other.order == reading.order && !apart {
-            return Err(Refusal::invalid(
-                "first_position",
-                "与已关闭的计量区间重叠",
-                "the window overlaps one that is closed",
-            ));
-        }
+    let is_apart = |other: &&MeterReading| {
+        reading.first_position >= other.end_position || reading.end_position <= other.first_position
+    };
+    if !closed.iter().all(is_apart) {
+        return Err(Refusal::invalid(
+            "first_position",
+            "与已关闭的计量区间重叠",
+            "the window overlaps one that is closed",
+        ));
     }
     let id = MeterId::next(&mut deciding.ids);
     deciding.emit(&id, Event::Meter(MeterEvent::Closed(reading.clone())));
@@ -411,22 +424,12 @@ fn close_meter(deciding: &mut Deciding<'_>, reading: &MeterReading) -> Result<()
 pub(crate) fn close(deciding: &mut Deciding<'_>, acting: &Acting, period: &str) -> Result<(), Refusal> {
     let operator = acting.party()?.clone();
     let period = deciding.text("period", period)?;
-    deciding.scan();
-    let mut by_order: BTreeMap<OrderId, Vec<&Meter>> = BTreeMap::new();
-    let mut meter_count = 0;
-    for meter in deciding.state.meters.values().map(|meter| &meter.value) {
-        let is_own =
-            deciding.state.orders.get(&meter.reading.order).is_some_and(|order| order.value.operator == operator);
-        if is_own && meter.settlement.is_none() {
-            by_order.entry(meter.reading.order.clone()).or_default().push(meter);
-            meter_count += 1;
-        }
-    }
-    if meter_count == 0 || meter_count > METERS_MAX {
+    let by_order = to_be_settled(deciding, &operator)?;
+    if by_order.is_empty() {
         return Err(Refusal::invalid(
             "period",
-            format!("待结算的计量区间有 {meter_count} 个，应为 1 至 {METERS_MAX} 个"),
-            format!("{meter_count} metering windows are unsettled; 1 to {METERS_MAX} can be settled at once"),
+            "没有待结算的计量区间，有新的计量后再结算",
+            "no metering window is unsettled; settle once there is another one",
         ));
     }
     let id = SettlementId::next(&mut deciding.ids);
@@ -475,6 +478,39 @@ pub(crate) fn close(deciding: &mut Deciding<'_>, acting: &Acting, period: &str) 
     Ok(())
 }
 
+/// The operator's windows that the next settlement takes, by order: all that are unsettled, or the oldest of them, up to the
+/// first that there is no room for.
+fn to_be_settled<'a>(
+    deciding: &mut Deciding<'a>,
+    operator: &PartyId,
+) -> Result<BTreeMap<OrderId, Vec<&'a Meter>>, Refusal> {
+    deciding.scan();
+    let state = deciding.state;
+    let is_own =
+        |meter: &Meter| state.orders.get(&meter.reading.order).is_some_and(|order| order.value.operator == *operator);
+    let meters = state.meters.values().map(|meter| &meter.value);
+    let mut unsettled: Vec<&Meter> = meters.filter(|meter| meter.settlement.is_none() && is_own(meter)).collect();
+    // A stable sort: windows that end together stay in the order of their ids.
+    unsettled.sort_by_key(|meter| meter.reading.end_position);
+    let mut by_order: BTreeMap<OrderId, Vec<&Meter>> = BTreeMap::new();
+    let mut postings = 0;
+    for meter in unsettled.into_iter().take(METERS_MAX) {
+        let order = &meter.reading.order;
+        if !by_order.contains_key(order) {
+            postings += split_of(deciding, order)?.postings_max();
+            // One order always has room: the ledger bounds the postings of a transaction.
+            if postings > SETTLEMENT_POSTINGS_MAX && !by_order.is_empty() {
+                break;
+            }
+        }
+        by_order.entry(order.clone()).or_default().push(meter);
+    }
+    for of_order in by_order.values_mut() {
+        of_order.sort_by(|one, other| one.id.cmp(&other.id));
+    }
+    Ok(by_order)
+}
+
 fn statement_line(
     deciding: &mut Deciding<'_>,
     order_id: &OrderId,
@@ -504,20 +540,26 @@ fn ledger_line(
     line: &StatementLine,
 ) -> Result<SettlementLine, Refusal> {
     let order = deciding.order(&line.order)?;
-    let product = deciding.product(&order.details.product)?;
-    let Some(permit) = product.details.inputs.values().next() else {
-        return Err(Refusal::not_found(&order.details.product));
-    };
-    let permit = deciding.permit(permit)?;
-    let mandate = deciding.mandate(&permit.details.mandate)?;
     Ok(SettlementLine {
         transaction_id: format!("{settlement}/{}", line.order),
         order: line.order.to_string(),
         product: order.details.product.to_string(),
         consumer: order.consumer.to_string(),
         fee: line.fee,
-        split: mandate.details.revenue.split(&order.operator)?,
+        split: split_of(deciding, &line.order)?,
     })
+}
+
+/// Who receives what of an order's fees.
+fn split_of(deciding: &mut Deciding<'_>, order: &OrderId) -> Result<RevenueSplit, Refusal> {
+    let order = deciding.order(order)?;
+    let product = deciding.product(&order.details.product)?;
+    let Some(permit) = product.details.inputs.values().next() else {
+        return Err(Refusal::not_found(&order.details.product));
+    };
+    let permit = deciding.permit(permit)?;
+    let mandate = deciding.mandate(&permit.details.mandate)?;
+    mandate.details.revenue.split(&order.operator)
 }
 
 pub(crate) fn confirm(deciding: &mut Deciding<'_>, acting: &Acting, id: &SettlementId) -> Result<(), Refusal> {

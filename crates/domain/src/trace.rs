@@ -41,6 +41,10 @@ pub struct TraceDetails {
     pub fragment_digest: String,
     /// Rows of it.
     pub fragment_rows: u64,
+    /// Position of the journal's last event when the codes were taken that were tested: those that were committed to by then, and no
+    /// others. None in records from before they had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_position: Option<u64>,
     /// Orders whose keys were tested.
     pub orders_tested: u64,
     /// Recipients whose codes were tested.
@@ -159,6 +163,13 @@ pub(crate) fn record(deciding: &mut Deciding<'_>, details: &TraceDetails) -> Res
             format!("at most {COMPARED_MAX} versions are compared"),
         ));
     }
+    if details.journal_position.is_some_and(|position| position > deciding.state.position) {
+        return Err(Refusal::invalid(
+            "journal_position",
+            "受检密钥所据的日志位置尚不存在；请重新溯源",
+            "the journal has no such position yet by which codes were taken; trace the file again",
+        ));
+    }
     // Two that run side by side would both count as the first.
     deciding.scan();
     if details.tries_before != tries(deciding.state, &details.fragment_digest) {
@@ -180,11 +191,13 @@ mod tests {
     const BEFORE: &str = r#"{"bound":"1e-6","compared":["prd_1@0"],"decoder_version":"1","fragment_digest":"aa","fragment_rows":9,"orders_tested":3,"recipients_tested":2,"report_digest":"bb"}"#;
 
     #[test]
-    fn a_record_from_before_it_named_the_tests_of_each_product_reads_and_is_written_as_it_was() {
+    fn a_record_from_before_it_named_tests_and_position_reads_and_is_written_as_it_was() {
         let mut details: TraceDetails = serde_json::from_str(BEFORE).unwrap();
         assert!(details.shown_report_digest.is_none() && details.tested.is_empty());
+        assert!(details.journal_position.is_none());
         assert_eq!(crate::event::canonical(&details), BEFORE);
         details.shown_report_digest = Some("cc".to_owned());
+        details.journal_position = Some(7);
         let product: ProductId = format!("prd_{:032}", 1).parse().unwrap();
         details.tested.insert(product, TestedCodes { orders: 3, recipients: 2 });
         let written = crate::event::canonical(&details);

@@ -12,6 +12,7 @@
 pub(crate) mod contributor;
 mod differencing;
 pub(crate) mod dominance;
+mod former;
 pub(crate) mod shape;
 mod sketch;
 mod suppression;
@@ -38,8 +39,10 @@ use crate::engine::Engine;
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
 use crate::governed::{GovernedProvider, GovernedTable, HiddenColumns};
 use crate::predicate::column;
+use crate::raw::RawTable;
 use crate::session::{SmallGroups, StatisticsRules, start, with_hidden};
-use contributor::{COUNTED_COLUMN, WHAT_COLUMN, WHO_COLUMN, what_column};
+use contributor::{COUNTED_COLUMN, WHAT_COLUMN, WHO_COLUMN, WRITTEN_COLUMN, what_column};
+use differencing::Floor;
 use shape::Question;
 use suppression::{Fitness, Group};
 use tally::Tally;
@@ -89,7 +92,9 @@ pub(crate) async fn answer(
         is_added: std::iter::once(false).chain(question.measures.iter().map(|measure| measure.is_added)).collect(),
         has_subject,
     };
-    match decide(&question, rules, &groups, &fitness).await {
+    // Of a live table nobody has checked that its key names one row.
+    let keys_may_repeat = !matches!(table.raw(), RawTable::Files(_));
+    match decide(&question, rules, &groups, &fitness, keys_may_repeat).await {
         Ok(shown) => {
             let groups_suppressed = shown.iter().filter(|is_shown| !**is_shown).count() as u64;
             let schema = kept_schema(question.aggregate);
@@ -111,6 +116,7 @@ async fn decide(
     rules: &StatisticsRules,
     groups: &SortedGroups,
     fitness: &Fitness,
+    keys_may_repeat: bool,
 ) -> Result<Vec<bool>, EngineError> {
     let shown = suppression::shown(&groups.groups, fitness);
     let is_nothing = !shown.contains(&true);
@@ -127,7 +133,8 @@ async fn decide(
     }
     let mut families = vec![ROWS_FAMILY.to_owned()];
     families.extend(question.measures.iter().map(|measure| measure.name.clone()));
-    differencing::release(rules.record.as_ref(), &groups.groups, &shown, &families, fitness.floor).await?;
+    let floor = Floor { contributors: fitness.floor, keys_may_repeat };
+    differencing::release(rules.record.as_ref(), &groups.groups, &shown, &families, floor).await?;
     Ok(shown)
 }
 
@@ -156,7 +163,8 @@ fn tallying_plan(
         let input = with_columns(&question.aggregate.input, &hidden)?;
         let buckets = sketch::buckets_for(rules.cohort_floor);
         let tally = |what: Expr, size: Expr| {
-            tally::tally(has_subject, buckets, [column(WHO_COLUMN), column(COUNTED_COLUMN), what, size])
+            let [who, written, counted] = [WHO_COLUMN, WRITTEN_COLUMN, COUNTED_COLUMN].map(column);
+            tally::tally(has_subject, buckets, [who, written, counted, what, size])
         };
         let mut expressions = question.aggregate.aggr_expr.clone();
         expressions.push(tally(column(WHAT_COLUMN), lit(0.0_f64)).alias("__tally"));

@@ -6,6 +6,7 @@
 //! so they bound every output column. What the walk does not understand is refused.
 
 mod answer;
+mod persons;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::engine::{Engine, register};
 use crate::execution::EngineError;
 
 pub(crate) use answer::of_answer;
+pub use persons::{PersonColumns, Persons};
 
 /// A column of an input table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +84,21 @@ pub async fn describe(
     sql: &str,
     inputs: &[(String, SchemaView)],
 ) -> Result<ProductShape, EngineError> {
+    Ok(shape_of(&planned(engine, sql, inputs).await?)?)
+}
+
+/// The same, and whether every row is made of rows of the persons that it names. Errors: those of [`describe`].
+pub async fn describe_with_persons(
+    engine: &Engine,
+    sql: &str,
+    inputs: &[(String, SchemaView)],
+    persons: &Persons,
+) -> Result<(ProductShape, bool), EngineError> {
+    let plan = planned(engine, sql, inputs).await?;
+    Ok((shape_of(&plan)?, persons::is_by_person(&plan, persons)))
+}
+
+async fn planned(engine: &Engine, sql: &str, inputs: &[(String, SchemaView)]) -> Result<LogicalPlan, EngineError> {
     let state = engine.governed_state(1);
     let mut granted = Granted::new();
     for (name, schema) in inputs {
@@ -89,8 +106,7 @@ pub async fn describe(
         register(&state, name, Arc::new(NamedSchema { schema: schema.arrow() }))
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
     }
-    let plan = allow::plan(&state, sql, &granted).await?;
-    Ok(shape_of(&plan)?)
+    Ok(allow::plan(&state, sql, &granted).await?)
 }
 
 /// The shape of a checked, unoptimised plan over tables named as in its scans.

@@ -528,8 +528,7 @@ impl Maker {
                 ordinals.append_null();
                 continue;
             };
-            // With blanks around it or without it is the same person, as of consents. Statistics still count two.
-            let text = text.trim();
+            let text = person_of(text);
             if let Some(ordinal) = self.subjects.get(text) {
                 ordinals.append_value(*ordinal);
                 continue;
@@ -561,6 +560,11 @@ impl Maker {
         };
         Ok((files, subject_file, subjects))
     }
+}
+
+/// Whom a text of a subject column names: with blanks around it or without it is the same person, as of consents.
+pub(crate) fn person_of(text: &str) -> &str {
+    text.trim()
 }
 
 fn write_subjects(directory: &Path, subjects: HashMap<String, i64>) -> Result<DataFile, StorageError> {

@@ -60,8 +60,8 @@ pub enum Added {
     Full,
 }
 
-/// What was released to one recipient and those who act with it, of one set of resources. Errors:
-/// [`EngineError::Record`].
+/// What was released to one recipient and those who act with it, of a set of resources and of those that have a resource in
+/// common with it. Errors: [`EngineError::Record`].
 #[async_trait]
 pub trait ReleaseRecord: fmt::Debug + Send + Sync {
     /// The position of the last number that was recorded for the recipient or its affiliates; 0 before the first.

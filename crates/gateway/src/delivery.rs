@@ -15,6 +15,7 @@ mod batches;
 mod digest;
 mod finished;
 mod handed;
+mod key;
 mod keyed_statement;
 mod paid;
 mod parts;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lingqu_app::{App, AppError, Serving};
+use lingqu_crypto::{ServiceKey, Sha256Digest};
 use lingqu_domain::id::OrderId;
 use lingqu_domain::scope::Mode;
 use lingqu_engine::Limits;
@@ -38,6 +40,7 @@ use lingqu_engine::Limits;
 use crate::error::GatewayError;
 use finished::FinishedFiles;
 use handed::HandOuts;
+use key::Key;
 use place::Places;
 
 pub use batches::{BatchRequest, Batches, Described, StreamedBatches};
@@ -58,6 +61,9 @@ pub struct Settings {
     pub singles_per_order_max: u32,
     /// Most files that are handed out to one order at a time.
     pub handed_per_order_max: u32,
+    /// Most answers of one order that lie with its connections and were not taken to their end, those that were given up
+    /// included: until a connection lets go of one, it has some pieces of it.
+    pub untaken_per_order_max: u32,
     /// How long a client may leave a piece of an answer (at most 256 KiB of bytes, about 1 MiB of batches) untaken.
     pub receiver_patience: Duration,
     /// Most bytes of finished files on the node's disk.
@@ -67,12 +73,13 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 4 streams, 256 verifications and lookups, 256 files, a minute, 8 GiB, an hour.
+    /// 4 streams, 256 verifications and lookups, 256 files, 256 answers, a minute, 8 GiB, an hour.
     fn default() -> Self {
         Self {
             streams_per_order_max: 4,
             singles_per_order_max: 256,
             handed_per_order_max: 256,
+            untaken_per_order_max: 256,
             receiver_patience: Duration::from_secs(60),
             finished_bytes_max: 8 << 30,
             address_life: Duration::from_secs(3600),
@@ -87,6 +94,7 @@ pub struct Deliveries {
     settings: Settings,
     streams: Arc<Places>,
     singles: Arc<Places>,
+    untaken: Arc<Places>,
     hand_outs: Arc<HandOuts>,
 }
 
@@ -97,6 +105,8 @@ pub struct Admission {
     pub order: OrderId,
     /// What it may be served.
     pub serving: Arc<Serving>,
+    /// What it was asked with.
+    key: Key,
     /// The protocol, for receipts.
     pub protocol: &'static str,
     /// Which of several processes serves it ([`App::serving_process`]).
@@ -108,8 +118,9 @@ impl Deliveries {
     pub fn new(app: Arc<App>, settings: Settings) -> Self {
         let streams = Arc::new(Places::new(settings.streams_per_order_max));
         let singles = Arc::new(Places::new(settings.singles_per_order_max));
+        let untaken = Arc::new(Places::new(settings.untaken_per_order_max));
         let files = FinishedFiles::new(app.directory(), settings.finished_bytes_max);
-        Self { app, settings, streams, singles, hand_outs: Arc::new(HandOuts::new(files)) }
+        Self { app, settings, streams, singles, untaken, hand_outs: Arc::new(HandOuts::new(files)) }
     }
 
     /// Authenticates a key and meets its order's grant. `product` is the product's table name or id.
@@ -133,10 +144,19 @@ impl Deliveries {
     /// Authenticates a key to its order without naming a product, for the protocols whose key is all that is said: Flight
     /// SQL, PostgreSQL, Delta Sharing. Errors are those of [`Deliveries::admit`] but for the product.
     pub async fn admit_order(&self, key: Option<&str>, protocol: &'static str) -> Result<Admission, GatewayError> {
-        let key = key.ok_or(GatewayError::NoKey)?;
-        let serving = self.app.serving(key).await?;
+        let key = ServiceKey::parse(key.ok_or(GatewayError::NoKey)?).map_err(|_| AppError::BadKey)?;
+        self.admit_hash(key.hash(), protocol).await
+    }
+
+    /// The same by the hash of a key that its holder has proved.
+    pub(crate) async fn admit_hash(
+        &self,
+        key: Sha256Digest,
+        protocol: &'static str,
+    ) -> Result<Admission, GatewayError> {
+        let serving = self.app.serving_of_hash(key).await?;
         let process = self.app.serving_process().await?;
-        Ok(Admission { order: serving.grant.order.clone(), serving, protocol, process })
+        Ok(Admission { order: serving.grant.order.clone(), serving, key: Key::new(key), protocol, process })
     }
 
     /// The node whose data this is.
@@ -146,6 +166,13 @@ impl Deliveries {
 }
 
 impl Admission {
+    /// Refuses when the grant is not the one in force now, or the key that it was met by is revoked. Cheap while nothing was
+    /// written. Errors: those of [`App::still_granted`]; `bad_service_key`.
+    fn must_stand(&self, app: &App) -> Result<(), AppError> {
+        app.still_granted(&self.serving)?;
+        self.key.must_be_in_force(app, &self.order)
+    }
+
     /// The mode by which a statement is answered: `wanted`, or else rows where they are granted, else statistics. Error:
     /// `mode_not_granted`.
     pub fn statement_mode(&self, wanted: Option<Mode>) -> Result<Mode, GatewayError> {

@@ -39,6 +39,7 @@ use crate::delivery::{Admission, Deliveries};
 use crate::error::GatewayError;
 use crate::rest::REQUEST_BYTES_MAX;
 use crate::rest::request::{Words, bearer};
+pub use place::OverTls;
 use refusal::SharingError;
 
 /// The protocol, for receipts.

@@ -80,6 +80,12 @@ impl RevenueSplit {
         &self.providers
     }
 
+    /// Most postings that a fee with this split comes to.
+    pub fn postings_max(&self) -> usize {
+        // The fee itself three times, the operator's part once, and the treasury's and each provider's three times.
+        3 + 1 + 3 * (1 + self.providers.len())
+    }
+
     fn parties(&self) -> impl Iterator<Item = &PartyShare> {
         [&self.operator, &self.treasury].into_iter().chain(&self.providers)
     }

@@ -10,8 +10,8 @@ use crate::identity::{read_sortable, sortable};
 use crate::journal::parse_time;
 use crate::store::{Store, WriterLock};
 
-/// Most bytes of a remembered answer.
-pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a remembered answer: it names each event of the append.
+pub const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What to remember of a request.
 #[derive(Clone, Debug)]

@@ -122,11 +122,17 @@ impl Store {
         String::from_utf8(name.to_vec()).map(Some).map_err(|_| StoreError::Sealed { doing: DOING })
     }
 
-    /// Replaces the password hash and ends all sessions of the user.
+    /// Replaces the password hash that was verified and ends all sessions of the user. False, and nothing is changed, when
+    /// another one has taken its place.
     ///
     /// # Errors
     /// Faults of the database.
-    pub async fn set_password(&self, user_id: &str, password_phc: &str) -> Result<(), StoreError> {
+    pub async fn set_password(
+        &self,
+        user_id: &str,
+        verified_phc: &str,
+        password_phc: &str,
+    ) -> Result<bool, StoreError> {
         const DOING: &str = "changing a password";
         let fault = |error| StoreError::database(DOING, error);
         let write = self.begin_write(WriterLock::Journal, DOING).await?;
@@ -134,10 +140,14 @@ impl Store {
             .table("login")
             .value("password_phc", password_phc)
             .and_where(Expr::col("user_id").eq(user_id))
+            .and_where(Expr::col("password_phc").eq(verified_phc))
             .take();
-        write.db().execute(&update).await.map_err(fault)?;
-        delete_sessions_of(write.db(), user_id).await?;
-        write.commit(DOING).await
+        let is_replaced = write.db().execute(&update).await.map_err(fault)?.rows_affected() > 0;
+        if is_replaced {
+            delete_sessions_of(write.db(), user_id).await?;
+        }
+        write.commit(DOING).await?;
+        Ok(is_replaced)
     }
 
     /// Deletes a user's login, name and sessions.
@@ -153,11 +163,13 @@ impl Store {
         write.commit(DOING).await
     }
 
-    /// Starts a session. Sessions that have ended are swept at the same time.
+    /// Starts a session of a user whose password hash was verified. False, and none is started, when another hash has taken
+    /// its place: the change has ended all sessions, and this one would outlive it. Sessions that have ended are swept at
+    /// the same time.
     ///
     /// # Errors
     /// [`StoreError::Constraint`] when the user has no login; faults of the database.
-    pub async fn start_session(&self, session: &NewSession) -> Result<(), StoreError> {
+    pub async fn start_session(&self, session: &NewSession, verified_phc: &str) -> Result<bool, StoreError> {
         const DOING: &str = "starting a session";
         let fault = |error| StoreError::database(DOING, error);
         let idle_expires_at = idle_end(session.at, session.idle, session.expires_at)?;
@@ -166,6 +178,18 @@ impl Store {
         let ended = Expr::col("expires_at").lte(now.as_str()).or(Expr::col("idle_expires_at").lte(now.as_str()));
         let sweep = Query::delete().from_table("session").and_where(ended).take();
         write.db().execute(&sweep).await.map_err(fault)?;
+        // No change of the password can come between this look and the commit: it writes under the same lock.
+        let look = Query::select()
+            .column("password_phc")
+            .from("login")
+            .and_where(Expr::col("user_id").eq(session.user_id.as_str()))
+            .take();
+        let login = write.db().query_one(&look).await.map_err(fault)?;
+        let current: Option<String> = login.map(|row| row.try_get_by_index(0)).transpose().map_err(fault)?;
+        if current.is_some_and(|current| current != verified_phc) {
+            write.commit(DOING).await?;
+            return Ok(false);
+        }
         let insert = Query::insert()
             .into_table("session")
             .columns(["token_hash", "user_id", "csrf", "created_at", "expires_at", "idle_expires_at"])
@@ -179,7 +203,8 @@ impl Store {
             ])
             .take();
         write.db().execute(&insert).await.map_err(fault)?;
-        write.commit(DOING).await
+        write.commit(DOING).await?;
+        Ok(true)
     }
 
     /// The session with this token hash, if it is in force at `now`; its idle time begins anew.

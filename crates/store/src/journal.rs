@@ -35,7 +35,7 @@ pub const JOURNAL_STREAM: &str = "journal";
 /// Most records of one append.
 pub const RECORDS_MAX: usize = 10_000;
 /// Most streams that one append may name as read.
-pub const READS_MAX: usize = 2_000;
+pub const READS_MAX: usize = 40_000;
 /// Most rows, and likewise postings and vault items, of one append.
 pub const ITEMS_MAX: usize = 20_000;
 /// Most records that one read returns.
@@ -308,7 +308,8 @@ async fn check_reads(db: &DatabaseTransaction, append: &Append) -> Result<BTreeM
             return Err(AppendError::Conflict { stream: record.stream.clone(), expected: 0, found });
         }
     }
-    versions.retain(|stream, _| append.records.iter().any(|record| &record.stream == stream));
+    let written: BTreeSet<&str> = append.records.iter().map(|record| record.stream.as_str()).collect();
+    versions.retain(|stream, _| written.contains(stream.as_str()));
     Ok(versions)
 }
 

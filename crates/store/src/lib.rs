@@ -22,6 +22,7 @@ pub mod journal;
 pub mod log;
 pub mod mark_share;
 pub mod migration;
+pub mod paid_file;
 pub mod posting;
 pub mod privacy;
 pub mod quota;

@@ -10,6 +10,7 @@
 //! `sm3/`. Between two published sizes an entry holds the roots of both trees at the first. It goes into the database like any
 //! other entry, with a row that the size can have once, so a crash leaves that entry or none.
 
+mod catch_up;
 mod check;
 mod entries;
 mod files;
@@ -104,7 +105,7 @@ pub enum LogError {
     FilesBehind {
         /// Entries of the files.
         published: u64,
-        /// The size that an entry of both roots states.
+        /// The size that an entry of both roots states, or that a process was about to publish last.
         database: u64,
     },
     /// The twin was published, and this publisher has no key for it.

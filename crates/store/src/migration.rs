@@ -17,6 +17,7 @@ mod m0010_sequencer;
 mod m0012_trace;
 mod m0015_quota;
 mod m0016_erasure;
+mod m0017_paid_file;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_trace::Trace),
             Box::new(m0015_quota::Quota),
             Box::new(m0016_erasure::Erasure),
+            Box::new(m0017_paid_file::PaidFile),
         ]
     }
 }

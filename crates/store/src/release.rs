@@ -1,6 +1,6 @@
 //! What statistics were released to whom, as opaque sketches, and how many questions were refused for what their answers
-//! would have told. Rows of both belong to a consumer and a set of resources; what is compared with what is the engine's
-//! business.
+//! would have told. Rows of both belong to a consumer and a set of resources, and are seen with those of its affiliates and of
+//! other sets that have a resource in common; what is compared with what is the engine's business.
 //!
 //! Positions grow over all consumers and are given under the writer's lock, so whoever has read up to a head has read
 //! everything before it.
@@ -24,6 +24,8 @@ pub const RELEASED_AT_ONCE_MAX: usize = 50_000;
 pub struct Recipient {
     /// The set of resources.
     pub resources: String,
+    /// Other sets that have a resource in common with it.
+    pub overlapping: Vec<String>,
     /// The consumer.
     pub consumer: String,
     /// Consumers that act together with it; it is not among them.
@@ -68,6 +70,12 @@ pub enum Release {
 }
 
 impl Recipient {
+    fn sets(&self) -> Vec<String> {
+        let mut sets = self.overlapping.clone();
+        sets.push(self.resources.clone());
+        sets
+    }
+
     fn parties(&self) -> Vec<String> {
         let mut parties = self.affiliates.clone();
         parties.push(self.consumer.clone());
@@ -76,7 +84,7 @@ impl Recipient {
 }
 
 impl Store {
-    /// Position of the last number recorded for a consumer or its affiliates; 0 when there is none.
+    /// Position of the last number recorded for a consumer or its affiliates, of any of the sets; 0 when there is none.
     ///
     /// # Errors
     /// Faults of the database.
@@ -84,7 +92,7 @@ impl Store {
         head(self.db(), recipient).await
     }
 
-    /// Numbers recorded for a consumer or its affiliates, with their positions and in their order, at most
+    /// Numbers recorded for a consumer or its affiliates, of any of the sets, with their positions and in their order, at most
     /// [`RELEASED_PAGE_MAX`].
     ///
     /// # Errors
@@ -99,7 +107,7 @@ impl Store {
         let query = Query::select()
             .columns(["position", "contributors_min", "contributors_max", "sketch"])
             .from("released")
-            .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+            .and_where(Expr::col("resources").is_in(recipient.sets()))
             .and_where(Expr::col("consumer").is_in(recipient.parties()))
             .and_where(Expr::col("family").eq(range.family.as_str()))
             .and_where(Expr::col("contributors_min").lte(bounded(*range.contributors.end())))
@@ -186,7 +194,7 @@ impl Store {
         Ok(Release::Recorded)
     }
 
-    /// How many questions of a consumer and its affiliates were refused on a day.
+    /// How many questions of a consumer and its affiliates, of any of the sets, were refused on a day.
     ///
     /// # Errors
     /// Faults of the database.
@@ -194,7 +202,7 @@ impl Store {
         let query = Query::select()
             .expr(Expr::col("count").sum().cast_as("bigint"))
             .from("release_refusal")
-            .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+            .and_where(Expr::col("resources").is_in(recipient.sets()))
             .and_where(Expr::col("consumer").is_in(recipient.parties()))
             .and_where(Expr::col("day").eq(day))
             .take();
@@ -240,7 +248,7 @@ async fn head(db: &impl ConnectionTrait, recipient: &Recipient) -> Result<u64, S
     let query = Query::select()
         .expr(Expr::col("position").max())
         .from("released")
-        .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
+        .and_where(Expr::col("resources").is_in(recipient.sets()))
         .and_where(Expr::col("consumer").is_in(recipient.parties()))
         .take();
     number(db, &query, "reading released statistics").await

@@ -39,6 +39,7 @@ fn rides_details() -> ResourceDetails {
     ];
     ResourceDetails {
         subject: Some(column("id_number")),
+        key_names_subject: false,
         personal_basis: Some("履行法定职责所必需".to_owned()),
         sharing: Sharing::Conditional { conditions: "须经本人同意".to_owned() },
         openness: Openness::Conditional,

@@ -83,6 +83,7 @@ impl Scenario {
         ];
         ResourceDetails {
             subject: Some(column("id_number")),
+            key_names_subject: false,
             personal_basis: Some("履行法定职责所必需".to_owned()),
             sharing: Sharing::Conditional { conditions: "须经本人同意".to_owned() },
             openness: Openness::NotOpen,

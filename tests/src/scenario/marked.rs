@@ -64,11 +64,16 @@ pub(super) fn delay_mark(by: BTreeSet<ColumnName>) -> Mark {
 impl Scenario {
     /// A node with the product [`TRIP_MARKED`], on SQLite.
     pub async fn open_marked(trips: usize) -> Scenario {
+        Scenario::open_marked_behind(trips, SignedDuration::ZERO).await
+    }
+
+    /// The same on a node whose clock runs so far behind the machine's, so that a test can let time pass.
+    pub async fn open_marked_behind(trips: usize, behind: SignedDuration) -> Scenario {
         // Certifying the product takes the days of its publicity.
         let mut scenario = Scenario::open_behind(trips, DAYS_OF_PUBLICITY_MAX).await;
         scenario.offer_marked().await;
         let left = scenario.app.clock().advance(SignedDuration::ZERO);
-        scenario.app.clock().advance(left);
+        scenario.app.clock().advance(left - behind);
         scenario
     }
 

@@ -72,6 +72,7 @@ impl Table<'_> {
             columns,
             key: vec![ColumnName::new("id")?],
             subject: None,
+            key_names_subject: false,
             personal_basis: None,
             sharing: Sharing::Unconditional,
             openness: Openness::Unconditional,

@@ -109,6 +109,7 @@ fn people() -> ResourceDetails {
         columns: vec![column],
         key: vec![id_number.clone()],
         subject: Some(id_number),
+        key_names_subject: false,
         personal_basis: Some("履行法定职责所必需".to_owned()),
         sharing: Sharing::Unconditional,
         openness: Openness::NotOpen,

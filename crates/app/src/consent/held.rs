@@ -111,7 +111,7 @@ impl App {
     ) -> Result<HeldConsents, AppError> {
         for _ in 0..ATTEMPTS_MAX {
             self.load_consents(&wanted.consumer).await?;
-            let now = self.clock.now();
+            let now = self.delivery_time();
             let Some(end) = self.consents.look(&wanted.consumer, now, |consents, _| consents.ordinals_end()) else {
                 continue;
             };

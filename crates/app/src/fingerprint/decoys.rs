@@ -28,7 +28,7 @@ impl App {
             let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
             inputs.map(|resource| resource.value.details.table.to_string()).collect::<Vec<_>>()
         });
-        let tables = self.tables_with_snapshots().await?;
+        let tables = self.tables_with_snapshots(|resource| details.inputs.contains_key(&resource.id)).await?;
         let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
         for input in &inputs {
             let Some((name, files)) = tables.get_key_value(input) else { return Ok(()) };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lingqu_domain::refusal::Refusal;
+use lingqu_domain::resource::Resource;
 use lingqu_engine::internal::{Batches, InternalSession, internal_session};
 use lingqu_engine::{EngineError, Limits, TableFiles};
 use lingqu_fingerprint::{
@@ -106,7 +107,8 @@ impl App {
         drawn: Option<Drawn<'_>>,
     ) -> Result<Option<Seen>, AppError> {
         let turn = self.surveys.turn(WAIT_MAX).await?;
-        let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots().await?;
+        let is_input = |resource: &Resource| inputs.iter().any(|input| *input == resource.details.table.as_str());
+        let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots(is_input).await?;
         let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
         for input in inputs {
             let Some((name, files)) = tables.get_key_value(input) else { return Ok(None) };

@@ -143,6 +143,14 @@ pub(super) fn score_on(threads: usize, sheet: &Sheet, codes: &[RecipientCode], w
     scores
 }
 
+/// How the channel of decoys is named.
+const DECOY: &str = "decoy";
+
+/// Whether decoys support an accusation.
+pub(super) fn has_decoys(channels: &BTreeMap<String, Support>) -> bool {
+    channels.contains_key(DECOY)
+}
+
 /// How a channel is named.
 fn channel_name(marking: &Marking, source: Source) -> String {
     match source {
@@ -150,7 +158,7 @@ fn channel_name(marking: &Marking, source: Source) -> String {
             marking.marks.get(usize::from(number)).map_or_else(|| number.to_string(), |mark| mark.name.clone())
         }
         Source::Presence => "presence".to_owned(),
-        Source::Decoy => "decoy".to_owned(),
+        Source::Decoy => DECOY.to_owned(),
     }
 }
 

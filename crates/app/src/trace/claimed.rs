@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lingqu_domain::id::ProductId;
 
+use super::accusation::has_decoys;
 use super::report::{Accused, ChannelTrace, MarksTrace, Support, TraceReport};
 use super::told::assumptions;
 use super::verify::CheckedAccusation;
@@ -40,7 +41,9 @@ pub(super) fn unlike(
             problems.push(format!("what the marks of {product} show is told otherwise than the observations: {parts}"));
         }
     }
-    if report.assumptions != assumptions(true) {
+    // Reports from before they named a position didn't say whose word decoys are.
+    let by_decoys = report.journal_position.is_some() && report.accused.iter().any(|found| has_decoys(&found.channels));
+    if report.assumptions != assumptions(true, by_decoys) {
         problems.push("it does not say in the words of this version what voids its answer".to_owned());
     }
     problems
@@ -201,7 +204,7 @@ mod tests {
         let report = json!({
             "verdict": "accused", "reason": "", "reason_en": "", "accused": accused, "bound": 1e-6, "tested": 2,
             "decoder_version": "1", "traced_at": "", "node": "", "fragment": fragment, "products": [], "versions_tried": 1,
-            "versions_not_tried": 0, "deliveries_not_comparable": 0, "assumptions": assumptions(true),
+            "versions_not_tried": 0, "deliveries_not_comparable": 0, "assumptions": assumptions(true, false),
         });
         serde_json::from_value(report).unwrap()
     }
@@ -232,5 +235,21 @@ mod tests {
             let is_told = |one: &String| one.contains("it would not be") || one.contains("does not name");
             assert!(told.len() == 1 && is_told(&told[0]), "{claim}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_report_says_that_decoys_are_the_node_s_word() {
+        let channels = json!({ "decoy": { "columns": [], "positions": 9, "score": 30.0 } });
+        let (mut claim, mut again) = (claimed(1, -900.0, None), computed(1, None, -900.0));
+        claim["channels"] = channels.clone();
+        again.channels = serde_json::from_value(channels).unwrap();
+        let is_whole = |position: Option<u64>, by_decoys: bool| {
+            let mut report = report(std::slice::from_ref(&claim));
+            (report.journal_position, report.assumptions) = (position, assumptions(true, by_decoys));
+            unlike(&report, std::slice::from_ref(&again), &BTreeMap::new()).is_empty()
+        };
+        assert_eq!([is_whole(Some(7), true), is_whole(Some(7), false)], [true, false]);
+        // Reports from before they named a position have no such words.
+        assert_eq!([is_whole(None, true), is_whole(None, false)], [false, true]);
     }
 }

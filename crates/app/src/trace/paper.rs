@@ -134,6 +134,9 @@ fn checked(check: Option<&TraceCheck>) -> Vec<Block> {
         None => Text::plain("包内没有本次溯源的日志记录，或其内容与报告不一致"),
     };
     fact("溯源记录", recorded);
+    if let Some(position) = check.journal_position {
+        fact("登记总数", format!("计至日志位置 {position}：此前承诺的密钥都受检验，此后的都不计").into());
+    }
     let observed = match &check.observed {
         Some(found) => format!(
             "已由专家附件和原文件逐处重新观察：{} 行中的 {} 行与原始数据对齐，{} 处指纹位置与证据一致，无伪造、无遗漏",

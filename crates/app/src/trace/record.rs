@@ -60,6 +60,7 @@ impl App {
             decoder_version: report.decoder_version.clone(),
             fragment_digest: self.journal_digest(&report.fragment.digest),
             fragment_rows: computed.fragment.row_count() as u64,
+            journal_position: report.journal_position,
             orders_tested: tested.values().map(|codes| codes.orders).sum(),
             recipients_tested: report.tested as u64,
             report_digest: sha256(canonical(report).as_bytes()).to_string(),

@@ -38,8 +38,13 @@ pub struct TraceReport {
     pub tested: usize,
     /// Decoders that were tried, by the name of their version.
     pub decoder_version: String,
-    /// When the trace began: the codes of that time were tested.
+    /// When the codes were taken that were tested. In a report without a position, when the trace began: the codes of that time were
+    /// tested.
     pub traced_at: String,
+    /// Position of the journal's last event at that time: codes that were committed to by then were tested, and no others. None in
+    /// reports from before they had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_position: Option<u64>,
     /// The node.
     pub node: String,
     /// The fragment.

@@ -13,7 +13,7 @@ use lingqu_fingerprint::{
 };
 use roaring::RoaringTreemap;
 
-use super::accusation::{Judged, Recipient, in_whole_case, marks_trace, orders_accused, support};
+use super::accusation::{Judged, Recipient, has_decoys, in_whole_case, marks_trace, orders_accused, support};
 use super::confirmed::{Varying, is_confirmed};
 use super::report::{
     Accused, AccusedOrder, Assumption, ColumnTrace, DeliveryTrace, FragmentFacts, HadRows, ProductTrace, ReceiptsTrace,
@@ -33,7 +33,10 @@ const TELLING_VALUES_MIN: usize = 8;
 
 /// What was compared, for the report.
 pub(super) struct Tried {
-    pub(super) began: Timestamp,
+    /// When the codes were taken that were tested.
+    pub(super) codes_at: Timestamp,
+    /// Position of the journal's last event at that time.
+    pub(super) journal_position: u64,
     pub(super) bound: f64,
     pub(super) tries: TriesTrace,
     pub(super) versions: usize,
@@ -69,7 +72,7 @@ impl App {
         accused.sort_by(|left, right| left.log_p_value.total_cmp(&right.log_p_value));
         let (verdict, reason, reason_en) = answer(computed, &traced, &accused, tried);
         let fragment = &computed.fragment;
-        let traced_at = tried.began.to_string();
+        let traced_at = tried.codes_at.to_string();
         Ok(TraceReport {
             verdict,
             reason,
@@ -90,11 +93,12 @@ impl App {
                 columns: fragment.column_names().len(),
             },
             traced_at,
+            journal_position: Some(tried.journal_position),
             versions_tried: tried.versions,
             versions_not_tried: tried.versions_not_tried,
             versions_gone: tried.versions_gone,
             deliveries_not_comparable: tried.deliveries_not_comparable,
-            assumptions: assumptions(!accused.is_empty()),
+            assumptions: assumptions(!accused.is_empty(), accused.iter().any(|found| has_decoys(&found.channels))),
             products: traced,
             sources: tried.sources.found.clone(),
             snapshots_tried: tried.sources.tried,
@@ -541,8 +545,8 @@ fn beside_copies(source: &SourceTrace) -> (String, String) {
 }
 
 /// What voids an answer. Of an answer that accuses more, and evidence of it is refused that does not say all of it in these words:
-/// who changes one goes on reading what was written before.
-pub(super) fn assumptions(accuses: bool) -> Vec<Assumption> {
+/// who changes one goes on reading what was written before. Where decoys support an accusation it says whose word they are.
+pub(super) fn assumptions(accuses: bool, by_decoys: bool) -> Vec<Assumption> {
     let mut list = vec![(
         "比对范围为有回执的交付；未经本节点交付而流出的数据不在其中",
         "it was compared with what was delivered with receipts; what left otherwise is not in it",
@@ -570,6 +574,12 @@ pub(super) fn assumptions(accuses: bool) -> Vec<Assumption> {
                 "who holds both halves of the keys can make a copy that fits anybody: corroborate by receipts and by checkpoints that others kept",
             ),
         ]);
+    }
+    if by_decoys {
+        list.push((
+            "哪些行是诱饵行，日志并无记载，仅凭节点所述；应将其与节点的诱饵文件及提供方的原始数据逐行核对，凡提供方数据中有的行都不是诱饵行",
+            "which rows are decoys stands in no log and is the node's word: hold each against the node's file of decoys and the provider's own data, where a row that is found is no decoy",
+        ));
     }
     list.into_iter().map(|(text, text_en)| Assumption { text: text.to_owned(), text_en: text_en.to_owned() }).collect()
 }

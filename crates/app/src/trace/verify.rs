@@ -32,8 +32,10 @@ use crate::fingerprint::marking_of;
 
 /// By how much, relatively, bounds and shares may differ that are the same: they were written and read.
 const NUMBER_DIFFERENCE_MAX: f64 = 1e-9;
-/// The longest that a trace may have taken until it was recorded.
-const TRACE_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// The longest from when codes were taken until the trace was recorded.
+const TEST_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// By how much the clocks of a node's processes may differ, or one be set back while codes are tested.
+const CLOCKS_DIFFER_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// How far a case was held against the journal's record of its trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -73,6 +75,10 @@ pub struct TraceCheck {
     pub tries: Option<TriesTrace>,
     /// The journal's record of the trace, where it is among the proven records and says the same as the case.
     pub recorded: Option<String>,
+    /// Position in the journal up to which commitments are counted: so many codes were tested. None in a report from before they had
+    /// it, by whose time they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_position: Option<u64>,
     /// What the file shows, looked at by the sealed annex; none where that was not given, or shows otherwise.
     pub observed: Option<ObservedAgain>,
     /// The report in the bundle, where it can be read.
@@ -106,7 +112,7 @@ pub struct CheckedAccusation {
     /// What supports it, channel by channel; nothing where the product's marking is not among the proven records.
     pub channels: BTreeMap<String, Support>,
     /// How many had a key for the product, by which the p-value is multiplied: as the accuser states it. It is to be counted
-    /// from the commitments that the log holds.
+    /// from the commitments that the journal holds up to [`TraceCheck::journal_position`].
     pub registered: u64,
     /// The bound of this test, as the accuser states it.
     pub bound: f64,
@@ -141,6 +147,7 @@ pub fn verify_trace_with(file: &[u8], trust: &EvidenceTrust, expert: Option<(&[u
         bound: None,
         tries: None,
         recorded: None,
+        journal_position: None,
         observed: None,
         report: None,
         accused: Vec::new(),
@@ -167,8 +174,43 @@ pub(super) struct Logged {
     pub(super) known: Known,
     /// The traces.
     traces: BTreeMap<String, Recorded>,
-    /// When this trace began, and its place in the journal, if the case names one. Codes that came later were not tested.
-    traced: Option<(Timestamp, u64)>,
+    /// Places in the journal, each with its time.
+    times: Vec<(u64, Timestamp)>,
+    /// When the codes of this trace were taken, if the case names its record. Those that came later were not tested.
+    traced: Option<Traced>,
+}
+
+/// When the codes were taken that a trace tested, by its report.
+#[derive(Clone, Copy)]
+struct Traced {
+    at: Timestamp,
+    /// Position of the journal's last event then; none in a report from before it had that.
+    position: Option<u64>,
+    /// The place of the trace's record.
+    recorded: u64,
+}
+
+impl Traced {
+    /// How the time can't be that of the position; none where it may be. Times in the journal never fall, so what came until then is
+    /// no later, and what came after that no earlier, but for clocks.
+    fn unlike(&self, times: &[(u64, Timestamp)]) -> Option<String> {
+        let (at, position) = (self.at, self.position?);
+        if position >= self.recorded {
+            let recorded = self.recorded;
+            return Some(format!(
+                "it says that codes were counted up to record {position} of the journal, and its own record is {recorded}"
+            ));
+        }
+        let is_unlike = |(place, time): &&(u64, Timestamp)| {
+            let (earlier, later) = if *place <= position { (at, *time) } else { (*time, at) };
+            later.duration_since(earlier) > CLOCKS_DIFFER_MAX
+        };
+        let (place, time) = times.iter().find(is_unlike)?;
+        Some(format!(
+            "it says that codes were taken at {at}, after record {position} of the journal and before the next one, and record {place} is \
+             of {time}: see that the clocks of the node's processes agree and trace the file again"
+        ))
+    }
 }
 
 /// The journal's record of a trace.
@@ -195,9 +237,13 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    /// Whether it was there when a trace began: at that time, and before the place of its record.
-    fn was_there(&self, (began, position): (Timestamp, u64)) -> bool {
-        self.position < position && self.at.parse::<Timestamp>().is_ok_and(|at| at < began)
+    /// Whether it was there when a trace took its codes: at that position, or where the report names none at that time, and before the
+    /// place of its record.
+    fn was_there(&self, traced: Traced) -> bool {
+        match traced.position {
+            Some(position) => self.position <= position,
+            None => self.position < traced.recorded && self.at.parse::<Timestamp>().is_ok_and(|at| at < traced.at),
+        }
     }
 }
 
@@ -208,7 +254,7 @@ impl Logged {
         marking.is_some_and(|marking| marking.decoys_per_million > 0)
     }
 
-    /// Whether a key was committed to before the trace began; a recipient's, which all its orders have, by any of them.
+    /// Whether a key was there when the trace took its codes; a recipient's, which all its orders have, by any of them.
     fn was_tested(&self, key: &DisclosedKey, committed: &Committed) -> bool {
         let Some(traced) = self.traced else { return true };
         let is_same = |other: &&Committed| match key.recipient {
@@ -388,20 +434,42 @@ impl TraceCheck {
         }
     }
 
-    /// When the trace began, by its report, and the place of its record. Codes are counted by that time, so one that is put back by
-    /// more than a day, to when fewer were registered, is found.
-    fn traced(&mut self, case: &CaseFile, logged: &Logged) -> Option<(Timestamp, u64)> {
+    /// When the trace took its codes, by its report, and the place of its record. Codes are counted by that, so a report that puts it
+    /// back by more than a day, to when fewer were registered, is found, and one that puts it after its record.
+    fn traced(&mut self, case: &CaseFile, logged: &Logged) -> Option<Traced> {
         let recorded = logged.traces.get(case.recorded.as_ref()?)?;
+        self.journal_position = case.report.journal_position;
         let times = case.report.traced_at.parse::<Timestamp>().ok().zip(recorded.at.parse::<Timestamp>().ok());
-        match times {
-            Some((began, recorded_at)) if recorded_at.duration_since(began) <= TRACE_TIME_MAX => {
-                Some((began, recorded.position))
-            }
-            _ => {
-                self.find(CASE, "it doesn't say that the trace began within a day before it was recorded");
-                None
-            }
+        let Some((at, recorded_at)) = times else {
+            self.find(CASE, "it doesn't say at which time it took the codes that were tested");
+            return None;
+        };
+        let took = recorded_at.duration_since(at);
+        if took > TEST_TIME_MAX {
+            self.find(
+                CASE,
+                format!(
+                    "it says that codes were taken at {at}, and not within a day before it was recorded at {recorded_at}: trace the file again"
+                ),
+            );
+            return None;
         }
+        if took < -CLOCKS_DIFFER_MAX {
+            self.find(
+                CASE,
+                format!(
+                    "it says that codes were taken at {at}, after it was recorded at {recorded_at}: see that the node's clock is right and \
+                     trace the file again"
+                ),
+            );
+            return None;
+        }
+        let traced = Traced { at, position: case.report.journal_position, recorded: recorded.position };
+        if let Some(problem) = traced.unlike(&logged.times) {
+            self.find(CASE, problem);
+            return None;
+        }
+        Some(traced)
     }
 
     /// Holds the case against the record of the trace that the journal had before the report was shown.
@@ -447,6 +515,7 @@ impl TraceCheck {
                 continue;
             };
             logged.known.add_event(&stream, &event);
+            logged.times.extend(at.parse::<Timestamp>().ok().map(|at| (record.position, at)));
             match event {
                 Event::Order(OrderEvent::Placed { consumer, details, .. }) => {
                     if let Ok(order) = stream.parse() {
@@ -529,7 +598,7 @@ impl TraceCheck {
                     if !logged.was_tested(key, committed) {
                         self.find(
                             KEYS,
-                            format!("the keys of {} were committed to after the trace had begun", key.order),
+                            format!("the keys of {} were committed to after the trace had taken its codes", key.order),
                         );
                     }
                     codes.push(code);
@@ -623,6 +692,7 @@ fn differs(details: &TraceDetails, case: &CaseFile, report_digest: &str) -> Vec<
         ("tries", report.tries.is_some_and(is_try)),
         ("decoders", details.decoder_version == report.decoder_version),
         ("rows", details.fragment_rows == report.fragment.rows_traced),
+        ("position in the journal", details.journal_position == report.journal_position),
         ("number of recipients", details.recipients_tested == tested && tested == report.tested as u64),
         ("number of orders", are_all_orders),
         ("codes of each product", details.tested.is_empty() || case.products.iter().all(is_tested)),
@@ -733,6 +803,9 @@ mod tests {
             whole.tested.insert(PRODUCT.parse().unwrap(), codes);
             assert_eq!(differs(&whole, &case, "report"), ["codes of each product"]);
         }
+        // A report that is silent about the position that its record has would be counted by its time.
+        let placed = TraceDetails { journal_position: Some(7), ..totals.clone() };
+        assert_eq!(differs(&placed, &case, "report"), ["position in the journal"]);
         // Totals of one product are its own; where others were tested they are no less.
         let more = TraceDetails { orders_tested: 4, ..totals.clone() };
         assert_eq!(differs(&more, &case, "report"), ["number of orders"]);
@@ -792,7 +865,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_committed_to_after_the_trace_began_were_not_tested() {
+    fn keys_that_were_committed_to_after_the_codes_were_taken_were_not_tested() {
         let key = |number: u8, recipient: Option<u8>| DisclosedKey {
             product: product(1),
             order: order(number),
@@ -805,19 +878,52 @@ mod tests {
         let later = Committed {
             order: DigestPair::of(b"another order"),
             at: "2026-03-02T00:00:00Z".to_owned(),
+            position: 2,
             ..committed(1, 1)
         };
         let all = [((order(1), 0), committed(1, 1)), ((order(2), 0), later)];
         let mut logged = Logged { orders: all.into(), ..Logged::default() };
-        let mut tested = |began: Option<&str>| {
-            logged.traced = began.map(|began| (began.parse().unwrap(), 9));
+        let mut tested = |taken: Option<(&str, Option<u64>)>| {
+            logged.traced = taken.map(|(at, position)| traced(at, position, 9));
             [key(1, None), key(2, None), key(2, Some(1))]
                 .map(|key| logged.was_tested(&key, &logged.orders[&(key.order.clone(), 0)]))
         };
         // A recipient's key is that of all its orders.
-        assert_eq!(tested(Some("2026-03-02T00:00:00Z")), [true, false, true]);
-        assert_eq!(tested(Some("2026-03-01T00:00:00Z")), [false, false, false]);
-        assert_eq!([tested(Some("2026-03-02T00:00:01Z")), tested(None)], [[true; 3]; 2]);
+        assert_eq!(tested(Some(("2026-03-02T00:00:00Z", None))), [true, false, true]);
+        assert_eq!(tested(Some(("2026-03-01T00:00:00Z", None))), [false, false, false]);
+        assert_eq!([tested(Some(("2026-03-02T00:00:01Z", None))), tested(None)], [[true; 3]; 2]);
+        // Where a position is named it decides, whatever the time: two events may have the same.
+        for at in ["2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"] {
+            assert_eq!([1, 2].map(|position| tested(Some((at, Some(position))))), [[true, false, true], [true; 3]]);
+        }
+    }
+
+    fn traced(at: &str, position: Option<u64>, recorded: u64) -> Traced {
+        Traced { at: at.parse().unwrap(), position, recorded }
+    }
+
+    #[test]
+    fn the_time_of_codes_is_that_of_their_position() {
+        let times = [(3, "00:00:00"), (5, "01:00:00"), (7, "02:00:00"), (9, "02:00:10")];
+        let at = |time: &str| format!("2026-03-02T{time}Z");
+        let times = times.map(|(place, time)| (place, at(time).parse::<Timestamp>().unwrap()));
+        let unlike = |time: &str, position| traced(&at(time), Some(position), 9).unlike(&times);
+        // Clocks may differ by a minute.
+        for (time, position) in [("01:00:00", 5), ("00:59:00", 5), ("01:59:59", 6), ("02:01:00", 6), ("02:00:10", 8)] {
+            assert_eq!(unlike(time, position), None, "{time} at {position}");
+        }
+        for (time, position, told) in [
+            ("00:58:59", 5, "record 5"),
+            ("02:01:01", 5, "record 7"),
+            ("02:00:00", 4, "record 5"),
+            ("03:00:00", 8, "record 9"),
+            ("02:00:10", 9, "its own record is 9"),
+            ("02:00:10", u64::MAX, "its own record is 9"),
+        ] {
+            let problem = unlike(time, position).unwrap_or_default();
+            assert!(problem.contains(told), "{time} at {position}: {problem}");
+        }
+        assert_eq!(traced(&at("05:00:00"), None, 9).unlike(&times), None, "a report from before it named one");
     }
 
     #[test]
@@ -840,15 +946,19 @@ mod tests {
             [false, true].map(|of_orders| logged.registered_at_least(&product(of), of_orders))
         };
         assert_eq!([least(&logged, 1), least(&logged, 2), least(&logged, 4)], [[2, 3], [1, 1], [0, 0]]);
-        // A code that was renewed counts with each of its epochs, but for those that came after the trace had begun.
+        // A code that was renewed counts with each of its epochs, but for those that came after the codes were taken.
         let renewed = Committed { position: 8, at: "2026-03-02T00:00:10Z".to_owned(), ..committed(2, 1) };
         logged.orders.insert((order(2), 1), renewed);
         assert_eq!(least(&logged, 1), [3, 4]);
-        for (began, position, expected) in
-            [("00:00:11Z", 9, [3, 4]), ("00:00:10Z", 9, [2, 3]), ("00:00:11Z", 8, [2, 3])]
-        {
-            logged.traced = Some((format!("2026-03-02T{began}").parse().unwrap(), position));
-            assert_eq!(least(&logged, 1), expected, "{began}, {position}");
+        for (time, position, recorded, expected) in [
+            ("00:00:11Z", None, 9, [3, 4]),
+            ("00:00:10Z", None, 9, [2, 3]),
+            ("00:00:11Z", None, 8, [2, 3]),
+            ("00:00:10Z", Some(8), 10, [3, 4]),
+            ("00:00:10Z", Some(7), 10, [2, 3]),
+        ] {
+            logged.traced = Some(traced(&format!("2026-03-02T{time}"), position, recorded));
+            assert_eq!(least(&logged, 1), expected, "{time}, {position:?}, {recorded}");
         }
     }
 }

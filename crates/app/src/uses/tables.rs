@@ -21,6 +21,8 @@ use crate::error::AppError;
 
 /// Files by person that a page makes; for more the background job is waited for.
 const MADE_PER_PAGE: usize = 2;
+/// Most blanks that a database fills the text of a key up with: those of a `character(255)` and some.
+const BLANKS_MAX: usize = 255;
 
 /// The tables of one search.
 pub(super) struct PersonTables<'a> {
@@ -103,7 +105,7 @@ impl<'a> PersonTables<'a> {
                 let secret = self.app.keys.pseudonym.digest("names of live rows", resource.as_str().as_bytes()).0;
                 let names = RowNames::new(secret);
                 match data_type {
-                    DataType::Text => Some(RoaringTreemap::from_iter([names.of_text(self.identity)])),
+                    DataType::Text => Some(text_names(&names, self.identity)),
                     // Who is no whole number has no row there.
                     DataType::Integer => {
                         Some(whole_number(self.identity).map(|number| names.of_integer(number)).into_iter().collect())
@@ -154,6 +156,19 @@ fn person_is_key(
         (Some(source), None) => Some((source.resource.clone(), source.column.clone())),
         _ => None,
     }
+}
+
+/// The names that the rows of a person may have by a text. A column of type `character(n)` comes with blanks up to its length,
+/// which the catalogue entry does not tell, and receipts name the row by the text as it came. Whoever consents is compared
+/// without them too.
+fn text_names(names: &RowNames, identity: &str) -> RoaringTreemap {
+    let mut text = identity.trim().to_owned();
+    let mut found = RoaringTreemap::from_iter([names.of_text(&text)]);
+    for _ in 0..BLANKS_MAX {
+        text.push(' ');
+        found.insert(names.of_text(&text));
+    }
+    found
 }
 
 /// The number that an identity is; none for what is written otherwise than numbers are (`007`), which is somebody else.
@@ -236,5 +251,23 @@ fn product_of(app: &App, table: &str) -> Result<Option<Product>, AppError> {
         Ok(product) => Ok(Some(product)),
         Err(ProductError::NotMade { .. }) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_found_under_his_text_with_the_blanks_of_a_character_column() {
+        let names = RowNames::new([7; 32]);
+        let found = text_names(&names, " 450000199001010001 ");
+        for width in [0, 18, 19, 20, 64, 18 + BLANKS_MAX] {
+            assert!(found.contains(names.of_text(&format!("{:<width$}", "450000199001010001"))), "{width}");
+        }
+        assert_eq!(found.len(), BLANKS_MAX as u64 + 1);
+        for other in ["450000199001010002", "45000019900101000 1", ""] {
+            assert!(!found.contains(names.of_text(other)), "{other}");
+        }
     }
 }

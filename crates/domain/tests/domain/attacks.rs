@@ -106,24 +106,35 @@ fn a_product_asks_the_subjects_of_every_input() {
         decided.map(drop).map_err(|refusal| (refusal.code, refusal.subject))
     };
     let refused = |subject: &str| Err((RefusalCode::Invalid, subject.to_owned()));
+    // That both are named does not say that nobody else's rows are in it.
     assert_eq!(drafted(&|_| ()), refused("further_subjects"));
-    assert_eq!(drafted(&|product| product.further_subjects = vec![name("wind")]), Ok(()));
+    assert_eq!(drafted(&|product| product.further_subjects = vec![name("wind")]), refused("further_subjects"));
+    let by_person = |further: &'static [&'static str]| {
+        drafted(&move |product| {
+            product.further_subjects = further.iter().copied().map(name).collect();
+            product.shape.by_person = true;
+        })
+    };
+    assert_eq!(by_person(&["wind"]), Ok(()));
+    // Joined by person.
+    assert_eq!(by_person(&[]), Ok(()));
     // Named, but computed: it could name anybody.
     let computed = drafted(&|product| {
         product.further_subjects = vec![name("wind")];
         product.shape.columns[5].computed = true;
+        product.shape.by_person = true;
     });
     assert_eq!(computed, refused("subject"));
     // Another column than the one that names persons.
-    assert_eq!(drafted(&|product| product.further_subjects = vec![name("delay")]), refused("subject"));
-    assert_eq!(drafted(&|product| product.further_subjects = vec![name("elsewhere")]), refused("key"));
-    assert_eq!(drafted(&|product| product.further_subjects = vec![name("wind"); 8]), refused("further_subjects"));
-    // Joined by person, it decides which rows there are.
-    let joined = drafted(&|product| {
+    assert_eq!(by_person(&["delay"]), refused("subject"));
+    assert_eq!(by_person(&["elsewhere"]), refused("key"));
+    assert_eq!(by_person(&["wind"; 8]), refused("further_subjects"));
+    // That a person's column decides which rows there are names nobody.
+    let filtered = drafted(&|product| {
         let source = SourceColumn { resource: life.id("weather"), column: name("wind") };
         product.shape.conditions.insert(source);
     });
-    assert_eq!(joined, Ok(()));
+    assert_eq!(filtered, refused("further_subjects"));
 }
 
 #[test]

@@ -246,8 +246,11 @@ fn product(dice: &mut Dice, life: &Life, template: ProductDetails) -> Option<Pro
     if sources.is_empty() {
         return None;
     }
-    let mut shape =
-        ProductShape { columns: template.shape.columns[..1].to_vec(), conditions: BTreeSet::new(), row_by_row: false };
+    let mut shape = ProductShape {
+        columns: template.shape.columns[..1].to_vec(),
+        by_person: template.shape.by_person,
+        ..ProductShape::default()
+    };
     for number in 0..=dice.below(6) {
         let mut lineage = BTreeSet::from([dice.one_of(&sources)]);
         if dice.once_in(3) {

@@ -99,6 +99,7 @@ pub fn flights() -> ResourceDetails {
         ]),
         key: vec![name("flight_id")],
         subject: None,
+        key_names_subject: false,
         personal_basis: None,
         sharing: Sharing::Unconditional,
         openness: Openness::Unconditional,
@@ -136,6 +137,7 @@ pub fn drivers() -> ResourceDetails {
         ]),
         key: vec![name("id_number")],
         subject: Some(name("id_number")),
+        key_names_subject: false,
         personal_basis: Some("履行法定职责所必需".to_owned()),
         sharing: Sharing::NotShared { basis: "个人信息保护法".to_owned() },
         openness: Openness::NotOpen,
@@ -296,6 +298,7 @@ pub fn punctuality(life: &Life) -> ProductDetails {
         ]
         .into(),
         row_by_row: false,
+        by_person: false,
     };
     ProductDetails {
         name: "航班准点".to_owned(),
@@ -340,6 +343,7 @@ pub fn driver_check(life: &Life) -> ProductDetails {
             ],
             conditions: BTreeSet::new(),
             row_by_row: false,
+            by_person: true,
         },
     }
 }
@@ -417,6 +421,7 @@ pub fn trace() -> TraceDetails {
         decoder_version: "1".to_owned(),
         fragment_digest: lingqu_crypto::sha256(b"a file").to_string(),
         fragment_rows: 1_000,
+        journal_position: None,
         orders_tested: 12,
         recipients_tested: 10,
         report_digest: lingqu_crypto::sha256(b"a report").to_string(),

@@ -19,6 +19,7 @@ mod implementers;
 mod invariants;
 mod keeps;
 mod life;
+mod many_windows;
 mod marking;
 mod misfits;
 mod privacy;

@@ -6,7 +6,7 @@ use jiff::ToSpan;
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentLimits;
-use lingqu_domain::party::{Organisation, Role, Tier};
+use lingqu_domain::party::{Division, NODE_WIDE_ROLES, Organisation, Role, Tier};
 use lingqu_domain::refusal::RefusalCode as Code;
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::{Grade, Nature};
@@ -41,6 +41,32 @@ fn roles_are_distinct_and_everybody_keeps_to_his_own() {
         }
     }
     refuses(&life, &admin, register(&[]), Code::Invalid, "roles");
+    // On a node of many divisions an office of one of them does not decide about the others.
+    let of_division = |code: &str, role: Role| {
+        let mut details = details::party("x", 97, Organisation::Department, &[role]);
+        details.division = Division::new(code).unwrap();
+        Command::RegisterParty { details }
+    };
+    for role in NODE_WIDE_ROLES {
+        refuses(
+            &life,
+            &admin,
+            of_division("450100", role),
+            Code::Invalid,
+            "act for all of the node's division (450000)",
+        );
+        refuses(
+            &life,
+            &admin,
+            of_division("440000", role),
+            Code::Invalid,
+            "act for all of the node's division (450000)",
+        );
+        assert!(life.world.decide(&admin, &of_division("450000", role)).is_ok());
+    }
+    for role in [Role::Provider, Role::Implementer, Role::Operator, Role::Consumer, Role::Finance] {
+        assert!(life.world.decide(&admin, &of_division("450102", role)).is_ok(), "{role:?}");
+    }
     let twin = details::party("twin", 12, Organisation::Enterprise, &[Role::Consumer]);
     refuses(
         &life,

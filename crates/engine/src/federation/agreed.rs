@@ -69,7 +69,7 @@ mod tests {
 
     fn found(columns: Vec<RelationColumn>) -> Relation {
         let address = TableAddress::new("public", "t").unwrap();
-        Relation { address, columns, is_utf8: true, can_be_held: true, rows_estimate: None }
+        Relation { address, columns, is_utf8: true, can_be_held: true, is_table: true, rows_estimate: None }
     }
 
     #[test]

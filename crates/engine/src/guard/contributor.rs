@@ -2,15 +2,15 @@
 //!
 //! They are worked out behind the barrier, on raw values: two orders of one consumer may see a column at different
 //! precisions, and a difference of their answers tells of the same people. Row numbers and ordinals will not do, since
-//! both are made anew with each version; a row is known by its key, a person by the subject column, a contribution by
-//! the key and the raw value. So the same row, unchanged, is the same contribution tomorrow, and a corrected or added
+//! both are made anew with each version; a row is known by its key, a person by the subject column (blanks around do not
+//! count), a contribution by the key and the raw value. So the same row, unchanged, is the same contribution tomorrow, and a corrected or added
 //! one is a difference of one contributor.
 
 use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
@@ -24,10 +24,13 @@ use siphasher::sip::SipHasher24;
 
 use crate::governed::{GovernError, GovernedTable, HiddenColumns};
 use crate::predicate::column;
+use crate::product::person_of;
 use crate::{ROW_COLUMN, SUBJECT_COLUMN};
 
 /// Digest of the contributor of a row.
 pub(crate) const WHO_COLUMN: &str = "__who";
+/// Digest of the contributor by the text that names one, blanks included: as it was in sketches of the former kind.
+pub(crate) const WRITTEN_COLUMN: &str = "__written";
 /// Whether the row counts as a contributor: one without a subject in a table of subjects does not.
 pub(crate) const COUNTED_COLUMN: &str = "__counted";
 /// Digest of the row.
@@ -67,28 +70,29 @@ impl Contributors {
         measures: &[String],
     ) -> DataFusionResult<Result<HiddenColumns, GovernError>> {
         let raw = table.raw().arrow_schema();
-        for name in self.key.iter().chain(&self.subject) {
+        for name in &self.key {
             if raw.column_with_name(name.as_str()).is_none() {
                 return Ok(Err(GovernError::SchemaChanged { column: name.to_string() }));
             }
         }
-        let key = self.row_key();
-        let subject = match &self.subject {
-            Some(name) => Some(column(name.as_str())),
-            None if table.has_subject() => Some(column(SUBJECT_COLUMN)),
-            None => None,
+        let subject = match self.subject(table) {
+            Ok(subject) => subject,
+            Err(error) => return Ok(Err(error)),
         };
+        let key = self.row_key();
         let row = self.digest("row", key.clone());
-        let (who, counted) = match subject {
-            Some(subject) => (
-                when(subject.clone().is_not_null(), self.digest("subject", vec![subject.clone()]))
-                    .otherwise(row.clone())?,
-                subject.is_not_null(),
-            ),
-            None => (row.clone(), lit(true)),
+        let (who, written, counted) = match subject {
+            Some(subject) => {
+                let digest = |named: Expr| {
+                    when(named.clone().is_not_null(), self.digest("subject", vec![named])).otherwise(row.clone())
+                };
+                (digest(subject.person)?, digest(subject.written.clone())?, subject.written.is_not_null())
+            }
+            None => (row.clone(), row.clone(), lit(true)),
         };
         let mut hidden = vec![
             (Field::new(WHO_COLUMN, DataType::Int64, true), who),
+            (Field::new(WRITTEN_COLUMN, DataType::Int64, true), written),
             (Field::new(COUNTED_COLUMN, DataType::Boolean, true), counted),
             (Field::new(WHAT_COLUMN, DataType::Int64, true), row),
         ];
@@ -99,6 +103,29 @@ impl Contributors {
             hidden.push((Field::new(what_column(index), DataType::Int64, true), digest));
         }
         Ok(Ok(HiddenColumns::Made(Arc::new(hidden))))
+    }
+
+    /// What names the subject of a row; none where the table names none. Error: [`GovernError::SchemaChanged`] when the data has
+    /// no such column.
+    pub(crate) fn subject(&self, table: &GovernedTable) -> Result<Option<NamedSubject>, GovernError> {
+        let Some(name) = &self.subject else {
+            let ordinal = column(SUBJECT_COLUMN);
+            let subject = NamedSubject { data_type: DataType::Int64, person: ordinal.clone(), written: ordinal };
+            return Ok(table.has_subject().then_some(subject));
+        };
+        let raw = table.raw().arrow_schema();
+        let Some((_, field)) = raw.column_with_name(name.as_str()) else {
+            return Err(GovernError::SchemaChanged { column: name.to_string() });
+        };
+        let written = column(name.as_str());
+        let person = match field.data_type() {
+            DataType::Utf8 => {
+                let function = PersonOf { signature: Signature::any(1, Volatility::Immutable) };
+                ScalarUDF::new_from_impl(function).call(vec![written.clone()])
+            }
+            _ => written.clone(),
+        };
+        Ok(Some(NamedSubject { data_type: field.data_type().clone(), person, written }))
     }
 
     /// What names a row: its key, or its number.
@@ -118,6 +145,42 @@ impl Contributors {
             signature: Signature::variadic_any(Volatility::Immutable),
         };
         ScalarUDF::new_from_impl(function).call(columns)
+    }
+}
+
+/// How a row names its subject.
+pub(crate) struct NamedSubject {
+    /// The type of both.
+    pub(crate) data_type: DataType,
+    /// The person: of a text what it says without the blanks around it.
+    pub(crate) person: Expr,
+    /// The column as it stands.
+    pub(crate) written: Expr,
+}
+
+/// [`person_of`] of a text column.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct PersonOf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for PersonOf {
+    fn name(&self) -> &'static str {
+        "person_of"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _argument_types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
+        let texts = arguments.args[0].to_array(arguments.number_rows)?;
+        let persons: StringArray = texts.as_string::<i32>().iter().map(|text| text.map(person_of)).collect();
+        Ok(ColumnarValue::Array(Arc::new(persons)))
     }
 }
 

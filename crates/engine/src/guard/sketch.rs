@@ -1,13 +1,16 @@
 //! What is kept of the contributors of a released number: enough to tell whether two numbers differ by few of them,
 //! and nothing that tells who they are.
 //!
-//! A sketch has a power of two of buckets. Every row is XORed with its keyed digest into the bucket that its
-//! contributor (subject, or row where the table names none) falls into; nobody's rows in a table of subjects are left
-//! out. XORed bucket by bucket, two sketches leave what stands in one set of rows and not in the other; each bucket
-//! that is not zero then belongs to at least one contributor whose part differs. So the number of such buckets is at
-//! most the number of differing contributors: a difference below the floor is always seen as one. The reverse may err:
-//! contributors that share a bucket are counted once, so a difference just above the floor may be taken for one below
-//! it. With sixteen buckets for each contributor of the floor that happens to about one in sixty pairs of contributors.
+//! A sketch has a power of two of buckets. Every row's keyed digest is added to the bucket that its contributor (subject, or
+//! row where the table names none) falls into; nobody's rows in a table of subjects are left out. Taken from each other
+//! bucket by bucket, two sketches leave what stands in one set of rows and not in the other; each bucket that is not zero
+//! then belongs to at least one contributor whose part differs. So the number of such buckets is at most the number of
+//! differing contributors: a difference below the floor is always seen as one. The reverse may err: contributors that
+//! share a bucket are counted once, so a difference just above the floor may be taken for one below it. With sixteen
+//! buckets for each contributor of the floor that happens to about one in sixty pairs of contributors.
+//!
+//! Sketches of the former kind were XORed, so two rows of one key, which a live table may have, left no trace in them. They are
+//! read and compared among themselves ([`former`](super::former)), and no more are recorded.
 //!
 //! The bitmaps that this stands in for (one of contributors for each released number) are exact on one version of the
 //! data only, since ordinals and row numbers are made anew with each version, and take megabytes where this takes one
@@ -24,9 +27,41 @@ const BUCKETS_PER_CONTRIBUTOR: u32 = 16;
 /// A sketch is written as pairs while fewer than this part of its buckets is used.
 const FEW_PART: usize = 4;
 
+/// The first byte of a sketch of rows that are added. One of the former kind has none, and is words of four bytes alone.
+const ADDED: u8 = 2;
+
+/// How rows come together in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Their digests are XORed: the former kind.
+    Toggled,
+    /// Their digests are added up, wrapping around.
+    Added,
+}
+
+impl Kind {
+    fn together(self, one: u32, other: u32) -> u32 {
+        match self {
+            Kind::Toggled => one ^ other,
+            Kind::Added => one.wrapping_add(other),
+        }
+    }
+
+    /// What a row leaves. Zero would leave no trace.
+    fn mark(self, row: u64) -> u32 {
+        let mark = low_half(row ^ (row >> 32));
+        match self {
+            Kind::Toggled => mark.max(1),
+            // Nor does any number of rows of one digest add up to zero.
+            Kind::Added => mark | 1,
+        }
+    }
+}
+
 /// A sketch of rows by contributor.
 #[derive(Clone, Debug)]
 pub(crate) struct Sketch {
+    kind: Kind,
     buckets: u32,
     filled: Filled,
 }
@@ -46,9 +81,14 @@ pub(crate) fn buckets_for(floor: u32) -> u32 {
 
 impl Sketch {
     /// An empty sketch. `buckets` is a power of two.
-    pub(crate) fn new(buckets: u32) -> Self {
+    pub(crate) fn new(kind: Kind, buckets: u32) -> Self {
         debug_assert!(buckets.is_power_of_two(), "buckets are chosen by the low bits of a digest");
-        Self { buckets, filled: Filled::Few(Vec::new()) }
+        Self { kind, buckets, filled: Filled::Few(Vec::new()) }
+    }
+
+    /// Of which kind it is. Only sketches of one kind can be compared.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// How many buckets it has.
@@ -56,24 +96,23 @@ impl Sketch {
         self.buckets
     }
 
-    /// Adds a row, or takes it out again.
-    pub(crate) fn toggle(&mut self, contributor: u64, row: u64) {
+    /// Adds a row.
+    pub(crate) fn add(&mut self, contributor: u64, row: u64) {
         let bucket = low_half(contributor) & (self.buckets - 1);
-        // Zero would leave no trace.
-        let mark = low_half(row ^ (row >> 32)).max(1);
-        self.toggle_bucket(bucket, mark);
+        self.add_to_bucket(bucket, self.kind.mark(row));
     }
 
-    fn toggle_bucket(&mut self, bucket: u32, mark: u32) {
+    fn add_to_bucket(&mut self, bucket: u32, mark: u32) {
         if mark == 0 {
             return;
         }
+        let kind = self.kind;
         match &mut self.filled {
-            Filled::Many(all) => all[bucket as usize] ^= mark,
+            Filled::Many(all) => all[bucket as usize] = kind.together(all[bucket as usize], mark),
             Filled::Few(few) => {
                 match few.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
                     Ok(at) => {
-                        few[at].1 ^= mark;
+                        few[at].1 = kind.together(few[at].1, mark);
                         if few[at].1 == 0 {
                             few.remove(at);
                         }
@@ -97,20 +136,24 @@ impl Sketch {
         }
     }
 
-    /// Adds the rows of another sketch that stand in only one of them: of disjoint sets the union.
+    /// Adds the rows of another sketch.
     pub(crate) fn merge(&mut self, other: &Sketch) {
-        debug_assert_eq!(self.buckets, other.buckets, "sketches of one answer are made alike");
+        debug_assert_eq!(
+            (self.kind, self.buckets),
+            (other.kind, other.buckets),
+            "sketches of one answer are made alike"
+        );
         match &other.filled {
             Filled::Few(few) => {
                 for (bucket, mark) in few {
-                    self.toggle_bucket(*bucket, *mark);
+                    self.add_to_bucket(*bucket, *mark);
                 }
             }
             Filled::Many(marks) => {
                 self.spread();
                 if let Filled::Many(all) = &mut self.filled {
                     for (mine, theirs) in all.iter_mut().zip(marks) {
-                        *mine ^= theirs;
+                        *mine = self.kind.together(*mine, *theirs);
                     }
                 }
             }
@@ -128,6 +171,7 @@ impl Sketch {
 
     /// At least how many contributors have a differing part in two sets; counts no further than `enough`. Zero: none.
     pub(crate) fn difference(&self, other: &Sketch, enough: u64) -> u64 {
+        debug_assert_eq!(self.kind, other.kind, "sketches of two kinds differ everywhere");
         let buckets = self.buckets.min(other.buckets);
         let mine = self.folded(buckets);
         let theirs = other.folded(buckets);
@@ -150,12 +194,14 @@ impl Sketch {
             Filled::Many(all) if self.buckets == buckets => return Cow::Borrowed(all),
             Filled::Many(all) => {
                 for (bucket, mark) in all.iter().enumerate() {
-                    fewer[bucket & (buckets as usize - 1)] ^= mark;
+                    let place = &mut fewer[bucket & (buckets as usize - 1)];
+                    *place = self.kind.together(*place, *mark);
                 }
             }
             Filled::Few(few) => {
                 for (bucket, mark) in few {
-                    fewer[(bucket & (buckets - 1)) as usize] ^= mark;
+                    let place = &mut fewer[(bucket & (buckets - 1)) as usize];
+                    *place = self.kind.together(*place, *mark);
                 }
             }
         }
@@ -170,8 +216,9 @@ impl Sketch {
         }
     }
 
-    /// The sketch as bytes: the same for the same rows. Kept for ever, so the form never changes: buckets and number of
-    /// pairs (little endian), then pairs of bucket and mark; or, where the number is the largest there is, all marks.
+    /// The sketch as bytes: the same for the same rows. Kept for ever, so the form never changes: a byte of the kind, but for
+    /// the former kind, which has none; buckets and number of pairs (little endian), then pairs of bucket and mark; or, where
+    /// the number is the largest there is, all marks.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut pairs = Vec::new();
         match &self.filled {
@@ -184,7 +231,11 @@ impl Sketch {
                 }
             }
         }
-        let mut bytes = self.buckets.to_le_bytes().to_vec();
+        let mut bytes = match self.kind {
+            Kind::Toggled => Vec::new(),
+            Kind::Added => vec![ADDED],
+        };
+        bytes.extend(self.buckets.to_le_bytes());
         match &self.filled {
             Filled::Many(all) if pairs.len() > self.buckets as usize / FEW_PART => {
                 bytes.extend(u32::MAX.to_le_bytes());
@@ -205,10 +256,14 @@ impl Sketch {
 
     /// Reads [`Sketch::to_bytes`]; nothing when the bytes are something else.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Sketch> {
-        let (words, rest) = bytes.as_chunks::<4>();
-        if !rest.is_empty() {
-            return None;
-        }
+        let (kind, words) = match (bytes.as_chunks::<4>(), bytes.split_first()) {
+            ((words, []), _) => (Kind::Toggled, words),
+            (_, Some((&ADDED, rest))) => match rest.as_chunks::<4>() {
+                (words, []) => (Kind::Added, words),
+                _ => return None,
+            },
+            _ => return None,
+        };
         let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
         let (buckets, pairs) = (words.next()?, words.next()?);
         if !buckets.is_power_of_two() || !(BUCKETS_MIN..=BUCKETS_MAX).contains(&buckets) {
@@ -216,7 +271,7 @@ impl Sketch {
         }
         let marks: Vec<u32> = words.collect();
         if pairs == u32::MAX {
-            return (marks.len() == buckets as usize).then_some(Sketch { buckets, filled: Filled::Many(marks) });
+            return (marks.len() == buckets as usize).then_some(Sketch { kind, buckets, filled: Filled::Many(marks) });
         }
         let mut few = Vec::with_capacity(marks.len() / 2);
         for pair in marks.chunks_exact(2) {
@@ -225,7 +280,7 @@ impl Sketch {
             }
             few.push((pair[0], pair[1]));
         }
-        (marks.len() == 2 * pairs as usize).then_some(Sketch { buckets, filled: Filled::Few(few) })
+        (marks.len() == 2 * pairs as usize).then_some(Sketch { kind, buckets, filled: Filled::Few(few) })
     }
 }
 
@@ -250,9 +305,9 @@ mod tests {
     }
 
     fn sketch_of(rows: &BTreeSet<(u64, u64)>, buckets: u32) -> Sketch {
-        let mut sketch = Sketch::new(buckets);
+        let mut sketch = Sketch::new(Kind::Added, buckets);
         for (subject, row) in rows {
-            sketch.toggle(digest(*subject), digest(1_000_000 + *row));
+            sketch.add(digest(*subject), digest(1_000_000 + *row));
         }
         sketch
     }
@@ -285,10 +340,11 @@ mod tests {
             let mut mine = sketch_of(&one, 512);
             let bytes = mine.to_bytes();
             prop_assert_eq!(Sketch::of_bytes(&bytes).expect("its own bytes").to_bytes(), bytes.clone());
-            // There and back again leaves the same bytes, whichever way they were held meanwhile.
+            // In either order the same bytes, whichever way they were held meanwhile.
             mine.merge(&sketch_of(&other, 512));
-            mine.merge(&sketch_of(&other, 512));
-            prop_assert_eq!(mine.to_bytes(), bytes);
+            let mut theirs = sketch_of(&other, 512);
+            theirs.merge(&sketch_of(&one, 512));
+            prop_assert_eq!(mine.to_bytes(), theirs.to_bytes());
         }
 
         #[test]
@@ -297,6 +353,31 @@ mod tests {
                 prop_assert!(sketch.filled() <= u64::from(BUCKETS_MAX));
             }
         }
+    }
+
+    /// Two rows of one key, or ever so many, are not as if there were none.
+    #[test]
+    fn rows_of_one_key_leave_a_trace() {
+        for copies in [2, 3, 1 << 16] {
+            let mut sketch = Sketch::new(Kind::Added, BUCKETS_MIN);
+            for _ in 0..copies {
+                sketch.add(digest(7), 0x8000_0000);
+            }
+            assert_eq!(sketch.filled(), 1, "{copies}");
+        }
+    }
+
+    /// What nodes have recorded has no byte of its kind, and is read as what it is.
+    #[test]
+    fn the_former_kind_is_read_as_it_was_written() {
+        let mut former = vec![0, 1, 0, 0, 2, 0, 0, 0];
+        former.extend([3, 0, 0, 0, 9, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0]);
+        let sketch = Sketch::of_bytes(&former).expect("two buckets of 256");
+        assert_eq!((sketch.kind(), sketch.filled(), sketch.to_bytes()), (Kind::Toggled, 2, former.clone()));
+        former.insert(0, ADDED);
+        assert_eq!(Sketch::of_bytes(&former).expect("the same, added").kind(), Kind::Added);
+        former[0] = ADDED + 1;
+        assert!(Sketch::of_bytes(&former).is_none());
     }
 
     #[test]

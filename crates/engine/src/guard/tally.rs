@@ -13,7 +13,8 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility};
 
-use super::sketch::Sketch;
+use super::former::Former;
+use super::sketch::{Kind, Sketch};
 
 /// What a group is made of, of one family of numbers.
 #[derive(Clone, Debug)]
@@ -28,11 +29,14 @@ pub(crate) struct Tally {
     pub(crate) largest: [f64; 2],
     /// The rows of contributors, by contributor.
     pub(crate) sketch: Sketch,
+    /// What sketches of the former kind are compared with.
+    pub(crate) former: Former,
 }
 
 impl Tally {
     pub(crate) fn new(buckets: u32) -> Self {
-        Self { rows: 0, contributors: 0, total: 0.0, largest: [0.0; 2], sketch: Sketch::new(buckets) }
+        let sketch = Sketch::new(Kind::Added, buckets);
+        Self { rows: 0, contributors: 0, total: 0.0, largest: [0.0; 2], sketch, former: Former::new(buckets) }
     }
 
     fn add_contribution(&mut self, size: f64) {
@@ -56,6 +60,7 @@ impl Tally {
         self.add_largest(other.largest[0]);
         self.add_largest(other.largest[1]);
         self.sketch.merge(&other.sketch);
+        self.former.merge(&other.former);
     }
 
     fn write(&self, bytes: &mut Vec<u8>) {
@@ -64,7 +69,10 @@ impl Tally {
         for size in [self.total, self.largest[0], self.largest[1]] {
             bytes.extend(size.to_le_bytes());
         }
-        bytes.extend(self.sketch.to_bytes());
+        let sketch = self.sketch.to_bytes();
+        bytes.extend((sketch.len() as u64).to_le_bytes());
+        bytes.extend(sketch);
+        bytes.extend(self.former.to_bytes());
     }
 
     /// Reads what the aggregate function yields.
@@ -77,7 +85,10 @@ impl Tally {
         let contributors = u64::from_le_bytes(take(&mut bytes)?);
         let total = f64::from_le_bytes(take(&mut bytes)?);
         let largest = [f64::from_le_bytes(take(&mut bytes)?), f64::from_le_bytes(take(&mut bytes)?)];
-        Some(Tally { rows, contributors, total, largest, sketch: Sketch::of_bytes(bytes)? })
+        let length = usize::try_from(u64::from_le_bytes(take(&mut bytes)?)).ok()?;
+        let (sketch, former) = bytes.split_at_checked(length)?;
+        let (sketch, former) = (Sketch::of_bytes(sketch)?, Former::of_bytes(former)?);
+        Some(Tally { rows, contributors, total, largest, sketch, former })
     }
 }
 
@@ -87,11 +98,12 @@ fn take(bytes: &mut &[u8]) -> Option<[u8; 8]> {
     Some(*taken)
 }
 
-/// The aggregate function's call: over the contributor's digest, whether he counts, the contribution's digest (rows without
-/// one don't take part) and its size.
-pub(crate) fn tally(has_subject: bool, buckets: u32, [who, counted, what, size]: [Expr; 4]) -> Expr {
-    let function = TallyFunction { has_subject, buckets, signature: Signature::any(4, Volatility::Immutable) };
-    AggregateUDF::new_from_impl(function).call(vec![who, counted, what, size])
+/// The aggregate function's call: over the contributor's digest and that of the text which names him, whether he counts, the
+/// contribution's digest (rows without one don't take part) and its size.
+pub(crate) fn tally(has_subject: bool, buckets: u32, arguments: [Expr; 5]) -> Expr {
+    let signature = Signature::any(arguments.len(), Volatility::Immutable);
+    let function = TallyFunction { has_subject, buckets, signature };
+    AggregateUDF::new_from_impl(function).call(arguments.into())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -134,20 +146,23 @@ struct TallyAccumulator {
 impl Accumulator for TallyAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
         let who = values[0].as_primitive::<Int64Type>();
-        let counted = values[1].as_boolean();
-        let what = values[2].as_primitive::<Int64Type>();
-        let sizes = values[3].as_primitive::<Float64Type>();
+        let written = values[1].as_primitive::<Int64Type>();
+        let counted = values[2].as_boolean();
+        let what = values[3].as_primitive::<Int64Type>();
+        let sizes = values[4].as_primitive::<Float64Type>();
         for row in 0..who.len() {
             if what.is_null(row) {
                 continue;
             }
             let contributor = who.value(row);
             let size = if sizes.is_null(row) { 0.0 } else { sizes.value(row).abs() };
+            let [who, written, what] = [contributor, written.value(row), what.value(row)].map(i64::cast_unsigned);
             self.rest.rows += 1;
             match &mut self.subjects {
                 Some(subjects) if counted.value(row) => *subjects.entry(contributor).or_insert(0.0) += size,
                 // Nobody's rows hide nobody, so the sketch is without them.
                 Some(_) => {
+                    self.rest.former.add_nobodys(who, what);
                     self.rest.add_contribution(size);
                     continue;
                 }
@@ -156,7 +171,8 @@ impl Accumulator for TallyAccumulator {
                     self.rest.add_contribution(size);
                 }
             }
-            self.rest.sketch.toggle(contributor.cast_unsigned(), what.value(row).cast_unsigned());
+            self.rest.sketch.add(who, what);
+            self.rest.former.add(written, what, written != who);
         }
         Ok(())
     }
@@ -174,7 +190,7 @@ impl Accumulator for TallyAccumulator {
 
     fn size(&self) -> usize {
         let subjects = self.subjects.as_ref().map_or(0, HashMap::capacity);
-        size_of::<Self>() + self.rest.sketch.size() + subjects * (size_of::<(i64, f64)>() + 1)
+        size_of::<Self>() + self.rest.sketch.size() + self.rest.former.size() + subjects * (size_of::<(i64, f64)>() + 1)
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
@@ -236,7 +252,13 @@ mod tests {
                 .collect();
             let sizes: Float64Array = part.iter().map(|(_, size)| Some(*size)).collect();
             partial
-                .update_batch(&[Arc::new(who), Arc::new(counted), Arc::new(what), Arc::new(sizes)])
+                .update_batch(&[
+                    Arc::new(who.clone()),
+                    Arc::new(who),
+                    Arc::new(counted),
+                    Arc::new(what),
+                    Arc::new(sizes),
+                ])
                 .expect("the types are right");
             let Ok(state) = partial.state() else { panic!("a state") };
             let ScalarValue::LargeBinary(Some(state)) = &state[0] else { panic!("{state:?}") };
@@ -268,5 +290,7 @@ mod tests {
         let (with, without) = (tallied(true, &[tenants, vacant]), tallied(true, &[tenants]));
         assert_eq!((with.rows, with.contributors, with.total), (11, 2, 41.0));
         assert_eq!(with.sketch.difference(&without.sketch, u64::MAX), 0);
+        // A sketch from before may have them.
+        assert_eq!((with.former.sketches().len(), without.former.sketches().len()), (2, 1));
     }
 }

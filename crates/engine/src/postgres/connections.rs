@@ -130,6 +130,14 @@ pub enum PostgresError {
         /// What changed: names of columns and types, never values.
         changes: Vec<String>,
     },
+    /// The table was filled anew while it was read, and was empty to the state in which it was read.
+    #[error(
+        "{table} was filled anew while it was read, so none of its rows were seen; read it again when that is done, or fill it by DELETE and INSERT in one transaction"
+    )]
+    Refilled {
+        /// The table.
+        table: TableAddress,
+    },
     /// The reading's settings contradict themselves.
     #[error("{reason}")]
     Settings {
@@ -142,7 +150,7 @@ impl PostgresError {
     /// True when trying again later may help and nothing has to be corrected.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            PostgresError::Unavailable { .. } => true,
+            PostgresError::Unavailable { .. } | PostgresError::Refilled { .. } => true,
             // Connection exception, too little of a resource, ended by an operator, timed out, a conflict on a replica.
             PostgresError::Refused { code, .. } => {
                 ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class))

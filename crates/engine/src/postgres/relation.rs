@@ -68,6 +68,8 @@ pub(crate) struct Relation {
     pub(crate) is_utf8: bool,
     /// Whether it is of a kind that a reader can hold as it is, see [`Connections::read_held`](super::Connections).
     pub(crate) can_be_held: bool,
+    /// Whether it keeps its rows itself, so that it is held with all of them: what a view shows may lie elsewhere.
+    pub(crate) is_table: bool,
     /// How many rows it had when the database last counted them; none where it never did, and for a view.
     pub(crate) rows_estimate: Option<u64>,
 }
@@ -121,9 +123,11 @@ impl Relation {
                 remote,
             });
         }
-        let can_be_held = matches!(kind.as_str(), "r" | "p" | "v");
+        let is_table = matches!(kind.as_str(), "r" | "p");
+        let can_be_held = is_table || kind == "v";
         let rows_estimate = u64::try_from(counted).ok().filter(|rows| *rows > 0);
-        Ok(Relation { address: address.clone(), columns, is_utf8: encoding == "UTF8", can_be_held, rows_estimate })
+        let is_utf8 = encoding == "UTF8";
+        Ok(Relation { address: address.clone(), columns, is_utf8, can_be_held, is_table, rows_estimate })
     }
 
     /// The column that Lingqu calls so.

@@ -26,7 +26,7 @@ use super::question::{Part, Question};
 use crate::allow::{Refusal, RefusalCode};
 use crate::engine::Engine;
 use crate::execution::{EngineError, LimitedBatches, Limits, sanitise};
-use crate::governed::{GovernError, GovernedTable, HiddenColumns};
+use crate::governed::{GovernedTable, HiddenColumns};
 use crate::guard::with_columns;
 use crate::predicate::column;
 use crate::session::start;
@@ -130,23 +130,13 @@ fn bounded(
     table: &GovernedTable,
     groups: &PublicGroups,
 ) -> Result<LogicalPlan, EngineError> {
-    let unit = match &rules.contributors.subject {
-        Some(name) => {
-            let raw = table.raw().arrow_schema();
-            let Some((_, field)) = raw.column_with_name(name.as_str()) else {
-                return Err(GovernError::SchemaChanged { column: name.to_string() }.into());
-            };
-            Some((field.data_type().clone(), column(name.as_str())))
-        }
-        None if table.has_subject() => Some((DataType::Int64, column(crate::SUBJECT_COLUMN))),
-        None => None,
-    };
+    let unit = rules.contributors.subject(table)?;
     let made = || -> DataFusionResult<LogicalPlan> {
         let mut plan = question.input.clone();
-        if let Some((data_type, unit)) = &unit {
+        if let Some(unit) = &unit {
             let turn = rules.contributors.digest("turn of a noised row", rules.contributors.row_key());
             let hidden = vec![
-                (Field::new(UNIT_COLUMN, data_type.clone(), true), unit.clone()),
+                (Field::new(UNIT_COLUMN, unit.data_type.clone(), true), unit.person.clone()),
                 (Field::new(TURN_COLUMN, DataType::Int64, true), turn),
             ];
             plan = with_columns(&plan, &HiddenColumns::Made(Arc::new(hidden)))?;

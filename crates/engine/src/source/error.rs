@@ -35,6 +35,8 @@ pub enum FoundKind {
     Merged,
     /// A text that is longer than a cell of a spreadsheet can be.
     LongText,
+    /// A number of a spreadsheet with more digits than that keeps.
+    LongNumber,
 }
 
 impl std::fmt::Display for FoundKind {
@@ -51,6 +53,9 @@ impl std::fmt::Display for FoundKind {
             FoundKind::Formula => "a formula without its result (open and save the file in its spreadsheet program)",
             FoundKind::LongText => {
                 "a text of more than 32,767 characters (cut it: no cell of a spreadsheet holds more)"
+            }
+            FoundKind::LongNumber => {
+                "a number with more digits than a spreadsheet keeps, which has changed it (have them entered as text, or give a CSV file)"
             }
             FoundKind::Merged => "a merged cell (take the merging out, or ask for merged cells to be filled)",
         })
@@ -199,6 +204,26 @@ pub enum SourceError {
         line: u64,
         /// The character in the line.
         character: u64,
+    },
+    /// A JSON array that is cut off, or has something behind it.
+    #[error(
+        "{file}, line {line}: the array that it is has no end, or something stands behind its end; give the whole file: one array, or one object a line"
+    )]
+    ArrayNotWhole {
+        /// The file.
+        file: String,
+        /// Its last line.
+        line: u64,
+    },
+    /// A JSON object with two values of one name.
+    #[error("{file}, line {line}: the object has `{column}` twice; leave one of them")]
+    RepeatedName {
+        /// The file.
+        file: String,
+        /// The line.
+        line: u64,
+        /// The name.
+        column: String,
     },
     /// One JSON document of so many values that they fill the memory.
     #[error(

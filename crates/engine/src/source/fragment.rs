@@ -321,7 +321,7 @@ fn open_text(file: &SourceFile) -> Result<OpenedText, SourceError> {
         if headers.is_empty() {
             return Err(SourceError::NoColumns { file: file.name() });
         }
-        let records = JsonRecords::open(file, &headers)?;
+        let records = JsonRecords::of_found(file, &headers)?;
         return Ok((FragmentForm::Json, Box::new(records), headers));
     }
     if let Some(form) = lines::form_of(head, &SEPARATORS) {
@@ -409,6 +409,15 @@ fn text_rows(
 }
 
 fn append(builder: &mut ColumnBuilder, cell: Cell<'_>) {
+    let number;
+    let cell = match cell {
+        // What was found may have been rounded; it is compared with that in view.
+        Cell::Float(value) => {
+            number = value.to_string();
+            Cell::Number(&number)
+        }
+        cell => cell,
+    };
     if builder.append(cell).is_err() {
         builder.append_null();
     }

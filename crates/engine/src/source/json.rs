@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::StreamDeserializer;
@@ -17,7 +17,7 @@ use super::{COLUMNS_MAX, RECORD_BYTES_MAX, Records, SourceError, Step};
 
 /// The names that the objects of a file use, in the order in which they first appear.
 pub(super) fn discover_headers(file: &SourceFile) -> Result<Vec<String>, SourceError> {
-    let mut records = JsonRecords::open(file, &[])?;
+    let mut records = JsonRecords::of_found(file, &[])?;
     let mut headers: Vec<String> = Vec::new();
     loop {
         match records.read()? {
@@ -40,6 +40,10 @@ pub(super) struct JsonRecords {
     form: Form,
     headers: Vec<String>,
     record: Vec<JsonValue>,
+    /// Which columns the record has a value of.
+    given: Vec<bool>,
+    /// Whether it is what was found of a file: its array may be cut off, and an object have a name twice.
+    is_found: bool,
 }
 
 /// The two forms of a JSON file.
@@ -66,12 +70,24 @@ impl JsonRecords {
         } else {
             Form::Lines { bytes: BufReader::new(file.open()?), buffer: Vec::new(), line: 0 }
         };
-        Ok(Self { file: file.clone(), form, headers: headers.to_vec(), record: Vec::new() })
+        let (headers, record, given) = (headers.to_vec(), Vec::new(), Vec::new());
+        Ok(Self { file: file.clone(), form, headers, record, given, is_found: false })
+    }
+
+    /// The same for what was found of a file.
+    pub(super) fn of_found(file: &SourceFile, headers: &[String]) -> Result<Self, SourceError> {
+        Ok(Self { is_found: true, ..Self::open(file, headers)? })
     }
 
     fn read(&mut self) -> Result<Next, SourceError> {
         let (bytes, buffer, line) = match &mut self.form {
-            Form::Array { objects, progress } => return next_of_array(&self.file, objects, progress),
+            Form::Array { objects, progress } => {
+                let next = next_of_array(&self.file, objects, progress)?;
+                if matches!(next, Next::End) && !self.is_found && !progress.is_whole() {
+                    return Err(SourceError::ArrayNotWhole { file: self.file.name(), line: progress.line() });
+                }
+                return Ok(next);
+            }
             Form::Lines { bytes, buffer, line } => (bytes, buffer, line),
         };
         loop {
@@ -156,8 +172,14 @@ impl Records for JsonRecords {
         };
         self.record.clear();
         self.record.resize(self.headers.len(), JsonValue::Null);
+        self.given.clear();
+        self.given.resize(self.headers.len(), false);
         for (name, value) in object.0 {
             if let Some(index) = self.headers.iter().position(|header| *header == name) {
+                if std::mem::replace(&mut self.given[index], true) && !self.is_found {
+                    let (file, line) = (self.file.name(), self.line());
+                    return Ok(Step::Bad(SourceError::RepeatedName { file, line, column: name }));
+                }
                 self.record[index] = value;
             }
         }
@@ -232,12 +254,20 @@ impl<'de> Deserialize<'de> for JsonObject {
 struct Progress {
     lines: AtomicU64,
     record_bytes: AtomicU64,
+    is_closed: AtomicBool,
+    /// Whether something stood behind the array's end.
+    has_more: AtomicBool,
 }
 
 impl Progress {
     /// The line that the parser is at.
     fn line(&self) -> u64 {
         self.lines.load(Ordering::Relaxed) + 1
+    }
+
+    /// Whether the array that was read had an end and nothing stood behind it.
+    fn is_whole(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed) && !self.has_more.load(Ordering::Relaxed)
     }
 }
 
@@ -267,6 +297,9 @@ impl Unwrapped {
             self.escaped = byte == b'\\' && !self.escaped;
             return byte;
         }
+        if !byte.is_ascii_whitespace() && self.progress.is_closed.load(Ordering::Relaxed) {
+            self.progress.has_more.store(true, Ordering::Relaxed);
+        }
         match byte {
             b'"' => self.in_text = true,
             b'{' | b'[' => {
@@ -276,8 +309,10 @@ impl Unwrapped {
                 }
             }
             b'}' | b']' => {
+                let is_end = self.depth == 1 && self.is_array == Some(true) && byte == b']';
                 self.depth = self.depth.saturating_sub(1);
-                if self.depth == 0 && self.is_array == Some(true) && byte == b']' {
+                if is_end {
+                    self.progress.is_closed.store(true, Ordering::Relaxed);
                     return b' ';
                 }
             }

@@ -68,7 +68,7 @@ pub enum RejectReason {
     FieldCount,
     /// Bytes that are not of the file's encoding.
     WrongEncoding,
-    /// A line that is not one JSON object.
+    /// A line that is not one JSON object, or one with a name twice.
     NotJson,
 }
 
@@ -127,6 +127,9 @@ impl Reject {
             },
             SourceError::BadJson { line, character, .. } => {
                 Reject { length: Some(*character), ..reject(*line, None, RejectReason::NotJson) }
+            }
+            SourceError::RepeatedName { line, column, .. } => {
+                reject(*line, Some(column.as_str()), RejectReason::NotJson)
             }
             _ => return None,
         })

@@ -12,7 +12,7 @@ use calamine::{DataRef, Dimensions, ExcelDateTime, Reader, Xlsx, XlsxError};
 
 use super::error::{FoundKind, SourceError};
 use super::file::SourceFile;
-use super::typed::{Cell, moment_text};
+use super::typed::{Cell, EXACT_WHOLE_MAX, moment_text};
 use super::{COLUMNS_MAX, RECORD_BYTES_MAX, Records, Step, workbook};
 
 /// Rows that the thread hands over at a time, and how many such pieces it may be ahead.
@@ -26,8 +26,6 @@ const CHAR_BYTES_MAX: usize = 4;
 const MERGED_COLUMNS_MAX: usize = 16_384;
 /// Most names of sheets that an error lists.
 const SHEETS_NAMED_MAX: usize = 20;
-/// Whole numbers that a spreadsheet, which has only floating-point numbers, holds exactly.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Which part of a workbook is read.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +88,7 @@ struct SheetRow {
     /// From 1, as the spreadsheet shows it.
     number: u64,
     cells: Vec<SheetCell>,
-    /// What its texts take, those of merged cells once.
+    /// What its texts take; that of a merged area counts in each cell that it fills.
     bytes: u64,
 }
 
@@ -230,6 +228,13 @@ fn bad(file: &SourceFile, reason: &str) -> SourceError {
     SourceError::BadWorkbook { file: file.name(), reason: reason.to_owned() }
 }
 
+fn too_much_text(row: u64) -> String {
+    format!(
+        "row {row} holds more than {RECORD_BYTES_MAX} bytes of text, that of a merged cell counted in each cell that it fills; cut \
+         its texts, or leave them out"
+    )
+}
+
 /// An error of the library in words of our own: its texts may repeat what stands in the file.
 fn fault(file: &SourceFile, error: &XlsxError) -> SourceError {
     let reason = match error {
@@ -302,10 +307,7 @@ fn send_rows(
             }
             row.bytes += value.text_bytes();
             if row.bytes > RECORD_BYTES_MAX {
-                let reason = format!(
-                    "row {number} holds more than {RECORD_BYTES_MAX} bytes of text; cut its texts, or leave them out"
-                );
-                return Err(bad(file, &reason));
+                return Err(bad(file, &too_much_text(number)));
             }
             row.cells[column] = value;
         }
@@ -332,9 +334,7 @@ fn finish_row(
         return Ok(None);
     }
     let has_values = finished.cells.iter().any(|cell| *cell != SheetCell::Empty);
-    if !merged.apply(&mut finished) {
-        return Err(bad(file, "its merged cells lie over each other; take the merging out"));
-    }
+    merged.apply(&mut finished).map_err(|reason| bad(file, &reason))?;
     Ok(has_values.then_some(finished))
 }
 
@@ -368,7 +368,7 @@ fn text_of(text: &str) -> SheetCell {
 
 #[expect(clippy::cast_possible_truncation, reason = "the number is whole and within the range of exact ones")]
 fn number_of(value: f64) -> SheetCell {
-    if value.fract() == 0.0 && value.abs() <= EXACT_MAX {
+    if value.fract() == 0.0 && value.abs() <= EXACT_WHOLE_MAX {
         SheetCell::Integer(value as i64)
     } else {
         SheetCell::Float(value)
@@ -426,9 +426,9 @@ impl Merged {
         Self { areas, fills, next: 0, open: Vec::new() }
     }
 
-    /// Gives the cells of merged areas in a row the area's value, or marks them. Rows come in their order. False when the areas
-    /// of the row take more columns than there are, or more text than a row may hold.
-    fn apply(&mut self, row: &mut SheetRow) -> bool {
+    /// Gives the cells of merged areas in a row the area's value, or marks them. Rows come in their order. Error: the areas of the
+    /// row take more columns than there are, or it has more text with them than a row may hold.
+    fn apply(&mut self, row: &mut SheetRow) -> Result<(), String> {
         let number = u32::try_from(row.number - 1).unwrap_or(u32::MAX);
         while let Some(area) = self.areas.get(self.next).filter(|area| area.dimensions.start.0 <= number) {
             if area.dimensions.end.0 >= number {
@@ -445,13 +445,13 @@ impl Merged {
             }
             is_open
         });
-        let (mut columns, mut bytes) = (0, 0);
+        let mut columns = 0;
         for index in &self.open {
             let area = &mut areas[*index];
             let (first, last) = (area.dimensions.start.1 as usize, area.dimensions.end.1 as usize);
             columns += last.saturating_sub(first) + 1;
             if columns > MERGED_COLUMNS_MAX {
-                return false;
+                return Err("its merged cells lie over each other; take the merging out".to_owned());
             }
             let is_first_row = area.dimensions.start.0 == number;
             if is_first_row {
@@ -461,10 +461,6 @@ impl Merged {
                     Some(_) => SheetCell::Fault(FoundKind::Merged),
                 };
             }
-            bytes += area.value.text_bytes();
-            if bytes > RECORD_BYTES_MAX {
-                return false;
-            }
             let last = last.min(COLUMNS_MAX - 1);
             for column in first..=last {
                 if is_first_row && column == first {
@@ -473,9 +469,13 @@ impl Merged {
                 if row.cells.len() <= column {
                     row.cells.resize(column + 1, SheetCell::Empty);
                 }
+                row.bytes += area.value.text_bytes();
+                if row.bytes > RECORD_BYTES_MAX {
+                    return Err(too_much_text(row.number));
+                }
                 row.cells[column] = area.value.clone();
             }
         }
-        true
+        Ok(())
     }
 }

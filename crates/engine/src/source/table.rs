@@ -25,12 +25,14 @@ pub type BatchStream = Pin<Box<dyn Stream<Item = Result<TableBatch, SourceError>
 pub struct TableBatch {
     rows: RecordBatch,
     bad: Vec<Vec<SourceError>>,
+    /// The others as far as they are known: what stands in a cell that does not fit is nothing to go by.
+    others: Option<RecordBatch>,
 }
 
 impl TableBatch {
     /// Rows that all fit.
     pub fn of(rows: RecordBatch) -> Self {
-        Self { rows, bad: Vec::new() }
+        Self { rows, bad: Vec::new(), others: None }
     }
 
     /// Rows of which some do not fit: by their places, what is wrong with each. Those are left out of the rows.
@@ -38,9 +40,12 @@ impl TableBatch {
         if bad.is_empty() {
             return Self::of(rows.clone());
         }
-        let fits: BooleanArray = (0..rows.num_rows()).map(|row| Some(!bad.contains_key(&row))).collect();
-        let rows = filter_record_batch(rows, &fits).expect("the mask has an entry for each row");
-        Self { rows, bad: bad.into_values().collect() }
+        let only = |is_bad: bool| {
+            let wanted: BooleanArray = (0..rows.num_rows()).map(|row| Some(bad.contains_key(&row) == is_bad)).collect();
+            filter_record_batch(rows, &wanted).expect("the mask has an entry for each row")
+        };
+        let (rows, others) = (only(false), Some(only(true)));
+        Self { rows, bad: bad.into_values().collect(), others }
     }
 
     /// The rows that fit; there may be none.
@@ -53,6 +58,11 @@ impl TableBatch {
         &self.bad
     }
 
+    /// The others in that order, with nothing to go by in the cells that do not fit. None where they are not known.
+    pub(crate) fn others(&self) -> Option<&RecordBatch> {
+        self.others.as_ref()
+    }
+
     /// Both.
     pub fn into_parts(self) -> (RecordBatch, Vec<Vec<SourceError>>) {
         (self.rows, self.bad)
@@ -60,7 +70,7 @@ impl TableBatch {
 
     /// The same with other rows.
     pub(crate) fn bad_alone(rows: RecordBatch, bad: Vec<Vec<SourceError>>) -> Self {
-        Self { rows, bad }
+        Self { rows, bad, others: None }
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) enum Cell<'a> {
     /// A number as it is written (JSON): it may have more digits than a float keeps.
     Number(&'a str),
     Integer(i64),
+    /// A number of a spreadsheet. One that was written with more digits than it keeps is another one by now.
     Float(f64),
     Boolean(bool),
     /// A day, or a time on a day: microseconds since 1970-01-01, without an offset.
@@ -42,6 +43,12 @@ impl Cell<'_> {
         }
     }
 }
+
+/// The largest whole number that a spreadsheet, which has only floating-point numbers, holds exactly, and that no other comes to
+/// be in it.
+pub(super) const EXACT_WHOLE_MAX: f64 = 9_007_199_254_740_991.0;
+/// Digits that a floating-point number keeps whatever they are.
+const EXACT_DIGITS_MAX: usize = 15;
 
 /// Microseconds of a day.
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
@@ -115,7 +122,10 @@ impl Candidate {
                 *self = Candidate { date: self.date && is_day, local_timestamp: self.local_timestamp, ..none };
             }
             Cell::Integer(_) => *self = Candidate { integer: self.integer, float: self.float, ..none },
-            Cell::Float(_) => *self = Candidate { float: self.float, ..none },
+            Cell::Float(value) => {
+                let has_long_whole = self.has_long_whole || is_rounded_whole(value);
+                *self = Candidate { float: self.float, has_long_whole, ..none };
+            }
             Cell::Number(text) => {
                 let integer = self.integer && parse_integer(text).is_some();
                 let has_long_whole = self.has_long_whole || is_long_whole(text);
@@ -208,6 +218,7 @@ impl Misfit {
             Cell::Number(text) => (FoundKind::Number, text.len()),
             Cell::Integer(value) => (FoundKind::Number, value.to_string().len()),
             Cell::Float(value) if !value.is_finite() => (FoundKind::NotFinite, value.to_string().len()),
+            Cell::Float(value) if is_rounded(value) => (FoundKind::LongNumber, value.to_string().len()),
             Cell::Float(value) => (FoundKind::Number, value.to_string().len()),
             Cell::Boolean(value) => (FoundKind::Boolean, value.to_string().len()),
             Cell::Moment(value) => (FoundKind::Moment, moment_text(value).len()),
@@ -274,7 +285,7 @@ impl ColumnBuilder {
                 Cell::Integer(value) => {
                     Some(parse_decimal(&value.to_string(), *precision, *scale).ok_or_else(|| misfit(cell))?)
                 }
-                Cell::Float(value) => {
+                Cell::Float(value) if !is_rounded(value) => {
                     Some(parse_decimal(&value.to_string(), *precision, *scale).ok_or_else(|| misfit(cell))?)
                 }
                 other => return Err(misfit(other)),
@@ -306,6 +317,8 @@ impl ColumnBuilder {
                 Cell::Null => builder.append_null(),
                 Cell::Raw(text) | Cell::Text(text) | Cell::Number(text) => builder.append_value(text),
                 Cell::Integer(value) => builder.append_value(value.to_string()),
+                // Codes that differ in their last digits would be one.
+                Cell::Float(value) if is_rounded_whole(value) => return Err(misfit(cell)),
                 Cell::Float(value) => builder.append_value(value.to_string()),
                 Cell::Boolean(value) => builder.append_value(value.to_string()),
                 Cell::Moment(value) => builder.append_value(moment_text(value)),
@@ -368,6 +381,18 @@ fn parse_integer(text: &str) -> Option<i64> {
 fn is_long_whole(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     unsigned.len() >= INTEGER_DIGITS_MAX && is_plain_whole(unsigned) && text.parse::<i64>().is_err()
+}
+
+/// Whether a floating-point number stands for more than one whole number.
+fn is_rounded_whole(value: f64) -> bool {
+    value.fract() == 0.0 && value.abs() > EXACT_WHOLE_MAX
+}
+
+/// Whether a floating-point number may have been written with other digits than it is shown with.
+fn is_rounded(value: f64) -> bool {
+    let text = value.to_string();
+    let digits = text.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
+    is_rounded_whole(value) || digits > EXACT_DIGITS_MAX
 }
 
 fn parse_float(text: &str) -> Option<f64> {
@@ -570,6 +595,31 @@ mod tests {
             assert_eq!(misfit, Some(FoundKind::NotFinite));
         }
         assert!(column.append(Cell::Raw("NaN")).is_err() && column.append(Cell::Raw("1e999")).is_err());
+    }
+
+    /// 450102199001011234 in a sheet is 450102199001011260, and so is the number of the next person.
+    #[test]
+    fn a_number_of_a_sheet_that_lost_digits_is_no_text_and_no_decimal() {
+        let fits = |column_type, value| ColumnBuilder::new(column_type).append(Cell::Float(value)).is_ok();
+        let decimal = ColumnType::Decimal { precision: 38, scale: 6 };
+        for text in ["450102199001011234", "-9007199254740993", "1e300"] {
+            let value = parse_float(text).unwrap();
+            assert!(
+                !fits(ColumnType::Text, value) && !fits(decimal, value) && fits(ColumnType::Float, value),
+                "{text}"
+            );
+            let misfit = ColumnBuilder::new(ColumnType::Text).append(Cell::Float(value)).err();
+            assert_eq!(misfit.map(|misfit| misfit.kind), Some(FoundKind::LongNumber));
+            let mut candidate = Candidate::default();
+            candidate.observe(Cell::Float(value));
+            assert_eq!(candidate.decide(), ColumnType::Text);
+        }
+        for text in ["12345678901234567.89", "123456789012345.67"] {
+            assert!(!fits(decimal, parse_float(text).unwrap()), "{text}");
+        }
+        for value in [0.1, 0.000_001, 1_234_567_890.12, 12_345_678_901_234.5, -0.5] {
+            assert!(fits(decimal, value) && fits(ColumnType::Text, value), "{value}");
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ const SHEET_BYTES_MAX: u64 = 1 << 30;
 const TEXTS_BYTES_MAX: u64 = 64 << 20;
 /// What any other part may expand to.
 const PART_BYTES_MAX: u64 = 8 << 20;
+/// What the text of a cell, its value or its formula may take with the tags in it, of which one of many runs has many. It is held
+/// in memory.
+const VALUE_BYTES_MAX: usize = 16 << 20;
 /// Longest text between two tags; a cell has at most 32,767 characters.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Longest tag.
@@ -211,7 +214,7 @@ fn measure(part: &Part, contents: &[u8], name: &str, bytes_max: u64) -> Result<u
         DEFLATED => Box::new(flate2::read::DeflateDecoder::new(contents)),
         _ => return Err(PartFault::Bad("a part of it is packed in an unusual way; save it anew".to_owned())),
     };
-    let mut look = Look { counts_texts: is_texts(name), ..Look::default() };
+    let mut look = Look { counts_texts: is_texts(name), bounds_values: is_sheet(name), ..Look::default() };
     let mut buffer = vec![0; 64 << 10];
     let mut size = 0;
     loop {
@@ -233,10 +236,11 @@ fn measure(part: &Part, contents: &[u8], name: &str, bytes_max: u64) -> Result<u
     }
 }
 
-const UNUSUAL: &str = "its XML holds what spreadsheet programs do not write (a comment, a CDATA section, a document type, an instruction); \
-     save it anew in one";
+const UNUSUAL: &str = "its XML holds what spreadsheet programs do not write (a comment, a CDATA section, a document type, an instruction, \
+     a tag without a name); save it anew in one";
 const TOO_LONG: &str = "a text or tag of it is longer than any cell can be; save it anew in its spreadsheet program";
 const MERGED: &str = "it has too many merged cells; take the merging out";
+const MISNESTED: &str = "the values of its cells stand in one another; save it anew in its spreadsheet program";
 const NOT_UTF8: &str = "its XML is not in UTF-8; save it anew in its spreadsheet program";
 
 /// Looks through XML a byte at a time, holding no more than one tag.
@@ -248,6 +252,10 @@ struct Look {
     has_begun: bool,
     tag: Vec<u8>,
     counts_texts: bool,
+    /// Whether the part has cells.
+    bounds_values: bool,
+    /// The tag of a cell's text, value or formula that has begun, and the bytes since.
+    value: Option<(Vec<u8>, usize)>,
     merged: u64,
     texts_counted: Option<u64>,
 }
@@ -270,6 +278,12 @@ impl Look {
             // UTF-16, or no text at all.
             return Err(NOT_UTF8);
         }
+        if let Some((_, length)) = &mut self.value {
+            *length += 1;
+            if *length > VALUE_BYTES_MAX {
+                return Err(TOO_LONG);
+            }
+        }
         match self.place {
             Place::Text if byte == b'<' => {
                 self.place = Place::Opened;
@@ -285,7 +299,8 @@ impl Look {
             Place::Opened => {
                 self.place = match byte {
                     b'?' if !self.has_begun => Place::Declaration,
-                    b'!' | b'?' => return Err(UNUSUAL),
+                    // Where a tag ends that begins so, readers differ on.
+                    b'!' | b'?' | b'>' | b'"' | b'\'' => return Err(UNUSUAL),
                     _ => Place::Tag,
                 };
                 self.has_begun = true;
@@ -297,6 +312,9 @@ impl Look {
                     if self.counts_texts {
                         self.count_texts();
                     }
+                    if self.bounds_values {
+                        self.follow_value()?;
+                    }
                     if self.is_merged_area() {
                         self.merged += 1;
                     }
@@ -304,6 +322,7 @@ impl Look {
                         return Err(MERGED);
                     }
                 }
+                b'"' | b'\'' if self.tag.starts_with(b"/") => return Err(UNUSUAL),
                 quote @ (b'"' | b'\'') => {
                     self.place = Place::Quoted(quote);
                     self.push(byte)?;
@@ -341,8 +360,27 @@ impl Look {
 
     /// Whether the tag is `mergeCell`, under whatever prefix.
     fn is_merged_area(&self) -> bool {
-        let name = self.tag.split(|byte| byte.is_ascii_whitespace() || *byte == b'/').next().unwrap_or_default();
-        name.ends_with(b"mergeCell")
+        name_of(&self.tag).ends_with(b"mergeCell")
+    }
+
+    /// Notes where what a cell holds begins and ends. Its reader puts all of it together until the tag ends that began it, whatever
+    /// stands between, so nothing else that could end it for us alone is let pass.
+    fn follow_value(&mut self) -> Result<(), &'static str> {
+        let (is_end, tag) = match self.tag.strip_prefix(b"/") {
+            Some(tag) => (true, tag),
+            None => (false, self.tag.as_slice()),
+        };
+        let name = name_of(tag);
+        let local = name.rsplit(|byte| *byte == b':').next().unwrap_or_default();
+        if !matches!(local, b"is" | b"v" | b"f") || tag.ends_with(b"/") {
+            return Ok(());
+        }
+        match &self.value {
+            None if !is_end => self.value = Some((name.to_owned(), 0)),
+            Some((begun, _)) if is_end && begun == name => self.value = None,
+            _ => return Err(MISNESTED),
+        }
+        Ok(())
     }
 
     /// Reads how many texts the table of texts says it has, for which its reader makes room at once.
@@ -358,6 +396,11 @@ impl Look {
         let count = std::str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX);
         self.texts_counted = Some(self.texts_counted.unwrap_or(0).max(count));
     }
+}
+
+/// The name in a tag that is no end.
+fn name_of(tag: &[u8]) -> &[u8] {
+    tag.split(|byte| byte.is_ascii_whitespace() || *byte == b'/').next().unwrap_or_default()
 }
 
 /// A new archive, written in one go.

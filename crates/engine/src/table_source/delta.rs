@@ -140,6 +140,7 @@ fn list_files(place: &Place, snapshot: &Snapshot, logs: &LogStoreRef) -> Result<
     let root = scan.table_root();
     let mut paths = Vec::with_capacity(files.len());
     let mut hasher = Sha256::new();
+    hasher.update(mapped(snapshot).as_bytes());
     let mut rows = Some(0_u64);
     for (path, described, of_file) in &files {
         let location = root.join(path).map_err(|error| fault(place, "listed", &error))?;
@@ -154,6 +155,19 @@ fn list_files(place: &Place, snapshot: &Snapshot, logs: &LogStoreRef) -> Result<
         rows = rows.zip(*of_file).and_then(|(sum, more)| sum.checked_add(more));
     }
     Ok(Listed { files: paths, digest: hex::encode(hasher.finalize()), rows })
+}
+
+/// Which columns of the files the table's columns are, where they may have other names there: without a new file a column may be
+/// dropped and another one of its name added. Nothing where they have none.
+fn mapped(snapshot: &Snapshot) -> String {
+    let mut told = Vec::new();
+    for field in snapshot.schema().fields() {
+        let [name, id] = ["physicalName", "id"].map(|key| field.metadata().get(&format!("delta.columnMapping.{key}")));
+        if name.is_some() || id.is_some() {
+            told.push(format!("{}\n{name:?}\n{id:?}\n", field.name()));
+        }
+    }
+    told.concat()
 }
 
 impl TableSource for DeltaTable {

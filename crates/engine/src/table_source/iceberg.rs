@@ -1,5 +1,6 @@
 //! Iceberg tables of format versions 1 and 2, read by the Iceberg library: partitions, changed schemas, position and
-//! equality deletes are its affair. Version 3 is refused: its deletion vectors and default values are not read by it.
+//! equality deletes are its affair. Version 3 is refused: its deletion vectors and default values are not read by it. So are
+//! equality deletes by a field that rows lack: it would take such rows for deleted.
 //!
 //! The metadata of a table names its files by the addresses at which they were written. Here they are looked for at the
 //! same places below the table's own directory, so that a table can be copied, and nowhere else.
@@ -7,6 +8,7 @@
 mod arrow58;
 mod storage;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use iceberg::arrow::ArrowReaderBuilder;
 use iceberg::io::{FileIO, FileIOBuilder};
 use iceberg::scan::FileScanTask;
-use iceberg::spec::{FormatVersion, PrimitiveType, TableMetadata, Type};
+use iceberg::spec::{DataContentType, FormatVersion, PrimitiveType, TableMetadata, Type};
 use iceberg::table::StaticTable;
 use iceberg::{Runtime, TableIdent};
 use sha2::{Digest, Sha256};
@@ -94,6 +96,11 @@ impl IcebergTable {
             Some(snapshot) => snapshot.schema(&metadata).map_err(|error| fault(&place, "described", &error))?,
             None => Arc::clone(metadata.current_schema()),
         };
+        if snapshot.is_none() && !are_kept(&schema, metadata.current_schema()) {
+            return Err(place.unreadable(
+                "columns of it were dropped or renamed since its newest snapshot, which still has them as they were; write rows to it, so that there is a snapshot with its columns of now, or name the snapshot that is to be read",
+            ));
+        }
         let mut fields = Vec::new();
         for field in schema.as_struct().fields() {
             fields.push(Field::new(&field.name, arrow_type(&field.field_type), true));
@@ -137,6 +144,33 @@ fn described(schema: &i32, tasks: &[FileScanTask]) -> (String, Option<u64>) {
     (hex::encode(hasher.finalize()), rows)
 }
 
+/// Whether all columns of a schema are still there under their names.
+fn are_kept(schema: &iceberg::spec::Schema, now: &iceberg::spec::Schema) -> bool {
+    let is_kept = |id, name: &str| now.field_by_id(id).is_some_and(|kept| kept.name == name);
+    schema.as_struct().fields().iter().all(|field| is_kept(field.id, &field.name))
+}
+
+/// The fields by whose values rows of a data file are deleted. Error: a list of deleted values that names none.
+fn compared(place: &Place, task: &FileScanTask) -> Result<Vec<i32>, SourceError> {
+    let mut fields = BTreeSet::new();
+    for delete in task.deletes.iter().filter(|delete| delete.file_type == DataContentType::EqualityDeletes) {
+        let named = delete.equality_ids.as_deref().unwrap_or_default();
+        if named.is_empty() {
+            return Err(place.unreadable("it has a file of equality deletes that names no columns; compact the table"));
+        }
+        fields.extend(named);
+    }
+    Ok(fields.into_iter().collect())
+}
+
+/// The library's condition for such rows is neither true nor false where a row has no value, so they would not be read.
+fn not_compared(place: &Place, task: &FileScanTask, field: i32) -> SourceError {
+    let column = task.schema().name_by_field_id(field).unwrap_or("(one that was dropped)");
+    place.unreadable(&format!(
+        "rows of it are deleted by their values in column `{column}`, which other rows may lack, and can't be told from those here; compact the table (rewrite its data files), so that no equality deletes are left"
+    ))
+}
+
 impl TableSource for IcebergTable {
     fn name(&self) -> &str {
         &self.place.name
@@ -161,12 +195,13 @@ impl TableSource for IcebergTable {
     fn into_batches(self: Box<Self>) -> BatchStream {
         let IcebergTable { place, typing, given, files, storage, tasks, .. } = *self;
         Box::pin(async_stream::try_stream! {
+            let damaged = |error: iceberg::Error| place.unreadable(&format!("a data file: {}", error.message()));
             for task in &tasks {
-                let deletes = task.deletes.iter().map(|delete| delete.file_path.as_str());
-                for address in std::iter::once(task.data_file_path.as_str()).chain(deletes) {
-                    let checked = storage.check_pages(address).await;
-                    checked.map_err(|error| place.unreadable(&format!("a data file: {}", error.message())))?;
+                for delete in &task.deletes {
+                    storage.check_pages(&delete.file_path, Vec::new()).await.map_err(damaged)?;
                 }
+                let lacking = storage.check_pages(&task.data_file_path, compared(&place, task)?).await.map_err(damaged)?;
+                lacking.map_or(Ok(()), |field| Err(not_compared(&place, task, field)))?;
             }
             let runtime = Runtime::try_current().map_err(|error| fault(&place, "read", &error))?;
             // One file after the other: the order of the rows is part of what they are.

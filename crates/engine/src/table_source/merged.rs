@@ -2,20 +2,23 @@
 //!
 //! With a key both come in its order, the new ones sorted by the database and the older ones as they lie ([`super::older`]), and
 //! they are merged into one stream in that order: a new row with the key of an older one takes its place. What is in memory is a
-//! batch of each and the last key, however many rows are new. The same rows are the same stream, whatever was new. Without a
-//! key rows are only ever added, and the new ones stand first.
+//! batch of each and the last key, however many rows are new. The same rows are the same stream, whatever was new. A new row that
+//! does not fit takes the place of the older one too, which is no longer so: as if the table had been read whole, there is none
+//! with its key until it fits. Without a key rows are only ever added, and the new ones stand first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use futures::StreamExt;
 use lingqu_domain::scope::ColumnName;
 
 use super::older::{Older, OlderRows};
 use crate::columns::SchemaView;
-use crate::source::{BatchStream, SourceError, TableBatch};
+use crate::postgres::PostgresError;
+use crate::source::{BatchStream, REJECTED_CELLS_MAX, SourceError, TableBatch};
 
 /// How new rows are put together with older ones.
 #[derive(Debug)]
@@ -72,10 +75,14 @@ impl Merged {
             let mut order = Order::of(&table, &schema, &key)?;
             let mut older_order = Order::of(&table, &schema, &key)?;
             let (mut fresh, mut kept): (Option<Side>, Option<Side>) = (None, None);
+            // Of as many as may be rejected.
+            let mut outdated = HashSet::new();
             loop {
                 while fresh.is_none() {
                     let Some(batch) = new.next().await else { break };
-                    let (rows, bad) = batch?.into_parts();
+                    let batch = batch?;
+                    outdated.extend(order.keys_of_others(&batch, &schema));
+                    let (rows, bad) = batch.into_parts();
                     if !bad.is_empty() {
                         yield TableBatch::bad_alone(empty.clone(), bad);
                     }
@@ -87,9 +94,10 @@ impl Merged {
                 }
                 match (fresh.take(), kept.take()) {
                     (None, None) => break,
-                    (Some(side), None) | (None, Some(side)) => yield TableBatch::of(side.rest()),
+                    (Some(side), None) => yield TableBatch::of(side.rest()),
+                    (None, Some(side)) => yield TableBatch::of(side.rest_without(&outdated)),
                     (Some(mut new_side), Some(mut old_side)) => {
-                        yield TableBatch::of(merge(&table, &mut new_side, &mut old_side)?);
+                        yield TableBatch::of(merge(&table, &mut new_side, &mut old_side, &outdated)?);
                         fresh = Some(new_side).filter(|side| !side.is_at_end());
                         kept = Some(old_side).filter(|side| !side.is_at_end());
                     }
@@ -115,17 +123,33 @@ impl Side {
         self.batch.slice(self.at, self.batch.num_rows() - self.at)
     }
 
+    /// The same without the rows with one of these keys.
+    fn rest_without(&self, keys: &HashSet<OwnedRow>) -> RecordBatch {
+        let rest = self.rest();
+        if keys.is_empty() {
+            return rest;
+        }
+        let stays = |at: usize| Some(!keys.contains(&self.keys.row(at).owned()));
+        let stay: BooleanArray = (self.at..self.batch.num_rows()).map(stays).collect();
+        filter_record_batch(&rest, &stay).expect("the mask has an entry for each row")
+    }
+
     /// Whether all that is left stands before what is left of another side.
     fn is_before(&self, other: &Side) -> bool {
         self.keys.row(self.batch.num_rows() - 1) < other.keys.row(other.at)
     }
 }
 
-/// Merges until one side is at its end. Neither is when it begins, and at least one row comes of it.
-fn merge(table: &str, new: &mut Side, old: &mut Side) -> Result<RecordBatch, SourceError> {
+/// Merges until one side is at its end. Neither is when it begins. Older rows with an outdated key are left out.
+fn merge(
+    table: &str,
+    new: &mut Side,
+    old: &mut Side,
+    outdated: &HashSet<OwnedRow>,
+) -> Result<RecordBatch, SourceError> {
     // Mostly little is new, and stretches of older rows go through as they are.
     if old.is_before(new) {
-        let rest = old.rest();
+        let rest = old.rest_without(outdated);
         old.at = old.batch.num_rows();
         return Ok(rest);
     }
@@ -141,7 +165,7 @@ fn merge(table: &str, new: &mut Side, old: &mut Side) -> Result<RecordBatch, Sou
             chosen.push((0, new.at));
             new.at += 1;
         }
-        if order.is_gt() {
+        if order.is_gt() && (outdated.is_empty() || !outdated.contains(&old.keys.row(old.at).owned())) {
             chosen.push((1, old.at));
         }
         if order.is_ge() {
@@ -185,6 +209,28 @@ impl Order {
         let fields = key.iter().map(|place| SortField::new(schema.columns[*place].column_type.arrow())).collect();
         let converter = RowConverter::new(fields).map_err(|_| Misplaced::NoKey.among_new(table))?;
         Ok(Order { places: key.to_vec(), converter, last: None })
+    }
+
+    /// The keys of a batch's rows that do not fit, as far as the key itself does.
+    fn keys_of_others(&self, batch: &TableBatch, schema: &SchemaView) -> Vec<OwnedRow> {
+        let Some(others) = batch.others() else { return Vec::new() };
+        let columns: Vec<ArrayRef> = self.places.iter().map(|place| Arc::clone(others.column(*place))).collect();
+        let Ok(keys) = self.converter.convert_columns(&columns) else { return Vec::new() };
+        let is_of_key = |name: &str| self.places.iter().any(|place| schema.columns[*place].name.as_str() == name);
+        let may_be_of_key = |error: &SourceError| match error {
+            SourceError::BadValue { column, .. } => is_of_key(column.as_str()),
+            SourceError::Database(PostgresError::BadValue { column, .. }) => is_of_key(column),
+            _ => true,
+        };
+        let mut found = Vec::new();
+        for (place, errors) in batch.bad().iter().enumerate() {
+            // Of a row with more bad cells than are told nobody knows which.
+            let is_known = errors.len() < REJECTED_CELLS_MAX && !errors.iter().any(may_be_of_key);
+            if is_known && columns.iter().all(|column| column.is_valid(place)) {
+                found.push(keys.row(place).owned());
+            }
+        }
+        found
     }
 
     /// A batch with the keys of its rows; none when it has no row.

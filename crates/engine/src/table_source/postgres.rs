@@ -4,6 +4,11 @@
 //! state of the database, and the position is exact for it. The database sorts the rows, so that the same rows always come
 //! in the same order. A reading that goes on from an earlier one puts the new rows together with those that the resource has
 //! already ([`super::merged`]).
+//!
+//! To a state that is older than a change which fills the table anew (`TRUNCATE`, an `ALTER TABLE` that rewrites it) the table is
+//! empty. Tables and views are therefore held before the state is fixed. Materialised views and foreign tables can't be held,
+//! nor what of them a view shows: where anything but a table gives no row, it is asked once more in a later state, and must be
+//! empty there too.
 
 use arrow::datatypes::{Field, Schema};
 use lingqu_domain::scope::ColumnName;
@@ -38,6 +43,8 @@ pub(super) struct PostgresTable {
     /// What is asked; none: nothing is new.
     statement: Option<Statement>,
     reading: Reading,
+    /// Where it is asked once more if it gives no row. None: it is held with its rows.
+    again: Option<Again>,
     position: Option<String>,
     merged: Option<Merged>,
     /// About how many rows there are, where all of them are read.
@@ -56,8 +63,8 @@ impl PostgresTable {
         if let Some(increment) = increment {
             must_make_sense(increment, wanted)?;
         }
-        let mut reading = connections.read(connection, ReadingTime::Ingestion).await?;
-        let relation = Relation::find(&mut reading, table).await?;
+        let (reading, relation) = begin(connections, connection, table).await?;
+        let again = Again { connections: connections.clone(), connection: connection.clone() };
         let name = table.to_string();
         let (typing, drift, columns) = typing(&relation, &name, wanted)?;
         let mut opened = Self {
@@ -67,6 +74,7 @@ impl PostgresTable {
             drift,
             statement: Some(select(&relation, &columns)),
             reading,
+            again: Some(again).filter(|_| !relation.is_table),
             position: None,
             merged: None,
             rows: relation.rows_estimate.filter(|_| increment.is_none()),
@@ -146,7 +154,58 @@ impl PostgresTable {
         let finite =
             if watermark.has_infinity() { format!(" WHERE pg_catalog.isfinite({quoted})") } else { String::new() };
         let text = format!("SELECT pg_catalog.max({quoted}) FROM {}{finite}", statement.table.quoted());
-        watermark.read_one(&mut self.reading, text).await
+        let highest = watermark.read_one(&mut self.reading, text.clone()).await?;
+        if highest.is_none()
+            && let Some(again) = &self.again
+        {
+            let mut later = again.begin().await?;
+            let is_empty = watermark.read_one(&mut later, text).await?.is_none();
+            later.end().await?;
+            if !is_empty {
+                return Err(PostgresError::Refilled { table: statement.table.clone() });
+            }
+        }
+        Ok(highest)
+    }
+}
+
+/// Begins the reading in which a table is read, and looks the table up in it.
+async fn begin(
+    connections: &Connections,
+    connection: &ConnectionName,
+    table: &TableAddress,
+) -> Result<(Reading, Relation), PostgresError> {
+    let mut reading = connections.read(connection, ReadingTime::Ingestion).await?;
+    let relation = Relation::find(&mut reading, table).await?;
+    if !relation.can_be_held {
+        return Ok((reading, relation));
+    }
+    reading.end().await?;
+    let mut reading = connections.read_held(connection, ReadingTime::Ingestion, Some(table)).await?;
+    let relation = Relation::find(&mut reading, table).await?;
+    Ok((reading, relation))
+}
+
+/// Where what is no table of its own is asked in a later state.
+#[derive(Debug)]
+struct Again {
+    connections: Connections,
+    connection: ConnectionName,
+}
+
+impl Again {
+    async fn begin(&self) -> Result<Reading, PostgresError> {
+        self.connections.read(&self.connection, ReadingTime::Ingestion).await
+    }
+
+    /// Error: a statement that gave no row gives one now.
+    async fn must_give_nothing(&self, mut statement: Statement) -> Result<(), PostgresError> {
+        let mut reading = self.begin().await?;
+        statement.text.push_str(" LIMIT 1");
+        let row = statement.query().fetch_optional(reading.connection()).await;
+        let row = row.map_err(|error| PostgresError::of(&self.connection, &error))?;
+        reading.end().await?;
+        if row.is_some() { Err(PostgresError::Refilled { table: statement.table }) } else { Ok(()) }
     }
 }
 
@@ -284,14 +343,14 @@ impl TableSource for PostgresTable {
     }
 
     fn into_batches(self: Box<Self>) -> BatchStream {
-        let PostgresTable { name, typing, statement, reading, merged, .. } = *self;
+        let PostgresTable { name, typing, statement, reading, again, merged, .. } = *self;
         let new: BatchStream = Box::pin(async_stream::try_stream! {
             let Some(statement) = statement else {
                 reading.end().await?;
                 return;
             };
             let (sent, mut taken) = mpsc::channel(BATCHES_AHEAD);
-            let reader = tokio::spawn(read_rows(reading, statement, sent));
+            let reader = tokio::spawn(read_rows(reading, statement.clone(), sent));
             let mut rows_before = 0_u64;
             while let Some(read) = taken.recv().await {
                 let ReadRows { batch, bad } = read?;
@@ -305,6 +364,9 @@ impl TableSource for PostgresTable {
             }
             // A reader that ended early would look like the end of the rows.
             reader.await.map_err(|_| SourceError::Unreadable { file: name, reason: "its reader ended early".to_owned() })?;
+            if let (Some(again), 0) = (again, rows_before) {
+                again.must_give_nothing(statement).await?;
+            }
         });
         match merged {
             Some(merged) => merged.stream(new),

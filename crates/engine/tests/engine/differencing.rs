@@ -73,7 +73,11 @@ impl Attack {
 
     /// A session over a version of the data, with the recipient's record.
     async fn session(&self, version: &str, table: &[Row], columns: &[(&str, &str)]) -> GovernedSession {
-        let snapshot = self.place.snapshot(version, &csv(table)).await;
+        self.session_of(version, &csv(table), columns).await
+    }
+
+    async fn session_of(&self, version: &str, csv: &str, columns: &[(&str, &str)]) -> GovernedSession {
+        let snapshot = self.place.snapshot(version, csv).await;
         let table = GovernedTable::new(snapshot.files, &governance("t", columns, vec![], None)).expect("a table");
         let rules = StatisticsRules {
             dimensions: DIMENSIONS.map(name).into(),
@@ -164,6 +168,25 @@ async fn the_rows_of_one_person_are_a_difference_of_one() {
     let session = by_row.session("res_1", &table, &COLUMNS).await;
     assert_eq!(rows(&session, "select count(*) from t").await, ["100"]);
     assert_eq!(rows(&session, "select count(*) from t where month < 7").await, ["90"]);
+}
+
+/// Ten rows of one person, whose name has as many blanks before it as there were rows of his.
+#[tokio::test]
+async fn blanks_around_a_name_make_nobody_else_of_him() {
+    let mut table = Vec::new();
+    for id in 0..100 {
+        let (person, month) = if id < 90 { (id % 30, 1) } else { (50, 7) };
+        table.push(Row { id, person, city: 0, age: 30, month, salary: Some(1_000) });
+    }
+    let mut written = csv(&table);
+    for blanks in 0..10 {
+        written = written.replacen(",p50,", &format!(",{}p50 ,", " ".repeat(blanks)), 1);
+    }
+    let attack = Attack::new(true);
+    let session = attack.session_of("res_1", &written, &COLUMNS).await;
+    is_refused(&session, "select count(*) from t where month = 7", CohortTooSmall).await;
+    assert_eq!(rows(&session, "select count(*) from t").await, ["100"]);
+    is_refused(&session, "select count(*) from t where month < 7", DifferenceTooSmall).await;
 }
 
 /// The next version of the data is compared with what was given from this one, though all row numbers have moved.

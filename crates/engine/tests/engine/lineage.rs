@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::scalar::ScalarValue;
 use lingqu_domain::lineage::ANSWER_COLUMNS_MAX;
 use lingqu_domain::scope::ColumnName;
-use lingqu_engine::lineage::{InputColumn, ProductShape, describe};
+use lingqu_engine::lineage::{InputColumn, PersonColumns, Persons, ProductShape, describe, describe_with_persons};
 use lingqu_engine::{ColumnType, ColumnView, EngineError, SchemaView};
 
 use crate::data::{ALL_EXACT, Place, name, tenant_a};
@@ -235,4 +235,126 @@ async fn an_answer_of_many_columns_has_a_bounded_lineage() {
     let lineage = session.lineage(&sql).await.expect("an allowed statement");
     assert_eq!(lineage.columns.len(), ANSWER_COLUMNS_MAX);
     assert!(lineage.is_made_of(&name("salary")));
+}
+
+/// Tables about persons: `people` and `visits` name them by `id`, and `offences` by the number that `people` have, which is declared to
+/// say who it is; that of `visits` is a mere number of rows. `places` are about nobody.
+fn about_persons(named: &[&str]) -> (Vec<(String, SchemaView)>, Persons) {
+    let table = |name_: &str, columns: &[&str]| {
+        let columns = columns.iter().map(|column| ColumnView { name: name(column), column_type: ColumnType::Text });
+        (name_.to_owned(), SchemaView { columns: columns.collect() })
+    };
+    let inputs = vec![
+        table("people", &["number", "id", "spouse_id", "name"]),
+        table("visits", &["number", "id", "diagnosis"]),
+        table("offences", &["person", "points"]),
+        table("places", &["number", "name"]),
+    ];
+    let of = |subject: &str, key: Option<&str>| PersonColumns { subject: name(subject), key: key.map(name) };
+    let persons = [("people", of("id", Some("number"))), ("visits", of("id", None)), ("offences", of("person", None))];
+    let persons = persons.into_iter().map(|(table, columns)| (table.to_owned(), columns)).collect();
+    (inputs, Persons { inputs: persons, named: named.iter().copied().map(name).collect() })
+}
+
+async fn is_by_person(sql: &str, named: &[&str]) -> bool {
+    let (inputs, persons) = about_persons(named);
+    let described = describe_with_persons(&Place::new().engine, sql, &inputs, &persons).await;
+    described.unwrap_or_else(|error| panic!("{sql}: {error}")).1
+}
+
+/// Nobody's rows are in a row but those of the persons whom it names.
+#[tokio::test]
+async fn rows_are_of_the_persons_they_name() {
+    let of_the_named: &[(&str, &[&str])] = &[
+        ("select id, name from people where name <> 'x' order by name", &["id"]),
+        ("select p.id, v.diagnosis from people p join visits v on v.id = p.id", &["id"]),
+        ("select p.id, v.diagnosis from people p, visits v where v.id = p.id and v.diagnosis <> 'x'", &["id"]),
+        ("select p.id, v.diagnosis from people p left join visits v on v.id = p.id", &["id"]),
+        (
+            "select p.id, s.id as spouse, s.name from people p left join people s on s.id = p.spouse_id",
+            &["id", "spouse"],
+        ),
+        ("select p.id, o.points from people p join offences o on o.person = p.number", &["id"]),
+        ("select p.id, q.name from people p join people q on q.number = p.number", &["id"]),
+        (
+            "select p.id, n from people p join (select person, count(*) n from offences group by person) o on o.person = p.number",
+            &["id"],
+        ),
+        ("select id, max(diagnosis) over (partition by id) as d from visits", &["id"]),
+        ("select id, max(diagnosis) as d from visits group by id", &["id"]),
+        ("select distinct id, diagnosis from visits", &["id"]),
+        (
+            "select p.id, u.d from people p join (select id, diagnosis d from visits union all select person, points from offences) u on u.id = p.id",
+            &["id"],
+        ),
+        ("select p.id, l.name from people p join places l on l.number = p.name", &["id"]),
+        ("select id from people where name in (select name from places)", &["id"]),
+        ("select p.id from people p left semi join visits v on v.id = p.id", &["id"]),
+        ("select p.id from people p left anti join visits v on v.id = p.id", &["id"]),
+        ("select number, name from places limit 3", &[]),
+    ];
+    for (sql, named) in of_the_named {
+        let by_person = is_by_person(sql, named).await;
+        // A limit is not looked into, even where there is nobody.
+        assert_eq!(by_person, !sql.contains("limit"), "{sql}");
+    }
+    let of_others: &[(&str, &[&str])] = &[
+        ("select id, name from people", &[]),
+        ("select spouse_id, name from people", &["spouse_id"]),
+        ("select p.id, v.diagnosis from people p join visits v on v.id = p.spouse_id", &["id"]),
+        ("select p.id, v.diagnosis from people p join visits v on v.id = p.spouse_id where v.id is not null", &["id"]),
+        ("select p.id, v.diagnosis from people p join visits v on v.id = p.id or v.id = p.spouse_id", &["id"]),
+        ("select p.id, v.diagnosis from people p join visits v on v.number = p.number", &["id"]),
+        ("select p.id, v.diagnosis from people p join visits v on v.number = p.id", &["id"]),
+        (
+            "select p.id, v.diagnosis from people p join offences o on o.person = p.number join visits v on v.number = o.person",
+            &["id"],
+        ),
+        ("select id, max(name) over (partition by number) as d from people", &["id"]),
+        (
+            "select p.id, d.name from people p join (select distinct number, name from people) d on d.number = p.number",
+            &["id"],
+        ),
+        ("select p.id, v.diagnosis from people p cross join visits v", &["id"]),
+        ("select p.id, q.name from people p join people q on q.id = p.spouse_id", &["id"]),
+        // His row is there whether or not the other one is.
+        ("select v.id, p.name from people p left join visits v on v.id = p.id", &["id"]),
+        ("select p.id, v.diagnosis from people p full join visits v on v.id = p.id", &["id"]),
+        (
+            "select p.id, v.diagnosis from people p left join people q on q.id = p.spouse_id left join visits v on v.id = q.id",
+            &["id"],
+        ),
+        ("select id, lag(diagnosis) over (order by id) as d from visits", &["id"]),
+        ("select id, max(diagnosis) over (partition by number) as d, max(diagnosis) over () as e from visits", &["id"]),
+        ("select max(id) as id, diagnosis from visits group by diagnosis", &["id"]),
+        ("select id, max(diagnosis) as d from visits group by grouping sets ((id), ())", &["id"]),
+        (
+            "select p.id, d.diagnosis from people p join (select distinct diagnosis from visits) d on d.diagnosis = p.name",
+            &["id"],
+        ),
+        ("select id, (select max(diagnosis) from visits) as d from people", &["id"]),
+        ("select id from people p where exists (select 1 from visits v where v.id = p.spouse_id)", &["id"]),
+        (
+            "select id from people where name in (select name from places where name in (select diagnosis from visits))",
+            &["id"],
+        ),
+        ("select p.id from people p left anti join visits v on v.id = p.spouse_id", &["id"]),
+        // Of a part of the union the column is another's.
+        (
+            "select p.id, u.d from people p join (select id, name d from people union all select spouse_id, name from people) u on u.id = p.id",
+            &["id"],
+        ),
+        (
+            "select p.id, u.d from people p join (select v.id as one, v.id as other, v.diagnosis d from visits v \
+             union all select v.id, q.id, q.name from visits v cross join people q) u on u.one = p.id",
+            &["id"],
+        ),
+    ];
+    for (sql, named) in of_others {
+        assert!(!is_by_person(sql, named).await, "{sql}");
+    }
+    let both = "select u.one, u.other, u.d from (select v.id as one, v.id as other, v.diagnosis d from visits v \
+                union all select v.id, q.id, q.name from visits v cross join people q) u";
+    assert!(is_by_person(both, &["one", "other"]).await);
+    assert!(!is_by_person(both, &["one"]).await);
 }

@@ -93,6 +93,25 @@ fn json_lines_and_arrays_read_the_same() {
     assert_eq!(read(&of_lines).expect("good").len(), 2);
 }
 
+/// Cut off between two rows, a file would be one with fewer rows. What was found of one may be so.
+#[test]
+fn an_array_of_json_ends_with_its_file() {
+    let place = Place::new();
+    let path = |text: &str| place.file("a.json", text);
+    let two = "[{\"a\": 1},\n{\"a\": 2}";
+    for cut in ["", ",", "\n", ",\n", "]{\"a\": 3}", "] [{\"a\": 3}]", "],"] {
+        let text = format!("{two}{cut}");
+        let error = open(&path(&text)).and_then(|source| read(&source)).expect_err("not whole");
+        assert!(matches!(error, SourceError::ArrayNotWhole { .. } | SourceError::BadJson { .. }), "{text}: {error}");
+        let declared = Some(vec![declared("a", "a", ColumnType::Integer)]);
+        let options = SourceOptions { declared, ..SourceOptions::default() };
+        assert!(Source::open(&path(&text), options).and_then(|source| read(&source)).is_err(), "{text}");
+    }
+    for whole in [format!("{two}]"), format!(" {two}\n]\r\n \n"), format!("\u{feff}{two}] ")] {
+        assert_eq!(read(&open(&path(&whole)).expect("whole")).expect("whole"), ["1", "2"], "{whole}");
+    }
+}
+
 /// Through a float the amount would be ….00, the code 1.1 and the number of the case 12345678901234567000.
 #[test]
 fn numbers_of_json_are_kept_as_they_are_written() {
@@ -113,6 +132,10 @@ fn numbers_of_json_are_kept_as_they_are_written() {
         let expected = "12345678901234567.890000|1.10|12345678901234567890|0.30000000000000004|南/";
         assert_eq!(read(&source).expect("good"), [expected], "{file}");
     }
+    let repeated = "{\"note\": \"a\"}\n{\"note\": \"b\", \"note\": \"c\"}\n";
+    let error =
+        open(&place.file("twice.ndjson", repeated)).and_then(|source| read(&source)).expect_err("which of them");
+    assert!(matches!(&error, SourceError::RepeatedName { line: 2, column, .. } if column == "note"), "{error}");
     let lone = place.file("lone.ndjson", "{\"note\": \"a\"}\n{\"note\": \"\\ud800\"}\n");
     let error = open(&lone).and_then(|source| read(&source)).expect_err("half of a character");
     assert!(matches!(error, SourceError::BadJson { line: 2, .. }), "{error}");

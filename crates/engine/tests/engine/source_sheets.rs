@@ -239,6 +239,74 @@ fn a_text_is_no_longer_than_a_cell_and_a_row_no_longer_than_a_record() {
     assert!(matches!(&error, SourceError::BadWorkbook { reason, .. } if reason.contains("row 2")), "{error}");
 }
 
+/// A merged cell of many columns gives each of them its text, and a row of them is no longer than another.
+#[test]
+fn the_text_of_a_merged_cell_counts_in_each_cell_that_it_fills() {
+    let place = Place::new();
+    let path = place.directory.path().join("merged.xlsx");
+    let cell = |at: &str, text: &str| format!(r#"<c r="{at}" t="inlineStr"><is><t>{text}</t></is></c>"#);
+    let header: String = ('A'..='Z').map(|column| cell(&format!("{column}1"), &format!("c{column}"))).collect();
+    let options = SourceOptions { fill_merged_cells: true, ..SourceOptions::default() };
+    let read = |characters: usize, areas: &[&str]| {
+        let value = cell("A2", &"x".repeat(characters));
+        let cells = format!(r#"<row r="1">{header}</row><row r="2">{value}</row>"#);
+        let areas: String = areas.iter().map(|area| format!(r#"<mergeCell ref="{area}"/>"#)).collect();
+        let merged = format!("</sheetData><mergeCells>{areas}</mergeCells>");
+        let sheet = String::from_utf8(sheet(&cells)).expect("text").replace("</sheetData>", &merged);
+        archive(
+            &path,
+            &[
+                ("[Content_Types].xml", TYPES.as_bytes()),
+                ("_rels/.rels", RELATIONS.as_bytes()),
+                ("xl/workbook.xml", BOOK.as_bytes()),
+                ("xl/_rels/workbook.xml.rels", BOOK_RELATIONS.as_bytes()),
+                ("xl/worksheets/sheet1.xml", sheet.as_bytes()),
+            ],
+        );
+        rows(&path, &options)
+    };
+    let filled = read(30_000, &["A2:Z2"]).expect("less than a record");
+    assert_eq!(filled[0].len(), 26 * 30_000 + 25);
+    let reason = |read: Result<Vec<String>, SourceError>| match read {
+        Err(SourceError::BadWorkbook { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    // 32 cells of 32,767 bytes are a record, and one more is too many.
+    let long = reason(read(32_767, &["A2:AG2"]));
+    assert!(long.contains("row 2") && long.contains("bytes of text"), "{long}");
+    let across = reason(read(1, &["A2:XFD2", "A2:B2"]));
+    assert!(across.contains("lie over each other"), "{across}");
+}
+
+/// Runs of a text that stands in its cell are joined in memory, so all of them are bounded, whatever closes them.
+#[test]
+fn a_text_in_its_cell_does_not_grow_with_its_runs() {
+    const RUN: usize = 1_000_000;
+    let place = Place::new();
+    let runs = |count: usize| format!("<r><t>{}</t></r>", "x".repeat(RUN)).repeat(count);
+    let refused = |cell: &str| {
+        let below = format!(r#"{GOOD_ROWS}<row r="3"><c r="A3" t="inlineStr">{cell}</c></row>"#);
+        match open_made(&place, &sheet(&below), &texts("1", GOOD_TEXTS)) {
+            Err(SourceError::BadWorkbook { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    let long = refused(&format!("<is>{}</is>", runs(17)));
+    assert!(long.contains("longer than any cell can be"), "{long}");
+    for hidden in [
+        format!("<is>{}<is>{}</is></is>", runs(1), runs(1)),
+        format!("<is>{}</x:is>{}</is>", runs(1), runs(1)),
+        format!("<is>{}</v>{}</is>", runs(1), runs(1)),
+    ] {
+        let reason = refused(&hidden);
+        assert!(reason.contains("in one another"), "{reason}");
+    }
+    for hidden in ["<><is></is>", r#"<is><"></is>"></is>"#, r#"</x "><is></is>"#] {
+        let reason = refused(hidden);
+        assert!(reason.contains("do not write"), "{reason}");
+    }
+}
+
 /// A number is a day only where its cell is formatted as one, and which day, the workbook says. (ECMA-376, 18.17.4.1.)
 #[test]
 fn days_are_counted_as_the_workbook_says() {
@@ -271,6 +339,45 @@ fn days_are_counted_as_the_workbook_says() {
         );
         assert_eq!(rows(&path, &SourceOptions::default()).expect("a good sheet"), expected);
     }
+}
+
+/// A spreadsheet keeps some 16 digits: two numbers of persons would be one, or another person's. In what was found they may be so.
+#[test]
+fn a_number_that_lost_digits_is_refused_and_yet_found() {
+    let place = Place::new();
+    let path = place.directory.path().join("long.xlsx");
+    let sheet = |value: &str| {
+        workbook_of(
+            &path,
+            &format!(
+                r#"<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c></row><row r="2"><c r="A2"><v>{value}</v></c></row>"#
+            ),
+        );
+    };
+    let read = |column_type| {
+        let (header, aliases) = ("id".to_owned(), Vec::new());
+        let declared = vec![DeclaredColumn { header, aliases, name: name("id"), column_type }];
+        rows(&path, &SourceOptions { declared: Some(declared), ..SourceOptions::default() })
+    };
+    let decimal = ColumnType::Decimal { precision: 38, scale: 6 };
+    sheet("450102199001011234");
+    for column_type in [ColumnType::Text, ColumnType::Integer, decimal] {
+        let error = read(column_type).expect_err("another person's");
+        assert!(matches!(error, SourceError::BadValue { line: 2, found_kind: FoundKind::LongNumber, .. }), "{error}");
+        assert!(error.to_string().contains("entered as text"), "{error}");
+    }
+    let found = Fragment::read(&path, &FragmentOptions::default()).expect("a good sheet");
+    assert_eq!(text_rows(&[found.batch]), ["450102199001011260"]);
+    sheet("9007199254740993");
+    assert!(read(ColumnType::Integer).is_err(), "it comes as …992");
+    sheet("12345678901234567.89");
+    assert!(read(decimal).is_err());
+    sheet("9007199254740991");
+    for column_type in [ColumnType::Text, ColumnType::Integer] {
+        assert_eq!(read(column_type).expect("exact"), ["9007199254740991"]);
+    }
+    sheet("1234567.89");
+    assert_eq!(read(decimal).expect("exact"), ["1234567.890000"]);
 }
 
 /// What was found is read under whatever names it has now: others, one name twice, or none.

@@ -1,16 +1,18 @@
 //! Delta and Iceberg tables as sources: tables that other programs wrote (`fixtures/tables/PROVENANCE.md`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int64Type, Schema, TimestampMicrosecondType};
 use futures::StreamExt;
 use lingqu_domain::scope::ColumnName;
 use lingqu_engine::snapshot::{Ingest, IngestControl, SnapshotError, SnapshotStore};
 use lingqu_engine::source::{FoundKind, Reject, RejectLimit, RejectReason, SourceError, SourceIdentity, TableSource};
 use lingqu_engine::table_source::{Places, TableReference, Wanted, open};
 use lingqu_engine::{ColumnType, ColumnView, SchemaView};
+use parquet::arrow::ArrowWriter;
 
 const DECIMAL: ColumnType = ColumnType::Decimal { precision: 38, scale: 6 };
 const PEOPLE: [(&str, ColumnType); 8] = [
@@ -156,6 +158,42 @@ async fn the_same_version_has_the_same_identity_and_the_same_rows_in_order() {
         let rows = ids(&read(first).await.unwrap());
         assert_eq!(ids(&read(second).await.unwrap()), rows);
     }
+}
+
+/// A column is dropped and another one of its name added: no file changes, and the rows do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_are_others_under_the_same_names_are_another_version() {
+    let (_directory, folder) = given("delta/people");
+    let log = folder.join("t/_delta_log");
+    let first = std::fs::read_to_string(log.join("00000000000000000000.json")).unwrap();
+    let actions = first.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut metadata = actions.into_iter().find(|action| action.get("metaData").is_some()).unwrap();
+    let plain: serde_json::Value =
+        serde_json::from_str(metadata["metaData"]["schemaString"].as_str().unwrap()).unwrap();
+    let mut commit = |version: usize, score: (u64, &str)| {
+        let mut schema = plain.clone();
+        for (place, field) in schema["fields"].as_array_mut().unwrap().iter_mut().enumerate() {
+            let own = (place as u64 + 1, field["name"].as_str().unwrap().to_owned());
+            let (id, name) = if own.1 == "score" { (score.0, score.1.to_owned()) } else { own };
+            field["metadata"] =
+                serde_json::json!({ "delta.columnMapping.id": id, "delta.columnMapping.physicalName": name });
+        }
+        metadata["metaData"]["schemaString"] = schema.to_string().into();
+        metadata["metaData"]["configuration"] =
+            serde_json::json!({ "delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "9" });
+        let protocol = r#"{"protocol":{"minReaderVersion":2,"minWriterVersion":5}}"#;
+        std::fs::write(log.join(format!("{version:020}.json")), format!("{protocol}\n{metadata}\n")).unwrap();
+    };
+    commit(3, (7, "score"));
+    commit(4, (9, "another"));
+    let open = async |version| opened(&folder, &delta("t", version), &PEOPLE, false).await.unwrap();
+    let (before, after) = (open(Some(3)).await, open(Some(4)).await);
+    assert_eq!(before.identity(), open(Some(3)).await.identity());
+    assert_ne!(before.identity(), after.identity());
+    let scores = |batches: &[RecordBatch]| -> usize {
+        batches.iter().map(|batch| batch.num_rows() - batch.column_by_name("score").unwrap().null_count()).sum()
+    };
+    assert_eq!((scores(&read(before).await.unwrap()), scores(&read(after).await.unwrap())), (7, 0));
 }
 
 #[tokio::test]
@@ -357,6 +395,75 @@ async fn rows_that_delete_files_of_iceberg_delete_are_not_read() {
     let before = snapshot_id("deletes", "before");
     let source = opened(&folder, &iceberg("iceberg/deletes", Some(&before)), &PEOPLE, false).await.unwrap();
     assert_eq!(ids(&read(source).await.unwrap()), [1, 2, 3, 4, 5, 6]);
+}
+
+/// The library keeps no row of which it can't say that its value is another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_lack_the_value_by_which_others_are_deleted_are_not_lost() {
+    let (_directory, folder) = given("iceberg/deletes");
+    let data = data_files(&folder.join("t")).into_iter().find(|file| {
+        let name = file.file_name().unwrap().to_string_lossy();
+        name != "equality.parquet" && name != "positions.parquet"
+    });
+    let field = |name: &str, id: &str| {
+        let told = [("PARQUET:field_id".to_owned(), id.to_owned())].into();
+        Field::new(name, DataType::Int64, true).with_metadata(told)
+    };
+    let write = |name: &str, id: &str, values: Vec<Option<i64>>| {
+        let schema = Arc::new(Schema::new(vec![field(name, id)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from(values))]).unwrap();
+        let file = std::fs::File::create(data.as_ref().unwrap()).unwrap();
+        let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    };
+    // A row without a number; a file from before there were numbers.
+    for (name, id, values) in [("id", "1", vec![Some(1), None]), ("age", "9", vec![Some(1)])] {
+        write(name, id, values);
+        let error = refused(&folder, &iceberg("t", None)).await;
+        assert!(error.contains("column `id`") && error.contains("compact the table"), "{error}");
+    }
+}
+
+/// What is done to the fields of a schema.
+type Change<'a> = &'a dyn Fn(&mut Vec<serde_json::Value>);
+
+/// Without a new snapshot the table's data is that of its old columns.
+#[tokio::test]
+async fn an_iceberg_table_whose_columns_changed_since_its_snapshot_is_refused() {
+    let read_at = async |change: Change<'_>, snapshot: Option<&str>| {
+        let (_directory, folder) = given("iceberg/people");
+        let mut entries: Vec<PathBuf> =
+            std::fs::read_dir(folder.join("t/metadata")).unwrap().flatten().map(|entry| entry.path()).collect();
+        entries.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        entries.sort();
+        let newest = entries.last().unwrap();
+        let mut metadata: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(newest).unwrap()).unwrap();
+        let mut schema = metadata["schemas"][1].clone();
+        schema["schema-id"] = 2.into();
+        change(schema["fields"].as_array_mut().unwrap());
+        metadata["schemas"].as_array_mut().unwrap().push(schema);
+        metadata["current-schema-id"] = 2.into();
+        metadata["last-column-id"] = 10.into();
+        std::fs::write(newest, metadata.to_string()).unwrap();
+        let source =
+            opened(&folder, &iceberg("t", snapshot), &PEOPLE, true).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(sorted(ids(&read(source).await.unwrap())))
+    };
+    let another = serde_json::json!({ "id": 10, "name": "note", "required": false, "type": "string" });
+    let second = snapshot_id("people", "second");
+    let changes: [Change<'_>; 3] = [&|fields| fields.truncate(8), &|fields| fields[8] = another.clone(), &|fields| {
+        fields[8]["name"] = "remark".into()
+    }];
+    for change in changes {
+        let error = read_at(change, None).await.unwrap_err();
+        assert!(error.contains("dropped or renamed since its newest snapshot"), "{error}");
+        assert_eq!(read_at(change, Some(&second)).await.unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+    }
+    let mut more = another.clone();
+    more["name"] = "remark".into();
+    let added = |fields: &mut Vec<serde_json::Value>| fields.push(more.clone());
+    assert_eq!(read_at(&added, None).await.unwrap(), [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ impl Deliveries {
             return self.keyed_batches(admission, request).await;
         }
         let BatchRequest { mode, sql, parameters, request, limits } = request;
-        let question = Question { mode, sql, parameters, request, limits };
+        let question = Question { mode, sql, parameters, request, limits, pays_for: None };
         let mut schema = None;
         let written = |answer: Answer, _head: &JsonHead<'_>, hook: Hook| -> Pieces<RecordBatch> {
             let told = told(&answer.schema());

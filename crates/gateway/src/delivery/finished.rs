@@ -8,17 +8,23 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use lingqu_app::AppError;
 use lingqu_crypto::{Sha256Digest, Sha256Hasher};
+use lingqu_engine::EngineError;
 use roaring::RoaringTreemap;
 
 use crate::error::GatewayError;
 
 /// The folder below the node's directory.
 const FOLDER: &str = "finished";
+/// How long whoever reads a file that was put away may go on at least, whatever its length.
+const READ_ON_GRACE: Duration = Duration::from_secs(600);
+/// Bytes a second that he may be as slow as beyond this, once others find no room.
+const READ_ON_RATE: u64 = 1 << 20;
 
 /// A data set as a file.
 #[derive(Debug)]
@@ -32,20 +38,36 @@ pub struct Finished {
     pub answer_rows: u64,
     /// Numbers of the governed table's rows that it was made of.
     pub(super) rows: RoaringTreemap,
+    /// Whether others wait for its room for so long that nobody may read on.
+    is_over: AtomicBool,
+}
+
+/// A finished file that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    /// Kept as long as the file is open: by it is known that its bytes are on the disk.
+    pub(super) held: Arc<Finished>,
 }
 
 impl Finished {
     /// Opens it. Nothing when it was put away meanwhile.
-    pub(super) fn open(&self) -> Result<Option<File>, AppError> {
+    pub(super) fn open(self: &Arc<Self>) -> Result<Option<Opened>, AppError> {
         match File::open(&self.path) {
-            Ok(file) => Ok(Some(file)),
+            Ok(file) => Ok(Some(Opened { file, held: Arc::clone(self) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(AppError::file("open", &self.path, &error)),
         }
     }
+
+    /// Refuses who would read on when others need the room of a file that was put away long ago. Error: `busy`.
+    pub(super) fn may_be_read_on(&self) -> Result<(), GatewayError> {
+        if self.is_over.load(Ordering::Relaxed) { Err(AppError::Engine(EngineError::Busy).into()) } else { Ok(()) }
+    }
 }
 
-/// All finished files of a node. Their bytes and those of files that are being made stay below a limit.
+/// All finished files of a node. Their bytes, those of files that are being made and those of files that were put away while
+/// somebody reads them stay below a limit.
 #[derive(Debug)]
 pub(super) struct FinishedFiles {
     directory: PathBuf,
@@ -63,8 +85,50 @@ struct Shelf {
     files: BTreeMap<Sha256Digest, (Arc<Finished>, u64)>,
     /// Counts uses.
     uses: u64,
-    /// Of all files, those that are being made included.
+    /// Of the files on the shelf and those that are being made.
     bytes: u64,
+    /// Files that were put away. Who has one open reads it to its end unless he is slow and others need the room; until then it
+    /// is on the disk.
+    put_away: Vec<PutAway>,
+}
+
+#[derive(Debug)]
+struct PutAway {
+    file: Weak<Finished>,
+    bytes: u64,
+    /// Until when it is read on even if others need its room.
+    until: Instant,
+}
+
+impl Shelf {
+    /// The name of the file that was used longest ago, of those that nobody has open or of all.
+    fn oldest(&self, is_closed: bool) -> Option<Sha256Digest> {
+        let files = self.files.iter().filter(|(_, (file, _))| !is_closed || Arc::strong_count(file) == 1);
+        files.min_by_key(|(_, (_, used))| *used).map(|(name, _)| *name)
+    }
+
+    /// Counts a file that is on the shelf no more.
+    fn put_away(&mut self, file: &Arc<Finished>) {
+        self.bytes -= file.bytes;
+        self.put_away.retain(|put_away| put_away.file.strong_count() > 0);
+        let patience = READ_ON_GRACE + Duration::from_secs(file.bytes / READ_ON_RATE);
+        self.put_away.push(PutAway { file: Arc::downgrade(file), bytes: file.bytes, until: Instant::now() + patience });
+    }
+
+    /// Ends the reading of files that were put away so long ago that whoever is not slow has them.
+    fn end_slow_readers(&self) {
+        let now = Instant::now();
+        let slow = self.put_away.iter().filter(|put_away| put_away.until <= now);
+        for file in slow.filter_map(|put_away| put_away.file.upgrade()) {
+            file.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of files that were put away and are open.
+    fn bytes_read_on(&self) -> u64 {
+        let open = self.put_away.iter().filter(|put_away| put_away.file.strong_count() > 0);
+        open.map(|put_away| put_away.bytes).sum()
+    }
 }
 
 impl FinishedFiles {
@@ -98,7 +162,7 @@ impl FinishedFiles {
         let mut shelf = self.shelf();
         if shelf.files.get(name).is_some_and(|(file, _)| Arc::ptr_eq(file, gone)) {
             shelf.files.remove(name);
-            shelf.bytes -= gone.bytes;
+            shelf.put_away(gone);
         }
     }
 
@@ -151,23 +215,31 @@ impl FinishedFiles {
         Ok(())
     }
 
-    /// Takes room for more bytes of a file that is being made, putting others away. Error: there is none.
+    /// Takes room for more bytes of a file that is being made, putting others away. Error: `busy` while there is none, because
+    /// others are being made or read; files that were put away are then read on for a time in proportion to their length.
     fn take_room(&self, bytes: u64) -> Result<(), GatewayError> {
         let mut shelf = self.shelf();
-        while shelf.bytes + bytes > self.bytes_max {
-            let oldest = shelf.files.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| *name);
-            let Some(oldest) = oldest else { return Err(GatewayError::FileTooLarge { bytes_max: self.bytes_max }) };
-            let Some((file, _)) = shelf.files.remove(&oldest) else { break };
-            // Who has it open reads it to its end.
+        loop {
+            let wanted = shelf.bytes + bytes;
+            if wanted + shelf.bytes_read_on() <= self.bytes_max {
+                shelf.bytes = wanted;
+                return Ok(());
+            }
+            // An open one leaves its room only when it is closed. It is put away all the same where there would be none without:
+            // otherwise whoever always has his file open would keep it for ever.
+            let closed = shelf.oldest(true);
+            let oldest = if wanted > self.bytes_max { closed.or_else(|| shelf.oldest(false)) } else { closed };
+            let Some((file, _)) = oldest.and_then(|oldest| shelf.files.remove(&oldest)) else {
+                shelf.end_slow_readers();
+                return Err(AppError::Engine(EngineError::Busy).into());
+            };
             match fs::remove_file(&file.path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(AppError::file("remove", &file.path, &error).into());
                 }
-                _ => shelf.bytes -= file.bytes,
+                _ => shelf.put_away(&file),
             }
         }
-        shelf.bytes += bytes;
-        Ok(())
     }
 
     fn give_room_back(&self, bytes: u64) {
@@ -208,13 +280,14 @@ impl Unfinished {
         fs::rename(&self.unfinished, &self.path).map_err(|error| AppError::file("keep", &self.path, &error))?;
         self.is_kept = true;
         let digest = std::mem::take(&mut self.hasher).finish();
-        let finished = Arc::new(Finished { path: self.path.clone(), bytes: self.bytes, digest, answer_rows, rows });
+        let (path, is_over) = (self.path.clone(), AtomicBool::new(false));
+        let finished = Arc::new(Finished { path, bytes: self.bytes, digest, answer_rows, rows, is_over });
         let mut shelf = self.files.shelf();
         shelf.uses += 1;
         let uses = shelf.uses;
         // Made by two at once, when one was given up at its very end, it is one file.
         if let Some((twin, _)) = shelf.files.insert(self.name, (Arc::clone(&finished), uses)) {
-            shelf.bytes -= twin.bytes;
+            shelf.put_away(&twin);
         }
         Ok(finished)
     }
@@ -270,6 +343,11 @@ mod tests {
         fs::read_dir(folder.join(FOLDER)).unwrap().count()
     }
 
+    fn bytes_of(files: &FinishedFiles) -> (u64, u64) {
+        let shelf = files.shelf();
+        (shelf.bytes, shelf.bytes_read_on())
+    }
+
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("lingqu-finished-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&folder));
@@ -278,25 +356,66 @@ mod tests {
     }
 
     #[test]
-    fn the_file_used_longest_ago_makes_room_and_an_open_one_can_be_read_on() {
+    fn the_file_used_longest_ago_makes_room() {
         let folder = folder("room");
         let files = Arc::new(FinishedFiles::new(&folder, 100));
-        let first = make(&files, "a", 40).unwrap();
+        make(&files, "a", 40).unwrap();
         make(&files, "b", 40).unwrap();
         assert!(files.find(&sha256(b"a")).is_some(), "a use");
-        let open = files.find(&sha256(b"b")).unwrap().open().unwrap().unwrap();
-        assert!(files.find(&sha256(b"a")).is_some());
         make(&files, "c", 50).unwrap();
         assert!(files.find(&sha256(b"b")).is_none() && files.find(&sha256(b"a")).is_some());
         assert_eq!(on_disk(&folder), 2);
-        assert_eq!(io::read_to_string(open).unwrap().len(), 40);
         // One larger than all room is given up; nothing of it stays, and nothing else went for it.
         let refused = make(&files, "d", 101).unwrap_err();
         assert!(matches!(refused, GatewayError::FileTooLarge { bytes_max: 100 }));
         assert_eq!((on_disk(&folder), files.shelf().bytes), (2, 90));
         make(&files, "e", 100).unwrap();
         assert_eq!((on_disk(&folder), files.shelf().bytes), (1, 100));
-        assert!(first.open().unwrap().is_none());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn an_open_file_can_be_read_on_and_takes_room_until_it_is_closed() {
+        let folder = folder("open");
+        let files = Arc::new(FinishedFiles::new(&folder, 100));
+        let Opened { file, held } = make(&files, "a", 40).unwrap().open().unwrap().unwrap();
+        make(&files, "b", 40).unwrap();
+        // The other one goes, though it was used later.
+        make(&files, "c", 50).unwrap();
+        assert!(files.find(&sha256(b"b")).is_none() && files.find(&sha256(b"a")).is_some());
+        // With both there would be room; but the open one's bytes are on the disk.
+        let refused = make(&files, "d", 70).unwrap_err();
+        assert!(matches!(refused, GatewayError::App(AppError::Engine(EngineError::Busy))), "{refused:?}");
+        assert_eq!((on_disk(&folder), bytes_of(&files)), (0, (0, 40)));
+        assert!(held.open().unwrap().is_none(), "nobody else opens it");
+        make(&files, "d", 60).unwrap();
+        assert_eq!(io::read_to_string(file).unwrap().len(), 40);
+        drop(held);
+        make(&files, "e", 100).unwrap();
+        assert_eq!((on_disk(&folder), bytes_of(&files)), (1, (100, 0)));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_slow_reader_loses_a_file_that_was_put_away_once_others_need_its_room() {
+        let folder = folder("slow");
+        let files = Arc::new(FinishedFiles::new(&folder, 100));
+        let Opened { held, .. } = make(&files, "a", 80).unwrap().open().unwrap().unwrap();
+        let is_busy =
+            |made: Result<_, GatewayError>| matches!(made, Err(GatewayError::App(AppError::Engine(EngineError::Busy))));
+        // He has a while, and longer while nobody needs the room.
+        assert!(is_busy(make(&files, "b", 40).map(drop)));
+        held.may_be_read_on().unwrap();
+        let put_away =
+            |files: &FinishedFiles| files.shelf().put_away[0].until.saturating_duration_since(Instant::now());
+        assert!(put_away(&files) > READ_ON_GRACE / 2);
+        files.shelf().put_away[0].until = Instant::now();
+        make(&files, "c", 20).unwrap();
+        held.may_be_read_on().unwrap();
+        assert!(is_busy(make(&files, "b", 40).map(drop)));
+        assert!(is_busy(held.may_be_read_on()));
+        drop(held);
+        make(&files, "b", 40).unwrap();
         fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -311,7 +430,7 @@ mod tests {
         second.write(b"whole").unwrap();
         drop(given_up);
         let made = second.finish(RoaringTreemap::new(), 1).unwrap();
-        assert_eq!(io::read_to_string(made.open().unwrap().unwrap()).unwrap(), "whole");
+        assert_eq!(io::read_to_string(made.open().unwrap().unwrap().file).unwrap(), "whole");
         assert_eq!((on_disk(&folder), files.shelf().bytes), (1, 5));
         // Made twice to its end, it is there once.
         make(&files, "a", 5).unwrap();

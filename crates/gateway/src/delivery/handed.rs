@@ -26,12 +26,12 @@ use lingqu_engine::session::AnswerPart;
 use roaring::RoaringTreemap;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, Take};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{mpsc, oneshot};
 
-use super::finished::{Finished, FinishedFiles};
+use super::finished::{Finished, FinishedFiles, Opened};
+use super::key::Key;
 use super::reservation::Reservation;
-use super::stream::{Body, Cut};
+use super::stream::{Body, cut_off};
 use super::{Admission, Deliveries, paid, receipt, task_lost};
 use crate::encode::{Format, JsonFrame, answer_bytes};
 use crate::error::GatewayError;
@@ -44,6 +44,8 @@ const HANDED_MAX: usize = 20_000;
 const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces that wait for the client.
 const PIECES_AHEAD: usize = 1;
+/// How often the closing of a delivery is tried at once.
+const CLOSE_ATTEMPTS: usize = 3;
 /// How often a file that was put away between finding and opening it is made again.
 const OPEN_ATTEMPTS: usize = 3;
 
@@ -97,6 +99,8 @@ pub struct Handed {
 enum Stage {
     /// Opened; no byte left.
     Open,
+    /// No byte left either, but the record that closes it may be there: whether it was written is not known.
+    Unsure,
     /// Closed as delivered.
     Taken,
     /// Closed as not taken.
@@ -123,6 +127,11 @@ pub(super) struct HandOuts {
 impl HandOuts {
     pub(super) fn new(files: FinishedFiles) -> Self {
         Self { files: Arc::new(files), handed: Mutex::default(), paying: tokio::sync::Mutex::default() }
+    }
+
+    /// Held by who finds out whether a file is paid, and by who pays for one.
+    pub(super) async fn paying(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.paying.lock().await
     }
 
     fn look<T>(&self, look: impl FnOnce(&mut HandedFiles) -> T) -> T {
@@ -179,22 +188,29 @@ impl Deliveries {
         length: u64,
     ) -> Result<Body, GatewayError> {
         let place = self.singles.take(&handed.order)?;
-        let mut file = File::from_std(self.opened_file(handed).await?);
+        let Opened { file, held } = self.opened_file(handed).await?;
+        let mut file = File::from_std(file);
         file.seek(SeekFrom::Start(start)).await.map_err(|error| unreadable(&error))?;
         let (deliveries, taken) = (self.clone(), Arc::clone(handed));
         let closed = tokio::spawn(async move { deliveries.close_taken(&taken).await });
         closed.await.map_err(|error| task_lost(&error))??;
-        let (pieces, body) = mpsc::channel(PIECES_AHEAD);
+        let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
+        let (verdict, whole) = oneshot::channel();
         let (deliveries, handed) = (self.clone(), Arc::clone(handed));
         tokio::spawn(async move {
-            let told = deliveries.hand_over(&handed, &serving, file.take(length), &pieces).await;
+            let told = deliveries.hand_over(&handed, &serving, &held, file.take(length), &pieces).await;
             // Not when the client comes to know it: he may never ask.
-            drop(place);
-            if let Err(error) = told {
-                drop(pieces.send(Err(Cut { problem: Box::new(error.problem()) })).await);
-            }
+            drop((place, held));
+            drop(verdict.send(told.map_err(|error| Box::new(error.problem()))));
         });
-        Ok(Box::pin(ReceiverStream::new(body)))
+        Ok(Box::pin(async_stream::stream! {
+            while let Some(piece) = taken.recv().await {
+                yield Ok(piece);
+            }
+            if let Some(cut) = cut_off(whole).await {
+                yield Err(cut);
+            }
+        }))
     }
 
     /// Whether the order has paid for a file that is handed out.
@@ -202,56 +218,36 @@ impl Deliveries {
         Ok(paid::is_paid(&self.app, &handed.order, &handed.name).await?)
     }
 
-    /// Hands a part of an open file over piece by piece, as long as the grant and the key stand and the client takes it. He
-    /// may have hung up when this returns.
+    /// Hands a part of an open file over piece by piece, as long as the grant and the key stand, the client takes it and
+    /// nobody has waited long for its room. He may have hung up when this returns.
     async fn hand_over(
         &self,
         handed: &Handed,
         serving: &Serving,
+        held: &Finished,
         mut part: Take<File>,
-        pieces: &mpsc::Sender<Result<Bytes, Cut>>,
+        pieces: &mpsc::Sender<Bytes>,
     ) -> Result<(), GatewayError> {
         let patience = self.settings.receiver_patience;
+        let key = Key::new(handed.key);
         loop {
             let Ok(room) = tokio::time::timeout(patience, pieces.reserve()).await else {
                 return Err(GatewayError::ReceiverTooSlow { seconds: patience.as_secs() });
             };
             let Ok(room) = room else { return Ok(()) };
+            held.may_be_read_on()?;
             self.app.still_granted(serving)?;
-            self.must_have_key(handed)?;
+            key.must_be_in_force(&self.app, &handed.order)?;
             let mut piece = BytesMut::with_capacity(PIECE_BYTES);
             if part.read_buf(&mut piece).await.map_err(|error| unreadable(&error))? == 0 {
                 return Ok(());
             }
-            room.send(Ok(piece.freeze()));
+            room.send(piece.freeze());
+            if part.limit() == 0 {
+                // The last one is not waited for: whoever has it may ask for a file that needs the room of this one.
+                return Ok(());
+            }
         }
-    }
-
-    /// Refuses when the key that a file was asked with is not in force any more. Error: `bad_service_key`.
-    fn must_have_key(&self, handed: &Handed) -> Result<(), AppError> {
-        let hash = handed.key.to_string();
-        let is_in_force = self.app.read(|state| {
-            let order = state.orders.get(&handed.order);
-            order.is_some_and(|order| order.value.service_keys.iter().any(|key| key.hash == hash && !key.revoked))
-        });
-        if is_in_force { Ok(()) } else { Err(AppError::BadKey) }
-    }
-
-    /// Notes that an export which has begun pays for its file, so that its pieces are not paid for once more. Its receipt
-    /// decides whether it did.
-    pub async fn note_export(
-        &self,
-        admission: &Admission,
-        sql: &str,
-        format: Format,
-        receipt: &ReceiptId,
-    ) -> Result<(), GatewayError> {
-        let name = name_of(admission, sql, format);
-        let _turn = self.hand_outs.paying.lock().await;
-        if !paid::is_paid(&self.app, &admission.order, &name).await? {
-            paid::note(&self.app, &admission.order, &name, receipt).await?;
-        }
-        Ok(())
     }
 
     /// The newest delivery of the file, while at least half of its time is left.
@@ -285,7 +281,7 @@ impl Deliveries {
     }
 
     async fn can_pay(&self, admission: &Admission, name: &Sha256Digest) -> Result<(), GatewayError> {
-        let _turn = self.hand_outs.paying.lock().await;
+        let _turn = self.hand_outs.paying().await;
         if !paid::is_paid(&self.app, &admission.order, name).await? {
             let one = Use { data_sets: 1, ..Use::default() };
             Reservation::make(&self.app, &admission.serving, one).await?.give_back().await;
@@ -319,13 +315,13 @@ impl Deliveries {
         let session = admission.serving.session(Mode::File, Admission::limits(Mode::File))?;
         let answer = session.query(sql).await?;
         let drawn: Arc<Mutex<(RoaringTreemap, u64)>> = Arc::default();
-        let (app, serving, counted) = (Arc::clone(&self.app), Arc::clone(&admission.serving), Arc::clone(&drawn));
+        let (app, asked_by, counted) = (Arc::clone(&self.app), admission.clone(), Arc::clone(&drawn));
         let hook = move |part: &AnswerPart| {
             let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
             counted.0 |= receipt::rows_of(part.rows.clone());
             counted.1 += part.answer_rows();
-            let granted = app.still_granted(&serving);
-            async move { Ok(granted?) }
+            let stands = asked_by.must_stand(&app);
+            async move { stands }
         };
         let mut bytes = answer_bytes(answer, format, JsonFrame::default(), hook);
         let files = Arc::clone(&self.hand_outs.files);
@@ -353,13 +349,13 @@ impl Deliveries {
         request: FileRequest,
         file: &Finished,
     ) -> Result<Arc<Handed>, GatewayError> {
-        let _turn = self.hand_outs.paying.lock().await;
+        let _turn = self.hand_outs.paying().await;
         if let Some(handed) = self.handed_already(&admission, &name, &request.key) {
             return Ok(handed);
         }
         self.must_have_room(&admission.order)?;
         // Making the file may have taken a while.
-        self.app.still_granted(&admission.serving)?;
+        admission.must_stand(&self.app)?;
         let day = self.app.quota_day(&admission.serving);
         let receipt = self.app.new_receipt_id()?;
         let session = admission.serving.session(Mode::File, Admission::limits(Mode::File))?;
@@ -426,37 +422,73 @@ impl Deliveries {
     }
 
     /// The file of a delivery, open. It may have been put away and is made again then; its bytes must be the same.
-    async fn opened_file(&self, handed: &Handed) -> Result<std::fs::File, GatewayError> {
+    async fn opened_file(&self, handed: &Handed) -> Result<Opened, GatewayError> {
         for _ in 0..OPEN_ATTEMPTS {
             let file = self.finished(&handed.admission, &handed.sql, handed.format).await?;
             if (file.bytes, file.digest) != (handed.bytes, handed.digest) {
                 return Err(AppError::Fault("a file came out otherwise when it was made again".to_owned()).into());
             }
             let found = Arc::clone(&file);
-            if let Some(file) = on_blocking(move || found.open()).await?? {
-                return Ok(file);
+            if let Some(opened) = on_blocking(move || found.open()).await?? {
+                return Ok(opened);
             }
             self.hand_outs.files.forget(&handed.name, &file);
         }
         Err(AppError::Engine(lingqu_engine::EngineError::Busy).into())
     }
 
+    /// Closes the delivery of a file of which something is asked for, and charges a data set unless the order has paid for the file:
+    /// its record says both, or is not there and nothing happened. Whoever asks again tries again.
     async fn close_taken(&self, handed: &Handed) -> Result<(), GatewayError> {
         let mut stage = handed.stage.lock().await;
-        match *stage {
-            Stage::Taken => return Ok(()),
-            Stage::Ended => return Err(GatewayError::FileAddressNotValid),
-            Stage::Open => {}
+        let mut attempts_left = CLOSE_ATTEMPTS;
+        loop {
+            match *stage {
+                Stage::Taken => return Ok(()),
+                Stage::Ended => return Err(GatewayError::FileAddressNotValid),
+                Stage::Open | Stage::Unsure => {}
+            }
+            let _turn = self.hand_outs.paying().await;
+            attempts_left -= 1;
+            match self.try_to_close(handed, &mut stage).await {
+                // Another process may have paid for the file meanwhile.
+                Err(GatewayError::App(_)) if attempts_left > 0 && *stage == Stage::Unsure => {}
+                ended => {
+                    if *stage == Stage::Unsure {
+                        // What it used came back, and its record may be there yet.
+                        self.app.quota().leave_to_receipts();
+                    }
+                    return ended;
+                }
+            }
         }
-        let _turn = self.hand_outs.paying.lock().await;
+    }
+
+    /// One attempt. When its record could not be written, whether it is there is unsure until the next one has looked.
+    async fn try_to_close(&self, handed: &Handed, stage: &mut Stage) -> Result<(), GatewayError> {
+        let was_unsure = *stage == Stage::Unsure;
+        if was_unsure {
+            match stage_told(&self.app, handed).await? {
+                Stage::Taken => {
+                    // It came back when the attempt that wrote the record was told that there was none.
+                    self.app.quota().leave_to_receipts();
+                    *stage = Stage::Taken;
+                    self.app.end_subjects(&handed.subjects, 1).await;
+                    return Ok(());
+                }
+                Stage::Ended => {
+                    *stage = Stage::Ended;
+                    return Err(GatewayError::FileAddressNotValid);
+                }
+                // It may come to be there until another is written.
+                Stage::Open | Stage::Unsure => {}
+            }
+        }
         let is_paid = paid::is_paid(&self.app, &handed.order, &handed.name).await?;
         // Its rows and bytes leave each time, though it is paid for once.
         let data_sets = u64::from(!is_paid);
         let leaving = Use { calls: 0, data_sets, rows: handed.answer_rows, bytes: handed.bytes };
         let reservation = Reservation::make_on(&self.app, &handed.admission.serving, handed.day, leaving).await?;
-        if !is_paid {
-            paid::note(&self.app, &handed.order, &handed.name, &handed.receipt).await?;
-        }
         let totals = Totals {
             answer: Some(handed.answer_salt.digest(AnswerForm::Bytes, &handed.digest)),
             rows: handed.rows,
@@ -467,16 +499,51 @@ impl Deliveries {
             day: reservation.day(),
         };
         let body = ReceiptBody::Closed { outcome: Outcome::Delivered, totals };
-        let written = receipt::write(&self.app, &handed.admission, &handed.receipt, body).await;
-        if written.is_err() {
-            self.app.quota().leave_to_receipts();
+        let (admission, receipt) = (&handed.admission, &handed.receipt);
+        let written = if is_paid {
+            receipt::write_only_closing(&self.app, admission, receipt, body).await
+        } else {
+            paid::note(&self.app, &handed.order, &handed.name, receipt).await?;
+            let file = paid::file_of(&handed.order, &handed.name);
+            receipt::write_paying(&self.app, admission, receipt, body, file).await
+        };
+        if let Err(error) = written {
+            *stage = Stage::Unsure;
+            let told = stage_told(&self.app, handed).await;
+            if !matches!(told, Ok(Stage::Taken)) {
+                match told {
+                    // Back before the next attempt, which may need it.
+                    Ok(_) => reservation.give_back().await,
+                    // What may have been used stays used.
+                    Err(_) => {
+                        self.app.quota().leave_to_receipts();
+                        drop(reservation.keep());
+                    }
+                }
+                return Err(error.into());
+            }
+            if was_unsure {
+                // It may be the record of an earlier attempt, which charged otherwise.
+                self.app.quota().leave_to_receipts();
+            }
         }
-        written?;
-        *stage = Stage::Taken;
         reservation.keep();
+        *stage = Stage::Taken;
         self.app.end_subjects(&handed.subjects, 1).await;
         Ok(())
     }
+}
+
+/// How far the records say that a delivery has come.
+async fn stage_told(app: &App, handed: &Handed) -> Result<Stage, AppError> {
+    let mut stage = Stage::Open;
+    for (_, record) in receipt::closings(app, handed.receipt.as_str()).await? {
+        match record.body {
+            ReceiptBody::Closed { outcome: Outcome::Delivered, .. } => return Ok(Stage::Taken),
+            _ => stage = Stage::Ended,
+        }
+    }
+    Ok(stage)
 }
 
 /// Ends a hand-out when its time is over.
@@ -499,18 +566,36 @@ async fn end_in_time(app: Weak<App>, hand_outs: Weak<HandOuts>, handed: Arc<Hand
         }
     });
     let mut stage = handed.stage.lock().await;
-    if *stage == Stage::Open {
-        let totals = Totals { rows: handed.rows, day: handed.day, ..Totals::default() };
-        let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: NOT_TAKEN.to_owned() }, totals };
-        match receipt::write(&app, &handed.admission, &handed.receipt, body).await {
-            Ok(()) => app.end_subjects(&handed.subjects, 0).await,
-            // The next start closes it, free of charge too.
-            Err(error) => {
-                tracing::warn!(receipt = %handed.receipt, %error, "a delivery that was not taken could not be closed");
+    let told = match *stage {
+        Stage::Taken | Stage::Ended => return,
+        Stage::Open => Ok(Stage::Open),
+        Stage::Unsure => stage_told(&app, &handed).await,
+    };
+    let ended = match told {
+        Ok(Stage::Open | Stage::Unsure) => {
+            let totals = Totals { rows: handed.rows, day: handed.day, ..Totals::default() };
+            let body = ReceiptBody::Closed { outcome: Outcome::Stopped { code: NOT_TAKEN.to_owned() }, totals };
+            match receipt::write_only_closing(&app, &handed.admission, &handed.receipt, body).await {
+                Ok(()) => Ok(0),
+                // The record of a taking may have come to be there meanwhile.
+                Err(error) => match stage_told(&app, &handed).await {
+                    Ok(Stage::Taken) => Ok(1),
+                    _ => Err(error),
+                },
             }
         }
-        *stage = Stage::Ended;
+        Ok(Stage::Taken) => Ok(1),
+        Ok(Stage::Ended) => Ok(0),
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(parts) => app.end_subjects(&handed.subjects, parts).await,
+        // The next start closes it, free of charge too.
+        Err(error) => {
+            tracing::warn!(receipt = %handed.receipt, %error, "a delivery that was not taken could not be closed");
+        }
     }
+    *stage = Stage::Ended;
 }
 
 fn unreadable(error: &std::io::Error) -> AppError {
@@ -519,7 +604,7 @@ fn unreadable(error: &std::io::Error) -> AppError {
 
 /// The digest of all that decides a file's bytes. The product's text and permits follow from the order; the program writes
 /// the format.
-fn name_of(admission: &Admission, sql: &str, format: Format) -> Sha256Digest {
+pub(super) fn name_of(admission: &Admission, sql: &str, format: Format) -> Sha256Digest {
     let parts =
         [env!("CARGO_PKG_VERSION"), admission.order.as_str(), &admission.serving.policy_digest, format.name(), sql];
     let mut named = b"lingqu finished file v1".to_vec();

@@ -9,7 +9,8 @@ use lingqu_domain::id::ReceiptId;
 use lingqu_domain::lineage::AnswerLineage;
 use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
 use lingqu_domain::scope::Mode;
-use lingqu_store::receipt::Appending;
+use lingqu_store::paid_file::PaidFile;
+use lingqu_store::receipt::{Appending, CLOSED};
 use roaring::RoaringTreemap;
 
 use super::Admission;
@@ -61,7 +62,7 @@ pub(super) async fn begin(
     salted: &[u8],
     body: ReceiptBody,
 ) -> Result<(), AppError> {
-    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    let record = app.receipt_record(receipt, body);
     app.write_first_receipt(&admission.order, &record, salted).await?;
     Ok(())
 }
@@ -75,7 +76,7 @@ pub(super) async fn hand_in(
     salted: &[u8],
     body: ReceiptBody,
 ) -> Result<Appending, AppError> {
-    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    let record = app.receipt_record(receipt, body);
     app.hand_in_receipt(&admission.order, &record, salted).await
 }
 
@@ -90,6 +91,48 @@ pub(super) async fn write(
     Ok(())
 }
 
+/// Writes the record that closes a delivery. It is not written where one is there, whoever heard of that.
+pub(super) async fn write_only_closing(
+    app: &App,
+    admission: &Admission,
+    receipt: &ReceiptId,
+    body: ReceiptBody,
+) -> Result<(), AppError> {
+    let record = app.receipt_record(receipt, body);
+    let process = admission.process.as_deref();
+    app.hand_in_only_closing(&admission.order, &record, process).await?.durable().await?;
+    Ok(())
+}
+
+/// Writes the record that closes a delivery which pays for a file and is noted for it. It is not written either when another process
+/// has served a delivery meanwhile that paid for it.
+pub(super) async fn write_paying(
+    app: &App,
+    admission: &Admission,
+    receipt: &ReceiptId,
+    body: ReceiptBody,
+    file: PaidFile,
+) -> Result<(), AppError> {
+    let record = app.receipt_record(receipt, body);
+    let process = admission.process.as_deref();
+    app.hand_in_paying_receipt(&admission.order, &record, process, file).await?.durable().await?;
+    Ok(())
+}
+
+/// The records that closed a delivery, each with the order that it is of. The closings alone are asked for: a large file has more parts
+/// than one look at the log returns.
+pub(super) async fn closings(app: &App, receipt: &str) -> Result<Vec<(String, ReceiptRecord)>, AppError> {
+    let log = app.receipts();
+    let mut closings = Vec::new();
+    for position in log.positions_of_receipt_kinds(receipt, &[CLOSED]).await? {
+        let Some(stored) = log.read(position).await? else { continue };
+        let record = serde_json::from_slice(&stored.receipt.record)
+            .map_err(|error| AppError::Fault(format!("receipt record {position} can't be read: {error}")))?;
+        closings.push((stored.receipt.order_id, record));
+    }
+    Ok(closings)
+}
+
 /// A further record in two steps, as [`hand_in`].
 pub(super) async fn hand_in_next(
     app: &App,
@@ -97,7 +140,7 @@ pub(super) async fn hand_in_next(
     receipt: &ReceiptId,
     body: ReceiptBody,
 ) -> Result<Appending, AppError> {
-    let record = ReceiptRecord { receipt: receipt.clone(), at: app.now(), body };
+    let record = app.receipt_record(receipt, body);
     app.hand_in_next_receipt(&admission.order, &record, admission.process.as_deref()).await
 }
 

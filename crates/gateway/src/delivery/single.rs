@@ -320,7 +320,8 @@ impl Deliveries {
 }
 
 impl Deliveries {
-    /// Reads the rows of keys from the department's database. That may take long, so the grant is asked again afterwards.
+    /// Reads the rows of keys from the department's database. That may take long, so grant and key are asked again
+    /// afterwards.
     async fn read_live(
         &self,
         live: &LiveLookup,
@@ -328,7 +329,7 @@ impl Deliveries {
         keys: &[&[Literal]],
     ) -> Result<Arc<LookupTable>, GatewayError> {
         let table = live.fetch(keys).await?;
-        self.app.still_granted(&admission.serving)?;
+        admission.must_stand(&self.app)?;
         Ok(Arc::new(table))
     }
 }

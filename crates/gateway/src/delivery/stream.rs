@@ -16,7 +16,7 @@ use datafusion::scalar::ScalarValue;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use lingqu_app::{App, AppError, Problem, SaltedRequest, Use, lets_out};
-use lingqu_crypto::Sha256Hasher;
+use lingqu_crypto::{Sha256Digest, Sha256Hasher};
 use lingqu_domain::answer::{AnswerDigest, AnswerSalt};
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::lineage::AnswerLineage;
@@ -32,12 +32,13 @@ use roaring::RoaringTreemap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::digest::AnswerHasher;
+use super::handed::{HandOuts, name_of};
 use super::parts::Parts;
 use super::pieces::{cut_small, held_back};
 use super::place::Place;
 use super::privacy::PrivacyTold;
 use super::reservation::Reservation;
-use super::{Admission, Deliveries, Settings, receipt, task_lost};
+use super::{Admission, Deliveries, Settings, paid, receipt, task_lost};
 use crate::encode::{Format, JsonFrame, JsonHead, answer_bytes};
 use crate::error::GatewayError;
 
@@ -101,6 +102,8 @@ pub(super) struct Question {
     /// What was asked, for the vault.
     pub(super) request: String,
     pub(super) limits: Limits,
+    /// The name of the file for which it pays, so that its pieces are not paid for once more.
+    pub(super) pays_for: Option<Sha256Digest>,
 }
 
 /// What is handed over at a time.
@@ -165,7 +168,8 @@ impl Deliveries {
     /// record.
     pub async fn stream(&self, admission: &Admission, request: StreamRequest) -> Result<Streamed, GatewayError> {
         let StreamRequest { mode, sql, request, format, limits, frame } = request;
-        let question = Question { mode, sql, parameters: Vec::new(), request, limits };
+        let pays_for = (mode == Mode::File).then(|| name_of(admission, &sql, format));
+        let question = Question { mode, sql, parameters: Vec::new(), request, limits, pays_for };
         let written = move |answer: Answer, head: &JsonHead<'_>, hook: Hook| -> Pieces<Bytes> {
             let frame = frame.begun(head, &answer.schema());
             let pieces = cut_small(answer_bytes(answer, format, frame, hook));
@@ -184,9 +188,10 @@ impl Deliveries {
         question: Question,
         written: impl FnOnce(Answer, &JsonHead<'_>, Hook) -> Pieces<P> + Send,
     ) -> Result<Begun<P>, GatewayError> {
-        let Question { mode, sql, parameters, request, limits } = question;
+        let Question { mode, sql, parameters, request, limits, pays_for } = question;
         let session = admission.serving.session(mode, limits)?;
         let place = self.streams.take(&admission.order)?;
+        let untaken = self.untaken.take(&admission.order)?;
         if mode == Mode::File {
             // By it whoever hangs up is charged: an engine that is full by then must not make his copy free.
             admission.serving.rows_of_copy().await?;
@@ -218,6 +223,8 @@ impl Deliveries {
             admission: admission.clone(),
             receipt: receipt.clone(),
             settings: self.settings,
+            hand_outs: Arc::clone(&self.hand_outs),
+            pays_for,
             price: Totals { calls, data_sets, day: reservation.day(), ..Totals::default() },
             parts: Parts::new(&self.app, admission, &receipt, reservation.day()),
             rows_taken: Arc::default(),
@@ -242,7 +249,7 @@ impl Deliveries {
 
         let first = taken.recv().await;
         let is_empty = first.is_none();
-        let mut pieces = Box::pin(handed(first, taken, whole, rows_taken));
+        let mut pieces = Box::pin(handed(first, taken, whole, rows_taken, untaken));
         // Nothing was handed over: the answer is empty, or it was stopped.
         if is_empty && let Some(Err(cut)) = pieces.next().await {
             return Err(GatewayError::Stopped(cut.problem));
@@ -254,7 +261,8 @@ impl Deliveries {
 /// Why an answer was stopped.
 struct Stop {
     problem: Problem,
-    /// Whether it was its receiver: he hung up, or took it so slowly that patience or time ended. Not the node, nor the grant.
+    /// Whether it was its receiver: he hung up, took it so slowly that patience or time ended, or had his key revoked. Not the
+    /// node, nor the grant.
     is_by_receiver: bool,
 }
 
@@ -264,9 +272,10 @@ impl Stop {
     }
 }
 
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Stop {
-        Stop { problem, is_by_receiver: false }
+impl From<AppError> for Stop {
+    /// A receiver may revoke his key himself: otherwise copies of all but the last piece would be free.
+    fn from(error: AppError) -> Stop {
+        Stop { problem: error.problem(), is_by_receiver: matches!(error, AppError::BadKey) }
     }
 }
 
@@ -284,6 +293,9 @@ struct Delivery {
     admission: Admission,
     receipt: ReceiptId,
     settings: Settings,
+    hand_outs: Arc<HandOuts>,
+    /// The name of the file for which it pays.
+    pays_for: Option<Sha256Digest>,
     /// Calls and data sets of the whole answer, and the day on which they count.
     price: Totals,
     parts: Parts,
@@ -337,27 +349,36 @@ async fn carry<P: Piece>(
 }
 
 /// What was handed over, and after it the verdict. A piece is taken when the next one is asked for: until then the
-/// connection may have nothing of it.
+/// connection may have nothing of it. `untaken` is kept until all of this is let go of.
 fn handed<P: Piece>(
     first: Option<Drawn<P>>,
     mut taken: mpsc::Receiver<Drawn<P>>,
     whole: oneshot::Receiver<Result<(), Box<Problem>>>,
     rows_taken: Arc<AtomicU64>,
+    untaken: Place,
 ) -> impl Stream<Item = Result<P, Cut>> + Send {
     async_stream::stream! {
+        let _untaken = untaken;
         let mut next = first;
         while let Some(Drawn { piece, rows, .. }) = next {
             yield Ok(piece);
             rows_taken.fetch_add(rows, Ordering::SeqCst);
             next = taken.recv().await;
         }
-        match whole.await {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => yield Err(Cut { problem }),
-            Err(_) => {
-                let error = AppError::Fault("a delivery's task ended early".to_owned());
-                yield Err(Cut { problem: Box::new(error.problem()) });
-            }
+        if let Some(cut) = cut_off(whole).await {
+            yield Err(cut);
+        }
+    }
+}
+
+/// Why an answer was cut off, once that is known; none when all of it was handed over.
+pub(super) async fn cut_off(whole: oneshot::Receiver<Result<(), Box<Problem>>>) -> Option<Cut> {
+    match whole.await {
+        Ok(Ok(())) => None,
+        Ok(Err(problem)) => Some(Cut { problem }),
+        Err(_) => {
+            let error = AppError::Fault("a delivery's task ended early".to_owned());
+            Some(Cut { problem: Box::new(error.problem()) })
         }
     }
 }
@@ -365,9 +386,21 @@ fn handed<P: Piece>(
 impl Delivery {
     async fn open(&self, opening: Opening) -> Result<(), AppError> {
         let Opening { mode, salted, lineage, rho_spent } = opening;
+        if let Some(name) = &self.pays_for {
+            // Before anything of it can be charged. Its closing record decides whether it paid.
+            paid::note(&self.app, &self.admission.order, name, &self.receipt).await?;
+        }
         let opening = receipt::opening(&self.app, &self.admission, mode, &salted, Some(lineage));
         let opening = lingqu_domain::receipt::Opening { day: self.price.day, rho_spent, ..opening };
-        receipt::begin(&self.app, &self.admission, &self.receipt, &salted.kept, ReceiptBody::Opened(opening)).await
+        let body = ReceiptBody::Opened(opening);
+        let begun = receipt::begin(&self.app, &self.admission, &self.receipt, &salted.kept, body).await;
+        if begun.is_err()
+            && let Some(name) = &self.pays_for
+        {
+            // Nothing of it leaves, so it is charged by none, and whoever looks who paid would never see its end.
+            paid::forget(&self.app, &self.admission.order, name, &self.receipt).await;
+        }
+        begun
     }
 
     /// What names the rows of each part.
@@ -401,7 +434,7 @@ impl Delivery {
                         && is_out_of_time_by_receiver(pieces.capacity() == 0, waited, begun.elapsed());
                     return Err(Stop { problem: AppError::Engine(error).problem(), is_by_receiver });
                 }
-                Some(Err(ExportError::Hook(error))) => return Err(error.problem().into()),
+                Some(Err(ExportError::Hook(error))) => return Err(error.into()),
                 None => return Ok(()),
             }
         }
@@ -414,10 +447,10 @@ impl Delivery {
         pieces: &mpsc::Sender<Drawn<P>>,
         hasher: &mut P::Hasher,
     ) -> Result<Duration, Stop> {
-        // A part is named as a whole and taken piece by piece, as slowly as its client likes; the grant may end in between.
-        self.app.still_granted(&self.admission.serving).map_err(|refusal| AppError::from(refusal).problem())?;
+        // A part is named as a whole and taken piece by piece, as slowly as its client likes; grant and key may end in between.
+        self.admission.must_stand(&self.app)?;
         // Debited and counted before it leaves: never fewer than left.
-        self.parts.pass(drawn.piece.bytes(), drawn.rows, drawn.behind).await.map_err(|error| error.problem())?;
+        self.parts.pass(drawn.piece.bytes(), drawn.rows, drawn.behind).await?;
         let patience = self.settings.receiver_patience;
         let piece = drawn.piece.clone();
         let begun = Instant::now();
@@ -435,12 +468,12 @@ impl Delivery {
         }
     }
 
-    /// Names the rows of a batch, durably, if the grant still stands. Nothing of the batch leaves before this returns.
+    /// Names the rows of a batch, durably, if grant and key still stand. Nothing of the batch leaves before this returns.
     ///
     /// The parts are written by a task: when the client hangs up meanwhile, a part that is on its way is written and counted
     /// all the same, and the closing record waits for it.
     async fn name(self: Arc<Self>, rows: RoaringTreemap, answer_rows: u64) -> Result<(), AppError> {
-        self.app.still_granted(&self.admission.serving)?;
+        self.admission.must_stand(&self.app)?;
         let turn = Arc::clone(&self.naming).lock_owned().await;
         let written = tokio::spawn(async move {
             let _turn = turn;
@@ -490,6 +523,11 @@ impl Delivery {
         };
         let parts = if lets_out(&outcome, &totals) { parts } else { 0 };
         let body = ReceiptBody::Closed { outcome, totals };
+        // Of its file nobody finds out meanwhile whether it is paid for, and pays for it too.
+        let _paying = match self.pays_for {
+            Some(_) => Some(self.hand_outs.paying().await),
+            None => None,
+        };
         let written = receipt::write(&self.app, &self.admission, &self.receipt, body).await;
         if written.is_err() {
             self.app.quota().leave_to_receipts();
@@ -527,6 +565,9 @@ fn cancelled() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use lingqu_domain::id::OrderId;
+
+    use super::super::place::Places;
     use super::*;
 
     #[test]
@@ -551,7 +592,10 @@ mod tests {
         drop(sender);
         let rows_taken = Arc::new(AtomicU64::new(0));
         let first = Some(Drawn { piece: Bytes::from_static(b"x"), rows: 10, behind: 0 });
-        let mut pieces = Box::pin(handed(first, taken, whole, Arc::clone(&rows_taken)));
+        let places = Arc::new(Places::new(1));
+        let order: OrderId = format!("{}_{}", OrderId::PREFIX, "a".repeat(32)).parse().unwrap();
+        let untaken = places.take(&order).unwrap();
+        let mut pieces = Box::pin(handed(first, taken, whole, Arc::clone(&rows_taken), untaken));
         for before in [0, 10, 30] {
             assert!(matches!(pieces.next().await, Some(Ok(_))));
             assert_eq!(rows_taken.load(Ordering::SeqCst), before);
@@ -559,5 +603,7 @@ mod tests {
         assert!(verdict.send(Ok(())).is_ok());
         assert!(pieces.next().await.is_none());
         assert_eq!(rows_taken.load(Ordering::SeqCst), 60);
+        drop(pieces);
+        places.take(&order).unwrap();
     }
 }

@@ -1,8 +1,13 @@
 //! Connections: bounded in number, with TLS where it is configured.
+//!
+//! The server asks a silent client whether he is still there, and he may answer for ever; so a connection that has been of no
+//! use for long reads as if he had left, and fails to write to one who takes nothing.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +16,7 @@ use futures::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,18 +30,47 @@ const TLS_TIME_MAX: Duration = Duration::from_secs(10);
 const PREFACE_TIME_MAX: Duration = Duration::from_secs(15);
 /// The length of what an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
+/// How long a connection may be open without a call and without anything of an answer being taken. No statement takes that
+/// long; over PostgreSQL a connection may be as long without a message.
+const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// Pause after a connection could not be accepted, which is for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who is at the other end, and when his connection was last of use.
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
+    pub(super) used: Arc<LastUse>,
+}
+
+impl Peer {
+    fn new(address: IpAddr) -> Peer {
+        Peer { address, used: Arc::new(LastUse { made_at: Instant::now(), after_ms: AtomicU64::new(0) }) }
+    }
 }
 
 impl Default for Peer {
     fn default() -> Self {
-        Peer { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED) }
+        Peer::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
+/// When a connection was last of use: a call was begun, or something of an answer taken.
+#[derive(Debug)]
+pub(super) struct LastUse {
+    made_at: Instant,
+    after_ms: AtomicU64,
+}
+
+impl LastUse {
+    /// It is of use now.
+    pub(super) fn renew(&self) {
+        let after_ms = u64::try_from(self.made_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.after_ms.store(after_ms, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> Instant {
+        self.made_at + Duration::from_millis(self.after_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -45,7 +80,7 @@ pub(super) fn incoming(
     tls: Option<Arc<ServerConfig>>,
     connections_max: usize,
     mut stopped: watch::Receiver<bool>,
-) -> impl Stream<Item = std::io::Result<Connection>> {
+) -> impl Stream<Item = io::Result<Connection>> {
     let (ready, taken) = mpsc::channel(READY_MAX);
     let acceptor = tls.map(|config| {
         // gRPC is HTTP/2 and nothing else.
@@ -82,7 +117,7 @@ async fn open(
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     place: OwnedSemaphorePermit,
-    ready: mpsc::Sender<std::io::Result<Connection>>,
+    ready: mpsc::Sender<io::Result<Connection>>,
 ) {
     // Answers that are small wait for nothing more, so they are not held back to be joined with others.
     if let Err(error) = stream.set_nodelay(true) {
@@ -102,7 +137,7 @@ async fn open(
     // The server asks whether a client is still there from its beginning on; before it nobody would.
     let Some(begun) = preface(&mut line, PREFACE_TIME_MAX).await else { return };
     // When nobody takes it, the server is gone.
-    drop(ready.send(Ok(Connection { begun, line, peer: Peer { address: address.ip() }, _place: place })).await);
+    drop(ready.send(Ok(Connection::new(begun, line, Peer::new(address.ip()), IDLE_MAX, place))).await);
 }
 
 /// The first bytes of a connection; none when they don't come in time.
@@ -122,61 +157,101 @@ pub(super) struct Connection {
     begun: Bytes,
     line: Box<dyn Line>,
     peer: Peer,
+    idle_max: Duration,
+    /// Until it may have been idle for as long.
+    idle: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(
+        begun: Bytes,
+        line: Box<dyn Line>,
+        peer: Peer,
+        idle_max: Duration,
+        place: OwnedSemaphorePermit,
+    ) -> Connection {
+        let idle = Box::pin(tokio::time::sleep(idle_max));
+        Connection { begun, line, peer, idle_max, idle, _place: place }
+    }
+
+    /// Ready when it has been idle for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let until = self.peer.used.at() + self.idle_max;
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.idle.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+
+    /// What was written to the line, or an error when that waits and the connection has been idle for too long.
+    fn poll_written<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Pending => self.poll_idle(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            written => written,
+        }
+    }
 }
 
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        self.peer
+        self.peer.clone()
     }
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.begun.is_empty() {
             let length = self.begun.len().min(buffer.remaining());
             buffer.put_slice(&self.begun.split_to(length));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.line).poll_read(cx, buffer)
+        match Pin::new(&mut self.line).poll_read(cx, buffer) {
+            // Nothing is read: the end.
+            Poll::Pending => self.poll_idle(cx).map(Ok),
+            read => read,
+        }
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.line).poll_write(cx, bytes)
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.line).poll_write(cx, bytes);
+        self.poll_written(written, cx)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.line).poll_write_vectored(cx, slices)
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.line).poll_write_vectored(cx, slices);
+        self.poll_written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.line.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.line).poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.line).poll_flush(cx);
+        self.poll_written(flushed, cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.line).poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.line).poll_shutdown(cx);
+        self.poll_written(shut, cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, DuplexStream};
 
     use super::*;
 
@@ -191,9 +266,57 @@ mod tests {
         client.write_all(BEGINNING).await.unwrap();
         let begun = preface(&mut line, PREFACE_TIME_MAX).await.unwrap();
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut connection = Connection { begun, line: Box::new(line), peer: Peer::default(), _place: place };
+        let mut connection = Connection::new(begun, Box::new(line), Peer::default(), IDLE_MAX, place);
         let mut read = vec![0; BEGINNING.len()];
         connection.read_exact(&mut read).await.unwrap();
         assert_eq!(read, BEGINNING);
+    }
+
+    /// A connection, its client, and when it was last of use.
+    fn connected(idle_max: Duration) -> (Connection, DuplexStream, Arc<LastUse>) {
+        let (client, line) = tokio::io::duplex(64);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let connection = Connection::new(Bytes::new(), Box::new(line), Peer::default(), idle_max, place);
+        let used = Arc::clone(&connection.peer.used);
+        (connection, client, used)
+    }
+
+    /// What a client sends who only says that he is still there keeps no connection.
+    #[tokio::test]
+    async fn a_connection_without_calls_ends() {
+        let (mut connection, mut client, _used) = connected(Duration::from_millis(100));
+        let alive = tokio::spawn(async move {
+            while client.write_all(b"ping").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let mut read = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(60), connection.read_to_end(&mut read)).await;
+        assert!(ended.unwrap().unwrap() >= b"ping".len());
+        drop(connection);
+        alive.await.unwrap();
+    }
+
+    /// He who takes nothing that is written to him keeps none either.
+    #[tokio::test]
+    async fn a_connection_that_nobody_reads_ends() {
+        let (mut connection, _client, _used) = connected(Duration::from_millis(100));
+        let written = tokio::time::timeout(Duration::from_secs(60), connection.write_all(&[0; 65])).await;
+        assert_eq!(written.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_of_use_is_kept() {
+        let idle_max = Duration::from_millis(100);
+        let (mut connection, _client, used) = connected(idle_max);
+        tokio::time::sleep(idle_max * 2).await;
+        let renewed = Instant::now();
+        used.renew();
+        let mut read = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(60), connection.read_to_end(&mut read)).await;
+        assert_eq!(ended.unwrap().unwrap(), 0);
+        // To the millisecond.
+        let idle = renewed.elapsed();
+        assert!(idle + Duration::from_millis(2) >= idle_max, "{idle:?}");
     }
 }

@@ -4,12 +4,14 @@ use std::convert::Infallible;
 
 use arrow_flight::Ticket;
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::StreamExt;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
 
 use super::MESSAGE_BYTES_MAX;
+use super::connection::Peer;
 use super::messages::{MessageCodec, Messages};
 use super::service::FlightService;
 
@@ -44,6 +46,9 @@ impl Service<http::Request<Body>> for Door {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if let Some(peer) = request.extensions().get::<Peer>() {
+            peer.used.renew();
+        }
         if request.uri().path() != DO_GET {
             return self.calls.call(request);
         }
@@ -71,6 +76,11 @@ impl Service<Request<Ticket>> for Answering {
 
     fn call(&mut self, request: Request<Ticket>) -> Self::Future {
         let service = self.service.clone();
-        Box::pin(async move { service.answer_ticket(request).await })
+        Box::pin(async move {
+            let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+            let answer = service.answer_ticket(request).await?;
+            // However long it is, each message that is taken is a use.
+            Ok(answer.map(|messages| -> Messages { Box::pin(messages.inspect(move |_| peer.used.renew())) }))
+        })
     }
 }

@@ -233,7 +233,7 @@ impl FlightSqlService for FlightService {
 
     /// Basic authentication: the user names the order, the password is its service key, and the key is the bearer token too.
     async fn do_handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Response<Handshake>, Status> {
-        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
         self.attempts.check(peer.address).map_err(|error| refused(None, &error))?;
         let Some((user, password)) = access::user_and_password(request.metadata()) else {
             self.attempts.failed(peer.address);

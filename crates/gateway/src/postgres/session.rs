@@ -341,9 +341,7 @@ impl Session {
 }
 
 pub(super) async fn admitted(server: &Server, key: Sha256Digest) -> Result<Admission, GatewayError> {
-    let serving = server.deliveries.app().serving_of_hash(key).await?;
-    let process = server.deliveries.app().serving_process().await?;
-    Ok(Admission { order: serving.grant.order.clone(), serving, protocol: PROTOCOL, process })
+    server.deliveries.admit_hash(key, PROTOCOL).await
 }
 
 async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {

@@ -73,13 +73,12 @@ async fn whole(
     let request = StreamRequest {
         mode: Mode::File,
         request: asked,
-        sql: sql.clone(),
+        sql,
         format,
         limits: Admission::limits(Mode::File),
         frame: JsonFrame::default(),
     };
     let file = deliveries.stream(admission, request).await?;
-    deliveries.note_export(admission, &sql, format, &file.receipt).await?;
     let mut response = streamed(file, format, Some(etag));
     in_pieces(&mut response);
     Ok(response)

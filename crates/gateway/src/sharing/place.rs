@@ -1,7 +1,8 @@
 //! Where the client reaches this server, for the addresses in answers.
 //!
-//! It is what the client itself said: the host it asked, the scheme that the proxy in front names, and the path before the
-//! router. Answers go to nobody else and are not cached, so who lies about it misleads himself.
+//! It is what the client itself said: the host it asked, and the path before the router. The scheme is the one that the proxy
+//! in front names, and `https` where the node itself ends TLS ([`OverTls`]). Answers go to nobody else and are not cached, so
+//! who lies about it misleads himself.
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::HeaderName;
@@ -14,6 +15,11 @@ use crate::error::GatewayError;
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Longest name of a host, with its port.
 const HOST_BYTES_MAX: usize = 300;
+
+/// Laid by a listener that speaks TLS to each of its requests ([`axum::Extension`]). Addresses that began with `http` there would make
+/// clients send their keys in the clear before they are refused.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
 
 /// The address of this router, without a slash at the end, such as `https://data.example/delta-sharing`.
 pub(super) struct Place(pub(super) String);
@@ -31,7 +37,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
         if !is_host(host) {
             return Err(GatewayError::malformed("请求未指明主机", "the request names no host").into());
         }
-        let is_secure = parts.headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
+        let is_forwarded = parts.headers.get(FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
+        let is_secure = is_forwarded || parts.extensions.get::<OverTls>().is_some();
         let scheme = if is_secure { "https" } else { "http" };
         let prefix = original.path().strip_suffix(parts.uri.path()).unwrap_or_default();
         Ok(Place(format!("{scheme}://{host}{prefix}")))
@@ -52,12 +59,19 @@ mod tests {
     use super::*;
 
     async fn place(host: &str, proto: Option<&str>) -> Option<String> {
+        place_over(host, proto, None).await
+    }
+
+    async fn place_over(host: &str, proto: Option<&str>, tls: Option<OverTls>) -> Option<String> {
         let mut request = Request::builder().uri("/shares").header(HOST, host);
         if let Some(proto) = proto {
             request = request.header(FORWARDED_PROTO, proto);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         parts.extensions.insert(OriginalUri("/delta-sharing/shares".parse().unwrap()));
+        if let Some(tls) = tls {
+            parts.extensions.insert(tls);
+        }
         Place::from_request_parts(&mut parts, &()).await.ok().map(|place| place.0)
     }
 
@@ -67,6 +81,10 @@ mod tests {
         assert_eq!(place("localhost:8080", None).await, expected("http://localhost:8080/delta-sharing"));
         assert_eq!(place("data.example", Some("https")).await, expected("https://data.example/delta-sharing"));
         assert_eq!(place("[::1]:80", Some("ftp")).await, expected("http://[::1]:80/delta-sharing"));
+        for proto in [None, Some("http"), Some("https")] {
+            let place = place_over("data.example", proto, Some(OverTls)).await;
+            assert_eq!(place, expected("https://data.example/delta-sharing"));
+        }
         for host in ["", "a/b", "a@b", "a b", "a?b", "a#b", "a\"b"] {
             assert_eq!(place(host, None).await, None, "{host}");
         }

@@ -69,7 +69,8 @@ pub async fn check_log(store: &Store, reader: &LogReader, twin: Option<&LogReade
     Ok(size)
 }
 
-async fn compare_all(reader: &LogReader, files: Files) -> Result<(), LogError> {
+/// Holds files of a log, and what was written of their beginnings, against what they must be.
+pub(super) async fn compare_all(reader: &LogReader, files: Files) -> Result<(), LogError> {
     let reader = reader.clone();
     blocking(move || {
         for (path, bytes) in &files {

@@ -9,14 +9,14 @@ use lingqu_transparency::{
 };
 use tokio::task::{JoinError, JoinHandle};
 
+use super::catch_up::catch_up;
 use super::entries::read_entries;
 use super::reader::TWIN_PREFIX;
-use super::roots::{insert_roots, last_roots};
+use super::roots::{insert_roots, last_roots, last_roots_until};
 use super::sequencer::Sequencer;
 use super::trees::{Files, Trees, load_twin};
 use super::twin_start::begin_twin;
 use super::{CHECKPOINT_PATH, LogError, LogFiles, LogReader, Published, blocking};
-use crate::error::StoreError;
 use crate::store::Store;
 
 /// Where it is noted how far the beginnings of full tiles were removed, below the log's prefix. It is never served.
@@ -105,7 +105,9 @@ impl LogPublisher {
     /// On SQLite the lock of a directory lets one publisher in. On PostgreSQL the database does: processes that share the
     /// directory or the object store may be on several machines.
     ///
-    /// Where a crash left the first log's checkpoint out, it is signed and published at once, without others' lines.
+    /// Where a crash left one of both checkpoints out, it is signed and published at once, without others' lines. Where an earlier
+    /// one is served than was published last, nothing is published: the next one is as large as the last at least. On SQLite,
+    /// which doesn't know the size that was published last, such a log is refused.
     ///
     /// # Errors
     /// [`LogError::InUse`] or [`LogError::NotSequencer`], [`LogError::DatabaseBehind`], [`LogError::EntryDiffers`],
@@ -121,8 +123,8 @@ impl LogPublisher {
         Ok(publisher)
     }
 
-    /// The same for one who asks for others' lines: where a crash left the first log's checkpoint out, nothing is published, and
-    /// the heads of that size come along. They are to be released before anything else is signed.
+    /// The same for one who asks for others' lines: where a crash left one of both checkpoints out, nothing is published, and the
+    /// heads of that size come along. They are to be released before anything else is signed.
     ///
     /// # Errors
     /// Those of [`LogPublisher::open`].
@@ -221,6 +223,9 @@ impl LogPublisher {
 
     /// Publishes heads that [`LogPublisher::sign`] gave last, with whatever signature lines were added to their notes since:
     /// the checkpoints are durable then. Heads of the published size may come again with more lines.
+    ///
+    /// After a fault or [`LogError::SequencerLost`] the publisher is over, as it isn't known which checkpoints were written: give
+    /// its place back and open the log again, which finds out.
     ///
     /// # Errors
     /// [`LogError::Superseded`] when another size was signed since; [`LogError::Log`] when a note is not this log's checkpoint any
@@ -369,7 +374,7 @@ fn sign(trees: &Trees, keys: &LogKeys) -> Result<Heads, LogError> {
     Ok(Heads { international: Published { note: first.sign(&keys.international)?, checkpoint: first }, national })
 }
 
-/// Writes both checkpoints, the twin's first: who sees the first log's finds the twin's.
+/// Writes both checkpoints, the twin's first: who sees the first log's finds the twin's. Before each the place must be held.
 async fn write_checkpoints(
     reader: &LogReader,
     twin: Option<&LogReader>,
@@ -377,23 +382,17 @@ async fn write_checkpoints(
     heads: &Heads,
 ) -> Result<(), LogError> {
     let fence = sequencer.fence(heads.size()).await?;
-    let (files, note) = (reader.files.clone(), heads.international.note.clone());
-    let twin = twin.map(|twin| twin.files.clone()).zip(heads.national.as_ref().map(|twin| twin.note.clone()));
-    blocking(move || {
-        if let Some((files, note)) = twin {
-            files.write_checkpoint(&note)?;
-        }
-        files.write_checkpoint(&note)
-    })
-    .await?;
-    if let Some(fence) = fence {
-        let committed = fence.commit().await;
-        committed.map_err(|error| StoreError::database("publishing a checkpoint", error))?;
+    let mut notes = Vec::new();
+    notes.extend(twin.zip(heads.national.as_ref()));
+    notes.push((reader, &heads.international));
+    for (reader, head) in notes {
+        let (files, note) = (reader.files.clone(), head.note.clone());
+        fence.during(blocking(move || files.write_checkpoint(&note))).await?;
     }
-    Ok(())
+    fence.end().await
 }
 
-/// The published log as it was left, compared with the database, and the heads of which a crash left the first log's out.
+/// The published log as it was left, compared with the database, and the heads of which a crash left one checkpoint out.
 async fn take_up(
     store: &Store,
     files: &LogFiles,
@@ -414,29 +413,23 @@ async fn take_up(
     compare_with_database(store, &reader, size).await?;
     let roots = last_roots(store).await?;
     let known = roots.unwrap_or(0).max(sequencer.published_size());
-    if size.map_or(known > 0 || roots.is_some(), |size| size < known) {
+    let is_behind = size.map_or(known > 0 || roots.is_some(), |size| size < known);
+    if is_behind && !sequencer.is_fenced() {
+        // The last size of which an entry of both roots speaks may not be the last that was published.
         return Err(LogError::FilesBehind { published: size.unwrap_or(0), database: known });
     }
-    let mut unfinished = None;
-    let mut state = match (&twin, size) {
-        (None, None) => {
-            State { trees: Trees::Single(TreeState::empty()), published: None, tidying: Tidying::default() }
-        }
-        (None, Some(size)) => {
-            let trees = load_single(&reader, size).await?;
-            if let Some(first) = &first {
-                compare_root(&reader, &trees, &first.checkpoint).await?;
-            }
-            State {
-                trees,
-                published: first.map(|international| Heads { international, national: None }),
-                tidying: Tidying::default(),
-            }
-        }
-        (Some(_), None) => {
-            let log = TwinLog::empty(reader.verifier.name())?;
-            State { trees: Trees::Twin(Box::new(log)), published: None, tidying: Tidying::default() }
-        }
+    // A twin that has not begun has no tiles to catch up with: it begins where the log has come to.
+    let begins_behind = is_behind && second.is_none() && roots.is_none();
+    let begun = twin.as_ref().filter(|_| !begins_behind);
+    let from = match size {
+        // Of what was put back no entry of both roots need speak.
+        Some(size) if is_behind && begun.is_some() => last_roots_until(store, size).await?,
+        size => size,
+    };
+    let mut trees = match (begun, from) {
+        (None, None) => Trees::Single(TreeState::empty()),
+        (None, Some(size)) => load_single(&reader, size).await?,
+        (Some(_), None) => Trees::Twin(Box::new(TwinLog::empty(reader.verifier.name())?)),
         (Some(twin), Some(size)) => {
             let log = match second {
                 Some(_) => {
@@ -445,30 +438,34 @@ async fn take_up(
                 }
                 None => begin_twin(store, sequencer, &reader, twin, size).await?,
             };
-            let mut trees = Trees::Twin(Box::new(log));
-            for (reader, published) in [(&reader, &first), (twin, &second)] {
-                if let Some(published) = published {
-                    compare_root(reader, &trees, &published.checkpoint).await?;
-                }
-            }
-            let (heads, found) = complete(&trees, keys, first, second)?;
-            trees.set_published()?;
-            let published = match found {
-                (true, true) => Some(heads),
-                // The twin's first day, or its file was lost.
-                (true, false) => {
-                    write_checkpoints(&reader, Some(twin), sequencer, &heads).await?;
-                    Some(heads)
-                }
-                // The twin's is written first. The lines of others that this one had are lost.
-                (false, _) => {
-                    unfinished = Some(heads);
-                    None
-                }
-            };
-            State { trees, published, tidying: Tidying::default() }
+            Trees::Twin(Box::new(log))
         }
     };
+    if is_behind {
+        trees = catch_up(store, sequencer, &reader, begun, trees, (size.unwrap_or(0), known)).await?;
+    }
+    if begins_behind && let Some(twin) = &twin {
+        let root = trees.root(Suite::International);
+        trees = Trees::Twin(Box::new(begin_twin(store, sequencer, &reader, twin, known).await?));
+        if trees.root(Suite::International) != root {
+            return Err(LogError::RootDiffers { size: known });
+        }
+        trees.set_published()?;
+    }
+    for (reader, published) in [(Some(&reader), &first), (twin.as_ref(), &second)] {
+        if let (Some(reader), Some(published)) = (reader, published) {
+            compare_root(reader, &trees, &published.checkpoint).await?;
+        }
+    }
+    let (published, unfinished) = if is_behind || size.is_none() {
+        (None, None)
+    } else {
+        let (heads, is_complete) = complete(&trees, keys, first, second)?;
+        trees.set_published()?;
+        // Of the other one the lines of others are lost.
+        if is_complete { (Some(heads), None) } else { (None, Some(heads)) }
+    };
+    let mut state = State { trees, published, tidying: Tidying::default() };
     // Of the tiles before the edge a process that lost its place may have written some again.
     state.tidying.cleared = read_tidied(&reader).await?.min(state.trees.size().saturating_sub(TILE_WIDTH));
     Ok((reader, twin, state, unfinished))
@@ -545,18 +542,18 @@ fn check_earlier(reader: &LogReader, served: &Checkpoint, published: &Checkpoint
     if found == Some(served.root) { Ok(()) } else { Err(LogError::RootDiffers { size: served.size }) }
 }
 
-/// The heads of a size, of which a crash between the writes of both checkpoints, or the twin's first day, left one behind or
-/// out; and which of both was there. The tiles of both trees were durable before either checkpoint was signed.
+/// The heads of a size, of which a crash between the writes of both checkpoints, the twin's first day, or a lost file left one
+/// behind or out; and whether all were there. The tiles of both trees were durable before either checkpoint was signed.
 fn complete(
     trees: &Trees,
     keys: &LogKeys,
     first: Option<Published>,
     second: Option<Published>,
-) -> Result<(Heads, (bool, bool)), LogError> {
+) -> Result<(Heads, bool), LogError> {
     let signed = sign(trees, keys)?;
     let at_size = |published: Option<Published>| published.filter(|found| found.checkpoint.size == trees.size());
     let (first, second) = (at_size(first), at_size(second));
-    let found = (first.is_some(), second.is_some());
+    let is_complete = first.is_some() && second.is_some() == signed.national.is_some();
     let heads = Heads { international: first.unwrap_or(signed.international), national: second.or(signed.national) };
-    Ok((heads, found))
+    Ok((heads, is_complete))
 }

@@ -53,9 +53,24 @@ pub(super) async fn insert_roots(store: &Store, sequencer: &Sequencer, entry: &R
 
 /// The largest published size that an entry of both roots is about.
 pub(super) async fn last_roots(store: &Store) -> Result<Option<u64>, StoreError> {
+    last_of(store, None).await
+}
+
+/// The same of the sizes up to one.
+pub(super) async fn last_roots_until(store: &Store, size: u64) -> Result<Option<u64>, StoreError> {
+    last_of(store, Some(size)).await
+}
+
+async fn last_of(store: &Store, until: Option<u64>) -> Result<Option<u64>, StoreError> {
     const DOING: &str = "reading entries of both roots";
     let fault = |error| StoreError::database(DOING, error);
-    let query = Query::select().column("size").from("log_roots").order_by("size", Order::Desc).limit(1).take();
+    let query = Query::select()
+        .column("size")
+        .from("log_roots")
+        .and_where_option(until.map(|until| Expr::col("size").lte(to_sql(until))))
+        .order_by("size", Order::Desc)
+        .limit(1)
+        .take();
     match store.db().query_one(&query).await.map_err(fault)? {
         Some(row) => Ok(Some(from_sql(DOING, row.try_get_by_index(0).map_err(fault)?)?)),
         None => Ok(None),
@@ -71,8 +86,14 @@ pub(super) struct RootsRows {
 }
 
 impl RootsRows {
+    /// All of them.
     pub(super) fn new(store: &Store) -> RootsRows {
-        RootsRows { store: store.clone(), page: VecDeque::new(), next: Some(0) }
+        RootsRows::since(store, 0)
+    }
+
+    /// Those of a size and of later ones.
+    pub(super) fn since(store: &Store, size: u64) -> RootsRows {
+        RootsRows { store: store.clone(), page: VecDeque::new(), next: Some(size) }
     }
 
     /// The next row, without taking it.

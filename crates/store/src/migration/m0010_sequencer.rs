@@ -41,8 +41,8 @@ fn log_roots() -> TableCreateStatement {
         .take()
 }
 
-/// At most one row: the process that publishes, how often that has changed, and the size that was published last. SQLite has the
-/// lock of a directory instead.
+/// At most one row: the process that publishes, how often that has changed, and the size that was published last or is about to be.
+/// SQLite has the lock of a directory instead.
 fn sequencer() -> TableCreateStatement {
     Table::create()
         .table("sequencer")

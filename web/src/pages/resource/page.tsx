@@ -87,6 +87,11 @@ function Overview({ entry }: { entry: Entry }) {
             children: cycle === 0 ? t("resource.notUpdated") : t("resource.days", { count: cycle }),
           },
           { key: "key", label: t("product.key"), children: details.key.join(", ") || "—" },
+          {
+            key: "keyNamesSubject",
+            label: t("resource.keyNamesSubject"),
+            children: t(details.key_names_subject ? "resource.yes" : "resource.no"),
+          },
           { key: "subject", label: t("product.subject"), children: details.subject ?? "—" },
           {
             key: "personal",

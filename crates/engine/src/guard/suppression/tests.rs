@@ -28,7 +28,7 @@ fn tally(first: u64, sizes: &[f64]) -> Tally {
         one.contributors = 1;
         one.total = *size;
         one.largest = [*size, 0.0];
-        one.sketch.toggle(digest >> 17, digest);
+        one.sketch.add(digest >> 17, digest);
         tally.merge(&one);
     }
     tally

@@ -105,7 +105,9 @@ impl Place {
     async fn exact(&self, resource: &str, visits: &[Visit], sql: &str, rules: &NoisedRules) -> (Question, Exact) {
         let mut csv = "id,person,kind,amount\n".to_owned();
         for visit in visits {
-            let person = visit.person.map(|person| format!("p{person}")).unwrap_or_default();
+            // Blanks around a name make nobody else of him.
+            let blank = if visit.id % 2 == 1 { " " } else { "" };
+            let person = visit.person.map(|person| format!("{blank}p{person}")).unwrap_or_default();
             let amount = visit.amount.map(|amount| amount.to_string()).unwrap_or_default();
             writeln!(csv, "{},{person},{},{amount}", visit.id, visit.kind).expect("memory");
         }

@@ -13,10 +13,12 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use iceberg::io::{FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig, StorageFactory};
 use iceberg::{Error, ErrorKind, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
 use serde::Serialize;
 
 use super::super::reading::{on_thread, open_regular, read_whole};
-use crate::source::pages;
+use crate::source::pages::{self, PageError};
 
 /// Largest file that is read as a whole: a list of files.
 const LIST_BYTES_MAX: u64 = 256 << 20;
@@ -96,13 +98,18 @@ impl FolderStorage {
         done.map_err(|none| unreadable(&none.into()))?
     }
 
-    /// Looks through the pages of a data file before the library makes room for them.
-    pub(super) async fn check_pages(&self, address: &str) -> Result<()> {
+    /// Looks through the pages of a data file before the library makes room for them. The first of these fields of which
+    /// some row may have no value.
+    pub(super) async fn check_pages(&self, address: &str, fields: Vec<i32>) -> Result<Option<i32>> {
         let (storage, address) = (self.clone(), address.to_owned());
         // It takes as long as the file is large.
         let checked = tokio::task::spawn_blocking(move || {
+            let invalid = |error: PageError| Error::new(ErrorKind::DataInvalid, error.to_string());
             let file = open_regular(&storage.path(&address)?).map_err(|error| unreadable(&error))?;
-            pages::check(&file).map_err(|error| Error::new(ErrorKind::DataInvalid, error.to_string()))
+            let footer = ParquetMetaDataReader::new().parse_and_finish(&file);
+            let footer = footer.map_err(|_| invalid(PageError::Damaged))?;
+            pages::check_pages(&file, &footer).map_err(invalid)?;
+            Ok(fields.into_iter().find(|field| !is_in_every_row(&footer, *field)))
         });
         checked.await.map_err(|_| Error::new(ErrorKind::Unexpected, "a reading ended early"))?
     }
@@ -110,6 +117,21 @@ impl FolderStorage {
     fn refused<T>() -> Result<T> {
         Err(Error::new(ErrorKind::FeatureUnsupported, "sources are never written"))
     }
+}
+
+/// Whether a data file tells by its footer that every row of it has a value of a field.
+fn is_in_every_row(footer: &ParquetMetaData, field: i32) -> bool {
+    let columns = footer.file_metadata().schema_descr().columns();
+    let place = columns.iter().position(|column| {
+        let told = column.self_type().get_basic_info();
+        column.path().parts().len() == 1 && told.has_id() && told.id() == field
+    });
+    let Some(place) = place else { return false };
+    let has_all = |group: &RowGroupMetaData| {
+        let told = group.columns().get(place).and_then(ColumnChunkMetaData::statistics);
+        told.and_then(Statistics::null_count_opt) == Some(0)
+    };
+    columns[place].max_def_level() == 0 || footer.row_groups().iter().all(has_all)
 }
 
 /// An address of the local disk without its scheme, in any of the forms that writers use.

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::columns::{ColumnType, ColumnView};
 use crate::files::{DataFileWriter, TableFiles};
+use crate::source::FoundKind;
 
 fn name(text: &str) -> ColumnName {
     ColumnName::new(text).unwrap()
@@ -144,6 +145,30 @@ async fn a_key_that_is_none_is_refused_and_so_is_an_order_that_is_another() {
     let older = Older::new(files(directory.path(), &[falling]), true);
     let error = all(merged(&["id"], Some(older)).stream(stream(vec![]))).await.unwrap_err().to_string();
     assert!(error.contains("not in the order of the key"), "{error}");
+}
+
+/// What was superseded is no more; of a row whose key does not fit nobody knows what it supersedes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_row_goes_whose_new_state_does_not_fit() {
+    let bad = |column: &str| {
+        let (file, column, expected) = ("t".to_owned(), name(column), ColumnType::Text);
+        vec![SourceError::BadValue { file, line: 1, column, expected, found_kind: FoundKind::Number, found_length: 0 }]
+    };
+    let bad_column = BTreeMap::from([(2, "note"), (4, "id"), (7, "note")]);
+    let new = rows_of([1, 2, 4, 5, 7], "new");
+    for cut in 1..=new.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let older = Older::new(files(directory.path(), &[rows_of(0..3, "old"), rows_of(3..9, "old")]), true);
+        let batches = new.chunks(cut).map(|rows| {
+            let places = rows.iter().enumerate();
+            let known = places.filter_map(|(place, (_, id))| Some((place, bad(bad_column.get(id)?))));
+            Ok(TableBatch::sifted(&batch(rows), known.collect()))
+        });
+        let batches: Vec<Result<TableBatch, SourceError>> = batches.collect();
+        let found = all(merged(&["id"], Some(older)).stream(Box::pin(futures::stream::iter(batches)))).await.unwrap();
+        let told: Vec<String> = found.into_iter().map(|(note, _)| note).collect();
+        assert_eq!(told, ["old 0", "new 1", "old 3", "old 4", "new 5", "old 6", "old 8"], "{cut}");
+    }
 }
 
 #[tokio::test]
