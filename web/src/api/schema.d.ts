@@ -4921,6 +4921,8 @@ export interface components {
         };
         /** @description What the node found out about a product's SQL. */
         ProductShape: {
+            /** @description Whether each row is made of rows of the persons whom the product's subject columns name, and of nobody else's. */
+            by_person?: boolean;
             /** @description Output columns in their order. */
             columns: components["schemas"]["ProductColumn"][];
             /** @description Source columns that decide which rows there are: filters, join keys, groupings. */
@@ -5259,6 +5261,11 @@ export interface components {
             division: components["schemas"]["Division"];
             /** @description Columns that identify a row; may be empty. */
             key: components["schemas"]["ColumnName"][];
+            /**
+             * @description Whether the key, of one column, says whose a row is as the subject does: one row for each person, by whose key other tables
+             *     name him. A mere number of rows does not. Products may join such tables by it.
+             */
+            key_names_subject?: boolean;
             marks?: components["schemas"]["MarkDeclaration"] | null;
             /** @description 名称 */
             name: string;
@@ -5940,6 +5947,12 @@ export interface components {
              * @description Rows of it.
              */
             fragment_rows: number;
+            /**
+             * Format: int64
+             * @description Position of the journal's last event when the codes were taken that were tested: those that were committed to by then, and no
+             *     others. None in records from before they had it.
+             */
+            journal_position?: number | null;
             /**
              * Format: int64
              * @description Orders whose keys were tested.
@@ -7594,6 +7607,14 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
