@@ -89,6 +89,36 @@ async fn a_file_is_queued_read_and_recorded() {
     }
 }
 
+/// Products join by a key that says whose a row is, so two persons can't have the same.
+#[tokio::test]
+async fn a_key_that_names_persons_does_not_repeat() {
+    let served = Served::open().await;
+    let scenario = &served.scenario;
+    let people = scenario.app.read(|state| state.resources[scenario.resource("people")].value.details.clone());
+    let details = ResourceDetails {
+        table: ColumnName::new("register").unwrap(),
+        key: vec![ColumnName::new("name").unwrap()],
+        key_names_subject: true,
+        ..people
+    };
+    let draft = Command::DraftResource { details: Box::new(details) };
+    let resource: ResourceId = scenario.give(scenario.clerk(Who::Provider), draft, "resource.drafted").await;
+    let clerk = served.sign_in("clerk4").await;
+    let submit = async |rows: &str| {
+        let path = format!("/api/v1/resources/{resource}/ingestions?name=register.csv");
+        let body = format!("id_number,name,points\n{rows}");
+        let accepted = Reply::of(clerk.request(Method::POST, &path).body(body)).await;
+        assert_eq!(accepted.status, 202, "{}", accepted.text);
+        ended(&clerk, &id_of(&accepted)).await
+    };
+    // A number that is missing is nobody's.
+    let job = submit("A,1,0\nB,2,0\nC,,0\nD,,0\n").await;
+    assert_eq!((&job["state"], &job["snapshot"]["rows"]), (&json!("committed"), &json!(4)), "{job}");
+    let job = submit("A,1,0\nB,2,0\nC,2,0\n").await;
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("invalid")), "{job}");
+    assert!(job["failure"]["detail_en"].as_str().unwrap().contains("2 rows share theirs"), "{job}");
+}
+
 /// A table of the department's database is a job like a file: what does not fit is left out and told, and what has not changed makes no
 /// new snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

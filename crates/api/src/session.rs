@@ -204,7 +204,7 @@ impl<'a> Attempt<'a> {
 /// Signs in: sets the session's cookie and answers the token for changes. Unknown login and wrong password get the same
 /// answer; too many attempts of one login name have to wait.
 #[utoipa::path(post, path = "/api/v1/session", operation_id = "sign_in", tag = "session", request_body = Credentials,
-    responses((status = 200, body = Session), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 429, body = ProblemDocument)))]
+    responses((status = 200, body = Session), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 429, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(crate) async fn sign_in(
     State(api): Shared,
     Caller(from): Caller,
@@ -227,7 +227,7 @@ pub(crate) async fn sign_in(
 
 /// Changes the viewer's own password: the first one is known to the administrator who added him. All his sessions end.
 #[utoipa::path(post, path = "/api/v1/session/password", operation_id = "change_password", tag = "session", request_body = PasswordForm,
-    responses((status = 204), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 422, body = ProblemDocument), (status = 429, body = ProblemDocument)))]
+    responses((status = 204), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 422, body = ProblemDocument), (status = 429, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(crate) async fn change_password(
     State(api): Shared,
     Caller(from): Caller,

@@ -46,9 +46,12 @@ impl Visible for Settlement {
             .retain(|line| sight.state.orders.get(&line.order).is_some_and(|order| order.value.is_visible(sight)));
         let own = self.summary.by_party.get(party).copied();
         let fees = shown.lines.iter().try_fold(Fen::ZERO, |sum, line| sum.checked_add(line.fee));
+        let is_due = self.due.contains_key(&sight.viewer.session.party);
+        let (providers, treasuries) = if is_due { (None, own) } else { (own, None) };
         shown.summary = SettlementSummary {
             fees: fees.unwrap_or_default(),
-            providers: own.unwrap_or_default(),
+            providers: providers.unwrap_or_default(),
+            treasuries: treasuries.unwrap_or_default(),
             by_party: own.map(|amount| (party.to_owned(), amount)).into_iter().collect(),
             ..SettlementSummary::default()
         };
@@ -122,13 +125,27 @@ mod tests {
     }
 
     #[test]
+    fn a_treasury_sees_what_is_due_to_it() {
+        let (state, settlement) = (State::default(), settlement());
+        let treasury = viewer('d', Role::Finance);
+        let sight = Sight::new(&treasury, &state);
+        assert!(settlement.is_visible(&sight));
+        let shown = settlement.shown(&sight);
+        assert_eq!(shown.due, settlement.due);
+        assert_eq!((shown.summary.treasuries, shown.summary.providers), (Fen(1_000), Fen::ZERO));
+        assert!(shown.lines.is_empty() && shown.summary.by_party.len() == 1);
+    }
+
+    #[test]
     fn whose_duty_it_is_sees_all_of_it_and_strangers_nothing() {
         let (state, settlement) = (State::default(), settlement());
-        for (digit, role) in [('a', Role::Operator), ('d', Role::Finance), ('e', Role::Auditor)] {
+        for (digit, role) in [('a', Role::Operator), ('e', Role::PriceAuthority), ('e', Role::Auditor)] {
             let viewer = viewer(digit, role);
             assert_eq!(settlement.shown(&Sight::new(&viewer, &state)), settlement);
         }
-        for (digit, role) in [('e', Role::Operator), ('e', Role::Provider), ('b', Role::Consumer)] {
+        // The treasury of a division within the node's is a stranger to what it does not collect.
+        for (digit, role) in [('e', Role::Operator), ('e', Role::Provider), ('b', Role::Consumer), ('e', Role::Finance)]
+        {
             let viewer = viewer(digit, role);
             assert!(!settlement.is_visible(&Sight::new(&viewer, &state)), "{digit} {role:?}");
         }

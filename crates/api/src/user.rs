@@ -42,7 +42,7 @@ pub(crate) struct AddedUser {
 /// Adds a user with his login.
 #[utoipa::path(post, path = "/api/v1/users", operation_id = "add_user", tag = "commands", request_body = UserForm,
     params(("Idempotency-Key" = String, Header, description = "a new one for each change")),
-    responses((status = 201, body = AddedUser), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 422, body = ProblemDocument)))]
+    responses((status = 201, body = AddedUser), (status = 401, body = ProblemDocument), (status = 403, body = ProblemDocument), (status = 422, body = ProblemDocument), (status = 503, body = ProblemDocument)))]
 pub(crate) async fn add(
     State(api): Shared,
     Changing(viewer): Changing,

@@ -26,7 +26,7 @@ use crate::keys::random;
 impl App {
     /// Runs a rule set and records the report of one resource; its findings open tickets. Rules may check it against other
     /// tables of its provider and against open data; any other table is unknown to them. Who may not record the report is
-    /// refused before anything is read.
+    /// refused before a row is read.
     pub async fn run_quality(
         &self,
         actor: &Actor,

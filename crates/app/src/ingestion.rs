@@ -5,6 +5,7 @@
 //! ([`run`]); its end is one command, by which the journal learns of the snapshot. The same source read in the same way, when its
 //! snapshot is still the resource's newest, is not read again.
 
+mod declared_key;
 mod request;
 mod run;
 mod shares;

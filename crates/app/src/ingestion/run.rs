@@ -154,6 +154,9 @@ impl App {
                 let (finished_rows, kept_rows) = (control.progress.finished(), control.progress.kept());
                 outcome.resumption = (finished_rows > 0).then_some(Resumption { finished_rows, kept_rows });
                 let resource = self.resource(&resource_of(&job)?)?;
+                if let Err(error) = self.must_name_subjects(&resource, stored.version).await {
+                    return self.failed(&job, counts_of(control), outcome, error).await;
+                }
                 let digest = job.new.source_digest.clone();
                 let is_stored = |newest: &Snapshot| {
                     newest.live.is_none() && newest.version == stored.version && newest.digest == stored.digest

@@ -44,9 +44,9 @@ impl Cell<'_> {
     }
 }
 
-/// The largest whole number that a spreadsheet, which has only floating-point numbers, holds exactly, and that no other comes to
-/// be in it.
-pub(super) const EXACT_WHOLE_MAX: f64 = 9_007_199_254_740_991.0;
+/// The largest whole number that a spreadsheet holds exactly, and that no other comes to be in it: its programs keep 15 digits of a
+/// number and make the rest zeros.
+pub(super) const EXACT_WHOLE_MAX: f64 = 999_999_999_999_999.0;
 /// Digits that a floating-point number keeps whatever they are.
 const EXACT_DIGITS_MAX: usize = 15;
 
