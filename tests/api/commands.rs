@@ -1,6 +1,10 @@
 //! Giving commands, and the choices that are offered.
 
-use lingqu_tests::scenario::Who;
+use lingqu_crypto::ServiceKey;
+use lingqu_domain::command::Command;
+use lingqu_domain::product::{ProductDetails, ProductShape};
+use lingqu_domain::scope::ColumnName;
+use lingqu_tests::scenario::{TRIP_CHECK, Who};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -82,6 +86,31 @@ async fn an_idempotency_key_is_needed_and_holds() {
     assert_eq!(reused.problem(), (422, "idempotency_key_reused".to_owned()));
 }
 
+/// A draft's shape is found out under its permits: whoever sends it again is answered without.
+#[tokio::test]
+async fn a_draft_that_is_sent_again_is_answered_although_its_permit_was_suspended() {
+    let served = Served::open().await;
+    let scenario = &served.scenario;
+    let before = scenario.app.read(|state| state.products[scenario.product(TRIP_CHECK)].value.details.clone());
+    let permit = before.inputs.values().next().unwrap().clone();
+    let table = ColumnName::new("sent_again").unwrap();
+    let details = ProductDetails { table, shape: ProductShape::default(), ..before };
+    let body = json!({ "command": "draft_product", "details": details });
+    let (clerk, key) = (served.sign_in("clerk3").await, new_key());
+    let draft = || clerk.posting("/api/v1/commands", &body).header("idempotency-key", &key);
+    let first = Reply::of(draft()).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let suspend = Command::SuspendPermit { permit, reason: "核查".to_owned() };
+    scenario.act(scenario.chief(Who::Implementer), suspend).await;
+    let again = Reply::of(draft()).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    let (first, again) = (first.json(), again.json());
+    assert_eq!((&first["repeated"], &again["repeated"]), (&json!(false), &json!(true)));
+    assert_eq!(first["command_id"], again["command_id"]);
+    let late = Reply::of(clerk.posting("/api/v1/commands", &body).header("idempotency-key", new_key())).await;
+    assert_eq!(late.problem(), (403, "grant_suspended".to_owned()));
+}
+
 #[tokio::test]
 async fn what_the_node_establishes_is_not_taken_from_a_client() {
     let served = Served::open().await;
@@ -111,6 +140,22 @@ async fn a_service_key_is_issued_to_the_consumer_and_shown_once() {
     assert_eq!(other.post(&path, &Value::Null).await.problem(), (404, "not_found".to_owned()));
     let operator = served.sign_in("clerk3").await;
     assert_eq!(operator.post(&path, &Value::Null).await.problem().0, 403);
+}
+
+/// By the id that is shown with a key it is revoked, and not another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_issued_at_once_have_their_own_ids() {
+    let served = Served::open().await;
+    let app = &served.scenario.app;
+    let clerk = served.scenario.clerk(Who::First);
+    let issuing = (0..8).map(|_| app.issue_service_key(clerk, &served.order.id, Default::default()));
+    for issued in futures::future::join_all(issuing).await {
+        let issued = issued.unwrap();
+        let hash = ServiceKey::parse(&issued.key).unwrap().hash().to_string();
+        let recorded = app.read(|state| state.orders[&served.order.id].value.service_keys.clone());
+        let recorded = recorded.into_iter().find(|recorded| recorded.id == issued.id).unwrap();
+        assert_eq!(recorded.hash, hash);
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! The keys that an order's copies are marked with: asked for, given by the auditor alone, committed to before anything leaves.
 
+use std::collections::BTreeSet;
+
 use lingqu_app::RegulatorHalf;
 use lingqu_domain::command::Command;
-use lingqu_domain::id::OrderId;
-use lingqu_domain::marking::{Carrier, Member};
+use lingqu_domain::id::{OrderId, PermitId};
+use lingqu_domain::marking::{Carrier, Keeps, Member};
+use lingqu_domain::predicate::{Comparison, Literal, Predicate};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::scope::{ColumnName, Mode};
 use lingqu_tests::scenario::{Ordered, PERSON_CHECK, Scenario, TRIP_MARKED, Who};
@@ -251,6 +254,69 @@ async fn a_tie_in_the_data_is_named_in_one_mark() {
         assert!(columns.iter().all(|column| proposal.personal.iter().any(|found| found == column)), "{proposal:?}");
     }
     assert_eq!(scenario.app.propose_marking("nothing").await.unwrap_err().problem().code, "not_found");
+}
+
+/// What the look at a draft's rows tells is of those that its permit allows: of the trips and columns beyond it nothing is found, and
+/// what holds in the permitted ones alone counts.
+#[tokio::test]
+async fn a_draft_is_told_of_permitted_rows_and_columns_alone() {
+    let scenario = Scenario::open_marked(200).await;
+    let permit = permit_of_few(&scenario).await;
+    let product = scenario.product(TRIP_MARKED);
+    let marked = scenario.app.read(|state| state.products[product].value.details.clone());
+    // Among the first 120 trips the delay is the number; among all of them it is not, and there it tells the line.
+    let mut marking = marked.marking.clone().unwrap();
+    marking.keeps = marking.keeps.map(|keeps| Keeps { breaks: BTreeSet::new(), ..keeps });
+    let mut details = ProductDetails {
+        table: ColumnName::new("trip_few").unwrap(),
+        sql: "SELECT * FROM trips;".to_owned(),
+        inputs: marked.inputs.keys().map(|resource| (resource.clone(), permit.clone())).collect(),
+        dimensions: Vec::new(),
+        marking: Some(marking),
+        ..marked
+    };
+    details.narrowing.modes = Some(BTreeSet::from([Mode::Rows]));
+    let draft = |details: &ProductDetails| Command::DraftProduct { details: Box::new(details.clone()) };
+    let operator = scenario.clerk(Who::Operator);
+    let refused = scenario.app.execute(operator, draft(&details), Default::default()).await.unwrap_err();
+    assert_eq!(refused.problem().code, "invalid", "{refused}");
+    assert!(refused.to_string().contains("trip_id"), "{refused}");
+    details.marking = None;
+    scenario.app.execute(operator, draft(&details), Default::default()).await.unwrap();
+    let proposal = scenario.app.propose_marking("trip_few").await.unwrap();
+    let found = format!("{:?}", proposal.findings);
+    assert_eq!(proposal.rows, 120, "{found}");
+    assert!(found.contains("\"delay\""), "{found}");
+    for hidden in ["line", "vehicle", "note"] {
+        assert!(!found.contains(&format!("\"{hidden}\"")), "{hidden}: {found}");
+    }
+}
+
+/// A permit of the first 120 trips without their lines, vehicles and notes.
+async fn permit_of_few(scenario: &Scenario) -> PermitId {
+    const NAME: &str = "少行少列";
+    let product = scenario.product(TRIP_MARKED);
+    let mut details = scenario.app.read(|state| {
+        let permit = state.products[product].value.details.inputs.values().next().unwrap();
+        state.permits[permit].value.details.clone()
+    });
+    details.scenario = NAME.to_owned();
+    for narrowing in details.items.values_mut() {
+        let columns = narrowing.columns.as_mut().unwrap();
+        columns.retain(|name, _| ["trip_id", "day", "delay"].contains(&name.as_str()));
+        let (column, value) = (ColumnName::new("trip_id").unwrap(), Literal::Integer(120));
+        narrowing.rows = vec![Predicate::Compare { column, comparison: Comparison::Less, value }];
+    }
+    scenario.act(scenario.clerk(Who::Operator), Command::ApplyPermit { details: Box::new(details) }).await;
+    let permit = scenario.app.read(|state| {
+        let mut permits = state.permits.values().map(|permit| &permit.value);
+        permits.find(|permit| permit.details.scenario == NAME).unwrap().id.clone()
+    });
+    scenario.act(scenario.chief(Who::Provider), Command::ConfirmPermit { permit: permit.clone() }).await;
+    let opinion = Command::GiveOpinion { permit: permit.clone(), agrees: true, text: "同意".to_owned() };
+    scenario.act(scenario.chief(Who::Competent), opinion).await;
+    scenario.act(scenario.chief(Who::Implementer), Command::ApprovePermit { permit: permit.clone() }).await;
+    permit
 }
 
 /// The node that lost its secret can't mark as it committed to: it says so instead of marking otherwise.

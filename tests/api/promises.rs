@@ -111,6 +111,40 @@ async fn a_total_that_marks_would_move_is_refused() {
     assert_eq!(desk.refused(|marking| marking["keeps"]["totals"] = json!([["trip_id"]])).await, None);
 }
 
+/// A key that has no one form is refused before anybody orders copies that could never be made, whatever is marked.
+#[tokio::test]
+async fn a_key_that_marks_cannot_hang_on_is_refused() {
+    let desk = Desk::open().await;
+    for is_in_values in [true, false] {
+        let by_number = |details: &mut Value| {
+            let sql = details["sql"].as_str().unwrap();
+            let sql = sql.replace("SELECT trip_id,", "SELECT CAST(trip_id AS DOUBLE) AS number,");
+            details["sql"] = json!(sql);
+            details["key"] = json!(["number"]);
+            if !is_in_values {
+                details["marking"]["marks"] = json!([]);
+            }
+        };
+        let (code, told) = desk.refused_whole(by_number).await.unwrap();
+        assert_eq!(code, "invalid");
+        assert!(told.contains("marks hang on the key") && told.contains("number"), "{told}");
+    }
+}
+
+/// Each column is held against each other, so there are not so many that a short statement keeps the node busy.
+#[tokio::test]
+async fn a_product_of_very_many_columns_takes_no_marks() {
+    let desk = Desk::open().await;
+    let wide = |details: &mut Value| {
+        let lines: Vec<String> = (0..510).map(|number| format!(", line AS l{number}")).collect();
+        let sql = details["sql"].as_str().unwrap().replace(" FROM", &format!("{} FROM", lines.concat()));
+        details["sql"] = json!(sql);
+    };
+    let (code, told) = desk.refused_whole(wide).await.unwrap();
+    assert_eq!(code, "invalid");
+    assert!(told.contains("516 columns") && told.contains("at most 512"), "{told}");
+}
+
 /// What a mark hangs on is shown as it is and not marked itself.
 #[tokio::test]
 async fn a_mark_hangs_on_columns_that_are_not_marked() {

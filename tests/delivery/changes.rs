@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use lingqu_app::{App, AppSettings};
@@ -11,6 +12,7 @@ use lingqu_domain::command::Command;
 use lingqu_domain::id::{ReceiptId, ServiceKeyId};
 use lingqu_domain::receipt::ReceiptBody;
 use lingqu_domain::scope::Mode;
+use lingqu_gateway::delivery::{Deliveries, Settings};
 use lingqu_store::vault::VaultRead;
 use lingqu_tests::PrivatePostgres;
 use lingqu_tests::scenario::{Ordered, TRIP_CHECK, Who};
@@ -55,6 +57,26 @@ async fn a_revoked_key_is_refused_at_the_next_request() {
     let end = Command::EndOrder { order: order.id.clone(), reason: "不再需要".to_owned() };
     served.scenario.act(served.scenario.chief(Who::First), end).await;
     assert_eq!(verified(&served, &other).await.problem(), (401, "bad_service_key".to_owned()));
+}
+
+/// Between being admitted and being answered a minute may pass: the index of a large product is opened meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_away_while_an_index_is_opened_is_not_answered() {
+    let served = Served::open(None, 100).await;
+    let order = served.scenario.order(Who::First, TRIP_CHECK, &[Mode::Verification], (100, 0)).await;
+    let deliveries = Deliveries::new(Arc::clone(&served.scenario.app), Settings::default());
+    let admission = deliveries.admit_order(Some(&order.key), "rest").await.unwrap();
+    served.scenario.suspend_mandate("数据召回").await;
+    let refused = deliveries.keyed(admission, Mode::Verification).await.unwrap_err();
+    assert_eq!(refused.problem().code, "grant_suspended");
+    served.scenario.resume_mandate().await;
+    let other = served.scenario.order(Who::Second, TRIP_CHECK, &[Mode::Verification], (100, 0)).await;
+    let admission = deliveries.admit_order(Some(&other.key), "rest").await.unwrap();
+    let revoke = Command::RevokeServiceKey { order: other.id.clone(), key: keys_of(&served, &other)[0].clone() };
+    served.scenario.act(served.scenario.clerk(Who::Second), revoke).await;
+    let refused = deliveries.keyed(admission, Mode::Verification).await.unwrap_err();
+    assert_eq!(refused.problem().code, "bad_service_key");
+    verified(&served, &order).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,6 +172,10 @@ async fn decoys_are_refused_where_they_could_not_be_told_from_what_there_is() {
     let key = vec![details.key[0].clone(), ColumnName::new("line").unwrap()];
     let told = refused(&dense, ProductDetails { key, ..details }).await;
     assert!(told.contains("line is no column of its resource's key"), "{told}");
+    // One for a thousand trips is none for fewer, and a contract would name what no copy has.
+    let few = Scenario::open(None, 999).await;
+    let told = refused(&few, few.decoyed_details()).await;
+    assert!(told.contains("not one decoy"), "{told}");
     // A condition and a limit leave out trips that there are.
     let sparse = Scenario::open_decoyed(3_000).await;
     for (clause, reason) in [("WHERE trip_id < 2000", "left out"), ("ORDER BY trip_id LIMIT 1000", "leave out")] {

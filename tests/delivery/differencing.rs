@@ -6,7 +6,8 @@ use std::path::Path;
 use lingqu_app::{App, AppSettings};
 use lingqu_domain::scope::Mode;
 use lingqu_engine::{EngineError, Limits};
-use lingqu_tests::scenario::{TRIP_STATISTICS, Who};
+use lingqu_gateway::delivery::Settings;
+use lingqu_tests::scenario::{Scenario, TRIP_RENUMBERED, TRIP_STATISTICS, Who};
 use lingqu_tests::{StoreFactory, both};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -48,6 +49,31 @@ async fn another_order_of_the_same_consumer_is_no_new_beginning() {
         assert_eq!(ask(&stranger, ALL).await.problem(), refused("difference_too_small"));
     })
     .await;
+}
+
+/// By its own numbers no row of the one product is found again among those of the other, so two trips less would look like 3,998
+/// others.
+#[tokio::test(flavor = "multi_thread")]
+async fn products_that_number_rows_otherwise_are_not_asked_in_turn() {
+    let served = Served::of(Scenario::open_renumbered(2_000).await, Settings::default()).await;
+    let order = async |who, product| served.scenario.order(who, product, &[Mode::Statistics], (20, 0)).await;
+    let (first, other) = (order(Who::First, TRIP_STATISTICS).await, order(Who::First, TRIP_RENUMBERED).await);
+    let stranger = order(Who::Second, TRIP_RENUMBERED).await;
+    let ask = async |order, sql: &str| served.post(order, "/query", json!({"sql": sql})).await;
+    let [all, all_but_two] = [ALL, ALL_BUT_TWO].map(|sql| sql.replace(TRIP_STATISTICS, TRIP_RENUMBERED));
+    ask(&first, ALL).await.ok();
+    let head = served.receipt_head().await;
+    for sql in [&all_but_two, &all] {
+        let reply = ask(&other, sql).await;
+        assert_eq!(reply.problem(), refused("difference_too_small"));
+        assert!(reply.json()["detail_en"].as_str().unwrap().contains("ask the operator for one with its key"));
+    }
+    assert_eq!(served.receipt_head().await, head);
+    // The first goes on, and whoever has asked the other one alone is asked by itself, and bound to it.
+    ask(&first, ALL).await.ok();
+    assert_eq!(ask(&stranger, &all_but_two).await.ok().json()["rows"], json!([{"trips": 1_998}]));
+    let second = order(Who::Second, TRIP_STATISTICS).await;
+    assert_eq!(ask(&second, ALL).await.problem(), refused("difference_too_small"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

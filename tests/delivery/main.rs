@@ -5,6 +5,7 @@ mod consent;
 mod decoys;
 mod differencing;
 mod digests;
+mod drafted_before;
 mod dropped;
 mod explained;
 mod held;

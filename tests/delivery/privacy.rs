@@ -7,6 +7,7 @@ use lingqu_domain::scope::Mode;
 use lingqu_gateway::delivery::{Admission, BatchRequest, Deliveries, Settings};
 use lingqu_tests::scenario::{NOISED_LINES, Ordered, Scenario, TRIP_NOISED, TRIP_STATISTICS, Who};
 use lingqu_tests::{StoreFactory, both};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::differencing::copy;
@@ -125,6 +126,29 @@ async fn exact_statistics_of_the_same_resource_are_barred() {
     served.scenario.set_budget("0.35").await;
     let reply = ask(&served, &noised, "SELECT count(*) FROM trip_noised WHERE line = 'L3'").await.ok();
     assert_eq!(reply.header("lingqu-privacy-remaining"), Some("0.05"));
+}
+
+/// What was spent bars, whether or not the right that it was spent by is there to be seen: an order that was asked before it came, and
+/// after it had gone, is asked anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_spent_meanwhile_bars_exact_statistics() {
+    both(async |factory: StoreFactory| {
+        let served = Served::open(Some(factory.config().url), 2_000).await;
+        let order = async |who| served.scenario.order(who, TRIP_STATISTICS, &[Mode::Statistics], (20, 0)).await;
+        let (exact, sql) = (order(Who::First).await, "SELECT count(*) FROM trip_statistics");
+        ask(&served, &exact, sql).await.ok();
+        let (consumer, resource) = (served.scenario.party(Who::First), served.scenario.resource("trips"));
+        let spend = format!(
+            "INSERT INTO privacy_debit (consumer, question, link, resource, rho_nano) \
+             VALUES ('{consumer}', 'q', 'sup_1', '{resource}', 1)"
+        );
+        factory.raw().await.execute_unprepared(&spend).await.unwrap();
+        // Something is decided of others.
+        let other = order(Who::Second).await;
+        assert_eq!(ask(&served, &exact, sql).await.problem(), refused("noise_required"));
+        ask(&served, &other, sql).await.ok();
+    })
+    .await;
 }
 
 /// Over the batches that Flight SQL and PostgreSQL draw the answer is the same, and it is described without costing.

@@ -40,6 +40,7 @@ async fn are_known(served: &Served, order: &Ordered, tags: &[(&'static str, Stri
     for (path, tag) in tags {
         let reply = knowing(served, order, path, tag).await;
         assert_eq!((reply.status, reply.body.len(), reply.header("etag")), (304, 0, Some(tag.as_str())), "{path}");
+        assert_eq!(reply.header("vary"), Some("Authorization, Accept"), "{path}");
     }
 }
 

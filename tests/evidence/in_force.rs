@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use lingqu_app::verify_evidence;
 use lingqu_domain::command::Command;
-use lingqu_domain::id::ReceiptId;
+use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{Opening, ReceiptBody, ReceiptRecord};
 use lingqu_store::receipt::NewReceipt;
 use lingqu_tests::scenario::Who;
@@ -68,6 +68,24 @@ async fn a_delivery_that_began_while_no_right_was_in_force_is_found() {
         must_find(&node, &[(found.as_str(), "no right was in force")]).await;
     })
     .await;
+}
+
+/// A contract may be signed before its term begins, and nothing is wrong with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contract_whose_term_has_yet_to_begin_verifies() {
+    let node = Tampered::open(StoreFactory::sqlite()).await;
+    let mut details = node.app().read(|state| state.orders[&node.check.id].value.details.clone());
+    details.term.from = details.term.from.checked_add(SignedDuration::from_hours(48)).unwrap();
+    let place = Command::PlaceOrder { details: Box::new(details) };
+    let order: OrderId = node.scenario.give(node.scenario.clerk(Who::Second), place, "order.placed").await;
+    let terms_digest = node.app().read(|state| state.orders[&order].value.contract.terms_digest.clone());
+    for who in [Who::Second, Who::Operator] {
+        let sign = Command::SignContract { order: order.clone(), terms_digest: terms_digest.clone() };
+        node.scenario.act(node.scenario.chief(who), sign).await;
+    }
+    let report = verify_evidence(&node.app().export_evidence(&order).await.unwrap(), None);
+    assert!(report.verified, "{:?}", report.findings);
+    assert!(report.links.contains(&order.to_string()) && report.receipt_records == 0, "{:?}", report.links);
 }
 
 /// A node that closes a window each minute, as it may, has a record in the bundle that is younger than any leeway.

@@ -22,6 +22,9 @@ use serde_json::json;
 /// Tables that the database itself keeps from being changed.
 const GUARDED: [&str; 4] = ["journal", "log_entry", "receipt_commit", "receipt_block"];
 
+/// Another bundle, and which of its records are added.
+type Added<'a> = (&'a [u8], &'a dyn Fn(&EvidenceRecord) -> bool);
+
 /// The node.
 pub struct Tampered {
     pub scenario: Scenario,
@@ -183,12 +186,18 @@ impl Tampered {
     /// Writes a bundle anew without the records that are to be left out, and signs it with the node's own key: the operator
     /// has it.
     pub fn without(&self, bundle: &[u8], is_left_out: impl Fn(&EvidenceRecord) -> bool) -> Vec<u8> {
-        self.anew(bundle, is_left_out, |item| item.bytes.clone())
+        self.anew(bundle, is_left_out, |item| item.bytes.clone(), (bundle, &|_| false))
     }
 
     /// Writes a bundle anew with other bytes in one item, and signs it.
     pub fn with_item(&self, bundle: &[u8], name: &str, bytes: &[u8]) -> Vec<u8> {
-        self.anew(bundle, |_| false, |item| if item.name == name { bytes.to_vec() } else { item.bytes.clone() })
+        let item_of = |item: &EvidenceItem| if item.name == name { bytes.to_vec() } else { item.bytes.clone() };
+        self.anew(bundle, |_| false, item_of, (bundle, &|_| false))
+    }
+
+    /// Writes a bundle anew with some records of another one as well, and signs it.
+    pub fn with_records_of(&self, bundle: &[u8], other: &[u8], is_added: impl Fn(&EvidenceRecord) -> bool) -> Vec<u8> {
+        self.anew(bundle, |_| false, |item| item.bytes.clone(), (other, &is_added))
     }
 
     fn anew(
@@ -196,7 +205,9 @@ impl Tampered {
         bundle: &[u8],
         is_left_out: impl Fn(&EvidenceRecord) -> bool,
         item_of: impl Fn(&EvidenceItem) -> Vec<u8>,
+        (other, is_added): Added<'_>,
     ) -> Vec<u8> {
+        let other = Evidence::parse(other).expect("the node wrote it");
         let evidence = Evidence::parse(bundle).expect("the node wrote it");
         let secret = fs::read_to_string(self.app().directory().join("keys/node.secret")).expect("the operator has it");
         let mut root = [0; 32];
@@ -206,19 +217,24 @@ impl Tampered {
         let seed = IndexKey::from_bytes(root).digest("lingqu node key v1", b"signing").0;
         let signer = NoteSigner::new(&evidence.node, SigningKey::from_seed(seed)).expect("the node's name is a name");
         let mut builder = EvidenceBuilder::new(&evidence.order, &evidence.created_at, &evidence.node);
-        let text =
-            |name: &str| String::from_utf8(evidence.item(name).expect("it is there").bytes.clone()).expect("text");
-        builder.checkpoint(&text("checkpoint")).expect("it is a checkpoint");
+        let text = |source: &Evidence, name: &str| {
+            String::from_utf8(source.item(name).expect("it is there").bytes.clone()).expect("text")
+        };
+        builder.checkpoint(&text(&evidence, "checkpoint")).expect("it is a checkpoint");
         builder.vkey(signer.verifier()).expect("it is a key");
-        let add_entry = |builder: &mut EvidenceBuilder, index: u64| {
+        let add_entry = |builder: &mut EvidenceBuilder, source: &Evidence, index: u64| {
             if !builder.has_entry(index) {
-                let entry = &evidence.item(&format!("entry/{index}")).expect("it is there").bytes;
-                let proof = LogProof::from_text(&text(&format!("proof/{index}"))).expect("it is a proof");
+                let entry = &source.item(&format!("entry/{index}")).expect("it is there").bytes;
+                let proof = LogProof::from_text(&text(source, &format!("proof/{index}"))).expect("it is a proof");
                 builder.entry(entry, &proof).expect("once");
             }
         };
         for record in evidence.records().expect("they can be read").iter().filter(|record| !is_left_out(record)) {
-            add_entry(&mut builder, record.entry_index);
+            add_entry(&mut builder, &evidence, record.entry_index);
+            builder.record(record).expect("there is room");
+        }
+        for record in other.records().expect("they can be read").iter().filter(|record| is_added(record)) {
+            add_entry(&mut builder, &other, record.entry_index);
             builder.record(record).expect("there is room");
         }
         // Entries of settlements stand without their records. The twin log is left out with its proofs: a reader who does not
@@ -227,7 +243,7 @@ impl Tampered {
             if let Some(index) = item.name.strip_prefix("entry/")
                 && evidence.item("settlements.json").is_some()
             {
-                add_entry(&mut builder, index.parse().expect("an index"));
+                add_entry(&mut builder, &evidence, index.parse().expect("an index"));
             }
             let is_known = ["entry/", "proof/", "proof.sm3/", "record/", "witness/", "checkpoint", "vkey"];
             if !is_known.iter().any(|known| item.name.starts_with(known)) {

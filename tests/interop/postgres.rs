@@ -297,6 +297,16 @@ async fn an_execute_brings_as_many_rows_as_it_asks_for() {
     assert!(*rows <= named, "{rows} rows were given and {named} named");
 }
 
+/// Asked for the columns of a portal that fetches from itself, the node looked for them in it for ever, until its stack had ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_portal_that_fetches_from_itself_is_no_cursor() {
+    let wired = Wired::open(100).await;
+    let order = wired.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Rows], (100, 0)).await;
+    let Some(found) = by_hand(&wired, &order, "circles").await else { return };
+    let [(receipt, rows)] = &told(&found)[..] else { panic!("{found}") };
+    assert_eq!(wired.closed(receipt).await, (Outcome::Delivered, *rows), "{receipt}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_s_time_passes_while_its_rows_are_on_their_way() {
     let wired = Wired::open(12_000).await;

@@ -1,8 +1,8 @@
 """PostgreSQL's protocol 3.0 written by hand, for what no driver lets one see: how many rows each Execute brings, and what becomes
 of a statement whose reader is slow. Arguments: host, port, order, key, and the part to play.
 
-Parts: `portals` executes portals a few rows at a time; `slow` lets a statement's time pass while its rows are on their way. Each
-prints a line of JSON for the test: its receipts, and how many rows came of them.
+Parts: `portals` executes portals a few rows at a time; `slow` lets a statement's time pass while its rows are on their way; `circles`
+fetches from portals that fetch. Each prints a line of JSON for the test: its receipts, and how many rows came of them.
 """
 
 import base64
@@ -253,6 +253,30 @@ def slow(wire):
     return told
 
 
+def circles(wire):
+    # A portal that fetches from itself, and two that fetch from each other.
+    for portal, other in (("p", "p"), ("q", "r")):
+        begun(wire, f"FETCH ALL FROM {other}", portal)
+        if other != portal:
+            begun(wire, f"FETCH ALL FROM {portal}", other)
+        for tag, body in ((b"D", b"P" + words(portal)), (b"E", words(portal) + struct.pack("!i", 0))):
+            wire.send(tag, body)
+            wire.send(b"H")
+            try:
+                raise AssertionError(wire.receive())
+            except Refused as error:
+                assert error.fields["C"] == "34000", error.fields
+            wire.synced()
+            if tag == b"D":
+                begun(wire, f"FETCH ALL FROM {other}", portal)
+    # What follows is answered on the same connection.
+    begun(wire, below(2))
+    assert wire.executed("", 0) == (numbers(0, 2), complete(2))
+    told = [[wire.receipt(), 2]]
+    wire.synced()
+    return told
+
+
 if __name__ == "__main__":
     connection = Wire(*sys.argv[1:5])
-    print(json.dumps({"portals": portals, "slow": slow}[sys.argv[5]](connection)))
+    print(json.dumps({"portals": portals, "slow": slow, "circles": circles}[sys.argv[5]](connection)))

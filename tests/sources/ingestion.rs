@@ -217,6 +217,22 @@ async fn what_is_filled_anew_meanwhile_is_not_read_as_empty() {
     assert!(read(department.open(("public", "none"), &EVENTS, None, None).await.unwrap()).await.unwrap().is_empty());
 }
 
+/// As many tables as a database gives connections, all of them without a row: each is asked once more over the connection that it has.
+#[tokio::test]
+async fn views_without_rows_do_not_wait_for_each_other() {
+    const CONNECTIONS: usize = 8;
+    let department = department!();
+    department
+        .run("CREATE VIEW public.none AS SELECT 1 AS id, 'x'::text AS note, now() AS changed_at WHERE false")
+        .await;
+    let increment = increment(&["id"], 0);
+    let opened = (0..CONNECTIONS).map(|_| department.open(("public", "none"), &EVENTS, Some(increment.clone()), None));
+    let opened: Vec<_> = futures::future::try_join_all(opened).await.unwrap();
+    for source in opened {
+        assert!(read(source).await.unwrap().is_empty());
+    }
+}
+
 fn increment(key: &[&str], overlap: u64) -> Increment {
     let name = |name: &str| ColumnName::new(name).unwrap();
     Increment { watermark: name("changed_at"), key: key.iter().map(|part| name(part)).collect(), overlap }

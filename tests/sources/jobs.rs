@@ -199,6 +199,47 @@ async fn newest_job(scenario: &Scenario) -> IngestionView {
     scenario.app.ingestions(None, None, None, 1).await.unwrap().remove(0)
 }
 
+/// A file of the node's machine that is written to while its job waits or reads is not what the snapshot would say that it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_changed_after_it_was_submitted_is_refused() {
+    let scenario = Scenario::open(None, 10).await;
+    let app = &scenario.app;
+    let columns = [("id", DataType::Integer), ("note", DataType::Text)];
+    let resource = draft(&scenario, details("lines", &columns)).await;
+    let file = scenario.directory().join("lines.csv");
+    std::fs::write(&file, "id,note\n1,x\n2,late\n").unwrap();
+    let id = format!("ing_{:032x}", 7);
+    let new = NewIngestion {
+        id: id.clone(),
+        resource: resource.to_string(),
+        actor: scenario.clerk(Who::Provider).to_string(),
+        source_name: "lines.csv".to_owned(),
+        source_digest: "of the file without its last line".to_owned(),
+        options_digest: "o".to_owned(),
+        request: serde_json::json!({ "source": { "kind": "path", "path": file }, "options": {} }).to_string(),
+        bytes_total: 1,
+        created_at: "2026-03-01T00:00:00Z".to_owned(),
+    };
+    // It waits for its turn, and was never begun before.
+    assert_eq!(app.store().begin_ingestion(&new, 9, |_| true).await.unwrap(), IngestionBegun::Queued);
+    std::fs::create_dir_all(app.directory().join("ingestions").join(&id)).unwrap();
+    assert_eq!(app.resume_ingestions().await.unwrap(), 1);
+    let begun = std::time::Instant::now();
+    let job = loop {
+        let job = newest_job(&scenario).await;
+        if job.ended_at.is_some() {
+            break job;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "{job:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!((job.state.as_str(), job.attempts), ("failed", 1));
+    let failure = job.outcome.failure.unwrap().detail_en;
+    assert!(failure.contains("was changed after the ingestion was submitted"), "{failure}");
+    assert!(job.snapshot.is_none());
+    assert!(app.read(|state| state.resources[&resource].value.snapshot.is_none()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_holds_the_same_makes_no_new_snapshot() {
     let Some(department) = Department::new().await else { return };

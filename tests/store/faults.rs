@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lingqu_crypto::SealKey;
 use lingqu_store::receipt::{NewReceipt, ReceiptLog};
 use lingqu_store::{AppendError, Backend, Store, StoreConfig, StoreError};
-use lingqu_tests::{PrivatePostgres, StoreFactory, both};
+use lingqu_tests::{PrivatePostgres, StoreFactory, both, until_waiting};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use crate::sample::{append, append_new};
@@ -73,6 +73,56 @@ async fn a_database_that_another_program_locks_says_so() {
         append_new(&store, append("mdt_1", 0, "mandate_granted")).await;
     })
     .await;
+}
+
+/// A process that is stopped within its transaction holds the writer's lock. The server ends that after a while, so the others go on.
+/// When it goes on itself, what it was about to write is refused, and it may try again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_is_stopped_keeps_nobody_out_and_acknowledges_nothing() {
+    /// The lock of whoever writes the journal, among PostgreSQL's advisory locks.
+    const JOURNAL_LOCK: i64 = 0x4c51_0001;
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let Some(server) = PrivatePostgres::needed("a writer that is stopped") else { return };
+    let factory = StoreFactory::postgres(server).await;
+    let (store, raw, config) = (factory.open().await, factory.raw().await, factory.config());
+    let (opened, is_opened) = tokio::sync::oneshot::channel();
+    let (begin, begins) = std::sync::mpsc::sync_channel(1);
+    let (stop, stops) = tokio::sync::oneshot::channel();
+    let (stopped, is_stopped) = tokio::sync::oneshot::channel();
+    let (go_on, goes_on) = std::sync::mpsc::sync_channel(1);
+    // A runtime of one thread, which waits within: nothing of this process goes on meanwhile.
+    let process = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Store::open(config).await.unwrap();
+            opened.send(()).unwrap();
+            begins.recv_timeout(PATIENCE).unwrap();
+            let (refused, ()) = tokio::join!(store.append(append("mdt_1", 0, "mandate_granted")), async {
+                stops.await.unwrap();
+                stopped.send(()).unwrap();
+                goes_on.recv_timeout(PATIENCE).unwrap();
+            });
+            (refused, store.append(append("mdt_1", 0, "mandate_granted")).await)
+        })
+    });
+    is_opened.await.unwrap();
+    // It waits for the lock, and gets it once it is stopped.
+    let holding = raw.begin().await.unwrap();
+    holding.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({JOURNAL_LOCK})")).await.unwrap();
+    begin.send(()).unwrap();
+    until_waiting(&raw, 1).await;
+    stop.send(()).unwrap();
+    is_stopped.await.unwrap();
+    holding.rollback().await.unwrap();
+    let begun = Instant::now();
+    append_new(&store, append("mdt_2", 0, "mandate_granted")).await;
+    assert!(begun.elapsed() > Duration::from_secs(5), "the one that was stopped did not hold the lock");
+
+    go_on.send(()).unwrap();
+    let (refused, again) = process.join().unwrap();
+    assert!(matches!(refused, Err(AppendError::Store(StoreError::Unreachable { .. }))), "{refused:?}");
+    assert!(again.is_ok(), "{again:?}");
+    assert_eq!(store.head().await.unwrap(), 2);
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn records_and_receipts_are_proven_by_the_published_log() {
     .await;
 }
 
-/// Every file of a log below a directory: not the lock, nor the note of how far it was tidied.
+/// Every file of a log below a directory: not the lock, nor the notes of how far it was tidied and of what was announced last.
 pub fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut waiting = vec![directory.to_owned()];
@@ -103,7 +103,7 @@ pub fn files_of(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 waiting.push(path);
-            } else if path.file_name().unwrap() != "lock" && path.file_name().unwrap() != "tidied" {
+            } else if !["lock", "tidied", "announced"].map(Some).contains(&path.file_name().unwrap().to_str()) {
                 let content = std::fs::read(&path).unwrap();
                 files.insert(path.strip_prefix(directory).unwrap().to_owned(), content);
             }
@@ -170,6 +170,16 @@ async fn a_crash_between_any_two_writes_leads_to_the_same_log() {
             assert_eq!(files, late_files);
         }
     }
+    // It dies once it has said what it is about to publish: all tiles are there then.
+    let crashed = factory.directory().join("crashed-announced");
+    write_files(&crashed, &early_files);
+    write_files(&crashed, new_files.iter().copied());
+    std::fs::copy(directory(&factory).join("announced"), crashed.join("announced")).unwrap();
+    let publisher = open(&store, &crashed).await.unwrap();
+    assert_eq!(publisher.reader().published().await.unwrap(), Some(early.clone()));
+    assert_eq!(publisher.publish().await.unwrap(), late);
+    publisher.tidied().await;
+    assert_eq!(files_of(&crashed), late_files);
     // Before the first checkpoint nothing is published, whatever files there are.
     let crashed = factory.directory().join("crashed-first");
     write_files(&crashed, new_files.iter().copied());

@@ -49,6 +49,11 @@ async fn an_answer_is_given_once_and_repeated_for_nothing() {
         assert_eq!(again, before(b"secret numbers"));
         assert_eq!(store.privacy_answer(&first).await.unwrap().unwrap().as_slice(), b"secret numbers");
         assert_eq!(spent(&store, &["pty_1"], &accounts).await, [4, 4]);
+        for (party, resource, was_spent) in
+            [("pty_1", "res_1", true), ("pty_1", "res_2", false), ("pty_2", "res_1", false)]
+        {
+            assert_eq!(store.privacy_was_spent(&[party.to_owned()], &[resource.to_owned()]).await.unwrap(), was_spent);
+        }
 
         // The first account that is too low refuses, and says what is left; then nothing was debited anywhere.
         let second = question("pty_1", &[], "q2");

@@ -2,6 +2,7 @@
 //! log that lies is refused and convicted.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use lingqu_app::{App, AppSettings, WitnessSetting, WitnessedLogSetting};
 use lingqu_crypto::{Suite, sha256};
@@ -120,6 +121,26 @@ async fn every_status_of_the_specification() {
     assert_eq!(witness.send(vec![b'x'; 256 * 1024 + 1]).await.status, 413);
     assert_eq!(witness.monitor("checkpoint").await.status, 200, "the console answers what is no witness's address");
     assert_eq!(witness.proofs(), [], "an honest log is convicted of nothing");
+}
+
+/// Whoever shows a lie and goes away before he is answered has shown it all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_proves_a_lie_is_kept_though_whoever_showed_it_went_away() {
+    let witness = WitnessNode::open().await;
+    let (honest, other) = (MadeLog::new(ORIGIN, 13, 99, 0), MadeLog::new(ORIGIN, 13, 3, 9));
+    assert_eq!(witness.ask(&honest.request(0, 13)).await.status, 200);
+    let asked = witness.scenario.app.cosign_checkpoint(other.request(13, 13).to_text().into_bytes());
+    drop(tokio::time::timeout(Duration::ZERO, asked).await);
+    let directory = witness.scenario.app.directory().join("misconduct");
+    let is_kept = || {
+        let mut listed = std::fs::read_dir(&directory).into_iter().flatten();
+        listed.any(|entry| entry.unwrap().path().extension().is_some_and(|extension| extension == "log-misconduct"))
+    };
+    let begun = Instant::now();
+    while !is_kept() && begun.elapsed() < Duration::from_secs(30) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(witness.proofs().len(), 1);
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use lingqu_app::{Audited, LogWatch, TwinSetting, WatchError, WatchSetting};
 use lingqu_crypto::{SigningKey, Suite};
 use lingqu_tests::node::{Ended, binary, run};
 use lingqu_tests::scenario::Scenario;
-use lingqu_transparency::{Cosigner, LogPolicy, Misconduct, NoteVerifier, Observation, SignedNote, TransparencyError};
+use lingqu_transparency::{
+    Cosigner, LogPolicy, Misconduct, NoteVerifier, Observation, SignedNote, TransparencyError, twin_origin,
+};
 use serde_json::Value;
 
 use crate::logged::{Copy, Logged, copy_files};
@@ -220,6 +222,52 @@ async fn tiles_of_hashes_that_are_not_the_entries_are_found_out() {
         assert!(matches!(audited, Audited::Whole { size: 600, .. }));
         assert_eq!(told, [(600, 600)]);
     }
+}
+
+/// A log that leaves out the entries of both roots has nothing that its twin could contradict: the twin is held against the entries.
+#[tokio::test]
+async fn a_twin_of_other_entries_is_found_out_though_no_entry_states_its_root() {
+    let log = MadeLog::new(ORIGIN, 600, 999, 0);
+    let twin_of = |parting| MadeLog::of(Suite::National, &twin_origin(ORIGIN), 600, parting, 9);
+    let (honest, other) = (twin_of(999), twin_of(300));
+    let (shown, twin_shown) = (Shown::default(), Shown::default());
+    shown.show(&log, 290);
+    twin_shown.show(&honest, 290);
+    let url = shown.serve().await;
+    let twin = TwinSetting { url: twin_shown.serve().await, key: honest.key().clone() };
+    let mut watch = LogWatch::begin(setting(&url, log.key(), None)).unwrap();
+    watch.look().await.unwrap();
+    let audited = watch.audit_entries(Some(&twin)).await.unwrap();
+    assert!(matches!(audited, Audited::Whole { size: 290, roots: 0 }), "{audited:?}");
+    // The twin stays behind, then goes on with other entries.
+    shown.show(&log, 600);
+    watch.look().await.unwrap();
+    let behind = watch.audit_entries(Some(&twin)).await.unwrap_err();
+    assert!(matches!(behind, WatchError::TwinBehind { size: 600 }), "{behind}");
+    twin_shown.show(&other, 600);
+    let found = watch.audit_entries(Some(&twin)).await.unwrap_err();
+    assert!(matches!(found, WatchError::TwinOfOthers { size: 600 }), "{found}");
+    twin_shown.show(&honest, 600);
+    assert!(matches!(watch.audit_entries(Some(&twin)).await.unwrap(), Audited::Whole { size: 600, .. }));
+}
+
+/// A twin that can't be read, or stays behind, keeps nothing from being told of the log itself.
+#[tokio::test]
+async fn a_twin_that_shows_nothing_hides_no_wrong_entries() {
+    let (log, other) = (MadeLog::new(ORIGIN, 600, 999, 0), MadeLog::new(ORIGIN, 600, 300, 9));
+    let twin_log = MadeLog::of(Suite::National, &twin_origin(ORIGIN), 600, 999, 0);
+    let (shown, nothing) = (Shown::default(), Shown::default());
+    shown.show(&log, 600);
+    shown.replace(&other, "tile/entries/001");
+    let url = shown.serve().await;
+    let twin = TwinSetting { url: nothing.serve().await, key: twin_log.key().clone() };
+    let mut watch = LogWatch::begin(setting(&url, log.key(), None)).unwrap();
+    watch.look().await.unwrap();
+    let found = watch.audit_entries(Some(&twin)).await.unwrap_err();
+    assert!(matches!(found, WatchError::Log(TransparencyError::ProofFailed { .. })), "{found}");
+    shown.show(&log, 600);
+    let found = watch.audit_entries(Some(&twin)).await.unwrap_err();
+    assert!(matches!(found, WatchError::Status { status: 404, .. }), "{found}");
 }
 
 /// A log of which not all entries can be read in time is looked at in between, and found out when it lies meanwhile.

@@ -101,7 +101,7 @@ impl FromRequestParts<Arc<Api>> for Viewer {
         let session = api.app.session(token).await?.ok_or_else(ProblemDocument::not_signed_in)?;
         // What other processes decided is known before anything is shown or decided here.
         api.app.refresh().await?;
-        let roles = api.app.read(|state| state.parties.get(&session.party).map(|party| party.value.roles.clone()));
+        let roles = api.app.read(|state| state.parties.get(&session.party).map(|party| party.value.roles_in(state)));
         Ok(Viewer { session, roles: roles.unwrap_or_default() })
     }
 }
@@ -158,9 +158,11 @@ fn set_cookie(api: &Api, value: &str, age: Option<u32>) -> HeaderValue {
 }
 
 fn describe(api: &Api, session: &SessionView) -> Session {
-    let party = api.app.read(|state| state.parties.get(&session.party).map(|party| party.value.clone()));
-    let (party_name, party_name_en, roles) =
-        party.map(|party| (party.name, party.name_en, party.roles)).unwrap_or_default();
+    let party = api.app.read(|state| {
+        let party = &state.parties.get(&session.party)?.value;
+        Some((party.name.clone(), party.name_en.clone(), party.roles_in(state)))
+    });
+    let (party_name, party_name_en, roles) = party.unwrap_or_default();
     Session {
         user: session.user.clone(),
         display_name: session.display_name.clone(),

@@ -9,6 +9,7 @@ use lingqu_domain::command::Command;
 use lingqu_domain::decide::{Context, Decision, decide};
 use lingqu_domain::event::{Event, Recorded, canonical};
 use lingqu_domain::id::CommandId;
+use lingqu_domain::product::{ProductDetails, ProductShape};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
 use lingqu_domain::settlement::SettlementEvent;
 use lingqu_domain::state::State;
@@ -115,11 +116,13 @@ impl App {
         }
         let command = match command {
             Command::DraftProduct { details } => {
-                let details = self.with_shape(*details).await?;
-                let draft = Command::DraftProduct { details: details.clone() };
-                if let Some(earlier) = self.answered_before(actor, &draft, &options).await? {
+                // Before its shape is looked for, which takes permits that may have been suspended since.
+                let asked = Command::DraftProduct { details: details.clone() };
+                if let Some(earlier) = self.answered_before(actor, &asked, &options).await? {
                     return Ok(earlier);
                 }
+                let details = self.with_shape(*details).await?;
+                let draft = Command::DraftProduct { details: details.clone() };
                 // What is found in rows tells of them, so they are looked at only for a draft that the rights allow.
                 self.must_be_accepted(actor, &draft)?;
                 self.must_bear_marking(&details).await?;
@@ -331,11 +334,16 @@ fn idempotency_name(actor: &Actor, key: &str) -> Result<String, AppError> {
     Ok(format!("{actor}/{key}"))
 }
 
-/// Digest of what was asked for. The hash of a new service key is the node's own, another one each time, and no part of it.
+/// Digest of what was asked for. What the node puts in itself is no part of it: the hash of a new service key, another one each
+/// time, and the shape of a product.
 fn request_digest(command: &Command) -> [u8; 32] {
     let asked = match command {
         Command::IssueServiceKey { order, .. } => {
             canonical(&Command::IssueServiceKey { order: order.clone(), hash: String::new() })
+        }
+        Command::DraftProduct { details } => {
+            let details = ProductDetails { shape: ProductShape::default(), ..(**details).clone() };
+            canonical(&Command::DraftProduct { details: Box::new(details) })
         }
         _ => canonical(command),
     };

@@ -511,7 +511,7 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
                     403,
                     "差异过小",
                     "Difference too small",
-                    "与此前已提供的统计结果相比差异过小，请沿用原有的筛选条件，或使用差异更大的条件",
+                    "与此前已提供的统计结果相比差异过小，或因产品的主键、主体字段不同而无法比较；请沿用原有的产品和筛选条件，或使用差异更大的条件",
                 ),
                 StatementCode::ReleaseLimitReached => (
                     403,
@@ -594,7 +594,7 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             simple(422, "rows_limit_exceeded", "结果行数超限", "Row limit exceeded", &zh, error.to_string())
         }
         EngineError::TooManyBytes { bytes_max } => {
-            let zh = format!("结果超过 {bytes_max} 字节；请缩小筛选范围、加 LIMIT 或减少字段");
+            let zh = format!("结果超过 {bytes_max} 字节；请缩小筛选范围、加 LIMIT，或减少字段或主键");
             simple(422, "bytes_limit_exceeded", "结果大小超限", "Size limit exceeded", &zh, error.to_string())
         }
         EngineError::OutOfMemory => simple(
@@ -606,7 +606,9 @@ fn of_engine(error: &EngineError) -> Option<Problem> {
             error.to_string(),
         ),
         EngineError::Execution { correlation } => {
-            let zh = format!("查询在执行中失败（例如除以零，或有无法转换的值），请检查语句（日志编号 {correlation}）");
+            let zh = format!(
+                "查询在执行中失败（例如除以零、有无法转换的值，或整数之和超出 64 位，须先转为 DECIMAL 再求和），请检查语句（日志编号 {correlation}）"
+            );
             logged(422, "query_failed", ("查询执行失败", "Query failed"), zh, correlation)
         }
     }

@@ -8,7 +8,7 @@
 //! is recounted from the receipts, so one that was left out is missed; each fee is computed again from the windows and the
 //! contract's price.
 //!
-//! More receipts than one bundle holds make several ([`parts`]).
+//! More receipts and windows than one bundle holds make several ([`parts`]).
 //!
 //! A settlement tells what others used as well. Where it does, its record stays with the node and the bundle says what it
 //! says of this order, and which entry of the log commits to the whole ([`settled`]).
@@ -23,11 +23,12 @@ mod streams;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lingqu_domain::access::Actor;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::order::Order;
-use lingqu_domain::state::State;
+use lingqu_domain::state::{EntityKind, State};
 use lingqu_report::ReportFont;
 use lingqu_store::journal::{READ_LIMIT_MAX, Record, committed_bytes};
 use lingqu_store::log::LogReader;
@@ -36,12 +37,12 @@ use lingqu_transparency::{
     EVIDENCE_ITEMS_MAX, EvidenceBuilder, EvidenceRecord, EvidenceTrust, NoteVerifier, RecordKind, TransparencyError,
 };
 
-use crate::app::App;
+use crate::app::{App, recorded};
 use crate::certificate::certificate_text;
 use crate::error::AppError;
 use crate::log::CheckpointView;
-use parts::{PART_ITEM, PARTS_MAX, Part};
-use streams::Settlements;
+use parts::{PART_ITEM, PARTS_MAX, Part, Room, WindowRecords, windows_in_order};
+use settled::InPart;
 
 pub use check::{
     CosignedReport, EvidenceReport, PartReport, SettledReport, TwinLogReport, verify_evidence, verify_evidence_files,
@@ -53,6 +54,9 @@ pub use report::{REPORT_ITEM, evidence_report};
 
 /// Most records of one bundle.
 const RECORDS_MAX: usize = 50_000;
+/// Most records of an order's metering windows in all parts of its evidence: of a window each quarter of an hour for five years they
+/// are a third of that. All are in memory while the parts are made.
+const WINDOW_RECORDS_MAX: usize = 1_000_000;
 /// Receipts of one part of evidence in parts, when nothing else is said.
 pub const PART_RECEIPTS: usize = 20_000;
 /// Items that a record may need: itself, its entry, and the entry's proofs in both logs.
@@ -89,9 +93,14 @@ pub struct EvidenceOptions {
 struct Frame {
     checkpoint: CheckpointView,
     streams: BTreeSet<String>,
-    settled: Settlements,
-    /// What was decided, in the order of positions.
+    /// What settlements say of the order whose records are not in the bundle.
+    settled: Vec<InPart>,
+    /// What was decided apart from the order's metering windows, in the order of positions.
     records: Vec<Record>,
+    /// The order's metering windows, in the order of receipts.
+    windows: Vec<WindowRecords>,
+    /// What all that comes to, as whoever verifies the bundle will fold it: making evidence takes long, and the journal goes on.
+    state: State,
 }
 
 /// What proves entries of the log, and of its twin, under the checkpoints of one bundle.
@@ -104,7 +113,7 @@ pub(crate) struct Provers<'a> {
 impl App {
     /// The evidence of an order as a party of it may see it. Error: its receipts do not come to what was metered; it would
     /// be too large.
-    pub async fn export_evidence(&self, order: &OrderId) -> Result<Vec<u8>, AppError> {
+    pub async fn export_evidence(self: &Arc<Self>, order: &OrderId) -> Result<Vec<u8>, AppError> {
         self.evidence_of(order, EvidenceOptions::default()).await
     }
 
@@ -131,13 +140,17 @@ impl App {
 
     /// The evidence of an order with what the options ask for, in one bundle. Errors: those of [`App::export_evidence`]; a font that
     /// can't be read; an item outside of `trace/`.
-    pub async fn evidence_of(&self, order: &OrderId, options: EvidenceOptions) -> Result<Vec<u8>, AppError> {
-        let frame = self.evidence_frame(order, &options).await?;
+    pub async fn evidence_of(self: &Arc<Self>, order: &OrderId, options: EvidenceOptions) -> Result<Vec<u8>, AppError> {
+        let frame = self.evidence_frame(order, &options, RECORDS_MAX).await?;
+        let receipts_max = RECORDS_MAX.saturating_sub(frame.decided(None).len());
+        if receipts_max == 0 {
+            return Err(too_many());
+        }
         let log = self.receipts_now().await?;
         // Receipts written since the checkpoint are for the next bundle.
         let committed = log.committed_under(frame.checkpoint.size).await?;
-        let receipts_max = RECORDS_MAX - frame.records.len();
-        let plan = self.plan_receipts(&log, order, committed, (receipts_max, 1)).await?;
+        let room = Room { receipts: receipts_max, records: receipts_max, parts: 1, windows: &[] };
+        let plan = self.plan_receipts(&log, order, committed, room).await?;
         let receipts = plan.receipts(&log, order, committed).take(receipts_max as u64).await?;
         self.bundle_of(order, &frame, (&log, receipts), None, &options).await
     }
@@ -145,28 +158,32 @@ impl App {
     /// The same in as many parts as it takes, with at most so many receipts each; `put` gets each part's number, how many there
     /// are and the bundle. One part is a whole bundle. Answers how many there are.
     pub async fn evidence_in_parts(
-        &self,
+        self: &Arc<Self>,
         order: &OrderId,
         options: &EvidenceOptions,
         receipts_max: usize,
         put: &mut (dyn FnMut(usize, usize, Vec<u8>) -> Result<(), AppError> + Send),
     ) -> Result<usize, AppError> {
-        let frame = self.evidence_frame(order, options).await?;
+        let frame = self.evidence_frame(order, options, WINDOW_RECORDS_MAX).await?;
         let log = self.receipts_now().await?;
         let committed = log.committed_under(frame.checkpoint.size).await?;
-        let room = ((EVIDENCE_ITEMS_MAX - OTHER_ITEMS_MAX) / RECORD_ITEMS).saturating_sub(frame.records.len());
-        if room == 0 {
+        let records = frame.records_room();
+        if records == 0 {
             return Err(AppError::Invalid(
                 "what was decided about this order is more than a bundle holds; leave the consents out (`--no-consents`)"
                     .to_owned(),
             ));
         }
-        let plan = self.plan_receipts(&log, order, committed, (receipts_max.clamp(1, room), PARTS_MAX)).await?;
+        let room = Room { receipts: receipts_max.max(1), records, parts: PARTS_MAX, windows: &frame.windows };
+        let plan = self.plan_receipts(&log, order, committed, room).await?;
         let mut receipts = plan.receipts(&log, order, committed);
         let of = plan.parts.len().max(1);
+        let mut part = (of > 1).then(|| Part::first_of(plan.parts.clone(), &frame.windows));
         for number in 1..=of {
             let count = plan.parts.get(number - 1).map_or(0, |part| part.count);
-            let part = (of > 1).then(|| Part { number: number as u64, parts: plan.parts.clone() });
+            if let Some(part) = &mut part {
+                part.number = number as u64;
+            }
             let taken = receipts.take(count).await?;
             let bundle = self.bundle_of(order, &frame, (&log, taken), part.as_ref(), options).await?;
             put(number, of, bundle)?;
@@ -174,28 +191,54 @@ impl App {
         Ok(of)
     }
 
-    /// What was decided about an order, under the newest heads of the log.
-    async fn evidence_frame(&self, order: &OrderId, options: &EvidenceOptions) -> Result<Frame, AppError> {
-        // First what was decided, then the log's head, which holds all of that.
+    /// What was decided about an order, under the newest heads of the log, with at most so many records of its windows.
+    async fn evidence_frame(
+        self: &Arc<Self>,
+        order: &OrderId,
+        options: &EvidenceOptions,
+        window_records_max: usize,
+    ) -> Result<Frame, AppError> {
+        // First what was decided, then the log's head, which holds all of that. Publishing is not broken off when whoever asked
+        // goes away: what it writes would go on by itself, beside the next publisher.
         self.catch_up().await?;
-        let checkpoint = self.published_head().await?;
+        let app = Arc::clone(self);
+        let published = tokio::spawn(async move { app.published_head().await }).await;
+        let checkpoint = published.map_err(|error| AppError::Fault(format!("publishing ended early: {error}")))??;
+        // Another process may have decided something meanwhile that this head holds.
+        self.catch_up().await?;
         let streams = self.read(|state| streams::of_order(state, order))?;
+        let (of_windows, streams): (BTreeSet<String>, BTreeSet<String>) =
+            streams.into_iter().partition(|stream| EntityKind::of(stream) == Some(EntityKind::Meter));
         let consents = self.read(|state| streams::consents_of(state, order, options.has_consents))?;
         let settled = self.read(|state| streams::settlements_of(state, order, options.has_whole_settlements));
         let whole = settled.whole.iter().map(ToString::to_string);
         let mut all: BTreeSet<String> = streams.iter().cloned().chain(consents).chain(whole).collect();
-        let mut records = self.journal_records(&all).await?;
+        let mut records = self.journal_records(&all, RECORDS_MAX).await?.ok_or_else(too_many)?;
+        let too_many_windows = || if window_records_max > RECORDS_MAX { windows_too_many() } else { too_many() };
+        let mut window_records =
+            self.journal_records(&of_windows, window_records_max).await?.ok_or_else(too_many_windows)?;
         let mut actors = actors_of(&records);
+        actors.extend(actors_of(&window_records));
         self.read(|state| streams::add_parties_of(state, &mut actors));
-        records.extend(self.journal_records(&actors.difference(&all).cloned().collect()).await?);
+        let of_actors = self.journal_records(&actors.difference(&all).cloned().collect(), RECORDS_MAX).await?;
+        records.extend(of_actors.ok_or_else(too_many)?);
         all.extend(actors);
         records.sort_by_key(|record| record.position);
         // Decisions taken since the checkpoint are for the next bundle.
         records.retain(|record| record.log_entry < checkpoint.size);
+        window_records.retain(|record| record.log_entry < checkpoint.size);
         if records.len() >= RECORDS_MAX {
             return Err(too_many());
         }
-        Ok(Frame { checkpoint, streams, settled, records })
+        let mut state = State::default();
+        let mut decided: Vec<&Record> = records.iter().chain(&window_records).collect();
+        decided.sort_by_key(|record| record.position);
+        for record in decided {
+            state.apply_selected(&recorded(record)?)?;
+        }
+        let windows = windows_in_order(&state, order, window_records);
+        let settled = self.settled_in_part(&settled.in_part, order, checkpoint.size).await?;
+        Ok(Frame { checkpoint, streams, settled, records, windows, state })
     }
 
     /// One bundle: what was decided, and some receipts with the log that they are from.
@@ -210,7 +253,7 @@ impl App {
         let font = options.report_font.clone().map(ReportFont::new).transpose().map_err(report_fault)?;
         let signer = self.log_signer()?;
         let (mut builder, provers) = self.begin_bundle(order.as_str(), &frame.checkpoint)?;
-        for record in &frame.records {
+        for record in frame.decided(part) {
             let evidence = EvidenceRecord {
                 kind: RecordKind::Journal,
                 position: record.position,
@@ -233,8 +276,8 @@ impl App {
             };
             provers.add_record(&mut builder, &evidence).await?;
         }
-        self.add_settled(&mut builder, &frame.settled.in_part, order, &provers).await?;
-        for (name, text) in self.documents(order, &frame.streams)? {
+        provers.add_settled(&mut builder, &frame.settled).await?;
+        for (name, text) in self.documents(order, frame)? {
             builder.item(&name, text.as_bytes()).map_err(bundle_fault)?;
         }
         builder.item("readme.txt", README.as_bytes()).map_err(bundle_fault)?;
@@ -257,7 +300,12 @@ impl App {
         builder.build(&signer).map_err(bundle_fault)
     }
 
-    async fn journal_records(&self, streams: &BTreeSet<String>) -> Result<Vec<Record>, AppError> {
+    /// All records of some streams; none where they are more than so many.
+    async fn journal_records(
+        &self,
+        streams: &BTreeSet<String>,
+        records_max: usize,
+    ) -> Result<Option<Vec<Record>>, AppError> {
         let mut records = Vec::new();
         for stream in streams {
             let mut version = 0;
@@ -265,28 +313,53 @@ impl App {
                 let page = self.store.read_stream(stream, version, READ_LIMIT_MAX).await?;
                 let Some(last) = page.last() else { break };
                 version = last.stream_version;
+                let is_all = page.len() < READ_LIMIT_MAX as usize;
                 records.extend(page);
-                if records.len() > RECORDS_MAX {
-                    return Err(too_many());
+                if records.len() > records_max {
+                    return Ok(None);
+                }
+                if is_all {
+                    break;
                 }
             }
         }
-        Ok(records)
+        Ok(Some(records))
     }
 
     /// Certificates and contract, for people to read; the signature of the bundle covers them.
-    fn documents(&self, order: &OrderId, streams: &BTreeSet<String>) -> Result<Vec<(String, String)>, AppError> {
+    fn documents(&self, order: &OrderId, frame: &Frame) -> Result<Vec<(String, String)>, AppError> {
         let mut documents = Vec::new();
         let signer = self.log_signer()?;
-        for view in self.read(|state| certificates_of(state, streams)) {
+        for view in certificates_of(&frame.state, &frame.streams) {
             let name = format!("{CERTIFICATES_PREFIX}{}.note", view.0.to_lowercase());
             documents.push((name, certificate_text(&view.1, &signer)?));
         }
-        let contract = self.read(|state| state.orders.get(order).map(|order| contract_of(&order.value)));
-        if let Some(contract) = contract {
-            documents.push((CONTRACT_ITEM.to_owned(), contract.to_string()));
+        if let Some(order) = frame.state.orders.get(order) {
+            documents.push((CONTRACT_ITEM.to_owned(), contract_of(&order.value).to_string()));
         }
         Ok(documents)
+    }
+}
+
+impl Frame {
+    /// What a bundle has of what was decided, in the order of positions: all of it, but of the windows in a part those that begin in
+    /// it.
+    fn decided(&self, part: Option<&Part>) -> Vec<&Record> {
+        let begins_in_it =
+            |window: &&WindowRecords| part.is_none_or(|part| part.begins().contains(&window.first_position));
+        let of_windows = self.windows.iter().filter(begins_in_it).flat_map(|window| &window.records);
+        let mut records: Vec<&Record> = self.records.iter().chain(of_windows).collect();
+        records.sort_by_key(|record| record.position);
+        records
+    }
+
+    /// How many receipts and records of windows there is room for beside what else was decided: several records of one command
+    /// share an entry and its proofs.
+    fn records_room(&self) -> usize {
+        let settled = self.settled.iter().map(|settled| settled.log_entry);
+        let entries: BTreeSet<u64> = self.records.iter().map(|record| record.log_entry).chain(settled).collect();
+        let taken = self.records.len() + entries.len() * (RECORD_ITEMS - 1);
+        (EVIDENCE_ITEMS_MAX - OTHER_ITEMS_MAX).saturating_sub(taken) / RECORD_ITEMS
     }
 }
 
@@ -324,6 +397,13 @@ fn actors_of(records: &[Record]) -> BTreeSet<String> {
 fn too_many() -> AppError {
     AppError::Invalid(format!(
         "the evidence would have more than {RECORDS_MAX} records; whoever runs the node exports it in parts by `lingqu audit export`"
+    ))
+}
+
+fn windows_too_many() -> AppError {
+    AppError::Invalid(format!(
+        "the order's metering windows have more than {WINDOW_RECORDS_MAX} records, which is more than evidence holds; have windows \
+         closed less often (`meter_minutes`)"
     ))
 }
 

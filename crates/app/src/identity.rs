@@ -290,7 +290,8 @@ impl App {
             scram_sealed: self.seal_scram(order, &secret)?,
         };
         let extras = Extras { service_keys: vec![issue], ..Extras::default() };
-        let command = Command::IssueServiceKey { order: order.clone(), hash: secret.hash().to_string() };
+        let hash = secret.hash().to_string();
+        let command = Command::IssueServiceKey { order: order.clone(), hash: hash.clone() };
         let executed = self.carry_out(actor, &command, options, extras).await?;
         if executed.repeated {
             return Err(AppError::Invalid(
@@ -298,8 +299,9 @@ impl App {
             ));
         }
         let id = self.read(|state| {
-            let order = state.orders.get(order)?;
-            order.value.service_keys.last().map(|key| key.id.clone())
+            // Another key of the order may have been issued meanwhile.
+            let keys = &state.orders.get(order)?.value.service_keys;
+            keys.iter().find(|issued| issued.hash == hash).map(|issued| issued.id.clone())
         });
         let id = id.ok_or_else(|| AppError::Fault("the issued key is not in the order".to_owned()))?;
         Ok(IssuedKey { id, key, last_four })

@@ -569,12 +569,12 @@ fn shown_name(file: &Path) -> String {
 /// has the same.
 fn declared_columns(resource: &Resource) -> Vec<DeclaredColumn> {
     let columns = &resource.details.columns;
-    let is_unique = |meaning: &str| columns.iter().filter(|column| column.meaning == meaning).count() == 1;
+    let is_unique = |meaning: &str| columns.iter().filter(|column| column.meaning.trim() == meaning).count() == 1;
     columns
         .iter()
         .map(|column| {
             let meaning = column.meaning.trim();
-            let is_alias = !meaning.is_empty() && meaning != column.name.as_str() && is_unique(&column.meaning);
+            let is_alias = !meaning.is_empty() && meaning != column.name.as_str() && is_unique(meaning);
             DeclaredColumn {
                 header: column.name.to_string(),
                 aliases: is_alias.then(|| meaning.to_owned()).into_iter().collect(),

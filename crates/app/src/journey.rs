@@ -1,6 +1,7 @@
 //! The journey of an order: every step from resource to settlement, with its state, date and who took it.
 
 use lingqu_domain::event::Event;
+use lingqu_domain::grant::Grant;
 use lingqu_domain::id::OrderId;
 use lingqu_domain::refusal::Refusal;
 use lingqu_domain::state::{EntityKind, State};
@@ -58,11 +59,23 @@ impl App {
     pub async fn journey(&self, order: &OrderId) -> Result<Journey, AppError> {
         self.refresh().await?;
         let now = self.clock.now();
-        let (streams, refusal) = self.read(|state| -> Result<_, Refusal> {
+        let (streams, granted) = self.read(|state| -> Result<_, Refusal> {
             let streams = steps_of(state, order)?;
-            let refusal = lingqu_domain::grant::Grant::of(state, order, now).err();
-            Ok((streams, refusal))
+            let granted = Grant::of(state, order, now).map(|grant| {
+                let product = state.products.get(&grant.product).map(|product| product.value.details.clone());
+                (grant, product)
+            });
+            Ok((streams, granted))
         })?;
+        let refusal = match granted {
+            Ok((grant, Some(product))) => match self.must_be_by_person(&grant, &product).await {
+                Ok(()) => None,
+                Err(AppError::Refused(refusal)) => Some(refusal),
+                Err(error) => return Err(error),
+            },
+            Ok((_, None)) => None,
+            Err(refusal) => Some(refusal),
+        };
         let mut steps = Vec::new();
         for stream in streams {
             let Some(row) = self.read(|state| state.row(&stream)) else { continue };

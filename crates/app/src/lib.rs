@@ -31,6 +31,7 @@ mod live;
 mod log;
 mod metering;
 mod openlineage;
+mod persons;
 mod privacy;
 mod quota;
 mod receipt_tables;

@@ -117,13 +117,15 @@ pub(crate) fn noised_rules(
     ledger: &Arc<ConsumerLedger>,
 ) -> Result<Option<NoisedRules>, Refusal> {
     if grant.privacy_accounts.is_empty() {
-        if grant.exact_statistics_barred {
+        if grant.exact_statistics_barred || ledger.has_spent {
             return Err(Refusal::new(
                 RefusalCode::NoiseRequired,
                 &grant.order,
-                "使用方已按隐私预算取得该资源的加噪统计，不得再取得同一资源的精确统计；请改订设有隐私预算的加噪统计产品",
+                "使用方已按隐私预算取得该资源的加噪统计，不得再取得同一资源的精确统计；请改订设有隐私预算的加噪统计产品，\
+                 现无隐私预算的，请数据提供方设定（set_privacy_budget）",
                 "the consumer has had statistics with noise over this resource, so exact ones over it are barred; order a product of \
-                 the resource whose statistics are given with noise",
+                 the resource whose statistics are given with noise, and where no privacy budget is set any more have its provider \
+                 set one (set_privacy_budget)",
             ));
         }
         return Ok(None);
@@ -159,6 +161,8 @@ pub(crate) struct ConsumerLedger {
     clock: Clock,
     recipient: Recipient,
     accounts: Vec<PrivacyAccount>,
+    /// Without accounts, whether answers with noise were given of a resource all the same: by a right that is no more.
+    has_spent: bool,
 }
 
 impl std::fmt::Debug for ConsumerLedger {
@@ -168,8 +172,38 @@ impl std::fmt::Debug for ConsumerLedger {
 }
 
 impl ConsumerLedger {
-    pub(crate) fn new(store: &Store, clock: &Clock, recipient: Recipient, accounts: Vec<PrivacyAccount>) -> Self {
-        Self { store: store.clone(), clock: clock.clone(), recipient, accounts }
+    pub(crate) async fn open(
+        store: &Store,
+        clock: &Clock,
+        recipient: Recipient,
+        grant: &Grant,
+    ) -> Result<ConsumerLedger, AppError> {
+        let accounts = grant.privacy_accounts.clone();
+        let mut ledger = Self { store: store.clone(), clock: clock.clone(), recipient, accounts, has_spent: false };
+        ledger.has_spent = ledger.was_spent(grant).await?;
+        Ok(ledger)
+    }
+
+    /// Whether it is what would be opened for the same grant now. A right by which answers with noise were given may have come and
+    /// gone since, and left the grant as it was.
+    pub(crate) async fn is_current(&self, grant: &Grant) -> Result<bool, AppError> {
+        Ok(self.has_spent || !self.was_spent(grant).await?)
+    }
+
+    /// Whether answers with noise were given of a resource whose statistics a grant gives exactly.
+    async fn was_spent(&self, grant: &Grant) -> Result<bool, AppError> {
+        let is_exact = self.accounts.is_empty() && !grant.exact_statistics_barred;
+        if !is_exact || !grant.scope.modes.contains(&Mode::Statistics) {
+            return Ok(false);
+        }
+        let resources: Vec<String> = grant.inputs.keys().map(ResourceId::to_string).collect();
+        Ok(self.store.privacy_was_spent(&self.parties(), &resources).await?)
+    }
+
+    fn parties(&self) -> Vec<String> {
+        let mut parties = self.recipient.affiliates.clone();
+        parties.push(self.recipient.consumer.clone());
+        parties
     }
 
     fn question(&self, question: &str) -> PrivacyQuestion {
@@ -201,9 +235,8 @@ impl PrivacyLedger for ConsumerLedger {
     }
 
     async fn exhausted(&self, cost: Rho) -> Result<Option<Exhausted>, EngineError> {
-        let mut parties = self.recipient.affiliates.clone();
-        parties.push(self.recipient.consumer.clone());
-        let spent = self.store.privacy_spent(&parties, &self.stored_accounts()).await.map_err(EngineError::record)?;
+        let spent =
+            self.store.privacy_spent(&self.parties(), &self.stored_accounts()).await.map_err(EngineError::record)?;
         for (place, (account, spent_nano)) in self.accounts.iter().zip(spent).enumerate() {
             let left_nano = account.budget.nano().saturating_sub(spent_nano);
             if left_nano < cost.nano() {

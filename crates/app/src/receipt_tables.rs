@@ -307,8 +307,17 @@ impl Opened {
         })
     }
 
-    async fn append(&self, rows: Vec<ReceiptRow>, position: u64, last_digest: String) -> Result<(), AppError> {
-        self.work(move |table| table.append(&rows, position, &last_digest)).await
+    /// Appends deliveries that ended up to a position. Whoever asked for it may have gone away: the work goes on without him, and the
+    /// next one, who began before that was done, has the same deliveries once more. Each is taken once.
+    async fn append(&self, mut rows: Vec<ReceiptRow>, position: u64, last_digest: String) -> Result<(), AppError> {
+        self.work(move |table| {
+            if position <= table.position() {
+                return Ok(());
+            }
+            rows.retain(|row| row.position > table.position());
+            table.append(&rows, position, &last_digest)
+        })
+        .await
     }
 
     /// Work on the files, off the threads that serve.
@@ -396,4 +405,31 @@ fn serialised(rows: &RoaringTreemap) -> Vec<u8> {
 
 fn fault(error: lingqu_engine::StorageError) -> AppError {
     lingqu_engine::EngineError::from(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(position: u64) -> ReceiptRow {
+        ReceiptRow { position, receipt: format!("rcp_{position}"), ..ReceiptRow::default() }
+    }
+
+    #[tokio::test]
+    async fn what_was_appended_for_somebody_who_went_away_is_not_appended_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = Arc::new(Mutex::new(ReceiptTable::open(directory.path()).unwrap()));
+        let opened = Opened { table: Arc::clone(&table), begun: HashMap::new() };
+        let state = || {
+            let table = table.lock().unwrap();
+            (table.rows(), table.position(), table.last_digest().to_owned())
+        };
+        opened.append(vec![row(1), row(3)], 3, "three".to_owned()).await.unwrap();
+        // The same once more, then with what came since, then less than there is.
+        opened.append(vec![row(1), row(3)], 3, "three".to_owned()).await.unwrap();
+        assert_eq!(state(), (2, 3, "three".to_owned()));
+        opened.append(vec![row(1), row(3), row(4)], 5, "five".to_owned()).await.unwrap();
+        opened.append(vec![row(1)], 2, "two".to_owned()).await.unwrap();
+        assert_eq!(state(), (3, 5, "five".to_owned()));
+    }
 }

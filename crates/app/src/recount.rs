@@ -1,6 +1,6 @@
 //! Recounting: what receipts come to, for metering and for everybody who holds its windows against the receipts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::civil::Date;
 use lingqu_crypto::Sha256Hasher;
@@ -175,7 +175,7 @@ pub(crate) fn windows_of(state: &State) -> BTreeMap<OrderId, Vec<Window>> {
 
 /// Holds the windows of one order against its receipts, which are told in order.
 pub(crate) struct Windows {
-    waiting: std::vec::IntoIter<Window>,
+    waiting: VecDeque<Window>,
     open: Option<(Window, Count)>,
     /// Position up to which windows were closed.
     end: u64,
@@ -186,7 +186,12 @@ pub(crate) struct Windows {
 impl Windows {
     /// The windows of an order, in their order.
     pub(crate) fn new(windows: Vec<Window>) -> Windows {
-        Windows { waiting: windows.into_iter(), open: None, end: 1, not_metered: 0 }
+        Windows { waiting: windows.into(), open: None, end: 1, not_metered: 0 }
+    }
+
+    /// Adds windows that come after those that were told. They must be there before any record that they could count.
+    pub(crate) fn extend(&mut self, windows: Vec<Window>) {
+        self.waiting.extend(windows);
     }
 
     /// Counts a record of the order; `find` is told what is wrong with the windows that end before it: where, and what.
@@ -219,7 +224,7 @@ impl Windows {
             {
                 find(window.name(), difference);
             }
-            let Some(next) = self.waiting.next() else { return };
+            let Some(next) = self.waiting.pop_front() else { return };
             let first = next.reading.first_position;
             if first > self.end {
                 find(

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use lingqu_crypto::sha256;
+use lingqu_crypto::{Sha256Digest, sha256};
 use lingqu_domain::consent::needed;
 use lingqu_domain::event::canonical;
 use lingqu_domain::grant::{Grant, GrantInput};
@@ -385,6 +385,17 @@ impl App {
         self.serving_of(&order).await
     }
 
+    /// Refuses whoever has no service key, by the hash of what he shows, so that no more is read of what he sends. What the holder of one is
+    /// served is another question, which is asked when all of it is there. Error: `bad_service_key`.
+    pub async fn must_know_key(&self, hash: Sha256Digest) -> Result<(), AppError> {
+        if self.order_of_hash(hash).await.is_err() {
+            // One that another process issued is known once the journal has been read.
+            self.refresh().await?;
+            self.order_of_hash(hash).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn serving_of(&self, order: &OrderId) -> Result<Arc<Serving>, AppError> {
         let kept = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner).get(order);
         let now = self.delivery_time();
@@ -393,26 +404,28 @@ impl App {
         {
             return Ok(Arc::clone(kept));
         }
-        let (position, grant, details) = self.read(|state| {
+        let (position, grant, details, is_unchanged) = self.read(|state| {
             let grant = Grant::of(state, order, now)?;
-            if let Some(kept) = &kept
-                && kept.has_current_keys(state)
-                && self.is_policy(kept, &grant, now)
-                && grant.digest() == kept.grant_digest
-                && recipient(state, &grant) == *kept.record.recipient()
-            {
-                kept.checked_position.store(state.position, Ordering::Release);
-            }
+            let is_unchanged = kept.as_ref().is_some_and(|kept| {
+                kept.has_current_keys(state)
+                    && self.is_policy(kept, &grant, now)
+                    && grant.digest() == kept.grant_digest
+                    && recipient(state, &grant) == *kept.record.recipient()
+            });
             let details = match state.products.get(&grant.product) {
                 Some(product) => product.value.details.clone(),
                 None => return Err(Refusal::not_found(&grant.product)),
             };
-            Ok((state.position, grant, details))
+            Ok((state.position, grant, details, is_unchanged))
         })?;
         if let Some(kept) = &kept
-            && kept.is_checked_at(position, now)
+            && is_unchanged
+            && kept.ledger.is_current(&grant).await?
         {
-            return Ok(Arc::clone(kept));
+            kept.checked_position.store(position, Ordering::Release);
+            if kept.is_checked_at(position, now) {
+                return Ok(Arc::clone(kept));
+            }
         }
         let serving = Arc::new(self.compile(position, grant, details, kept.as_deref()).await?);
         let mut servings = self.serving.servings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -467,6 +480,7 @@ impl App {
         details: ProductDetails,
         kept: Option<&Serving>,
     ) -> Result<Serving, AppError> {
+        self.must_be_by_person(&grant, &details).await?;
         let served = match kept.filter(|kept| kept.is_live_data_of(&grant, &details)) {
             Some(kept) => Arc::clone(&kept.served),
             None => self.served_product(&grant, &details).await?,
@@ -511,8 +525,7 @@ impl App {
         let recipient = self.read(|state| recipient(state, &grant));
         let mut contributor_key = [0; 16];
         contributor_key.copy_from_slice(&self.keys.pseudonym.digest("released statistics", b"").0[..16]);
-        let accounts = grant.privacy_accounts.clone();
-        let ledger = ConsumerLedger::new(&self.store, &self.clock, recipient.clone(), accounts);
+        let ledger = ConsumerLedger::open(&self.store, &self.clock, recipient.clone(), &grant).await?;
         let made_from = inputs_digest(&grant.inputs);
         let data_digest = match code_id {
             None => canonical(&(&made_from, epoch)),

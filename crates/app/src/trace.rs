@@ -36,9 +36,9 @@ use std::sync::Arc;
 use lingqu_domain::id::{OrderId, PartyId, ProductId};
 use lingqu_domain::product::{ProductDetails, SourceColumn};
 use lingqu_domain::trace::{TEXT_CHARS_MAX, is_one_line};
-use lingqu_engine::ProductOriginals;
 use lingqu_engine::product::ProductError;
 use lingqu_engine::source::{Fragment, StopSignal};
+use lingqu_engine::{ProductOriginals, StorageError};
 use lingqu_fingerprint::{BiasTable, FingerprintError, Marking, Observation, RecipientCode};
 use roaring::RoaringTreemap;
 
@@ -62,7 +62,7 @@ pub use sources::TRACED_SNAPSHOTS_MAX;
 pub use verify::{CheckedAccusation, HeldAgainst, TraceCheck, verify_trace, verify_trace_with};
 pub use witnessed::CommitmentSeen;
 
-/// Most versions that one fragment is compared with, those delivered last first.
+/// Most versions that one fragment is compared with: of each product the one that was delivered last, then those before and so on.
 pub const TRACED_VERSIONS_MAX: usize = 256;
 /// The largest bound of a case.
 const BOUND_MAX: f64 = 0.01;
@@ -146,8 +146,9 @@ pub struct Trace {
     /// Whether the fragment's sample hangs on its digest.
     seeded: bool,
     cases: Vec<Case>,
-    /// Positions of receipt records of deliveries to the accused that name rows of the fragment.
-    receipts: Vec<u64>,
+    /// Of each delivery to the accused that is listed the positions of its receipt records: the opening, those that name rows of the
+    /// fragment, and the closing.
+    receipts: Vec<Vec<u64>>,
 }
 
 /// What is kept of one marked product for the evidence.
@@ -204,8 +205,7 @@ impl App {
         if let Some(product) = &settings.product {
             delivered.versions.retain(|(found, _), _| found == product);
         }
-        let mut names: Vec<DeliveredVersion> = delivered.versions.into_values().collect();
-        names.sort_by_key(|version| std::cmp::Reverse(version.last_at));
+        let mut names = versions::in_turn(delivered.versions.into_values().collect());
         let deliveries: Vec<DeliveredVersion> = names.iter().cloned().chain(delivered.unnamed.into_values()).collect();
         let versions_not_tried = names.len().saturating_sub(TRACED_VERSIONS_MAX);
         names.truncate(TRACED_VERSIONS_MAX);
@@ -236,8 +236,9 @@ impl App {
         watch.tell("asking the receipts who had these rows");
         let had = versions::had(&log, &wanted(&looked), watch).await?;
         let codes = self.codes_of(&looked.observed.keys().cloned().collect(), watch).await?;
-        let (codes_at, journal_position, watching) = (codes.at, codes.position, watch.clone());
+        let (taken, watching) = ((codes.position, codes.at), watch.clone());
         let computed = on_a_thread(move || test(looked, codes.marked, bound, threads, &watching)).await?;
+        let (journal_position, codes_at) = self.dated(&computed.judged, taken).await?;
         let tried = told::Tried {
             codes_at,
             journal_position,
@@ -253,8 +254,8 @@ impl App {
         let recorded = self.record_trace(&computed, &report, settings).await?;
         let listed = report.accused.iter().flat_map(|accused| &accused.deliveries);
         let named: BTreeSet<_> = listed.map(|delivery| &delivery.receipt).collect();
-        let shown = had.deliveries.iter().filter(|delivery| named.contains(&delivery.receipt));
-        let receipts = shown.flat_map(|delivery| delivery.positions.iter().copied()).collect();
+        let shown = had.deliveries.all().filter(|delivery| named.contains(&delivery.receipt));
+        let receipts = shown.map(|delivery| delivery.positions.clone()).collect();
         let seeded = computed.fragment.seeded;
         let cases = computed.judged.into_iter().map(|(case, _)| case).collect();
         Ok(Trace { report, recorded, keeps_originals, seeded, cases, receipts })
@@ -270,14 +271,19 @@ impl App {
         for version in versions {
             let (product, made_from) = &version.name;
             let made = match self.products.get(product.as_str(), made_from) {
-                Err(ProductError::NotMade { .. }) => continue,
+                // One that is not here any more keeps no other from being compared.
+                Err(ProductError::NotMade { .. } | ProductError::Storage(StorageError::Missing { .. })) => continue,
                 made => made?,
             };
             let marking = match marked.get(product) {
                 Some(marked) => marked.marking.clone(),
                 None => unmarked(made.key.iter().map(ToString::to_string).collect()),
             };
-            let (originals, decoys) = match self.products.decoyed(product.as_str(), made_from, &made)? {
+            let decoyed = match self.products.decoyed(product.as_str(), made_from, &made) {
+                Err(ProductError::Storage(StorageError::Missing { .. })) => continue,
+                decoyed => decoyed?,
+            };
+            let (originals, decoys) = match decoyed {
                 Some(decoyed) => (ProductOriginals::with_decoys(&made, &decoyed), decoyed.numbers()?),
                 None => (ProductOriginals::new(&made), RoaringTreemap::new()),
             };

@@ -99,8 +99,8 @@ pub struct UsePage {
     pub proofs: BTreeMap<u64, String>,
     /// The same in the twin log over SM3, where the node publishes one.
     pub twin_proofs: BTreeMap<u64, String>,
-    /// Products of which the node can't tell whose rows were delivered: live data whose key is not the person, and products
-    /// whose files are gone.
+    /// Products of which the node can't tell whose rows were delivered: live data whose key is not the person, products whose
+    /// files are gone, and those with more rows of him than are looked for.
     pub not_tied: BTreeSet<ProductId>,
     /// Records from before receipts told what their rows are numbers of.
     pub untold: u64,

@@ -83,9 +83,15 @@ pub enum WatchError {
         problem: String,
     },
     /// The twin has fewer entries than the log speaks of.
-    #[error("the log holds the roots of both logs at {size} entries, and its twin shows fewer; look again in a moment")]
+    #[error("the log speaks of {size} entries, and its twin shows fewer; look again in a moment")]
     TwinBehind {
         /// Of how many entries it speaks.
+        size: u64,
+    },
+    /// The twin is not over the entries of the log.
+    #[error("the twin has other entries than the log among the first {size}, or in another order; ask its operator")]
+    TwinOfOthers {
+        /// Among how many entries.
         size: u64,
     },
     /// An entry states another root than the log itself has.

@@ -64,8 +64,8 @@ pub struct WitnessedLog {
 /// The node's work as a witness.
 pub(crate) struct WitnessRole {
     witness: Arc<Witness>,
-    keys: BTreeMap<String, Vec<NoteVerifier>>,
-    judged: Semaphore,
+    keys: Arc<BTreeMap<String, Vec<NoteVerifier>>>,
+    judged: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for WitnessRole {
@@ -134,9 +134,11 @@ impl App {
                 return Err(AppError::Invalid(problem));
             }
             witness.watch(&log.origin, log.keys.clone()).map_err(|error| wrong_setting(&error))?;
-            keys.insert(log.origin, log.keys);
+            let named = log.keys.into_iter().map(|key| key.of_log(&log.origin)).collect();
+            keys.insert(log.origin, named);
         }
-        let role = WitnessRole { witness: Arc::new(witness), keys, judged: Semaphore::new(JUDGED_AT_ONCE_MAX) };
+        let judged = Arc::new(Semaphore::new(JUDGED_AT_ONCE_MAX));
+        let role = WitnessRole { witness: Arc::new(witness), keys: Arc::new(keys), judged };
         self.witness.set(role).map_err(|_| AppError::Fault("the node was made a witness twice".to_owned()))
     }
 
@@ -147,41 +149,26 @@ impl App {
     /// Faults of the database and the disk. Nothing was cosigned then.
     pub async fn cosign_checkpoint(&self, body: Vec<u8>) -> Result<Option<WitnessAnswer>, AppError> {
         let Some(role) = self.witness.get() else { return Ok(None) };
-        let _place = role.judged.acquire().await.map_err(|_| AppError::Fault("the witness has ended".to_owned()))?;
-        let witness = Arc::clone(&role.witness);
+        let place = Arc::clone(&role.judged).acquire_owned().await;
+        let place = place.map_err(|_| AppError::Fault("the witness has ended".to_owned()))?;
+        let (witness, keys) = (Arc::clone(&role.witness), Arc::clone(&role.keys));
+        let directory = self.directory.join(MISCONDUCT_DIRECTORY);
         let memory = Memory { store: self.store.clone(), runtime: Handle::current() };
         let at = u64::try_from(self.now().as_second()).unwrap_or_default();
-        let judged = tokio::task::spawn_blocking(move || witness.add_checkpoint(&body, &memory, at)).await;
-        let answer = match judged {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(WitnessError::Memory(error))) => return Err(error.into()),
-            Ok(Err(error @ WitnessError::CanNotSign(_))) => return Err(AppError::Fault(error.to_string())),
-            Err(_) => return Err(AppError::Fault("judging a checkpoint was interrupted".to_owned())),
-        };
-        if let WitnessAnswer::Inconsistent { misconduct: Some(misconduct), problem } = &answer {
-            self.keep_misconduct(role, misconduct, problem).await;
-        }
-        Ok(Some(answer))
-    }
-
-    /// Keeps what proves that a log lied. The answer is the same whether that succeeds: the checkpoint was refused.
-    async fn keep_misconduct(&self, role: &WitnessRole, misconduct: &Misconduct, problem: &'static str) {
-        let mut keys = role.keys.values().flatten();
-        let Some(conviction) = keys.find_map(|key| misconduct.verify(key, None).ok()) else { return };
-        let text = misconduct.to_text();
-        // One file for each size and pair of roots: whoever sends the same lie again fills no disk.
-        let digest = sha256(&[conviction.origin.as_bytes(), &conviction.roots[0], &conviction.roots[1]].concat());
-        let name = format!("{}-{}.log-misconduct", &digest.to_string()[..16], conviction.size);
-        let directory = self.directory.join(MISCONDUCT_DIRECTORY);
-        let path = directory.join(&name);
-        let kept = tokio::task::spawn_blocking(move || keep(&directory, &name, &text)).await;
-        let origin = conviction.origin.as_str();
-        match kept {
-            Ok(Ok(())) => {
-                tracing::error!(origin, size = conviction.size, file = %path.display(), "a log lied ({problem}); check the file with `lingqu audit verify-misconduct`");
+        // Whoever asked may go away meanwhile: the place is held all the same, and what proves a lie is kept.
+        let judged = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let answer = witness.add_checkpoint(&body, &memory, at)?;
+            if let WitnessAnswer::Inconsistent { misconduct: Some(misconduct), problem } = &answer {
+                keep_misconduct(&directory, &keys, misconduct, problem);
             }
-            Ok(Err(error)) => tracing::error!(origin, %error, "a log lied ({problem}) and the proof can't be kept"),
-            Err(_) => tracing::error!(origin, "a log lied ({problem}) and keeping the proof was interrupted"),
+            Ok::<_, WitnessError<StoreError>>(answer)
+        });
+        match judged.await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(WitnessError::Memory(error))) => Err(error.into()),
+            Ok(Err(error @ WitnessError::CanNotSign(_))) => Err(AppError::Fault(error.to_string())),
+            Err(_) => Err(AppError::Fault("judging a checkpoint was interrupted".to_owned())),
         }
     }
 
@@ -217,6 +204,28 @@ impl App {
 /// A configuration of witnesses that can't be.
 pub(crate) fn wrong_setting(error: &TransparencyError) -> AppError {
     AppError::Invalid(format!("{error}; correct `[witness]` or `[log]` in lingqu.toml"))
+}
+
+/// Keeps what proves that a log lied. The answer is the same whether that succeeds: the checkpoint was refused.
+fn keep_misconduct(
+    directory: &Path,
+    keys: &BTreeMap<String, Vec<NoteVerifier>>,
+    misconduct: &Misconduct,
+    problem: &str,
+) {
+    let mut keys = keys.values().flatten();
+    let Some(conviction) = keys.find_map(|key| misconduct.verify(key, None).ok()) else { return };
+    let origin = conviction.origin.as_str();
+    // One file for each size and pair of roots: whoever sends the same lie again fills no disk.
+    let digest = sha256(&[origin.as_bytes(), &conviction.roots[0], &conviction.roots[1]].concat());
+    let name = format!("{}-{}.log-misconduct", &digest.to_string()[..16], conviction.size);
+    match keep(directory, &name, &misconduct.to_text()) {
+        Ok(()) => {
+            let path = directory.join(&name);
+            tracing::error!(origin, size = conviction.size, file = %path.display(), "a log lied ({problem}); check the file with `lingqu audit verify-misconduct`");
+        }
+        Err(error) => tracing::error!(origin, %error, "a log lied ({problem}) and the proof can't be kept"),
+    }
 }
 
 /// Writes a file that is there whole or not at all, unless it is there already or there are too many.

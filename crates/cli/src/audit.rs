@@ -111,6 +111,9 @@ fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
     telemetry::start("warn", LogFormat::Text)?;
     let trust = trust(arguments)?;
     let (report, strangers) = match &arguments.files[..] {
+        [folder] if !files::parts_in(folder).is_empty() => {
+            (files::verify_parts(&files::parts_in(folder), &trust)?, Vec::new())
+        }
         [folder] if folder.is_dir() => files::verify(folder, &trust),
         [file] => (verify_evidence_with(&read_bounded(file)?, &trust), Vec::new()),
         parts => (files::verify_parts(parts, &trust)?, Vec::new()),
@@ -259,9 +262,13 @@ fn words(report: &EvidenceReport) -> String {
         report.consents,
         report.nature.as_ref().unwrap_or(&none),
     ));
+    let computed = match &report.part {
+        Some(part) if part.has_own_windows => "by the contract's price; its windows are not summed up: this is a part",
+        _ => "computed again",
+    };
     for settled in &report.settlements {
         text.push_str(&format!(
-            "settled          {} yuan for {} calls and {} data sets{}, computed again; {}\n",
+            "settled          {} yuan for {} calls and {} data sets{}, {computed}; {}\n",
             settled.fee_yuan,
             settled.calls,
             settled.data_sets,

@@ -1,5 +1,5 @@
-//! HTTP/1.1 over a listener, with a limit on how long a client may take to send a request's head. `axum::serve` has none, so
-//! that clients who send one byte now and then would hold every connection of a listener.
+//! HTTP/1.1 over a listener, with limits on how long a client may take to send a request's head and how long that is. `axum::serve` has
+//! none on the time, so that clients who send one byte now and then would hold every connection of a listener.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use tokio::sync::watch;
 
 /// How long a client may take to send the head of a request, and with it how long a connection may be idle between two.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
+/// Longest head of a request, in bytes, which anybody may have the node keep in memory: twice the longest address that is read. A body comes
+/// and an answer goes in pieces of so many.
+const HEAD_BYTES_MAX: usize = 128 << 10;
 
 /// Serves until told to stop; then takes no new connection and ends when the requests that run are answered.
 pub async fn serve<L: Listener<Addr = SocketAddr>>(
@@ -25,7 +28,7 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(
     head_time_max: Duration,
 ) {
     let mut builder = Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_time_max);
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time_max).max_buf_size(HEAD_BYTES_MAX);
     // Each connection holds a receiver, so that the sender sees when the last one has ended.
     let (ended, running) = watch::channel(());
     let to_connections = stopped.clone();
@@ -115,6 +118,29 @@ mod tests {
             drop(client.read_to_end(&mut answer).await);
             assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_long_is_refused_before_it_ends() {
+        let (address, _stop, _task) = served().await;
+        let mut begun = b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: ".to_vec();
+        // Not one byte more: what is never read would take the answer with it.
+        begun.resize(HEAD_BYTES_MAX, b'a');
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(&begun).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        // A long address is none too long.
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let long = "a".repeat(60_000);
+        client
+            .write_all(format!("GET /?{long} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lingqu_app::{
-    Accused, App, ExplainedBy, HeldAgainst, ProductTrace, SourceTrace, TraceCheck, TraceReport, TraceSettings,
+    Accused, App, ExplainedBy, HeldAgainst, ProductTrace, SourceTrace, Trace, TraceCheck, TraceReport, TraceSettings,
     TraceVerdict, TraceWatch, sealed_by_place_alone, trace_report_pdf, verify_trace, verify_trace_with,
 };
 use lingqu_domain::id::ProductId;
@@ -24,6 +24,8 @@ use crate::{audit, output, telemetry};
 
 /// Most bytes that are taken from a pipe (1 GiB).
 const PIPE_BYTES_MAX: u64 = 1 << 30;
+/// Longest problem of evidence that is shown to people. Whoever made the evidence chose words of it, so they are shown plain.
+const PROBLEM_BYTES_MAX: usize = 2_000;
 /// Most rows of a list that are shown to people; the JSON has all.
 const SHOWN_MAX: usize = 20;
 
@@ -88,6 +90,8 @@ pub async fn run(arguments: TraceArguments) -> Result<(), Failure> {
 async fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
     let configuration = arguments.node.configuration()?;
     telemetry::start("warn", configuration.log_format)?;
+    // Asked before the work, since each trace of a file leaves less of its bound.
+    writable(arguments)?;
     let fragment = fragment_of(arguments, false)?;
     output::tell(&format!(
         "{} rows and {} columns read{}",
@@ -104,12 +108,22 @@ async fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
     let font = arguments.report.is_some().then(|| font_of(named)).transpose()?;
     let app = node::open(&configuration, Access::Reading).await?;
     let outcome = traced(&app, fragment, arguments).await;
-    app.close().await?;
-    let report = outcome?;
-    if let (Some(path), Some(font)) = (&arguments.report, font) {
-        audit::write_whole(path, &trace_report_pdf(&report, None, font)?)?;
-    }
-    if arguments.json { output::print_json(&report) } else { output::print(&words(&report)) }
+    let closed = app.close().await;
+    // What was found is shown whatever becomes of the files: to find it again costs a part of the bound.
+    let (report, evidence) = outcome?;
+    let drawn = match (&arguments.report, font) {
+        (Some(path), Some(font)) => draw(&report, font, path),
+        _ => Ok(()),
+    };
+    let shown = if arguments.json { output::print_json(&report) } else { output::print(&words(&report)) };
+    shown.and(evidence).and(drawn)?;
+    closed?;
+    Ok(())
+}
+
+/// Writes the report as PDF.
+fn draw(report: &TraceReport, font: Vec<u8>, path: &Path) -> Result<(), Failure> {
+    audit::write_whole(path, &trace_report_pdf(report, None, font)?)
 }
 
 /// A font with Chinese characters. Error: there is none.
@@ -117,10 +131,41 @@ fn font_of(named: Option<&Path>) -> Result<Vec<u8>, Failure> {
     font::find(named)?.ok_or_else(|| Failure::Mend(font::HINT.to_owned()))
 }
 
-async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) -> Result<TraceReport, Failure> {
+/// Asks whether what was asked for can be written. Error: it can't; an annex lies there already, or would be without its evidence.
+fn writable(arguments: &TraceArguments) -> Result<(), Failure> {
     if arguments.sealed.is_some() && arguments.evidence.is_none() {
         return Err(Failure::Mend("`--sealed` writes the annex of evidence; give `--evidence` too".to_owned()));
     }
+    if let Some(sealed) = arguments.sealed.as_ref().filter(|sealed| sealed.symlink_metadata().is_ok()) {
+        return Err(Failure::Mend(format!(
+            "{} is there already and is not overwritten; name another file for the annex",
+            sealed.display()
+        )));
+    }
+    let paths: Vec<&PathBuf> =
+        [&arguments.evidence, &arguments.sealed, &arguments.report].into_iter().flatten().collect();
+    for (place, path) in paths.iter().enumerate() {
+        if paths[..place].contains(path) {
+            return Err(Failure::Mend(format!(
+                "{} is named twice, and one would be written over the other; name a file for each",
+                path.display()
+            )));
+        }
+        if path.is_dir() {
+            return Err(Failure::Mend(format!("{} is a folder; name a file within it", path.display())));
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        tempfile::tempfile_in(folder).map_err(|error| Failure::file("write", path, error))?;
+    }
+    Ok(())
+}
+
+/// The report, and whether the evidence that was asked for is written.
+async fn traced(
+    app: &Arc<App>,
+    fragment: Fragment,
+    arguments: &TraceArguments,
+) -> Result<(TraceReport, Result<(), Failure>), Failure> {
     let mut settings = TraceSettings {
         bound: arguments.bound,
         case: arguments.case.clone(),
@@ -148,32 +193,41 @@ async fn traced(app: &Arc<App>, fragment: Fragment, arguments: &TraceArguments) 
     if arguments.evidence.is_some() && report.verdict != TraceVerdict::Accused {
         output::tell("nobody is accused, so no evidence is written and no key is disclosed");
     }
+    let mut written = Ok(());
     if let Some(path) = &arguments.evidence
         && report.verdict == TraceVerdict::Accused
     {
-        output::tell("gathering commitments, receipts and proofs");
-        let bundle = app.export_trace(&trace).await?;
-        // What is handed out has been verified as its reader will do it.
-        if let Some((item, problem)) = verify_trace(&bundle, &EvidenceTrust::default()).problem() {
-            return Err(Failure::Outcome(format!(
-                "the evidence does not verify ({item}: {problem}) and was not written; run `lingqu doctor` and `lingqu replay --check`"
-            )));
+        written = write_evidence(app, &trace, path, arguments.sealed.as_deref()).await;
+        if written.is_ok() {
+            report.evidence = Some(path.display().to_string());
         }
-        if let (Some(sealed), Some(annex)) = (&arguments.sealed, trace.sealed()?) {
-            let annex = String::from_utf8(annex).map_err(|error| Failure::Outcome(error.to_string()))?;
-            write_private(sealed, &annex)?;
-            output::tell(&format!(
-                "{} holds originals and the key of positions: give it to the court's expert under seal, and to nobody else",
-                sealed.display()
-            ));
-        }
-        audit::write_whole(path, &bundle)?;
-        report.evidence = Some(path.display().to_string());
-        output::tell(
-            "the keys of the accused are disclosed by it; let the auditor end them: the command renew_mark_keys of the order, in the console or by POST /api/v1/commands",
-        );
     }
-    Ok(report)
+    Ok((report, written))
+}
+
+/// Writes the evidence of a trace, and the annex where that is asked for.
+async fn write_evidence(app: &Arc<App>, trace: &Trace, path: &Path, sealed: Option<&Path>) -> Result<(), Failure> {
+    output::tell("gathering commitments, receipts and proofs");
+    let bundle = app.export_trace(trace).await?;
+    // What is handed out has been verified as its reader will do it.
+    if let Some((item, problem)) = verify_trace(&bundle, &EvidenceTrust::default()).problem() {
+        return Err(Failure::Outcome(format!(
+            "the evidence does not verify ({item}: {problem}) and was not written; run `lingqu doctor` and `lingqu replay --check`"
+        )));
+    }
+    if let (Some(sealed), Some(annex)) = (sealed, trace.sealed()?) {
+        let annex = String::from_utf8(annex).map_err(|error| Failure::Outcome(error.to_string()))?;
+        write_private(sealed, &annex)?;
+        output::tell(&format!(
+            "{} holds originals and the key of positions: give it to the court's expert under seal, and to nobody else",
+            sealed.display()
+        ));
+    }
+    audit::write_whole(path, &bundle)?;
+    output::tell(
+        "the keys of the accused are disclosed by it; let the auditor end them: the command renew_mark_keys of the order, in the console or by POST /api/v1/commands",
+    );
+    Ok(())
 }
 
 fn product_of(app: &App, name: &str) -> Result<ProductId, Failure> {
@@ -258,8 +312,9 @@ fn verify(evidence: &Path, arguments: &TraceArguments) -> Result<(), Failure> {
     match check.problem() {
         None => Ok(()),
         Some((item, problem)) => Err(Failure::Outcome(format!(
-            "{} does not verify: {item}: {problem}; ask for the evidence again where it came from",
-            evidence.display()
+            "{} does not verify: {}; ask for the evidence again where it came from",
+            evidence.display(),
+            output::plain(&format!("{item}: {problem}"), PROBLEM_BYTES_MAX)
         ))),
     }
 }
@@ -523,6 +578,7 @@ fn product_words(product: &ProductTrace) -> String {
 
 fn check_words(check: &TraceCheck) -> String {
     let none = || "(none)".to_owned();
+    let plain = |words: &str| output::plain(words, PROBLEM_BYTES_MAX);
     let mut text = String::new();
     let verified = match (check.findings.is_empty(), check.held) {
         (true, HeldAgainst::Report) => "yes",
@@ -531,7 +587,7 @@ fn check_words(check: &TraceCheck) -> String {
         (false, _) => "NO",
     };
     line(&mut text, "verified", verified);
-    line(&mut text, "node", check.node.clone().unwrap_or_else(none));
+    line(&mut text, "node", check.node.as_deref().map_or_else(none, plain));
     line(
         &mut text,
         "key",
@@ -539,7 +595,7 @@ fn check_words(check: &TraceCheck) -> String {
     );
     line(&mut text, "log size", check.log_size);
     line(&mut text, "witnesses", check.witnesses);
-    line(&mut text, "fragment", format!("SHA-256 {}", check.fragment_digest.clone().unwrap_or_else(none)));
+    line(&mut text, "fragment", format!("SHA-256 {}", check.fragment_digest.as_deref().map_or_else(none, plain)));
     if let Some(bound) = check.bound {
         line(&mut text, "bound", bound);
     }
@@ -554,10 +610,17 @@ fn check_words(check: &TraceCheck) -> String {
     };
     line(&mut text, "in the journal", recorded);
     if let Some(position) = check.journal_position {
+        let between = match check.records_between {
+            Some(0) => "the last one before that of the trace: none is left out by the choice of it".to_owned(),
+            Some(count) => {
+                format!("as the accuser states; {} between it and that of the trace", counted(count, "record"))
+            }
+            None => "as the accuser states".to_owned(),
+        };
         line(
             &mut text,
             "codes",
-            format!("those that were committed to by record {position} of the journal, as the accuser states"),
+            format!("those that were committed to by record {position} of the journal, {between}"),
         );
     }
     let observed = match &check.observed {
@@ -577,7 +640,7 @@ fn check_words(check: &TraceCheck) -> String {
             Some(seen) => {
                 let whose = if seen.key_is_trusted { "by the key you gave" } else { "by a key of the file" };
                 let name = seen.key.split_once('+').map_or(seen.key.as_str(), |(name, _)| name);
-                format!("seen there by {name} at {} ({whose})", seen.at)
+                format!("seen there by {} at {} ({whose})", plain(name), seen.at)
             }
             None => "which no witness in the file saw at the time".to_owned(),
         };
@@ -591,16 +654,49 @@ fn check_words(check: &TraceCheck) -> String {
                 probability(accused.log_p_value),
                 accused.registered,
                 accused.log_entry,
-                accused.committed_at,
+                plain(&accused.committed_at),
                 accused.holder
             ),
         );
     }
     if !check.findings.is_empty() {
         let rows: Vec<Vec<String>> =
-            check.findings.iter().map(|(item, problem)| vec![item.clone(), problem.clone()]).collect();
+            check.findings.iter().map(|(item, problem)| [item, problem].map(|words| plain(words)).to_vec()).collect();
         text.push('\n');
         text.push_str(&output::table(&["where", "what is wrong"], &rows));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        trace: TraceArguments,
+    }
+
+    /// Each trace of a file leaves less of its bound, so none is spent on an answer that can't be written.
+    #[test]
+    fn what_cannot_be_written_is_told_before_the_work() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (evidence, annex, nowhere) = (path("case.evidence"), path("case.annex"), path("nowhere/case.evidence"));
+        let asked = |words: &[&str]| {
+            let line = Line::try_parse_from(["trace", "found.csv"].iter().chain(words)).unwrap();
+            writable(&line.trace).map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!(asked(&["--evidence", &evidence, "--sealed", &annex]), Ok(()));
+        assert!(asked(&["--evidence", &nowhere]).is_err());
+        assert!(asked(&["--report", &path("")]).is_err());
+        assert!(asked(&["--sealed", &annex]).unwrap_err().contains("--evidence"));
+        assert!(asked(&["--evidence", &evidence, "--report", &evidence]).unwrap_err().contains("twice"));
+        std::fs::write(&annex, "another case").unwrap();
+        assert!(asked(&["--evidence", &evidence, "--sealed", &annex]).unwrap_err().contains("not overwritten"));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left behind");
+    }
 }

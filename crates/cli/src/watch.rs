@@ -201,7 +201,7 @@ async fn judge_entries(
 fn amiss(error: WatchError) -> Result<(&'static str, Option<String>), Failure> {
     Ok(match error {
         WatchError::Log(TransparencyError::NotWitnessed { .. }) => ("not_witnessed", Some(error.to_string())),
-        WatchError::Log(_) | WatchError::RootsDiffer { .. } => {
+        WatchError::Log(_) | WatchError::RootsDiffer { .. } | WatchError::TwinOfOthers { .. } => {
             let problem = format!("what the log shows does not hold, which proves nothing to others: {error}");
             ("not_proven", Some(problem))
         }

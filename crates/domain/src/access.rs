@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::Deciding;
 use crate::id::{PartyId, SubjectId, UserId};
-use crate::party::Role;
+use crate::party::{Party, Role};
 use crate::refusal::{Refusal, RefusalCode};
 
 /// Who gives a command.
@@ -174,7 +174,7 @@ pub const PERMISSIONS: &[Permission] = &[
     by("fix_permitted_revenue", &[Role::PriceAuthority], APPROVER),
     by("set_ceiling", &[Role::Implementer], APPROVER),
     by("set_price", &[Role::Operator], APPROVER),
-    by("list_product", &[Role::Operator], APPROVER),
+    by("list_product", &[Role::Operator, Role::Implementer], APPROVER),
     by("delist_product", &[Role::Operator, Role::Implementer], APPROVER),
     by("place_order", &[Role::Consumer], HANDLER),
     by("sign_contract", &[Role::Operator, Role::Consumer], APPROVER),
@@ -310,12 +310,34 @@ pub fn check(deciding: &mut Deciding<'_>, command: &'static str) -> Result<Actin
     };
     let user = deciding.user(user)?;
     let party = deciding.party(&user.party)?;
-    let has_role = permission.roles.is_empty() || permission.roles.iter().any(|role| party.roles.contains(role));
+    let roles = party.roles_in(deciding.state);
+    let is_one_of =
+        |held: &BTreeSet<Role>| permission.roles.is_empty() || permission.roles.iter().any(|role| held.contains(role));
     let has_duty = permission.duties.is_empty() || permission.duties.iter().any(|duty| user.duties.contains(duty));
-    if user.disabled || !has_role || !has_duty {
+    if user.disabled || !is_one_of(&party.roles) || !has_duty {
         return Err(refused());
     }
-    Ok(Acting { actor, party: Some(user.party.clone()), roles: party.roles.clone() })
+    if !is_one_of(&roles) {
+        return Err(not_of_the_node(party, command));
+    }
+    Ok(Acting { actor, party: Some(user.party.clone()), roles })
+}
+
+/// Why a party that has the role does not act in it: it is of a division within the node's.
+fn not_of_the_node(party: &Party, command: &'static str) -> Refusal {
+    let (id, division) = (&party.id, party.division.as_str());
+    Refusal::new(
+        RefusalCode::NotPermitted,
+        command,
+        format!(
+            "{id} 是 {division} 的单位，不能行使及于本节点全部数据的职责（数据主管部门、登记、价格、审计）；\
+             请由数据主管部门登记本节点区划的单位（register_party）办理"
+        ),
+        format!(
+            "{id} is an office of {division}; data authority, registrar, price authority and auditor act for all of the node's \
+             division: have the node's data authority register an office of it (register_party)"
+        ),
+    )
 }
 
 /// Refuses a user before whom no data subject acts. Error: `not_permitted`.

@@ -332,7 +332,7 @@ pub enum Command {
         /// The price.
         price: Price,
     },
-    /// Opens a product to orders.
+    /// Opens a product to orders; given by an implementer that delisted it, agrees that its operator opens it again.
     ListProduct {
         /// The product.
         product: ProductId,

@@ -117,6 +117,13 @@ impl Grant {
         sha256(crate::event::canonical(self).as_bytes()).to_string()
     }
 
+    /// Whether a link above the product asks the consent of persons or counts them. Each row is then of the persons whom the
+    /// product names, and of nobody else.
+    pub fn asks_persons(&self) -> bool {
+        self.inputs.values().any(|input| input.scope.consent_required)
+            || self.shared_quotas.iter().any(|link| link.quota.counts_subjects())
+    }
+
     /// The resources it is computed from.
     pub fn resources(&self) -> BTreeSet<ResourceId> {
         self.inputs.keys().cloned().collect()

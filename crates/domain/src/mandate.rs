@@ -194,7 +194,8 @@ impl Mandate {
                 mandate.stage = MandateStage::InForce;
             }
             (MandateStage::Suspended { .. }, MandateEvent::Resumed { .. }) => mandate.stage = MandateStage::InForce,
-            (MandateStage::InForce, MandateEvent::Suspended { reason }) => {
+            // The second of two suspensions is the data authority's, which takes over the implementer's.
+            (MandateStage::InForce | MandateStage::Suspended { .. }, MandateEvent::Suspended { reason }) => {
                 mandate.stage = MandateStage::Suspended { reason: reason.clone(), by };
             }
             (MandateStage::InForce | MandateStage::Suspended { .. }, MandateEvent::Revoked { reason }) => {
@@ -361,12 +362,27 @@ pub(crate) fn suspend(
     reason: &str,
 ) -> Result<(), Refusal> {
     let mandate = supervised(deciding, acting, id)?;
-    if !matches!(mandate.stage, MandateStage::InForce) {
+    let may_be_suspended = match &mandate.stage {
+        MandateStage::InForce => true,
+        // The implementer could resume what it suspended itself, so the data authority's suspension takes over.
+        MandateStage::Suspended { by, .. } => {
+            acting.roles.contains(&Role::DataAuthority) && !is_of_data_authority(deciding, by)?
+        }
+        MandateStage::Drafted | MandateStage::Approved | MandateStage::Revoked { .. } => false,
+    };
+    if !may_be_suspended {
         return Err(Refusal::wrong_state(id, mandate.state(), "in_force"));
     }
     let reason = deciding.text("reason", reason)?;
     deciding.emit(id, Event::Mandate(MandateEvent::Suspended { reason }));
     Ok(())
+}
+
+/// Whether somebody acts for a data authority.
+fn is_of_data_authority(deciding: &mut Deciding<'_>, actor: &Actor) -> Result<bool, Refusal> {
+    let Actor::User(user) = actor else { return Ok(false) };
+    let party = deciding.user(user)?.party.clone();
+    Ok(deciding.party(&party)?.roles.contains(&Role::DataAuthority))
 }
 
 pub(crate) fn resume(
@@ -380,17 +396,12 @@ pub(crate) fn resume(
         return Err(Refusal::wrong_state(id, mandate.state(), "suspended"));
     };
     // What its supervisor shut, the implementer can't open again.
-    if let Actor::User(user) = by
-        && !acting.roles.contains(&Role::DataAuthority)
-    {
-        let party = deciding.user(user)?.party.clone();
-        if deciding.party(&party)?.roles.contains(&Role::DataAuthority) {
-            return Err(Refusal::not_permitted(
-                id,
-                "由数据主管部门中止的授权，只能由数据主管部门恢复",
-                "a mandate that the data authority suspended is resumed by the data authority alone",
-            ));
-        }
+    if !acting.roles.contains(&Role::DataAuthority) && is_of_data_authority(deciding, by)? {
+        return Err(Refusal::not_permitted(
+            id,
+            "由数据主管部门中止的授权，只能由数据主管部门恢复",
+            "a mandate that the data authority suspended is resumed by the data authority alone",
+        ));
     }
     let reason = deciding.text("reason", reason)?;
     deciding.emit(id, Event::Mandate(MandateEvent::Resumed { reason }));

@@ -8,7 +8,7 @@ use crate::access::{Acting, Actor, Duty};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{NodeId, PartyId, UserId};
-use crate::party::{Division, PartyDetails, PartyEvent, Role, Tier, UserEvent, check_details};
+use crate::party::{Division, PartyDetails, PartyEvent, Role, Tier, UserEvent, check_details, must_be_of_the_division};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::rulebook::Rulebook;
 use crate::state::{Listed, Meta};
@@ -121,6 +121,8 @@ pub(crate) fn initialise(
             "the first party is the data authority",
         ));
     }
+    // Nobody could act for the node.
+    must_be_of_the_division(authority, division)?;
     let id = NodeId::next(&mut deciding.ids);
     let rulebook = Box::new(Rulebook::initial());
     let initialised = NodeEvent::Initialised { id, tier, division: division.clone(), rulebook };

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::id::{OrderId, PartyId, ProductId, ServiceKeyId};
 use crate::marking::{self, KeyCommitments, MarkKeys, Marking};
 use crate::price::{self, Price};
-use crate::product::{Product, ProductStage};
+use crate::product::{self, Product};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::scope::{Mode, Narrowing, Purpose, Term};
 use crate::state::{Listed, Meta};
@@ -411,10 +411,7 @@ impl Listed for Order {
 
 pub(crate) fn place(deciding: &mut Deciding<'_>, acting: &Acting, details: &OrderDetails) -> Result<(), Refusal> {
     let consumer_id = acting.party()?.clone();
-    let product = deciding.product(&details.product)?;
-    if !matches!(product.stage, ProductStage::Listed) {
-        return Err(Refusal::wrong_state(&details.product, product.state(), "listed"));
-    }
+    let product = product::open_to_orders(deciding, &details.product)?;
     let consumer = deciding.party(&consumer_id)?;
     let operator = deciding.party(&product.operator)?;
     if consumer.is_tied_to(operator) {
@@ -534,6 +531,9 @@ pub(crate) fn sign_contract(
             "these are not the terms of the order; open the contract again",
         ));
     }
+    // What was shut, or is dearer than is allowed now, since the order was placed.
+    let product = product::open_to_orders(deciding, &order.details.product)?;
+    price::must_be_allowed(&order.contract.price, product)?;
     deciding.emit(id, Event::Order(OrderEvent::Signed { party }));
     if order.contract.signatures.len() == 1 {
         deciding.emit(id, Event::Order(OrderEvent::Activated));

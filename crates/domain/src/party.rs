@@ -8,6 +8,7 @@ use crate::access::{Acting, Duty};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, UserId};
+use crate::node::NODE_STREAM;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::state::{Listed, Meta, State};
 
@@ -218,6 +219,13 @@ impl Party {
         }
     }
 
+    /// The roles that it acts in: those it is registered with, without the [`NODE_WIDE_ROLES`] where its division does not contain
+    /// the node's. Nodes have parties that were registered before that was asked.
+    pub fn roles_in(&self, state: &State) -> BTreeSet<Role> {
+        let is_of_node = state.node.get(NODE_STREAM).is_none_or(|node| self.division.contains(&node.value.division));
+        self.roles.iter().filter(|role| is_of_node || !NODE_WIDE_ROLES.contains(role)).copied().collect()
+    }
+
     /// Ties to another party, declared by either.
     pub fn is_tied_to(&self, other: &Party) -> bool {
         self.id == other.id || self.ties.contains(&other.id) || other.ties.contains(&self.id)
@@ -299,12 +307,11 @@ pub(crate) fn check_details(details: &PartyDetails) -> Result<(), Refusal> {
 }
 
 /// Refused where the details name one of [`NODE_WIDE_ROLES`] for a division that does not contain the node's.
-fn must_be_of_the_division(deciding: &mut Deciding<'_>, details: &PartyDetails) -> Result<(), Refusal> {
-    let Some(node) = deciding.node_if_initialised() else { return Ok(()) };
-    if details.division.contains(&node.division) || NODE_WIDE_ROLES.iter().all(|role| !details.roles.contains(role)) {
+pub(crate) fn must_be_of_the_division(details: &PartyDetails, node: &Division) -> Result<(), Refusal> {
+    if details.division.contains(node) || NODE_WIDE_ROLES.iter().all(|role| !details.roles.contains(role)) {
         return Ok(());
     }
-    let (own, node) = (details.division.as_str(), node.division.as_str());
+    let (own, node) = (details.division.as_str(), node.as_str());
     Err(Refusal::invalid(
         "roles",
         format!(
@@ -319,7 +326,9 @@ fn must_be_of_the_division(deciding: &mut Deciding<'_>, details: &PartyDetails) 
 
 pub(crate) fn register(deciding: &mut Deciding<'_>, details: &PartyDetails) -> Result<(), Refusal> {
     check_details(details)?;
-    must_be_of_the_division(deciding, details)?;
+    if let Some(node) = deciding.node_if_initialised() {
+        must_be_of_the_division(details, &node.division)?;
+    }
     // Another registration of the same code that slips in is a conflict.
     deciding.scan();
     if let Some(twin) = deciding.state.parties.values().find(|party| party.value.credit_code == details.credit_code) {

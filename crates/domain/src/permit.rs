@@ -10,7 +10,8 @@ use crate::chain;
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{MandateId, PartyId, PermitId, ResourceId};
-use crate::refusal::Refusal;
+use crate::party::Role;
+use crate::refusal::{Refusal, RefusalCode};
 use crate::resource::Openness;
 use crate::scope::{Mode, Narrowing, Purpose};
 use crate::state::{Listed, Meta};
@@ -230,7 +231,7 @@ impl Listed for Permit {
 pub(crate) fn apply(deciding: &mut Deciding<'_>, acting: &Acting, details: &PermitDetails) -> Result<(), Refusal> {
     let mandate = deciding.mandate(&details.mandate)?;
     acting.must_act_for(&mandate.details.operator)?;
-    deciding.party(&details.competent)?;
+    check_competent(deciding, &details.competent, &mandate.details.operator)?;
     if details.items.is_empty() || details.purposes.is_empty() {
         return Err(Refusal::invalid("items", "至少一项资源和一个用途", "at least one resource and one purpose"));
     }
@@ -250,6 +251,30 @@ pub(crate) fn apply(deciding: &mut Deciding<'_>, acting: &Acting, details: &Perm
     };
     deciding.emit(&id, Event::Permit(applied));
     Ok(())
+}
+
+/// The competent department is one, and not the operator itself, whose application it gives its opinion on.
+fn check_competent(deciding: &mut Deciding<'_>, competent: &PartyId, operator: &PartyId) -> Result<(), Refusal> {
+    if !deciding.party(competent)?.roles.contains(&Role::CompetentDepartment) {
+        return Err(Refusal::invalid(
+            "competent",
+            "该主体不是行业主管部门",
+            "this party is not a competent department",
+        ));
+    }
+    must_not_be_the_operator(competent, operator)
+}
+
+fn must_not_be_the_operator(competent: &PartyId, operator: &PartyId) -> Result<(), Refusal> {
+    if competent != operator {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::RelatedParties,
+        competent,
+        "运营机构不得对自己的申请出具行业主管意见；请另行申请，并写明其他行业主管部门",
+        "an operator gives no opinion on its own application; apply anew and name another competent department",
+    ))
 }
 
 fn check_scopes(deciding: &mut Deciding<'_>, details: &PermitDetails) -> Result<(), Refusal> {
@@ -291,6 +316,7 @@ pub(crate) fn give_opinion(
 ) -> Result<(), Refusal> {
     let permit = deciding.permit(id)?;
     acting.must_act_for(&permit.details.competent)?;
+    must_not_be_the_operator(&permit.details.competent, &permit.operator)?;
     if !matches!(permit.stage, PermitStage::Applied) || !permit.is_confirmed() {
         return Err(Refusal::wrong_state(id, permit.state(), "applied and confirmed by every provider"));
     }

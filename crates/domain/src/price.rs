@@ -173,6 +173,16 @@ pub(crate) fn fix_permitted_revenue(
     treasury_yield: Decimal,
 ) -> Result<(), Refusal> {
     deciding.party(operator)?;
+    if let Some(user) = deciding.context.actor.user()
+        && deciding.user(user)?.party == *operator
+    {
+        return Err(Refusal::new(
+            RefusalCode::RelatedParties,
+            operator,
+            "运营机构的准许收入由其他主体的价格主管部门核定",
+            "an operator's permitted revenue is fixed by a price authority that is another party",
+        ));
+    }
     if term.from >= term.until {
         return Err(Refusal::invalid("term", "起止时间有误", "the term is empty"));
     }
@@ -257,6 +267,19 @@ pub(crate) fn in_force<'a>(id: &ProductId, product: &'a Product) -> Result<&'a P
         }
         _ => Err(Refusal::wrong_state(id, "without a price", "a price")),
     }
+}
+
+/// Refuses a contract at a price above the product's ceiling as it stands now. Error: `price_above_ceiling`.
+pub(crate) fn must_be_allowed(price: &Price, product: &Product) -> Result<(), Refusal> {
+    let Some(ceiling) = &product.ceiling else { return Ok(()) };
+    check_within(price, ceiling).map_err(|above| {
+        Refusal::new(
+            above.code,
+            &above.subject,
+            format!("{}；上限在下单后下调，请终止此订单（end_order）后重新下单", above.zh),
+            format!("{}, which was lowered since the order was placed; end it (end_order) and place it anew", above.en),
+        )
+    })
 }
 
 fn check_within(price: &Price, ceiling: &Ceiling) -> Result<(), Refusal> {

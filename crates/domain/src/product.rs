@@ -115,6 +115,13 @@ pub struct ProductDetails {
     pub shape: ProductShape,
 }
 
+impl ProductDetails {
+    /// Whether its rows name the persons whom they are about.
+    pub fn names_subjects(&self) -> bool {
+        self.subject.is_some() || !self.further_subjects.is_empty()
+    }
+}
+
 /// A product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -165,6 +172,9 @@ pub enum ProductStage {
     Delisted {
         /// Why.
         reason: String,
+        /// Implementers who delisted it and have not agreed since that it is listed again. Empty: its operator did.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        implementers: BTreeSet<PartyId>,
     },
 }
 
@@ -212,6 +222,14 @@ pub enum ProductEvent {
     Delisted {
         /// Why.
         reason: String,
+        /// The implementer that did; none: its operator, or whoever it was before this was recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        implementer: Option<PartyId>,
+    },
+    /// An implementer that delisted it agreed that it is listed again.
+    ListingAgreed {
+        /// The implementer.
+        implementer: PartyId,
     },
 }
 
@@ -267,16 +285,47 @@ impl Product {
             (_, ProductEvent::CeilingSet(ceiling)) => product.ceiling = Some(ceiling.clone()),
             (_, ProductEvent::PriceSet(price)) if product.ceiling.is_some() => product.price = Some(price.clone()),
             (ProductStage::Reviewed { .. } | ProductStage::Delisted { .. }, ProductEvent::Listed)
-                if product.price.is_some() =>
+                if product.price.is_some() && product.awaits().is_none() =>
             {
                 product.stage = ProductStage::Listed;
             }
-            (ProductStage::Listed, ProductEvent::Delisted { reason }) => {
-                product.stage = ProductStage::Delisted { reason: reason.clone() };
+            (ProductStage::Listed | ProductStage::Delisted { .. }, ProductEvent::Delisted { reason, implementer })
+                if product.may_be_delisted_by(implementer.as_ref()) =>
+            {
+                let mut implementers = product.awaits().cloned().unwrap_or_default();
+                implementers.extend(implementer.clone());
+                product.stage = ProductStage::Delisted { reason: reason.clone(), implementers };
+            }
+            (ProductStage::Delisted { reason, implementers }, ProductEvent::ListingAgreed { implementer })
+                if implementers.contains(implementer) =>
+            {
+                let (reason, mut implementers) = (reason.clone(), implementers.clone());
+                implementers.remove(implementer);
+                product.stage = ProductStage::Delisted { reason, implementers };
             }
             _ => return None,
         }
         Some(product)
+    }
+
+    /// The implementers who delisted it and must agree before it is listed again, if there are any.
+    fn awaits(&self) -> Option<&BTreeSet<PartyId>> {
+        match &self.stage {
+            ProductStage::Delisted { implementers, .. } if !implementers.is_empty() => Some(implementers),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be delisted: by its operator (none) while it is listed; by an implementer also after another has, or its
+    /// operator, either of whom could list it again otherwise.
+    fn may_be_delisted_by(&self, implementer: Option<&PartyId>) -> bool {
+        match &self.stage {
+            ProductStage::Listed => true,
+            ProductStage::Delisted { implementers, .. } => {
+                implementer.is_some_and(|implementer| !implementers.contains(implementer))
+            }
+            ProductStage::Drafted | ProductStage::Reviewed { .. } => false,
+        }
     }
 }
 
@@ -501,8 +550,27 @@ pub(crate) fn implementers(deciding: &mut Deciding<'_>, product: &Product) -> Re
     Ok(implementers)
 }
 
+/// Lists a product. What an implementer delisted its operator lists only once that implementer, by the same command, has
+/// agreed.
 pub(crate) fn list(deciding: &mut Deciding<'_>, acting: &Acting, id: &ProductId) -> Result<(), Refusal> {
     let product = deciding.product(id)?;
+    if let Some(awaited) = product.awaits() {
+        let party = acting.party()?;
+        if awaited.contains(party) {
+            let agreed = ProductEvent::ListingAgreed { implementer: party.clone() };
+            deciding.emit(id, Event::Product(agreed));
+            return Ok(());
+        }
+        acting.must_act_for(&product.operator)?;
+        let names = awaited.iter().map(PartyId::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Refusal::not_permitted(
+            id,
+            format!("该产品由实施机构 {names} 下架，须先由其同意重新上架（list_product），再由运营机构上架"),
+            format!(
+                "the implementer {names} delisted this product; it agrees first (list_product), then the operator lists it"
+            ),
+        ));
+    }
     acting.must_act_for(&product.operator)?;
     if !matches!(product.stage, ProductStage::Reviewed { .. } | ProductStage::Delisted { .. }) {
         return Err(Refusal::wrong_state(id, product.state(), "reviewed"));
@@ -517,6 +585,19 @@ pub(crate) fn list(deciding: &mut Deciding<'_>, acting: &Acting, id: &ProductId)
     Ok(())
 }
 
+/// A product about which contracts may be made now: it is listed, and its registration has not run out since.
+pub(crate) fn open_to_orders<'a>(deciding: &mut Deciding<'a>, id: &ProductId) -> Result<&'a Product, Refusal> {
+    let product = deciding.product(id)?;
+    if !matches!(product.stage, ProductStage::Listed) {
+        return Err(Refusal::wrong_state(id, product.state(), "listed"));
+    }
+    // One that was listed when none had to be registered goes on without.
+    if product.certificate.is_some() && deciding.state.rulebook().product_registration_required {
+        right::must_hold(deciding, RightKind::Operate, id.as_str(), &product.operator)?;
+    }
+    Ok(product)
+}
+
 pub(crate) fn delist(
     deciding: &mut Deciding<'_>,
     acting: &Acting,
@@ -525,13 +606,15 @@ pub(crate) fn delist(
 ) -> Result<(), Refusal> {
     let product = deciding.product(id)?;
     // Any implementer concerned may shut it: it takes all to open.
-    if acting.must_act_for_one_of(&implementers(deciding, product)?).is_err() {
+    let implementer = acting.must_act_for_one_of(&implementers(deciding, product)?).ok().cloned();
+    if implementer.is_none() {
         acting.must_act_for(&product.operator)?;
     }
-    if !matches!(product.stage, ProductStage::Listed) {
-        return Err(Refusal::wrong_state(id, product.state(), "listed"));
+    if !product.may_be_delisted_by(implementer.as_ref()) {
+        let wanted = if implementer.is_some() { "listed, or delisted by others" } else { "listed" };
+        return Err(Refusal::wrong_state(id, product.state(), wanted));
     }
     let reason = deciding.text("reason", reason)?;
-    deciding.emit(id, Event::Product(ProductEvent::Delisted { reason }));
+    deciding.emit(id, Event::Product(ProductEvent::Delisted { reason, implementer }));
     Ok(())
 }

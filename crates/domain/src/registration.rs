@@ -16,6 +16,7 @@ use crate::calendar::{Calendar, Deadline, beijing, day_of};
 use crate::decide::Deciding;
 use crate::event::Event;
 use crate::id::{PartyId, ProductId, RegistrationId, ResourceId};
+use crate::party::Role;
 use crate::product::{ProductEvent, ProductStage};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::resource::ResourceEvent;
@@ -334,9 +335,7 @@ pub(crate) fn review(deciding: &mut Deciding<'_>, acting: &Acting, id: &Registra
     let RegistrationStage::Accepted { by, .. } = &registration.stage else {
         return Err(Refusal::wrong_state(id, registration.state(), "accepted"));
     };
-    if let Some(registrar) = &registration.registrar {
-        acting.must_act_for(registrar)?;
-    }
+    must_go_on_with(deciding, acting, registration)?;
     if *by == acting.actor || registration.applied_by == acting.actor {
         return Err(Refusal::four_eyes(id));
     }
@@ -346,19 +345,35 @@ pub(crate) fn review(deciding: &mut Deciding<'_>, acting: &Acting, id: &Registra
     Ok(())
 }
 
+/// The last day of publicity. One that lies in a year whose holidays were not published when it began is counted anew, by what
+/// is known now; it never becomes an earlier one.
+fn last_day_of_publicity(deciding: &Deciding<'_>, id: &RegistrationId, until: Deadline) -> Deadline {
+    let Some(registration) = deciding.state.registrations.get(id).filter(|_| until.provisional) else { return until };
+    let rulebook = deciding.state.rulebook();
+    // Publicity began with the last event that there is of it.
+    let anew = rulebook.calendar.working_days_after(registration.updated_at, rulebook.publicity_days);
+    if anew.on > until.on { anew } else { until }
+}
+
+/// Whoever accepted a registration goes on with it; another registrar does where that one is none of this node.
+fn must_go_on_with(deciding: &mut Deciding<'_>, acting: &Acting, registration: &Registration) -> Result<(), Refusal> {
+    let Some(registrar) = &registration.registrar else { return Ok(()) };
+    let is_registrar = deciding.party(registrar)?.roles_in(deciding.state).contains(&Role::Registrar);
+    if is_registrar { acting.must_act_for(registrar) } else { Ok(()) }
+}
+
 pub(crate) fn certify(deciding: &mut Deciding<'_>, acting: &Acting, id: &RegistrationId) -> Result<(), Refusal> {
     let registration = deciding.registration(id)?;
     let RegistrationStage::Publicity { until, .. } = &registration.stage else {
         return Err(Refusal::wrong_state(id, registration.state(), "publicity"));
     };
-    if let Some(registrar) = &registration.registrar {
-        acting.must_act_for(registrar)?;
-    }
+    must_go_on_with(deciding, acting, registration)?;
     if registration.applied_by == acting.actor {
         return Err(Refusal::four_eyes(id));
     }
     let now = deciding.context.now;
-    if !Calendar::has_passed(*until, now) {
+    let until = last_day_of_publicity(deciding, id, *until);
+    if !Calendar::has_passed(until, now) {
         return Err(Refusal::new(
             RefusalCode::TooEarly,
             id,

@@ -118,7 +118,7 @@ pub(crate) fn record(
     deciding.emit(&id, Event::Right(RightEvent::Recorded { kind, object, holder, basis, term }));
 }
 
-/// Ends every position in force with a basis.
+/// Ends every position with a basis: those in force, and those whose term has yet to begin.
 pub(crate) fn end_by_basis(deciding: &mut Deciding<'_>, basis: &str) {
     deciding.scan();
     let now = deciding.context.now;
@@ -126,7 +126,7 @@ pub(crate) fn end_by_basis(deciding: &mut Deciding<'_>, basis: &str) {
         .state
         .rights
         .values()
-        .filter(|right| right.value.basis == basis && right.value.holds_at(now))
+        .filter(|right| right.value.basis == basis && right.value.ended_at.is_none() && now < right.value.term.until)
         .map(|right| right.value.id.clone())
         .collect();
     for id in found {

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::id::{MeterId, OrderId, PartyId, PermittedRevenueId, SettlementId};
 use crate::price::PermittedRevenueEvent;
 use crate::product;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalCode};
 use crate::state::{Listed, Meta};
 
 /// Most metering windows that one command closes, and that one settlement takes: their events fit into one journal append,
@@ -624,6 +624,18 @@ pub(crate) fn record_voucher(
     let (operator, owner) = (settlement.operator.to_string(), treasury.to_string());
     let transaction = treasury_voucher(&transaction_id, &at, &operator, &owner, &number, amount)
         .map_err(|error| Refusal::invalid("amount", &error, &error))?;
+    // A voucher is of one payment: given twice, it would count twice.
+    let is_known = settlement.transactions.iter().any(|earlier| {
+        earlier.memo() == transaction.memo() && earlier.postings().iter().any(|posting| posting.account.owner == owner)
+    });
+    if is_known {
+        return Err(Refusal::new(
+            RefusalCode::AlreadyExists,
+            id,
+            format!("凭证 {number} 已登记；另一笔缴款请填写其凭证号"),
+            format!("voucher {number} is recorded already; another payment has a number of its own"),
+        ));
+    }
     deciding.emit(id, Event::Settlement(SettlementEvent::VoucherRecorded { treasury, number, amount, transaction }));
     Ok(())
 }

@@ -55,6 +55,11 @@ impl SharedQuota {
         }
     }
 
+    /// Whether it limits how many subjects answers may be about.
+    pub(crate) fn counts_subjects(&self) -> bool {
+        [false, true].iter().any(|day| self.limit(QuotaUnit::Subjects, *day).is_some())
+    }
+
     /// True when every limit is one that an account can have.
     pub(crate) fn is_counted(&self) -> bool {
         let limits = QuotaUnit::ALL.into_iter().flat_map(|unit| [self.limit(unit, false), self.limit(unit, true)]);
@@ -127,10 +132,7 @@ impl QuotaLink {
 
 /// Whether a link above a product, or the product itself, limits how many subjects its answers may be about.
 pub(crate) fn counts_subjects(reader: &mut Reader<'_>, details: &ProductDetails) -> Result<bool, Refusal> {
-    let counts = |narrowing: &Narrowing| {
-        let quota = narrowing.quota.as_ref();
-        quota.is_some_and(|quota| [false, true].iter().any(|day| quota.limit(QuotaUnit::Subjects, *day).is_some()))
-    };
+    let counts = |narrowing: &Narrowing| narrowing.quota.as_ref().is_some_and(SharedQuota::counts_subjects);
     for (resource, permit) in &details.inputs {
         if chain::narrowings(reader, permit, resource)?.iter().any(|(_, narrowing)| counts(narrowing)) {
             return Ok(true);

@@ -4,10 +4,14 @@
 //! included: every node, expression, operator and function must be on the list. What is not is refused by a code; a
 //! column or table that was not granted reads the same as one that does not exist. What would grow beyond all bounds while it is
 //! planned or optimised is refused before: [`written_out`] looks at the words, [`inlined`] at the plan; and the text is read within
-//! bounds ([`reading`]).
+//! bounds ([`reading`]). What the planner would pass over or mistake is refused ([`clauses`]) or written as it takes it rightly
+//! ([`windows`], [`casts`]).
 
+mod casts;
+mod clauses;
 mod inlined;
 pub mod reading;
+mod windows;
 mod written_out;
 
 use std::collections::BTreeMap;
@@ -21,12 +25,11 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunctionDefinition};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{
-    Ident, Query, Statement as SqlStatement, TableFactor, Visit, Visitor, visit_relations_mut,
-};
+use datafusion::sql::sqlparser::ast::{Ident, Statement as SqlStatement, Visit, visit_relations_mut};
 use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 use serde::Serialize;
 
+use crate::allow::clauses::Clauses;
 use crate::allow::reading::{BoundedPostgres, TooMuch};
 use crate::engine::{CATALOG, SCHEMA};
 use crate::{canonical, correlated, explain, membership, parameters};
@@ -270,8 +273,10 @@ pub(crate) async fn plan_in(
     unqualify(&mut statement, schemas);
     let canonical = canonical::text(&statement, is_explained);
     check_tables(state, &statement, granted)?;
-    if let Statement::Statement(statement) = &statement {
+    if let Statement::Statement(statement) = &mut statement {
         check_size(statement)?;
+        windows::written_out(statement)?;
+        casts::written_out(statement);
     }
     let plan = state.statement_to_plan(statement).await.map_err(|error| planning_refusal(&error, granted))?;
     check_plan(&plan)?;
@@ -369,52 +374,12 @@ pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<(Statement, bool)
     let (statement, is_explained) = explain::taken_out(statement)?;
     match &statement {
         Statement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_)) => {
-            match inner.visit(&mut Clauses) {
+            match inner.visit(&mut Clauses { functions: state.scalar_functions() }) {
                 ControlFlow::Break(refusal) => Err(refusal),
                 ControlFlow::Continue(()) => Ok((statement, is_explained)),
             }
         }
         _ => Err(Refusal::new(RefusalCode::StatementNotAllowed, ONLY_SELECT)),
-    }
-}
-
-/// Looks for clauses that the planner passes over in silence: an answer without them would be to another question.
-struct Clauses;
-
-impl Visitor for Clauses {
-    type Break = Refusal;
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Refusal> {
-        let named = [
-            (!query.locks.is_empty(), "FOR UPDATE and FOR SHARE"),
-            (query.for_clause.is_some(), "FOR XML, FOR JSON and FOR BROWSE"),
-            (query.settings.is_some(), "SETTINGS"),
-            (query.format_clause.is_some(), "FORMAT"),
-        ];
-        passed_over(&named)
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Refusal> {
-        match factor {
-            TableFactor::Table { sample, version, with_hints, index_hints, partitions, .. } => passed_over(&[
-                (sample.is_some(), "TABLESAMPLE"),
-                (version.is_some(), "a version of a table"),
-                (!with_hints.is_empty() || !index_hints.is_empty(), "a hint"),
-                (!partitions.is_empty(), "PARTITION"),
-            ]),
-            TableFactor::Derived { sample, .. } => passed_over(&[(sample.is_some(), "TABLESAMPLE")]),
-            _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
-fn passed_over(named: &[(bool, &str)]) -> ControlFlow<Refusal> {
-    match named.iter().find(|(is_there, _)| *is_there) {
-        Some((_, what)) => ControlFlow::Break(Refusal::new(
-            RefusalCode::ClauseNotAllowed,
-            format!("{what} is not allowed; leave it out"),
-        )),
-        None => ControlFlow::Continue(()),
     }
 }
 
@@ -594,7 +559,6 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
         Expr::Alias(_)
         | Expr::Column(_)
         | Expr::Literal(..)
-        | Expr::Like(_)
         | Expr::Not(_)
         | Expr::IsNotNull(_)
         | Expr::IsNull(_)
@@ -617,6 +581,7 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
         | Expr::GroupingSet(_)
         // There are none left but in a statement that is only described.
         | Expr::Placeholder(_) => Ok(()),
+        Expr::Like(like) => check_pattern(&like.pattern),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
             Operator::Eq
             | Operator::NotEq
@@ -654,6 +619,10 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
                 _ => Ok(()),
             }
         }
+        // DataFusion (55.2) correlates equal pairs as often as they are there all the same.
+        Expr::AggregateFunction(call) if call.func.name() == "corr" && call.params.distinct => {
+            not_allowed("DISTINCT within corr()")
+        }
         Expr::AggregateFunction(call) if is_aggregate_allowed(call.func.name()) => Ok(()),
         Expr::AggregateFunction(call) => Err(function_refusal(call.func.name())),
         Expr::WindowFunction(call) => {
@@ -666,6 +635,14 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
             if looks_ahead && call.params.null_treatment == Some(NullTreatment::IgnoreNulls) {
                 return not_allowed("IGNORE NULLS with lead() or lag()");
             }
+            // These have neither, and DataFusion leaves them out.
+            let is_of_window = matches!(call.fun, WindowFunctionDefinition::WindowUDF(_));
+            if is_of_window && (call.params.filter.is_some() || call.params.distinct) {
+                return not_allowed(&format!("FILTER or DISTINCT with {}()", call.fun.name()));
+            }
+            if call.fun.name() == "corr" && call.params.distinct {
+                return not_allowed("DISTINCT within corr()");
+            }
             if is_allowed { Ok(()) } else { Err(function_refusal(call.fun.name())) }
         }
         Expr::ScalarVariable(..) => not_allowed("a variable"),
@@ -674,6 +651,29 @@ fn check_expression(part: &Expr, growth: &mut u64) -> Result<(), Refusal> {
         Expr::Unnest(_) => not_allowed("UNNEST"),
         _ => not_allowed("this kind of expression"),
     }
+}
+
+/// Refuses a pattern that is made of a row. Each that is not plain is compiled, and nothing ends a query within a batch: thousands of
+/// them would take it far beyond its time.
+fn check_pattern(pattern: &Expr) -> Result<(), Refusal> {
+    let is_of_row = pattern.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+        ))
+    });
+    if matches!(is_of_row, Ok(false)) {
+        return Ok(());
+    }
+    let what = "LIKE by a pattern that is made of a column or a subquery is not allowed; write the pattern out or give it as a parameter, \
+                or look for one text in another by strpos() or starts_with()";
+    Err(Refusal::new(RefusalCode::ClauseNotAllowed, what))
 }
 
 fn function_refusal(name: &str) -> Refusal {

@@ -67,9 +67,14 @@ impl fmt::Debug for DecoyPlan {
 impl DecoyPlan {
     /// How many decoys are laid among so many rows.
     fn count(&self, rows: u64) -> usize {
-        let count = rows.saturating_mul(u64::from(self.per_million)) / MILLION;
-        usize::try_from(count).unwrap_or(DECOYS_MAX).min(DECOYS_MAX)
+        decoys_among(rows, self.per_million)
     }
+}
+
+/// How many decoys are laid among so many rows, at so many for a million.
+pub fn decoys_among(rows: u64, per_million: u32) -> usize {
+    let count = rows.saturating_mul(u64::from(per_million)) / MILLION;
+    usize::try_from(count).unwrap_or(DECOYS_MAX).min(DECOYS_MAX)
 }
 
 /// A product's files with decoys, and the decoys alone.
@@ -168,6 +173,13 @@ impl ProductStore {
         let originals = ProductOriginals::new(product);
         let key: Vec<String> = product.key.iter().map(ColumnName::to_string).collect();
         let wanted = plan.count(product.rows);
+        if wanted == 0 {
+            tracing::warn!(
+                version,
+                rows = product.rows,
+                "a product has too few rows for a decoy; its copies have none"
+            );
+        }
         let invented = invent::invent(&originals, &product.schema.arrow(), &key, product.rows, wanted, &plan.secret)?;
         if invented.num_rows() < wanted {
             tracing::warn!(

@@ -15,6 +15,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -29,6 +30,7 @@ use crate::joins;
 use crate::memory::{KeptMemory, MERGE_BYTES, QueryMemory, SharedMemory};
 use crate::rows_left::RowsLeft;
 use crate::rules::{self, FallibleKeys};
+use crate::sum;
 
 /// The address under which the engine's own scans reach the local disk. Statements have no way to name it.
 pub(crate) const LOCAL_STORE_URL: &str = "lingqu://local";
@@ -191,7 +193,7 @@ impl Engine {
     pub(crate) fn governed_state(&self, partitions: usize) -> SessionState {
         let scalar = SessionStateDefaults::default_scalar_functions();
         let scalar = scalar.into_iter().filter(|function| allow::is_scalar_allowed(function.name())).collect();
-        let aggregate = SessionStateDefaults::default_aggregate_functions();
+        let aggregate = aggregate_functions();
         let aggregate = aggregate.into_iter().filter(|function| allow::is_aggregate_allowed(function.name())).collect();
         let window = SessionStateDefaults::default_window_functions();
         let window = window.into_iter().filter(|function| allow::is_window_allowed(function.name())).collect();
@@ -215,7 +217,7 @@ impl Engine {
             .with_runtime_env(Arc::clone(&self.runtime))
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
-            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_aggregate_functions(aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_analyzer_rules(rules::analyzer_rules())
             .build()
@@ -274,6 +276,15 @@ impl Engine {
     pub(crate) fn partitions(&self) -> usize {
         self.partitions
     }
+}
+
+/// DataFusion's aggregate functions, with a sum of whole numbers that does not wrap around.
+fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    let sum = sum::function();
+    let mut functions = SessionStateDefaults::default_aggregate_functions();
+    functions.retain(|function| function.name() != sum.name());
+    functions.push(sum);
+    functions
 }
 
 /// What the threads of queries have, by what whoever starts the engine has. A thread inherits from the one that starts it, so it can't
@@ -342,6 +353,10 @@ fn config(partitions: usize) -> SessionConfig {
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.optimizer.enable_join_dynamic_filter_pushdown = true;
+    // DataFusion (55.2) takes too few rows for windows below a LIMIT, where one window is of another one's values or `lag` looks
+    // ahead, and takes a column for the group or the MIN or MAX whose name it has, of which it then keeps the first alone.
+    options.optimizer.enable_window_limits = false;
+    options.optimizer.enable_topk_aggregation = false;
     // Many small memory pools: the default of 10 MiB a partition would fail sorts in them.
     options.execution.sort_spill_reservation_bytes = MERGE_BYTES;
     config

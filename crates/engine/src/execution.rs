@@ -75,7 +75,9 @@ pub enum EngineError {
         rows_max: u64,
     },
     /// The answer is too large.
-    #[error("the answer is larger than {bytes_max} bytes; narrow the filter, add a LIMIT or ask for fewer columns")]
+    #[error(
+        "the answer is larger than {bytes_max} bytes; narrow the filter, add a LIMIT or ask for fewer columns or keys"
+    )]
     TooManyBytes {
         /// The limit.
         bytes_max: u64,
@@ -114,7 +116,7 @@ pub enum EngineError {
     PrivacyExhausted(crate::privacy::Exhausted),
     /// Anything else. The log has more under the correlation id, and no values either.
     #[error(
-        "the query failed while it ran (for instance a division by zero or a value that can't be converted); correlation id {correlation}"
+        "the query failed while it ran (for instance a division by zero, a value that can't be converted, or whole numbers whose sum passes 64 bits: cast them to DECIMAL); correlation id {correlation}"
     )]
     Execution {
         /// What to look for in the log.
@@ -127,6 +129,12 @@ pub enum EngineError {
 pub(crate) fn sanitise(error: &DataFusionError) -> EngineError {
     let root = error.find_root();
     if matches!(root, DataFusionError::ResourcesExhausted(_)) || is_out_of_space(root) {
+        return EngineError::OutOfMemory;
+    }
+    if is_disk_full(root) {
+        tracing::error!(
+            "the disk on which queries spill is full, so one was ended; free some space in the node's directory"
+        );
         return EngineError::OutOfMemory;
     }
     let correlation = uuid::Uuid::now_v7().simple().to_string();
@@ -164,16 +172,28 @@ pub(crate) fn is_of_a_value(error: &DataFusionError) -> bool {
 /// Whether a query used up its part of the space for spilling. DataFusion tells that by the text of a fault of writing, which
 /// names the setting.
 fn is_out_of_space(error: &DataFusionError) -> bool {
+    fault_of(error).is_some_and(|fault| {
+        fault.kind() == std::io::ErrorKind::Other && fault.to_string().contains("max_temp_directory_size")
+    })
+}
+
+/// Whether the disk itself had no space left to spill to. A query writes nothing else.
+fn is_disk_full(error: &DataFusionError) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    fault_of(error).is_some_and(|fault| matches!(fault.kind(), StorageFull | QuotaExceeded))
+}
+
+/// The fault of reading or writing that an error is.
+fn fault_of(error: &DataFusionError) -> Option<&std::io::Error> {
     use arrow::error::ArrowError;
-    let fault = match error {
-        DataFusionError::IoError(fault) => fault,
+    match error {
+        DataFusionError::IoError(fault) => Some(fault),
         DataFusionError::ArrowError(error, _) => match error.as_ref() {
-            ArrowError::IoError(_, fault) => fault,
-            _ => return false,
+            ArrowError::IoError(_, fault) => Some(fault),
+            _ => None,
         },
-        _ => return false,
-    };
-    fault.kind() == std::io::ErrorKind::Other && fault.to_string().contains("max_temp_directory_size")
+        _ => None,
+    }
 }
 
 fn kind_of(error: &DataFusionError) -> &'static str {
@@ -246,4 +266,26 @@ pub(crate) fn slice_bytes(batch: &RecordBatch) -> u64 {
 
 pub(crate) fn timed_out(limits: &Limits) -> EngineError {
     EngineError::TimedOut { seconds: limits.time_max.as_secs() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_what_it_is() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            for error in [DataFusionError::IoError(Error::from(kind)), DataFusionError::from(arrow_fault(kind))] {
+                assert!(matches!(sanitise(&error), EngineError::OutOfMemory), "{error}");
+            }
+        }
+        let error = DataFusionError::IoError(Error::from(ErrorKind::NotFound));
+        assert!(matches!(sanitise(&error), EngineError::Execution { .. }), "{error}");
+    }
+
+    fn arrow_fault(kind: ErrorKind) -> arrow::error::ArrowError {
+        Error::from(kind).into()
+    }
 }

@@ -22,16 +22,19 @@ pub(crate) mod total;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast, cast_with_options, filter};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow::row::{RowConverter, SortField};
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, lit, when};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, lit, when,
+};
 use tokio::time::Instant;
 
 use crate::allow::{Refusal, RefusalCode};
@@ -76,6 +79,10 @@ pub(crate) async fn answer(
         let what = "too many questions were refused today for what their answers would have told; ask again tomorrow";
         return Err(Refusal::new(RefusalCode::RefusalsExhausted, what).into());
     }
+    // Told by the products alone, so it is not counted.
+    if !rules.record.is_comparable().await? {
+        return Err(differencing::incomparable().into());
+    }
     let table = governed_table(&question.aggregate.input).map_err(|error| sanitise(&error))?;
     let has_subject = rules.contributors.subject.is_some() || table.has_subject();
     let tallying = tallying_plan(&question, rules, &table, has_subject)?;
@@ -98,7 +105,7 @@ pub(crate) async fn answer(
         Ok(shown) => {
             let groups_suppressed = shown.iter().filter(|is_shown| !**is_shown).count() as u64;
             let schema = kept_schema(question.aggregate);
-            let kept = kept_batches(&answered, &schema, &groups, &shown);
+            let kept = kept_batches(&answered, &schema, &groups, &shown).map_err(|error| sanitise(&error))?;
             let plan = rest_of_plan(plan, schema, kept).map_err(|error| sanitise(&error))?;
             Ok(Guarded { plan, groups_suppressed })
         }
@@ -166,7 +173,10 @@ fn tallying_plan(
             let [who, written, counted] = [WHO_COLUMN, WRITTEN_COLUMN, COUNTED_COLUMN].map(column);
             tally::tally(has_subject, buckets, [who, written, counted, what, size])
         };
-        let mut expressions = question.aggregate.aggr_expr.clone();
+        let mut expressions = Vec::with_capacity(question.aggregate.aggr_expr.len() + question.measures.len() + 1);
+        for expression in &question.aggregate.aggr_expr {
+            expressions.push(summed_widely(expression, input.schema())?);
+        }
         expressions.push(tally(column(WHAT_COLUMN), lit(0.0_f64)).alias("__tally"));
         for (index, measure) in question.measures.iter().enumerate() {
             // Rows without a value are no part of what is measured.
@@ -180,6 +190,23 @@ fn tallying_plan(
         LogicalPlanBuilder::from(input).aggregate(question.aggregate.group_expr.clone(), expressions)?.build()
     };
     made().map_err(|error| sanitise(&error))
+}
+
+/// The same aggregate, whose sums of whole numbers have room for every table's: that of a group which is left out must not end the
+/// answer, which would tell of it.
+fn summed_widely(expression: &Expr, schema: &DFSchema) -> DataFusionResult<Expr> {
+    let widely = expression.clone().transform_up(|part| {
+        let Expr::AggregateFunction(mut call) = part else { return Ok(Transformed::no(part)) };
+        if call.func.name() == "sum" {
+            for argument in &mut call.params.args {
+                if argument.get_type(schema)? == DataType::Int64 {
+                    *argument = datafusion::logical_expr::cast(argument.clone(), DataType::Decimal128(19, 0));
+                }
+            }
+        }
+        Ok(Transformed::yes(Expr::AggregateFunction(call)))
+    });
+    widely.data()
 }
 
 /// The plan below an aggregate over a table that yields hidden columns too.
@@ -270,25 +297,32 @@ pub(crate) fn kept_schema(aggregate: &Aggregate) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// The aggregate's own columns of the groups that are shown.
+/// The aggregate's own columns of the groups that are shown, in its own types. Errors: a sum that its type has no room for.
 fn kept_batches(
     batches: &[RecordBatch],
     schema: &SchemaRef,
     groups: &SortedGroups,
     shown: &[bool],
-) -> Vec<RecordBatch> {
+) -> DataFusionResult<Vec<RecordBatch>> {
     let mut row = 0;
     let mut kept = Vec::with_capacity(batches.len());
     for batch in batches {
         let is_kept: BooleanArray =
             groups.of_row[row..row + batch.num_rows()].iter().map(|group| Some(shown[*group])).collect();
         row += batch.num_rows();
-        let columns = batch.columns()[..schema.fields().len()].to_vec();
-        let batch = RecordBatch::try_new(Arc::clone(schema), columns)
-            .expect("the aggregate's own columns come first, in its own types");
-        kept.push(filter_record_batch(&batch, &is_kept).expect("the selection has one entry a row of the batch"));
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        for (column, field) in batch.columns().iter().zip(schema.fields()) {
+            let shown = filter(column, &is_kept)?;
+            columns.push(cast_with_options(
+                &shown,
+                field.data_type(),
+                &CastOptions { safe: false, ..CastOptions::default() },
+            )?);
+        }
+        let rows = RecordBatchOptions::new().with_row_count(Some(is_kept.true_count()));
+        kept.push(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &rows)?);
     }
-    kept
+    Ok(kept)
 }
 
 /// The statement with its aggregate replaced by the groups that were kept.

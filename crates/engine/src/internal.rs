@@ -1,5 +1,6 @@
-//! Sessions of trusted code: plain SQL over snapshots and products, all functions, hidden columns included. For the
-//! quality room and the like; nothing that a consumer writes ever comes here.
+//! Sessions of the node's own code, whose rows it works on itself. Trusted ones: plain SQL over snapshots and products, all
+//! functions, hidden columns included, for the quality room and the like; nothing that a consumer writes ever comes there.
+//! Permitted ones: the statement of a draft over what its permits allow, as the product is made.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,19 +10,24 @@ use datafusion::execution::session_state::SessionState;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::allow::{self, Granted};
+use crate::attempts;
 use crate::engine::{Engine, register};
-use crate::execution::{EngineError, LimitedBatches, Limits, timed_out};
+use crate::execution::{EngineError, LimitedBatches, Limits, sanitise, timed_out};
 use crate::files::TableFiles;
+use crate::governed::{GovernedTable, HiddenColumns};
 use crate::rows_left::RowsLeft;
 use crate::session::start;
 
 /// Rows that a thread takes in between two looks at the time.
 const ROWS_AT_A_TIME: usize = 8_192;
 
-/// A session of trusted code.
+/// A session of the node's own code.
 pub struct InternalSession {
     engine: Arc<Engine>,
     state: SessionState,
+    /// What a statement may name, where it is not the program's own.
+    granted: Option<Granted>,
     limits: Limits,
 }
 
@@ -36,7 +42,23 @@ pub fn internal_session(
         register(&state, name, Arc::clone(table) as Arc<dyn datafusion::catalog::TableProvider>)
             .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
     }
-    Ok(InternalSession { engine: Arc::clone(engine), state, limits })
+    Ok(InternalSession { engine: Arc::clone(engine), state, granted: None, limits })
+}
+
+/// A session over the permitted part of some snapshots: a statement is held to the allow-list and reads the rows that a product
+/// of it would be made of, and no other. Errors: [`EngineError::Settings`] for a name used twice.
+pub fn permitted_session(
+    engine: &Arc<Engine>,
+    tables: &[Arc<GovernedTable>],
+    limits: Limits,
+) -> Result<InternalSession, EngineError> {
+    let state = engine.governed_state(engine.partitions());
+    let mut granted = Granted::new();
+    for table in tables {
+        granted.insert(table.name().to_owned(), table.column_names());
+        register(&state, table.name(), table.provider(HiddenColumns::None)).map_err(|error| sanitise(&error))?;
+    }
+    Ok(InternalSession { engine: Arc::clone(engine), state, granted: Some(granted), limits })
 }
 
 /// The batches of a query, for a thread that may work on them for as long as it likes. Once the query's time is over it gets no more.
@@ -79,7 +101,7 @@ impl InternalSession {
     }
 
     /// Runs a query and returns its batches. Errors of planning are [`EngineError::Settings`] with the planner's
-    /// message, since the statement is the program's own; errors of running tell no values.
+    /// message where the statement is the program's own, and else refusals of the allow-list; errors of running tell no values.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
         let _place = self.engine.place().await?;
         let mut batches = self.started(sql, Instant::now() + self.limits.time_max).await?;
@@ -108,13 +130,26 @@ impl InternalSession {
     }
 
     async fn started(&self, sql: &str, deadline: Instant) -> Result<LimitedBatches, EngineError> {
-        let plan = self
-            .state
-            .create_logical_plan(sql)
-            .await
-            .map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
-        let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &RowsLeft::default())?;
-        Ok(LimitedBatches::new(start(&self.engine, &self.state, &plan, task).await?, self.limits, deadline))
+        let stream = match &self.granted {
+            Some(granted) => {
+                let plan = allow::plan(&self.state, sql, granted).await?;
+                // No row leaves the node.
+                let task = |state: &SessionState| {
+                    Ok((self.engine.task(state, self.limits.memory_bytes_max, &RowsLeft::unread())?, ()))
+                };
+                let started = attempts::started(&self.engine, &self.state, &plan, task);
+                let (stream, ()) =
+                    tokio::time::timeout_at(deadline, started).await.map_err(|_| timed_out(&self.limits))??;
+                stream
+            }
+            None => {
+                let plan = self.state.create_logical_plan(sql).await;
+                let plan = plan.map_err(|error| EngineError::Settings { reason: error.strip_backtrace() })?;
+                let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &RowsLeft::default())?;
+                start(&self.engine, &self.state, &plan, task).await?
+            }
+        };
+        Ok(LimitedBatches::new(stream, self.limits, deadline))
     }
 }
 

@@ -37,6 +37,7 @@ pub mod federation;
 mod files;
 pub mod governed;
 mod guard;
+mod held;
 pub mod internal;
 mod joins;
 mod keyed;
@@ -63,7 +64,9 @@ pub mod schema_session;
 pub mod session;
 pub mod snapshot;
 pub mod source;
+mod sum;
 pub mod table_source;
+mod texts;
 
 pub use columns::{ColumnType, ColumnView, SchemaView};
 pub use engine::{Engine, EngineSettings};

@@ -1,5 +1,6 @@
 //! The rows of a product, or of a snapshot of a resource, as they are, for the trace of a fragment inside the node: never for a consumer.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -37,6 +38,13 @@ impl ProductOriginals {
     /// The rows of a snapshot of a resource. No receipt numbers them.
     pub fn of_snapshot(snapshot: &Snapshot) -> ProductOriginals {
         ProductOriginals { files: Arc::clone(&snapshot.files), schema: snapshot.schema.clone() }
+    }
+
+    /// The same rows with these of their columns alone.
+    pub fn of_columns(&self, names: &BTreeSet<&str>) -> ProductOriginals {
+        let mut schema = self.schema.clone();
+        schema.columns.retain(|column| names.contains(column.name.as_str()));
+        ProductOriginals { files: Arc::clone(&self.files), schema }
     }
 
     /// The names of the columns.

@@ -58,6 +58,8 @@ pub enum Added {
     Moved,
     /// The recipient has been given as many as are kept.
     Full,
+    /// Others on record know rows and contributors by something else, so these can't be compared with them.
+    Incomparable,
 }
 
 /// What was released to one recipient and those who act with it, of a set of resources and of those that have a resource in
@@ -73,6 +75,10 @@ pub trait ReleaseRecord: fmt::Debug + Send + Sync {
 
     /// Records numbers, all or none, if `head` is still the head. They are durable when this returns.
     async fn add(&self, head: u64, cells: &[Cell]) -> Result<Added, EngineError>;
+
+    /// Whether all that is on record knows rows and contributors by what the recipient's numbers know them by now. Saves work; what
+    /// counts is [`ReleaseRecord::add`].
+    async fn is_comparable(&self) -> Result<bool, EngineError>;
 
     /// Whether the recipient may ask: false when too many questions were refused for what their answers would have told.
     async fn may_ask(&self) -> Result<bool, EngineError>;

@@ -42,7 +42,7 @@ use crate::privacy::NoisedRules;
 use crate::raw::RawTable;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
-use crate::{attempts, explain, guard, lineage, parameters, privacy};
+use crate::{attempts, explain, guard, held, lineage, parameters, privacy, texts};
 
 pub use crate::answer::{Answer, AnswerPart, named};
 pub use crate::guard::contributor::Contributors;
@@ -384,6 +384,7 @@ pub(crate) async fn start(
     plan: &LogicalPlan,
     task: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream, EngineError> {
+    let (state, task) = texts::narrowed(state, plan, task);
     let planned = state.create_physical_plan(plan).await.and_then(yielding);
     let physical = planned.map_err(|error| match error.find_root() {
         // Said of the form of the statement; no data was read.
@@ -432,9 +433,12 @@ pub(crate) fn running(
 }
 
 /// Lets a plan be stopped inside its joins. Operators yield where they read; a join that makes millions of rows of one
-/// batch would otherwise hold its thread until it is through with it.
+/// batch would otherwise hold its thread until it is through with it. Windows have their memory counted.
 fn yielding(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     plan.transform_up(|node| {
+        if let Some(counted) = held::counted(&node)? {
+            return Ok(Transformed::yes(counted));
+        }
         Ok(if node.name().ends_with("JoinExec") {
             Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)
         } else {

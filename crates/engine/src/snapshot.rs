@@ -4,6 +4,7 @@
 //! files, which carry their SHA-256 in their names. Files are only ever added: a version that was written can be read
 //! for the life of the node, by Lingqu and by every Delta reader. A row's hidden number is its place in the source.
 
+mod commit_store;
 mod parts;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ use crate::files::{DataFile, StorageError, TableFiles, sync_directory};
 use crate::source::{
     FittingRows, ReadProgress, RejectLimit, Source, SourceError, SourceIdentity, StopSignal, TableSource,
 };
+use commit_store::CommitStore;
 use parts::{PartWriter, Parts, discard, without_first};
 
 /// Rows of one data file at most. A finished file is where an interrupted ingestion goes on.
@@ -307,8 +309,11 @@ impl SnapshotStore {
         let table_directory = self.table_directory(resource)?;
         let stored_schema = stored_schema(schema);
         let _turn = self.committing.lock().await;
+        // What a commit names lasts before it does: parts that were taken over have their names since just now.
+        sync_directory(&table_directory)?;
         let version = commit(resource, &table_directory, &stored_schema, &parts.files).await?;
-        sync_commit(&table_directory, version)?;
+        // The commit is durable; here are the names that lead to it.
+        sync_directory(&table_directory)?;
         sync_directory(&self.directory)?;
         Ok(snapshot_of(resource, version, table_directory, parts.files, stored_schema, schema.clone()))
     }
@@ -494,8 +499,12 @@ async fn commit(
     }
     // Neither checkpoints nor clean-up: old versions must stay readable for ever.
     let properties = CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
+    let url = directory_url(resource, table_directory)?;
+    let log = DeltaTableBuilder::from_url(url.clone())
+        .and_then(|builder| builder.with_storage_backend(Arc::new(CommitStore::default()), url).build_storage())
+        .map_err(|error| table_log(resource, &error))?;
     let table = CreateBuilder::new()
-        .with_location(directory_url(resource, table_directory)?)
+        .with_log_store(log)
         .with_save_mode(SaveMode::Overwrite)
         .with_columns(columns.fields().cloned())
         .with_configuration([("delta.enableExpiredLogCleanup", Some("false"))])
@@ -504,15 +513,6 @@ async fn commit(
         .await
         .map_err(|error| table_log(resource, &error))?;
     table.version().ok_or_else(|| table_log(resource, &"the commit has no version"))
-}
-
-/// Makes a commit durable: its file, and the names that lead to it.
-fn sync_commit(table_directory: &Path, version: u64) -> Result<(), StorageError> {
-    let path = commit_path(table_directory, version);
-    let file = std::fs::File::open(&path).map_err(|error| StorageError::io(&path, "opened", &error))?;
-    file.sync_all().map_err(|error| StorageError::io(&path, "synced", &error))?;
-    sync_directory(&table_directory.join("_delta_log"))?;
-    sync_directory(table_directory)
 }
 
 async fn read_version(resource: &str, table: &DeltaTable, table_directory: PathBuf) -> Result<Snapshot, SnapshotError> {

@@ -419,11 +419,7 @@ impl Source {
                 return Err(SourceError::BadOptions { reason });
             }
             columns.push(ColumnView { name: column.name.clone(), column_type: column.column_type });
-            let named =
-                self.options.header_names.iter().filter(|(_, name)| **name == column.name).map(|(header, _)| header);
-            let mut names = named.chain(std::iter::once(&column.header)).chain(&column.aliases);
-            let place = names.find_map(|name| self.headers.iter().position(|header| header == name));
-            match place {
+            match self.place_of(column, declared)? {
                 None => drift.missing.push(column.name.to_string()),
                 Some(place) => {
                     self.places.push(place);
@@ -451,6 +447,30 @@ impl Source {
         self.drift = drift;
         self.schema = SchemaView { columns };
         Ok(())
+    }
+}
+
+impl Source {
+    /// Where the file has a declared column; none where it does not. A header that is another column's own is not this one's, whatever
+    /// it is called besides. Error: two columns of the file have the header, and nobody can tell which is meant.
+    fn place_of(&self, column: &DeclaredColumn, declared: &[DeclaredColumn]) -> Result<Option<usize>, SourceError> {
+        let names = &self.options.header_names;
+        let named = names.iter().filter(|(_, name)| **name == column.name).map(|(header, _)| header);
+        let is_others = |header: &String| match names.get(header) {
+            Some(name) => *name != column.name,
+            None => declared.iter().any(|other| other.name != column.name && other.header == *header),
+        };
+        let own = std::iter::once(&column.header).chain(&column.aliases).filter(|header| !is_others(header));
+        for name in named.chain(own) {
+            let mut places = (0..self.headers.len()).filter(|place| self.headers[*place] == *name);
+            let Some(place) = places.next() else { continue };
+            if let Some(second) = places.next() {
+                let reason = format!("another column has the header `{name}` too, rename one of them in the file");
+                return Err(SourceError::BadHeader { file: self.file.name(), position: second + 1, reason });
+            }
+            return Ok(Some(place));
+        }
+        Ok(None)
     }
 }
 

@@ -27,6 +27,7 @@ mod reservation;
 mod schema;
 mod single;
 mod stream;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,12 +43,14 @@ use finished::FinishedFiles;
 use handed::HandOuts;
 use key::Key;
 use place::Places;
+use waiting::Waiting;
 
 pub use batches::{BatchRequest, Batches, Described, StreamedBatches};
 pub use handed::{FileRequest, Handed};
 pub use privacy::PrivacyTold;
 pub use single::{Claim, Keyed, Label, LookedUp, Recorded};
 pub use stream::{Body, Cut, StreamRequest, Streamed};
+pub(crate) use waiting::{Wait, memory_of};
 
 /// Most rows of an answer that is one call: what a page of rows may have too.
 pub const CALL_ROWS_MAX: u64 = 10_000;
@@ -95,6 +98,7 @@ pub struct Deliveries {
     streams: Arc<Places>,
     singles: Arc<Places>,
     untaken: Arc<Places>,
+    waiting: Arc<Waiting>,
     hand_outs: Arc<HandOuts>,
 }
 
@@ -120,7 +124,8 @@ impl Deliveries {
         let singles = Arc::new(Places::new(settings.singles_per_order_max));
         let untaken = Arc::new(Places::new(settings.untaken_per_order_max));
         let files = FinishedFiles::new(app.directory(), settings.finished_bytes_max);
-        Self { app, settings, streams, singles, untaken, hand_outs: Arc::new(HandOuts::new(files)) }
+        let (waiting, hand_outs) = (Arc::default(), Arc::new(HandOuts::new(files)));
+        Self { app, settings, streams, singles, untaken, waiting, hand_outs }
     }
 
     /// Authenticates a key and meets its order's grant. `product` is the product's table name or id.
@@ -144,8 +149,7 @@ impl Deliveries {
     /// Authenticates a key to its order without naming a product, for the protocols whose key is all that is said: Flight
     /// SQL, PostgreSQL, Delta Sharing. Errors are those of [`Deliveries::admit`] but for the product.
     pub async fn admit_order(&self, key: Option<&str>, protocol: &'static str) -> Result<Admission, GatewayError> {
-        let key = ServiceKey::parse(key.ok_or(GatewayError::NoKey)?).map_err(|_| AppError::BadKey)?;
-        self.admit_hash(key.hash(), protocol).await
+        self.admit_hash(hash_of(key)?, protocol).await
     }
 
     /// The same by the hash of a key that its holder has proved.
@@ -157,6 +161,16 @@ impl Deliveries {
         let serving = self.app.serving_of_hash(key).await?;
         let process = self.app.serving_process().await?;
         Ok(Admission { order: serving.grant.order.clone(), serving, key: Key::new(key), protocol, process })
+    }
+
+    /// Refuses whoever has no service key at all: what he sends is not kept in memory. Errors: `service_key_missing`, `bad_service_key`.
+    pub(crate) async fn must_know(&self, key: Option<&str>) -> Result<(), GatewayError> {
+        Ok(self.app.must_know_key(hash_of(key)?).await?)
+    }
+
+    /// Counts an answer that lies in memory whole until its client has taken it, as long as what this gives is kept. Error: `busy`.
+    pub(crate) fn waits(&self, order: &str, bytes: usize) -> Result<Wait, GatewayError> {
+        self.waiting.take(order, bytes)
     }
 
     /// The node whose data this is.
@@ -205,6 +219,12 @@ impl std::fmt::Debug for Admission {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Admission").field("order", &self.order).finish_non_exhaustive()
     }
+}
+
+/// The hash of a service key. Errors: `service_key_missing`; `bad_service_key` for what has no such form.
+fn hash_of(key: Option<&str>) -> Result<Sha256Digest, GatewayError> {
+    let key = ServiceKey::parse(key.ok_or(GatewayError::NoKey)?).map_err(|_| AppError::BadKey)?;
+    Ok(key.hash())
 }
 
 /// The error for a task that ended without its result, which only a panic or the end of the process brings about.

@@ -50,7 +50,7 @@ impl Columns<'_> {
         let name = identifier(column.as_str());
         match self.type_of(column)? {
             ColumnType::Integer | ColumnType::Float | ColumnType::Decimal { .. } => Ok(name),
-            ColumnType::Text => Ok(format!("TRY_CAST({name} AS DOUBLE)")),
+            ColumnType::Text => Ok(format!("CASE WHEN {} THEN TRY_CAST({name} AS DOUBLE) END", is_finite(&name))),
             other => Err(self.unfit(column, other, "a number")),
         }
     }
@@ -114,6 +114,12 @@ fn literals(values: &[String]) -> String {
     values.join(", ")
 }
 
+/// Whether a text is a number: NaN, which stands above all numbers where they are compared, is none, and neither is an infinity.
+fn is_finite(text: &str) -> String {
+    let limit = |sign: &str| format!("CAST('{sign}{:e}' AS DOUBLE)", f64::MAX);
+    format!("TRY_CAST({text} AS DOUBLE) BETWEEN {} AND {}", limit("-"), limit(""))
+}
+
 /// What a row must be for a row-wise rule; true, false or NULL, which counts as false. Nothing for rules about keys or
 /// the whole table.
 pub(crate) fn satisfied(columns: &Columns<'_>, now: Timestamp) -> Result<Option<String>, QualityError> {
@@ -132,13 +138,13 @@ pub(crate) fn satisfied(columns: &Columns<'_>, now: Timestamp) -> Result<Option<
         (Demand::Matches { pattern }, Some(column)) => matches(&columns.text(column)?, pattern),
         (Demand::OneOf { values }, Some(column)) => format!("{} IN ({})", columns.text(column)?, literals(values)),
         (Demand::OfType { of }, Some(column)) => {
-            let sql_type = match of {
-                ValueType::Integer => "BIGINT",
-                ValueType::Number => "DOUBLE",
-                ValueType::Date => "DATE",
-                ValueType::Timestamp => "TIMESTAMP",
-            };
-            format!("TRY_CAST({} AS {sql_type}) IS NOT NULL", columns.text(column)?)
+            let text = columns.text(column)?;
+            match of {
+                ValueType::Integer => format!("TRY_CAST({text} AS BIGINT) IS NOT NULL"),
+                ValueType::Number => is_finite(&text),
+                ValueType::Date => format!("TRY_CAST({text} AS DATE) IS NOT NULL"),
+                ValueType::Timestamp => format!("TRY_CAST({text} AS TIMESTAMP) IS NOT NULL"),
+            }
         }
         (Demand::CheckCharacter { scheme }, Some(column)) => {
             let text = columns.text(column)?;
@@ -197,9 +203,15 @@ fn compares(
     let is_number = |of: ColumnType| matches!(of, ColumnType::Integer | ColumnType::Float | ColumnType::Decimal { .. });
     let is_time = |of: ColumnType| matches!(of, ColumnType::Date | ColumnType::LocalTimestamp | ColumnType::Timestamp);
     let (of_left, of_right) = (columns.type_of(left)?, columns.type_of(right)?);
-    let (left, right) = if is_number(of_left) && is_number(of_right) {
+    // As text 9 is above 10; equal values are mostly codes, and are compared as they are written.
+    let may_be_text = |of: ColumnType| of == ColumnType::Text && operator != Operator::Equal;
+    let both = |is: &dyn Fn(ColumnType) -> bool| {
+        let fits = |of: ColumnType| is(of) || may_be_text(of);
+        (is(of_left) || is(of_right)) && fits(of_left) && fits(of_right)
+    };
+    let (left, right) = if both(&is_number) {
         (columns.number(left)?, columns.number(right)?)
-    } else if is_time(of_left) && is_time(of_right) {
+    } else if both(&is_time) {
         (columns.time(left)?, columns.time(right)?)
     } else {
         (columns.text(left)?, columns.text(right)?)

@@ -227,7 +227,8 @@ fn class_of_code(doing: &'static str, code: &str, constraint: Option<String>, so
         (Some(8), _) | (_, "25006") => StoreError::ReadOnly { doing },
         (Some(5 | 6), _) | (_, "55P03" | "57014") => StoreError::Locked { doing },
         (Some(11 | 26), _) | (_, "XX001" | "XX002") => StoreError::Damaged { doing, source },
-        (_, "57P01" | "57P02" | "57P03" | "53300") => StoreError::Unreachable { doing },
+        // Of these 25P03 ends a writer that was silent for too long.
+        (_, "57P01" | "57P02" | "57P03" | "53300" | "25P03") => StoreError::Unreachable { doing },
         _ => StoreError::Database { doing, source },
     }
 }

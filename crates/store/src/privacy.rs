@@ -96,6 +96,20 @@ impl Store {
         Ok(spent)
     }
 
+    /// Whether a consumer or one who acts together with it has spent anything for one of some resources, of whichever account.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn privacy_was_spent(&self, parties: &[String], resources: &[String]) -> Result<bool, StoreError> {
+        let query = Query::select()
+            .expr(Expr::col("question").count())
+            .from("privacy_debit")
+            .and_where(Expr::col("resource").is_in(resources.to_vec()))
+            .and_where(Expr::col("consumer").is_in(parties.to_vec()))
+            .take();
+        Ok(number(self.db(), &query, "reading whether a privacy budget was spent of").await? > 0)
+    }
+
     /// Stores an answer and debits all accounts, or does neither. Durable when this returns.
     ///
     /// # Errors

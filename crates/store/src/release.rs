@@ -2,9 +2,13 @@
 //! would have told. Rows of both belong to a consumer and a set of resources, and are seen with those of its affiliates and of
 //! other sets that have a resource in common; what is compared with what is the engine's business.
 //!
+//! Beside the numbers of a consumer and set stands once by what they know rows and contributors. Who knows them by anything else is
+//! told so, and adds nothing: his numbers could not be compared with these.
+//!
 //! Positions grow over all consumers and are given under the writer's lock, so whoever has read up to a head has read
 //! everything before it.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use sea_orm::ConnectionTrait;
@@ -13,6 +17,9 @@ use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Order, Query};
 use crate::error::StoreError;
 use crate::journal::INSERT_ROWS_MAX;
 use crate::store::{Store, WriterLock, from_sql, to_sql};
+
+/// The family of the entry that says by what the numbers of a consumer and set know rows and contributors; no column has this name.
+const NAMING_FAMILY: &str = "*naming";
 
 /// Most numbers that [`Store::released`] returns at a time.
 pub const RELEASED_PAGE_MAX: u64 = 1_000;
@@ -30,6 +37,10 @@ pub struct Recipient {
     pub consumer: String,
     /// Consumers that act together with it; it is not among them.
     pub affiliates: Vec<String>,
+    /// Names by what the numbers that it is given now know rows and contributors.
+    pub naming: String,
+    /// Sets and consumers whose numbers are taken for ones of this naming where they say none, as those of earlier versions do.
+    pub unnamed: BTreeSet<(String, String)>,
 }
 
 /// A released number, without the number.
@@ -67,6 +78,8 @@ pub enum Release {
     Moved,
     /// There would be more than the most.
     Full,
+    /// Others on record know rows and contributors by something else.
+    Incomparable,
 }
 
 impl Recipient {
@@ -131,8 +144,17 @@ impl Store {
         Ok(numbers)
     }
 
-    /// Records numbers for a consumer, all or none, when `head` is still the head. They are durable when this returns.
-    /// `most` is the most that one consumer may have of one set of resources.
+    /// Whether all that was recorded for a consumer or its affiliates, of any of the sets, knows rows and contributors by the
+    /// recipient's naming.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn released_comparably(&self, recipient: &Recipient) -> Result<bool, StoreError> {
+        Ok(named(self.db(), recipient).await?.is_some())
+    }
+
+    /// Records numbers for a consumer, all or none, when `head` is still the head and all that is on record has the recipient's
+    /// naming. They are durable when this returns. `most` is the most that one consumer may have of one set of resources.
     ///
     /// # Errors
     /// Faults of the database.
@@ -152,18 +174,28 @@ impl Store {
         if head(write.db(), recipient).await? != known_head {
             return Ok(Release::Moved);
         }
+        let Some(named) = named(write.db(), recipient).await? else { return Ok(Release::Incomparable) };
+        let own = (recipient.resources.clone(), recipient.consumer.clone());
+        let naming = ReleasedNumber {
+            family: NAMING_FAMILY.to_owned(),
+            contributors_min: 0,
+            contributors_max: 0,
+            sketch: recipient.naming.clone().into_bytes(),
+        };
+        let entries: Vec<&ReleasedNumber> = numbers.iter().chain((!named.contains(&own)).then_some(&naming)).collect();
         let count = Query::select()
             .expr(Expr::col("position").count())
             .from("released")
             .and_where(Expr::col("resources").eq(recipient.resources.as_str()))
             .and_where(Expr::col("consumer").eq(recipient.consumer.as_str()))
+            .and_where(Expr::col("family").ne(NAMING_FAMILY))
             .take();
         if number(write.db(), &count, DOING).await?.saturating_add(numbers.len() as u64) > most {
             return Ok(Release::Full);
         }
         let last = Query::select().expr(Expr::col("position").max()).from("released").take();
         let mut position = number(write.db(), &last, DOING).await?;
-        for chunk in numbers.chunks(INSERT_ROWS_MAX) {
+        for chunk in entries.chunks(INSERT_ROWS_MAX) {
             let mut insert = Query::insert()
                 .into_table("released")
                 .columns([
@@ -242,6 +274,46 @@ impl Store {
         write.db().execute(&insert).await.map_err(fault)?;
         write.commit(DOING).await
     }
+}
+
+/// The sets and consumers of a recipient whose numbers say their naming; none when one of them has another naming than the
+/// recipient.
+async fn named(
+    db: &impl ConnectionTrait,
+    recipient: &Recipient,
+) -> Result<Option<BTreeSet<(String, String)>>, StoreError> {
+    const DOING: &str = "reading what released statistics are known by";
+    let fault = |error| StoreError::database(DOING, error);
+    let entries = || {
+        Query::select()
+            .columns(["resources", "consumer"])
+            .from("released")
+            .and_where(Expr::col("resources").is_in(recipient.sets()))
+            .and_where(Expr::col("consumer").is_in(recipient.parties()))
+            .take()
+    };
+    let namings = entries().column("sketch").and_where(Expr::col("family").eq(NAMING_FAMILY)).take();
+    let mut named = BTreeSet::new();
+    for row in db.query_all(&namings).await.map_err(fault)? {
+        let naming: Vec<u8> = row.try_get_by_index(2).map_err(fault)?;
+        if naming != recipient.naming.as_bytes() {
+            return Ok(None);
+        }
+        named.insert((row.try_get_by_index(0).map_err(fault)?, row.try_get_by_index(1).map_err(fault)?));
+    }
+    let is_known = |set: &(String, String)| named.contains(set) || recipient.unnamed.contains(set);
+    let sets = recipient.sets();
+    let mut pairs = sets.iter().flat_map(|set| recipient.parties().into_iter().map(move |party| (set.clone(), party)));
+    if pairs.all(|pair| is_known(&pair)) {
+        return Ok(Some(named));
+    }
+    for row in db.query_all(&entries().distinct().take()).await.map_err(fault)? {
+        let pair = (row.try_get_by_index(0).map_err(fault)?, row.try_get_by_index(1).map_err(fault)?);
+        if !is_known(&pair) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(named))
 }
 
 async fn head(db: &impl ConnectionTrait, recipient: &Recipient) -> Result<u64, StoreError> {

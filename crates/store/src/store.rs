@@ -22,6 +22,9 @@ use crate::migration::Migrator;
 
 /// How long a writer waits for another one before it gives up.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
+/// How long a writer of PostgreSQL may be silent within its transaction: a process that was stopped there keeps the other ones out no
+/// longer, and whoever waits meanwhile is still waiting.
+const WRITER_SILENCE: Duration = Duration::from_secs(10);
 /// How long a caller waits for a free connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait before a busy SQLite file is opened again.
@@ -151,7 +154,8 @@ impl Store {
 
     /// Begins a transaction that may write. Writers of this process take turns in order; against other processes SQLite
     /// takes the file's write lock at once and PostgreSQL an advisory lock before anything is read, so what the
-    /// transaction reads can't change before it commits.
+    /// transaction reads can't change before it commits. PostgreSQL ends the session of a writer that is silent for too long, and the
+    /// transaction with it: it can't be committed any more, so nothing of it is ever acknowledged.
     pub(crate) async fn begin_write(
         &self,
         lock: WriterLock,
@@ -194,8 +198,9 @@ impl WriteTransaction<'_> {
     pub(crate) async fn take(&self, lock: WriterLock, doing: &'static str) -> Result<(), StoreError> {
         let backend = self.transaction.get_database_backend();
         if backend == DbBackend::Postgres {
-            let number = [(lock as i64).into()];
-            let take = Statement::from_sql_and_values(backend, "SELECT pg_advisory_xact_lock($1)", number);
+            let values = [format!("{}ms", WRITER_SILENCE.as_millis()).into(), (lock as i64).into()];
+            let take = "SELECT set_config('idle_in_transaction_session_timeout', $1, true), pg_advisory_xact_lock($2)";
+            let take = Statement::from_sql_and_values(backend, take, values);
             self.transaction.execute_raw(take).await.map_err(|error| StoreError::database(doing, error))?;
         }
         Ok(())

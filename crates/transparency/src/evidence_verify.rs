@@ -8,6 +8,9 @@ use crate::{
     NoteVerifier, SignedNote, TransparencyError, TreeHasher, twin_origin,
 };
 
+/// The most keys of witnesses of a bundle: those of the log's cosigners, and those of its twin's.
+const WITNESS_KEYS_MAX: usize = 2 * COSIGNERS_MAX;
+
 /// What a reader brings along: keys and rules from elsewhere than the bundle. The default brings nothing.
 #[derive(Debug, Clone, Default)]
 pub struct EvidenceTrust {
@@ -278,8 +281,8 @@ impl Report {
                     self.find(&item.name, "it is a log's key and no witness's");
                 }
                 Some(key) if known.iter().any(|other| other.key() == key.key()) => {}
-                Some(_) if known.len() >= COSIGNERS_MAX + trusted_count => {
-                    self.find(&item.name, format!("there are more than {COSIGNERS_MAX} keys of witnesses"));
+                Some(_) if known.len() >= WITNESS_KEYS_MAX + trusted_count => {
+                    self.find(&item.name, format!("there are more than {WITNESS_KEYS_MAX} keys of witnesses"));
                 }
                 Some(key) => known.push(key),
                 None => self.find(&item.name, "it is not a verifier key"),

@@ -116,7 +116,7 @@ impl Misconduct {
                 proof.verify(entry, log)?;
                 let held = RootsEntry::decode(entry)?;
                 let checkpoint = Checkpoint::open(note, twin)?;
-                held.check_twin(log.name(), &checkpoint.origin)?;
+                held.check_twin(log.origin(), &checkpoint.origin)?;
                 let suite = twin.key_type().suite();
                 if suite == log.key_type().suite() {
                     return Err(no_contradiction("both keys are of one suite, so neither log is the other's twin"));

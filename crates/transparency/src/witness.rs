@@ -181,6 +181,8 @@ impl Witness {
         if self.logs.contains_key(origin) {
             return Err(refused("is watched already"));
         }
+        // What is signed under another name than the key's is this log's all the same, also in what proves that it lied.
+        let keys = keys.into_iter().map(|key| key.of_log(origin)).collect();
         self.logs.insert(origin.to_owned(), keys);
         Ok(())
     }
@@ -239,14 +241,16 @@ impl Witness {
         let verified = note.verify_signatures(keys).map_err(|_| WitnessAnswer::NotTrusted)?;
         let verifier = verified.first().ok_or(WitnessAnswer::NotTrusted)?.verifier;
         // One line a key: what is kept for monitors is bounded whatever was sent.
-        let mut lines: Vec<NoteSignature> = Vec::new();
-        for (number, found) in verified.iter().enumerate() {
-            if !verified[..number].iter().any(|before| before.verifier == found.verifier) {
+        let (mut verifiers, mut lines): (Vec<&NoteVerifier>, Vec<NoteSignature>) = (Vec::new(), Vec::new());
+        for found in &verified {
+            if !verifiers.contains(&found.verifier) {
+                verifiers.push(found.verifier);
                 lines.push(found.signature.clone());
             }
         }
-        let cosigner = self.cosigner(suite_of(verifier)).ok_or(WitnessAnswer::UnknownLog)?;
-        Ok(Submission { request, note, checkpoint, verifier, lines, cosigner })
+        let suite = suite_of(verifier);
+        let cosigner = self.cosigner(suite).ok_or(WitnessAnswer::UnknownLog)?;
+        Ok(Submission { request, note, checkpoint, suite, verifiers, lines, cosigner })
     }
 }
 
@@ -259,9 +263,10 @@ struct Submission<'w> {
     request: AddCheckpoint,
     note: SignedNote,
     checkpoint: Checkpoint,
-    /// A key of the log that signed.
-    verifier: &'w NoteVerifier,
-    /// A signature line of each key of the log that signed.
+    suite: Suite,
+    /// The keys of the log that signed.
+    verifiers: Vec<&'w NoteVerifier>,
+    /// A signature line of each of them.
     lines: Vec<NoteSignature>,
     cosigner: &'w Cosigner,
 }
@@ -270,7 +275,7 @@ impl Submission<'_> {
     /// Whether the checkpoint may be cosigned after the latest one (tlog-witness, "add-checkpoint", in its order).
     fn judge(&self, latest: Option<&Witnessed>) -> Result<(), WitnessAnswer> {
         let (old, new) = (self.request.old_size, &self.checkpoint);
-        let hasher = TreeHasher::of(suite_of(self.verifier));
+        let hasher = TreeHasher::of(self.suite);
         if old > new.size {
             return Err(WitnessAnswer::OldSizeAbove);
         }
@@ -298,8 +303,9 @@ impl Submission<'_> {
         } else {
             "the consistency proof does not verify"
         };
-        // The latest note was signed by the log, perhaps with another of its keys than this one.
-        let misconduct = Misconduct::between(&latest.note, &self.request.note, proof, self.verifier);
+        // The latest note was signed by the log, perhaps with some of its keys only.
+        let proven = |key: &&NoteVerifier| Misconduct::between(&latest.note, &self.request.note, proof, key);
+        let misconduct = self.verifiers.iter().find_map(proven);
         Err(WitnessAnswer::Inconsistent { problem, misconduct: misconduct.map(Box::new) })
     }
 }

@@ -98,6 +98,27 @@ fn must_find(report: &Report, place: &str, words: &str) {
 }
 
 #[test]
+fn a_bundle_may_have_the_keys_of_all_witnesses_of_both_logs() {
+    let log = NoteSigner::new(NODE, SigningKey::from_seed([1; 32])).unwrap();
+    let (note, proofs) = tree(&log, None);
+    let findings = |count: u8| {
+        let mut builder = EvidenceBuilder::new("ord_1", "2026-11-24T10:00:00+08:00", NODE);
+        builder.checkpoint(&note).unwrap();
+        builder.vkey(log.verifier()).unwrap();
+        for number in 0..count {
+            let witness = Cosigner::new("witness.example", SigningKey::from_seed([100 + number; 32])).unwrap();
+            builder.witness(witness.verifier()).unwrap();
+        }
+        builder.entry(&entries()[0], &proofs[0]).unwrap();
+        builder.record(&record(1)).unwrap();
+        verify_evidence_with(&builder.build(&log).unwrap(), &EvidenceTrust::default()).findings
+    };
+    // A node asks 32 for each of its logs at most.
+    assert_eq!(findings(64), []);
+    assert_eq!(findings(65).len(), 1);
+}
+
+#[test]
 fn both_logs_and_the_witness_are_checked() {
     let sample = sample();
     let report = verify_evidence_with(&sample.bundle, &EvidenceTrust::default());

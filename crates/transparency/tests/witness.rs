@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use lingqu_crypto::{Signature, SigningKey, Suite, VerifyingKey};
 use lingqu_transparency::{
     AddCheckpoint, Checkpoint, Cosigner, CosignerPolicy, Hash, Misconduct, NoteSignature, NoteSigner, NoteVerifier,
-    SignedNote, TreeHasher, Witness, WitnessAnswer, WitnessError, WitnessMemory, Witnessed, twin_origin,
+    SignedNote, TreeHasher, Witness, WitnessAnswer, WitnessError, WitnessMemory, Witnessed, sign_note, twin_origin,
 };
 use proptest::prelude::*;
 
@@ -322,6 +322,42 @@ fn a_log_that_lies_is_caught() {
             assert_eq!(memory.latest(key.name()).unwrap().unwrap().checkpoint.size, seen);
         }
     }
+}
+
+#[test]
+fn a_log_with_another_name_than_its_key_is_convicted_too() {
+    let signer = NoteSigner::new("key.example", SigningKey::from_seed([1; 32])).unwrap();
+    let mut witness = Witness::new(cosigners()).unwrap();
+    witness.watch(ORIGIN, vec![signer.verifier().clone()]).unwrap();
+    let memory = Memory::default();
+    let shown = |old_size, root| {
+        let text = Checkpoint { origin: ORIGIN.to_owned(), size: 5, root }.to_text();
+        let note = sign_note(&text, &[&signer]).unwrap();
+        ask(&witness, &memory, &AddCheckpoint { old_size, proof: Vec::new(), note })
+    };
+    assert_eq!(shown(0, [1; 32]).status(), 200);
+    let WitnessAnswer::Inconsistent { misconduct: Some(proof), .. } = shown(5, [2; 32]) else { panic!("no proof") };
+    let named = signer.verifier().clone().of_log(ORIGIN);
+    assert_eq!(proof.verify(&named, None).unwrap().origin, ORIGIN);
+    // It is no proof against a log that has the key's name.
+    assert!(proof.verify(signer.verifier(), None).is_err());
+}
+
+#[test]
+fn a_log_of_two_keys_is_convicted_by_the_one_that_signed_both() {
+    let signers = [1, 2].map(|seed| NoteSigner::new(ORIGIN, SigningKey::from_seed([seed; 32])).unwrap());
+    let mut witness = Witness::new(cosigners()).unwrap();
+    witness.watch(ORIGIN, signers.iter().map(|signer| signer.verifier().clone()).collect()).unwrap();
+    let memory = Memory::default();
+    let shown = |old_size, root, signers: &[&NoteSigner]| {
+        let text = Checkpoint { origin: ORIGIN.to_owned(), size: 5, root }.to_text();
+        let note = sign_note(&text, signers).unwrap();
+        ask(&witness, &memory, &AddCheckpoint { old_size, proof: Vec::new(), note })
+    };
+    assert_eq!(shown(0, [1; 32], &[&signers[1]]).status(), 200);
+    let answer = shown(5, [2; 32], &[&signers[0], &signers[1]]);
+    let WitnessAnswer::Inconsistent { misconduct: Some(proof), .. } = answer else { panic!("no proof") };
+    assert!(proof.verify(signers[1].verifier(), None).is_ok());
 }
 
 #[test]

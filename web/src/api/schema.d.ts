@@ -4942,6 +4942,8 @@ export interface components {
         } | "listed" | {
             /** @description No longer open to orders; running orders go on. */
             delisted: {
+                /** @description Implementers who delisted it and have not agreed since that it is listed again. Empty: its operator did. */
+                implementers?: components["schemas"]["PartyId"][];
                 /** @description Why. */
                 reason: string;
             };

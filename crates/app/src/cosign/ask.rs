@@ -167,11 +167,7 @@ impl AskedWitness {
                 403 => return Err(NotCosigned::NotTrusted),
                 404 => return Err(NotCosigned::UnknownLog),
                 409 => {
-                    old_size = size_of(&answer.body)
-                        .ok_or_else(|| NotCosigned::Answer("a conflict without a size".to_owned()))?;
-                    if old_size > new_size {
-                        return Err(NotCosigned::Ahead { size: old_size });
-                    }
+                    old_size = size_told(&answer.body, old_size, new_size)?;
                     self.lock().size = Some(old_size);
                 }
                 422 => return Err(NotCosigned::Inconsistent),
@@ -210,6 +206,20 @@ fn asked_for(note: &str) -> (&str, &str) {
     (lines.next().unwrap_or_default(), lines.next().unwrap_or_default())
 }
 
+/// From which size a witness is to be asked that answered a conflict. Some answer so, too, where they have seen another root at the
+/// very size that they were asked to cosign.
+fn size_told(body: &[u8], old_size: u64, new_size: u64) -> Result<u64, NotCosigned> {
+    let told = size_of(body);
+    if old_size == new_size && told.is_none_or(|told| told == old_size) {
+        return Err(NotCosigned::Inconsistent);
+    }
+    match told {
+        None => Err(NotCosigned::Answer("a conflict without a size".to_owned())),
+        Some(size) if size > new_size => Err(NotCosigned::Ahead { size }),
+        Some(size) => Ok(size),
+    }
+}
+
 /// The size in the body of a conflict: a decimal number and a line break, nothing else.
 fn size_of(body: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(body).ok()?.strip_suffix('\n')?;
@@ -219,13 +229,25 @@ fn size_of(body: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{asked_for, size_of};
+    use super::{NotCosigned, asked_for, size_of, size_told};
 
     #[test]
     fn a_warning_names_the_log_and_its_size() {
         let note = "lingqu.node/nod_02/sm3\n272\nAAAA\n\n\u{2014} lingqu.node/nod_02/sm3 BBBB\n";
         assert_eq!(asked_for(note), ("lingqu.node/nod_02/sm3", "272"));
         assert_eq!(asked_for(""), ("", ""));
+    }
+
+    #[test]
+    fn a_conflict_about_the_very_size_is_another_root() {
+        assert_eq!(size_told(b"5\n", 0, 9).unwrap(), 5);
+        assert_eq!(size_told(b"9\n", 5, 9).unwrap(), 9);
+        assert_eq!(size_told(b"3\n", 9, 9).unwrap(), 3);
+        assert!(matches!(size_told(b"12\n", 9, 9), Err(NotCosigned::Ahead { size: 12 })));
+        for body in [&b"9\n"[..], b"", b"the roots differ\n"] {
+            assert!(matches!(size_told(body, 9, 9), Err(NotCosigned::Inconsistent)));
+        }
+        assert!(matches!(size_told(b"", 5, 9), Err(NotCosigned::Answer(_))));
     }
 
     #[test]

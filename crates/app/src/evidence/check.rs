@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use jiff::Timestamp;
 use lingqu_crypto::Sha256Hasher;
 use lingqu_domain::answer::{AnswerDigest, AnswerForm, AnswerSalt};
-use lingqu_domain::event::Recorded;
+use lingqu_domain::event::{Event, Recorded};
 use lingqu_domain::grant::Grant;
 use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{ReceiptBody, ReceiptRecord};
@@ -108,6 +109,9 @@ pub struct PartReport {
     pub number: u64,
     /// How many there are.
     pub of: usize,
+    /// Whether it has the metering windows that begin among its receipts alone; parts of the first form have all of the order.
+    #[serde(skip)]
+    pub has_own_windows: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -160,6 +164,21 @@ pub struct SettledReport {
     pub is_whole: bool,
     /// Whether the implementers confirmed it.
     pub is_confirmed: bool,
+}
+
+impl SettledReport {
+    pub(super) fn of(settled: &Settled) -> SettledReport {
+        SettledReport {
+            settlement: settled.settlement.to_string(),
+            period: settled.period.clone(),
+            calls: settled.calls,
+            data_sets: settled.data_sets,
+            fee_yuan: settled.fee.to_string(),
+            is_free: settled.is_free,
+            is_whole: settled.is_whole,
+            is_confirmed: settled.is_confirmed,
+        }
+    }
 }
 
 /// What was read of a bundle while it was checked.
@@ -256,7 +275,7 @@ pub(super) fn check(checked: lingqu_transparency::Report) -> Checked {
 
 /// An instant in seconds as text; what is out of the calendar's range stays a number.
 fn instant(seconds: u64) -> String {
-    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     timestamp.map_or_else(|| seconds.to_string(), |timestamp| timestamp.to_string())
 }
 
@@ -264,9 +283,11 @@ impl Checked {
     /// Folds the journal records again and holds the receipts against what they come to.
     fn check_meaning(&mut self, evidence: &Evidence, records: &[EvidenceRecord]) {
         let report = &mut self.report;
-        let (mut journal, receipts): (Vec<&EvidenceRecord>, Vec<&EvidenceRecord>) =
+        let (mut journal, mut receipts): (Vec<&EvidenceRecord>, Vec<&EvidenceRecord>) =
             records.iter().partition(|record| record.kind == RecordKind::Journal);
         journal.sort_by_key(|record| record.position);
+        receipts.sort_by_key(|record| record.position);
+        let mut window_records = Vec::new();
         for record in &journal {
             let item = format!("journal record {}", record.position);
             match read_committed(&record.bytes) {
@@ -279,6 +300,9 @@ impl Checked {
                         return;
                     }
                     report.journal_records += 1;
+                    if matches!(event.event, Event::Meter(_)) {
+                        window_records.push(*record);
+                    }
                     self.events.push(event);
                 }
                 Err(problem) => report.findings.push((item, problem)),
@@ -288,58 +312,57 @@ impl Checked {
             report.findings.push(("manifest line 2".to_owned(), "it names no order".to_owned()));
             return;
         };
-        self.grant = check_chain(report, &self.state, &order_id);
+        self.grant = check_chain(report, &self.events, &self.state, &order_id);
         let part = Part::of(evidence).unwrap_or_else(|problem| {
             report.findings.push((PART_ITEM.to_owned(), problem));
             None
         });
-        report.part = part.as_ref().map(|part| PartReport { number: part.number, of: part.parts.len() });
-        self.receipts = check_deliveries(report, &self.state, &order_id, receipts, part.as_ref());
+        report.part = part.as_ref().map(|part| PartReport {
+            number: part.number,
+            of: part.parts.len(),
+            has_own_windows: part.has_own_windows(),
+        });
+        let windows = windows_of(&self.state).remove(&order_id).unwrap_or_default();
+        report.metering_windows = windows.len();
+        report.metered_until = metered_until(&self.state, &order_id).map(|at| at.to_string());
+        if let Some(part) = &part {
+            part.check(&receipts, (&windows, &window_records), &mut |place, problem| {
+                report.findings.push((place, problem));
+            });
+        }
+        // Of a part, whose deliveries may begin or end in another, only all together are recounted.
+        let windows = part.is_none().then(|| Windows::new(windows));
+        self.receipts = check_deliveries(report, &self.state, &order_id, receipts, windows);
         in_force::check(&self.events, &order_id, &self.receipts, &mut |place, problem| {
             report.findings.push((place, problem));
         });
         report.consents = self.state.consents.len() + self.state.consent_batches.len();
         check_documents(report, evidence, &self.state, &order_id);
-        self.settled = settled::check(evidence, &self.state, &order_id, &mut |place, problem| {
+        let is_partial = part.as_ref().is_some_and(Part::has_own_windows);
+        self.settled = settled::check(evidence, &self.state, &order_id, is_partial, &mut |place, problem| {
             report.findings.push((place, problem));
         });
-        report.settlements = self
-            .settled
-            .iter()
-            .map(|settled| SettledReport {
-                settlement: settled.settlement.to_string(),
-                period: settled.period.clone(),
-                calls: settled.calls,
-                data_sets: settled.data_sets,
-                fee_yuan: settled.fee.to_string(),
-                is_free: settled.is_free,
-                is_whole: settled.is_whole,
-                is_confirmed: settled.is_confirmed,
-            })
-            .collect();
+        report.settlements = self.settled.iter().map(SettledReport::of).collect();
         self.order = Some(order_id);
     }
 }
 
-/// Follows the order's deliveries through their records and recounts its metering windows from them. Of a part, whose deliveries
-/// may begin or end in another, the receipts are held against what it says that it has.
+/// When the last window of an order was closed.
+pub(super) fn metered_until(state: &State, order: &OrderId) -> Option<Timestamp> {
+    let own = state.meters.values().map(|meter| &meter.value).filter(|meter| meter.reading.order == *order);
+    own.map(|meter| meter.closed_at).max()
+}
+
+/// Checks the order's receipts and, where its windows are told, follows its deliveries from record to record and recounts the windows
+/// from them.
 fn check_deliveries(
     report: &mut EvidenceReport,
     state: &State,
     order_id: &OrderId,
-    mut receipts: Vec<&EvidenceRecord>,
-    part: Option<&Part>,
+    receipts: Vec<&EvidenceRecord>,
+    mut windows: Option<Windows>,
 ) -> Vec<(u64, ReceiptRecord)> {
     let mut read = Vec::new();
-    receipts.sort_by_key(|record| record.position);
-    if let Some(part) = part {
-        part.check(&receipts, &mut |place, problem| report.findings.push((place, problem)));
-    }
-    let of_order = windows_of(state).remove(order_id).unwrap_or_default();
-    report.metering_windows = of_order.len();
-    let own = state.meters.values().map(|meter| &meter.value).filter(|meter| meter.reading.order == *order_id);
-    report.metered_until = own.map(|meter| meter.closed_at).max().map(|at| at.to_string());
-    let mut windows = Windows::new(of_order);
     let mut deliveries = Deliveries::default();
     let mut positions = BTreeSet::new();
     for record in receipts {
@@ -362,19 +385,18 @@ fn check_deliveries(
         {
             report.answers.push((receipt.receipt.clone(), answer.clone()));
         }
-        if part.is_none() {
+        if let Some(windows) = &mut windows {
             let (_, problem) = deliveries.follow(&receipt);
             report.findings.extend(problem.map(|problem| (item, problem)));
             windows.add(record.position, &receipt, &mut |place, problem| report.findings.push((place, problem)));
         }
         read.push((record.position, receipt));
     }
-    if part.is_some() {
-        return read;
+    if let Some(mut windows) = windows {
+        windows.finish(&mut |place, problem| report.findings.push((place, problem)));
+        report.receipts_not_yet_metered = windows.not_metered;
+        report.deliveries_open = deliveries.open_count();
     }
-    windows.finish(&mut |place, problem| report.findings.push((place, problem)));
-    report.receipts_not_yet_metered = windows.not_metered;
-    report.deliveries_open = deliveries.open_count();
     read
 }
 
@@ -387,9 +409,9 @@ fn in_order_of_the_chain(grant: &Grant) -> Vec<String> {
     links
 }
 
-/// The links of the order's chain. What is suspended or over by now is told by the records and is no finding; a chain that
-/// was never whole is.
-fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) -> Option<Grant> {
+/// The links of the order's chain. What is suspended or over by now, or not in force any more under the rules of today, is told by
+/// the records and is no finding; a chain that was never whole is. A contract whose term has yet to begin is looked at as of then.
+fn check_chain(report: &mut EvidenceReport, events: &[Recorded], state: &State, order_id: &OrderId) -> Option<Grant> {
     let Some(order) = state.orders.get(order_id).map(|order| &order.value) else {
         report.findings.push(("chain".to_owned(), format!("no record of {order_id}")));
         return None;
@@ -397,7 +419,7 @@ fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) -
     if order.contract.signatures.len() != 2 {
         report.findings.push(("contract".to_owned(), "it is not signed by both sides".to_owned()));
     }
-    let now = state.last_at.unwrap_or(order.details.term.from);
+    let now = state.last_at.unwrap_or(order.details.term.from).max(order.details.term.from);
     let grant = match Grant::of(state, order_id, now) {
         Ok(grant) => {
             report.nature =
@@ -407,7 +429,8 @@ fn check_chain(report: &mut EvidenceReport, state: &State, order_id: &OrderId) -
         }
         Err(refusal) => {
             use lingqu_domain::refusal::RefusalCode::{GrantEnded, GrantSuspended};
-            if !matches!(refusal.code, GrantEnded | GrantSuspended) {
+            let is_told = matches!(refusal.code, GrantEnded | GrantSuspended);
+            if !is_told && !in_force::was_ever(events, order_id) {
                 report.findings.push(("chain".to_owned(), refusal.en));
             }
             None

@@ -7,8 +7,7 @@ use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{Outcome, ReceiptBody, ReceiptRecord};
 use lingqu_store::receipt::{READ_LIMIT_MAX, Receipt, ReceiptLog};
 
-use super::parts::{PartReceipts, ReceiptsDigest};
-use super::too_many;
+use super::parts::{Cutting, PartReceipts, Room};
 use crate::app::App;
 use crate::error::AppError;
 use crate::metering::window_ends;
@@ -38,14 +37,14 @@ pub(super) struct OrderReceipts<'a> {
 }
 
 impl App {
-    /// Goes through the receipts of an order up to a position, all of them, and says how they are found and parted: at most so many
-    /// in a part, and so many parts. Error: they do not come to what was metered, by the index or without; there are more.
+    /// Goes through the receipts of an order up to a position, all of them, and says how they are found and parted. Error: they do
+    /// not come to what was metered, by the index or without; there are more than there is room for.
     pub(super) async fn plan_receipts(
         &self,
         log: &ReceiptLog,
         order: &OrderId,
         committed: u64,
-        (receipts_max, parts_max): (usize, usize),
+        room: Room<'_>,
     ) -> Result<ReceiptPlan, AppError> {
         let (windows, counted_to) = self.read(|state| {
             // A window that was closed since the checkpoint counts receipts that are for the next bundle.
@@ -55,11 +54,11 @@ impl App {
             (windows, window_ends(state).into_values().max().unwrap_or(1).min(end))
         });
         let by_index = OrderReceipts::new(log, order, counted_to, committed);
-        let (parts, problem) = by_index.recounted(&windows, receipts_max, parts_max).await?;
+        let (parts, problem) = by_index.recounted(&windows, room).await?;
         let Some((place, problem)) = problem else { return Ok(ReceiptPlan { indexed_end: counted_to, parts }) };
         tracing::warn!(%order, place, problem, "the receipt index leaves something out; run `lingqu replay --check`");
         let by_log = OrderReceipts::new(log, order, 1, committed);
-        let (parts, problem) = by_log.recounted(&windows, receipts_max, parts_max).await?;
+        let (parts, problem) = by_log.recounted(&windows, room).await?;
         match problem {
             None => Ok(ReceiptPlan { indexed_end: 1, parts }),
             Some((place, problem)) => Err(AppError::Fault(format!(
@@ -101,10 +100,9 @@ impl<'a> OrderReceipts<'a> {
     async fn recounted(
         mut self,
         windows: &[Window],
-        receipts_max: usize,
-        parts_max: usize,
+        room: Room<'_>,
     ) -> Result<(Vec<PartReceipts>, Option<(String, String)>), AppError> {
-        let (mut parts, mut part) = (Vec::new(), ReceiptsDigest::default());
+        let mut parts = Cutting::new(room);
         let mut first_problem = None;
         let mut find = |place: String, problem: String| {
             first_problem.get_or_insert((place, problem));
@@ -121,18 +119,11 @@ impl<'a> OrderReceipts<'a> {
                     find(place(), "it is of another order".to_owned());
                 }
                 recount.add(receipt.position, &record, &mut find);
-                if part.count() >= receipts_max as u64 {
-                    parts.extend(std::mem::take(&mut part).finish());
-                    if parts.len() >= parts_max {
-                        return Err(too_many());
-                    }
-                }
-                part.add(receipt.position, &receipt.receipt.record);
+                parts.add(receipt.position, &receipt.receipt.record)?;
             }
         }
         recount.finish(&mut find);
-        parts.extend(part.finish());
-        Ok((parts, first_problem))
+        Ok((parts.finish(), first_problem))
     }
 
     /// Some of what comes next, perhaps nothing; none at the end.

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
+use lingqu_domain::chain::order_scope;
+use lingqu_domain::decide::Reader;
 use lingqu_domain::event::Recorded;
 use lingqu_domain::grant::Grant;
 use lingqu_domain::id::OrderId;
@@ -62,6 +64,24 @@ pub(super) fn check(
             find(format!("receipt record {position}"), problem);
         }
     }
+}
+
+/// Whether the chain of an order was whole at any time, if not for ever.
+pub(super) fn was_ever(events: &[Recorded], order: &OrderId) -> bool {
+    let mut state = State::default();
+    for event in events {
+        if state.apply_selected(event).is_err() {
+            return false;
+        }
+        let is_link = EntityKind::of(&event.stream).is_some_and(|kind| LINKS.contains(&kind));
+        let Some(found) = state.orders.get(order).filter(|_| is_link) else { continue };
+        // A right is whole also before there are data.
+        let mut reader = Reader::new(&state, event.at.max(found.value.details.term.from));
+        if order_scope(&mut reader, order).is_ok() {
+            return true;
+        }
+    }
+    false
 }
 
 /// The chain of rights of an order, about the moment of a delivery.

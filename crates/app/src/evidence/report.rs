@@ -45,8 +45,9 @@ fn document(checked: &Checked) -> Document {
         Block::Paragraph(format!("证据包制作于 {made_words}。本报告中的时间均为北京时间。").into()),
     ];
     if let Some(part) = &report.part {
+        let parted = if part.has_own_windows { "交付回执及起于其间的计量区间" } else { "交付回执" };
         let text = format!(
-            "本证据包是该订单证据的第 {} 部分，共 {} 部分；各部分的权利链相同，交付回执依次分载。",
+            "本证据包是该订单证据的第 {} 部分，共 {} 部分；各部分的权利链相同，{parted}依次分载。",
             part.number, part.of
         );
         blocks.push(Block::Paragraph(text.into()));
@@ -120,7 +121,12 @@ fn verdict(checked: &Checked) -> Block {
             "核验使用的公钥取自证据包本身。该公钥确属该节点，应从证据包以外的可信渠道核对，见第八节。",
         ));
     }
-    Block::Verdict { is_good: true, headline: "核验通过：记录完整，前后一致".to_owned(), lines }
+    // Whether a part is complete shows only together with the others.
+    let headline = match &report.part {
+        None => "核验通过：记录完整，前后一致",
+        Some(_) => "核验通过：本部分所载记录前后一致",
+    };
+    Block::Verdict { is_good: true, headline: headline.to_owned(), lines }
 }
 
 /// What is wrong, where something is.
@@ -160,6 +166,12 @@ fn conclusion(checked: &Checked) -> Vec<Block> {
         }
         None => "尚未关闭任何计量区间，因此不能证明回执没有遗漏。".to_owned(),
     };
+    let is_fee_recounted = report.part.is_none_or(|part| !part.has_own_windows);
+    let fee = if is_fee_recounted {
+        "费用：按合同价格和计量结果重新计算，与结算相符（第六节）。"
+    } else {
+        "费用：按合同价格和结算所列数量重新计算，与结算相符（第六节）；所列数量是否为各计量区间之和，须将全部各部分一并核验。"
+    };
     let not_metered = format!(
         "最后一个计量区间之后的交付（包内 {} 次，另有 {} 次尚未结束）是否齐全：要待下一次计量才能证明。",
         report.receipts_not_yet_metered, report.deliveries_open
@@ -169,7 +181,7 @@ fn conclusion(checked: &Checked) -> Vec<Block> {
             "谁在何时准许了谁，对哪些数据、为何种用途、以何种方式、到何时为止：第三节所列各环节均有记录，且逐级不超出上一级的范围。".into(),
             "每次交付的时间、依据、方式、行数和字段：第四节所列均有回执，回执先于数据离域写入。".into(),
             metered.into(),
-            "费用：按合同价格和计量结果重新计算，与结算相符（第六节）。".into(),
+            fee.into(),
             "上述记录自日志头签发以来未被增删、改动或倒填。".into(),
         ]
     } else {

@@ -1,51 +1,44 @@
 //! Decoys: whether a table's keys leave room for them, and where they lie.
 
-use std::sync::Arc;
-
 use lingqu_domain::grant::Grant;
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
-use lingqu_engine::TableFiles;
-use lingqu_engine::decoys::{DecoyPlan, Decoyed, Room};
-use lingqu_engine::internal::internal_session;
+use lingqu_engine::decoys::{DecoyPlan, Decoyed, Room, decoys_among};
 use lingqu_engine::product::Product;
 
 use crate::app::App;
 use crate::error::AppError;
-use crate::fingerprint::survey::{WAIT_MAX, limits, taken_in, unfit};
+use crate::fingerprint::survey::{WAIT_MAX, taken_in, unfit};
 
 /// Names the use of the node's secret.
 const SECRET_OF: &str = "lingqu decoys v1";
 
 impl App {
-    /// Refuses decoys for a product whose keys leave no room: every key between the least and the greatest is a row's. All rows
-    /// are read, twice. Error: `invalid` with how to mend it; another table is looked at for too long.
+    /// Refuses decoys for a product whose rows are so few that none would be laid, or whose keys leave no room: every key between
+    /// the least and the greatest is a row's. All rows are read, twice. Error: `invalid` with how to mend it; another table is looked
+    /// at for too long.
     pub(crate) async fn must_have_room_for_decoys(&self, details: &ProductDetails) -> Result<(), AppError> {
-        if details.marking.as_ref().is_none_or(|marking| marking.decoys_per_million == 0) {
+        let per_million = details.marking.as_ref().map_or(0, |marking| marking.decoys_per_million);
+        if per_million == 0 {
             return Ok(());
         }
-        let inputs = self.read(|state| {
-            let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
-            inputs.map(|resource| resource.value.details.table.to_string()).collect::<Vec<_>>()
-        });
-        let tables = self.tables_with_snapshots(|resource| details.inputs.contains_key(&resource.id)).await?;
-        let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
-        for input in &inputs {
-            let Some((name, files)) = tables.get_key_value(input) else { return Ok(()) };
-            named.push((name, Arc::clone(files)));
-        }
+        let Some(session) = self.rows_of_inputs(details).await? else { return Err(too_few(0, per_million).into()) };
         let turn = self.surveys.turn(WAIT_MAX).await?;
-        let session = internal_session(&self.engine, &named, limits())?;
         let mut room = Room::new(&details.key);
-        let all = format!("SELECT * FROM ({}) AS decoyed", details.sql);
-        let first = taken_in(&session, &all, &turn, move |batches| {
-            batches.each(|rows| room.add(rows).map_err(unfit))?;
-            room.finish().map_err(unfit)
+        let first = taken_in(&session, &details.sql, &turn, move |batches| {
+            let mut count = 0;
+            batches.each(|rows| {
+                count += rows.num_rows() as u64;
+                room.add(rows).map_err(unfit)
+            })?;
+            Ok((count, room.finish().map_err(unfit)?))
         });
-        let Some(mut tried) = first.await? else { return Ok(()) };
-        let key: Vec<String> = details.key.iter().map(|column| format!("\"{column}\"")).collect();
-        let keys = format!("SELECT {} FROM ({}) AS decoyed", key.join(", "), details.sql);
-        let second = taken_in(&session, &keys, &turn, move |batches| {
+        let (rows, tried) = first.await?;
+        if decoys_among(rows, per_million) == 0 {
+            return Err(too_few(rows, per_million).into());
+        }
+        let Some(mut tried) = tried else { return Ok(()) };
+        let second = taken_in(&session, &details.sql, &turn, move |batches| {
             batches.each(|rows| tried.add(rows).map_err(unfit))?;
             Ok(tried.leaves_room())
         });
@@ -83,4 +76,17 @@ impl App {
         };
         self.serving.layings.found_or_laid(&version, look, lay).await
     }
+}
+
+/// Both sides would sign decoys that no copy has.
+fn too_few(rows: u64, per_million: u32) -> Refusal {
+    Refusal::invalid(
+        "marking",
+        format!(
+            "产品现有 {rows} 行，按每百万 {per_million} 行不足一行诱饵，副本将不含诱饵：请在数据更多时再起草，或不设诱饵行"
+        ),
+        format!(
+            "of {rows} rows, {per_million} for a million come to not one decoy, so no copy would have any: draft the product when its data is here, or leave the decoys out"
+        ),
+    )
 }

@@ -1,14 +1,19 @@
 //! Whether products go on keeping what their markings promise. A marking is held against the data when its product is drafted, and
 //! the data goes on: a later snapshot may have a smaller distance between values, fewer rows or another dependency. So the promises
-//! are held against each new version. What is broken is told to the operator and holds no delivery back: who ordered the data gets
-//! it, and what to agree on is for both sides of the contract.
+//! are held against each new version, and again where the rights allow something else of it. What is broken is told to the operator
+//! and holds no delivery back: who ordered the data gets it, and what to agree on is for both sides of the contract.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use lingqu_crypto::sha256;
+use lingqu_domain::chain;
+use lingqu_domain::decide::Reader;
+use lingqu_domain::event::canonical;
 use lingqu_domain::id::{ProductId, ResourceId, SnapshotId};
 use lingqu_domain::product::{ProductDetails, ProductStage};
+use lingqu_domain::refusal::RefusalCode;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -24,6 +29,9 @@ pub struct KeptPromises {
     pub product: ProductId,
     /// The snapshots of its data.
     pub snapshots: BTreeMap<ResourceId, SnapshotId>,
+    /// Names what its permits allowed of them; empty where all of their rows were looked at, as they were before.
+    #[serde(default)]
+    pub rights: String,
     /// When they were looked at.
     pub at: String,
     /// What can't be shown of them, be it broken or too much to look at; none where all is kept.
@@ -39,11 +47,12 @@ pub struct BrokenPromise {
     pub en: String,
 }
 
-/// A product that promises something, with the newest snapshots of its data.
+/// A product that promises something, with the newest snapshots of its data and the name of what its permits allow of them.
 struct Promising {
     product: ProductId,
     details: ProductDetails,
     snapshots: BTreeMap<ResourceId, SnapshotId>,
+    rights: String,
 }
 
 impl App {
@@ -64,14 +73,17 @@ impl App {
         };
         known.retain(|known| promising.iter().any(|promising| promising.product == known.product));
         let mut count = 0;
-        for Promising { product, details, snapshots } in promising {
-            if known.iter().any(|known| known.product == product && known.snapshots == snapshots) {
+        for Promising { product, details, snapshots, rights } in promising {
+            let is_same = |known: &KeptPromises| known.snapshots == snapshots && known.rights == rights;
+            if known.iter().any(|known| known.product == product && is_same(known)) {
                 continue;
             }
             let broken = match self.bears_marking(&details).await {
                 // Of a version without rows nothing is delivered that could break a promise.
                 Ok(_) => None,
-                Err(AppError::Refused(refusal)) => Some(BrokenPromise { zh: refusal.zh, en: refusal.en }),
+                Err(AppError::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
+                    Some(BrokenPromise { zh: refusal.zh, en: refusal.en })
+                }
                 // Rows of another product are looked at; the next look finds them done.
                 Err(AppError::TooManySurveys) => break,
                 Err(error) => {
@@ -84,7 +96,7 @@ impl App {
             }
             count += 1;
             known.retain(|known| known.product != product);
-            known.push(KeptPromises { product, snapshots, at: self.clock.now().to_string(), broken });
+            known.push(KeptPromises { product, snapshots, rights, at: self.clock.now().to_string(), broken });
             self.keep_promises(&known)?;
         }
         Ok(count)
@@ -120,6 +132,7 @@ impl App {
     }
 
     fn promising(&self) -> Vec<Promising> {
+        let now = self.clock.now();
         self.read(|state| {
             let products = state.products.values().map(|product| &product.value);
             let is_promising =
@@ -128,13 +141,19 @@ impl App {
                 matches!(product.stage, ProductStage::Listed | ProductStage::Delisted { .. })
                     && is_promising(&product.details)
             });
-            let promising = offered.map(|product| {
+            let promising = offered.filter_map(|product| {
+                // Of data that no right allows nothing is delivered that could break a promise.
+                let scopes = chain::input_scopes(&mut Reader::new(state, now), &product.details).ok()?;
                 let inputs = product.details.inputs.keys().filter_map(|resource| state.resources.get(resource));
                 let snapshots = inputs.filter_map(|resource| {
                     Some((resource.value.id.clone(), resource.value.snapshot.as_ref()?.id.clone()))
                 });
-                let snapshots = snapshots.collect();
-                Promising { product: product.id.clone(), details: product.details.clone(), snapshots }
+                Some(Promising {
+                    product: product.id.clone(),
+                    details: product.details.clone(),
+                    snapshots: snapshots.collect(),
+                    rights: sha256(canonical(&scopes).as_bytes()).to_string(),
+                })
             });
             promising.collect()
         })

@@ -1,4 +1,4 @@
-//! Whether the data bears what a marking promises: looked at when a product is drafted, over the rows that the node holds.
+//! Whether the data bears what a marking promises: looked at when a product is drafted, over the rows that its permits allow.
 
 use lingqu_domain::marking::{Dependency, Keeps, Marking};
 use lingqu_domain::refusal::Refusal;

@@ -4,7 +4,7 @@ use lingqu_domain::id::ResourceId;
 use lingqu_domain::marking::{Carrier, Encoding, Mark, Marking, MomentBounds as ChosenBounds};
 use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
-use lingqu_domain::resource::ResourceDetails;
+use lingqu_domain::resource::{DataType, ResourceDetails};
 use lingqu_domain::state::State;
 use lingqu_fingerprint::Finding;
 
@@ -13,6 +13,10 @@ use crate::error::AppError;
 use crate::fingerprint::marking::marking_of;
 use crate::fingerprint::survey::{Drawn, Seen};
 use crate::fingerprint::{categories, promises};
+
+/// Most columns of a product that takes marks. Each is held against each other: of two thousand that would take the node's memory
+/// and many minutes, which a statement of a few bytes a column could ask for.
+const COLUMNS_MAX: usize = 512;
 
 /// What was found in a table.
 #[derive(Debug)]
@@ -36,7 +40,8 @@ pub struct MarkingProposal {
 struct Asked {
     table: String,
     sql: String,
-    inputs: Vec<String>,
+    /// Whose it is, where it is a product's.
+    product: Option<ProductDetails>,
     moments: ChosenBounds,
     personal: Vec<String>,
 }
@@ -49,34 +54,36 @@ fn asked_resource(details: &ResourceDetails) -> Asked {
     Asked {
         table: details.table.to_string(),
         sql,
-        inputs: vec![details.table.to_string()],
+        product: None,
         moments: details.marks.as_ref().map(|declared| declared.limits.moments).unwrap_or_default(),
         personal: personal.into_iter().map(str::to_owned).collect(),
     }
 }
 
-/// A product as it is looked at. What is made of a column about persons is about them too.
+/// A product as it is looked at. What is made of a column about persons is about them too, and so is whatever stands in a row that
+/// names one.
 fn asked_product(state: &State, details: &ProductDetails) -> Asked {
     let is_personal =
         |id: &ResourceId| state.resources.get(id).is_some_and(|found| found.value.details.subject.is_some());
     let personal =
-        details.shape.columns.iter().filter(|column| column.lineage.iter().any(|source| is_personal(&source.resource)));
-    let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
+        details.shape.columns.iter().filter(|column| {
+            details.names_subjects() || column.lineage.iter().any(|source| is_personal(&source.resource))
+        });
     let stated = details.marking.as_ref().and_then(|marking| marking.keeps.as_ref());
     Asked {
         table: details.table.to_string(),
         sql: details.sql.clone(),
-        inputs: inputs.map(|resource| resource.value.details.table.to_string()).collect(),
+        product: Some(details.clone()),
         moments: stated.map(|keeps| keeps.moments).unwrap_or_default(),
         personal: personal.map(|column| column.name.to_string()).collect(),
     }
 }
 
 impl App {
-    /// Looks at the newest snapshot of a resource, or at what a product makes of those of its inputs, by id or table name. Of
-    /// columns about persons it tells the names alone, and which other columns hang on them.
+    /// Looks at the newest snapshot of a resource, or at what a product makes of the permitted part of those of its inputs, by id or
+    /// table name. Of columns about persons it tells the names alone, and which other columns hang on them.
     ///
-    /// Errors: `not_found`; `wrong_state` where the data is not here.
+    /// Errors: `not_found`; `wrong_state` where the data is not here; the refusal of a right of the product that is not in force.
     pub async fn propose_marking(&self, name: &str) -> Result<MarkingProposal, AppError> {
         self.refresh().await?;
         let found = self.read(|state| {
@@ -85,19 +92,26 @@ impl App {
                 .clone()
                 .find(|resource| resource.id.as_str() == name || resource.details.table.as_str() == name);
             if let Some(resource) = resource {
-                return Some((asked_resource(&resource.details), true));
+                return Some(asked_resource(&resource.details));
             }
             let mut products = state.products.values().map(|product| &product.value);
             let product =
                 products.find(|product| product.id.as_str() == name || product.details.table.as_str() == name)?;
-            Some((asked_product(state, &product.details), false))
+            Some(asked_product(state, &product.details))
         });
-        let (Asked { table, sql, inputs, moments, personal }, is_resource) =
-            found.ok_or_else(|| Refusal::not_found(name))?;
-        if is_resource && !personal.is_empty() {
+        let Asked { table, sql, product, moments, personal } = found.ok_or_else(|| Refusal::not_found(name))?;
+        if product.is_none() && !personal.is_empty() {
             return Ok(MarkingProposal { table, rows: 0, findings: Vec::new(), sampled_only: 0, moments, personal });
         }
-        let Some(Seen { rows, mut findings, sampled_only, .. }) = self.surveyed(&sql, &inputs, None).await? else {
+        let session = match &product {
+            Some(details) => self.rows_of_inputs(details).await?,
+            None => self.rows_of_resource(&table).await?,
+        };
+        let seen = match session {
+            Some(session) => self.surveyed(&session, &sql, None).await?,
+            None => None,
+        };
+        let Some(Seen { rows, mut findings, sampled_only, .. }) = seen else {
             return Err(Refusal::wrong_state(name, "without rows of its own here", "a snapshot with rows").into());
         };
         let is_personal = |column: &&str| personal.iter().any(|name| name == column);
@@ -115,6 +129,8 @@ impl App {
     /// that does more to the data than it promises. All rows are looked at; where there is none, nothing could be held against it,
     /// and it is refused as well. Of live data the node looks at nothing. Error: `invalid` with the columns and how to mend it.
     pub(crate) async fn must_bear_marking(&self, details: &ProductDetails) -> Result<(), AppError> {
+        must_be_narrow(details)?;
+        must_hang_on_key(details)?;
         if self.bears_marking(details).await? { Ok(()) } else { Err(unseen().into()) }
     }
 
@@ -123,12 +139,10 @@ impl App {
         let Some(marking) = details.marking.as_ref().filter(|marking| !marking.marks.is_empty()) else {
             return Ok(true);
         };
-        let (inputs, is_live) = self.read(|state| {
+        let is_live = self.read(|state| {
             let inputs = details.inputs.keys().filter_map(|resource| state.resources.get(resource));
-            let mut snapshots = inputs.clone().filter_map(|resource| resource.value.snapshot.as_ref());
-            let is_live = snapshots.any(|snapshot| snapshot.live.is_some());
-            let names = inputs.map(|resource| resource.value.details.table.to_string());
-            (names.collect::<Vec<_>>(), is_live)
+            let mut snapshots = inputs.filter_map(|resource| resource.value.snapshot.as_ref());
+            snapshots.any(|snapshot| snapshot.live.is_some())
         });
         if is_live {
             // It is refused by what the catalogue says, before anybody would ask the data.
@@ -141,13 +155,57 @@ impl App {
             moments: promises::bounds_of(&keeps),
             share_change: promises::share_change_of(&keeps),
         };
-        let Some(seen) = self.surveyed(&details.sql, &inputs, Some(drawn)).await? else { return Ok(false) };
+        let Some(session) = self.rows_of_inputs(details).await? else { return Ok(false) };
+        let Some(seen) = self.surveyed(&session, &details.sql, Some(drawn)).await? else { return Ok(false) };
         if let Some(finding) = seen.findings.iter().find(|finding| !keeps_tie(marking, finding)) {
             return Err(tied(finding).into());
         }
         promises::check(marking, &seen.findings, &seen.effects, &seen.whole)?;
         categories::check(marking, &seen.swaps, &seen.told_apart)?;
         Ok(true)
+    }
+}
+
+/// Refuses a marking of a product with so many columns that they can't be held against each other.
+fn must_be_narrow(details: &ProductDetails) -> Result<(), Refusal> {
+    if details.marking.is_some() { must_be_of_few(details.shape.columns.len()) } else { Ok(()) }
+}
+
+/// Refuses to look at so many columns.
+pub(super) fn must_be_of_few(columns: usize) -> Result<(), Refusal> {
+    if columns <= COLUMNS_MAX {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        "marking",
+        format!(
+            "此表有 {columns} 列，带标记的产品至多 {COLUMNS_MAX} 列，否则无从逐列核对：请减少输出列，或省略 marking"
+        ),
+        format!(
+            "the table has {columns} columns, and with marks it has at most {COLUMNS_MAX}, since each is held against each other: choose fewer, or leave the marking out"
+        ),
+    ))
+}
+
+/// Refuses a marking of a product whose key has no one form that marks could hang on, so that no copy would ever be made.
+fn must_hang_on_key(details: &ProductDetails) -> Result<(), Refusal> {
+    if details.marking.is_none() {
+        return Ok(());
+    }
+    let mut key = details.shape.columns.iter().filter(|column| details.key.contains(&column.name));
+    match key.find(|column| matches!(column.data_type, DataType::Float | DataType::Boolean)) {
+        None => Ok(()),
+        Some(column) => Err(Refusal::invalid(
+            "marking",
+            format!(
+                "主键 {} 是浮点数或真假值，水印无从依附：请以整数、小数、文本、日期或时间列作 key，或省略 marking",
+                column.name
+            ),
+            format!(
+                "marks hang on the key of a row, and {} is a floating-point number or a truth value: name columns of whole numbers, decimals, texts, days or moments as its key, or leave the marking out",
+                column.name
+            ),
+        )),
     }
 }
 

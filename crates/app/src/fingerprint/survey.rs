@@ -1,20 +1,25 @@
-//! All rows of a table, looked at for what its marks would do: read twice in batches, of the same snapshots.
+//! All rows of a table, looked at for what its marks would do: read twice in batches, of the same snapshots. Of a product they are
+//! what its permits allow: what a draft is told of rows and columns beyond them would be told to whoever drafts.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lingqu_domain::chain;
+use lingqu_domain::decide::Reader;
+use lingqu_domain::product::ProductDetails;
 use lingqu_domain::refusal::Refusal;
-use lingqu_domain::resource::Resource;
-use lingqu_engine::internal::{Batches, InternalSession, internal_session};
-use lingqu_engine::{EngineError, Limits, TableFiles};
+use lingqu_domain::scope::{Mode, Scope};
+use lingqu_engine::governed::{Governance, GovernedTable};
+use lingqu_engine::internal::{Batches, InternalSession, internal_session, permitted_session};
+use lingqu_engine::{EngineError, Limits, PseudonymKeys};
 use lingqu_fingerprint::{
-    Effect, Finding, FingerprintError, Found, Marking, MomentBounds, Survey, SwapEffect, ToldApart,
+    Effect, Finding, FingerprintError, Found, Marking, MomentBounds, RowKeys, Survey, SwapEffect, ToldApart,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
 use crate::error::AppError;
+use crate::fingerprint::propose::must_be_of_few;
 
 /// Most rows that are kept as a sample.
 const SAMPLE_ROWS_MAX: usize = 400_000;
@@ -97,32 +102,65 @@ pub(super) async fn taken_in<T: Send + 'static>(
 }
 
 impl App {
-    /// What is found in the rows of a statement over snapshots, and what a marking would do to them; none where one of them, or
-    /// any row, is not here. One statement is looked at at a time. Error: `invalid` for a table that marks can't be drawn in or that
-    /// is too large; another one is looked at for too long.
+    /// All rows and columns of a resource's newest snapshot; none where it is not here.
+    pub(super) async fn rows_of_resource(&self, table: &str) -> Result<Option<InternalSession>, AppError> {
+        let tables = self.tables_with_snapshots(|resource| resource.details.table.as_str() == table).await?;
+        let Some(files) = tables.get(table) else { return Ok(None) };
+        Ok(Some(internal_session(&self.engine, &[(table, Arc::clone(files))], limits())?))
+    }
+
+    /// What the permits of a product allow of its inputs' newest snapshots, as it is made of them; none where one is not here.
+    /// Error: the refusal of a right that is not in force.
+    pub(super) async fn rows_of_inputs(&self, details: &ProductDetails) -> Result<Option<InternalSession>, AppError> {
+        let now = self.clock.now();
+        let inputs = self.read(|state| -> Result<_, Refusal> {
+            let mut reader = Reader::new(state, now);
+            let mut inputs = Vec::new();
+            for (id, scope) in chain::input_scopes(&mut reader, details)? {
+                let resource = reader.resource(&id)?;
+                let stored = resource.snapshot.as_ref().filter(|snapshot| snapshot.live.is_none());
+                let Some(snapshot) = stored else { return Ok(None) };
+                inputs.push((id, resource.details.table.clone(), snapshot.version, scope));
+            }
+            Ok(Some(inputs))
+        })?;
+        let Some(inputs) = inputs else { return Ok(None) };
+        let mut tables = Vec::new();
+        for (id, table, version, scope) in inputs {
+            let files = self.snapshots.version(id.as_str(), version).await?.files;
+            let in_domain = Scope { consent_required: false, ..scope };
+            let keys = PseudonymKeys::default();
+            let governance = Governance::of_scope(table.as_str(), &in_domain, Mode::Compute, keys, None);
+            let governance = governance.map_err(EngineError::from)?;
+            tables.push(GovernedTable::new(files, &governance).map_err(EngineError::from)?);
+        }
+        Ok(Some(permitted_session(&self.engine, &tables, limits())?))
+    }
+
+    /// What is found in the rows of a statement of a session, and what a marking would do to them; none where there is no row.
+    /// One statement is looked at at a time. Error: `invalid` for a table that marks can't be drawn in or that is too large;
+    /// another one is looked at for too long.
     pub(super) async fn surveyed(
         &self,
+        session: &InternalSession,
         sql: &str,
-        inputs: &[String],
         drawn: Option<Drawn<'_>>,
     ) -> Result<Option<Seen>, AppError> {
         let turn = self.surveys.turn(WAIT_MAX).await?;
-        let is_input = |resource: &Resource| inputs.iter().any(|input| *input == resource.details.table.as_str());
-        let tables: BTreeMap<String, Arc<TableFiles>> = self.tables_with_snapshots(is_input).await?;
-        let mut named: Vec<(&str, Arc<TableFiles>)> = Vec::new();
-        for input in inputs {
-            let Some((name, files)) = tables.get_key_value(input) else { return Ok(None) };
-            named.push((name, Arc::clone(files)));
-        }
-        let session = internal_session(&self.engine, &named, limits())?;
-        let sql = format!("SELECT * FROM ({sql}) AS marked");
         let bounds = drawn.as_ref().map(|drawn| (drawn.moments, drawn.share_change));
         let marking: Option<Arc<Marking>> = drawn.map(|drawn| Arc::new(drawn.marking.clone()));
 
         let of_first = marking.clone();
-        let first = taken_in(&session, &sql, &turn, move |batches| {
+        let first = taken_in(session, sql, &turn, move |batches| {
             let mut survey = Survey::of(of_first.as_deref(), SAMPLE_ROWS_MAX).map_err(unfit)?;
-            batches.each(|rows| survey.add(rows).map_err(unfit))?;
+            batches.each(|rows| {
+                must_be_of_few(rows.num_columns())?;
+                // Marks hang on these, so a copy would not be made where one of them can't be read.
+                if let Some(marking) = &of_first {
+                    RowKeys::of_columns(rows, &marking.key).map_err(unfit)?;
+                }
+                survey.add(rows).map_err(unfit)
+            })?;
             let Some(surveyed) = survey.finish().map_err(unfit)? else { return Ok(None) };
             let effects = match (surveyed.effects, bounds) {
                 (Some(effects), Some((moments, share_change))) => effects.finish(moments, share_change),
@@ -140,7 +178,7 @@ impl App {
         let mut sampled_only = 0;
         if let Some(mut holding) = holding {
             sampled_only = holding.unheld();
-            let held = taken_in(&session, &sql, &turn, move |batches| {
+            let held = taken_in(session, sql, &turn, move |batches| {
                 batches.each(|rows| holding.add(rows).map_err(unfit))?;
                 Ok(holding.finish())
             });
@@ -196,16 +234,19 @@ mod tests {
     async fn two_tables_are_not_looked_at_at_once() {
         let directory = tempfile::tempdir().unwrap();
         let app = node(&directory).await;
+        let session = internal_session(&app.engine, &[], limits()).unwrap();
         let turn = app.surveys.turn(WAIT_MAX).await.unwrap();
         // A worker of a request that was given up has its turn until it ends.
         let of_worker = Arc::clone(&turn);
         drop(turn);
-        assert!(tokio::time::timeout(NEVER, app.surveyed(TWO_ROWS, &[], None)).await.is_err());
+        assert!(tokio::time::timeout(NEVER, app.surveyed(&session, TWO_ROWS, None)).await.is_err());
         assert!(matches!(app.surveys.turn(NEVER).await, Err(AppError::TooManySurveys)));
         assert_eq!(AppError::TooManySurveys.problem().status, 429);
         drop(of_worker);
-        let (one, other) =
-            tokio::join!(app.surveyed(TWO_ROWS, &[], None), app.surveyed("SELECT 1 AS a WHERE false", &[], None));
+        let (one, other) = tokio::join!(
+            app.surveyed(&session, TWO_ROWS, None),
+            app.surveyed(&session, "SELECT 1 AS a WHERE false", None)
+        );
         assert_eq!(one.unwrap().map(|seen| (seen.rows, seen.whole)), Some((2, vec!["a".to_owned()])));
         assert!(other.unwrap().is_none());
         assert_eq!(app.surveys.place.available_permits(), 1);

@@ -251,6 +251,13 @@ impl App {
         let id: IngestionId = job.new.id.parse().map_err(|_| AppError::Fault("an ingestion has no id".to_owned()))?;
         let folder = self.ingestions.folder(&id);
         tokio::fs::create_dir_all(&folder).await.map_err(|error| AppError::file("make", &folder, &error))?;
+        // Rejected rows are told in it for as long as the snapshot is one of the last.
+        let folders = self.ingestions.directory.clone();
+        blocking(move || {
+            let synced = std::fs::File::open(&folders).and_then(|handle| handle.sync_all());
+            synced.map_err(|error| AppError::file("sync", &folders, &error))
+        })
+        .await?;
         let mark = folder.join(READING);
         tokio::fs::write(&mark, []).await.map_err(|error| AppError::file("make", &mark, &error))?;
         let path = match &request.source {
@@ -277,6 +284,7 @@ impl App {
             }
         };
         let (is_repeated, expected) = (job.attempts > 1, job.new.source_digest.clone());
+        let others = matches!(request.source, JobSource::Path { .. }).then(|| (path.clone(), expected.clone()));
         let options = request.options;
         let source = blocking(move || {
             if is_repeated {
@@ -289,7 +297,12 @@ impl App {
         outcome.encoding = source.encoding();
         outcome.drift = Some(source.drift().clone()).filter(|drift| !drift.is_empty());
         outcome.drift_since_last = self.drift_since_last(&resource, source.schema()).await?;
-        self.ingest(&resource, &id, Ingest::File(source), control).await
+        let stored = self.ingest(&resource, &id, Ingest::File(source), control).await?;
+        // A file that is not the node's own may have been changed while the job waited for its turn, and while it was read.
+        if let Some((path, expected)) = others {
+            blocking(move || must_be_unchanged(&path, &expected)).await?;
+        }
+        Ok(stored)
     }
 
     async fn ingest(
@@ -415,15 +428,15 @@ pub(super) fn text_of(outcome: &IngestionOutcome) -> Result<String, AppError> {
     serde_json::to_string(outcome).map_err(|error| AppError::Fault(error.to_string()))
 }
 
-/// An interrupted job goes on with the same source or not at all.
+/// A job reads what was submitted, and goes on with it after an interruption, or not at all.
 fn must_be_unchanged(path: &Path, expected: &str) -> Result<(), AppError> {
     if spool::digest_of(path)?.0 == expected {
         return Ok(());
     }
     Err(Refusal::invalid(
         "source",
-        "来源文件在汇入中断后被改动，请重新提交汇入",
-        "the source file was changed after the ingestion was interrupted; submit it anew",
+        "来源文件在提交汇入后被改动，请重新提交汇入",
+        "the source file was changed after the ingestion was submitted; submit it anew",
     )
     .into())
 }

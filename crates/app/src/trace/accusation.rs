@@ -16,7 +16,7 @@ use lingqu_fingerprint::{
 
 use super::TraceWatch;
 use super::report::{ChannelTrace, MarksTrace, Support};
-use super::sealed::{SealedVersion, sealed_version, shown};
+use super::sealed::{SealedVersion, columns_looked_at, sealed_version, shown};
 use super::search::{Comparable, Matched};
 use crate::fingerprint::{MarkedOrder, MarkedProduct};
 
@@ -85,7 +85,9 @@ pub(super) fn observed(
     for matched in matched {
         let Some(candidate) = candidates.get(matched.place) else { continue };
         let mut tell = |_, _| if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let originals = OriginalRows(matched.alignment.gather(&candidate.originals, &mut Watch(&mut tell))?);
+        // Of half a million rows with long texts the others would fill the memory, and say nothing.
+        let originals = candidate.originals.of_columns(&columns_looked_at(&marked.marking));
+        let originals = OriginalRows(matched.alignment.gather(&originals, &mut Watch(&mut tell))?);
         let rows = matched.alignment.rows.iter().enumerate();
         let decoys: Vec<usize> =
             rows.filter(|(_, row)| candidate.decoys.contains(row.original)).map(|(place, _)| place).collect();

@@ -2,7 +2,7 @@
 //! journal counts as many. A time would not do: two events may have the same, and the clocks of a node's processes differ.
 //!
 //! They are taken when all else is done, rows laid beside originals, observed, and held against receipts: what takes long comes
-//! before, and from the position to the record there is the test alone.
+//! before, and from the position to the record there is the test alone; where no other code comes during the test, not even that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use lingqu_domain::id::ProductId;
 use lingqu_domain::state::State;
 
-use super::TraceWatch;
+use super::accusation::Judged;
+use super::{Case, TraceWatch};
 use crate::app::App;
 use crate::error::AppError;
 use crate::fingerprint::MarkedProduct;
@@ -48,6 +49,26 @@ impl App {
                 return Ok(Codes { position, at, marked });
             }
         }
+    }
+
+    /// The journal's last position, with its time, while the codes that were tested are all that there are; else that of their
+    /// taking. So a test that takes days is dated by its end, and mostly nothing stands between the position and the trace's record.
+    pub(super) async fn dated(
+        &self,
+        tested: &[(Case, Judged)],
+        taken: (u64, Timestamp),
+    ) -> Result<(u64, Timestamp), AppError> {
+        self.catch_up().await?;
+        let now = self.now();
+        Ok(self.read(|state| {
+            let is_whole =
+                |(case, _): &(Case, Judged)| committed(state, &case.marked.product) == case.marked.orders.len();
+            if tested.iter().all(is_whole) {
+                (state.position, state.last_at.map_or(now, |last_at| now.max(last_at)))
+            } else {
+                taken
+            }
+        }))
     }
 }
 

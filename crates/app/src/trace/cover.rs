@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use lingqu_domain::id::OrderId;
-use roaring::RoaringTreemap;
+use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::report::{ExplainedBy, Explanation};
+use super::versions::Had;
 
 /// Most pairs of orders that are looked at.
 const PAIRS_MAX: usize = 2_000_000;
@@ -13,6 +14,85 @@ const PAIRS_MAX: usize = 2_000_000;
 const SETS_MAX: usize = 100;
 /// Most orders of one set.
 const SET_ORDERS_MAX: usize = 1_000;
+
+/// The cells of a fragment that an order must have had to have had them all: its rows, and of each column that counts the rows with
+/// a value in it.
+#[derive(Debug, Default)]
+pub(super) struct Cells {
+    pub(super) rows: RoaringTreemap,
+    pub(super) columns: BTreeMap<String, RoaringTreemap>,
+}
+
+impl Cells {
+    /// Of the rows that an order had those of which it had every cell: where several leaks are in one file, a row has no value in
+    /// what its order never had.
+    pub(super) fn whole_rows(&self, had: &Had) -> RoaringTreemap {
+        let mut whole = &had.rows & &self.rows;
+        for (_, cells) in self.columns.iter().filter(|(column, _)| had.lacks(column)) {
+            whole -= cells;
+        }
+        whole
+    }
+
+    /// The sets of orders that together had all cells, with the rows of which somebody had each: where columns of several were
+    /// joined, so that these are more than the rows that any of them had whole. None where they are not.
+    pub(super) fn joined(
+        &self,
+        had: &BTreeMap<OrderId, Had>,
+        whole: &RoaringTreemap,
+        missed_max: u64,
+    ) -> Option<(Cover, RoaringTreemap)> {
+        // Columns that the same orders lack are one part of a row. That it is there at all is a part that none lacks.
+        let mut parts: BTreeMap<Vec<&OrderId>, RoaringTreemap> = BTreeMap::from([(Vec::new(), self.rows.clone())]);
+        for (column, cells) in &self.columns {
+            let lacking = had.iter().filter(|(_, had)| had.lacks(column)).map(|(order, _)| order).collect();
+            *parts.entry(lacking).or_default() |= cells;
+        }
+        let has = |order: &OrderId, lacking: &Vec<&OrderId>| lacking.binary_search(&order).is_err();
+        let mut together = self.rows.clone();
+        for (lacking, cells) in &parts {
+            let mut nobody_had = cells.clone();
+            had.iter().filter(|(order, _)| has(order, lacking)).for_each(|(_, had)| nobody_had -= &had.rows);
+            together -= nobody_had;
+        }
+        if together.len() <= whole.len() + missed_max {
+            return None;
+        }
+        let parts_of = |(order, had): (&OrderId, &Had)| {
+            let rows = &had.rows & &together;
+            let own = (0..).zip(&parts).filter(|(_, (lacking, _))| has(order, lacking));
+            let own = own.map(|(number, (_, cells))| (number, low(&(&rows & cells))));
+            (order.clone(), RoaringTreemap::from_bitmaps(own.filter(|(_, rows)| !rows.is_empty())))
+        };
+        let items: BTreeMap<OrderId, RoaringTreemap> = had.iter().map(parts_of).collect();
+        // A row that was taken wrongly is missing in all of its parts; parts that are missing of many rows are no such.
+        let of = |parts_missed_max| {
+            let mut cover = smallest(&items, parts_missed_max);
+            for set in &mut cover.sets {
+                set.rows_missed = rows_missed(&items, &set.orders);
+            }
+            cover
+        };
+        let mut cover = of(missed_max * parts.len() as u64);
+        cover.sets.retain(|set| set.rows_missed <= missed_max);
+        Some((if cover.sets.is_empty() { of(missed_max) } else { cover }, together))
+    }
+}
+
+/// Numbers of rows, which are all below 2^32.
+fn low(rows: &RoaringTreemap) -> RoaringBitmap {
+    rows.bitmaps().next().map(|(_, rows)| rows.clone()).unwrap_or_default()
+}
+
+/// How many rows have a part that none of these orders had.
+fn rows_missed(items: &BTreeMap<OrderId, RoaringTreemap>, orders: &[OrderId]) -> u64 {
+    let mut left = RoaringTreemap::new();
+    items.values().for_each(|parts| left |= parts);
+    orders.iter().filter_map(|order| items.get(order)).for_each(|parts| left -= parts);
+    let mut rows = RoaringBitmap::new();
+    left.bitmaps().for_each(|(_, of_part)| rows |= of_part);
+    rows.len()
+}
 
 /// The sets, and how they were found.
 #[derive(Debug, PartialEq, Eq)]
@@ -170,6 +250,48 @@ mod tests {
         assert_eq!(smallest(&had, 2).sets, [Explanation { orders: vec![orders[0].clone()], rows_missed: 1 }]);
         assert_eq!(smallest(&had, 0).explained_by, ExplainedBy::Pair);
         assert_eq!(smallest(&BTreeMap::new(), 2).explained_by, ExplainedBy::Nothing);
+    }
+
+    #[test]
+    fn columns_of_several_that_were_joined_are_explained_by_them_together() {
+        let orders = orders(3);
+        let had = |columns: &[&str], rows: std::ops::Range<u64>| Had {
+            rows: rows.collect(),
+            columns: Some(columns.iter().map(|column| (*column).to_owned()).collect()),
+        };
+        let all: RoaringTreemap = (0..1_000).collect();
+        let cells = |of_fare: RoaringTreemap| Cells {
+            rows: all.clone(),
+            columns: BTreeMap::from([
+                ("line".to_owned(), all.clone()),
+                ("delay".to_owned(), all.clone()),
+                ("fare".to_owned(), of_fare),
+            ]),
+        };
+        let delays = had(&["line", "delay"], 0..1_000);
+        let fares = had(&["line", "fare"], 0..1_000);
+        let few = had(&["line", "delay", "fare"], 0..10);
+        let of: BTreeMap<OrderId, Had> = orders.iter().cloned().zip([delays, fares, few]).collect();
+        let joined = cells(all.clone());
+        let whole: RoaringTreemap = joined.whole_rows(&of[&orders[2]]);
+        assert_eq!((joined.whole_rows(&of[&orders[0]]).len(), whole.len()), (0, 10));
+        let (cover, together) = joined.joined(&of, &whole, 2).unwrap();
+        let pair = Explanation { orders: orders[..2].to_vec(), rows_missed: 0 };
+        assert_eq!((cover.explained_by, cover.sets, together.len()), (ExplainedBy::Pair, vec![pair], 1_000));
+        // Two that lack more rows than a set may miss are no explanation, though each part of a row counts for itself.
+        let fares = [had(&["line", "fare"], 0..997), had(&["line", "fare"], 997..1_000)];
+        let split: BTreeMap<OrderId, Had> =
+            orders.iter().cloned().zip([had(&["line", "delay"], 0..1_000)].into_iter().chain(fares)).collect();
+        let (cover, _) = joined.joined(&split, &RoaringTreemap::new(), 2).unwrap();
+        assert_eq!(cover.explained_by, ExplainedBy::Greedy);
+        assert_eq!((cover.sets.len(), cover.sets[0].orders.len(), cover.sets[0].rows_missed), (1, 3, 0));
+        // What no order had is nobody's, however it was put together.
+        let without: BTreeMap<OrderId, Had> = of.clone().into_iter().filter(|(order, _)| *order != orders[1]).collect();
+        assert_eq!(joined.joined(&without, &whole, 2), None);
+        // Two leaks in one file: the one of delays has no fares in its rows.
+        let mixed = cells((600..1_000).collect());
+        let delays_alone: RoaringTreemap = (0..600).collect();
+        assert_eq!(mixed.whole_rows(&of[&orders[0]]), delays_alone);
     }
 
     #[test]

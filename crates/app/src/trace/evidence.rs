@@ -23,6 +23,10 @@ use crate::evidence::Provers;
 const OBSERVATIONS_MAX: usize = 16_000_000;
 /// Most journal and receipt records of one bundle.
 const RECORDS_MAX: usize = 50_000;
+/// Most that are receipts' where the journal's leave room: each record may bring an entry of the log of its own with it, and proofs.
+const RECEIPT_RECORDS_MAX: usize = 20_000;
+/// Records of a delivery that are always there: its opening and its closing.
+const ENDS: usize = 2;
 
 /// Format of the case.
 pub(super) const FORMAT: &str = "lingqu-trace v1";
@@ -113,6 +117,11 @@ impl App {
                     .to_owned(),
             ));
         }
+        if accusing(trace).any(|case| case.observations.len() > OBSERVATIONS_MAX) {
+            return Err(AppError::Invalid(format!(
+                "the evidence would have more than {OBSERVATIONS_MAX} observed positions of one product; trace a part of the fragment"
+            )));
+        }
         self.catch_up().await?;
         let checkpoint = self.published_head().await?;
         let about = format!("{ABOUT}{}", trace.report.fragment.digest);
@@ -179,7 +188,8 @@ impl App {
         }
     }
 
-    /// The receipts of deliveries to the accused that name rows of the fragment: who had them, apart from the marks.
+    /// The receipts of deliveries to the accused that name rows of the fragment: who had them, apart from the marks. Of very long
+    /// deliveries some of the records that name rows are left out.
     async fn add_deliveries(
         &self,
         builder: &mut EvidenceBuilder,
@@ -189,10 +199,13 @@ impl App {
     ) -> Result<(), AppError> {
         let log = self.receipts_now().await?;
         let committed = log.committed_under(provers.checkpoint.size).await?;
-        if records + trace.receipts.len() > RECORDS_MAX {
+        let room = RECORDS_MAX.saturating_sub(records).min(RECEIPT_RECORDS_MAX);
+        let each_max = room / trace.receipts.len().max(1);
+        if each_max < ENDS {
             return Err(too_many());
         }
-        for position in trace.receipts.iter().copied().filter(|position| *position <= committed) {
+        let shown = trace.receipts.iter().flat_map(|positions| some_of(positions, each_max));
+        for position in shown.filter(|position| *position <= committed) {
             let missing = || AppError::Fault(format!("receipt record {position} is gone; run `lingqu replay --check`"));
             let receipt = log.read(position).await?.ok_or_else(missing)?;
             let commit = log.commit_of(position).await?.ok_or_else(missing)?;
@@ -207,6 +220,14 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// At most so many of a delivery's records, its ends among them.
+fn some_of(positions: &[u64], count_max: usize) -> impl Iterator<Item = u64> {
+    let left_out = positions.len().saturating_sub(count_max);
+    let last = positions.len().saturating_sub(1);
+    let is_shown = move |place: &usize| *place + left_out < last || *place == last;
+    (0..positions.len()).filter(is_shown).filter_map(|place| positions.get(place).copied())
 }
 
 /// The cases that accuse somebody. Observations of any other would show where copies of its product are marked, and bear out nothing.
@@ -407,6 +428,15 @@ mod tests {
             assert_eq!(decode(&other), None, "byte {place}");
         }
         assert_eq!(decode(&encode(&[observation(Source::Mark(0), false, f64::NAN)])), None);
+    }
+
+    #[test]
+    fn of_a_long_delivery_the_ends_and_some_between_are_shown() {
+        let positions: Vec<u64> = (10..20).collect();
+        let shown = |count_max| some_of(&positions, count_max).collect::<Vec<_>>();
+        assert_eq!((shown(10), shown(99)), (positions.clone(), positions.clone()));
+        assert_eq!([shown(2), shown(4)], [vec![10, 19], vec![10, 11, 12, 19]]);
+        assert_eq!((some_of(&[7], 2).collect::<Vec<_>>(), some_of(&[], 2).count()), (vec![7], 0));
     }
 
     /// Whoever wrote them: nothing of it stops the program, and what is read as observations is written again as it was.

@@ -135,7 +135,12 @@ fn checked(check: Option<&TraceCheck>) -> Vec<Block> {
     };
     fact("溯源记录", recorded);
     if let Some(position) = check.journal_position {
-        fact("登记总数", format!("计至日志位置 {position}：此前承诺的密钥都受检验，此后的都不计").into());
+        let between = match check.records_between {
+            Some(0) => "；其后一条即本次溯源的记录，其间并无遗漏".to_owned(),
+            Some(count) => format!("；与本次溯源的记录之间另有 {count} 条日志"),
+            None => String::new(),
+        };
+        fact("登记总数", format!("计至日志位置 {position}：此前承诺的密钥都受检验，此后的都不计{between}").into());
     }
     let observed = match &check.observed {
         Some(found) => format!(

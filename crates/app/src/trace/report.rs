@@ -38,8 +38,8 @@ pub struct TraceReport {
     pub tested: usize,
     /// Decoders that were tried, by the name of their version.
     pub decoder_version: String,
-    /// When the codes were taken that were tested. In a report without a position, when the trace began: the codes of that time were
-    /// tested.
+    /// When the codes that were tested were all that there are: at the end of the test, and where others came meanwhile, when they were
+    /// taken. In a report without a position, when the trace began: the codes of that time were tested.
     pub traced_at: String,
     /// Position of the journal's last event at that time: codes that were committed to by then were tested, and no others. None in
     /// reports from before they had it.
@@ -348,19 +348,22 @@ pub struct ReceiptsTrace {
     pub rows: u64,
     /// Further versions that have rows of it and whose deliveries are not counted, being too many.
     pub versions_more: u64,
-    /// Of the rows those that no order had in any version: they came another way, or were matched wrongly.
+    /// Of the rows those of which some cell was in nothing that any order had in any version: they came another way, or were matched
+    /// wrongly.
     pub rows_nobody_had: u64,
-    /// Orders that had some of them, those with most rows first.
+    /// Orders that had some of them with all of their cells, those with most rows first.
     pub orders: Vec<HadRows>,
     /// Further such orders.
     pub orders_more: u64,
-    /// Orders that never had one of the fragment's columns and are left out for that.
+    /// Orders that had rows of it, and none with all of its cells: they never had one of the fragment's columns. They are left out,
+    /// but for sets of orders whose columns together are the fragment's.
     pub orders_without_columns: u64,
     /// Columns that stand in the fragment in clear and that the product, by its terms of today, shows nobody but as
     /// pseudonyms: no order had them so, and the file may be from before the masks, such as the provider's own.
     #[serde(default)]
     pub never_in_clear: Vec<String>,
-    /// The smallest sets of orders that together had all rows that anybody had.
+    /// The smallest sets of orders that together had all rows that anybody had; where columns of several were joined, those that had
+    /// all cells of these rows.
     pub explanations: Vec<Explanation>,
     /// How the sets were found.
     pub explained_by: ExplainedBy,

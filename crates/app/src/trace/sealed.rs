@@ -153,6 +153,13 @@ pub(super) fn shown(
     Ok(shown)
 }
 
+/// The originals' columns that [`shown`] looks at: the key, marked columns, and what marks hang on.
+pub(super) fn columns_looked_at(marking: &Marking) -> BTreeSet<&str> {
+    let of_marks =
+        marking.marks.iter().flat_map(|mark| mark.columns().into_iter().chain(mark.by.iter().map(String::as_str)));
+    marking.key.iter().map(String::as_str).chain(of_marks).collect()
+}
+
 /// What is kept of one version for the annex.
 pub(super) fn sealed_version(
     marking: &Marking,
@@ -162,9 +169,7 @@ pub(super) fn sealed_version(
     originals: &OriginalRows,
     decoys: &[usize],
 ) -> Result<SealedVersion, FingerprintError> {
-    let of_marks =
-        marking.marks.iter().flat_map(|mark| mark.columns().into_iter().chain(mark.by.iter().map(String::as_str)));
-    let columns: BTreeSet<&str> = marking.key.iter().map(String::as_str).chain(of_marks).collect();
+    let columns = columns_looked_at(marking);
     let marked = alignment.columns.iter().filter(|column| columns.contains(column.original.as_str()));
     Ok(SealedVersion {
         made_from: made_from.to_owned(),

@@ -15,6 +15,7 @@ use roaring::RoaringTreemap;
 
 use super::accusation::{Judged, Recipient, has_decoys, in_whole_case, marks_trace, orders_accused, support};
 use super::confirmed::{Varying, is_confirmed};
+use super::cover::Cells;
 use super::report::{
     Accused, AccusedOrder, Assumption, ColumnTrace, DeliveryTrace, FragmentFacts, HadRows, ProductTrace, ReceiptsTrace,
     SourceTrace, TraceReport, TraceVerdict, TriesTrace, VersionTrace,
@@ -33,7 +34,7 @@ const TELLING_VALUES_MIN: usize = 8;
 
 /// What was compared, for the report.
 pub(super) struct Tried {
-    /// When the codes were taken that were tested.
+    /// When the codes that were tested were all that there are.
     pub(super) codes_at: Timestamp,
     /// Position of the journal's last event at that time.
     pub(super) journal_position: u64,
@@ -50,6 +51,8 @@ impl App {
     pub(super) fn report_of(&self, computed: &Computed, had: &AllHad, tried: &Tried) -> Result<TraceReport, AppError> {
         let products = products_of(&computed.searched, &computed.candidates);
         let varying = Varying::of(&computed.fragment);
+        // How many different values columns of the fragment have, as far as that was asked.
+        let mut values_of = BTreeMap::new();
         let mut accused = Vec::new();
         let mut traced = Vec::with_capacity(products.len());
         for product in products {
@@ -62,7 +65,7 @@ impl App {
             traced.push(ProductTrace {
                 name: details.as_ref().map(|details| details.name.clone()).unwrap_or_default(),
                 table: details.map(|details| details.table.to_string()).unwrap_or_default(),
-                versions: versions_of(computed, &product),
+                versions: versions_of(computed, &product, &mut values_of),
                 marks: judged
                     .map(|(case, judged)| marks_trace(&case.marked.marking, case.marked.epoch, &case.plan, judged)),
                 receipts: self.receipts_trace(computed, &varying, &product, &had_of_product),
@@ -158,19 +161,18 @@ impl App {
                 log(a).total_cmp(&log(b)).then_with(|| a.order.cmp(&b.order))
             });
             // Copies by the keys of another epoch are not what this code is found in.
-            let is_of_another_epoch = |delivery: &Delivery| {
+            let is_of_another_epoch = |id: &OrderId, code_id: Option<&String>| {
                 marked.orders.iter().any(|order| {
-                    order.code_epoch != recipient.code_epoch
-                        && order.order == delivery.order
-                        && delivery.code_id.as_ref() == Some(&order.code_id)
+                    order.code_epoch != recipient.code_epoch && order.order == *id && code_id == Some(&order.code_id)
                 })
             };
-            let mut deliveries: Vec<&Delivery> = all
-                .deliveries
-                .iter()
-                .filter(|delivery| delivery.product == marked.product && own.contains(&&delivery.order))
-                .filter(|delivery| !is_of_another_epoch(delivery))
-                .collect();
+            let (mut deliveries, mut counted): (Vec<&Delivery>, u64) = (Vec::new(), 0);
+            for (order, code_id, of) in all.deliveries.by_order() {
+                if own.contains(&order) && !is_of_another_epoch(order, code_id) {
+                    deliveries.extend(&of.kept);
+                    counted += of.more;
+                }
+            }
             deliveries.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.at.cmp(&b.at)));
             let more = deliveries.len().saturating_sub(LISTED_MAX) as u64;
             let mut rows = RoaringTreemap::new();
@@ -187,7 +189,7 @@ impl App {
                 pass: accusation.pass,
                 channels: support(&marked.marking, &accusation.support),
                 deliveries: deliveries.into_iter().take(LISTED_MAX).map(delivery_trace).collect(),
-                deliveries_more: more + all.deliveries_more,
+                deliveries_more: more + counted,
                 rows_delivered: rows.len(),
                 keys_held_by: holders.into_iter().collect(),
                 consumer: recipient.consumer,
@@ -216,30 +218,34 @@ impl App {
         product: &ProductId,
         had: &BTreeMap<OrderId, Had>,
     ) -> ReceiptsTrace {
-        let mut items = RoaringTreemap::new();
-        let mut columns: BTreeSet<&str> = BTreeSet::new();
+        let mut cells = Cells::default();
         for matched in &computed.searched.matched {
-            if computed.candidates[matched.place].version.name.0 == *product {
-                items.extend(matched.alignment.rows.iter().map(|row| u64::from(row.leaked)));
-                columns.extend(varying.confirmed(&matched.alignment).map(|column| column.original.as_str()));
+            if computed.candidates[matched.place].version.name.0 != *product {
+                continue;
+            }
+            let rows = &matched.alignment.rows;
+            cells.rows.extend(rows.iter().map(|row| u64::from(row.leaked)));
+            // By a column that only seems to be another one he would be left out who added it.
+            for column in varying.confirmed(&matched.alignment) {
+                let leaked = computed.fragment.batch.column(column.place);
+                let with_value = rows.iter().filter(|row| leaked.is_valid(row.leaked as usize));
+                let of_column = cells.columns.entry(column.original.clone()).or_default();
+                of_column.extend(with_value.map(|row| u64::from(row.leaked)));
             }
         }
-        // By a column that only seems to be another one he would be left out who added it.
-        let has_columns = |had: &Had| match &had.columns {
-            Some(known) => columns.iter().all(|column| known.contains(*column)),
-            None => true,
-        };
-        let able: BTreeMap<OrderId, RoaringTreemap> = had
+        let columns: BTreeSet<&str> = cells.columns.keys().map(String::as_str).collect();
+        let whole: BTreeMap<OrderId, RoaringTreemap> = had
             .iter()
-            .filter(|(_, had)| has_columns(had))
-            .map(|(order, had)| (order.clone(), &had.rows & &items))
+            .map(|(order, had)| (order.clone(), cells.whole_rows(had)))
             .filter(|(_, rows)| !rows.is_empty())
             .collect();
         let mut anybody = RoaringTreemap::new();
-        able.values().for_each(|rows| anybody |= rows);
-        let missed_max = items.len() * MISTAKEN_PER_MILLE / 1_000;
-        let cover = cover::smallest(&able, missed_max);
-        let mut orders: Vec<HadRows> = able
+        whole.values().for_each(|rows| anybody |= rows);
+        let is_left_out = |order: &OrderId, had: &Had| !whole.contains_key(order) && !had.rows.is_disjoint(&cells.rows);
+        let missed_max = cells.rows.len() * MISTAKEN_PER_MILLE / 1_000;
+        let joined = cells.joined(had, &anybody, missed_max);
+        let (cover, anybody) = joined.unwrap_or_else(|| (cover::smallest(&whole, missed_max), anybody));
+        let mut orders: Vec<HadRows> = whole
             .iter()
             .filter_map(|(order, rows)| {
                 Some(HadRows { consumer: self.consumer_of(order)?, order: order.clone(), rows: rows.len() })
@@ -250,12 +256,12 @@ impl App {
         orders.truncate(LISTED_MAX);
         ReceiptsTrace {
             never_in_clear: self.never_in_clear(product, &columns),
-            rows: items.len(),
+            rows: cells.rows.len(),
             versions_more: computed.searched.versions_more as u64,
-            rows_nobody_had: items.len() - anybody.len(),
+            rows_nobody_had: cells.rows.len() - anybody.len(),
             orders,
             orders_more,
-            orders_without_columns: had.values().filter(|had| !has_columns(had)).count() as u64,
+            orders_without_columns: had.iter().filter(|(order, had)| is_left_out(order, had)).count() as u64,
             explanations: cover.sets,
             explained_by: cover.explained_by,
             rows_missed_max: missed_max,
@@ -285,7 +291,7 @@ fn delivery_trace(delivery: &Delivery) -> DeliveryTrace {
     }
 }
 
-fn versions_of(computed: &Computed, product: &ProductId) -> Vec<VersionTrace> {
+fn versions_of(computed: &Computed, product: &ProductId, values_of: &mut BTreeMap<usize, usize>) -> Vec<VersionTrace> {
     let mut versions = Vec::new();
     for matched in &computed.searched.matched {
         let candidate = &computed.candidates[matched.place];
@@ -305,7 +311,7 @@ fn versions_of(computed: &Computed, product: &ProductId) -> Vec<VersionTrace> {
             agreement: column.agreement.beyond_chance(),
         };
         let doubts: Vec<Doubt<'_>> =
-            alignment.columns.iter().filter_map(|column| Doubt::of(column, &computed.fragment)).collect();
+            alignment.columns.iter().filter_map(|column| Doubt::of(column, values_of, &computed.fragment)).collect();
         versions.push(VersionTrace {
             made_from: candidate.version.name.1.clone(),
             snapshots: candidate.version.snapshots.clone(),
@@ -329,9 +335,13 @@ struct Doubt<'a> {
 }
 
 impl<'a> Doubt<'a> {
-    fn of(column: &'a MatchedColumn, fragment: &Fragment) -> Option<Self> {
-        let values = fragment.distinct_values(column.place);
-        let is_doubtful = !is_confirmed(column) && (1..TELLING_VALUES_MIN).contains(&values);
+    fn of(column: &'a MatchedColumn, values_of: &mut BTreeMap<usize, usize>, fragment: &Fragment) -> Option<Self> {
+        if is_confirmed(column) {
+            return None;
+        }
+        // All values of a column are looked through once, however many versions it is taken for one of.
+        let values = *values_of.entry(column.place).or_insert_with(|| fragment.distinct_values(column.place));
+        let is_doubtful = (1..TELLING_VALUES_MIN).contains(&values);
         is_doubtful.then(|| Doubt { place: column.place + 1, original: &column.original, values })
     }
 
@@ -441,9 +451,18 @@ pub(super) fn accusing_words(accused: usize, bound: f64) -> (String, String) {
 
 /// The answer by the versions of products that a fragment was compared with, where nobody is accused.
 fn by_products(computed: &Computed, products: &[ProductTrace], tried: &Tried) -> (TraceVerdict, String, String) {
+    let not_compared_count = (tried.versions_not_tried + tried.versions_gone) as u64 + tried.deliveries_not_comparable;
+    if products.is_empty() && tried.versions == 0 && not_compared_count > 0 {
+        return (
+            TraceVerdict::Undecided,
+            "曾有交付，但没有任何产品版本可供比对（其文件已不在本节点，或为不入库的实时数据），无法判断片段是否出自本节点".to_owned(),
+            "there were deliveries and no version of a product can be compared, being live data or not here any more: whether it comes \
+             from here can't be told; restore the files from a backup and trace it again"
+                .to_owned(),
+        );
+    }
     if products.is_empty() && computed.searched.is_foreign {
-        let versions = (tried.versions_not_tried + tried.versions_gone) as u64;
-        let (zh, en) = not_compared(versions + tried.deliveries_not_comparable);
+        let (zh, en) = not_compared(not_compared_count);
         return (
             TraceVerdict::Foreign,
             format!("与已比对的 {} 个产品版本均不相符{zh}", tried.versions),

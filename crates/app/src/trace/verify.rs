@@ -79,6 +79,10 @@ pub struct TraceCheck {
     /// it, by whose time they are counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_position: Option<u64>,
+    /// Records of the journal between that position and the record of the trace: as many commitments may have been left out by the
+    /// choice of the position, and none where none lies between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records_between: Option<u64>,
     /// What the file shows, looked at by the sealed annex; none where that was not given, or shows otherwise.
     pub observed: Option<ObservedAgain>,
     /// The report in the bundle, where it can be read.
@@ -148,6 +152,7 @@ pub fn verify_trace_with(file: &[u8], trust: &EvidenceTrust, expert: Option<(&[u
         tries: None,
         recorded: None,
         journal_position: None,
+        records_between: None,
         observed: None,
         report: None,
         accused: Vec::new(),
@@ -469,6 +474,7 @@ impl TraceCheck {
             self.find(CASE, problem);
             return None;
         }
+        self.records_between = traced.position.map(|position| recorded.position - position - 1);
         Some(traced)
     }
 

@@ -1,5 +1,6 @@
 //! Which versions of which products were ever delivered, and which of a fragment's rows each order had: both from the receipts.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
@@ -9,12 +10,13 @@ use lingqu_domain::scope::Mode;
 use lingqu_store::receipt::{READ_LIMIT_MAX, ReceiptLog};
 use roaring::RoaringTreemap;
 
-use super::TraceWatch;
+use super::{LISTED_MAX, TraceWatch};
 use crate::error::AppError;
 use crate::receipts::parse;
 use crate::uses::row_set::rows_of;
 
-/// Most deliveries with rows of a fragment that are kept one by one; further ones are counted.
+/// Deliveries with rows of a fragment that are kept one by one until those with fewer rows are only counted: of each order as many
+/// as a report lists, and fewer where orders are many.
 const DELIVERIES_MAX: usize = 100_000;
 /// Most records of one delivery that evidence shows.
 const RECORDS_MAX: usize = 1_000;
@@ -74,9 +76,65 @@ pub(super) struct Had {
 #[derive(Debug, Default)]
 pub(super) struct AllHad {
     pub(super) orders: BTreeMap<ProductId, BTreeMap<OrderId, Had>>,
-    pub(super) deliveries: Vec<Delivery>,
-    /// Deliveries that are not among them.
-    pub(super) deliveries_more: u64,
+    pub(super) deliveries: Deliveries,
+}
+
+/// Deliveries with rows of a fragment, apart for each order and what its copies were marked with: however many small ones there
+/// are of others, none is missed of whoever is accused.
+#[derive(Debug)]
+pub(super) struct Deliveries {
+    of: BTreeMap<(OrderId, Option<String>), OfOrder>,
+    kept: usize,
+    kept_max: usize,
+}
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Deliveries { of: BTreeMap::new(), kept: 0, kept_max: DELIVERIES_MAX }
+    }
+}
+
+/// Those of one order by one code.
+#[derive(Debug, Default)]
+pub(super) struct OfOrder {
+    pub(super) kept: Vec<Delivery>,
+    /// Further ones, with no more rows than any of these.
+    pub(super) more: u64,
+}
+
+impl Deliveries {
+    fn add(&mut self, delivery: Delivery) {
+        let key = (delivery.order.clone(), delivery.code_id.clone());
+        self.of.entry(key).or_default().kept.push(delivery);
+        self.kept += 1;
+        if self.kept <= self.kept_max {
+            return;
+        }
+        let each = (self.kept_max / 2 / self.of.len()).clamp(1, LISTED_MAX);
+        self.of.values_mut().for_each(|of| of.thin(each));
+        self.kept = self.of.values().map(|of| of.kept.len()).sum();
+        // Of very many orders one each is more than that.
+        self.kept_max = self.kept_max.max(2 * self.kept);
+    }
+
+    /// Those that are kept.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Delivery> {
+        self.of.values().flat_map(|of| &of.kept)
+    }
+
+    /// By orders and what their copies were marked with.
+    pub(super) fn by_order(&self) -> impl Iterator<Item = (&OrderId, Option<&String>, &OfOrder)> {
+        self.of.iter().map(|((order, code_id), of)| (order, code_id.as_ref(), of))
+    }
+}
+
+impl OfOrder {
+    /// Keeps those with most rows, of equals the earlier.
+    fn thin(&mut self, kept_max: usize) {
+        self.kept.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.at.cmp(&b.at)));
+        self.more += self.kept.len().saturating_sub(kept_max) as u64;
+        self.kept.truncate(kept_max);
+    }
 }
 
 /// The rows of a version that a fragment holds.
@@ -86,6 +144,13 @@ pub(super) struct WantedRows {
     pub(super) originals: RoaringTreemap,
     /// For each of them the rows of the fragment.
     pub(super) leaked: HashMap<u64, Vec<u32>>,
+}
+
+impl Had {
+    /// Whether no answer that it got was made of a column, as far as receipts tell.
+    pub(super) fn lacks(&self, column: &str) -> bool {
+        self.columns.as_ref().is_some_and(|known| !known.contains(column))
+    }
 }
 
 impl WantedRows {
@@ -162,6 +227,21 @@ pub(super) async fn delivered(log: &ReceiptLog, watch: &TraceWatch) -> Result<De
     Ok(found)
 }
 
+/// Versions in the order in which they are compared: of each product the one that was delivered last, then those before and so on. A
+/// product that has a new version each day leaves none of the others out.
+pub(super) fn in_turn(mut versions: Vec<DeliveredVersion>) -> Vec<DeliveredVersion> {
+    versions.sort_by_key(|version| Reverse(version.last_at));
+    let mut later: BTreeMap<ProductId, u64> = BTreeMap::new();
+    let turn = |version: DeliveredVersion| {
+        let later = later.entry(version.name.0.clone()).or_default();
+        *later += 1;
+        (*later, version)
+    };
+    let mut in_turn: Vec<(u64, DeliveredVersion)> = versions.into_iter().map(turn).collect();
+    in_turn.sort_by_key(|(turn, _)| *turn);
+    in_turn.into_iter().map(|(_, version)| version).collect()
+}
+
 /// What each order had of the rows that are wanted. Memory hangs on the wanted rows and the orders that had some, not on what was
 /// delivered.
 pub(super) async fn had(
@@ -220,8 +300,7 @@ pub(super) async fn had(
         };
     let ended = |delivery: Delivery, found: &mut AllHad| match delivery.rows {
         0 => {}
-        _ if found.deliveries.len() < DELIVERIES_MAX => found.deliveries.push(delivery),
-        _ => found.deliveries_more += 1,
+        _ => found.deliveries.add(delivery),
     };
     let mut visitor = |position: u64, ReceiptRecord { at, body, receipt }: ReceiptRecord| {
         match body {
@@ -261,4 +340,50 @@ pub(super) async fn had(
         orders.retain(|_, had| !had.rows.is_empty());
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(order: u8, number: u64, rows: u64) -> Delivery {
+        Delivery {
+            receipt: format!("rcp_{number:032x}").parse().unwrap(),
+            product: format!("prd_{:032x}", 1).parse().unwrap(),
+            order: format!("ord_{order:032x}").parse().unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            mode: Mode::Lookup,
+            protocol: "http".to_owned(),
+            code_id: None,
+            rows,
+            positions: vec![number],
+        }
+    }
+
+    #[test]
+    fn a_product_with_many_versions_leaves_none_of_the_others_out() {
+        let version = |product: u8, name: &str, day: i64| DeliveredVersion {
+            name: (format!("prd_{product:032x}").parse().unwrap(), name.to_owned()),
+            snapshots: Vec::new(),
+            last_at: Timestamp::from_second(day * 86_400).unwrap(),
+            orders: BTreeSet::new(),
+        };
+        let versions = vec![version(1, "a", 7), version(2, "old", 1), version(1, "c", 9), version(1, "b", 8)];
+        let names: Vec<String> = in_turn(versions).into_iter().map(|version| version.name.1).collect();
+        assert_eq!(names, ["c", "old", "b", "a"]);
+    }
+
+    /// Who looks up each row by itself hides no delivery of anybody else.
+    #[test]
+    fn many_small_deliveries_of_one_order_leave_those_of_another() {
+        let mut found = Deliveries { kept_max: 400, ..Deliveries::default() };
+        (0..5_000).for_each(|number| found.add(delivery(1, number, 1 + number % 3)));
+        found.add(delivery(2, 5_000, 900));
+        let told: Vec<(u64, u64)> = found
+            .by_order()
+            .map(|(_, _, of)| (of.kept.len() as u64 + of.more, of.kept.iter().map(|kept| kept.rows).max().unwrap()))
+            .collect();
+        assert_eq!(told, [(5_000, 3), (1, 900)]);
+        assert!(found.all().count() <= 400);
+    }
 }

@@ -40,6 +40,8 @@ pub(crate) struct UseIndex {
     following: tokio::sync::Mutex<Following>,
     /// Held by whoever makes a file by person.
     making: Mutex<()>,
+    /// Held by whoever makes a segment of the tail.
+    settling: Mutex<()>,
     tail_records_max: u64,
 }
 
@@ -102,6 +104,7 @@ impl UseIndex {
             shown: RwLock::default(),
             following: tokio::sync::Mutex::default(),
             making: Mutex::default(),
+            settling: Mutex::default(),
             tail_records_max: TAIL_RECORDS_MAX,
         }
     }
@@ -125,10 +128,12 @@ impl UseIndex {
         let begin = self.last();
         loop {
             let position = self.last();
-            if position >= head || position - begin >= most {
+            // A segment that is made for somebody who went away may set the end back to where it ends.
+            let count = position.saturating_sub(begin);
+            if position >= head || count >= most {
                 return Ok(head.saturating_sub(position));
             }
-            let limit = usize::try_from(most - (position - begin)).unwrap_or(READ_LIMIT_MAX);
+            let limit = usize::try_from(most - count).unwrap_or(READ_LIMIT_MAX);
             let receipts = log.read_after(position, limit.min(READ_LIMIT_MAX)).await?;
             if receipts.is_empty() {
                 return Ok(0);
@@ -139,11 +144,15 @@ impl UseIndex {
             }
             let is_full = {
                 let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+                if shown.tail.last != position {
+                    // It was set back since: what was read would leave a hole before it.
+                    continue;
+                }
                 for record in &taken {
                     shown.tail.take(record);
                 }
                 shown.tail.last_digest = receipts.last().map(digest_of).unwrap_or_default();
-                shown.tail.len() >= self.tail_records_max || shown.tail.bytes >= TAIL_BYTES_MAX
+                self.is_full(&shown.tail)
             };
             if is_full {
                 self.settle().await?;
@@ -180,12 +189,23 @@ impl UseIndex {
         self.shown.read().unwrap_or_else(PoisonError::into_inner).tail.last
     }
 
-    /// Makes a segment of the tail, and of eight segments of one size one.
-    async fn settle(self: &Arc<Self>) -> Result<(), AppError> {
+    /// Whether the tail is to become a segment.
+    fn is_full(&self, tail: &Tail) -> bool {
+        tail.len() >= self.tail_records_max || tail.bytes >= TAIL_BYTES_MAX
+    }
+
+    /// Makes a segment of the tail, and of eight segments of one size one. Whoever follows the log may go away meanwhile, and the
+    /// next one find the tail as full: then one of them makes the segment and the other finds it made. What was taken in between
+    /// is behind the segment, and taken again.
+    pub(super) async fn settle(self: &Arc<Self>) -> Result<(), AppError> {
         let index = Arc::clone(self);
         blocking(move || {
+            let _turn = index.settling.lock().unwrap_or_else(PoisonError::into_inner);
             let written = {
                 let shown = index.shown.read().unwrap_or_else(PoisonError::into_inner);
+                if !index.is_full(&shown.tail) {
+                    return Ok(());
+                }
                 shown.tail.write(&index.folder)?
             };
             let last = written.footer().last;

@@ -305,6 +305,19 @@ async fn what_a_crash_leaves_is_taken_up_and_what_is_lost_is_made_anew() {
 }
 
 #[tokio::test]
+async fn a_segment_is_made_once_whoever_goes_away_meanwhile() {
+    let mut life = Life::new(6).await;
+    life.live(5).await;
+    let segments = life.index.stretches().len();
+    // Who comes to it after another has made it finds nothing to make it of.
+    let (one, other) = tokio::join!(life.index.settle(), life.index.settle());
+    one.and(other).unwrap();
+    assert_eq!(life.index.stretches().len(), segments);
+    life.live(3).await;
+    life.check(6);
+}
+
+#[tokio::test]
 async fn damage_is_noticed() {
     let mut life = Life::new(5).await;
     life.live(4).await;

@@ -26,8 +26,8 @@ const SUBJECT_BYTES: u64 = 32;
 const END_BYTES: u64 = 24;
 /// Rows that are numbered in memory at once; of a larger product the rows are read several times.
 const ROWS_AT_ONCE: u64 = 16 << 20;
-/// Most rows of one person that are looked for.
-pub(super) const ROWS_OF_PERSON_MAX: u64 = 1_000_000;
+/// Most rows of one person that are looked for. A product with more of them is told as one that can't be tied to him.
+const ROWS_OF_PERSON_MAX: u64 = 1_000_000;
 
 /// The rows of a product by person.
 #[derive(Debug)]
@@ -116,8 +116,8 @@ impl SubjectRows {
         SubjectRows::open(path)?.ok_or_else(|| damaged(path))
     }
 
-    /// The rows of the person with an identity. Error: he has more than [`ROWS_OF_PERSON_MAX`].
-    pub(super) fn of(&self, key: &IndexKey, identity: &str) -> Result<RoaringTreemap, AppError> {
+    /// The rows of the person with an identity; none where he has more than [`ROWS_OF_PERSON_MAX`].
+    pub(super) fn of(&self, key: &IndexKey, identity: &str) -> Result<Option<RoaringTreemap>, AppError> {
         let wanted = digest_of(key, identity);
         let (mut low, mut high) = (0, self.subjects);
         while low < high {
@@ -129,7 +129,7 @@ impl SubjectRows {
                 std::cmp::Ordering::Equal => return self.list(start, count),
             }
         }
-        Ok(RoaringTreemap::new())
+        Ok(Some(RoaringTreemap::new()))
     }
 
     fn subject(&self, number: u64) -> Result<([u8; DIGEST_BYTES], u64, u64), AppError> {
@@ -141,19 +141,17 @@ impl SubjectRows {
         Ok((digest, eight(16)?, eight(24)?))
     }
 
-    fn list(&self, start: u64, count: u64) -> Result<RoaringTreemap, AppError> {
+    fn list(&self, start: u64, count: u64) -> Result<Option<RoaringTreemap>, AppError> {
         if start.checked_add(count).is_none_or(|end| end > self.rows) {
             return Err(damaged(&self.path));
         }
         if count > ROWS_OF_PERSON_MAX {
-            return Err(AppError::Invalid(format!(
-                "a product has more than {ROWS_OF_PERSON_MAX} rows about this person; ask the data authority for them"
-            )));
+            return Ok(None);
         }
         let mut bytes = vec![0; usize::try_from(count * 8).map_err(|_| damaged(&self.path))?];
         self.read(&mut bytes, 8 + start * 8)?;
         let number = |eight: &[u8]| eight.try_into().map_or(0, u64::from_le_bytes);
-        Ok(bytes.chunks_exact(8).map(number).collect())
+        Ok(Some(bytes.chunks_exact(8).map(number).collect()))
     }
 
     fn read(&self, bytes: &mut [u8], at: u64) -> Result<(), AppError> {
@@ -189,4 +187,36 @@ fn digest_of(key: &IndexKey, identity: &str) -> [u8; DIGEST_BYTES] {
 
 fn damaged(path: &Path) -> AppError {
     super::segment::damaged(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_of_very_many_rows_is_not_tied_and_others_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("product.rows");
+        let key = IndexKey::from_bytes([7; 32]);
+        let rows = ROWS_OF_PERSON_MAX + 1;
+        // The rows themselves are a hole in the file: all are row 0.
+        let mut subjects = [("many", rows), ("few", 2)].map(|(name, count)| (digest_of(&key, name), count));
+        subjects.sort_unstable();
+        let mut end = Vec::new();
+        for (digest, count) in subjects {
+            end.extend_from_slice(&digest);
+            end.extend_from_slice(&0_u64.to_le_bytes());
+            end.extend_from_slice(&count.to_le_bytes());
+        }
+        end.extend_from_slice(&rows.to_le_bytes());
+        end.extend_from_slice(&2_u64.to_le_bytes());
+        end.extend_from_slice(MAGIC);
+        let file = File::create(&path).unwrap();
+        file.write_all_at(MAGIC, 0).unwrap();
+        file.write_all_at(&end, 8 + 8 * rows).unwrap();
+        let found = SubjectRows::open(&path).unwrap().unwrap();
+        assert_eq!(found.of(&key, "many").unwrap(), None);
+        assert_eq!(found.of(&key, "few").unwrap(), Some(RoaringTreemap::from_iter([0])));
+        assert_eq!(found.of(&key, "nobody").unwrap(), Some(RoaringTreemap::new()));
+    }
 }

@@ -72,7 +72,7 @@ impl<'a> PersonTables<'a> {
         let key = &self.app.keys.identity;
         let path = path_of(self.app, table);
         if let Some(found) = SubjectRows::open(&path)? {
-            return found.of(key, self.identity).map(Some);
+            return found.of(key, self.identity);
         }
         if !is_about_persons(self.app, table) {
             return Ok(Some(RoaringTreemap::new()));
@@ -82,7 +82,7 @@ impl<'a> PersonTables<'a> {
         if self.made > MADE_PER_PAGE {
             return Err(AppError::Behind);
         }
-        make(self.app, table, &product)?.of(key, self.identity).map(Some)
+        make(self.app, table, &product)?.of(key, self.identity)
     }
 
     /// Rows of live data are named by digests of their keys: the person's can be told where he is the whole key.

@@ -6,7 +6,7 @@ mod ahead;
 use std::time::{Duration, Instant};
 
 use lingqu_transparency::{
-    AuditedRoots, Checkpoint, EntryAudit, Misconduct, NoteVerifier, RootsCheck, TILE_WIDTH, TiledTree,
+    AuditedRoots, Checkpoint, EntryAudit, Misconduct, NoteVerifier, RootsCheck, TILE_WIDTH, TileRead, TiledTree,
     TransparencyError, TreeHasher, decode_bundle,
 };
 
@@ -58,12 +58,13 @@ enum Step {
 
 impl LogWatch {
     /// Reads the entries under the last checkpoint that were not read before, and remembers how far it came. With the twin each
-    /// entry of both roots is held against the twin's checkpoint, too.
+    /// entry of both roots is held against the twin's checkpoint, too, and the twin's tree against the entries: a log that leaves out
+    /// the entries of both roots may have a twin of anything.
     ///
     /// # Errors
     /// The log or its twin can't be reached, or what it shows does not hold: [`WatchError::RootsDiffer`],
-    /// [`WatchError::TwinBehind`], [`TransparencyError::ProofFailed`] when the entries are others than those that are signed. What
-    /// was read before stays remembered.
+    /// [`WatchError::TwinBehind`], [`WatchError::TwinOfOthers`], [`TransparencyError::ProofFailed`] when the entries are others than
+    /// those that are signed. What was read before stays remembered.
     pub async fn audit_entries(&mut self, twin: Option<&TwinSetting>) -> Result<Audited, WatchError> {
         self.audit_entries_telling(twin, &mut |_, _| {}).await
     }
@@ -157,14 +158,9 @@ impl Pass {
     fn run(&self) -> Result<Step, WatchError> {
         let checkpoint = Checkpoint::open(&self.note, &self.key)?;
         let hasher = TreeHasher::of(self.key.key_type().suite());
-        let mut audit = self.files.with_tiles(|read| {
-            if self.from == 0 {
-                return Ok(EntryAudit::begin(hasher));
-            }
-            let mut tree = TiledTree::new(hasher, read, checkpoint.size);
-            let (root, _) = tree.proven_root_at(self.from, &checkpoint.root)?;
-            EntryAudit::resume(hasher, read, (self.from, checkpoint.size), &root)
-        })?;
+        let mut audit = self.files.with_tiles(|read| audit_from(self.from, hasher, read, &checkpoint))?;
+        // What is wrong with the twin is told once the log itself was found to hold.
+        let mut twin = self.twin.as_ref().map(|(files, key)| TwinTree::begin(files, key, self.from));
         let (mut found, mut unlike) = (Vec::new(), None);
         let mut ahead =
             Ahead::begin(&self.files, self.from / TILE_WIDTH..self.to.div_ceil(TILE_WIDTH), checkpoint.size);
@@ -173,7 +169,8 @@ impl Pass {
                 break;
             }
             let bundle = ahead.next()?;
-            let tiles = self.read_bundle(&mut audit, bundle, &mut found)?;
+            let grown = twin.as_mut().and_then(|twin| twin.as_mut().ok());
+            let tiles = self.read_bundle(&mut audit, grown, bundle, &mut found)?;
             unlike = unlike.or(tiles.err());
         }
         // What is still on the way is not waited for.
@@ -194,13 +191,18 @@ impl Pass {
         if let Some(unlike) = unlike {
             return Err(unlike.into());
         }
-        self.check_roots(found, to)
+        let step = self.check_roots(found, to)?;
+        if let (Step::Read { .. }, Some(twin)) = (&step, twin) {
+            twin?.check()?;
+        }
+        Ok(step)
     }
 
     /// Reads a bundle as far as this step goes; answers whether the tiles of hashes that it fills up are what it makes of them.
     fn read_bundle(
         &self,
         audit: &mut EntryAudit,
+        mut twin: Option<&mut TwinTree<'_>>,
         bundle: Bundle,
         found: &mut Vec<AuditedRoots>,
     ) -> Result<Result<(), TransparencyError>, WatchError> {
@@ -212,6 +214,9 @@ impl Pass {
         let (mut tiles, mut hashes) = (Vec::new(), hashes);
         for entry in entries.into_iter().take(last as usize).skip(first as usize) {
             let at = audit.size();
+            if let Some(twin) = &mut twin {
+                twin.audit.read(&entry)?;
+            }
             if let Some(roots) = audit.read_growing(&entry, &mut tiles)? {
                 found.push(AuditedRoots { index: at, entry, roots });
             }
@@ -275,6 +280,53 @@ impl Pass {
             .with_tiles(|read| audited.twin_differs((self.note.as_str(), &self.key), read, &twin, differs))?;
         Ok(Step::Misconduct(Box::new(misconduct)))
     }
+}
+
+/// The twin's tree, grown over the entries of the log.
+struct TwinTree<'p> {
+    files: &'p RemoteFiles,
+    hasher: TreeHasher,
+    checkpoint: Checkpoint,
+    audit: EntryAudit,
+}
+
+impl<'p> TwinTree<'p> {
+    /// From a size on, as the twin signs it.
+    fn begin(files: &'p RemoteFiles, key: &NoteVerifier, from: u64) -> Result<TwinTree<'p>, WatchError> {
+        let checkpoint = Checkpoint::open(&files.checkpoint()?, key)?;
+        if checkpoint.size < from {
+            return Err(WatchError::TwinBehind { size: from });
+        }
+        let hasher = TreeHasher::of(key.key_type().suite());
+        let audit = files.with_tiles(|read| audit_from(from, hasher, read, &checkpoint))?;
+        Ok(TwinTree { files, hasher, checkpoint, audit })
+    }
+
+    /// Holds what the entries come to against what the twin signs.
+    fn check(&self) -> Result<(), WatchError> {
+        let (size, checkpoint) = (self.audit.size(), &self.checkpoint);
+        if checkpoint.size < size {
+            return Err(WatchError::TwinBehind { size });
+        }
+        let signed = self.files.with_tiles(|read| {
+            TiledTree::new(self.hasher, read, checkpoint.size).proven_root_at(size, &checkpoint.root)
+        })?;
+        if signed.0 == self.audit.root() { Ok(()) } else { Err(WatchError::TwinOfOthers { size }) }
+    }
+}
+
+/// Goes on behind the first entries of a tree, as a checkpoint signs them.
+fn audit_from(
+    size: u64,
+    hasher: TreeHasher,
+    read: TileRead<'_>,
+    checkpoint: &Checkpoint,
+) -> Result<EntryAudit, TransparencyError> {
+    if size == 0 {
+        return Ok(EntryAudit::begin(hasher));
+    }
+    let (root, _) = TiledTree::new(hasher, read, checkpoint.size).proven_root_at(size, &checkpoint.root)?;
+    EntryAudit::resume(hasher, read, (size, checkpoint.size), &root)
 }
 
 /// Holds a tile of hashes that the log serves, or one that is longer by now, against what the entries make of it.

@@ -83,12 +83,14 @@ pub fn unpack(bundle: &[u8], directory: &Path) -> Result<usize, Failure> {
 pub fn verify(directory: &Path, trust: &EvidenceTrust) -> (EvidenceReport, Vec<String>) {
     let left = Cell::new(FILE_BYTES_MAX);
     let read = |path: &str| {
-        let bytes = read_bounded(&directory.join(path)).ok()?;
+        let bytes = file_of(directory, path)?;
         // A folder is no larger than a file may be.
         left.set(left.get().checked_sub(bytes.len() as u64)?);
         Some(bytes)
     };
     let report = verify_evidence_files(&read, trust);
+    // The same files once more, for their names.
+    left.set(FILE_BYTES_MAX);
     let listed = Evidence::from_files(&read).and_then(|evidence| evidence.file_paths()).unwrap_or_default();
     let listed: BTreeSet<PathBuf> = listed.into_iter().map(PathBuf::from).collect();
     let strangers = found(directory).into_iter().filter(|path| !listed.contains(path));
@@ -100,7 +102,7 @@ pub fn verify_parts(places: &[PathBuf], trust: &EvidenceTrust) -> Result<Evidenc
     let mut numbered = Vec::with_capacity(places.len());
     for place in places {
         let number = if place.is_dir() {
-            let read = |path: &str| read_bounded(&place.join(path)).ok();
+            let read = |path: &str| file_of(place, path);
             Evidence::from_files(&read).ok().and_then(|evidence| part_number_of(&evidence))
         } else {
             part_number(&read_bounded(place)?)
@@ -117,12 +119,31 @@ pub fn verify_parts(places: &[PathBuf], trust: &EvidenceTrust) -> Result<Evidenc
     let mut parts = EvidenceParts::default();
     for (_, place) in numbered {
         if place.is_dir() {
-            parts.add_files(&|path| read_bounded(&place.join(path)).ok(), trust);
+            parts.add_files(&|path| file_of(place, path), trust);
         } else {
             parts.add(&read_bounded(place)?, trust);
         }
     }
     parts.finish().ok_or_else(|| Failure::Mend("name the evidence to verify".to_owned()))
+}
+
+/// The parts of evidence that lie in a folder, by the names that an export gives them; none in one that is evidence itself.
+pub fn parts_in(folder: &Path) -> Vec<PathBuf> {
+    if folder.join("manifest").exists() {
+        return Vec::new();
+    }
+    let is_part = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.split_once("part-").is_some_and(|(_, rest)| rest.contains("-of-"))
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX);
+    entries.map(|entry| entry.path()).filter(is_part).collect()
+}
+
+/// A file of a folder that somebody handed over. A pipe or a device in its place would be waited for, or read, without end.
+fn file_of(directory: &Path, path: &str) -> Option<Vec<u8>> {
+    let path = directory.join(path);
+    if std::fs::metadata(&path).is_ok_and(|found| found.is_file()) { read_bounded(&path).ok() } else { None }
 }
 
 /// The files below a folder, relative to it, in order.
@@ -148,4 +169,20 @@ fn found(directory: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_of;
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("manifest"), b"text").unwrap();
+        assert_eq!(file_of(directory.path(), "manifest"), Some(b"text".to_vec()));
+        std::os::unix::fs::symlink("/dev/zero", directory.path().join("endless")).unwrap();
+        for other in ["endless", ".", "missing"] {
+            assert_eq!(file_of(directory.path(), other), None, "{other}");
+        }
+    }
 }

@@ -297,6 +297,13 @@ pub(crate) fn check(reader: &mut Reader<'_>, details: &ProductDetails, scope: &S
             "marks hang on the key of a row; name one".to_owned(),
         );
     }
+    if details.names_subjects() {
+        return refused(
+            "指明主体的产品，其各行是关于个人的信息，须准确、完整（个人信息保护法第八条），不能加标记；请省略 marking".to_owned(),
+            "the rows of a product that names subjects are about persons and accurate and complete by law (PIPL art. 8), whatever resource a column comes from; leave the marking out"
+                .to_owned(),
+        );
+    }
     for resource in details.inputs.keys() {
         if reader.resource(resource)?.snapshot.as_ref().is_some_and(|snapshot| snapshot.live.is_some()) {
             return refused(

@@ -35,13 +35,6 @@ pub(super) fn check(
     if marking.decoys_per_million > scope.marks.decoys_per_million {
         return Err(too_wide("decoys", scope.marks.decoys_per_million));
     }
-    if details.subject.is_some() || !details.further_subjects.is_empty() {
-        return Err(refused(
-            "指明主体的产品不得含诱饵行：个人信息须准确（个人信息保护法第八条）".to_owned(),
-            "a product that names subjects holds no decoys: data about persons is accurate by law (PIPL art. 8)"
-                .to_owned(),
-        ));
-    }
     if !details.shape.row_by_row {
         return Err(refused(
             "含诱饵行的产品须逐行取自一份资源（不连接、不汇总、不限行数），否则未取的行可能与诱饵行同主键；请改写 SQL，或不设诱饵行".to_owned(),

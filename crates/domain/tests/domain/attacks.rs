@@ -6,6 +6,7 @@ use lingqu_domain::access::Actor;
 use lingqu_domain::command::Command;
 use lingqu_domain::id::{MandateId, PermitId};
 use lingqu_domain::mandate::RevenueTerms;
+use lingqu_domain::party::{Organisation, Role};
 use lingqu_domain::permit::PermitDetails;
 use lingqu_domain::product::{ProductDetails, SourceColumn};
 use lingqu_domain::refusal::{Refusal, RefusalCode};
@@ -301,6 +302,119 @@ fn a_lowered_ceiling_binds_products_that_are_listed() {
     life.world.done(&life.approver("operator"), Command::SetPrice { product: life.id("punctuality"), price });
     life.world.done(&life.approver("operator"), list);
     assert!(life.world.decide(&life.handler("insurer"), &place).is_ok());
+}
+
+#[test]
+fn a_contract_that_waits_is_signed_about_what_is_open_to_orders_at_a_price_that_is_allowed() {
+    let placed = Life::until("orders placed");
+    let terms_digest = crate::life::terms(&placed, "insurer's order");
+    let sign = Command::SignContract { order: placed.id("insurer's order"), terms_digest };
+    let refused = |life: &Life| life.world.refused(&life.approver("insurer"), &sign).code;
+    assert!(placed.world.decide(&placed.approver("insurer"), &sign).is_ok());
+
+    let mut life = placed.clone();
+    let mut ceiling = details::ceiling(&life);
+    ceiling.per_call = "0.01".parse().unwrap();
+    let command = Command::SetCeiling { product: life.id("punctuality"), ceiling };
+    life.world.done(&life.approver("implementer"), command);
+    assert_eq!(refused(&life), RefusalCode::PriceAboveCeiling);
+
+    let mut life = placed.clone();
+    let delist = Command::DelistProduct { product: life.id("punctuality"), reason: "复核".to_owned() };
+    life.world.done(&life.approver("operator"), delist);
+    assert_eq!(refused(&life), RefusalCode::WrongState);
+    life.world.done(&life.approver("operator"), Command::ListProduct { product: life.id("punctuality") });
+    assert!(life.world.decide(&life.approver("insurer"), &sign).is_ok());
+}
+
+#[test]
+fn publicity_that_crosses_into_a_year_lasts_over_the_holidays_that_are_published_for_it() {
+    let mut life = Life::until("registrations accepted");
+    life.world.now = crate::world::at("2026-12-24T01:00:00Z");
+    let registration = || life.id("drivers registration");
+    let (review, certify) = (
+        Command::ReviewRegistration { registration: registration() },
+        Command::CertifyRegistration { registration: registration() },
+    );
+    let registrar = life.approver("registrar");
+    life.world.done(&registrar, review);
+    // Ten working days, if 1 January were one.
+    let mut before = life.clone();
+    before.world.now = crate::world::at("2027-01-08T01:00:00Z");
+    assert!(before.world.decide(&registrar, &certify).is_ok());
+    adopt(&mut life, |rulebook| {
+        rulebook.calendar.version = "2027".to_owned();
+        rulebook.calendar.published_through_year = 2027;
+        rulebook.calendar.holidays.insert("2027-01-01".parse().unwrap());
+    });
+    life.world.now = crate::world::at("2027-01-08T01:00:00Z");
+    let refusal = life.world.refused(&registrar, &certify);
+    assert_eq!(refusal.code, RefusalCode::TooEarly);
+    assert!(refusal.en.contains("through 2027-01-08"), "{refusal}");
+    life.world.now = crate::world::at("2027-01-09T01:00:00Z");
+    assert!(life.world.decide(&registrar, &certify).is_ok());
+}
+
+#[test]
+fn a_mandate_that_is_revoked_before_its_term_begins_leaves_no_right_to_use() {
+    let mut life = Life::until("plan approved");
+    let mut mandate = details::mandate(&life);
+    mandate.term = term("2027-06-01T00:00:00Z", "2028-01-01T00:00:00Z");
+    let recorded = life.world.done(&life.handler("implementer"), Command::DraftMandate { details: Box::new(mandate) });
+    let mandate: MandateId = created(&recorded);
+    life.world.done(&life.approver("implementer"), Command::ApproveMandate { mandate: mandate.clone() });
+    for party in ["implementer", "operator"] {
+        life.world.done(&life.approver(party), Command::SignAgreement { mandate: mandate.clone() });
+    }
+    let held = |life: &Life| {
+        let rights = life.world.state.rights.values().map(|right| &right.value);
+        let of_mandate = rights.filter(|right| right.basis == mandate.as_str());
+        of_mandate.filter(|right| right.holds_at(crate::world::at("2027-07-01T00:00:00Z"))).count()
+    };
+    assert_eq!(held(&life), 3);
+    let revoke = Command::RevokeMandate { mandate: mandate.clone(), reason: "违约".to_owned() };
+    life.world.done(&life.approver("implementer"), revoke);
+    assert_eq!(held(&life), 0);
+}
+
+#[test]
+fn an_operator_is_neither_its_own_competent_department_nor_its_own_price_authority() {
+    let mut life = Life::until("parties");
+    let roles = [Role::Operator, Role::CompetentDepartment, Role::PriceAuthority];
+    life.admit("operator", details::party("all three", 82, Organisation::Enterprise, &roles));
+    life.walk("parties", "agreement signed");
+    let apply = |competent: &str| {
+        let permit = PermitDetails { competent: life.party(competent), ..details::insurance_permit(&life) };
+        Command::ApplyPermit { details: Box::new(permit) }
+    };
+    let refused = |competent: &str| life.world.refused(&life.handler("operator"), &apply(competent)).code;
+    assert_eq!((refused("operator"), refused("insurer")), (RefusalCode::RelatedParties, RefusalCode::Invalid));
+    assert!(life.world.decide(&life.handler("operator"), &apply("competent")).is_ok());
+    let fix = |operator: &str| Command::FixPermittedRevenue {
+        operator: life.party(operator),
+        term: term("2026-11-30T16:00:00Z", "2027-12-31T16:00:00Z"),
+        cost: "100000".parse().unwrap(),
+        profit_rate: details::decimal("0.06"),
+        tax: "3000".parse().unwrap(),
+        treasury_yield: details::decimal("0.0175"),
+    };
+    let own = life.world.refused(&life.approver("operator"), &fix("operator"));
+    assert_eq!(own.code, RefusalCode::RelatedParties);
+    assert!(life.world.decide(&life.approver("price"), &fix("operator")).is_ok());
+}
+
+#[test]
+fn a_voucher_is_recorded_once() {
+    let mut life = Life::until("confirmed");
+    let voucher = |number: &str| Command::RecordVoucher {
+        settlement: life.id("settlement"),
+        number: number.to_owned(),
+        amount: "1".parse().unwrap(),
+    };
+    let (first, second) = (voucher("非税 2"), voucher("非税 3"));
+    life.world.done(&life.handler("finance"), first.clone());
+    assert_eq!(life.world.refused(&life.handler("finance"), &first).code, RefusalCode::AlreadyExists);
+    life.world.done(&life.handler("finance"), second);
 }
 
 #[test]

@@ -73,7 +73,7 @@ events! {
         OutputReviewed {..} = "product.output_reviewed",
         RegistrationApplied(_) = "product.registration_applied", Certified(_) = "product.certified",
         CeilingAgreed {..} = "product.ceiling_agreed", CeilingSet(_) = "product.ceiling_set", PriceSet(_) = "product.price_set", Listed = "product.listed",
-        Delisted {..} = "product.delisted",];
+        Delisted {..} = "product.delisted", ListingAgreed {..} = "product.listing_agreed",];
     PermittedRevenue(PermittedRevenueEvent) => [
         Fixed {..} = "permitted_revenue.fixed", Earned {..} = "permitted_revenue.earned",
         Returned {..} = "permitted_revenue.returned",];

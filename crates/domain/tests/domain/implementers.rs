@@ -139,12 +139,28 @@ fn settled() -> Life {
     life
 }
 
+fn list(life: &Life) -> Command {
+    Command::ListProduct { product: life.id("shared") }
+}
+
+fn delist(life: &Life) -> Command {
+    Command::DelistProduct { product: life.id("shared"), reason: "复核".to_owned() }
+}
+
 /// A whole life of a product on permits of two implementers.
 pub fn whole() -> Life {
     let mut life = settled();
     for side in SIDES {
         let confirm = Command::ConfirmSettlement { settlement: life.id("settlement") };
         life.world.done(&life.approver(side), confirm);
+    }
+    for side in ["operator", "implementer"] {
+        let delist = delist(&life);
+        life.world.done(&life.approver(side), delist);
+    }
+    for side in ["implementer", "operator"] {
+        let list = list(&life);
+        life.world.done(&life.approver(side), list);
     }
     life
 }
@@ -196,9 +212,38 @@ fn the_lowest_ceiling_binds_once_every_implementer_has_set_one() {
 fn any_implementer_may_delist_what_it_takes_all_to_offer() {
     for side in ["implementer", "bureau", "operator"] {
         let mut life = settled();
-        let delist = Command::DelistProduct { product: life.id("shared"), reason: "复核".to_owned() };
+        let delist = delist(&life);
         life.world.done(&life.approver(side), delist);
     }
+}
+
+#[test]
+fn what_implementers_delisted_is_listed_again_once_each_of_them_agrees() {
+    let mut life = settled();
+    let (list, delist) = (list(&life), delist(&life));
+    let code = |life: &Life, side: &str, command: &Command| life.world.refused(&life.approver(side), command).code;
+    for side in SIDES {
+        assert_eq!(code(&life, side, &list), RefusalCode::NotPermitted, "it is the operator that lists");
+    }
+    life.world.done(&life.approver("implementer"), delist.clone());
+    assert_eq!(code(&life, "implementer", &delist), RefusalCode::WrongState, "twice");
+    assert_eq!(code(&life, "bureau", &list), RefusalCode::NotPermitted, "it delisted nothing");
+    life.world.done(&life.approver("bureau"), delist.clone());
+    for side in SIDES {
+        let refusal = life.world.refused(&life.approver("operator"), &list);
+        assert_eq!(refusal.code, RefusalCode::NotPermitted);
+        assert!(refusal.en.contains(life.party(side).as_str()), "{refusal}");
+        life.world.done(&life.approver(side), list.clone());
+        assert_eq!(code(&life, side, &list), RefusalCode::NotPermitted, "it has agreed already");
+    }
+    life.world.done(&life.approver("operator"), list.clone());
+    // What its operator delisted an implementer may hold as well.
+    life.world.done(&life.approver("operator"), delist.clone());
+    assert_eq!(code(&life, "operator", &delist), RefusalCode::WrongState);
+    life.world.done(&life.approver("bureau"), delist);
+    assert_eq!(code(&life, "operator", &list), RefusalCode::NotPermitted);
+    life.world.done(&life.approver("bureau"), list.clone());
+    life.world.done(&life.approver("operator"), list);
 }
 
 #[test]

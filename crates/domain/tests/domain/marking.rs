@@ -154,6 +154,17 @@ fn personal_and_credit_data_are_exact_by_law() {
         assert_eq!((refusal.code, refusal.subject.as_str()), (RefusalCode::Invalid, "marks"));
         assert!(refusal.en.contains("PIPL art. 8") && refusal.zh.contains("个人信息保护法第八条"), "{refusal}");
     }
+    // A row that names somebody is about him, with whatever stands in it.
+    let life = permitted();
+    let product = marked_product(&life);
+    let key = product.key.first().cloned();
+    for named in [
+        ProductDetails { subject: key.clone(), ..product.clone() },
+        ProductDetails { further_subjects: key.into_iter().collect(), ..product },
+    ] {
+        let refusal = draft(&life, named).unwrap_err();
+        assert!(refusal.subject == "marking" && refusal.en.contains("PIPL art. 8"), "{refusal}");
+    }
     let marks = Some(MarkDeclaration { credit_data: true, limits: limits() });
     let refusal = declare(ResourceDetails { marks, ..details::flights() }).unwrap_err();
     assert!(refusal.en.contains("Credit Reporting") && refusal.zh.contains("征信业管理条例"), "{refusal}");

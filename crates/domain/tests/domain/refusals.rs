@@ -6,7 +6,8 @@ use jiff::ToSpan;
 use lingqu_domain::access::{Actor, Duty};
 use lingqu_domain::command::Command;
 use lingqu_domain::consent::ConsentLimits;
-use lingqu_domain::party::{Division, NODE_WIDE_ROLES, Organisation, Role, Tier};
+use lingqu_domain::event::{Event, Recorded};
+use lingqu_domain::party::{Division, NODE_WIDE_ROLES, Organisation, PartyEvent, Role, Tier, UserEvent};
 use lingqu_domain::refusal::RefusalCode as Code;
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::resource::{Grade, Nature};
@@ -89,6 +90,76 @@ fn roles_are_distinct_and_everybody_keeps_to_his_own() {
     disabled.world.done(&life.member("insurer").admin, Command::DisableUser { user });
     let order = Command::PlaceOrder { details: Box::new(details::order(life.id("none"), "public", &[Mode::Rows])) };
     refuses(&disabled, &life.handler("insurer"), order, Code::NotPermitted, "place_order");
+}
+
+/// Offices of a county that were registered before their division was asked: the journal replays, and they act for themselves alone.
+#[test]
+fn an_office_of_a_division_does_not_act_for_the_node() {
+    let life = Life::until("registrations applied");
+    let all = [Role::Registrar, Role::PriceAuthority, Role::Auditor, Role::Provider];
+    for (code, is_refused) in [("450102", true), ("440000", true), ("450000", false)] {
+        for roles in [&all[..], &[Role::DataAuthority]] {
+            let mut life = life.clone();
+            let mut details = details::party("old", 96, Organisation::Department, roles);
+            details.division = Division::new(code).unwrap();
+            let (party, user) = (format!("pty_{:032}", 96), format!("usr_{:032}", 96));
+            let duties = [Duty::Administrator, Duty::Handler, Duty::Approver].into();
+            let added = UserEvent::Added { party: party.parse().unwrap(), duties };
+            recorded(&mut life, &party, Event::Party(PartyEvent::Registered(details)));
+            recorded(&mut life, &user, Event::User(added));
+            let actor = Actor::User(user.parse().unwrap());
+            let commands = if roles.contains(&Role::DataAuthority) {
+                let details = details::party("x", 95, Organisation::Enterprise, &[Role::Consumer]);
+                vec![Command::RegisterParty { details }]
+            } else {
+                let fix = Command::FixPermittedRevenue {
+                    operator: life.party("operator"),
+                    term: term("2026-11-30T16:00:00Z", "2027-12-31T16:00:00Z"),
+                    cost: "100000".parse().unwrap(),
+                    profit_rate: decimal("0.06"),
+                    tax: "3000".parse().unwrap(),
+                    treasury_yield: decimal("0.0175"),
+                };
+                vec![Command::AcceptRegistration { registration: life.id("drivers registration") }, fix]
+            };
+            for command in commands {
+                if is_refused {
+                    refuses(&life, &actor, command, Code::NotPermitted, "register_party");
+                } else {
+                    assert!(life.world.decide(&actor, &command).is_ok(), "{command:?}");
+                }
+            }
+            if roles.contains(&Role::Provider) {
+                let entry = boxed(details::drivers(), |entry| entry.table = name("other_drivers"));
+                assert!(life.world.decide(&actor, &Command::DraftResource { details: entry }).is_ok(), "{code}");
+            }
+        }
+    }
+    // No node begins with an authority that could not act for it.
+    let mut authority = details::party("x", 98, Organisation::Department, &[Role::DataAuthority]);
+    authority.division = Division::new("450100").unwrap();
+    let initialise = Command::InitialiseNode { tier: Tier::Region, division: details::division(), authority };
+    refuses(
+        &Life::until("empty"),
+        &Actor::Node,
+        initialise,
+        Code::Invalid,
+        "act for all of the node's division (450000)",
+    );
+}
+
+/// Folds an event as a journal has it, whatever would be decided today.
+fn recorded(life: &mut Life, stream: &str, event: Event) {
+    let state = &mut life.world.state;
+    let recorded = Recorded {
+        position: state.position + 1,
+        at: life.world.now,
+        actor: Actor::Node,
+        stream: stream.to_owned(),
+        stream_version: state.version(stream) + 1,
+        event,
+    };
+    state.apply(&recorded).expect("the journal replays");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use lingqu_domain::id::RegistrationId;
 use lingqu_domain::refusal::RefusalCode;
 use lingqu_domain::registration::Registrable;
 use lingqu_domain::right::RightKind;
+use lingqu_domain::scope::Mode;
 
+use crate::details;
 use crate::life::Life;
 use crate::world::{at, created};
 
@@ -82,6 +84,10 @@ fn a_product_that_is_on_the_market_is_renewed_too() {
     let operator = life.handler("operator");
     assert_eq!(refused(&life, &operator, &command).0, RefusalCode::AlreadyExists);
     life.world.now = at("2030-01-10T00:00:00Z");
+    // What was listed with a certificate is not sold without one.
+    let order = details::order(life.id("punctuality"), "insurance/claim", &[Mode::Rows]);
+    let place = Command::PlaceOrder { details: Box::new(order) };
+    assert_eq!(refused(&life, &life.handler("insurer"), &place).0, RefusalCode::RightMissing);
     let delist = Command::DelistProduct { product: life.id("punctuality"), reason: "续展".to_owned() };
     life.world.done(&life.approver("operator"), delist);
     let list = Command::ListProduct { product: life.id("punctuality") };

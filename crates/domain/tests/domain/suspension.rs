@@ -75,6 +75,24 @@ fn what_the_data_authority_suspends_it_alone_resumes() {
     assert!(life.grant("insurer's order").is_ok());
 }
 
+#[test]
+fn the_data_authority_takes_over_a_suspension_of_the_implementer() {
+    let mut life = Life::whole();
+    let mandate: lingqu_domain::id::MandateId = life.id("mandate");
+    let suspend = Command::SuspendMandate { mandate: mandate.clone(), reason: REASON.to_owned() };
+    let resume = Command::ResumeMandate { mandate, reason: "已排除".to_owned() };
+    life.world.done(&life.approver("implementer"), suspend.clone());
+    assert_eq!(life.world.refused(&life.approver("implementer"), &suspend).code, RefusalCode::WrongState);
+    life.world.done(&life.approver("authority"), suspend.clone());
+    for side in ["implementer", "authority"] {
+        assert_eq!(life.world.refused(&life.approver(side), &suspend).code, RefusalCode::WrongState, "{side}");
+    }
+    assert_eq!(life.world.refused(&life.approver("implementer"), &resume).code, RefusalCode::NotPermitted);
+    suspended(&life, "insurer's order", "mandate");
+    life.world.done(&life.approver("authority"), resume);
+    assert!(life.grant("insurer's order").is_ok());
+}
+
 /// Orders with a grant now that stand on a mandate.
 fn orders_under(life: &Life, mandate: &lingqu_domain::id::MandateId) -> Vec<OrderId> {
     let state = &life.world.state;

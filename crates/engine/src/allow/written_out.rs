@@ -292,7 +292,7 @@ fn has_named_window(over: Option<&WindowType>) -> bool {
 }
 
 /// A name as the planner reads it: with the letters of ASCII small, or between quotes as it is.
-fn name_of(name: &Ident) -> String {
+pub(super) fn name_of(name: &Ident) -> String {
     match name.quote_style {
         None => name.value.to_ascii_lowercase(),
         Some(_) => name.value.clone(),

@@ -10,6 +10,9 @@
 //! A sketch of the former kind is compared with the same rows sketched as then ([`former`](super::former)). Where they agree the
 //! number is given again, and recorded anew if there is room. Where keys may repeat, two that agree may still differ by rows that
 //! have cut each other out: there such a number is refused until its contributors have changed by the floor.
+//!
+//! Two products that know rows or contributors by other columns have digests of which none agree, and look as if they had nobody
+//! in common. Of these a recipient gets numbers of one kind alone: the record says by what its numbers know them.
 
 use std::collections::BTreeSet;
 
@@ -70,6 +73,7 @@ pub(crate) async fn release(
         match added {
             Added::Recorded => return Ok(()),
             Added::Moved => compared_to = head,
+            Added::Incomparable => return Err(incomparable().into()),
             Added::Full => {
                 let what = "this order's consumer has been given as many different statistics of these data as are kept apart from each \
                             other; ask for one of those again";
@@ -78,6 +82,14 @@ pub(crate) async fn release(
         }
     }
     Err(EngineError::Busy)
+}
+
+/// What was given before knows rows or contributors by something else, so nobody can tell by how many of them an answer differs.
+pub(super) fn incomparable() -> Refusal {
+    let what = "this order's consumer, or one tied to it, was given statistics of these data by a product that knows rows or subjects by other \
+                columns, and nobody could tell by how few subjects the answers of both differ; ask by that product, or ask the operator for one \
+                with its key and subject";
+    Refusal::new(RefusalCode::DifferenceTooSmall, what)
 }
 
 /// The numbers as they are recorded, each once: some differ in their sketches of the former kind alone.
@@ -289,6 +301,10 @@ mod tests {
             }
             cells.extend_from_slice(added);
             Ok(Added::Recorded)
+        }
+
+        async fn is_comparable(&self) -> Result<bool, EngineError> {
+            Ok(true)
         }
 
         async fn may_ask(&self) -> Result<bool, EngineError> {

@@ -207,6 +207,10 @@ fn measures_of(expression: &Expr) -> Result<Vec<Measure>, Refusal> {
             "DISTINCT inside an aggregate is not allowed; distinct values are counted with noise alone".to_owned(),
         );
     }
+    if call.params.args.len() > 1 {
+        // The rows that have a value of each may be few where those of either are many.
+        return refuse(format!("{name} takes one column as it stands; ask for each by itself"));
+    }
     let mut measures = Vec::new();
     for argument in &call.params.args {
         match argument {

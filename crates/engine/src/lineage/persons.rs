@@ -146,6 +146,18 @@ impl Walk<'_> {
                 // Rows that are alike become one, whose they were.
                 self.tells(input.columns.iter().copied(), &input.scans).then_some(input)
             }
+            LogicalPlan::Distinct(Distinct::On(distinct)) => {
+                let input = self.node(&distinct.input)?;
+                let schema = distinct.input.schema();
+                // One of the rows that are alike in these is kept, whoever's the others were.
+                let alike = self.columns(&distinct.on_expr, schema, &input.columns)?;
+                let is_plain = distinct.sort_expr.iter().flatten().all(|key| self.is_plain(&key.expr));
+                if !is_plain || !self.tells(alike.into_iter(), &input.scans) {
+                    return None;
+                }
+                let columns = self.columns(&distinct.select_expr, schema, &input.columns)?;
+                Some(Traced { columns, ..input })
+            }
             LogicalPlan::Aggregate(aggregate) => {
                 let input = self.node(&aggregate.input)?;
                 let has_sets = aggregate.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_)));

@@ -294,21 +294,7 @@ impl Connections {
         let pool = self.pools.get(name).ok_or_else(|| PostgresError::UnknownConnection { connection: name.clone() })?;
         let connection = pool.acquire().await.map_err(|error| PostgresError::of(name, &error))?;
         let mut reading = Reading { name: name.clone(), connection: Some(connection) };
-        let milliseconds = time.statement_time_max().as_millis();
-        let lock_milliseconds = LOCK_TIME_MAX.as_millis();
-        reading.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await?;
-        // With the catalogue's schema alone no operator or function that somebody made stands in for a built-in one.
-        reading
-            .run(format!(
-                "SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {lock_milliseconds}; \
-                 SET LOCAL idle_in_transaction_session_timeout = {milliseconds}; SET LOCAL search_path = pg_catalog"
-            ))
-            .await?;
-        if let Some(table) = held {
-            // What every SELECT takes, sooner. It hinders no reader and no writer of rows.
-            reading.run(format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.quoted())).await?;
-        }
-        reading.end_when_left().await?;
+        reading.begin(time, held).await?;
         Ok(reading)
     }
 }
@@ -328,6 +314,30 @@ impl Reading {
 
     pub(crate) fn connection(&mut self) -> &mut PgConnection {
         self.connection.as_mut().expect("the connection is given back only when the reading ends")
+    }
+
+    async fn begin(&mut self, time: ReadingTime, held: Option<&TableAddress>) -> Result<(), PostgresError> {
+        let milliseconds = time.statement_time_max().as_millis();
+        let lock_milliseconds = LOCK_TIME_MAX.as_millis();
+        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned()).await?;
+        // With the catalogue's schema alone no operator or function that somebody made stands in for a built-in one.
+        self.run(format!(
+            "SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {lock_milliseconds}; \
+             SET LOCAL idle_in_transaction_session_timeout = {milliseconds}; SET LOCAL search_path = pg_catalog"
+        ))
+        .await?;
+        if let Some(table) = held {
+            // What every SELECT takes, sooner. It hinders no reader and no writer of rows.
+            self.run(format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.quoted())).await?;
+        }
+        self.end_when_left().await
+    }
+
+    /// Goes on in a later state of the database, over the same connection: who asked for a second one while it holds the first would
+    /// wait for itself where many do so at once.
+    pub(crate) async fn begin_later(&mut self, time: ReadingTime) -> Result<(), PostgresError> {
+        self.run("COMMIT".to_owned()).await?;
+        self.begin(time, None).await
     }
 
     /// Has the server look twenty times a second whether this side is still there, so that it does not go on with a statement

@@ -1,8 +1,8 @@
 //! Separated values (CSV, RFC 4180; TSV) with a header line.
 
 use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -25,24 +25,22 @@ pub(super) struct DelimitedRecords {
     spent: Arc<AtomicU64>,
     /// Bytes of the file, once it was read to its end.
     size: Arc<AtomicU64>,
-    /// Whether its lines end with CR and LF.
-    has_crlf: Arc<AtomicBool>,
+    latest: Arc<Mutex<Latest>>,
     headers: Vec<String>,
     null_tokens: Vec<Vec<u8>>,
     record: ByteRecord,
-    line: u64,
 }
 
 impl DelimitedRecords {
     pub(super) fn open(file: &SourceFile, delimiter: u8, null_tokens: &[String]) -> Result<Self, SourceError> {
         let spent = Arc::new(AtomicU64::new(0));
-        let (size, has_crlf) = (Arc::new(AtomicU64::new(NOT_YET)), Arc::new(AtomicBool::new(false)));
+        let (size, latest) = (Arc::new(AtomicU64::new(NOT_YET)), Arc::new(Mutex::new(Latest::default())));
         let bounded = BoundedRead {
             inner: file.open()?,
             spent: Arc::clone(&spent),
             read: 0,
             size: Arc::clone(&size),
-            has_crlf: Arc::clone(&has_crlf),
+            latest: Arc::clone(&latest),
             behind: BEHIND,
         };
         // Ragged records are let through by the reader and refused below, where the line is known.
@@ -53,11 +51,10 @@ impl DelimitedRecords {
             reader,
             spent,
             size,
-            has_crlf,
+            latest,
             headers: Vec::new(),
             null_tokens,
             record: ByteRecord::new(),
-            line: 0,
         };
         records.read_headers()?;
         Ok(records)
@@ -65,6 +62,11 @@ impl DelimitedRecords {
 
     pub(super) fn headers(&self) -> &[String] {
         &self.headers
+    }
+
+    /// Passes over so many records, the names first: those that follow name the columns instead.
+    pub(super) fn pass_over(&mut self, count: usize) -> Result<(), SourceError> {
+        (0..count).try_for_each(|_| self.read_headers())
     }
 
     fn read_headers(&mut self) -> Result<(), SourceError> {
@@ -83,7 +85,7 @@ impl DelimitedRecords {
     }
 
     fn bad_bytes(&self, column: String) -> SourceError {
-        SourceError::BadBytes { file: self.file.name(), line: self.line, column, encoding: self.file.encoding }
+        SourceError::BadBytes { file: self.file.name(), line: self.line(), column, encoding: self.file.encoding }
     }
 
     fn read(&mut self) -> Result<bool, SourceError> {
@@ -97,25 +99,35 @@ impl DelimitedRecords {
                 if is_past && self.record.len() == 1 && self.record.get(0) == Some(END) {
                     return Ok(false);
                 }
-                if let Some(begun) = self.record.position() {
-                    // Between CR and LF the reader has ended a record, and has not counted its line.
-                    let is_between = begun.byte() > 0 && self.has_crlf.load(Ordering::Relaxed);
-                    self.line = begun.line() + u64::from(is_between);
-                }
                 if is_past {
-                    return Err(SourceError::QuoteNotClosed { file: self.file.name(), line: self.line });
+                    // All that was read since is part of the cell, to the last byte.
+                    let line = self.reader.position().line().saturating_sub(self.lines_within());
+                    return Err(SourceError::QuoteNotClosed { file: self.file.name(), line });
                 }
                 Ok(true)
             }
             Err(error) if is_too_long(&error) => {
-                let line = self.line.max(self.reader.position().line());
-                Err(SourceError::RecordTooLong { file: self.file.name(), line })
+                Err(SourceError::RecordTooLong { file: self.file.name(), line: self.reader.position().line() })
             }
             Err(error) => Err(match error.kind() {
                 csv::ErrorKind::Io(error) => self.file.io_fault(error),
                 _ => self.file.unreadable(&error),
             }),
         }
+    }
+}
+
+impl DelimitedRecords {
+    /// How many lines end within the cells of the record.
+    fn lines_within(&self) -> u64 {
+        self.record.as_slice().split(|byte| *byte == b'\n').count() as u64 - 1
+    }
+
+    /// Whether the reader has counted the end of the record's last line: between CR and LF it has ended a record, and has not.
+    fn has_counted_end(&self) -> bool {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.reader.position().byte().checked_sub(1);
+        last.and_then(|last| latest.byte(last)) == Some(b'\n')
     }
 }
 
@@ -127,7 +139,7 @@ impl Records for DelimitedRecords {
         if self.record.len() != self.headers.len() {
             return Ok(Step::Bad(SourceError::RaggedRecord {
                 file: self.file.name(),
-                line: self.line,
+                line: self.line(),
                 found: self.record.len(),
                 expected: self.headers.len(),
             }));
@@ -135,8 +147,9 @@ impl Records for DelimitedRecords {
         Ok(Step::Record)
     }
 
+    /// Counted back from the record's end: where it begins the reader is before the lines that it passes over.
     fn line(&self) -> u64 {
-        self.line
+        self.reader.position().line().saturating_sub(self.lines_within() + u64::from(self.has_counted_end()))
     }
 
     fn cell(&self, index: usize) -> Result<Cell<'_>, SourceError> {
@@ -165,9 +178,40 @@ struct BoundedRead {
     /// Bytes of the file that were read.
     read: u64,
     size: Arc<AtomicU64>,
-    has_crlf: Arc<AtomicBool>,
+    latest: Arc<Mutex<Latest>>,
     /// What is left of what stands behind the file.
     behind: &'static [u8],
+}
+
+/// The bytes that were read last, among which the reader is.
+#[derive(Default)]
+struct Latest {
+    /// How many came before them.
+    before: u64,
+    /// The last of those.
+    previous: u8,
+    bytes: Vec<u8>,
+}
+
+impl Latest {
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(last) = self.bytes.last() {
+            self.previous = *last;
+        }
+        self.before += self.bytes.len() as u64;
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn byte(&self, place: u64) -> Option<u8> {
+        match place.checked_sub(self.before) {
+            Some(at) => self.bytes.get(usize::try_from(at).ok()?).copied(),
+            None => (place + 1 == self.before).then_some(self.previous),
+        }
+    }
 }
 
 impl Read for BoundedRead {
@@ -178,16 +222,21 @@ impl Read for BoundedRead {
         if self.size.load(Ordering::Relaxed) == NOT_YET && !buffer.is_empty() {
             let count = self.inner.read(buffer)?;
             self.spent.fetch_add(count as u64, Ordering::Relaxed);
-            if self.read == 0 {
-                let first = buffer[..count].split(|byte| *byte == b'\n').next();
-                self.has_crlf.store(first.is_some_and(|line| line.ends_with(b"\r")), Ordering::Relaxed);
-            }
             self.read += count as u64;
             if count > 0 {
+                self.keep(&buffer[..count]);
                 return Ok(count);
             }
             self.size.store(self.read, Ordering::Relaxed);
         }
-        self.behind.read(buffer)
+        let count = self.behind.read(buffer)?;
+        self.keep(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl BoundedRead {
+    fn keep(&self, bytes: &[u8]) {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).keep(bytes);
     }
 }

@@ -54,6 +54,8 @@ const WHOLE_JSON_VALUES_MAX: usize = 2_000_000;
 const SEPARATORS: [char; 3] = ['\t', ',', ';'];
 /// Texts that a batch takes until it ends (64 MiB), however few rows they are.
 const TEXT_BATCH_BYTES: u64 = 64 << 20;
+/// Lines that a record of separated values has on average at most, or else it is tried whether more lines than that are one each.
+const LINES_OF_RECORD_MAX: u64 = 2;
 /// What a UTF-16 text without a mark has: at least this share of zero bytes in one half of its places.
 const ZEROS_MIN: f64 = 0.25;
 
@@ -239,8 +241,29 @@ fn read_drawn(path: &Path, options: &FragmentOptions) -> Result<Fragment, Fragme
         },
     };
     file.encoding = found.encoding;
-    let (form, records, headers) = open_text(&file)?;
-    let read = text_rows(&file, records, headers, options.has_header, Kept::of(seed))?;
+    let read = |is_by_line| -> Result<(FragmentForm, TextRows), FragmentError> {
+        let (form, records, headers) = open_text(&file, is_by_line)?;
+        Ok((form, text_rows(&file, records, headers, options.has_header, Kept::of(seed))?))
+    };
+    let (form, read) = match read(false) {
+        // One quote that stands for nothing would take all that follows with it.
+        Err(error @ FragmentError::Source(SourceError::QuoteNotClosed { .. } | SourceError::RecordTooLong { .. })) => {
+            read(true).or(Err(error))?
+        }
+        // Two of them make one value of all that stands between.
+        Ok((FragmentForm::Separated, whole))
+            if lines_in(&file)? > LINES_OF_RECORD_MAX * (whole.rows + whole.left_out).max(1) =>
+        {
+            // Lines of long texts, which a quoted value may have, are mostly none that fit.
+            let fits = |lines: &TextRows| {
+                lines.rows > LINES_OF_RECORD_MAX * whole.rows
+                    && lines::are_even(lines.rows, lines.rows + lines.left_out)
+            };
+            let by_line = read(true).ok().filter(|(_, by_line)| fits(by_line));
+            by_line.unwrap_or((FragmentForm::Separated, whole))
+        }
+        read => read?,
+    };
     finished(&file, read.batch, form, Some(found), (read.rows, read.left_out), digest)
 }
 
@@ -290,6 +313,17 @@ fn head_of(file: &SourceFile) -> Result<Vec<u8>, SourceError> {
     Ok(head)
 }
 
+/// How many lines a text has.
+fn lines_in(file: &SourceFile) -> Result<u64, SourceError> {
+    let (mut text, mut buffer, mut lines) = (file.open()?, vec![0; 1 << 16], 0);
+    loop {
+        match text.read(&mut buffer).map_err(|error| file.io_fault(&error))? {
+            0 => return Ok(lines),
+            count => lines += buffer[..count].iter().filter(|byte| **byte == b'\n').count() as u64,
+        }
+    }
+}
+
 /// Texts of mostly Latin letters in UTF-16 have a zero in every other place; no other text has.
 fn unmarked_utf16(head: &[u8]) -> Option<TextEncoding> {
     if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
@@ -306,12 +340,13 @@ fn unmarked_utf16(head: &[u8]) -> Option<TextEncoding> {
 
 type OpenedText = (FragmentForm, Box<dyn Records + Send>, Vec<String>);
 
-/// Tells the form of a text by its beginning.
-fn open_text(file: &SourceFile) -> Result<OpenedText, SourceError> {
+/// Tells the form of a text by its beginning. Values with a separator between them are read line by line where that is asked for,
+/// so that no quote reaches beyond its line.
+fn open_text(file: &SourceFile, is_by_line: bool) -> Result<OpenedText, SourceError> {
     let mut head = Vec::new();
     file.open()?.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|error| file.io_fault(&error))?;
-    let head = String::from_utf8_lossy(&head);
-    let head = head.trim_start_matches('\u{feff}').trim_start();
+    let whole_head = String::from_utf8_lossy(&head);
+    let head = whole_head.trim_start_matches('\u{feff}').trim_start();
     if head.starts_with(['{', '[']) {
         if let Some(whole) = WholeJson::open(file, WHOLE_JSON_BYTES_MAX, WHOLE_JSON_VALUES_MAX)? {
             let headers = whole.headers().to_vec();
@@ -324,17 +359,23 @@ fn open_text(file: &SourceFile) -> Result<OpenedText, SourceError> {
         let records = JsonRecords::of_found(file, &headers)?;
         return Ok((FragmentForm::Json, Box::new(records), headers));
     }
-    if let Some(form) = lines::form_of(head, &SEPARATORS) {
-        let records = LineRecords::open(file, form)?;
+    let separator = lines::separator_of(head, &SEPARATORS);
+    let by_line = is_by_line.then_some(LineForm::Separated(separator));
+    if let Some(form) = lines::form_of(head, &SEPARATORS).or(by_line) {
+        let mut records = LineRecords::open(file, form)?;
+        if let LineForm::Separated(separator) = form {
+            records.pass_over(lines::lines_above_names(&whole_head, separator))?;
+        }
         let headers = records.headers().to_vec();
         let form = match form {
             LineForm::Bars => FragmentForm::Bars,
             LineForm::Blanks => FragmentForm::Blanks,
+            LineForm::Separated(_) => FragmentForm::Separated,
         };
         return Ok((form, Box::new(records), headers));
     }
-    let separator = lines::separator_of(head, &SEPARATORS);
-    let records = DelimitedRecords::open(file, separator as u8, &[])?;
+    let mut records = DelimitedRecords::open(file, separator as u8, &[])?;
+    records.pass_over(lines::records_above_names(&whole_head, separator))?;
     let headers = records.headers().to_vec();
     Ok((FragmentForm::Separated, Box::new(records), headers))
 }

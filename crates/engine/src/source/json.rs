@@ -188,7 +188,7 @@ impl Records for JsonRecords {
 
     fn line(&self) -> u64 {
         match &self.form {
-            Form::Array { progress, .. } => progress.line(),
+            Form::Array { progress, .. } => progress.begun_line(),
             Form::Lines { line, .. } => *line,
         }
     }
@@ -253,6 +253,8 @@ impl<'de> Deserialize<'de> for JsonObject {
 #[derive(Default)]
 struct Progress {
     lines: AtomicU64,
+    /// The lines before the one on which the last object begins.
+    lines_before: AtomicU64,
     record_bytes: AtomicU64,
     is_closed: AtomicBool,
     /// Whether something stood behind the array's end.
@@ -263,6 +265,11 @@ impl Progress {
     /// The line that the parser is at.
     fn line(&self) -> u64 {
         self.lines.load(Ordering::Relaxed) + 1
+    }
+
+    /// The line on which the last object begins: the parser reads none of the next one.
+    fn begun_line(&self) -> u64 {
+        self.lines_before.load(Ordering::Relaxed) + 1
     }
 
     /// Whether the array that was read had an end and nothing stood behind it.
@@ -306,6 +313,9 @@ impl Unwrapped {
                 self.depth += 1;
                 if self.depth == 1 && self.is_array == Some(true) && byte == b'[' {
                     return b' ';
+                }
+                if self.depth == 2 {
+                    self.progress.lines_before.store(self.progress.lines.load(Ordering::Relaxed), Ordering::Relaxed);
                 }
             }
             b'}' | b']' => {

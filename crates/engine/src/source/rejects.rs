@@ -204,8 +204,11 @@ impl Rejects {
 
     fn flush(&mut self) -> Result<(), SourceError> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let written = file.flush().and_then(|()| file.get_ref().sync_all());
-        written.map_err(|error| unwritten(path, &error))
+        // Its name too, which the folder has.
+        let named = written.and_then(|()| File::open(directory)?.sync_all());
+        named.map_err(|error| unwritten(path, &error))
     }
 }
 

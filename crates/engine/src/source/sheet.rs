@@ -37,7 +37,8 @@ pub(super) struct SheetChoice {
     /// Whether the cells of a merged area all have its value.
     pub(super) fills_merged: bool,
     /// Whether the first row may be one of values. It is handed out as texts then, with a column for each that has a value in it or
-    /// soon after.
+    /// soon after. Where it is none, titles above the names are passed over, and a column counts without a name too when most rows
+    /// have a value in it, such as the rows' numbers that programs put before a table.
     pub(super) names_optional: bool,
 }
 
@@ -90,6 +91,13 @@ struct SheetRow {
     cells: Vec<SheetCell>,
     /// What its texts take; that of a merged area counts in each cell that it fills.
     bytes: u64,
+}
+
+impl SheetRow {
+    /// How many cells have a value.
+    fn filled(&self) -> usize {
+        self.cells.iter().filter(|cell| **cell != SheetCell::Empty).count()
+    }
 }
 
 type Piece = Result<Vec<SheetRow>, SourceError>;
@@ -152,7 +160,7 @@ impl SheetRecords {
     }
 
     fn read_headers(&mut self, choice: &SheetChoice) -> Result<(), SourceError> {
-        let row = loop {
+        let mut row = loop {
             let Some(row) = self.next_row()? else { return Err(self.no_columns()) };
             match choice.header_row {
                 Some(wanted) if row.number < u64::from(wanted) => {}
@@ -160,6 +168,9 @@ impl SheetRecords {
                 _ => break row,
             }
         };
+        if choice.names_optional {
+            row = self.below_titles(row);
+        }
         if choice.names_optional && row.cells.iter().any(SheetCell::is_no_name) {
             let following = self.piece.as_slice().iter().map(|row| row.cells.len());
             let width = following.max().unwrap_or_default().max(row.cells.len());
@@ -168,8 +179,11 @@ impl SheetRecords {
             self.columns = (0..width).collect();
             return Ok(());
         }
+        let unnamed = if choice.names_optional { self.mostly_filled() } else { Vec::new() };
+        row.cells.resize(row.cells.len().max(unnamed.len()), SheetCell::Empty);
         for (column, cell) in row.cells.into_iter().enumerate() {
             let header = match cell {
+                SheetCell::Empty if unnamed.get(column) == Some(&true) => String::new(),
                 SheetCell::Empty => continue,
                 SheetCell::Text(text) => text.trim().to_owned(),
                 SheetCell::Integer(number) => number.to_string(),
@@ -182,6 +196,26 @@ impl SheetRecords {
             self.columns.push(column);
         }
         Ok(())
+    }
+
+    /// The first row that is no title, as a title has less than half as many cells as most rows that follow, all of them texts.
+    fn below_titles(&mut self, mut row: SheetRow) -> SheetRow {
+        let mut counts: Vec<usize> = self.piece.as_slice().iter().map(SheetRow::filled).collect();
+        counts.sort_unstable();
+        let usual = counts.get(counts.len() / 2).copied().unwrap_or_default();
+        while 2 * row.filled() < usual && !row.cells.iter().any(SheetCell::is_no_name) {
+            let Some(next) = self.piece.next() else { break };
+            row = next;
+        }
+        row
+    }
+
+    /// Of each column whether most of the rows that follow soon have a value in it.
+    fn mostly_filled(&self) -> Vec<bool> {
+        let rows = self.piece.as_slice();
+        let width = rows.iter().map(|row| row.cells.len()).max().unwrap_or_default();
+        let has_value = |row: &&SheetRow, column| row.cells.get(column).is_some_and(|cell| *cell != SheetCell::Empty);
+        (0..width).map(|column| 2 * rows.iter().filter(|row| has_value(row, column)).count() > rows.len()).collect()
     }
 
     fn no_columns(&self) -> SourceError {

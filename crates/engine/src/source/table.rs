@@ -25,7 +25,7 @@ pub type BatchStream = Pin<Box<dyn Stream<Item = Result<TableBatch, SourceError>
 pub struct TableBatch {
     rows: RecordBatch,
     bad: Vec<Vec<SourceError>>,
-    /// The others as far as they are known: what stands in a cell that does not fit is nothing to go by.
+    /// The others as far as they are known: a cell that does not fit is missing.
     others: Option<RecordBatch>,
 }
 
@@ -58,7 +58,7 @@ impl TableBatch {
         &self.bad
     }
 
-    /// The others in that order, with nothing to go by in the cells that do not fit. None where they are not known.
+    /// The others in that order, the cells that do not fit missing. None where they are not known.
     pub(crate) fn others(&self) -> Option<&RecordBatch> {
         self.others.as_ref()
     }

@@ -18,7 +18,7 @@ use lingqu_domain::scope::ColumnName;
 use super::older::{Older, OlderRows};
 use crate::columns::SchemaView;
 use crate::postgres::PostgresError;
-use crate::source::{BatchStream, REJECTED_CELLS_MAX, SourceError, TableBatch};
+use crate::source::{BatchStream, SourceError, TableBatch};
 
 /// How new rows are put together with older ones.
 #[derive(Debug)]
@@ -224,9 +224,8 @@ impl Order {
         };
         let mut found = Vec::new();
         for (place, errors) in batch.bad().iter().enumerate() {
-            // Of a row with more bad cells than are told nobody knows which.
-            let is_known = errors.len() < REJECTED_CELLS_MAX && !errors.iter().any(may_be_of_key);
-            if is_known && columns.iter().all(|column| column.is_valid(place)) {
+            // Not all of a row's bad cells are told, but all of them are missing.
+            if !errors.iter().any(may_be_of_key) && columns.iter().all(|column| column.is_valid(place)) {
                 found.push(keys.row(place).owned());
             }
         }

@@ -155,13 +155,10 @@ impl PostgresTable {
             if watermark.has_infinity() { format!(" WHERE pg_catalog.isfinite({quoted})") } else { String::new() };
         let text = format!("SELECT pg_catalog.max({quoted}) FROM {}{finite}", statement.table.quoted());
         let highest = watermark.read_one(&mut self.reading, text.clone()).await?;
-        if highest.is_none()
-            && let Some(again) = &self.again
-        {
-            let mut later = again.begin().await?;
-            let is_empty = watermark.read_one(&mut later, text).await?.is_none();
-            later.end().await?;
-            if !is_empty {
+        if highest.is_none() && self.again.is_some() {
+            // Of a state in which there is nothing to read nothing else is asked.
+            self.reading.begin_later(ReadingTime::Ingestion).await?;
+            if watermark.read_one(&mut self.reading, text).await?.is_some() {
                 return Err(PostgresError::Refilled { table: statement.table.clone() });
             }
         }
@@ -194,13 +191,9 @@ struct Again {
 }
 
 impl Again {
-    async fn begin(&self) -> Result<Reading, PostgresError> {
-        self.connections.read(&self.connection, ReadingTime::Ingestion).await
-    }
-
     /// Error: a statement that gave no row gives one now.
     async fn must_give_nothing(&self, mut statement: Statement) -> Result<(), PostgresError> {
-        let mut reading = self.begin().await?;
+        let mut reading = self.connections.read(&self.connection, ReadingTime::Ingestion).await?;
         statement.text.push_str(" LIMIT 1");
         let row = statement.query().fetch_optional(reading.connection()).await;
         let row = row.map_err(|error| PostgresError::of(&self.connection, &error))?;

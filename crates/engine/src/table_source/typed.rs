@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use lingqu_domain::scope::ColumnName;
 
 use super::Wanted;
 use crate::columns::{ColumnType, ColumnView, SchemaView};
-use crate::source::{COLUMNS_MAX, REJECTED_CELLS_MAX, SchemaDrift, SourceError, TableBatch, exact};
+use crate::source::exact::{self, Brought};
+use crate::source::{COLUMNS_MAX, REJECTED_CELLS_MAX, SchemaDrift, SourceError, TableBatch};
 
 /// How a table's columns become those that are wanted.
 #[derive(Clone, Debug)]
@@ -106,9 +108,14 @@ impl Typing {
         rows_before: u64,
         bad: &mut BadRows,
     ) -> Result<ArrayRef, SourceError> {
-        let brought = exact::bring(array, column.column_type)
-            .map_err(|_| self.bad_type(column, &array.data_type().to_string()))?;
-        for (row, found_kind) in brought.misfits {
+        let bad_type = |_| self.bad_type(column, &array.data_type().to_string());
+        let Brought { array: brought, misfits } = exact::bring(array, column.column_type).map_err(bad_type)?;
+        if misfits.is_empty() {
+            return Ok(brought);
+        }
+        let mut is_misfit = vec![false; brought.len()];
+        for (row, found_kind) in misfits {
+            is_misfit[row] = true;
             let errors = bad.entry(row).or_default();
             if errors.len() < REJECTED_CELLS_MAX {
                 errors.push(SourceError::BadValue {
@@ -121,7 +128,7 @@ impl Typing {
                 });
             }
         }
-        Ok(brought.array)
+        nullif(&brought, &BooleanArray::from(is_misfit)).map_err(bad_type)
     }
 
     fn bad_type(&self, column: &ColumnView, found: &str) -> SourceError {
@@ -136,7 +143,7 @@ fn column_type_of(data_type: &DataType) -> Option<ColumnType> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, Decimal128Array, Float64Array, Int64Array, TimestampNanosecondArray};
+    use arrow::array::{Decimal128Array, Float64Array, Int64Array, TimestampNanosecondArray};
     use arrow::datatypes::{Field, TimeUnit};
 
     use super::*;
@@ -177,6 +184,7 @@ mod tests {
         let cut = Decimal128Array::from(vec![Some(10_000_000), Some(1)]).with_precision_and_scale(20, 7).unwrap();
         let cut = bring(Arc::new(cut), decimal);
         assert_eq!((lines(&cut), cut.rows().num_rows()), (vec![12], 1));
+        assert!(cut.others().unwrap().column(0).is_null(0));
         let large = Int64Array::from(vec![(1_i64 << 53) + 1]);
         assert_eq!(lines(&bring(Arc::new(large), ColumnType::Float)), [11]);
         let odd = TimestampNanosecondArray::from(vec![1_500]);

@@ -255,6 +255,18 @@ async fn two_questions_at_once_do_not_slip_past_each_other() {
     }
 }
 
+/// What can't be compared is not asked, and tells nothing that would be counted.
+#[tokio::test]
+async fn what_knows_rows_by_something_else_is_not_compared() {
+    let attack = Attack::new(false);
+    let session = attack.session("res_1", &people(), &COLUMNS).await;
+    rows(&session, "select count(*) from t").await;
+    attack.record.make_incomparable();
+    let known = attack.record.len();
+    is_refused(&session, "select count(*) from t where age < 30", DifferenceTooSmall).await;
+    assert_eq!((attack.record.len(), attack.record.refusals()), (known, 0));
+}
+
 /// What is kept, and how often a consumer may probe, have an end.
 #[tokio::test]
 async fn limits_are_told() {

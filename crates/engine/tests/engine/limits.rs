@@ -181,6 +181,41 @@ async fn a_query_out_of_temporary_space_says_so_and_its_neighbour_answers() {
     tokio::time::timeout(Duration::from_secs(10), cleared).await.expect("spill files outlive the query");
 }
 
+/// A window over all rows keeps them until the last one has come.
+#[tokio::test]
+async fn rows_that_wait_for_a_window_are_within_a_query_s_memory() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    // They are 32 MB.
+    let sql = "select max(n) as n, max(text) as t from (select text, count(*) over () as n from wide) q";
+    let starved = async { session(&place.engine, &table, 24 << 20).query(sql).await?.collect().await };
+    let refused = starved.await;
+    assert!(matches!(refused, Err(EngineError::OutOfMemory)), "{:?}", refused.map(|_| ()));
+    let (found, named) = told(&session(&place.engine, &table, 512 << 20), sql).await;
+    assert_eq!(found, [format!("{ROWS}|{:0>100}", ROWS - 1)]);
+    assert_eq!(named, ROWS as u64);
+}
+
+/// What functions build is in nobody's memory: the longer texts become, the fewer rows are worked on at a time. In one batch these would
+/// be 2.4 GB, more than a column of texts can have.
+#[tokio::test]
+async fn texts_that_grow_long_are_built_a_few_rows_at_a_time() {
+    let place = Place::new();
+    let rows = 6_000_u64;
+    let csv = (0..rows).fold(String::from("id,text\n"), |csv, id| csv + &format!("{id},{id:0>100}\n"));
+    let snapshot = place.snapshot("res_long", &csv).await;
+    let governed = governance("wide", &[("id", "exact"), ("text", "exact")], vec![], None);
+    let table = GovernedTable::new(snapshot.files, &governed).expect("a table");
+    let session = session(&place.engine, &table, 64 << 20);
+    let eightfold = "concat(t, t, t, t, t, t, t, t)";
+    let long = (0..4)
+        .fold("select text as t from wide".to_owned(), |sql, _| format!("select {eightfold} as t from ({sql}) q"));
+    let (found, named) = told(&session, &format!("select sum(character_length(t)) as c from ({long}) q")).await;
+    assert_eq!((found, named), (vec![(rows * 100 * 4_096).to_string()], rows));
+    let listed = told(&session, "select text || '-' || text as t from wide where id < 3 order by id").await;
+    assert_eq!(listed.0.iter().map(String::len).collect::<Vec<_>>(), [201; 3]);
+}
+
 #[tokio::test]
 async fn queries_beyond_those_admitted_are_refused_and_the_others_wait() {
     let place = Place::new();

@@ -283,6 +283,11 @@ async fn rows_are_of_the_persons_they_name() {
         ("select id, max(diagnosis) over (partition by id) as d from visits", &["id"]),
         ("select id, max(diagnosis) as d from visits group by id", &["id"]),
         ("select distinct id, diagnosis from visits", &["id"]),
+        ("select distinct on (id) id, diagnosis from visits order by id, number desc", &["id"]),
+        (
+            "select distinct on (p.id) p.id, v.diagnosis from people p join visits v on v.id = p.id order by p.id, v.number",
+            &["id"],
+        ),
         (
             "select p.id, u.d from people p join (select id, diagnosis d from visits union all select person, points from offences) u on u.id = p.id",
             &["id"],
@@ -327,6 +332,9 @@ async fn rows_are_of_the_persons_they_name() {
         ("select id, lag(diagnosis) over (order by id) as d from visits", &["id"]),
         ("select id, max(diagnosis) over (partition by number) as d, max(diagnosis) over () as e from visits", &["id"]),
         ("select max(id) as id, diagnosis from visits group by diagnosis", &["id"]),
+        // Whether somebody's row is there depends on others' then.
+        ("select distinct on (diagnosis) id, diagnosis from visits order by diagnosis, id", &["id"]),
+        ("select distinct on (p.id) p.id, v.diagnosis from people p join visits v on v.id = p.spouse_id", &["id"]),
         ("select id, max(diagnosis) as d from visits group by grouping sets ((id), ())", &["id"]),
         (
             "select p.id, d.diagnosis from people p join (select distinct diagnosis from visits) d on d.diagnosis = p.name",

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
-use lingqu_engine::ColumnType;
 use lingqu_engine::governed::GovernedTable;
 use lingqu_engine::session::GovernedSession;
 use lingqu_engine::source::{DeclaredColumn, Source, SourceOptions};
+use lingqu_engine::{ColumnType, EngineError};
 
 use crate::data::{Numbers, Place, batches, governance, name, rows};
 
@@ -214,5 +214,29 @@ async fn what_is_given_beside_a_number_is_exact() {
     ] {
         let sql = format!("SELECT {given} AS given FROM bills ORDER BY id");
         assert_eq!(rows(&session, &sql).await, expected, "{given}");
+    }
+}
+
+/// A sum that passes 64 bits would be another number.
+#[tokio::test]
+async fn sums_of_whole_numbers_do_not_wrap_around() {
+    let place = Place::new();
+    let csv = "kind,amount\na,9223372036854775807\na,1\nb,9223372036854775807\nb,1\nb,-2\n";
+    let snapshot = place.snapshot("res_large", csv).await;
+    let governed = governance("large", &[("kind", "exact"), ("amount", "exact")], Vec::new(), None);
+    let session = place.session(&[GovernedTable::new(snapshot.files, &governed).expect("a governed table")]);
+    let held = "select sum(amount), sum(distinct amount) from large where kind = 'b'";
+    assert_eq!(rows(&session, held).await, ["9223372036854775806|9223372036854775806"]);
+    let wide = "select kind, sum(cast(amount as decimal(20, 0))) from large group by kind order by kind";
+    assert_eq!(rows(&session, wide).await, ["a|9223372036854775808", "b|9223372036854775806"]);
+    for sql in [
+        "select sum(amount) from large where kind = 'a'",
+        "select kind, sum(amount) from large group by kind",
+        "select kind, sum(distinct amount), count(distinct amount) from large group by kind",
+        "select sum(amount) over (partition by kind order by amount) from large",
+        "select sum(amount) over (partition by kind rows between 1 preceding and current row) from large",
+    ] {
+        let failed = batches(&session, sql).await;
+        assert!(matches!(&failed, Err(EngineError::Execution { .. })), "{sql}: {failed:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! A record of released statistics in memory: what the node keeps in its database, for the length of a test.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use lingqu_engine::EngineError;
@@ -14,6 +14,7 @@ pub struct Record {
     refusals: AtomicU64,
     cells_max: usize,
     refusals_max: u64,
+    is_comparable: AtomicBool,
 }
 
 impl Default for Record {
@@ -24,11 +25,22 @@ impl Default for Record {
 
 impl Record {
     pub fn limited(cells_max: usize, refusals_max: u64) -> Self {
-        Self { cells: Mutex::default(), refusals: AtomicU64::new(0), cells_max, refusals_max }
+        Self {
+            cells: Mutex::default(),
+            refusals: AtomicU64::new(0),
+            cells_max,
+            refusals_max,
+            is_comparable: AtomicBool::new(true),
+        }
     }
 
     pub fn len(&self) -> usize {
         self.cells.lock().expect("no test panics while it holds this").len()
+    }
+
+    /// From now on what is on it knows rows by something else than the session's product.
+    pub fn make_incomparable(&self) {
+        self.is_comparable.store(false, Ordering::SeqCst);
     }
 
     pub fn refusals(&self) -> u64 {
@@ -66,6 +78,10 @@ impl ReleaseRecord for Record {
         }
         cells.extend_from_slice(added);
         Ok(Added::Recorded)
+    }
+
+    async fn is_comparable(&self) -> Result<bool, EngineError> {
+        Ok(self.is_comparable.load(Ordering::SeqCst))
     }
 
     async fn may_ask(&self) -> Result<bool, EngineError> {

@@ -253,6 +253,18 @@ fn bad_files_are_refused_with_their_place() {
     assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");
     let ragged = bad("windows.csv", b"a,b\r\n1,2\r\n\"x\r\ny\",2\r\n3\r\n");
     assert!(matches!(ragged, SourceError::RaggedRecord { line: 5, found: 1, expected: 2, .. }), "{ragged}");
+    // Empty lines, and ends of both kinds.
+    for (mixed, expected) in [
+        ("a,b\n\n\n1,2\n\n3\n", 6),
+        ("a,b\r\n\r\n1,2\r\n\r\n3\r\n", 5),
+        ("a,b\r\n1,2\n\"x\ny\",2\n3\n", 5),
+        ("a,b\n1,2\r\n\"x\ny\",2\r\n3\r\n", 5),
+        ("a,b\n1,2\n3", 3),
+        ("\u{feff}a,b\r\n1,2\r\n3\r", 3),
+    ] {
+        let ragged = bad("mixed.csv", mixed.as_bytes());
+        assert!(matches!(ragged, SourceError::RaggedRecord { line, .. } if line == expected), "{mixed:?}: {ragged}");
+    }
     let encoding = bad("latin.csv", b"a,b\n1,caf\xe9\n");
     assert!(matches!(&encoding, SourceError::BadBytes { line: 2, column, .. } if column == "b"), "{encoding}");
     let json = bad("broken.ndjson", b"{\"a\": 1}\n{\"a\": }\n");

@@ -134,6 +134,11 @@ fn lines_that_are_no_json_are_rejected_one_by_one() {
     let path = place.file("people.json", "[{\"id\": 1, \"age\": 2, \"born\": null},\n{\"id\": secret}]");
     let broken = Source::open(&path, people(3, 1_000)).expect_err("it is no JSON");
     assert!(matches!(broken, SourceError::BadJson { line: 2, .. }), "{broken}");
+    // A row of several lines is told by the first of them.
+    let tall = "[\n  {\n    \"id\": 1,\n    \"age\": \"x\",\n    \"born\": null\n  },\n  {\"id\": 2, \"age\": 3}\n]\n";
+    let read_some = read(&place, &place.file("tall.json", tall), people(1, 1_000));
+    assert_eq!(read_some.rows.expect("one is allowed"), ["2|3|"]);
+    assert_eq!(read_some.rejects.iter().map(|reject| reject.line).collect::<Vec<_>>(), [2]);
 }
 
 #[test]
@@ -333,4 +338,24 @@ fn a_column_is_known_by_any_of_its_names() {
     let options = SourceOptions { header_names, ..SourceOptions::default() };
     let source = Source::open(&path, options).expect("good");
     assert_eq!(source.schema().columns[2].name, name("born"));
+}
+
+/// A header that two columns of the file have, and one that is another column's own name, fill no column by chance.
+#[test]
+fn a_column_is_not_taken_for_another() {
+    let place = Place::new();
+    let twice = place.file("twice.csv", "id,age,born,age\n1,30,1990-01-01,31\n");
+    let options = SourceOptions { ignore_extra_columns: true, ..people(0, 1_000) };
+    let error = Source::open(&twice, options).expect_err("which age?");
+    assert!(matches!(&error, SourceError::BadHeader { position: 4, .. }), "{error}");
+
+    let few = place.file("few.csv", "id,age\n1,30\n");
+    let mut options = people(0, 1_000);
+    options.declared.as_mut().expect("declared")[2].aliases.push("age".to_owned());
+    let error = Source::open(&few, options.clone()).expect_err("nobody was born at an age");
+    assert!(matches!(&error, SourceError::Drift { drift, .. } if drift.missing == ["born"]), "{error}");
+    // What is named by hand is that column's alone.
+    options.header_names.insert("age".to_owned(), name("born"));
+    let error = Source::open(&few, options).expect_err("no age is left");
+    assert!(matches!(&error, SourceError::Drift { drift, .. } if drift.missing == ["age"]), "{error}");
 }

@@ -410,6 +410,30 @@ fn a_fragment_in_a_sheet_keeps_its_rows_whatever_became_of_its_names() {
     }
 }
 
+/// Programs put a title above a table, and a column of numbers without a name before it.
+#[test]
+fn a_fragment_in_a_sheet_is_read_below_its_title_and_with_columns_that_have_no_name() {
+    let place = Place::new();
+    let path = place.directory.path().join("found.xlsx");
+    let text =
+        |at: &str, row: usize, text: &str| format!(r#"<c r="{at}{row}" t="inlineStr"><is><t>{text}</t></is></c>"#);
+    let number = |at: &str, row: usize, number: usize| format!(r#"<c r="{at}{row}"><v>{number}</v></c>"#);
+    let row = |row: usize, cells: String| format!(r#"<row r="{row}">{cells}</row>"#);
+    let names = |at: usize| row(at, text("B", at, "线路") + &text("C", at, "晚点"));
+    let trip = |at: usize| row(at, number("A", at, at) + &text("B", at, &format!("L{at}")) + &number("C", at, 7));
+    let table = |first: usize| names(first) + &(1..=3).map(|below| trip(first + below)).collect::<String>();
+    for (rows, expected) in [
+        (table(1), ["2|L2|7", "3|L3|7", "4|L4|7"]),
+        (row(1, text("A", 1, "晚点统计")) + &table(2), ["3|L3|7", "4|L4|7", "5|L5|7"]),
+    ] {
+        workbook_of(&path, &rows);
+        let fragment = Fragment::read(&path, &FragmentOptions::default()).expect("a good sheet");
+        assert_eq!(fragment.column_names(), ["column_1", "线路", "晚点"]);
+        assert_eq!((fragment.rows_read, fragment.lines_left_out), (3, 0));
+        assert_eq!(text_rows(std::slice::from_ref(&fragment.batch)), expected);
+    }
+}
+
 /// A first row of values is a row, whatever types they have, and what it lacks others below it may have.
 #[test]
 fn a_fragment_in_a_sheet_without_names_begins_with_its_first_row() {

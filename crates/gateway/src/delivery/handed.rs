@@ -191,6 +191,8 @@ impl Deliveries {
         let Opened { file, held } = self.opened_file(handed).await?;
         let mut file = File::from_std(file);
         file.seek(SeekFrom::Start(start)).await.map_err(|error| unreadable(&error))?;
+        // Making the file anew may have taken a while, and what is closed now is charged.
+        handed.admission.must_stand(&self.app)?;
         let (deliveries, taken) = (self.clone(), Arc::clone(handed));
         let closed = tokio::spawn(async move { deliveries.close_taken(&taken).await });
         closed.await.map_err(|error| task_lost(&error))??;

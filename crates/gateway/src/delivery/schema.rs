@@ -2,7 +2,6 @@
 //! takes one of the order's places while it is answered.
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
@@ -17,8 +16,8 @@ use lingqu_engine::export::ExportError;
 use lingqu_engine::schema_session::{Concern, SchemaSession};
 use lingqu_engine::session::{Answer, Described, told};
 
-use super::place::Places;
-use super::{Admission, Deliveries};
+use super::waiting::Wait;
+use super::{Admission, Deliveries, memory_of};
 use crate::encode::{Format, JsonFrame, answer_bytes};
 use crate::error::GatewayError;
 use crate::information_schema::{ShownTable, views};
@@ -27,8 +26,20 @@ use crate::information_schema::{ShownTable, views};
 pub(crate) struct SchemaQuestion {
     session: SchemaSession,
     sql: String,
-    places: Arc<Places>,
+    deliveries: Deliveries,
     admission: Admission,
+}
+
+/// Bytes that wait for their client.
+struct WaitingBytes {
+    bytes: Vec<u8>,
+    _wait: Wait,
+}
+
+impl AsRef<[u8]> for WaitingBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Deliveries {
@@ -59,7 +70,7 @@ impl Deliveries {
         Ok(Some(SchemaQuestion {
             session: admission.serving.schema_session(views)?,
             sql: sql.to_owned(),
-            places: Arc::clone(&self.streams),
+            deliveries: self.clone(),
             admission: admission.clone(),
         }))
     }
@@ -71,9 +82,13 @@ impl SchemaQuestion {
         Ok(self.session.describe(&self.sql, values).await?)
     }
 
-    /// The whole answer in batches, under the schema that [`SchemaQuestion::describe`] tells. Error: `too_many_deliveries`.
-    pub(crate) async fn batches(&self, values: &[ScalarValue]) -> Result<(SchemaRef, Vec<RecordBatch>), GatewayError> {
-        let _place = self.places.take(&self.admission.order)?;
+    /// The whole answer in batches, under the schema that [`SchemaQuestion::describe`] tells, and what is kept until they were taken.
+    /// Errors: `too_many_deliveries`, `busy`.
+    pub(crate) async fn batches(
+        &self,
+        values: &[ScalarValue],
+    ) -> Result<(SchemaRef, Vec<RecordBatch>, Wait), GatewayError> {
+        let _place = self.deliveries.streams.take(&self.admission.order)?;
         let answer = self.answer(values).await?;
         let schema = told(&answer.schema());
         let (found, _) = answer.collect().await?;
@@ -84,12 +99,13 @@ impl SchemaQuestion {
                 RecordBatch::try_new_with_options(SchemaRef::clone(&schema), batch.columns().to_vec(), &options);
             batches.push(batch.map_err(|_| AppError::Fault("a view has other types than its plan".to_owned()))?);
         }
-        Ok((schema, batches))
+        let wait = self.deliveries.waits(self.admission.order.as_str(), memory_of(&batches))?;
+        Ok((schema, batches, wait))
     }
 
-    /// The whole answer in a format.
+    /// The whole answer in a format. Errors: `too_many_deliveries`, `busy`.
     pub(crate) async fn bytes(&self, format: Format) -> Result<Bytes, GatewayError> {
-        let _place = self.places.take(&self.admission.order)?;
+        let _place = self.deliveries.streams.take(&self.admission.order)?;
         let answer = self.answer(&[]).await?;
         let frame = JsonFrame::without_receipt(self.admission.serving.grant.nature, &answer.schema());
         // It names no rows, so there is nothing that would have to be durable first.
@@ -102,7 +118,8 @@ impl SchemaQuestion {
             })?;
             bytes.extend_from_slice(&chunk.bytes);
         }
-        Ok(bytes.into())
+        let wait = self.deliveries.waits(self.admission.order.as_str(), bytes.len())?;
+        Ok(Bytes::from_owner(WaitingBytes { bytes, _wait: wait }))
     }
 
     async fn answer(&self, values: &[ScalarValue]) -> Result<Answer, GatewayError> {

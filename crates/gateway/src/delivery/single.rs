@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use lingqu_app::{App, AppError, Use};
@@ -15,17 +16,21 @@ use lingqu_domain::predicate::Literal;
 use lingqu_domain::receipt::{ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::{ColumnName, Mode};
-use lingqu_engine::ColumnView;
 use lingqu_engine::federation::LiveLookup;
 use lingqu_engine::lookup::{Found, KEYS_MAX, LookupError, LookupTable, Verdict};
+use lingqu_engine::{ColumnView, EngineError};
 use lingqu_store::receipt::Appending;
 use roaring::RoaringTreemap;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::reservation::{Kept, Reservation};
+use super::stream::Piece;
 use super::{Admission, Deliveries, receipt, task_lost};
 use crate::error::GatewayError;
+
+/// An answer that takes so long is asked again whether there is a right to it.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A claim about the row of a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,7 +174,7 @@ impl std::fmt::Debug for Keyed {
 }
 
 impl Deliveries {
-    /// Opens keyed access in verification or lookup mode. Error: `mode_not_granted`.
+    /// Opens keyed access in verification or lookup mode. Errors: `mode_not_granted`; what was taken away while it was opened.
     pub async fn keyed(&self, admission: Admission, mode: Mode) -> Result<Keyed, GatewayError> {
         if let Some(live) = admission.serving.live_lookup(mode)? {
             let table = Arc::new(live.empty()?);
@@ -183,7 +188,10 @@ impl Deliveries {
                 let serving = Arc::clone(&admission.serving);
                 // Not on a thread that serves others.
                 let opened = tokio::task::spawn_blocking(move || serving.lookup(mode));
-                opened.await.map_err(|error| task_lost(&error))??
+                let opened = opened.await.map_err(|error| task_lost(&error))??;
+                // That of a large product takes a minute.
+                admission.must_stand(&self.app)?;
+                opened
             }
         };
         Ok(Keyed { admission, mode, table, live: None, shown: None })
@@ -240,10 +248,19 @@ impl Deliveries {
         encode: impl FnOnce(&Label, &LookedUp) -> Result<Encoded, AppError>,
     ) -> Result<Recorded, GatewayError> {
         let asked: Vec<&[Literal]> = keys.iter().map(Vec::as_slice).collect();
+        let bytes_max = Admission::limits(Mode::Lookup).bytes_max;
         let work = |table: &LookupTable| {
-            let found = table.lookup_batch(keys)?;
-            let mut rows = RoaringTreemap::new();
-            rows.extend(found.iter().flatten().map(|found| found.row));
+            let (mut found, mut rows, mut bytes) = (Vec::with_capacity(keys.len()), RoaringTreemap::new(), 0);
+            for key in keys {
+                let row = table.lookup(key)?;
+                rows.extend(row.iter().map(|row| row.row));
+                // A row may hold long texts, and the answer lies in memory whole.
+                bytes += row.as_ref().map_or(0, |row| row.values.bytes());
+                if bytes > bytes_max {
+                    return Err(EngineError::TooManyBytes { bytes_max }.into());
+                }
+                found.push(row);
+            }
             let missing = found.iter().filter(|found| found.is_none()).count() as u64;
             Ok(Outcome { answer: LookedUp { schema: table.schema(), rows: found }, rows, missing })
         };
@@ -263,6 +280,7 @@ impl Deliveries {
         encode: impl FnOnce(&Label, &T) -> Result<Encoded, AppError>,
     ) -> Result<Recorded, GatewayError> {
         let Keyed { admission, mode, .. } = keyed;
+        let begun = Instant::now();
         let calls = counted(asked.len())?;
         let place = self.singles.take(&admission.order)?;
         let reserved = Use { calls, ..Use::default() };
@@ -290,6 +308,14 @@ impl Deliveries {
         if let Err(error) = reservation.add(serving, leaving, subjects, &rows).await {
             reservation.give_back().await;
             return Err(error);
+        }
+        // Reading the subjects of a large product takes its time. Of others it is not asked again whether somebody else's consent was
+        // withdrawn in the moment that they take.
+        if begun.elapsed() >= ASKED_AGAIN_AFTER
+            && let Err(error) = admission.must_stand(&self.app)
+        {
+            reservation.give_back().await;
+            return Err(error.into());
         }
         let salted = self.app.salt_request(&question.sent, &question.canonical)?;
         let totals = Totals {

@@ -1,4 +1,5 @@
-//! The door of the service: all its calls as they are generated, and `DoGet`, by which answers leave, with messages of our own.
+//! The door of the service: all its calls as they are generated, and `DoGet`, by which answers leave, with messages of our own. Nobody
+//! without a key comes further than to its handshake, of whose messages none is read.
 
 use std::convert::Infallible;
 
@@ -7,6 +8,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use futures::StreamExt;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
+use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
 
@@ -17,6 +19,8 @@ use super::service::FlightService;
 
 /// The path of the call that answers a ticket.
 const DO_GET: &str = "/arrow.flight.protocol.FlightService/DoGet";
+/// The path of the call by which a client proves its key.
+const HANDSHAKE: &str = "/arrow.flight.protocol.FlightService/Handshake";
 
 /// The service as requests reach it.
 #[derive(Clone)]
@@ -49,13 +53,21 @@ impl Service<http::Request<Body>> for Door {
         if let Some(peer) = request.extensions().get::<Peer>() {
             peer.used.renew();
         }
-        if request.uri().path() != DO_GET {
+        if request.uri().path() == HANDSHAKE {
             return self.calls.call(request);
         }
-        let answering = Answering { service: self.service.clone() };
+        let (service, mut calls) = (self.service.clone(), self.calls.clone());
+        let metadata = MetadataMap::from_headers(request.headers().clone());
         Box::pin(async move {
+            // Before anything of its message is read.
+            if let Err(status) = service.must_know(&metadata).await {
+                return Ok(status.into_http());
+            }
+            if request.uri().path() != DO_GET {
+                return calls.call(request).await;
+            }
             let mut call = Grpc::new(MessageCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            Ok(call.server_streaming(answering, request).await)
+            Ok(call.server_streaming(Answering { service }, request).await)
         })
     }
 }

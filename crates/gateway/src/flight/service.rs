@@ -71,6 +71,12 @@ impl FlightService {
         Self { deliveries, prepared: Arc::default(), running: Arc::default(), attempts: Arc::default() }
     }
 
+    /// Refuses whoever has no key. What his order may ask, each call finds out when its message is there.
+    pub(super) async fn must_know(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        let known = self.deliveries.must_know(access::bearer(metadata)).await;
+        known.map_err(|error| refused(None, &error))
+    }
+
     /// Authenticates a call to its order and meets the grant, as every call does anew.
     async fn admit(&self, metadata: &MetadataMap) -> Result<Admission, Status> {
         let admitted = self.deliveries.admit_order(access::bearer(metadata), PROTOCOL).await;
@@ -109,12 +115,14 @@ impl FlightService {
         run: Option<Run>,
     ) -> Result<Response<Messages>, GatewayError> {
         if let Some(question) = self.deliveries.schema_question(admission, &sql).await? {
-            let (schema, batches) = question.batches(&parameters).await?;
-            return Ok(Response::new(encoded(
-                schema,
-                Bytes::new(),
-                futures::stream::iter(batches.into_iter().map(Ok)),
-            )));
+            let (schema, batches, wait) = question.batches(&parameters).await?;
+            let pieces = async_stream::stream! {
+                let _wait = wait;
+                for batch in batches {
+                    yield Ok::<_, Status>(batch);
+                }
+            };
+            return Ok(Response::new(encoded(schema, Bytes::new(), pieces)));
         }
         let request = asked(&sql, &parameters);
         if let Some(told) = told

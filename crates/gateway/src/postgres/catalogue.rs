@@ -505,8 +505,8 @@ fn not_understood() -> Refused {
 fn too_much() -> Refused {
     Refused::malformed(
         "54000",
-        "对系统目录的查询超出时间、行数或内存上限",
-        "the question to the catalogue takes too long, or its answer is too large; narrow it",
+        "对系统目录的查询超出时间、行数或内存上限，请缩小查询；正则表达式须为常量",
+        "the question to the catalogue takes too long, or its answer is too large; narrow it, and match constant patterns",
     )
 }
 

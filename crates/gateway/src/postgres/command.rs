@@ -167,12 +167,9 @@ fn declare(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Command, Refused
     if !is_forward {
         return Err(only_forward());
     }
-    match statement::read_pieces(&pieces[query_at + 1..], reader)? {
-        query @ (Statement::Governed(_) | Statement::Catalogue(_)) => {
-            Ok(Command::Declare { cursor, query: Box::new(query) })
-        }
-        Statement::Empty | Statement::Command(_) => Err(not_allowed()),
-    }
+    // A cursor of a cursor is none, however many of them stand within each other.
+    let query = statement::read_asking(&pieces[query_at + 1..], reader)?.ok_or_else(not_allowed)?;
+    Ok(Command::Declare { cursor, query: Box::new(query) })
 }
 
 /// `FETCH [FORWARD | NEXT] [count | ALL] [FROM | IN] name`.
@@ -241,6 +238,8 @@ mod tests {
             "DECLARE c SCROLL CURSOR FOR SELECT 1",
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
             "DECLARE c CURSOR FOR COMMIT",
+            // As deep as a text can say it.
+            &"DECLARE a FOR ".repeat(3_500),
         ] {
             assert_eq!(read(refused), None, "{refused}");
         }

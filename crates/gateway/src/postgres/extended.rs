@@ -196,7 +196,9 @@ impl Session {
     }
 
     async fn cursor_schema(&mut self, cursor: &str) -> Result<SchemaRef, Stopped> {
-        let Some(portal) = self.portals.get(cursor) else { return Err(unknown_cursor().into()) };
+        let Some(portal) = self.portals.get(cursor).filter(|portal| portal.is_cursor()) else {
+            return Err(unknown_cursor().into());
+        };
         if let Progress::Begun(source) = &portal.progress {
             return Ok(Arc::clone(&source.schema));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Schema, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    DataType, Decimal128Type, Float64Type, Schema, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_pg::datatypes::field_into_pg_type;
@@ -71,7 +71,8 @@ pub(super) fn put_row(
     Ok(())
 }
 
-/// Values whose form is our own: null, decimals of 38 digits, and times, whose zone may be a name. False for all others.
+/// Values whose form is our own: null, decimals of 38 digits, numbers without an end, and times, whose zone may be a name. False for all
+/// others.
 fn put_own(row: &mut Row, field: &FieldInfo, value: &ArrayRef, at: usize) -> bool {
     if value.is_null(at) || value.data_type() == &DataType::Null {
         row.bytes.put_i32(-1);
@@ -85,6 +86,13 @@ fn put_own(row: &mut Row, field: &FieldInfo, value: &ArrayRef, at: usize) -> boo
                 true => numeric.put(bytes),
                 false => bytes.put_slice(numeric.to_text().as_bytes()),
             });
+            true
+        }
+        // The library writes `inf`, which drivers take for no number.
+        DataType::Float64 if !is_binary && value.as_primitive::<Float64Type>().value(at).is_infinite() => {
+            let is_negative = value.as_primitive::<Float64Type>().value(at).is_sign_negative();
+            let text = if is_negative { "-Infinity" } else { "Infinity" };
+            row.value(|bytes| bytes.put_slice(text.as_bytes()));
             true
         }
         DataType::Timestamp(unit, zone) => {
@@ -247,6 +255,19 @@ mod tests {
         ];
         assert_eq!(text, expected.map(|value| value.map(str::to_owned)));
         assert!(values(&[], 1).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_number_without_an_end_is_written_as_drivers_read_it() {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NEG_INFINITY, f64::NAN]));
+        let batch = RecordBatch::try_from_iter([("float", column)]).unwrap();
+        let fields = fields(batch.schema_ref(), &[]).unwrap();
+        let written = |at| {
+            let (mut outbox, mut row) = (Outbox::default(), Row::default());
+            put_row(&mut outbox, &mut row, &fields, &batch, at).unwrap();
+            String::from_utf8(outbox.bytes[11..].to_vec()).unwrap()
+        };
+        assert_eq!([written(0), written(1), written(2)], ["Infinity", "-Infinity", "NaN"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::startup::Begun;
 use super::statement::{self, Statement};
 use super::wire::WireError;
 use super::{PROTOCOL, Server};
-use crate::delivery::Admission;
+use crate::delivery::{Admission, memory_of};
 use crate::error::GatewayError;
 
 /// How long a connection may be open without a message.
@@ -255,7 +255,8 @@ impl Session {
                 let (server, catalogue) = (Arc::clone(&self.server), self.catalogue().await?);
                 let answer = async { server.catalogues().await?.answer(&catalogue, sql, values.to_vec()).await };
                 let (schema, batches) = self.line.during(deadline, answer).await??;
-                Ok(Source::of(schema, batches))
+                let wait = self.server.deliveries.waits(&self.order, memory_of(&batches))?;
+                Ok(Source::waiting(schema, batches, wait))
             }
             Statement::Command(Command::Show(name)) => Ok(Source::text(name, self.settings.show(name)?)),
             Statement::Empty | Statement::Command(_) => Ok(Source::of(rows::no_columns(), Vec::new())),
@@ -295,7 +296,9 @@ impl Session {
         formats: Option<&[i16]>,
         deadline: Deadline,
     ) -> Result<String, Stopped> {
-        let Some(mut portal) = self.portals.remove(cursor) else { return Err(unknown_cursor().into()) };
+        let Some(mut portal) = self.portals.remove(cursor).filter(Portal::is_cursor) else {
+            return Err(unknown_cursor().into());
+        };
         let mut source = match std::mem::replace(&mut portal.progress, Progress::Over) {
             Progress::Ready => {
                 let statement = portal.prepared.statement.clone();

@@ -106,7 +106,8 @@ impl Settings {
             }
             "client_encoding" => {
                 let encoding = value.unwrap_or("UTF8").to_ascii_uppercase().replace(['-', '_'], "");
-                if !matches!(encoding.as_str(), "UTF8" | "UNICODE") {
+                // Whoever says SQL_ASCII takes what there is, as it is: psql does in a terminal without a locale.
+                if !matches!(encoding.as_str(), "UTF8" | "UNICODE" | "SQLASCII") {
                     return Err(refused("UTF8", "UTF8"));
                 }
             }
@@ -205,6 +206,7 @@ mod tests {
         assert_eq!(settings.show("TimeZone").unwrap(), "UTC");
         assert!(settings.set("client_encoding", Some("GBK")).is_err());
         assert!(settings.set("client_encoding", Some("'utf-8'".trim_matches('\''))).is_ok());
+        assert!(settings.set("client_encoding", Some("SQL_ASCII")).is_ok());
         assert!(settings.set("datestyle", Some("German")).is_err());
         assert!(settings.set("standard_conforming_strings", Some("off")).is_err());
         assert!(settings.set("search_path", Some("other")).is_ok());

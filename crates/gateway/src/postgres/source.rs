@@ -11,10 +11,12 @@ use lingqu_app::Serving;
 use pgwire::api::results::FieldInfo;
 use tokio::sync::OnceCell;
 
+use super::command::Command;
 use super::frame::Outbox;
 use super::refusal::Refused;
 use super::rows::{Row, put_row};
 use super::statement::Statement;
+use crate::delivery::Wait;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -68,6 +70,11 @@ impl Portal {
     pub(super) fn new(prepared: Arc<Prepared>, values: Vec<ScalarValue>, formats: Vec<i16>) -> Portal {
         Portal { prepared, values, formats, told: None, progress: Progress::Ready }
     }
+
+    /// Whether FETCH can name it. One that fetches has no rows of its own, and the cursor that it names may be itself.
+    pub(super) fn is_cursor(&self) -> bool {
+        !matches!(self.prepared.statement, Statement::Command(Command::Fetch { .. }))
+    }
 }
 
 /// Batches of an answer; an error ends them.
@@ -81,11 +88,13 @@ pub(super) struct Source {
     batches: Batches,
     /// The batch that rows are being taken of, and how many were.
     current: Option<(RecordBatch, usize)>,
+    /// Kept until they were taken, where they are all there.
+    _wait: Option<Wait>,
 }
 
 impl Source {
     pub(super) fn new(schema: SchemaRef, batches: Batches) -> Source {
-        Source { schema, serving: None, batches, current: None }
+        Source { schema, serving: None, batches, current: None, _wait: None }
     }
 
     /// Rows of the order's table.
@@ -96,6 +105,11 @@ impl Source {
     /// Rows that are there already.
     pub(super) fn of(schema: SchemaRef, batches: Vec<RecordBatch>) -> Source {
         Source::new(schema, Box::pin(futures::stream::iter(batches.into_iter().map(Ok))))
+    }
+
+    /// The same of the catalogue.
+    pub(super) fn waiting(schema: SchemaRef, batches: Vec<RecordBatch>, wait: Wait) -> Source {
+        Source { _wait: Some(wait), ..Source::of(schema, batches) }
     }
 
     /// One row of one text.

@@ -145,14 +145,23 @@ pub(super) struct Reader<'t> {
 }
 
 /// Reads one statement.
-pub(super) fn read_pieces(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Statement, Refused> {
+fn read_pieces(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Statement, Refused> {
+    if let Some(asking) = read_asking(pieces, reader)? {
+        return Ok(asking);
+    }
     let words: Vec<&Token> = pieces.iter().filter(|piece| !piece.is_blank()).map(|piece| &piece.token).collect();
-    match first_word(&words).as_str() {
+    Ok(Statement::Command(command::read(&words, pieces, reader)?))
+}
+
+/// Reads a statement that asks for data or for what there is; none for any other.
+pub(super) fn read_asking(pieces: &[Piece<'_>], reader: &Reader<'_>) -> Result<Option<Statement>, Refused> {
+    let first = pieces.iter().find(|piece| !piece.is_blank()).map(|piece| &piece.token);
+    match first_word(first.as_slice()).as_str() {
         // A statement in parentheses begins with no word.
-        "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => read_query(pieces, reader),
+        "" | "SELECT" | "WITH" | "VALUES" | "TABLE" => read_query(pieces, reader).map(Some),
         // Of the order's data alone; what it may be of, and with which options, is the governed session's to say.
-        "EXPLAIN" => Ok(Statement::Governed(unqualified(pieces, reader.table))),
-        _ => Ok(Statement::Command(command::read(&words, pieces, reader)?)),
+        "EXPLAIN" => Ok(Some(Statement::Governed(unqualified(pieces, reader.table)))),
+        _ => Ok(None),
     }
 }
 

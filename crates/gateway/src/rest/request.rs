@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
@@ -67,25 +68,47 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
-/// What was sent as the body: all of it, or why it can't be had. It is judged only after the key.
+/// What was sent as the body: all of it, or why it can't be had. It is judged only after the key, and kept only where there is one.
 pub(crate) struct Sent(Result<Bytes, GatewayError>);
 
-impl<S: Send + Sync> FromRequest<S> for Sent {
+impl FromRequest<Deliveries> for Sent {
     type Rejection = Infallible;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
-        let read = tokio::time::timeout(REQUEST_TIME_MAX, Bytes::from_request(request, state)).await;
-        Ok(Sent(match read {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(GatewayError::RequestTooLarge { bytes_max: REQUEST_BYTES_MAX })
-            }
-            Ok(Err(_)) => Err(GatewayError::malformed(
-                "请求体未能完整接收，请重新发送",
-                "the request's body did not arrive whole; send it again",
-            )),
-            Err(_) => Err(GatewayError::RequestTooSlow { seconds: REQUEST_TIME_MAX.as_secs() }),
-        }))
+    async fn from_request(request: Request, deliveries: &Deliveries) -> Result<Self, Infallible> {
+        let too_slow = |_| GatewayError::RequestTooSlow { seconds: REQUEST_TIME_MAX.as_secs() };
+        let read = tokio::time::timeout(REQUEST_TIME_MAX, kept(request, deliveries)).await;
+        Ok(Sent(read.map_err(too_slow).and_then(|read| read)))
+    }
+}
+
+/// The body of whoever has a key. Anybody may open connections by the thousand.
+async fn kept(request: Request, deliveries: &Deliveries) -> Result<Bytes, GatewayError> {
+    let key = bearer(request.headers()).map(str::to_owned);
+    if let Err(error) = deliveries.must_know(key.as_deref()).await {
+        pass_over(request.into_body()).await;
+        return Err(error);
+    }
+    match Bytes::from_request(request, deliveries).await {
+        Ok(bytes) => Ok(bytes),
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(GatewayError::RequestTooLarge { bytes_max: REQUEST_BYTES_MAX })
+        }
+        Err(_) => Err(GatewayError::malformed(
+            "请求体未能完整接收，请重新发送",
+            "the request's body did not arrive whole; send it again",
+        )),
+    }
+}
+
+/// Takes a body, as far as one may be long, and keeps nothing of it: most clients read why they are refused only after they have sent all.
+async fn pass_over(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = 0;
+    while let Some(Ok(piece)) = pieces.next().await {
+        bytes += piece.len();
+        if bytes > REQUEST_BYTES_MAX {
+            return;
+        }
     }
 }
 
@@ -132,6 +155,8 @@ pub(crate) fn parameters(query: Option<&str>) -> Result<Vec<(String, String)>, G
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use axum::http::HeaderValue;
 
     use super::*;
@@ -148,6 +173,36 @@ mod tests {
         assert_eq!(read("Basic lqk_x"), None);
         assert_eq!(read("lqk_x"), None);
         assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    /// A piece of a body, counted as long as it is kept.
+    struct Piece(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            &[0; 1024]
+        }
+    }
+
+    impl Drop for Piece {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_passed_over_and_not_kept() {
+        let kept: Arc<AtomicUsize> = Arc::default();
+        let (of_pieces, sent) = (Arc::clone(&kept), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&sent);
+        let pieces = futures::stream::iter(0..10_000).map(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            assert!(of_pieces.fetch_add(1, Ordering::SeqCst) <= 1, "what came before is kept");
+            Ok::<_, Infallible>(Bytes::from_owner(Piece(Arc::clone(&of_pieces))))
+        });
+        pass_over(Body::from_stream(pieces)).await;
+        assert_eq!(sent.load(Ordering::SeqCst), REQUEST_BYTES_MAX / 1024 + 1, "no further than a body may be long");
+        assert_eq!(kept.load(Ordering::SeqCst), 0);
     }
 
     #[test]

@@ -77,8 +77,11 @@ pub(super) fn not_modified(headers: &HeaderMap, etag: &str) -> Option<Response> 
         return None;
     }
     let mut response = StatusCode::NOT_MODIFIED.into_response();
-    set(response.headers_mut(), ETAG, etag);
-    set(response.headers_mut(), CACHE_CONTROL, "private, no-cache");
+    let headers = response.headers_mut();
+    set(headers, ETAG, etag);
+    // As the answer itself would say (RFC 9110 section 15.4.5).
+    set(headers, VARY, "Authorization, Accept");
+    set(headers, CACHE_CONTROL, "private, no-cache");
     Some(response)
 }
 

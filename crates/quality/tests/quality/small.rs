@@ -182,6 +182,23 @@ async fn each_demand_counts_what_it_says_and_leaves_missing_values_alone() {
     }
 }
 
+/// What is no number is above all numbers where they are compared, and a text of digits is not what the number is.
+#[tokio::test]
+async fn a_text_that_is_no_number_is_in_no_range() {
+    let mut bench = Bench::new();
+    bench.table("people", "amount,least,most\nNaN,9,10\ninf,11,10\n5,5,5\n-1,9,x\n1e400,100,9\n").await;
+    let cases = [
+        (rule("r", json!(["amount"]), json!({"in_range": {"min": {"number": 0}}})), vec![0, 1, 3, 4]),
+        (rule("r", json!(["amount"]), json!({"in_range": {"max": {"number": 9}}})), vec![0, 1, 4]),
+        (rule("r", json!(["amount"]), json!({"of_type": {"of": "number"}})), vec![0, 1, 4]),
+        (rule("r", json!(["least"]), json!({"compares": {"operator": "at_most", "to": "most"}})), vec![1, 3, 4]),
+        (rule("r", json!(["least"]), json!({"compares": {"operator": "equal", "to": "most"}})), vec![0, 1, 3, 4]),
+    ];
+    for (rule, examples) in cases {
+        expect(&bench, rule, 5, examples.len() as u64, None, &examples).await;
+    }
+}
+
 #[tokio::test]
 async fn a_bound_beside_decimals_is_the_number_that_it_says() {
     let mut bench = Bench::new();

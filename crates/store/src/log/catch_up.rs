@@ -1,5 +1,6 @@
 //! Taking up a log whose checkpoint is an earlier one than was published last, or is missing: a process that was stopped in the
-//! middle of writing one has put it back when it went on, or the disk has. Only where the database knows what was published last.
+//! middle of writing one has put it back when it went on, or the disk has. Only where the database says what was published last, or a
+//! note beside the log.
 
 use lingqu_crypto::Suite;
 use lingqu_transparency::{TILE_WIDTH, TransparencyError};

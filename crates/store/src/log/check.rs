@@ -66,7 +66,18 @@ pub async fn check_log(store: &Store, reader: &LogReader, twin: Option<&LogReade
     if let Some(check) = twin_check {
         check.finish(size).await?;
     }
+    check_announced(reader, size).await?;
     Ok(size)
+}
+
+/// What was about to be published last is of the same log. It is larger than what is served where a process ended in between.
+async fn check_announced(reader: &LogReader, size: u64) -> Result<(), LogError> {
+    let Some(announced) = reader.announced().await?.filter(|announced| announced.checkpoint.size <= size) else {
+        return Ok(());
+    };
+    let (reader, earlier) = (reader.clone(), announced.checkpoint.size);
+    let root = blocking(move || reader.root_at(size, earlier)).await?;
+    if root == announced.checkpoint.root { Ok(()) } else { Err(LogError::RootDiffers { size: earlier }) }
 }
 
 /// Holds files of a log, and what was written of their beginnings, against what they must be.

@@ -106,8 +106,8 @@ impl LogPublisher {
     /// directory or the object store may be on several machines.
     ///
     /// Where a crash left one of both checkpoints out, it is signed and published at once, without others' lines. Where an earlier
-    /// one is served than was published last, nothing is published: the next one is as large as the last at least. On SQLite,
-    /// which doesn't know the size that was published last, such a log is refused.
+    /// one is served than was published last, nothing is published: the next one is as large as the last at least. Where the size
+    /// that was published last isn't known, which is so on SQLite of a log that an earlier version left, such a log is refused.
     ///
     /// # Errors
     /// [`LogError::InUse`] or [`LogError::NotSequencer`], [`LogError::DatabaseBehind`], [`LogError::EntryDiffers`],
@@ -245,6 +245,10 @@ impl LogPublisher {
             && Checkpoint::open(&national.note, &twin.verifier)? != *second
         {
             return Err(LogError::Superseded { size: heads.size() });
+        }
+        let is_larger = state.published.as_ref().is_none_or(|published| published.size() < heads.size());
+        if is_larger && !self.sequencer.is_fenced() {
+            self.reader.announce(&heads.international).await?;
         }
         write_checkpoints(&self.reader, self.twin.as_ref(), &self.sequencer, &heads).await?;
         state.trees.set_published()?;
@@ -412,9 +416,11 @@ async fn take_up(
     let size = first.iter().chain(&second).map(|published| published.checkpoint.size).max();
     compare_with_database(store, &reader, size).await?;
     let roots = last_roots(store).await?;
-    let known = roots.unwrap_or(0).max(sequencer.published_size());
+    let announced = if sequencer.is_fenced() { None } else { reader.announced().await? };
+    let announced_size = announced.as_ref().map_or(sequencer.published_size(), |head| head.checkpoint.size);
+    let known = roots.unwrap_or(0).max(announced_size);
     let is_behind = size.map_or(known > 0 || roots.is_some(), |size| size < known);
-    if is_behind && !sequencer.is_fenced() {
+    if is_behind && !sequencer.is_fenced() && announced_size < known {
         // The last size of which an entry of both roots speaks may not be the last that was published.
         return Err(LogError::FilesBehind { published: size.unwrap_or(0), database: known });
     }
@@ -452,7 +458,7 @@ async fn take_up(
         }
         trees.set_published()?;
     }
-    for (reader, published) in [(Some(&reader), &first), (twin.as_ref(), &second)] {
+    for (reader, published) in [(Some(&reader), &first), (Some(&reader), &announced), (twin.as_ref(), &second)] {
         if let (Some(reader), Some(published)) = (reader, published) {
             compare_root(reader, &trees, &published.checkpoint).await?;
         }

@@ -144,8 +144,13 @@ impl LogReader {
     }
 
     pub(super) fn read_published(&self) -> Result<Option<Published>, LogError> {
-        let Some(bytes) = self.files.read(CHECKPOINT_PATH)? else { return Ok(None) };
-        let damaged = |problem: String| TransparencyError::TileDamaged { path: CHECKPOINT_PATH.to_owned(), problem };
+        self.read_note(CHECKPOINT_PATH)
+    }
+
+    /// A checkpoint of this log at a path below its prefix, if there is one.
+    pub(super) fn read_note(&self, path: &str) -> Result<Option<Published>, LogError> {
+        let Some(bytes) = self.files.read(path)? else { return Ok(None) };
+        let damaged = |problem: String| TransparencyError::TileDamaged { path: path.to_owned(), problem };
         let note = String::from_utf8(bytes).map_err(|_| self.named(damaged("it is no text".to_owned()).into()))?;
         let opened = Checkpoint::open(&note, &self.verifier);
         let checkpoint = opened.map_err(|error| self.named(damaged(error.to_string()).into()))?;

@@ -9,7 +9,7 @@
 //!
 //! A file that was under way then is written all the same when the process goes on. So the row says which size is about to be
 //! published before any file says it, and whoever comes next begins there, whatever earlier checkpoint stands in the files.
-//! On SQLite the lock of the log's directory does the same.
+//! On SQLite the lock of the log's directory says who publishes, and a note beside the log what ([`super::signed`]).
 
 use std::fs::File;
 use std::pin::pin;

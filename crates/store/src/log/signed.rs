@@ -1,12 +1,17 @@
 //! Checkpoints that were signed and wait for the witnesses. Others may have seen them, so they are kept before anybody is asked:
 //! whatever crashes, no later checkpoint contradicts one that was shown.
+//!
+//! Where no database says what was published last, the checkpoint that is about to be published is kept too, before the one that is
+//! served is replaced: whoever opens the log next finds out that an earlier one was put back.
 
-use lingqu_transparency::{Checkpoint, Hash, TiledTree, TransparencyError};
+use lingqu_transparency::{Hash, TiledTree};
 
 use super::{LogError, LogReader, Published, blocking};
 
 /// Where the checkpoint that was signed last stands, below the log's prefix. It is never served.
 const SIGNED_PATH: &str = "signed";
+/// Where the checkpoint stands that was about to be published last, below the log's prefix. It is never served.
+const ANNOUNCED_PATH: &str = "announced";
 
 impl LogReader {
     /// Keeps a checkpoint that was signed and not published yet, durably, and gives the note to show: the same one again
@@ -44,12 +49,12 @@ impl LogReader {
     /// [`LogError::Log`] with the file's name when it is damaged; faults of the disk.
     pub async fn signed_size(&self) -> Result<Option<u64>, LogError> {
         let reader = self.clone();
-        blocking(move || Ok(reader.read_signed()?.map(|signed| signed.checkpoint.size))).await
+        blocking(move || Ok(reader.read_note(SIGNED_PATH)?.map(|signed| signed.checkpoint.size))).await
     }
 
     /// The checkpoint that was kept last, which the log of this size has to continue.
     fn signed_before(&self, size: u64) -> Result<Option<Published>, LogError> {
-        let Some(before) = self.read_signed()? else { return Ok(None) };
+        let Some(before) = self.read_note(SIGNED_PATH)? else { return Ok(None) };
         let earlier = before.checkpoint.size;
         if earlier > size {
             return Err(LogError::DatabaseBehind { published: earlier, database: size });
@@ -60,13 +65,16 @@ impl LogReader {
         Ok(Some(before))
     }
 
-    fn read_signed(&self) -> Result<Option<Published>, LogError> {
-        let Some(bytes) = self.files.read(SIGNED_PATH)? else { return Ok(None) };
-        let damaged = |problem: String| TransparencyError::TileDamaged { path: SIGNED_PATH.to_owned(), problem };
-        let note = String::from_utf8(bytes).map_err(|_| self.named(damaged("it is no text".to_owned()).into()))?;
-        let opened = Checkpoint::open(&note, &self.verifier);
-        let checkpoint = opened.map_err(|error| self.named(damaged(error.to_string()).into()))?;
-        Ok(Some(Published { checkpoint, note }))
+    /// Says durably which checkpoint is about to be published. Its tiles are durable before.
+    pub(super) async fn announce(&self, head: &Published) -> Result<(), LogError> {
+        let (files, note) = (self.files.clone(), head.note.clone());
+        blocking(move || files.write_note(ANNOUNCED_PATH, &note)).await
+    }
+
+    /// The checkpoint that was published last, or may have been; none where nobody said it.
+    pub(super) async fn announced(&self) -> Result<Option<Published>, LogError> {
+        let reader = self.clone();
+        blocking(move || reader.read_note(ANNOUNCED_PATH)).await
     }
 
     /// The hashes that prove a log of `new_size` entries, whose tiles are written, to continue the one of `old_size` entries:

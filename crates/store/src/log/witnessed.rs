@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
-use lingqu_transparency::{Checkpoint, TransparencyError};
 
 use super::{LogError, LogReader, Published, blocking};
 
@@ -55,12 +54,6 @@ impl LogReader {
     }
 
     fn read_witnessed(&self, day: Date) -> Result<Option<Published>, LogError> {
-        let path = format!("{WITNESSED_PREFIX}{day}");
-        let Some(bytes) = self.files.read(&path)? else { return Ok(None) };
-        let damaged = |problem: String| TransparencyError::TileDamaged { path: path.clone(), problem };
-        let note = String::from_utf8(bytes).map_err(|_| self.named(damaged("it is no text".to_owned()).into()))?;
-        let opened = Checkpoint::open(&note, &self.verifier);
-        let checkpoint = opened.map_err(|error| self.named(damaged(error.to_string()).into()))?;
-        Ok(Some(Published { checkpoint, note }))
+        self.read_note(&format!("{WITNESSED_PREFIX}{day}"))
     }
 }

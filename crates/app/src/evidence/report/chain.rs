@@ -282,7 +282,7 @@ fn order_link(checked: &Checked, id: &OrderId) -> Vec<Block> {
 fn reach(checked: &Checked) -> Vec<Block> {
     let heading = Block::Heading { level: 2, text: "使用方据此取得的权限".to_owned() };
     let Some(grant) = &checked.grant else {
-        let text = "按包内最后一条记录，本订单的使用授权已经中止或终止：在恢复之前，节点拒绝一切取数请求。";
+        let text = "按包内最后一条记录，本订单没有有效的使用授权（已经中止或终止，按现行规则不再有效，或尚无数据快照）：节点拒绝一切取数请求。";
         return vec![heading, Block::Paragraph(Text::strong(text))];
     };
     let scope = &grant.scope;
@@ -300,7 +300,7 @@ fn reach(checked: &Checked) -> Vec<Block> {
         heading,
         Block::Paragraph(
             format!(
-                "以下是把上述各环节的范围逐级取交集的结果（以包内最后一条记录为准）。用途：{}；统计结果的最小群组为 {}；{consent}。",
+                "以下是把上述各环节的范围逐级取交集的结果（以包内最后一条记录为准；合同期限尚未开始的，为期限开始时的权限）。用途：{}；统计结果的最小群组为 {}；{consent}。",
                 grant.purpose.0, scope.cohort_floor
             )
             .into(),

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lingqu_domain::event::Event;
 use lingqu_domain::id::ReceiptId;
+use lingqu_domain::order::OrderEvent;
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, Totals};
 use lingqu_report::{Block, Style, Text};
 
@@ -67,7 +69,9 @@ pub(super) fn deliveries(checked: &Checked) -> Vec<Block> {
     let all = gathered(checked);
     let mut blocks = vec![Block::Heading { level: 1, text: "四、交付".to_owned() }];
     let (Some((_, first)), Some((_, last))) = (all.first(), all.last()) else {
-        blocks.push(Block::Paragraph("包内没有交付回执：截至日志头签发，本订单没有数据离域。".into()));
+        blocks.push(Block::Paragraph(
+            "包内没有交付回执。最后一个计量区间之后是否有过交付，本证据包不能证明，见第一节。".into(),
+        ));
         return blocks;
     };
     let rows: u64 = all.iter().filter_map(|(_, one)| one.totals).fold(0, |sum, totals| sum.saturating_add(totals.rows));
@@ -83,7 +87,7 @@ pub(super) fn deliveries(checked: &Checked) -> Vec<Block> {
         text += &format!("其中 {stopped} 次中途停止，不收费。");
     }
     if marked > 0 {
-        text += &format!("其中 {marked} 次的数据带有使用方专属的指纹（指纹密钥的承诺在交付之前已记入业务日志）。");
+        text += &format!("其中 {marked} 次的数据带有使用方专属的指纹（{}）。", commitment_words(checked, &all));
     }
     blocks.push(Block::Paragraph(text.into()));
     blocks.push(Block::Paragraph(
@@ -109,6 +113,21 @@ pub(super) fn deliveries(checked: &Checked) -> Vec<Block> {
         blocks.push(Block::Paragraph(format!("此处列出最早的 {LINES_MAX} 次，其余见包内回执记录。").into()));
     }
     blocks
+}
+
+/// Whether the keys of what was marked were committed to before, as far as the records tell.
+fn commitment_words(checked: &Checked, all: &[(&ReceiptId, Delivery<'_>)]) -> &'static str {
+    let commitments = checked.events.iter().filter(|event| {
+        checked.order.as_ref().is_some_and(|order| event.stream == order.as_str())
+            && matches!(event.event, Event::Order(OrderEvent::MarkKeysCommitted { .. }))
+    });
+    let first = commitments.map(|event| event.at).min();
+    let mut marked = all.iter().map(|(_, one)| one).filter(|one| one.opening.code_id.is_some());
+    if marked.all(|one| first.is_some_and(|first| first <= one.at)) {
+        "指纹密钥的承诺在交付之前已记入业务日志"
+    } else {
+        "其中有的交付之前，业务日志中没有本订单指纹密钥的承诺"
+    }
 }
 
 fn delivery_row(checked: &Checked, receipt: &ReceiptId, delivery: &Delivery<'_>) -> Vec<Text> {
@@ -206,12 +225,24 @@ pub(super) fn money(checked: &Checked) -> Vec<Block> {
     let mut blocks = vec![Block::Heading { level: 1, text: "六、计量与费用".to_owned() }];
     let mut meters: Vec<_> = state.meters.values().map(|meter| &meter.value).collect();
     meters.sort_by_key(|meter| meter.reading.first_position);
+    let has_all_windows = checked.report.part.is_none_or(|part| !part.has_own_windows);
     if meters.is_empty() {
-        blocks.push(Block::Paragraph("尚未关闭任何计量区间，没有费用。".into()));
+        let none = if has_all_windows {
+            "尚未关闭任何计量区间，没有费用。"
+        } else {
+            "没有计量区间起于本部分所载的回执之间；计量与费用见其余部分。"
+        };
+        blocks.push(Block::Paragraph(none.into()));
         return blocks;
     }
+    // Only what was found is said, and only of what was looked at.
+    let recounted = match (checked.report.verified, &checked.report.part) {
+        (true, None) => "核验时已由包内回执重新计数，各区间首尾相接，没有空档。",
+        (true, Some(_)) => "本证据包只载部分回执，未由回执重新计数：须将全部各部分一并核验。",
+        (false, _) => "与回执是否相符，以所列问题为准。",
+    };
     blocks.push(Block::Paragraph(
-        "节点定期把一段连续的回执合计为一个计量区间，记入业务日志。核验时已由包内回执重新计数，各区间首尾相接，没有空档。".into(),
+        format!("节点定期把一段连续的回执合计为一个计量区间，记入业务日志。{recounted}").into(),
     ));
     let rows = meters.iter().take(LINES_MAX).map(|meter| {
         let reading = &meter.reading;
@@ -254,10 +285,19 @@ pub(super) fn money(checked: &Checked) -> Vec<Block> {
         columns: columns.map(|(title, share)| (title.to_owned(), share)).into(),
         rows: rows.collect(),
     });
+    let computed = match (checked.report.verified, has_all_windows) {
+        (true, true) => "每笔费用均已按合同价格与计费数量重新计算并相符；",
+        (true, false) => {
+            "每笔费用均已按合同价格与结算所列数量重新计算并相符，所列数量是否为各计量区间之和，须将全部各部分一并核验；"
+        }
+        (false, _) => "费用按合同价格与计费数量重新计算，是否相符以所列问题为准；",
+    };
     blocks.push(Block::Paragraph(
-        "每笔费用均已按合同价格与计费数量重新计算并相符；用途属于免费用途的，数量照计，费用为零。一次结算涉及该运营机构的全部订单，为不泄露他人的用量，包内只收本订单的一行，\
-         并附承诺其全文的日志条目：需要时可责令节点出示全文，与该条目比对。"
-            .into(),
+        format!(
+            "{computed}用途属于免费用途的，数量照计，费用为零。一次结算涉及该运营机构的全部订单，为不泄露他人的用量，包内只收本订单的一行，\
+             并附承诺其全文的日志条目：需要时可责令节点出示全文，与该条目比对。"
+        )
+        .into(),
     ));
     let mut shares = Vec::new();
     for mandate in state.mandates.values().map(|mandate| &mandate.value) {

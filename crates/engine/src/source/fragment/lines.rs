@@ -1,6 +1,9 @@
-//! Tables that were pasted: lines with bars between the cells, or with blanks below each other.
+//! Tables that were pasted: lines with bars between the cells, or with blanks below each other; and separated values of which a quote
+//! is not closed.
 
 use std::io::{BufRead, BufReader, Read};
+
+use csv::ReaderBuilder;
 
 use super::super::file::SourceFile;
 use super::super::typed::Cell;
@@ -20,6 +23,8 @@ pub(super) enum LineForm {
     Bars,
     /// By two blanks or more.
     Blanks,
+    /// By this character, quotes respected where they are closed in their line.
+    Separated(char),
 }
 
 /// Whether a text is a pasted table. A text whose lines agree on a separator is not.
@@ -39,6 +44,46 @@ pub(super) fn separator_of(head: &str, separators: &[char]) -> char {
         (evenness, separator) if evenness > 0.0 => separator,
         _ => ',',
     }
+}
+
+/// How many records of a separated text stand above the one that names its columns, or is its first row: titles, a word for the
+/// spreadsheet program, or names of which one is missing. None unless nearly all that follow have the same number of cells.
+pub(super) fn records_above_names(head: &str, separator: char) -> usize {
+    let mut reader = ReaderBuilder::new();
+    reader.has_headers(false).flexible(true).delimiter(separator as u8);
+    let records = reader.from_reader(head.as_bytes()).into_byte_records().take(LINES_LOOKED_AT + 1);
+    let mut cells: Vec<usize> = records.map_while(|record| Some(record.ok()?.len())).collect();
+    // The last one of the beginning may be cut.
+    if cells.len() > 1 && !head.ends_with('\n') {
+        cells.pop();
+    }
+    first_usual(&cells)
+}
+
+/// The same where each line is a record, of the lines that have more than one cell: the others above the names are none anyway.
+pub(super) fn lines_above_names(head: &str, separator: char) -> usize {
+    let head = head.trim_start_matches('\u{feff}');
+    let mut lines: Vec<&str> =
+        head.lines().filter(|line| !line.trim().is_empty() && !is_rule(line)).take(LINES_LOOKED_AT + 1).collect();
+    if lines.len() > 1 && !head.ends_with('\n') {
+        lines.pop();
+    }
+    let cells: Vec<usize> = lines.iter().map(|line| cells_of(line, LineForm::Separated(separator)).len()).collect();
+    cells[..first_usual(&cells)].iter().filter(|count| **count >= 2).count()
+}
+
+/// The place of the first record that has as many cells as nearly all that follow it; the first one's where they don't agree.
+fn first_usual(cells: &[usize]) -> usize {
+    let times = |count: usize| cells.iter().filter(|other| **other == count).count();
+    let usual = cells.iter().copied().filter(|count| *count >= 2).max_by_key(|count| (times(*count), *count));
+    let Some(first) = usual.and_then(|usual| cells.iter().position(|count| *count == usual)) else { return 0 };
+    let even = cells[first..].iter().filter(|count| **count == cells[first]).count();
+    if are_even(even as u64, (cells.len() - first) as u64) { first } else { 0 }
+}
+
+/// Whether so many of these lines are nearly all.
+pub(super) fn are_even(some: u64, all: u64) -> bool {
+    some as f64 >= EVEN_MIN * all as f64
 }
 
 fn best_separator(head: &str, separators: &[char]) -> (f64, char) {
@@ -105,6 +150,12 @@ fn cells_of(line: &str, form: LineForm) -> Vec<String> {
             let line = line.trim_end().replace(['\t', '\u{3000}'], "  ");
             line.trim_start().split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
         }
+        LineForm::Separated(separator) => {
+            let mut reader = ReaderBuilder::new();
+            reader.has_headers(false).delimiter(separator as u8).quoting(line.matches('"').count().is_multiple_of(2));
+            let record = reader.from_reader(line.as_bytes()).into_records().next().and_then(Result::ok);
+            record.iter().flatten().map(str::to_owned).collect()
+        }
     }
 }
 
@@ -122,18 +173,29 @@ impl LineRecords {
     pub(super) fn open(file: &SourceFile, form: LineForm) -> Result<Self, SourceError> {
         let bytes = BufReader::new(file.open()?);
         let mut records = Self { file: file.clone(), bytes, form, headers: Vec::new(), cells: Vec::new(), line: 0 };
-        // A title above the table has one cell; the first line with more names the columns.
-        while records.headers.len() < 2 {
-            match records.next_cells()? {
-                Some(cells) => records.headers = cells,
-                None => return Err(SourceError::NoColumns { file: file.name() }),
-            }
-        }
+        records.read_headers()?;
         Ok(records)
     }
 
     pub(super) fn headers(&self) -> &[String] {
         &self.headers
+    }
+
+    /// Passes over so many lines of several cells, the names first: those that follow name the columns instead.
+    pub(super) fn pass_over(&mut self, count: usize) -> Result<(), SourceError> {
+        (0..count).try_for_each(|_| self.read_headers())
+    }
+
+    /// A title above the table has one cell; the first line with more names the columns.
+    fn read_headers(&mut self) -> Result<(), SourceError> {
+        self.headers.clear();
+        while self.headers.len() < 2 {
+            match self.next_cells()? {
+                Some(cells) => self.headers = cells,
+                None => return Err(SourceError::NoColumns { file: self.file.name() }),
+            }
+        }
+        Ok(())
     }
 
     fn next_cells(&mut self) -> Result<Option<Vec<String>>, SourceError> {

@@ -115,6 +115,74 @@ fn json_is_read_wherever_its_rows_stand() {
 }
 
 #[test]
+fn json_is_read_column_by_column_too() {
+    let of_column = |place: usize| ROWS.iter().map(move |row| row[place]);
+    let value = |text: &str| text.parse::<i64>().map_or_else(|_| format!(r#""{text}""#), |number| number.to_string());
+    let joined = |members: Vec<String>| format!("{{{}}}", members.join(","));
+    let arrays = HEADER
+        .iter()
+        .enumerate()
+        .map(|(place, name)| format!(r#""{name}":[{}]"#, of_column(place).map(value).collect::<Vec<_>>().join(",")));
+    let columns = HEADER.iter().enumerate().map(|(place, name)| {
+        let cells = of_column(place).enumerate().map(|(row, text)| format!(r#""{row}":{}"#, value(text)));
+        format!(r#""{name}":{}"#, joined(cells.collect()))
+    });
+    let rows = ROWS.iter().enumerate().map(|(number, row)| {
+        let cells = HEADER.iter().zip(row).map(|(name, text)| format!(r#""{name}":{}"#, value(text)));
+        format!(r#""{number}":{}"#, joined(cells.collect()))
+    });
+    let tables: [String; 3] = [arrays.collect(), columns.collect(), rows.collect()].map(joined);
+    let within = format!(r#"{{"code":0,"data":{}}}"#, tables[1]);
+    for text in tables.iter().chain([&within]) {
+        let fragment = read("found.json", text.as_bytes()).unwrap();
+        let names = fragment.column_names();
+        let order = HEADER.map(|name| names.iter().position(|found| found == name).unwrap());
+        assert_whole(text, &Fragment { batch: fragment.batch.project(&order).unwrap(), ..fragment });
+    }
+}
+
+/// Titles, a word for the spreadsheet program, and names that are fewer than the columns since rows' names have none.
+#[test]
+fn what_stands_above_a_table_costs_no_row() {
+    for above in ["2025 年 3 月晚点统计\r\n", "sep=;\r\n", "晚点统计\r\n\r\n单位：分钟\r\n"] {
+        assert_whole(above, &read("found.csv", format!("{above}{}", joined(";")).as_bytes()).unwrap());
+    }
+    let rows: String = ROWS.iter().map(|row| row.join(",") + "\n").collect();
+    let fragment = read("found.csv", format!("day,delay\n{rows}").as_bytes()).unwrap();
+    assert_eq!((fragment.rows_read, fragment.lines_left_out), (4, 0));
+    assert_eq!(cells(&fragment), ROWS);
+}
+
+/// Who adds a quote, or one far from another, hides nothing behind it.
+#[test]
+fn a_quote_that_is_not_closed_takes_no_other_line_with_it() {
+    for separator in [",", "\t"] {
+        let quoted = joined(separator).replace("line", "\"line\"");
+        assert_whole("closed", &read("found", quoted.as_bytes()).unwrap());
+        for (others, last) in [(quoted.clone(), "118"), (quoted.replace("118", "118\""), "118\"")] {
+            let fragment = read("found", others.replace("L1", "\"L1").as_bytes()).unwrap();
+            let mut expected = ROWS;
+            (expected[0][0], expected[3][2]) = ("\"L1", last);
+            assert_eq!(cells(&fragment), expected);
+            assert_eq!((fragment.form, fragment.lines_left_out), (FragmentForm::Separated, 0));
+            assert_eq!(fragment.column_names(), HEADER);
+        }
+    }
+    // Nor does what stands above the names, beside such a quote.
+    for above in ["sep=;\r\n", "晚点统计;单位：分钟\r\n"] {
+        let fragment = read("found", (above.to_owned() + &joined(";").replace("L1", "\"L1")).as_bytes()).unwrap();
+        assert_eq!((fragment.column_names(), fragment.rows_read), (HEADER.map(str::to_owned).to_vec(), 4), "{above}");
+    }
+    // Texts of many lines stay whole, though some of their lines have as many cells as a row.
+    let prose = "\"one, two\nthree\nfour, five\nsix\nseven, eight\nnine\nten, eleven\ntwelve\"";
+    let fragment = read("found", format!("a,b\n1,{prose}\n2,{prose}\n").as_bytes()).unwrap();
+    assert_eq!((fragment.rows_read, fragment.lines_left_out), (2, 0));
+    // A value of several lines is one where it is closed.
+    let fragment = read("found", b"a,b\n1,\"x\ny\nz\"\n2,\"x\n\ny\"\n").unwrap();
+    assert_eq!(cells(&fragment), [["1", "x\ny\nz"], ["2", "x\n\ny"]]);
+}
+
+#[test]
 fn a_json_document_of_too_many_values_is_refused_or_read_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("found.json");

@@ -1,5 +1,5 @@
-//! A JSON document whose rows stand somewhere within it, as an interface's answer has them: an array of objects, or an array
-//! of arrays beside the names of their columns.
+//! A JSON document whose rows stand somewhere within it, as an interface's answer has them: an array of objects, an array of arrays
+//! beside the names of their columns, or values column by column.
 
 use std::io::Read;
 
@@ -104,10 +104,11 @@ impl Found {
     }
 }
 
-/// The longest array of rows in a document.
+/// The longest array of rows in a document, or the longest table that is written column by column.
 fn find(value: Value, depth: usize) -> Option<Found> {
     match value {
         Value::Array(rows) => are_rows(&rows).then_some(Found { rows, names: None }),
+        Value::Object(members) if table_in(&members).is_some() => table_of(&members),
         // An object without rows within it is itself a row.
         Value::Object(members) if depth == 0 && !holds_rows(&members, depth) => {
             Some(Found { rows: vec![Value::Object(members)], names: None })
@@ -126,6 +127,61 @@ fn find(value: Value, depth: usize) -> Option<Found> {
     }
 }
 
+/// How an object is a table without an array of rows.
+enum Table {
+    /// An array of values under each column's name.
+    Arrays(usize),
+    /// An object of values under each column's name, with the same names of rows.
+    Columns,
+    /// An object of values under each row's name, with the same names of columns.
+    Rows,
+}
+
+/// Whether an object is a table, as programs write one column by column. Of names within names those that are more are the rows'.
+fn table_in(members: &Map<String, Value>) -> Option<Table> {
+    let is_value = |value: &Value| !value.is_array() && !value.is_object();
+    match members.values().next()? {
+        Value::Array(first) => {
+            let is_column = |column: &Value| {
+                column.as_array().is_some_and(|cells| cells.len() == first.len() && cells.iter().all(is_value))
+            };
+            (first.len() > 1 && members.values().all(is_column)).then_some(Table::Arrays(first.len()))
+        }
+        Value::Object(first) => {
+            let is_alike = |other: &Map<String, Value>| {
+                other.len() == first.len()
+                    && other.iter().all(|(name, cell)| first.contains_key(name) && is_value(cell))
+            };
+            let are_alike = members.values().all(|member| member.as_object().is_some_and(is_alike));
+            let table = if first.len() < members.len() { Table::Rows } else { Table::Columns };
+            (first.len().max(members.len()) > 1 && are_alike).then_some(table)
+        }
+        _ => None,
+    }
+}
+
+/// The rows of an object that is a table.
+fn table_of(members: &Map<String, Value>) -> Option<Found> {
+    let names = || Some(members.keys().cloned().collect());
+    Some(match table_in(members)? {
+        Table::Arrays(rows) => {
+            let row = |place: usize| row_of(members, |column| column.get(place));
+            Found { rows: (0..rows).map(row).collect(), names: names() }
+        }
+        Table::Columns => {
+            let rows = members.values().next()?.as_object()?.keys();
+            let row = |name: &String| row_of(members, |column| column.get(name));
+            Found { rows: rows.map(row).collect(), names: names() }
+        }
+        Table::Rows => Found { rows: members.values().cloned().collect(), names: None },
+    })
+}
+
+/// A row of the cells that columns have in it.
+fn row_of(columns: &Map<String, Value>, cell: impl Fn(&Value) -> Option<&Value>) -> Value {
+    Value::Array(columns.values().map(|column| cell(column).cloned().unwrap_or_default()).collect())
+}
+
 fn are_rows(rows: &[Value]) -> bool {
     !rows.is_empty() && rows.iter().all(|row| row.is_object() || row.is_array())
 }
@@ -134,6 +190,7 @@ fn are_rows(rows: &[Value]) -> bool {
 fn holds_rows(members: &Map<String, Value>, depth: usize) -> bool {
     members.iter().filter(|(name, _)| !NAMES.contains(&name.as_str())).any(|(_, inner)| match inner {
         Value::Array(rows) => are_rows(rows),
+        Value::Object(members) if table_in(members).is_some() => true,
         Value::Object(members) if depth + 1 < DEPTH_MAX => holds_rows(members, depth + 1),
         _ => false,
     })

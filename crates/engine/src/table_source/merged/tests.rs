@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::columns::{ColumnType, ColumnView};
 use crate::files::{DataFileWriter, TableFiles};
-use crate::source::FoundKind;
+use crate::source::{FoundKind, REJECTED_CELLS_MAX};
 
 fn name(text: &str) -> ColumnName {
     ColumnName::new(text).unwrap()
@@ -147,21 +147,25 @@ async fn a_key_that_is_none_is_refused_and_so_is_an_order_that_is_another() {
     assert!(error.contains("not in the order of the key"), "{error}");
 }
 
-/// What was superseded is no more; of a row whose key does not fit nobody knows what it supersedes.
+/// What was superseded is no more, however many cells of its new state do not fit; of a row whose key does not fit nobody knows what it
+/// supersedes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_row_goes_whose_new_state_does_not_fit() {
     let bad = |column: &str| {
         let (file, column, expected) = ("t".to_owned(), name(column), ColumnType::Text);
         vec![SourceError::BadValue { file, line: 1, column, expected, found_kind: FoundKind::Number, found_length: 0 }]
     };
-    let bad_column = BTreeMap::from([(2, "note"), (4, "id"), (7, "note")]);
+    let in_all_that_are_told = || (0..REJECTED_CELLS_MAX).flat_map(|_| bad("note")).collect::<Vec<_>>();
+    let bad_column = BTreeMap::from([(2, "note"), (4, "id")]);
     let new = rows_of([1, 2, 4, 5, 7], "new");
     for cut in 1..=new.len() {
         let directory = tempfile::tempdir().unwrap();
         let older = Older::new(files(directory.path(), &[rows_of(0..3, "old"), rows_of(3..9, "old")]), true);
         let batches = new.chunks(cut).map(|rows| {
             let places = rows.iter().enumerate();
-            let known = places.filter_map(|(place, (_, id))| Some((place, bad(bad_column.get(id)?))));
+            let errors =
+                |id: &i64| if *id == 7 { Some(in_all_that_are_told()) } else { Some(bad(bad_column.get(id)?)) };
+            let known = places.filter_map(|(place, (_, id))| Some((place, errors(id)?)));
             Ok(TableBatch::sifted(&batch(rows), known.collect()))
         });
         let batches: Vec<Result<TableBatch, SourceError>> = batches.collect();

@@ -1,6 +1,6 @@
 //! How long a text a question to the catalogue can make of those that there are. What text functions make lies outside the pool that
 //! bounds the operators, and `a || a` in a subquery of a subquery doubles at each level. So does what a join of a long text repeats, and
-//! what a recursive query makes of its own rows.
+//! what a recursive query makes of its own rows, and patterns, which are compiled into some MiB each.
 
 use std::sync::Arc;
 
@@ -25,17 +25,27 @@ const JOINING: &[&str] = &["array_to_string", "concat", "concat_ws", "make_array
 const DESCRIBING: &[&str] = &["col_description", "obj_description", "pg_get_constraintdef", "pg_get_indexdef"];
 const DESCRIBING_MAX: usize = 32;
 
+/// Longest text of a row, in bytes, where patterns of LIKE are made of rows: each is compiled, some KiB in milliseconds, and a batch of them
+/// is not broken off.
+const LIKE_BYTES_MAX: u64 = 8 << 10;
+
+/// Functions that compile what stands behind their first argument, and the most patterns of a plan.
+const MATCHING: &[&str] = &["regexp_like", "regexp_match"];
+const PATTERNS_MAX: usize = 64;
+
 /// Functions that make a text or an array of several rows.
 const GATHERING: &[&str] = &["array_agg", "string_agg"];
 
 /// Most tables of a question, one for each time that it stands there. To plan many takes the square of their columns.
 const TABLES_MAX: usize = 32;
 
-/// Refuses a plan in which a text may grow beyond [`ROW_BYTES_MAX`], or in which too many are made of numbers.
+/// Refuses a plan in which a text may grow beyond [`ROW_BYTES_MAX`], in which too many are made of numbers, or whose patterns are too many.
 pub(super) fn check(plan: &LogicalPlan) -> DataFusionResult<()> {
     let mut growth: u64 = 1;
     let mut own: u64 = 0;
     let mut describing = 0;
+    let mut patterns = 0;
+    let mut likens_to_rows = false;
     let mut tables = 0;
     let mut gathers_for_each_row = false;
     plan.apply_with_subqueries(|node| {
@@ -50,13 +60,19 @@ pub(super) fn check(plan: &LogicalPlan) -> DataFusionResult<()> {
             largest = largest.max(joined(&expression)?);
             own = own.saturating_add(written(&expression)?);
             describing += described(&expression)?;
+            patterns += compiled(&expression)?;
+            likens_to_rows |= expression.exists(is_like_of_row)?;
         }
         growth = growth.saturating_mul(largest);
         Ok(TreeNodeRecursion::Continue)
     })?;
-    let grows = growth.saturating_mul(own.max(CELL_BYTES_MAX)) > ROW_BYTES_MAX;
+    let bytes_max = if likens_to_rows { LIKE_BYTES_MAX } else { ROW_BYTES_MAX };
+    let grows = growth.saturating_mul(own.max(CELL_BYTES_MAX)) > bytes_max;
     if grows || describing > DESCRIBING_MAX || gathers_for_each_row {
         return Err(DataFusionError::ResourcesExhausted("texts of a question to the catalogue".to_owned()));
+    }
+    if patterns > PATTERNS_MAX {
+        return Err(DataFusionError::ResourcesExhausted("patterns of a question to the catalogue".to_owned()));
     }
     if tables > TABLES_MAX {
         return Err(DataFusionError::ResourcesExhausted("tables of a question to the catalogue".to_owned()));
@@ -126,6 +142,53 @@ fn described(expression: &Expr) -> DataFusionResult<usize> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(count)
+}
+
+/// How many patterns an expression has. Error: one is made of a row, so that there may be as many as rows. The engine keeps those of a
+/// batch until its end, each of up to 10 MiB.
+fn compiled(expression: &Expr) -> DataFusionResult<usize> {
+    let mut count = 0;
+    expression.apply(|part| {
+        let patterns = match part {
+            Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_matching(*op) => std::slice::from_ref(right.as_ref()),
+            Expr::SimilarTo(like) => std::slice::from_ref(like.pattern.as_ref()),
+            Expr::ScalarFunction(call) if MATCHING.contains(&call.name()) => call.args.get(1..).unwrap_or_default(),
+            _ => &[],
+        };
+        for pattern in patterns {
+            count += 1;
+            if is_of_row(pattern)? {
+                return resources_err!("a pattern for each row of a question to the catalogue");
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(count)
+}
+
+/// Whether a pattern is another one for each row.
+fn is_of_row(pattern: &Expr) -> DataFusionResult<bool> {
+    pattern
+        .exists(|part| Ok(matches!(part, Expr::Column(_) | Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_))))
+}
+
+fn is_like_of_row(part: &Expr) -> DataFusionResult<bool> {
+    match part {
+        Expr::Like(like) => is_of_row(&like.pattern),
+        Expr::BinaryExpr(BinaryExpr { op, right, .. }) if is_like(*op) => is_of_row(right),
+        _ => Ok(false),
+    }
+}
+
+fn is_like(operator: Operator) -> bool {
+    matches!(operator, Operator::LikeMatch | Operator::ILikeMatch | Operator::NotLikeMatch | Operator::NotILikeMatch)
+}
+
+fn is_matching(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch
+    )
 }
 
 /// How many bytes an expression's own texts have.

@@ -324,6 +324,16 @@ async fn a_question_gathers_little_and_repeats_nothing_without_end() {
         format!("SELECT count(*) FROM {}", (0..40).map(|n| format!("pg_class c{n}")).collect::<Vec<_>>().join(", ")),
         format!("SELECT {}1{} FROM pg_class", "abs(".repeat(13), ")".repeat(13)),
         format!("SELECT {}1{} FROM pg_class", "abs(".repeat(40), ")".repeat(40)),
+        // Compiled for each of its rows, and kept until the end of its batch.
+        "SELECT attname FROM pg_attribute WHERE 'x' ~ (attname || attrelid || '\\w{100}')".to_owned(),
+        "SELECT regexp_like('x', p) FROM (SELECT attname || '\\w{100}' AS p FROM pg_attribute) t".to_owned(),
+        "SELECT regexp_match('x', 'x', attname) FROM pg_attribute".to_owned(),
+        format!("SELECT oid FROM pg_class WHERE {}", vec!["relname ~ '\\w{100}'"; 65].join(" OR ")),
+        format!("SELECT attname FROM pg_attribute WHERE 'x' LIKE (attname || '{}')", "_".repeat(9_000)),
+        format!(
+            "SELECT attname FROM pg_attribute JOIN (SELECT attname || '{}' AS p FROM pg_attribute) t ON 'x' ILIKE p",
+            "_".repeat(9_000)
+        ),
     ] {
         let mut outbox = crate::postgres::frame::Outbox::default();
         asked.ask(&sql).await.expect_err(&sql).put(&mut outbox);
@@ -333,6 +343,8 @@ async fn a_question_gathers_little_and_repeats_nothing_without_end() {
     let sql = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attnum BETWEEN 1 AND 2 AND attrelid = \
         (SELECT oid FROM pg_class WHERE relname = 'trip_records')";
     assert_eq!(asked.texts(sql).await, ["trip_id,line"]);
+    let sql = "SELECT relname FROM pg_class WHERE relname LIKE relname ORDER BY oid";
+    assert_eq!(asked.texts(sql).await, ["trip_records", "trip_records_pkey"]);
 }
 
 /// pgcli asks for the types of columns by their numbers.
