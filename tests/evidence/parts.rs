@@ -141,6 +141,10 @@ async fn a_part_that_is_missing_changed_or_of_another_export_is_found() {
     // A number that there is not, and what is no part.
     let strange = node.with_item(&parts[0], "part.json", b"{\"number\":9,\"parts\":[]}");
     must_find(&verify_evidence(&strange, None), "part.json", "a number that there is not");
+    // One part alone, which nobody would recount.
+    let alone = json!({ "version": 2, "number": 1, "parts": [lines["parts"][0]] });
+    let strange = node.with_item(&parts[0], "part.json", alone.to_string().as_bytes());
+    must_find(&verify_evidence(&strange, None), "part.json", "it names one part alone");
     lines["version"] = json!(3);
     let strange = node.with_item(&parts[0], "part.json", lines.to_string().as_bytes());
     must_find(&verify_evidence(&strange, None), "part.json", "a version that is not known");

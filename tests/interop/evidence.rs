@@ -205,6 +205,7 @@ fn evidence_in_parts_is_written_and_verified_together() {
     assert_eq!(together["receipt_records"], exported["receipt_records"]);
     let alone = lingqu(&["audit", "verify", files[1]]);
     assert!(alone.code == Some(0) && alone.stdout.contains("part             2 of "), "{}", alone.stdout);
+    assert!(alone.stdout.contains("still open       not counted: this is a part"), "{}", alone.stdout);
     let missing = lingqu(&[&["audit", "verify"], &files[1..]].concat());
     assert!(missing.code == Some(1) && missing.stderr.contains("does not verify"), "{}", missing.stderr);
     let mixed = lingqu(&["audit", "verify", files[0], path(&node)]);

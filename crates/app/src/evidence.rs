@@ -169,10 +169,7 @@ impl App {
         let committed = log.committed_under(frame.checkpoint.size).await?;
         let records = frame.records_room();
         if records == 0 {
-            return Err(AppError::Invalid(
-                "what was decided about this order is more than a bundle holds; leave the consents out (`--no-consents`)"
-                    .to_owned(),
-            ));
+            return Err(too_much_decided());
         }
         let room = Room { receipts: receipts_max.max(1), records, parts: PARTS_MAX, windows: &frame.windows };
         let plan = self.plan_receipts(&log, order, committed, room).await?;
@@ -213,22 +210,24 @@ impl App {
         let settled = self.read(|state| streams::settlements_of(state, order, options.has_whole_settlements));
         let whole = settled.whole.iter().map(ToString::to_string);
         let mut all: BTreeSet<String> = streams.iter().cloned().chain(consents).chain(whole).collect();
-        let mut records = self.journal_records(&all, RECORDS_MAX).await?.ok_or_else(too_many)?;
-        let too_many_windows = || if window_records_max > RECORDS_MAX { windows_too_many() } else { too_many() };
+        let is_in_parts = window_records_max > RECORDS_MAX;
+        let too_many_decided = || if is_in_parts { too_much_decided() } else { too_many() };
+        let too_many_windows = || if is_in_parts { windows_too_many() } else { too_many() };
+        let mut records = self.journal_records(&all, RECORDS_MAX).await?.ok_or_else(too_many_decided)?;
         let mut window_records =
             self.journal_records(&of_windows, window_records_max).await?.ok_or_else(too_many_windows)?;
         let mut actors = actors_of(&records);
         actors.extend(actors_of(&window_records));
         self.read(|state| streams::add_parties_of(state, &mut actors));
         let of_actors = self.journal_records(&actors.difference(&all).cloned().collect(), RECORDS_MAX).await?;
-        records.extend(of_actors.ok_or_else(too_many)?);
+        records.extend(of_actors.ok_or_else(too_many_decided)?);
         all.extend(actors);
         records.sort_by_key(|record| record.position);
         // Decisions taken since the checkpoint are for the next bundle.
         records.retain(|record| record.log_entry < checkpoint.size);
         window_records.retain(|record| record.log_entry < checkpoint.size);
         if records.len() >= RECORDS_MAX {
-            return Err(too_many());
+            return Err(too_many_decided());
         }
         let mut state = State::default();
         let mut decided: Vec<&Record> = records.iter().chain(&window_records).collect();
@@ -398,6 +397,19 @@ fn too_many() -> AppError {
     AppError::Invalid(format!(
         "the evidence would have more than {RECORDS_MAX} records; whoever runs the node exports it in parts by `lingqu audit export`"
     ))
+}
+
+fn too_many_parts(parts_max: usize) -> AppError {
+    AppError::Invalid(format!(
+        "the evidence would have more than {parts_max} parts; ask for more receipts in each part (`--part-receipts`)"
+    ))
+}
+
+fn too_much_decided() -> AppError {
+    AppError::Invalid(
+        "what was decided about this order is more than a bundle holds; leave the consents out (`--no-consents`)"
+            .to_owned(),
+    )
 }
 
 fn windows_too_many() -> AppError {

@@ -245,8 +245,12 @@ fn words(report: &EvidenceReport) -> String {
     if report.cosigned.is_empty() {
         text.push_str("cosigned         by no witness whose key is known here\n");
     }
+    let deliveries = |count: usize| match &report.part {
+        Some(_) => "not counted: this is a part".to_owned(),
+        None => format!("{count} deliveries"),
+    };
     text.push_str(&format!(
-        "journal records  {}\nreceipt records  {}\nmetering         {}\nnot yet metered  {} deliveries\nstill open       {} deliveries\n\
+        "journal records  {}\nreceipt records  {}\nmetering         {}\nnot yet metered  {}\nstill open       {}\n\
          consents         {}\nnature           {}\n",
         report.journal_records,
         report.receipt_records,
@@ -255,10 +259,13 @@ fn words(report: &EvidenceReport) -> String {
                 format!("{} windows until {until}, not recounted: this is a part", report.metering_windows)
             }
             Some(until) => format!("{} windows until {until}, recounted from the receipts", report.metering_windows),
+            None if report.part.is_some_and(|part| part.has_own_windows) => {
+                "no window begins among the receipts of this part".to_owned()
+            }
             None => "no window was closed".to_owned(),
         },
-        report.receipts_not_yet_metered,
-        report.deliveries_open,
+        deliveries(report.receipts_not_yet_metered),
+        deliveries(report.deliveries_open),
         report.consents,
         report.nature.as_ref().unwrap_or(&none),
     ));

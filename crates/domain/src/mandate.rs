@@ -382,7 +382,7 @@ pub(crate) fn suspend(
 fn is_of_data_authority(deciding: &mut Deciding<'_>, actor: &Actor) -> Result<bool, Refusal> {
     let Actor::User(user) = actor else { return Ok(false) };
     let party = deciding.user(user)?.party.clone();
-    Ok(deciding.party(&party)?.roles.contains(&Role::DataAuthority))
+    Ok(deciding.party(&party)?.roles_in(deciding.state).contains(&Role::DataAuthority))
 }
 
 pub(crate) fn resume(

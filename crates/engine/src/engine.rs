@@ -20,7 +20,7 @@ use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use crate::BATCH_ROWS;
@@ -44,6 +44,10 @@ pub const SCHEMA: &str = "data";
 const MAKING_SPILL_BYTES_MAX: u64 = 64 << 30;
 /// How long a query waits for its place among those that run, by moderate settings.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// A query that may take longer, as a file whose client is slow does, is a long one.
+const SHORT_TIME_MAX: Duration = Duration::from_secs(60);
+/// Of the places for running queries, those that long ones leave to the others: one in so many.
+const SHORT_PART: usize = 4;
 
 /// How far the threads of queries stand back, as `nice` has it: beside one that serves requests they get a tenth of a processor, and all
 /// of it when nobody else wants it. At 0 a node verified a quarter of what it does alone beside a question without an end, at 5 half.
@@ -64,7 +68,7 @@ pub struct EngineSettings {
     pub spill_bytes_max: u64,
     /// Bytes of memory for the operators of all queries together.
     pub memory_bytes_max: usize,
-    /// Most queries that run at one time; others wait.
+    /// Most queries that run at one time; others wait. Three quarters of them may be such as can take longer than a minute.
     pub queries_max: usize,
     /// Most queries that run or wait; beyond them a query is refused at once.
     pub admitted_max: usize,
@@ -107,6 +111,8 @@ pub struct Engine {
     time_max: Duration,
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    /// Those of the running ones that long queries may have.
+    long: Arc<Semaphore>,
     /// Queries compute here, behind the threads that serve requests, so that a heavy one never holds these up. There until
     /// the engine is dropped.
     threads: Option<Runtime>,
@@ -144,6 +150,7 @@ impl Engine {
                 settings_error(format!("threads for queries can't be started ({error}); lower partitions"))
             })?;
         let running = Arc::new(Semaphore::new(settings.queries_max));
+        let long = Arc::new(Semaphore::new(settings.queries_max - settings.queries_max / SHORT_PART));
         Ok(Engine {
             runtime,
             partitions: settings.partitions,
@@ -155,6 +162,7 @@ impl Engine {
             time_max: settings.time_max,
             admitted: Arc::new(Semaphore::new(settings.admitted_max)),
             running,
+            long,
             threads: Some(threads),
         })
     }
@@ -167,9 +175,21 @@ impl Engine {
     /// Waits for a place among the running queries; a query's own time begins when it has one. Errors: [`EngineError::Busy`]
     /// after [`EngineSettings::wait_max`], and at once when too many wait already.
     pub(crate) async fn place(&self) -> Result<Place, EngineError> {
+        self.place_within(SHORT_TIME_MAX).await
+    }
+
+    /// The same for a query by its limit of time: long ones leave some of the places to the others, so that a few slow clients can't
+    /// keep everybody waiting.
+    pub(crate) async fn place_within(&self, time_max: Duration) -> Result<Place, EngineError> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| EngineError::Busy)?;
-        match tokio::time::timeout(self.wait_max, Arc::clone(&self.running).acquire_owned()).await {
-            Ok(Ok(running)) => Ok(Place { _running: running, _admitted: admitted }),
+        let taken = async {
+            let long =
+                if time_max > SHORT_TIME_MAX { Some(Arc::clone(&self.long).acquire_owned().await?) } else { None };
+            let running = Arc::clone(&self.running).acquire_owned().await?;
+            Ok::<_, AcquireError>((running, long))
+        };
+        match tokio::time::timeout(self.wait_max, taken).await {
+            Ok(Ok((running, long))) => Ok(Place { _running: running, _long: long, _admitted: admitted }),
             _ => Err(EngineError::Busy),
         }
     }
@@ -309,6 +329,7 @@ fn stand_back(niceness: Option<i32>) {
 #[derive(Debug)]
 pub(crate) struct Place {
     _running: OwnedSemaphorePermit,
+    _long: Option<OwnedSemaphorePermit>,
     _admitted: OwnedSemaphorePermit,
 }
 

@@ -15,10 +15,10 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
 
-/// So many times what a batch has of one text may be built for it before it has fewer rows.
-const GROWN_MAX: u64 = 8;
-/// Bytes of a constant that count as one text of a table.
-const TEXT_BYTES: usize = 256;
+/// Bytes that a text of a table counts as.
+const TEXT_BYTES: u64 = 256;
+/// Bytes that may be built for each row of a batch before it has fewer rows.
+const GROWN_MAX: u64 = 8 * TEXT_BYTES;
 
 /// In what a plan is made and run: what is given, with fewer rows in a batch where the plan builds long texts.
 pub(crate) fn narrowed<'a>(
@@ -46,13 +46,13 @@ pub(crate) fn narrowed<'a>(
     (Cow::Owned(state), Arc::new(task))
 }
 
-/// How many texts of a table the expressions of a plan build for each row, beyond one for each. What can't be walked builds the most.
+/// How many bytes the expressions of a plan build for each row, beyond a text of a table for each. What can't be walked builds the most.
 fn grown(plan: &LogicalPlan) -> u64 {
     let mut widths = Widths::default();
-    widths.columns(plan, 1).map_or(u64::MAX, |_| widths.grown)
+    widths.columns(plan, TEXT_BYTES).map_or(u64::MAX, |_| widths.grown)
 }
 
-/// The width of a text is how many texts of a table it is made of.
+/// The width of a text is how many bytes it is reckoned to have.
 #[derive(Default)]
 struct Widths {
     grown: u64,
@@ -67,12 +67,12 @@ impl Widths {
             known.extend(input.schema().columns().into_iter().zip(widths.iter().copied()));
             below.extend(widths);
         }
-        let widest_below = below.iter().copied().max().unwrap_or(1);
+        let widest_below = below.iter().copied().max().unwrap_or(TEXT_BYTES);
         let mut own = Vec::new();
         plan.apply_expressions(|expression| {
             let width = self.width(expression, &known, outer.max(widest_below))?;
             if !is_column(expression) {
-                self.grown = self.grown.saturating_add(width.saturating_sub(1));
+                self.grown = self.grown.saturating_add(width.saturating_sub(TEXT_BYTES));
             }
             own.push(width);
             Ok(TreeNodeRecursion::Continue)
@@ -96,7 +96,7 @@ impl Widths {
         match expression {
             Expr::Column(column) => return Ok(known.get(column).copied().unwrap_or(widest)),
             Expr::OuterReferenceColumn(..) => return Ok(widest),
-            Expr::Literal(..) => return Ok((text_bytes(expression) / TEXT_BYTES) as u64),
+            Expr::Literal(..) => return Ok(text_bytes(expression)),
             Expr::ScalarSubquery(subquery) => parts.extend(self.columns(&subquery.subquery, widest)?),
             Expr::Exists(exists) => parts.extend(self.columns(&exists.subquery.subquery, widest)?),
             Expr::InSubquery(within) => parts.extend(self.columns(&within.subquery.subquery, widest)?),
@@ -107,12 +107,13 @@ impl Widths {
             Ok(TreeNodeRecursion::Continue)
         })?;
         let all = parts.iter().copied().fold(0, u64::saturating_add);
-        let largest = parts.iter().copied().max().unwrap_or(1);
+        let largest = parts.iter().copied().max().unwrap_or(TEXT_BYTES);
         Ok(match expression {
             Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => all,
             Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
                 ("concat", _) => all,
-                ("replace", [.., by]) => largest.saturating_mul(text_bytes(by).max(1) as u64),
+                // Of each sign its text may become all of what is put there.
+                ("replace", [_, _, _]) => largest.saturating_mul(parts.last().copied().unwrap_or(TEXT_BYTES).max(1)),
                 _ => largest,
             },
             _ => largest,
@@ -129,9 +130,9 @@ fn is_column(expression: &Expr) -> bool {
     }
 }
 
-fn text_bytes(expression: &Expr) -> usize {
+fn text_bytes(expression: &Expr) -> u64 {
     match expression {
-        Expr::Literal(value, _) => value.try_as_str().flatten().map_or(0, str::len),
+        Expr::Literal(value, _) => value.try_as_str().flatten().map_or(0, |text| text.len() as u64),
         _ => 0,
     }
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Checked, EvidenceReport, SettledReport, check, metered_until};
 use super::settled::Lines;
-use super::too_many;
+use super::{too_many, too_many_parts};
 use crate::error::AppError;
 use crate::recount::{Deliveries, Window, Windows, windows_of};
 
@@ -123,6 +123,10 @@ impl Part {
         }
         if part.parts.len() > PARTS_MAX || part.own().is_none() {
             return Err("it is of a number that there is not".to_owned());
+        }
+        // Named as a part, it would be recounted by nobody who verifies it alone.
+        if part.parts.len() == 1 {
+            return Err("it names one part alone, and evidence in one part is whole without it".to_owned());
         }
         let is_in_order = part.parts.windows(2).all(|pair| pair[0].last < pair[1].first);
         if !is_in_order || part.parts.iter().any(|one| one.count == 0 || one.first > one.last) {
@@ -240,7 +244,7 @@ impl<'a> Cutting<'a> {
         if is_full && receipts > 0 {
             self.parts.extend(std::mem::take(&mut self.receipts).finish().map(PartReceipts::of));
             if self.parts.len() >= self.room.parts {
-                return Err(too_many());
+                return Err(if self.room.parts > 1 { too_many_parts(self.room.parts) } else { too_many() });
             }
             self.window_records = begun;
         } else {

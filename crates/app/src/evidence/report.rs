@@ -172,10 +172,14 @@ fn conclusion(checked: &Checked) -> Vec<Block> {
     } else {
         "费用：按合同价格和结算所列数量重新计算，与结算相符（第六节）；所列数量是否为各计量区间之和，须将全部各部分一并核验。"
     };
-    let not_metered = format!(
-        "最后一个计量区间之后的交付（包内 {} 次，另有 {} 次尚未结束）是否齐全：要待下一次计量才能证明。",
-        report.receipts_not_yet_metered, report.deliveries_open
-    );
+    // Of a part they are not counted.
+    let not_metered = match &report.part {
+        Some(_) => "最后一个计量区间之后的交付是否齐全：要待下一次计量才能证明。".to_owned(),
+        None => format!(
+            "最后一个计量区间之后的交付（包内 {} 次，另有 {} 次尚未结束）是否齐全：要待下一次计量才能证明。",
+            report.receipts_not_yet_metered, report.deliveries_open
+        ),
+    };
     let proven: Vec<Text> = if report.verified {
         vec![
             "谁在何时准许了谁，对哪些数据、为何种用途、以何种方式、到何时为止：第三节所列各环节均有记录，且逐级不超出上一级的范围。".into(),

@@ -7,7 +7,7 @@ use lingqu_domain::id::OrderId;
 use lingqu_transparency::EvidenceTrust;
 use serde::Serialize;
 
-use super::{files, font, words, write_whole};
+use super::{FILE_BYTES_MAX, files, font, words, write_whole};
 use crate::config::NodeArguments;
 use crate::failure::Failure;
 use crate::node::{self, Access};
@@ -168,6 +168,13 @@ impl Written<'_> {
 
     /// Writes a bundle. What is handed out is verified as its reader will do it.
     fn put(&mut self, number: usize, of: usize, bundle: &[u8]) -> Result<(), Failure> {
+        if bundle.len() as u64 > FILE_BYTES_MAX {
+            return Err(Failure::Mend(format!(
+                "part {number} of {of} would have {} bytes, more than is read of evidence; ask for fewer receipts in each part \
+                 (`--part-receipts`)",
+                bundle.len()
+            )));
+        }
         self.of = of;
         self.bytes += bundle.len() as u64;
         if of == 1 {

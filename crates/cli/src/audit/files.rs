@@ -81,17 +81,10 @@ pub fn unpack(bundle: &[u8], directory: &Path) -> Result<usize, Failure> {
 
 /// Verifies evidence in a folder. Beside what was found: files that are no part of it.
 pub fn verify(directory: &Path, trust: &EvidenceTrust) -> (EvidenceReport, Vec<String>) {
-    let left = Cell::new(FILE_BYTES_MAX);
-    let read = |path: &str| {
-        let bytes = file_of(directory, path)?;
-        // A folder is no larger than a file may be.
-        left.set(left.get().checked_sub(bytes.len() as u64)?);
-        Some(bytes)
-    };
-    let report = verify_evidence_files(&read, trust);
+    let report = verify_evidence_files(&reader(directory), trust);
     // The same files once more, for their names.
-    left.set(FILE_BYTES_MAX);
-    let listed = Evidence::from_files(&read).and_then(|evidence| evidence.file_paths()).unwrap_or_default();
+    let listed =
+        Evidence::from_files(&reader(directory)).and_then(|evidence| evidence.file_paths()).unwrap_or_default();
     let listed: BTreeSet<PathBuf> = listed.into_iter().map(PathBuf::from).collect();
     let strangers = found(directory).into_iter().filter(|path| !listed.contains(path));
     (report, strangers.map(|path| path.display().to_string()).collect())
@@ -102,8 +95,7 @@ pub fn verify_parts(places: &[PathBuf], trust: &EvidenceTrust) -> Result<Evidenc
     let mut numbered = Vec::with_capacity(places.len());
     for place in places {
         let number = if place.is_dir() {
-            let read = |path: &str| file_of(place, path);
-            Evidence::from_files(&read).ok().and_then(|evidence| part_number_of(&evidence))
+            Evidence::from_files(&reader(place)).ok().and_then(|evidence| part_number_of(&evidence))
         } else {
             part_number(&read_bounded(place)?)
         };
@@ -119,7 +111,7 @@ pub fn verify_parts(places: &[PathBuf], trust: &EvidenceTrust) -> Result<Evidenc
     let mut parts = EvidenceParts::default();
     for (_, place) in numbered {
         if place.is_dir() {
-            parts.add_files(&|path| file_of(place, path), trust);
+            parts.add_files(&reader(place), trust);
         } else {
             parts.add(&read_bounded(place)?, trust);
         }
@@ -138,6 +130,16 @@ pub fn parts_in(folder: &Path) -> Vec<PathBuf> {
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX);
     entries.map(|entry| entry.path()).filter(is_part).collect()
+}
+
+/// Reads the files of a folder, once: all of them are no more than one file may have.
+fn reader(directory: &Path) -> impl Fn(&str) -> Option<Vec<u8>> {
+    let left = Cell::new(FILE_BYTES_MAX);
+    move |path: &str| {
+        let bytes = file_of(directory, path)?;
+        left.set(left.get().checked_sub(bytes.len() as u64)?);
+        Some(bytes)
+    }
 }
 
 /// A file of a folder that somebody handed over. A pipe or a device in its place would be waited for, or read, without end.

@@ -144,7 +144,7 @@ fn list(life: &Life) -> Command {
 }
 
 fn delist(life: &Life) -> Command {
-    Command::DelistProduct { product: life.id("shared"), reason: "复核".to_owned() }
+    Command::DelistProduct { product: life.id("shared"), reason: "情况说明".to_owned() }
 }
 
 /// A whole life of a product on permits of two implementers.

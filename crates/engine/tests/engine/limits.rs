@@ -1,8 +1,11 @@
 //! Limits: a query keeps within its own, its neighbours do not feel it, and what stops it leaves nothing behind.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use lingqu_engine::export::{ExportFormat, export};
 use lingqu_engine::governed::GovernedTable;
 use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::{Engine, EngineError, EngineSettings, Limits};
@@ -196,6 +199,44 @@ async fn rows_that_wait_for_a_window_are_within_a_query_s_memory() {
     assert_eq!(named, ROWS as u64);
 }
 
+/// A window that goes along with its rows keeps those that its frames reach and those that wait for theirs, and is refused for no others.
+#[tokio::test]
+async fn rows_that_the_frames_of_a_window_reach_are_within_a_query_s_memory() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    // All rows are 32 MB, which a window has twice.
+    let (much, little) = (session(&place.engine, &table, 512 << 20), session(&place.engine, &table, 56 << 20));
+    let over =
+        |window: &str| format!("select max(v) as v, max(text) as t from (select text, {window} as v from wide) q");
+    for window in [
+        "sum(id) over (order by id rows between 100000000 preceding and current row)",
+        "sum(id) over (order by id rows between unbounded preceding and 100000000 preceding)",
+        "sum(id) over (order by id range between 100000000 preceding and current row)",
+        "sum(id) over (order by id groups between 100000000 preceding and current row)",
+        "sum(id) over (order by id / 1000000)",
+        "lag(id, 100000000) over (order by id)",
+        "lead(id, 100000000) over (order by id)",
+    ] {
+        let refused = async { little.query(&over(window)).await?.collect().await }.await;
+        assert!(matches!(refused, Err(EngineError::OutOfMemory)), "{window}: {:?}", refused.map(|_| ()));
+    }
+    for window in [
+        "row_number() over (order by id)",
+        "sum(id) over (order by id)",
+        "sum(id) over (order by id / 1000)",
+        "sum(id) over (order by id desc rows between 1000 preceding and 1000 following)",
+        "sum(id) over (order by id range between 1000 preceding and current row)",
+        "sum(id) over (order by id desc range between 1000 preceding and current row)",
+        "lag(id, 1000) over (order by id)",
+        "first_value(id) over (order by id)",
+        "sum(id) over (partition by id / 1000 order by id rows between 100000000 preceding and current row)",
+    ] {
+        let (found, expected) = (told(&little, &over(window)).await, told(&much, &over(window)).await);
+        assert_eq!(found, expected, "{window}");
+        assert_eq!(found.1, ROWS as u64, "{window}");
+    }
+}
+
 /// What functions build is in nobody's memory: the longer texts become, the fewer rows are worked on at a time. In one batch these would
 /// be 2.4 GB, more than a column of texts can have.
 #[tokio::test]
@@ -260,6 +301,59 @@ async fn a_query_that_waited_for_its_place_too_long_is_refused() {
     assert!(futures::poll!(waiting.as_mut()).is_pending(), "it waits, and is not refused at once");
     drop(running);
     waiting.await.expect("its place came free in time");
+}
+
+/// What an export holds while its client takes it is lent to nobody else.
+#[tokio::test]
+async fn what_an_export_holds_is_counted() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let spill = place.directory.path().join("export");
+    // 4 MiB for each query, and 8 MiB to lend. The ids, twice, are between the two.
+    let settings = EngineSettings { queries_max: 2, memory_bytes_max: 16 << 20, ..EngineSettings::moderate(spill) };
+    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+    let session = session(&engine, &table, 512 << 20);
+    let sql = "select max(n) as n, max(id) as i from (select id, count(*) over () as n from wide) q";
+    let alone = told(&session, sql).await;
+    let answer = session.query("select id, text from wide").await.expect("an answer");
+    let mut file = Box::pin(export(answer, ExportFormat::Parquet, |_| async { Ok::<(), Infallible>(()) }));
+    file.next().await.expect("a chunk").expect("bytes");
+    let refused = async { session.query(sql).await?.collect().await }.await;
+    assert!(matches!(refused, Err(EngineError::OutOfMemory)), "{:?}", refused.map(|_| ()));
+    drop(file);
+    assert_eq!(told(&session, sql).await, alone);
+}
+
+/// Files, whose clients may take them slowly, leave a quarter of the places to the others.
+#[tokio::test]
+async fn long_queries_leave_places_to_the_others() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let wait_max = Duration::from_millis(100);
+    let spill = place.directory.path().join("long");
+    let settings = EngineSettings { queries_max: 4, wait_max, ..EngineSettings::moderate(spill) };
+    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
+    let long = session(&engine, &table, 64 << 20);
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(long.query("select id from wide").await.expect("a file"));
+    }
+    let beyond = long.query("select id from wide").await;
+    assert!(matches!(beyond, Err(EngineError::Busy)), "{beyond:?}");
+    assert_eq!(engine.running(), 3, "who waited in vain holds nothing");
+    let short = GovernedSession::new(&engine, &[Arc::clone(&table)], Limits::default(), AnswerShape::Rows);
+    let short = short.expect("a session");
+    let answer = short.query("select id from wide").await.expect("the place that is left");
+    let beyond = short.query("select id from wide").await;
+    assert!(matches!(beyond, Err(EngineError::Busy)), "{beyond:?}");
+    drop(answer);
+    slow.clear();
+    let mut quick = Vec::new();
+    for _ in 0..4 {
+        quick.push(short.query("select id from wide").await.expect("short ones may have all places"));
+    }
+    drop(quick);
+    long.query("select id from wide").await.expect("a file again");
 }
 
 #[tokio::test]

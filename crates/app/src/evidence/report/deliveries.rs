@@ -152,6 +152,8 @@ fn delivery_row(checked: &Checked, receipt: &ReceiptId, delivery: &Delivery<'_>)
     };
     let columns = if delivery.opening.code_id.is_some() { format!("{columns}（含指纹）") } else { columns };
     let outcome = match (delivery.totals, delivery.stopped) {
+        // Another part may have its end.
+        (None, _) if checked.report.part.is_some() => "本部分未载结束".to_owned(),
         (None, _) => "尚未结束".to_owned(),
         (Some(_), None) => "已交付".to_owned(),
         (Some(_), Some(code)) => format!("中途停止（{code}）"),
