@@ -479,11 +479,13 @@ fn common_digest(checked: &Checked, part: Option<&Part>) -> Sha256Digest {
         for name in ["checkpoint", "checkpoint.sm3", "contract.json", "settlements.json"] {
             hasher.update(&sha256(evidence.item(name).map_or(&[][..], |item| &item.bytes)).0);
         }
-        for record in evidence.records().unwrap_or_default() {
-            if record.kind == RecordKind::Journal && !own.contains(&record.position) {
-                hasher.update(&record.position.to_be_bytes());
-                hasher.update(&sha256(&record.bytes).0);
-            }
+        // In whatever order a bundle has them.
+        let mut records = evidence.records().unwrap_or_default();
+        records.retain(|record| record.kind == RecordKind::Journal && !own.contains(&record.position));
+        records.sort_by_key(|record| record.position);
+        for record in records {
+            hasher.update(&record.position.to_be_bytes());
+            hasher.update(&sha256(&record.bytes).0);
         }
     }
     hasher.finish()
