@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::Stream;
 use futures::future::{Either, select};
 use lingqu_domain::lineage::AnswerLineage;
@@ -81,8 +80,6 @@ pub struct Answer {
     pub(crate) sampling_weight: Option<f64>,
     /// Where the engine computes.
     pub(crate) threads: Handle,
-    /// The query's memory: whoever holds batches counts them there.
-    pub(crate) memory: Arc<dyn MemoryPool>,
     pub(crate) _place: Place,
 }
 
@@ -186,7 +183,7 @@ impl fmt::Debug for Answer {
 /// part's rows are named durably; its error ends the stream.
 ///
 /// While one part is being named the next is gathered: what comes in that time, at most [`PART_ROWS_MAX`] rows or
-/// [`PART_BYTES_MAX`] bytes, and no more than there is memory for. So a quick answer has few parts, and a slow one never waits for more
+/// [`PART_BYTES_MAX`] bytes. So a quick answer has few parts, and a slow one never waits for more
 /// than its next batch. The first part is the first batch.
 pub fn named<H, F, E>(
     mut answer: Answer,
@@ -198,11 +195,10 @@ where
     E: Send,
 {
     async_stream::try_stream! {
-        let held = MemoryConsumer::new("part").register(&answer.memory);
         let mut pending = answer.next().await.transpose()?;
         while let Some(part) = pending.take() {
             let naming = hook(&part);
-            let (durable, next) = gather_during(naming, &mut answer, part.bytes, &held).await;
+            let (durable, next) = gather_during(naming, &mut answer).await;
             durable.map_err(ExportError::Hook)?;
             yield part.batches;
             pending = next?;
@@ -210,30 +206,17 @@ where
     }
 }
 
-/// Counts what is held. False where it is more than there is to lend: it is counted all the same.
-fn fits(held: &MemoryReservation, bytes: u64) -> bool {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let is_lent = held.try_resize(bytes).is_ok();
-    if !is_lent {
-        held.resize(bytes);
-    }
-    is_lent
-}
-
-/// Gathers the next part until `naming` is done and there is something in it, or until it is full or `held`, which counts it and the
-/// `leaving` bytes of the part that is named, can have no more.
+/// Gathers the next part until `naming` is done and there is something in it, or until it is full.
 async fn gather_during<E>(
     naming: impl Future<Output = Result<(), E>>,
     answer: &mut Answer,
-    leaving: u64,
-    held: &MemoryReservation,
 ) -> (Result<(), E>, Result<Option<AnswerPart>, EngineError>) {
     let mut naming = pin!(naming);
     let mut durable = None;
     let mut gathered: Option<AnswerPart> = None;
     let next = loop {
         let is_enough = match &gathered {
-            Some(part) => !fits(held, leaving + part.bytes) || part.is_full() || durable.is_some(),
+            Some(part) => part.is_full() || durable.is_some(),
             None => false,
         };
         if is_enough {

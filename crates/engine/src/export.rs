@@ -234,11 +234,11 @@ impl Encoder {
         }
     }
 
-    /// Ends the file and gives what was not taken of it. That is counted as long as the encoder is kept.
-    async fn finish(&mut self) -> Result<Chunk, EngineError> {
-        match &mut self.kind {
+    /// Ends the file and gives what was not taken of it.
+    async fn finish(self) -> Result<Chunk, EngineError> {
+        match self.kind {
             EncoderKind::Parquet(file) => file.finish().await.map_err(|error| sanitise(&error.into()))?,
-            EncoderKind::Text(text) => text.finish()?,
+            EncoderKind::Text(mut text) => text.finish()?,
         }
         Ok(Chunk { bytes: self.outbox.take(), rows: self.rows - self.rows_taken })
     }

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, internal_err};
@@ -175,8 +176,9 @@ impl Reached {
     /// Whether rows lie behind by more than a distance; false where it can't be told.
     fn is_farther(&self, rows: &Standing, now: &Standing, distance: &ScalarValue) -> bool {
         let (Some(sort), Some(value), Some(now)) = (&self.order_by, &rows.value, &now.value) else { return false };
+        // Rows are sorted: those without a value stand together, and no frame reaches from them to the others.
         if value.is_null() || now.is_null() {
-            return false;
+            return value.is_null() != now.is_null();
         }
         let (edge, beyond) = if sort.options.descending {
             (now.add_checked(distance), Ordering::Greater)
@@ -262,14 +264,21 @@ enum Side {
     Output,
 }
 
-/// A batch in pieces of so many rows at most, which copies nothing.
-fn pieces(batch: DataFusionResult<RecordBatch>, rows_max: usize) -> Vec<DataFusionResult<RecordBatch>> {
+/// A batch in pieces of so many rows at most. Each is a copy: whoever keeps a slice counts all that it is a slice of.
+fn pieces(
+    batch: DataFusionResult<RecordBatch>,
+    rows_max: usize,
+) -> Box<dyn Iterator<Item = DataFusionResult<RecordBatch>> + Send> {
     match batch {
-        Ok(batch) if batch.num_rows() > rows_max => (0..batch.num_rows())
-            .step_by(rows_max)
-            .map(|from| Ok(batch.slice(from, rows_max.min(batch.num_rows() - from))))
-            .collect(),
-        whole => vec![whole],
+        Ok(batch) if batch.num_rows() > rows_max => {
+            let starts = (0..batch.num_rows()).step_by(rows_max);
+            Box::new(starts.map(move |from| {
+                let rows = rows_max.min(batch.num_rows() - from);
+                let places = UInt64Array::from_iter_values(from as u64..(from + rows) as u64);
+                Ok(take_record_batch(&batch, &places)?)
+            }))
+        }
+        whole => Box::new(std::iter::once(whole)),
     }
 }
 

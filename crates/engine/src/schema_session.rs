@@ -104,11 +104,10 @@ impl SchemaSession {
         let started = async {
             let planned = self.planned(sql, Parameters::Values(values)).await?;
             let task = self.engine.task(&self.state, self.limits.memory_bytes_max, &left)?;
-            let memory = Arc::clone(task.memory_pool());
             let stream = start(&self.engine, &self.state, &planned.plan, task).await?;
-            Ok::<_, EngineError>((stream, memory, planned.canonical))
+            Ok::<_, EngineError>((stream, planned.canonical))
         };
-        let (stream, memory, canonical) = match tokio::time::timeout_at(deadline, started).await {
+        let (stream, canonical) = match tokio::time::timeout_at(deadline, started).await {
             Ok(started) => started?,
             Err(_) => return Err(timed_out(&self.limits)),
         };
@@ -125,7 +124,6 @@ impl SchemaSession {
             carried_from: None,
             sampling_weight: None,
             threads: self.engine.threads().clone(),
-            memory,
             _place: place,
         })
     }

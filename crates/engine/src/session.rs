@@ -17,7 +17,6 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
     Expr, Filter, Limit, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias, TableScanBuilder,
@@ -245,7 +244,7 @@ impl GovernedSession {
             Ok(prepared) => prepared?,
             Err(_) => return Err(timed_out(&self.limits)),
         };
-        let Prepared { stream, memory, exactness, groups_suppressed, rho_spent, left, carried_from } = prepared;
+        let Prepared { stream, exactness, groups_suppressed, rho_spent, left, carried_from } = prepared;
         let mut fields = stream.schema().fields().to_vec();
         if carried_from.is_some() {
             fields.pop();
@@ -263,7 +262,6 @@ impl GovernedSession {
             carried_from,
             sampling_weight: self.sampling_weight,
             threads: self.engine.threads().clone(),
-            memory,
             _place: place,
         })
     }
@@ -289,10 +287,9 @@ impl GovernedSession {
     async fn prepare_text(&self, plan: &LogicalPlan) -> Result<Prepared, EngineError> {
         let left = RowsLeft::default();
         let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &left)?;
-        let memory = Arc::clone(task.memory_pool());
         let stream = start(&self.engine, &self.ordered, plan, task).await?;
         let exactness = RowsExactness::Exact;
-        Ok(Prepared { stream, memory, exactness, groups_suppressed: 0, rho_spent: None, left, carried_from: None })
+        Ok(Prepared { stream, exactness, groups_suppressed: 0, rho_spent: None, left, carried_from: None })
     }
 
     async fn prepare_plan(&self, plan: &LogicalPlan, deadline: Instant) -> Result<Prepared, EngineError> {
@@ -302,11 +299,9 @@ impl GovernedSession {
                 let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
                 let guarded =
                     guard::answer(&self.engine, &self.wide, &task, plan, rules, &self.limits, deadline).await?;
-                let memory = Arc::clone(task.memory_pool());
                 let stream = start(&self.engine, &self.ordered, &guarded.plan, task).await?;
                 Ok(Prepared {
                     stream,
-                    memory,
                     exactness: RowsExactness::Superset,
                     groups_suppressed: guarded.groups_suppressed,
                     rho_spent: None,
@@ -319,11 +314,10 @@ impl GovernedSession {
                 let task = self.engine.task(&self.wide, self.limits.memory_bytes_max, &left)?;
                 let within = (&self.limits, deadline);
                 let noised = privacy::answer(&self.engine, &self.wide, &task, &left, plan, rules, within).await?;
-                let memory = Arc::clone(task.memory_pool());
                 let stream = start(&self.engine, &self.ordered, &noised.plan, task).await?;
                 let exactness = RowsExactness::Superset;
                 let rho_spent = Some(noised.rho_spent);
-                Ok(Prepared { stream, memory, exactness, groups_suppressed: 0, rho_spent, left, carried_from: None })
+                Ok(Prepared { stream, exactness, groups_suppressed: 0, rho_spent, left, carried_from: None })
             }
             AnswerShape::Rows => {
                 let left = RowsLeft::default();
@@ -332,12 +326,10 @@ impl GovernedSession {
                     // What crosses the barrier is not recorded: the rows are those of the answer.
                     let crossed = RowsLeft::unread();
                     let task = self.engine.task(&self.ordered, self.limits.memory_bytes_max, &crossed)?;
-                    let memory = Arc::clone(task.memory_pool());
                     let stream = start(&self.engine, &self.ordered, &carrying, task).await?;
                     let exactness = RowsExactness::Exact;
                     Ok(Prepared {
                         stream,
-                        memory,
                         exactness,
                         groups_suppressed: 0,
                         rho_spent: None,
@@ -345,33 +337,20 @@ impl GovernedSession {
                         carried_from: Some(table),
                     })
                 } else {
-                    let (stream, (left, memory)) = self.start_wide(plan).await?;
+                    let (stream, left) = self.start_wide(plan).await?;
                     let exactness = RowsExactness::Superset;
-                    Ok(Prepared {
-                        stream,
-                        memory,
-                        exactness,
-                        groups_suppressed: 0,
-                        rho_spent: None,
-                        left,
-                        carried_from: None,
-                    })
+                    Ok(Prepared { stream, exactness, groups_suppressed: 0, rho_spent: None, left, carried_from: None })
                 }
             }
         }
     }
 
     /// Starts a plan that is not linear, in whichever way it can be answered.
-    async fn start_wide(
-        &self,
-        plan: &LogicalPlan,
-    ) -> Result<(SendableRecordBatchStream, (RowsLeft, Arc<dyn MemoryPool>)), EngineError> {
+    async fn start_wide(&self, plan: &LogicalPlan) -> Result<(SendableRecordBatchStream, RowsLeft), EngineError> {
         count_visible(&self.engine, &self.wide, plan, self.limits.memory_bytes_max).await;
         let task = |state: &SessionState| -> Result<_, EngineError> {
             let left = RowsLeft::default();
-            let task = self.engine.task(state, self.limits.memory_bytes_max, &left)?;
-            let memory = Arc::clone(task.memory_pool());
-            Ok((task, (left, memory)))
+            Ok((self.engine.task(state, self.limits.memory_bytes_max, &left)?, left))
         };
         attempts::started(&self.engine, &self.wide, plan, task).await
     }
@@ -390,8 +369,6 @@ impl fmt::Debug for GovernedSession {
 
 struct Prepared {
     stream: SendableRecordBatchStream,
-    /// What its operators have, for what holds its batches.
-    memory: Arc<dyn MemoryPool>,
     exactness: RowsExactness,
     groups_suppressed: u64,
     rho_spent: Option<Rho>,

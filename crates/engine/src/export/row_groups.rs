@@ -1,10 +1,8 @@
 //! Parquet files whose columns are encoded side by side: a row group is gathered, then each of its columns is encoded by a
-//! task on the engine's threads while the next row group is gathered. At most two row groups are in memory, and one where the query's memory
-//! has no room for a second: what a file holds is counted there, from the first row that waits to the bytes that leave.
+//! task on the engine's threads while the next row group is gathered. At most two row groups are in memory.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
@@ -58,11 +56,6 @@ pub(super) struct RowGroups {
     /// The columns of the row group before it, by their places.
     encoding: JoinSet<ParquetResult<(usize, ArrowColumnChunk)>>,
     encoding_rows: u64,
-    /// Their bytes before they are encoded: what comes of them is hardly more.
-    encoding_bytes: u64,
-    /// Written bytes that nobody has taken yet.
-    outbox: Outbox,
-    memory: MemoryReservation,
     /// Rows of the row groups that are in the file.
     appended_rows: u64,
     begun: usize,
@@ -72,7 +65,7 @@ impl RowGroups {
     /// Begins a file of flat columns.
     pub(super) fn begin(outbox: Outbox, schema: &SchemaRef, answer: &Answer) -> ParquetResult<RowGroups> {
         let options = options(answer.sampling_weight());
-        let writer = ArrowWriter::try_new_with_options(outbox.clone(), SchemaRef::clone(schema), options)?;
+        let writer = ArrowWriter::try_new_with_options(outbox, SchemaRef::clone(schema), options)?;
         let (file, columns) = writer.into_serialized_writer()?;
         Ok(RowGroups {
             schema: SchemaRef::clone(schema),
@@ -84,9 +77,6 @@ impl RowGroups {
             waiting_bytes: 0,
             encoding: JoinSet::new(),
             encoding_rows: 0,
-            encoding_bytes: 0,
-            outbox,
-            memory: MemoryConsumer::new("row groups").register(&answer.memory),
             appended_rows: 0,
             begun: 0,
         })
@@ -99,10 +89,8 @@ impl RowGroups {
             let count = (ROW_GROUP_ROWS - self.waiting_rows).min(batch.num_rows() - from);
             let slice = batch.slice(from, count);
             from += count;
-            let bytes = slice_bytes(&slice);
-            self.make_room(bytes).await?;
             self.waiting_rows += count;
-            self.waiting_bytes += bytes;
+            self.waiting_bytes += slice_bytes(&slice);
             self.waiting.push(slice);
             if self.waiting_rows == ROW_GROUP_ROWS || self.waiting_bytes >= ROW_GROUP_BYTES_MAX {
                 self.encode().await?;
@@ -116,29 +104,11 @@ impl RowGroups {
         self.appended_rows
     }
 
-    /// Ends the file. Its last bytes are counted until it is dropped.
-    pub(super) async fn finish(&mut self) -> ParquetResult<()> {
+    /// Ends the file.
+    pub(super) async fn finish(mut self) -> ParquetResult<()> {
         self.encode().await?;
         self.append().await?;
-        self.file.finish()?;
-        self.memory.resize(self.held(0));
-        Ok(())
-    }
-
-    /// Counts what is held with so many bytes more. Where there is no room for them the row group before this one is waited for, and then they
-    /// are taken all the same: where a row group ends depends on its rows, and one whose half is held can't wait for a neighbour that does the same.
-    async fn make_room(&mut self, bytes: u64) -> ParquetResult<()> {
-        if self.memory.try_resize(self.held(bytes)).is_err() {
-            self.append().await?;
-            self.memory.resize(self.held(bytes));
-        }
-        Ok(())
-    }
-
-    /// Bytes that are held with so many more.
-    fn held(&self, more: u64) -> usize {
-        let rows = self.waiting_bytes.saturating_add(self.encoding_bytes).saturating_add(more);
-        usize::try_from(rows).unwrap_or(usize::MAX).saturating_add(self.outbox.bytes().len())
+        self.file.close().map(|_| ())
     }
 
     /// Appends the row group before this one to the file and begins to encode this one.
@@ -150,7 +120,7 @@ impl RowGroups {
         let writers = self.columns.create_column_writers(self.begun)?;
         self.begun += 1;
         let batches = std::mem::take(&mut self.waiting);
-        (self.encoding_rows, self.encoding_bytes) = (self.waiting_rows as u64, self.waiting_bytes);
+        self.encoding_rows = self.waiting_rows as u64;
         (self.waiting_rows, self.waiting_bytes) = (0, 0);
         for (place, writer) in writers.into_iter().enumerate() {
             let field = SchemaRef::clone(&self.schema);
@@ -184,7 +154,6 @@ impl RowGroups {
         }
         group.close()?;
         self.appended_rows += std::mem::take(&mut self.encoding_rows);
-        self.encoding_bytes = 0;
         Ok(())
     }
 }

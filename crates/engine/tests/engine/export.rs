@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::StreamExt;
-use lingqu_engine::Limits;
 use lingqu_engine::export::{ExportError, ExportFormat, export};
-use lingqu_engine::governed::GovernedTable;
-use lingqu_engine::session::{AnswerShape, GovernedSession};
+use lingqu_engine::session::GovernedSession;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::data::{Place, batches, tenant_a, text_rows};
@@ -125,7 +123,7 @@ async fn a_chunk_of_parquet_completes_whole_row_groups() {
     }
     let snapshot = place.snapshot("res_groups", &csv).await;
     let governed = crate::data::governance("people", &[("id", "exact"), ("word", "exact")], vec![], None);
-    let table = GovernedTable::new(snapshot.files, &governed).expect("a table");
+    let table = lingqu_engine::governed::GovernedTable::new(snapshot.files, &governed).expect("a table");
     let session = place.session(&[table]);
     let answer = session.query("select id, word from people").await.expect("an answer");
     let (named, parts) = (Arc::new(Mutex::new(0_u64)), Arc::new(Mutex::new(0)));
@@ -155,30 +153,6 @@ async fn a_chunk_of_parquet_completes_whole_row_groups() {
     assert_eq!(rows[0], groups[0], "the first chunk is the first row group");
     let parts = *parts.lock().expect("not poisoned");
     assert!(parts <= groups.len() + 1, "{parts} parts were named where nothing can leave before a row group is full");
-}
-
-/// What an export holds is counted in its query's memory. Where there is none for a second row group it goes on with one, and the file is the
-/// same.
-#[tokio::test]
-async fn an_export_holds_what_there_is_memory_for_and_writes_the_same_file() {
-    let place = Place::new();
-    let mut csv = String::from("id,word\n");
-    for id in 0..300_000_u64 {
-        csv.push_str(&format!("{id},{:016x}\n", id.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    }
-    let snapshot = place.snapshot("res_held", &csv).await;
-    let governed = crate::data::governance("people", &[("id", "exact"), ("word", "exact")], vec![], None);
-    let table = GovernedTable::new(snapshot.files, &governed).expect("a table");
-    let with_memory = |memory_bytes_max: usize| {
-        let limits = Limits { memory_bytes_max, ..Limits::default() };
-        GovernedSession::new(&place.engine, &[Arc::clone(&table)], limits, AnswerShape::Rows).expect("a session")
-    };
-    let (much, little) = (with_memory(512 << 20), with_memory(64 << 10));
-    for format in [ExportFormat::Parquet, ExportFormat::Csv] {
-        let sql = "select id, word from people";
-        let expected = exported(&much, sql, format).await;
-        assert!(exported(&little, sql, format).await == expected, "{format:?}: the files differ");
-    }
 }
 
 #[tokio::test]

@@ -1,11 +1,8 @@
 //! Limits: a query keeps within its own, its neighbours do not feel it, and what stops it leaves nothing behind.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use lingqu_engine::export::{ExportFormat, export};
 use lingqu_engine::governed::GovernedTable;
 use lingqu_engine::session::{AnswerShape, GovernedSession};
 use lingqu_engine::{Engine, EngineError, EngineSettings, Limits};
@@ -301,27 +298,6 @@ async fn a_query_that_waited_for_its_place_too_long_is_refused() {
     assert!(futures::poll!(waiting.as_mut()).is_pending(), "it waits, and is not refused at once");
     drop(running);
     waiting.await.expect("its place came free in time");
-}
-
-/// What an export holds while its client takes it is lent to nobody else.
-#[tokio::test]
-async fn what_an_export_holds_is_counted() {
-    let place = Place::new();
-    let table = wide(&place).await;
-    let spill = place.directory.path().join("export");
-    // 4 MiB for each query, and 8 MiB to lend. The ids, twice, are between the two.
-    let settings = EngineSettings { queries_max: 2, memory_bytes_max: 16 << 20, ..EngineSettings::moderate(spill) };
-    let engine = Arc::new(Engine::new(&settings).expect("an engine"));
-    let session = session(&engine, &table, 512 << 20);
-    let sql = "select max(n) as n, max(id) as i from (select id, count(*) over () as n from wide) q";
-    let alone = told(&session, sql).await;
-    let answer = session.query("select id, text from wide").await.expect("an answer");
-    let mut file = Box::pin(export(answer, ExportFormat::Parquet, |_| async { Ok::<(), Infallible>(()) }));
-    file.next().await.expect("a chunk").expect("bytes");
-    let refused = async { session.query(sql).await?.collect().await }.await;
-    assert!(matches!(refused, Err(EngineError::OutOfMemory)), "{:?}", refused.map(|_| ()));
-    drop(file);
-    assert_eq!(told(&session, sql).await, alone);
 }
 
 /// Files, whose clients may take them slowly, leave a quarter of the places to the others.
