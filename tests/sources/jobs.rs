@@ -226,7 +226,7 @@ async fn a_file_that_is_changed_after_it_was_submitted_is_refused() {
     assert_eq!(app.resume_ingestions().await.unwrap(), 1);
     let begun = std::time::Instant::now();
     let job = loop {
-        let job = newest_job(&scenario).await;
+        let job = app.ingestion(&id.parse().unwrap()).await.unwrap();
         if job.ended_at.is_some() {
             break job;
         }
