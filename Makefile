@@ -15,7 +15,7 @@ demo: setup-build web ## the life of data, end to end, on real input (SERVE=1 le
 test: setup web ## every test, on SQLite and a private PostgreSQL
 	@scripts/test
 
-check: setup ## format, structure, licences, unused dependencies, lints, web checks
+check: setup web ## format, structure, licences, unused dependencies, lints, web checks
 	@scripts/check
 
 bench: setup-build web ## measurements with the machine's description, one table (ONLY=lookup-tail,crowd measures these alone)

@@ -66,7 +66,10 @@ export async function startDemo() {
       node.once("error", reject);
       node.once("close", (code) => reject(new Error(`the demo ended with ${code}; it said:\n${said}`)));
     });
-    return { report, base: report.urls.console.replace(/\/$/, ""), directory, stop };
+    const base = report.urls.console.replace(/\/$/, "");
+    const page = await (await fetch(base)).text();
+    if (!page.includes("/assets/")) throw new Error("this binary has no console: run `make web`, then build it again");
+    return { report, base, directory, stop };
   } catch (error) {
     await stop();
     throw error;
