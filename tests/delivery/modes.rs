@@ -188,6 +188,9 @@ async fn pages(served: &Served, order: &Ordered) {
     assert_eq!((totals.calls, totals.rows), (1, 2));
     let ndjson = served.get(order, "/rows?columns=trip_id&filter=trip_id:in:5,6&format=ndjson").await.ok();
     assert_eq!(ndjson.text(), "{\"trip_id\":5}\n{\"trip_id\":6}\n");
+    // Every line has every column.
+    let missing = served.get(order, "/rows?columns=trip_id,delay&filter=trip_id:eq:3&format=ndjson").await.ok();
+    assert_eq!(missing.text(), "{\"trip_id\":3,\"delay\":null}\n");
 }
 
 async fn export(served: &Served, order: &Ordered) {

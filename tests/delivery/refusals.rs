@@ -3,7 +3,7 @@
 
 use lingqu_domain::scope::Mode;
 use lingqu_tests::scenario::{TRIP_CHECK, TRIP_RECORDS, TRIP_STATISTICS, Who, id_number};
-use reqwest::Method;
+use reqwest::{Method, Version};
 use serde_json::json;
 
 use crate::served::{Reply, Served};
@@ -150,6 +150,21 @@ async fn every_refusal() {
     assert_eq!(served.get(&set, "/lookup/60").await.problem(), refused(403, "quota_exceeded"));
     served.get(&set, "/export?columns=trip_id").await.ok();
     assert_eq!(served.get(&set, "/export?columns=trip_id").await.problem(), refused(403, "quota_exceeded"));
+}
+
+/// A stream that is cut has no end in HTTP/1.1, and in HTTP/1.0 looks whole: there it is refused, before anything is charged.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_http_1_0_nothing_is_streamed() {
+    let served = Served::open(None, 500).await;
+    let order = served.scenario.order(Who::First, TRIP_RECORDS, &[Mode::Lookup, Mode::Rows, Mode::File], (1, 0)).await;
+    let old = |method, path| Reply::of(served.request(method, &order, path).version(Version::HTTP_10));
+    let head = served.receipt_head().await;
+    for (method, path) in [(Method::GET, "/rows?limit=1"), (Method::GET, "/export"), (Method::POST, "/query")] {
+        assert_eq!(old(method, path).await.problem(), (505, "http_too_old".to_owned()), "{path}");
+    }
+    assert_eq!(served.receipt_head().await, head);
+    let row = old(Method::GET, "/lookup/60").await.ok();
+    assert_eq!(row.header("content-length"), Some(row.body.len().to_string().as_str()));
 }
 
 /// What fails while it runs tells nothing of the data, is closed as stopped, and costs nothing.

@@ -186,6 +186,18 @@ def prepared(arguments):
         return {"parameters": [str(column.type) for column in schema], "rows": results}
 
 
+def described(arguments):
+    """The columns of a statement's answer, asked for without preparing it."""
+
+    def work():
+        with connect(arguments) as connection, connection.cursor() as cursor:
+            cursor.adbc_statement.set_sql_query(arguments["sql"])
+            schema = pa.schema(cursor.adbc_statement.execute_schema())
+            return [[column.name, str(column.type)] for column in schema]
+
+    return attempt(work)
+
+
 def writing(arguments):
     """Whatever would change something."""
     with connect(arguments) as connection, connection.cursor() as cursor:

@@ -233,6 +233,13 @@ async fn adbc_reads_what_was_granted() {
     let prepared = format!("SELECT line FROM {TRIP_RECORDS} WHERE trip_id = ?");
     let result = served.run("prepared", &order, json!({"sql": prepared, "values": [[1], [2], [5_000]]})).await;
     assert_eq!(result, json!({"parameters": ["int64"], "rows": [[["L1"]], [["L2"]], []]}));
+    let head = served.head().await;
+    let sql = format!("SELECT trip_id, line FROM {TRIP_RECORDS}");
+    let described = served.run("described", &order, json!({"sql": sql})).await;
+    assert_eq!(described["ok"], json!([["trip_id", "int64"], ["line", "string"]]), "{described}");
+    let hidden = format!("SELECT secret FROM {TRIP_RECORDS}");
+    assert_refused(&served.run("described", &order, json!({"sql": hidden})).await, "column_not_granted");
+    assert_eq!(served.head().await, head, "to describe is to deliver nothing");
 }
 
 /// What is refused names its code and quotes no value; it leaves no receipt and costs nothing.

@@ -23,7 +23,7 @@ use crate::rows_left::{RowsExactness, RowsLeft};
 /// Most rows of one part, but for what a last batch brings beyond it.
 const PART_ROWS_MAX: usize = 131_072;
 /// Most bytes of one part in Arrow's form, but for what a last batch brings beyond it.
-const PART_BYTES_MAX: u64 = 32 << 20;
+const PART_BYTES_MAX: u64 = 24 << 20;
 
 /// Batches that may leave once the receipt names their rows.
 #[derive(Debug, Default)]

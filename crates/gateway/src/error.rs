@@ -59,6 +59,11 @@ pub enum GatewayError {
         /// The most.
         seconds: u64,
     },
+    /// A streamed answer in a version of HTTP where its end can't be told from its being cut off.
+    #[error(
+        "streamed answers need HTTP/1.1 or HTTP/2: in HTTP/1.0 a cut one looks whole; of nginx set `proxy_http_version 1.1`"
+    )]
+    HttpTooOld,
     /// No mode of the order answers a statement.
     #[error(
         "this order answers no statements, it grants {}; verifications and files are asked for over HTTP at /data/v1/{product}",
@@ -216,6 +221,7 @@ impl GatewayError {
             GatewayError::NotAcceptable { .. } => "the client: ask for one of the formats that are named",
             GatewayError::RequestTooLarge { .. } => "the client: split the request",
             GatewayError::RequestTooSlow { .. } => "the client: send the body faster, or less at a time",
+            GatewayError::HttpTooOld => "the client, or the proxy before the node: speak HTTP/1.1 or HTTP/2",
             GatewayError::StatementsNotGranted { .. } => "the client: use the data plane over HTTP for what is granted",
             GatewayError::KeyPredicateNeeded { .. } => "the client: ask for the row of one whole key",
             GatewayError::FileAddressNotValid => "the client: ask for the table or the export again",
@@ -295,6 +301,12 @@ impl GatewayError {
                 "request_too_slow",
                 ("请求过慢", "Request too slow"),
                 &format!("请求体未在 {seconds} 秒内完整到达，请减少每次发送的内容或改用更快的网络"),
+            ),
+            GatewayError::HttpTooOld => own(
+                505,
+                "http_too_old",
+                ("HTTP 版本过低", "HTTP version not supported"),
+                "流式结果须使用 HTTP/1.1 或 HTTP/2：HTTP/1.0 无法区分结果完整与中断；若经 nginx 转发，请设置 proxy_http_version 1.1",
             ),
             GatewayError::StatementsNotGranted { product, modes } => own(
                 403,
@@ -425,6 +437,7 @@ mod tests {
             GatewayError::NotAcceptable { offered: "application/json".to_owned() },
             GatewayError::RequestTooLarge { bytes_max: 1 },
             GatewayError::RequestTooSlow { seconds: 30 },
+            GatewayError::HttpTooOld,
             GatewayError::StatementsNotGranted { product: "p".to_owned(), modes: vec!["verification".to_owned()] },
             GatewayError::KeyPredicateNeeded { table: "t".to_owned(), key: vec!["k".to_owned()] },
             GatewayError::FileAddressNotValid,

@@ -17,7 +17,7 @@
 //! order's quota and what is left of it as far as this process knows. A request's body has at most 1 MiB and arrives within
 //! 30 seconds. Rows and statistics begin to leave when all of them or 1 MiB are there; what stops an answer before that is a
 //! refusal like any other. One that had begun and was stopped is cut off: its chunked body has no end, so that no client takes it
-//! for whole.
+//! for whole. HTTP/1.0 has no such end, so in it `query`, `rows` and `export` are refused.
 
 mod accept;
 mod cursor;
@@ -37,8 +37,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::Version;
 use axum::http::header::ALLOW;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lingqu_app::App;
@@ -65,18 +67,27 @@ pub fn router_with(app: Arc<App>, settings: Settings) -> Router {
 pub fn router_on(deliveries: Deliveries) -> Router {
     // A HEAD request would make a delivery and throw its body away, so it is not answered by GET's handlers.
     Router::new()
-        .route("/{product}/verify", post(verify::verify))
         .route("/{product}/query", post(query::query))
-        .route("/{product}/lookup", get(lookup::by_columns).head(no_method).post(lookup::batch))
-        .route("/{product}/lookup/{key}", get(lookup::by_key).head(no_method))
         .route("/{product}/rows", get(rows::rows).head(no_method))
         .route("/{product}/export", get(export::export).head(no_method))
+        .route_layer(from_fn(with_an_end))
+        .route("/{product}/verify", post(verify::verify))
+        .route("/{product}/lookup", get(lookup::by_columns).head(no_method).post(lookup::batch))
+        .route("/{product}/lookup/{key}", get(lookup::by_key).head(no_method))
         .route("/{product}/privacy", get(privacy::privacy).head(no_method))
         .route("/{product}/openapi.json", get(document::document))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(deliveries)
+}
+
+/// Refuses streams in HTTP/1.0, where a body without a length ends with its connection (RFC 1945 section 7.2.2).
+async fn with_an_end(request: Request, next: Next) -> Response {
+    if request.version() < Version::HTTP_11 {
+        return GatewayError::HttpTooOld.into_response();
+    }
+    next.run(request).await
 }
 
 async fn no_route() -> GatewayError {

@@ -21,7 +21,7 @@ use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
-use lingqu_engine::export::ExportError;
+use lingqu_engine::export::{ExportError, FILE_FORM};
 use lingqu_engine::session::AnswerPart;
 use roaring::RoaringTreemap;
 use tokio::fs::File;
@@ -607,8 +607,8 @@ fn unreadable(error: &std::io::Error) -> AppError {
 /// The digest of all that decides a file's bytes. The product's text and permits follow from the order; the program writes
 /// the format.
 pub(super) fn name_of(admission: &Admission, sql: &str, format: Format) -> Sha256Digest {
-    let parts =
-        [env!("CARGO_PKG_VERSION"), admission.order.as_str(), &admission.serving.policy_digest, format.name(), sql];
+    let form = format!("{} {FILE_FORM}", env!("CARGO_PKG_VERSION"));
+    let parts = [form.as_str(), admission.order.as_str(), &admission.serving.policy_digest, format.name(), sql];
     let mut named = b"lingqu finished file v1".to_vec();
     for part in parts {
         named.extend_from_slice(&(part.len() as u64).to_be_bytes());

@@ -1,16 +1,18 @@
-//! The door of the service: all its calls as they are generated, and `DoGet`, by which answers leave, with messages of our own. Nobody
-//! without a key comes further than to its handshake, of whose messages none is read.
+//! The door of the service: all its calls as they are generated, but for `DoGet`, by which answers leave with messages of our own, and
+//! `GetSchema`, which the generated server refuses. Nobody without a key comes further than to its handshake, of whose messages none is
+//! read.
 
 use std::convert::Infallible;
 
-use arrow_flight::Ticket;
-use arrow_flight::flight_service_server::FlightServiceServer;
+use arrow_flight::flight_service_server::{FlightService as _, FlightServiceServer};
+use arrow_flight::{FlightDescriptor, SchemaResult, Ticket};
 use futures::StreamExt;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
 
 use super::MESSAGE_BYTES_MAX;
 use super::connection::Peer;
@@ -19,6 +21,8 @@ use super::service::FlightService;
 
 /// The path of the call that answers a ticket.
 const DO_GET: &str = "/arrow.flight.protocol.FlightService/DoGet";
+/// The path of the call that tells the columns of an answer.
+const GET_SCHEMA: &str = "/arrow.flight.protocol.FlightService/GetSchema";
 /// The path of the call by which a client proves its key.
 const HANDSHAKE: &str = "/arrow.flight.protocol.FlightService/Handshake";
 
@@ -63,11 +67,40 @@ impl Service<http::Request<Body>> for Door {
             if let Err(status) = service.must_know(&metadata).await {
                 return Ok(status.into_http());
             }
-            if request.uri().path() != DO_GET {
-                return calls.call(request).await;
+            match request.uri().path() {
+                DO_GET => {
+                    let mut call = Grpc::new(MessageCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                    Ok(call.server_streaming(Answering { service }, request).await)
+                }
+                GET_SCHEMA => {
+                    let mut call = Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                    Ok(call.unary(Describing { service }, request).await)
+                }
+                _ => calls.call(request).await,
             }
-            let mut call = Grpc::new(MessageCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            Ok(call.server_streaming(Answering { service }, request).await)
+        })
+    }
+}
+
+/// Tells what a flight's information says of its columns, and no ticket.
+struct Describing {
+    service: FlightService,
+}
+
+impl Service<Request<FlightDescriptor>> for Describing {
+    type Response = Response<SchemaResult>;
+    type Error = Status;
+    type Future = BoxFuture<Response<SchemaResult>, Status>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<FlightDescriptor>) -> Self::Future {
+        let service = self.service.clone();
+        Box::pin(async move {
+            let info = service.get_flight_info(request).await?;
+            Ok(info.map(|info| SchemaResult { schema: info.schema }))
         })
     }
 }
