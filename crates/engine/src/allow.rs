@@ -87,7 +87,7 @@ const SCALAR_FUNCTIONS: &[&str] = &[
     "upper",
 ];
 // DISTINCT ON is planned as first_value.
-const AGGREGATE_FUNCTIONS: &[&str] = &[
+pub(crate) const AGGREGATE_FUNCTIONS: &[&str] = &[
     "avg",
     "bool_and",
     "bool_or",
@@ -105,7 +105,7 @@ const AGGREGATE_FUNCTIONS: &[&str] = &[
     "var",
     "var_pop",
 ];
-const WINDOW_FUNCTIONS: &[&str] =
+pub(crate) const WINDOW_FUNCTIONS: &[&str] =
     &["dense_rank", "first_value", "lag", "last_value", "lead", "ntile", "percent_rank", "rank", "row_number"];
 
 /// True for scalar functions that are pure, total in memory and of use.

@@ -64,6 +64,7 @@ pub mod schema_session;
 pub mod session;
 pub mod snapshot;
 pub mod source;
+mod stop;
 mod sum;
 pub mod table_source;
 mod texts;

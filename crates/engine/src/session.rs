@@ -42,6 +42,7 @@ use crate::privacy::NoisedRules;
 use crate::raw::RawTable;
 use crate::release::ReleaseRecord;
 use crate::rows_left::{RowsExactness, RowsLeft};
+use crate::stop::Stop;
 use crate::{attempts, explain, guard, held, lineage, parameters, privacy, texts};
 
 pub use crate::answer::{Answer, AnswerPart, named};
@@ -385,8 +386,8 @@ pub(crate) async fn start(
     task: Arc<TaskContext>,
 ) -> Result<SendableRecordBatchStream, EngineError> {
     let (state, task) = texts::narrowed(state, plan, task);
-    let planned = state.create_physical_plan(plan).await.and_then(yielding);
-    let physical = planned.map_err(|error| match error.find_root() {
+    let stop = Stop::default();
+    let physical = planned(&state, plan, &stop).await.map_err(|error| match error.find_root() {
         // Said of the form of the statement; no data was read.
         DataFusionError::NotImplemented(_) | DataFusionError::Plan(_) | DataFusionError::Internal(_) => {
             tracing::debug!("a plan of an allowed statement could not be made");
@@ -395,7 +396,13 @@ pub(crate) async fn start(
         }
         _ => sanitise(&error),
     })?;
-    Ok(running(engine, physical, task))
+    Ok(stop.on_drop(running(engine, physical, task)))
+}
+
+/// The physical plan of what can be stopped wherever it is.
+async fn planned(state: &SessionState, plan: &LogicalPlan, stop: &Stop) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let plan = stop.seen_by_windows(state.optimize(plan)?)?;
+    state.query_planner().create_physical_plan(&plan, state).await.and_then(yielding)
 }
 
 /// Starts computing a physical plan in the same way.

@@ -1,7 +1,7 @@
 //! Limits: a query keeps within its own, its neighbours do not feel it, and what stops it leaves nothing behind.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lingqu_engine::governed::GovernedTable;
 use lingqu_engine::session::{AnswerShape, GovernedSession};
@@ -348,4 +348,28 @@ async fn who_drops_an_answer_stops_its_query() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), stopped).await.expect("it stops");
+}
+
+/// A window computes one row after another without a pause, and each of these looks at all rows before or after it.
+#[tokio::test]
+async fn who_drops_an_answer_stops_its_windows() {
+    let place = Place::new();
+    let table = wide(&place).await;
+    let session = session(&place.engine, &table, 512 << 20);
+    for window in [
+        "median(id) over (order by id rows between 1 preceding and unbounded following)",
+        "median(id) over (order by id rows between 100000000 preceding and current row)",
+        "first_value(nullif(id, id)) ignore nulls over (order by id rows between 1 preceding and unbounded following)",
+    ] {
+        let sql = format!("select max(v) as v from (select {window} as v from wide) q");
+        let asked = async { session.query(&sql).await?.collect().await };
+        let asked = tokio::time::timeout(Duration::from_secs(3), asked).await;
+        assert!(asked.is_err(), "{window}: it was expected to take longer");
+        let gone = Instant::now();
+        while place.engine.unfinished() > 0 {
+            assert!(gone.elapsed() < Duration::from_secs(60), "{window}: it still works");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        eprintln!("{window}: stopped after {} ms", gone.elapsed().as_millis());
+    }
 }

@@ -105,6 +105,11 @@ fn main() -> Result<(), Failure> {
     for stops in &stops {
         sections.push(Section::new(stops.in_words(), stops.scenes(), &wanted, &state)?);
     }
+    if sections.iter().all(|section| section.lines.is_empty()) && !"distortion".contains(&wanted) {
+        return Err(
+            format!("no line has the words {wanted:?}; without words all are tried, and their names printed").into()
+        );
+    }
     print_innocents(&sections, &state, begun + time.mul_f64(INNOCENTS_SHARE))?;
     advance_all(
         &mut sections.iter_mut().flat_map(|section| &mut section.lines).collect::<Vec<_>>(),
