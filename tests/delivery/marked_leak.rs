@@ -116,6 +116,12 @@ async fn a_leaked_copy_names_its_recipient_and_order_with_evidence_that_anybody_
     let found = trace(leaks.scenario(), &few).await;
     assert_eq!((found.report.verdict, found.report.accused.len()), (TraceVerdict::Undecided, 0), "{:?}", found.report);
     assert!(leaks.scenario().app.export_trace(&found).await.is_err());
+
+    // Of one row not even the copy that fits it everywhere would be accused.
+    let one: String = leak.lines().take(2).map(|line| format!("{line}\n")).collect();
+    let report = trace(leaks.scenario(), &one).await.report;
+    assert_eq!((report.verdict, report.accused.len()), (TraceVerdict::Undecided, 0), "{report:?}");
+    assert!(report.reason_en.contains("no accusation is possible"), "{}", report.reason_en);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,9 +23,14 @@ use crate::answer::{Answer, AnswerPart, named};
 use crate::execution::{EngineError, sanitise};
 use row_groups::{RowGroups, options};
 
-/// Raised whenever the same answer would become other bytes than before: whoever took a piece of a file and comes back for the
+/// Raised whenever the same answer would become other bytes than before within a version of the program.
+const FILE_FORM: u32 = 2;
+
+/// What writes files, and in which form: part of a file's name and tag, since whoever took a piece of a file and comes back for the
 /// next after an upgrade must not get one of another file.
-pub const FILE_FORM: u32 = 2;
+pub fn file_form() -> String {
+    format!("{} {FILE_FORM}", env!("CARGO_PKG_VERSION"))
+}
 
 /// Bytes that are gathered before they are handed on.
 const CHUNK_BYTES: usize = 256 * 1024;

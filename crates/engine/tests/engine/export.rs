@@ -155,6 +155,25 @@ async fn a_chunk_of_parquet_completes_whole_row_groups() {
     assert!(parts <= groups.len() + 1, "{parts} parts were named where nothing can leave before a row group is full");
 }
 
+/// Nobody counts the rows of a row group in a query's memory, so they are 24 MiB at most and the batch that ends it.
+#[tokio::test]
+async fn row_groups_of_wide_rows_have_fewer() {
+    const ROWS: usize = 60_000;
+    let place = Place::new();
+    let csv = (0..ROWS).fold(String::from("id,word\n"), |csv, id| csv + &format!("{id},{id:0>100}\n"));
+    let snapshot = place.snapshot("res_wide_rows", &csv).await;
+    let governed = crate::data::governance("people", &[("id", "exact"), ("word", "exact")], vec![], None);
+    let table = lingqu_engine::governed::GovernedTable::new(snapshot.files, &governed).expect("a table");
+    let words = vec!["word"; 10].join(", ");
+    let bytes =
+        exported(&place.session(&[table]), &format!("select concat({words}) as w from people"), ExportFormat::Parquet);
+    let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes.await)).expect("a Parquet file");
+    let groups: Vec<_> = file.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!(groups.iter().sum::<i64>(), ROWS as i64);
+    let most = (24 << 20) / 1_000 + 8_192;
+    assert!(groups.iter().all(|rows| *rows <= most), "{groups:?}");
+}
+
 #[tokio::test]
 async fn a_receipt_that_fails_stops_the_export() {
     let place = Place::new();

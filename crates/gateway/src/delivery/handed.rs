@@ -21,7 +21,7 @@ use lingqu_domain::id::{OrderId, ReceiptId};
 use lingqu_domain::receipt::{Opening, Outcome, ReceiptBody, Totals};
 use lingqu_domain::resource::Nature;
 use lingqu_domain::scope::Mode;
-use lingqu_engine::export::{ExportError, FILE_FORM};
+use lingqu_engine::export::{ExportError, file_form};
 use lingqu_engine::session::AnswerPart;
 use roaring::RoaringTreemap;
 use tokio::fs::File;
@@ -607,7 +607,7 @@ fn unreadable(error: &std::io::Error) -> AppError {
 /// The digest of all that decides a file's bytes. The product's text and permits follow from the order; the program writes
 /// the format.
 pub(super) fn name_of(admission: &Admission, sql: &str, format: Format) -> Sha256Digest {
-    let form = format!("{} {FILE_FORM}", env!("CARGO_PKG_VERSION"));
+    let form = file_form();
     let parts = [form.as_str(), admission.order.as_str(), &admission.serving.policy_digest, format.name(), sql];
     let mut named = b"lingqu finished file v1".to_vec();
     for part in parts {

@@ -13,6 +13,7 @@ use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
+use tower::service_fn;
 
 use super::MESSAGE_BYTES_MAX;
 use super::connection::Peer;
@@ -70,11 +71,11 @@ impl Service<http::Request<Body>> for Door {
             match request.uri().path() {
                 DO_GET => {
                     let mut call = Grpc::new(MessageCodec).max_decoding_message_size(MESSAGE_BYTES_MAX);
-                    Ok(call.server_streaming(Answering { service }, request).await)
+                    Ok(call.server_streaming(service_fn(|request| answer(service.clone(), request)), request).await)
                 }
                 GET_SCHEMA => {
                     let mut call = Grpc::new(ProstCodec::default()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-                    Ok(call.unary(Describing { service }, request).await)
+                    Ok(call.unary(service_fn(|request| describe(service.clone(), request)), request).await)
                 }
                 _ => calls.call(request).await,
             }
@@ -83,49 +84,18 @@ impl Service<http::Request<Body>> for Door {
 }
 
 /// Tells what a flight's information says of its columns, and no ticket.
-struct Describing {
+async fn describe(
     service: FlightService,
-}
-
-impl Service<Request<FlightDescriptor>> for Describing {
-    type Response = Response<SchemaResult>;
-    type Error = Status;
-    type Future = BoxFuture<Response<SchemaResult>, Status>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<FlightDescriptor>) -> Self::Future {
-        let service = self.service.clone();
-        Box::pin(async move {
-            let info = service.get_flight_info(request).await?;
-            Ok(info.map(|info| SchemaResult { schema: info.schema }))
-        })
-    }
+    request: Request<FlightDescriptor>,
+) -> Result<Response<SchemaResult>, Status> {
+    let info = service.get_flight_info(request).await?;
+    Ok(info.map(|info| SchemaResult { schema: info.schema }))
 }
 
 /// Answers a ticket.
-struct Answering {
-    service: FlightService,
-}
-
-impl Service<Request<Ticket>> for Answering {
-    type Response = Response<Messages>;
-    type Error = Status;
-    type Future = BoxFuture<Response<Messages>, Status>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Ticket>) -> Self::Future {
-        let service = self.service.clone();
-        Box::pin(async move {
-            let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-            let answer = service.answer_ticket(request).await?;
-            // However long it is, each message that is taken is a use.
-            Ok(answer.map(|messages| -> Messages { Box::pin(messages.inspect(move |_| peer.used.renew())) }))
-        })
-    }
+async fn answer(service: FlightService, request: Request<Ticket>) -> Result<Response<Messages>, Status> {
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let answer = service.answer_ticket(request).await?;
+    // However long it is, each message that is taken is a use.
+    Ok(answer.map(|messages| -> Messages { Box::pin(messages.inspect(move |_| peer.used.renew())) }))
 }

@@ -15,7 +15,7 @@ use lingqu_domain::calendar::beijing;
 use lingqu_domain::id::ReceiptId;
 use lingqu_domain::resource::Nature;
 use lingqu_engine::RowsExactness;
-use lingqu_engine::export::FILE_FORM;
+use lingqu_engine::export::file_form;
 
 use crate::delivery::{Admission, Deliveries, Handed, Recorded, Streamed};
 use crate::encode::Format;
@@ -62,7 +62,7 @@ pub(super) fn etag(admission: &Admission, question: &str, format: Format) -> Str
 /// The same for a file, whose bytes hold no receipt: the same tag stands for the same bytes, so it is a strong one. Another
 /// version of the program, or of what it makes of an answer, may write other bytes.
 pub(super) fn file_etag(admission: &Admission, sql: &str, format: Format) -> String {
-    let weak = etag(admission, &format!("export {} {FILE_FORM} {sql}", env!("CARGO_PKG_VERSION")), format);
+    let weak = etag(admission, &format!("export {} {sql}", file_form()), format);
     weak.trim_start_matches("W/").to_owned()
 }
 
