@@ -164,10 +164,9 @@ async fn row_groups_of_wide_rows_have_fewer() {
     let snapshot = place.snapshot("res_wide_rows", &csv).await;
     let governed = crate::data::governance("people", &[("id", "exact"), ("word", "exact")], vec![], None);
     let table = lingqu_engine::governed::GovernedTable::new(snapshot.files, &governed).expect("a table");
-    let words = vec!["word"; 10].join(", ");
-    let bytes =
-        exported(&place.session(&[table]), &format!("select concat({words}) as w from people"), ExportFormat::Parquet);
-    let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes.await)).expect("a Parquet file");
+    let sql = format!("select concat({}) as w from people", ["word"; 10].join(", "));
+    let bytes = exported(&place.session(&[table]), &sql, ExportFormat::Parquet).await;
+    let file = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).expect("a Parquet file");
     let groups: Vec<_> = file.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
     assert_eq!(groups.iter().sum::<i64>(), ROWS as i64);
     let most = (24 << 20) / 1_000 + 8_192;
