@@ -115,13 +115,8 @@ async fn a_leaked_copy_names_its_recipient_and_order_with_evidence_that_anybody_
     let few: String = leak.lines().take(9).map(|line| format!("{line}\n")).collect();
     let found = trace(leaks.scenario(), &few).await;
     assert_eq!((found.report.verdict, found.report.accused.len()), (TraceVerdict::Undecided, 0), "{:?}", found.report);
+    assert!(found.report.reason_en.contains("no accusation is possible"), "{}", found.report.reason_en);
     assert!(leaks.scenario().app.export_trace(&found).await.is_err());
-
-    // Of one row not even the copy that fits it everywhere would be accused.
-    let one: String = leak.lines().take(2).map(|line| format!("{line}\n")).collect();
-    let report = trace(leaks.scenario(), &one).await.report;
-    assert_eq!((report.verdict, report.accused.len()), (TraceVerdict::Undecided, 0), "{report:?}");
-    assert!(report.reason_en.contains("no accusation is possible"), "{}", report.reason_en);
 }
 
 #[tokio::test(flavor = "multi_thread")]
