@@ -16,7 +16,7 @@ use crate::report::{Figures, Goal, Row};
 /// Compares each pair of flights with each flight: beyond any time that a bench has, and within memory.
 const ENDLESS: &str = "SELECT count(*) AS n FROM flight_records c JOIN \
     (SELECT a.dest AS dest FROM flight_records a JOIN flight_records b ON a.dest < b.dest) d ON c.dest < d.dest";
-/// The median of the flights before each flight: one step of a window that takes minutes.
+/// The median of the flights from each flight on: one step of a window that takes minutes.
 const WINDOW: &str = "SELECT max(m) AS m FROM (SELECT median(distance) OVER \
     (ORDER BY time_hour ROWS BETWEEN 1 PRECEDING AND UNBOUNDED FOLLOWING) AS m FROM flight_records) w";
 /// What is asked, and the words for it.
